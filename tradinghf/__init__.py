@@ -1,0 +1,33 @@
+"""tradinghf: reinforcement learning from human feedback for algorithmic-trading backtesting."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+_EXPORTS = {
+    "CostModel": "tradinghf.config",
+    "EnvConfig": "tradinghf.config",
+    "Episode": "tradinghf.episodes",
+    "MarketData": "tradinghf.market.data",
+}
+
+if TYPE_CHECKING:
+    from tradinghf.config import CostModel, EnvConfig
+    from tradinghf.episodes import Episode
+    from tradinghf.market.data import MarketData
+
+__all__ = ["CostModel", "EnvConfig", "Episode", "MarketData"]
+
+
+def __getattr__(name: str) -> object:
+    """Import public names on first use, so that `import tradinghf` stays fast (PEP 562)."""
+    if name in _EXPORTS:
+        return getattr(importlib.import_module(_EXPORTS[name]), name)
+    raise AttributeError(f"module 'tradinghf' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

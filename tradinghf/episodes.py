@@ -1,0 +1,199 @@
+"""What happened: one recorded stretch of trading, the thing that traders rank.
+
+No torch here: the dashboard reads episodes without it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from tradinghf.errors import EpisodeError
+
+Floats = NDArray[np.float64]
+FORMAT = "tradinghf-episode-1"
+
+
+class Paths:
+    """Quantities that follow from the recorded arrays; time is the last axis everywhere."""
+
+    equity: Floats
+
+    @property
+    def drawdown(self) -> Floats:
+        """[..., L+1] fall from the highest equity so far, as a fraction in [0, 1]."""
+        peak = np.maximum.accumulate(self.equity, axis=-1)
+        return 1.0 - self.equity / peak
+
+    @property
+    def net_return(self) -> Floats:
+        """[...] profit over the episode, after costs, as a fraction of the starting equity."""
+        return self.equity[..., -1] / self.equity[..., 0] - 1.0
+
+    @property
+    def returns(self) -> Floats:
+        """[..., L] simple return of each bar, after costs."""
+        return self.equity[..., 1:] / self.equity[..., :-1] - 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Episode(Paths):
+    """One strategy's or policy's trading of one window of one market.
+
+    L bars were traded; arrays of length L+1 include the bar of the first decision.
+
+    Attributes:
+        open, high, low, close, volume: [L+1] the bars.
+        timestamps: [L+1] datetime64[ns], UTC.
+        position: [L] signed fraction of equity held at the end of each bar.
+        equity: [L+1] after costs; starts at 1.
+        turnover: [L] traded notional / equity before the trade.
+        costs: [L] fees and slippage, in units of the starting equity.
+        price: [L] average fill price of the bar's trades; NaN where nothing was traded.
+        symbol: the asset.
+        market: `MarketData.sha256` of the data.
+        start: index of the first bar in that data.
+        source: the strategy or policy ("sma_cross", "policy:3f2a"); hidden from raters.
+        meta: anything else worth keeping (parameters, cost model, seed); JSON values.
+
+    """
+
+    open: Floats
+    high: Floats
+    low: Floats
+    close: Floats
+    volume: Floats
+    timestamps: NDArray[np.datetime64]
+    position: Floats
+    equity: Floats
+    turnover: Floats
+    costs: Floats
+    price: Floats
+    symbol: str = "asset"
+    market: str = ""
+    start: int = 0
+    source: str = "unknown"
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def bars(self) -> int:
+        """L."""
+        return int(self.position.shape[-1])
+
+    @property
+    def window(self) -> tuple[str, str, int, int]:
+        """(market, symbol, start, L): episodes with equal windows may be ranked together."""
+        return (self.market, self.symbol, self.start, self.bars)
+
+    @cached_property
+    def id(self) -> str:
+        """sha256 of the serialised episode: equal content, equal id."""
+        return hashlib.sha256(self.to_bytes()).hexdigest()
+
+    def to_bytes(self) -> bytes:
+        """The episode as one safetensors document; equal content gives equal bytes."""
+        arrays = {n: np.ascontiguousarray(getattr(self, n), dtype=np.float64) for n in _FLOATS}
+        stamps = np.ascontiguousarray(self.timestamps).astype("datetime64[ns]").astype(np.int64)
+        about = {"format": FORMAT, **{name: getattr(self, name) for name in _LABELS}}
+        # One metadata key only: safetensors writes several in random order.
+        header = {"episode": json.dumps(about, sort_keys=True)}
+        return bytes(save_tensors({**arrays, "timestamps": stamps}, metadata=header))
+
+    @classmethod
+    def from_bytes(cls, data: bytes, *, expect_id: str | None = None) -> Episode:
+        """Read `to_bytes` back.
+
+        Raises:
+            EpisodeError: not an episode of this format, malformed, or its hash is not `expect_id`.
+
+        """
+        if expect_id is not None and (got := hashlib.sha256(data).hexdigest()) != expect_id:
+            raise EpisodeError(
+                f"Episode {expect_id[:12]} was altered: its content hashes to {got[:12]}. "
+                "Restore the file from a backup, or record the episode again."
+            )
+        try:
+            size = int.from_bytes(data[:8], "little")
+            about = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["episode"])
+            if about.pop("format") != FORMAT:
+                raise KeyError("format")
+            tensors = load_tensors(data)
+            stamps = tensors.pop("timestamps").astype("datetime64[ns]")
+            episode = cls(timestamps=stamps, **tensors, **about)
+        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise EpisodeError(
+                f"Not a {FORMAT} document ({type(error).__name__}: {error}). "
+                "Expected a file written by Episode.save."
+            ) from error
+        episode.check()
+        return episode
+
+    def save(self, path: Path | str) -> None:
+        """Write `to_bytes` to a file."""
+        Path(path).write_bytes(self.to_bytes())
+
+    @classmethod
+    def load(cls, path: Path | str) -> Episode:
+        """Read a file written by `save`."""
+        return cls.from_bytes(Path(path).read_bytes())
+
+    def check(self) -> None:
+        """Raise `EpisodeError` unless shapes agree and values are finite."""
+        length = self.bars
+        for name in _FLOATS:
+            value = getattr(self, name)
+            expected = (length,) if name in _PER_STEP else (length + 1,)
+            if value.shape != expected:
+                raise EpisodeError(f"Episode.{name} has shape {value.shape}; expected {expected}.")
+            if name != "price" and not np.isfinite(value).all():
+                bar = int(np.flatnonzero(~np.isfinite(value))[0])
+                raise EpisodeError(
+                    f"Episode.{name}[{bar}] is {value[bar]}; expected a finite number."
+                )
+        if self.timestamps.shape != (length + 1,):
+            raise EpisodeError(
+                f"Episode.timestamps has shape {self.timestamps.shape}; expected {(length + 1,)}."
+            )
+
+
+_PER_STEP = ("position", "turnover", "costs", "price")
+_FLOATS = ("open", "high", "low", "close", "volume", "equity", *_PER_STEP)
+_LABELS = ("symbol", "market", "start", "source", "meta")
+
+
+@dataclass(frozen=True, eq=False)
+class EpisodeBatch(Paths):
+    """B episodes as arrays with a leading axis: [B, L] or [B, L+1]; same names as `Episode`.
+
+    A utility written with `axis=-1` therefore works on one episode and on a batch alike.
+    """
+
+    close: Floats
+    position: Floats
+    equity: Floats
+    turnover: Floats
+    costs: Floats
+
+    @classmethod
+    def stack(cls, episodes: list[Episode]) -> EpisodeBatch:
+        """Stack episodes of equal length.
+
+        Raises:
+            EpisodeError: none given, or lengths differ.
+
+        """
+        lengths = {episode.bars for episode in episodes}
+        if len(lengths) != 1:
+            raise EpisodeError(f"Episodes to stack have lengths {sorted(lengths)}; expected one.")
+        names = [item.name for item in fields(cls)]
+        return cls(*(np.stack([getattr(e, name) for e in episodes]) for name in names))

@@ -1,0 +1,64 @@
+"""Everything that this package raises on purpose.
+
+Each error names the thing, what was expected, what came, and the next step::
+
+    TradingHFError (ValueError)
+    ├── ConfigError        a setting outside its range
+    ├── MarketDataError    bars that cannot be trusted
+    ├── StrategyError      a strategy that is unknown or returns nonsense
+    ├── EpisodeError       a recorded episode that is malformed or altered
+    ├── FeedbackError      a ranking, rating or query that cannot be stored or learned from
+    ├── CheckpointError    a run directory that cannot be resumed
+    └── MissingExtraError  an optional dependency that is not installed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class TradingHFError(ValueError):
+    """Base of every error raised on purpose; the command line prints it without a traceback."""
+
+
+class ConfigError(TradingHFError):
+    """A setting is outside its documented range."""
+
+
+class MarketDataError(TradingHFError):
+    """Bars failed validation, or a data source could not deliver them."""
+
+
+class StrategyError(TradingHFError):
+    """A strategy is unknown, has bad parameters, or returned malformed weights."""
+
+
+class EpisodeError(TradingHFError):
+    """A recorded episode is malformed, altered, or missing."""
+
+
+class FeedbackError(TradingHFError):
+    """Feedback is malformed, contradicts its query, or is too little to learn from."""
+
+
+class CheckpointError(TradingHFError):
+    """A run directory or a saved model is damaged or belongs to another run."""
+
+
+class MissingExtraError(TradingHFError):
+    """An optional dependency is needed for this call."""
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(
+            f"{purpose} needs the package {package!r}, which is not installed. "
+            f"Install it with: pip install 'tradinghf[{extra}]'"
+        )
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
+    """Sentence for an unknown name, with the closest known ones."""
+    options = sorted(known)
+    close = get_close_matches(name, options, n=3, cutoff=0.5)
+    hint = f"Did you mean {' or '.join(map(repr, close))}? " if close else ""
+    return f"Unknown {kind} {name!r}. {hint}Known: {', '.join(options) or 'none'}."

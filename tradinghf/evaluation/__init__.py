@@ -1,0 +1,1 @@
+"""Backtests, metrics, validation statistics, and reports."""

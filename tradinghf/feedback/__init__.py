@@ -1,0 +1,1 @@
+"""What traders say: rankings, their likelihoods, the store, queries, synthetic traders."""

@@ -1,0 +1,1 @@
+"""Reward model, policy networks, PPO, the RLHF loop, and checkpoints."""

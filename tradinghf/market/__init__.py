@@ -1,0 +1,1 @@
+"""Bars in, arrays out: validated market data, its sources, and features. NumPy and pandas only."""

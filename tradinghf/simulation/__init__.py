@@ -1,0 +1,1 @@
+"""Orders in, fills out: costs, accounting, rewards, and the vectorised environment."""
