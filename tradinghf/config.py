@@ -13,7 +13,8 @@ from tradinghf.errors import ConfigError
 Fill = Literal["next_open", "close"]
 
 
-def _check(ok: bool, what: str, value: object, expected: str) -> None:
+def check(ok: bool, what: str, value: object, expected: str) -> None:
+    """Raise `ConfigError` unless `ok`."""
     if not ok:
         raise ConfigError(f"{what} is {value!r}; expected {expected}.")
 
@@ -36,8 +37,8 @@ class CostModel:
     def __post_init__(self) -> None:
         for name in ("fee_bps", "fixed_fee", "slippage_bps"):
             value = getattr(self, name)
-            _check(0 <= value < float("inf"), f"CostModel.{name}", value, "a finite number >= 0")
-        _check(self.slippage_bps < 1e4, "CostModel.slippage_bps", self.slippage_bps, "below 10000")
+            check(0 <= value < float("inf"), f"CostModel.{name}", value, "a finite number >= 0")
+        check(self.slippage_bps < 1e4, "CostModel.slippage_bps", self.slippage_bps, "below 10000")
 
 
 @dataclass(frozen=True)
@@ -78,11 +79,11 @@ class EnvConfig:
     dtype: Literal["float32", "float64"] = "float32"
 
     def __post_init__(self) -> None:
-        _check(self.horizon >= 2, "EnvConfig.horizon", self.horizon, "at least 2 bars")
-        _check(self.lookback >= 1, "EnvConfig.lookback", self.lookback, "at least 1 bar")
-        _check(self.cash > 0, "EnvConfig.cash", self.cash, "a positive amount")
-        _check(len(self.levels) >= 2, "EnvConfig.levels", self.levels, "at least 2 positions")
-        _check(
+        check(self.horizon >= 2, "EnvConfig.horizon", self.horizon, "at least 2 bars")
+        check(self.lookback >= 1, "EnvConfig.lookback", self.lookback, "at least 1 bar")
+        check(self.cash > 0, "EnvConfig.cash", self.cash, "a positive amount")
+        check(len(self.levels) >= 2, "EnvConfig.levels", self.levels, "at least 2 positions")
+        check(
             self.fill in ("next_open", "close"), "EnvConfig.fill", self.fill, "next_open or close"
         )
 

@@ -1,0 +1,81 @@
+"""Settings of everything that learns: frozen dataclasses, standard library only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tradinghf.config import check
+
+
+@dataclass(frozen=True)
+class AspectConfig:
+    """Prior of the aspect head (`tradinghf.learning.aspect_head`).
+
+    Attributes:
+        max_terms: how many aspects besides profit one model may use.
+        inclusion: prior probability that an aspect matters.
+        prior_scales: prior standard deviations of a standardised weight; averaged over.
+        profit_prior: prior mean of profit's weight, in prior standard deviations.
+        tie_prior_scale: prior standard deviation of the log tie parameter.
+        noise: probability that a choice was a slip.
+        newton_steps: most Newton iterations.
+        halvings: most step halvings per iteration.
+        models_per_batch: models fitted at once (memory).
+        drop_below: components this far below the best in log posterior are dropped [nats].
+    """
+
+    max_terms: int = 3
+    inclusion: float = 0.15
+    prior_scales: tuple[float, ...] = (1.0, 3.0, 10.0)
+    profit_prior: float = 1.0
+    tie_prior_scale: float = 5.0
+    noise: float = 0.02
+    newton_steps: int = 30
+    halvings: int = 8
+    models_per_batch: int = 128
+    drop_below: float = 12.0
+
+
+@dataclass(frozen=True)
+class PPOConfig:
+    """Proximal policy optimisation.
+
+    Attributes:
+        hidden: widths of the hidden layers of actor and critic.
+        learning_rate: Adam step size at the start; decays linearly to `final_learning_rate`.
+        final_learning_rate: step size at the end of training.
+        epochs: passes over each rollout.
+        minibatches: gradient steps per pass.
+        clip: largest change of the probability ratio.
+        gamma: discount per bar.
+        gae_lambda: trace decay of the advantage estimate.
+        entropy: weight of the entropy bonus at the start; decays linearly to `final_entropy`.
+        final_entropy: weight of the entropy bonus at the end.
+        value_weight: weight of the critics' loss.
+        max_gradient_norm: gradients are scaled down to this norm.
+        reference_kl: weight of KL(policy || reference policy), if there is a reference.
+        bootstrap: whether the end of an episode by time limit continues with the critic's value
+            (a window cut out of ongoing trading) or ends all reward (the episode is the task).
+    Source: Schulman et al. 2017 (arXiv:1707.06347); Huang et al. 2022, 37 implementation details.
+    """
+
+    hidden: tuple[int, ...] = (64, 64)
+    learning_rate: float = 1e-3
+    final_learning_rate: float = 1e-4
+    epochs: int = 4
+    minibatches: int = 4
+    clip: float = 0.2
+    gamma: float = 0.99
+    gae_lambda: float = 0.95
+    entropy: float = 0.01
+    final_entropy: float = 0.0
+    value_weight: float = 0.5
+    max_gradient_norm: float = 0.5
+    reference_kl: float = 0.0
+    bootstrap: bool = False
+
+    def __post_init__(self) -> None:
+        check(0 < self.gamma <= 1, "PPOConfig.gamma", self.gamma, "in (0, 1]")
+        check(0 <= self.gae_lambda <= 1, "PPOConfig.gae_lambda", self.gae_lambda, "in [0, 1]")
+        check(self.epochs >= 1, "PPOConfig.epochs", self.epochs, "at least 1")
+        check(self.minibatches >= 1, "PPOConfig.minibatches", self.minibatches, "at least 1")
