@@ -1,0 +1,129 @@
+"""The wheel works from any folder, and what pyproject.toml promises is pinned and bundled."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import sysconfig
+import tomllib
+import zipfile
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def constraints() -> dict[str, str]:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pairs = (line.split("==") for line in lines if line and not line.startswith("#"))
+    return {name: version for name, version in pairs}
+
+
+def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    env = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+    return subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env={**env, "COLUMNS": "100", "NO_COLOR": "1"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def test_constraints_pin_every_requirement_to_a_version_it_allows() -> None:
+    pins = constraints()
+    lines = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]
+    for line in lines:
+        need = Requirement(line)
+        version = pins.get(canonicalize_name(need.name))
+        assert version, f"constraints.txt lacks {need.name}: run `make lock`"
+        assert need.specifier.contains(version), f"{line} excludes the pinned {version}"
+
+
+def test_version_is_the_same_everywhere() -> None:
+    import tradinghf
+
+    assert PROJECT["version"] == tradinghf.__version__
+    assert f"## {tradinghf.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from the checkout."""
+    out = tmp_path_factory.mktemp("wheel")
+    built = run(
+        *(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, ROOT),
+        cwd=out,
+    )
+    assert built.returncode == 0, built.stdout + built.stderr
+    return next(out.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bin folder of a fresh environment that has tradinghf from the wheel alone.
+
+    Its dependencies are this environment's, by path: downloading them again would prove nothing
+    about the wheel. This environment's editable install of tradinghf is not visible through a
+    path file, because path files are read in site folders only.
+    """
+    home = tmp_path_factory.mktemp("fresh")
+    made = run(sys.executable, "-m", "venv", home / "venv", cwd=home)
+    assert made.returncode == 0, made.stderr
+    python = home / "venv" / "bin" / "python"
+    pip = run(
+        *(python, "-m", "pip", "install", "-q", "--no-deps", "--no-index", wheel),
+        cwd=home,
+    )
+    assert pip.returncode == 0, pip.stderr
+    site = next((home / "venv" / "lib").glob("python*/site-packages"))
+    (site / "outer.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
+    return python.parent
+
+
+def test_wheel_carries_the_bundled_folders_and_nothing_else(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        about = next(name for name in names if name.endswith("METADATA"))
+        metadata = Parser().parsestr(archive.read(about).decode())
+    bundled = "tradinghf/_bundled/"
+    assert f"{bundled}strategies/sma_cross.py" in names
+    assert f"{bundled}data/README.md" in names
+    assert f"{bundled}dashboard/app.py" in names
+    assert "tradinghf/py.typed" in names
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+    tops = {name.split("/")[0] for name in names}
+    assert tops == {"tradinghf", f"tradinghf-{PROJECT['version']}.dist-info"}
+    assert not [n for n in names if "__pycache__" in n or n.endswith((".pyc", ".sqlite"))]
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert metadata["Requires-Python"] == ">=3.11"
+
+
+def test_installed_wheel_runs_from_another_folder(installed: Path, tmp_path: Path) -> None:
+    where = run(
+        installed / "python", "-c", "import tradinghf; print(tradinghf.__file__)", cwd=tmp_path
+    )
+    assert str(installed.parent) in where.stdout, "the test must not see the checkout"
+
+    listed = run(installed / "tradinghf", "data", "list", cwd=tmp_path)
+    assert listed.returncode == 0, listed.stderr
+    assert "sp500" in listed.stdout
+
+    report = tmp_path / "report.html"
+    tested = run(
+        *(installed / "tradinghf", "backtest", "sma_cross", "--data", "sp500"),
+        *("--report", report),
+        cwd=tmp_path,
+    )
+    assert tested.returncode == 0, tested.stderr
+    assert "total_return_pct" in tested.stdout
+    assert report.stat().st_size > 10_000
