@@ -8,6 +8,7 @@ Each error names the thing, what was expected, what came, and the next step::
     ├── StrategyError      a strategy that is unknown or returns nonsense
     ├── EpisodeError       a recorded episode that is malformed or altered
     ├── FeedbackError      a ranking, rating or query that cannot be stored or learned from
+    ├── StoreError         a feedback store that cannot be opened, migrated or trusted
     ├── CheckpointError    a run directory that cannot be resumed
     └── MissingExtraError  an optional dependency that is not installed
 """
@@ -40,6 +41,10 @@ class EpisodeError(TradingHFError):
 
 class FeedbackError(TradingHFError):
     """Feedback is malformed, contradicts its query, or is too little to learn from."""
+
+
+class StoreError(TradingHFError):
+    """A feedback store cannot be opened, migrated, written or trusted."""
 
 
 class CheckpointError(TradingHFError):

@@ -1,0 +1,109 @@
+"""Episode files named by their content: `episodes/ab/abcdef....safetensors`.
+
+A file appears complete or not at all: temporary name, fsync, rename, fsync of the folder. It is
+written before the row that names it, so a row without its file means damage, never a crash.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from tradinghf.episodes import Episode
+from tradinghf.errors import EpisodeError, StoreError
+
+SUFFIX = ".safetensors"
+
+
+def blob_path(folder: Path, episode_id: str) -> Path:
+    """Where the episode's file is, or would be.
+
+    Raises:
+        EpisodeError: not the hexadecimal sha256 that every episode id is (so never a path).
+
+    """
+    if len(episode_id) != 64 or set(episode_id) - set("0123456789abcdef"):
+        raise EpisodeError(
+            f"{episode_id[:70]!r} is not an episode id; expected 64 hexadecimal digits."
+        )
+    return folder / "episodes" / episode_id[:2] / f"{episode_id}{SUFFIX}"
+
+
+def write_blob(folder: Path, episode_id: str, data: bytes) -> None:
+    """Store the bytes durably under their hash; nothing to do when they are there.
+
+    Raises:
+        StoreError: the disk refused (full, read-only).
+
+    """
+    path = blob_path(folder, episode_id)
+    try:
+        if path.exists() and path.read_bytes() == data:
+            return
+        if not path.parent.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            sync_folder(path.parent.parent)
+        write_atomic(path, data)
+    except OSError as error:
+        raise StoreError(
+            f"Cannot write the episode file {path}: {error.strerror}. Nothing was recorded; "
+            "free some space or fix the permissions, then record the episodes again."
+        ) from error
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a file so that a crash leaves the old one or the new one, never half."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames inside `folder` durable (no-op where folders cannot be opened)."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def read_blob(folder: Path, episode_id: str, size: int) -> Episode:
+    """The episode, verified against its id.
+
+    Args:
+        folder: of the store.
+        episode_id: hexadecimal sha256.
+        size: length of the file [bytes], as recorded; another length is not read at all.
+
+    Raises:
+        EpisodeError: the file is missing or altered.
+
+    """
+    path = blob_path(folder, episode_id)
+    try:
+        found = path.stat().st_size
+    except OSError as error:
+        raise EpisodeError(
+            f"The file of episode {episode_id[:12]} is missing: {path}. "
+            "Restore the store from a backup."
+        ) from error
+    if found != size:
+        raise EpisodeError(
+            f"The file of episode {episode_id[:12]} has {found} bytes; expected {size}. "
+            "Restore the store from a backup."
+        )
+    return Episode.from_bytes(path.read_bytes(), expect_id=episode_id)
+
+
+__all__ = ["blob_path", "read_blob", "sync_folder", "write_atomic", "write_blob"]

@@ -1,0 +1,150 @@
+"""Where a store lives, and transactions on it: SQLite by path, PostgreSQL by URL.
+
+SQLite runs in WAL mode with synchronous=FULL; every write transaction starts with BEGIN IMMEDIATE,
+so that two writers queue instead of failing half-way. On PostgreSQL an advisory lock does the same:
+the hash chain needs one writer at a time.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
+
+from tradinghf.errors import StoreError
+
+BUSY_SECONDS = 30.0
+DATABASE = "feedback.db"
+DEFAULT_FOLDER = "store"
+_LOCK = 0x7472_6164_6868  # one advisory lock key for every writer of a PostgreSQL store
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where a store keeps its rows and its files.
+
+    Attributes:
+        url: the database.
+        folder: holds `episodes/` and `backups/`, and the SQLite file.
+
+    """
+
+    url: URL
+    folder: Path
+
+    @property
+    def sqlite(self) -> bool:
+        """True for SQLite, False for PostgreSQL."""
+        return self.url.get_backend_name() == "sqlite"
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file."""
+        return Path(self.url.database or "")
+
+    def __str__(self) -> str:
+        return str(self.database) if self.sqlite else self.url.render_as_string(hide_password=True)
+
+
+def locate(target: str | os.PathLike[str]) -> Location:
+    """Find a store: a folder, a `.db` file, or a `sqlite:///` or `postgresql://` URL.
+
+    A PostgreSQL URL may carry `?folder=/shared/store` for the episode files (default: `./store`).
+
+    Raises:
+        StoreError: neither a path nor a supported URL.
+
+    """
+    if "://" not in str(target):
+        path = Path(target).expanduser().absolute()
+        file = path if path.suffix in (".db", ".sqlite") else path / DATABASE
+        return Location(URL.create("sqlite", database=str(file)), file.parent)
+    try:
+        url = make_url(str(target))
+        backend = url.get_backend_name()
+    except ArgumentError as error:
+        raise StoreError("The store URL cannot be parsed; expected postgresql://...") from error
+    if backend == "sqlite" and url.database and url.database != ":memory:":
+        return locate(url.database)
+    if backend != "postgresql":
+        raise StoreError(
+            f"A store of kind {backend!r} is not supported; expected a folder, a .db file, "
+            "or a postgresql:// URL."
+        )
+    folder = url.query.get("folder", DEFAULT_FOLDER)
+    url = url.difference_update_query(["folder"]).set(drivername="postgresql+psycopg")
+    return Location(url, Path(str(folder)).expanduser().absolute())
+
+
+def connect(location: Location, *, foreign_keys: bool = True) -> Engine:
+    """An engine for `location`; connections are made on first use."""
+    if not location.sqlite:
+        return create_engine(location.url, pool_pre_ping=True, pool_size=10)
+    location.folder.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(location.url, connect_args={"timeout": BUSY_SECONDS})
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
+        connection.isolation_level = None  # SQLAlchemy begins transactions, not the driver
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute(f"PRAGMA foreign_keys={'ON' if foreign_keys else 'OFF'}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        writing = connection.get_execution_options().get("writing", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+    return engine
+
+
+@contextmanager
+def reading(engine: Engine, name: object) -> Iterator[Connection]:
+    """A read transaction: one consistent snapshot, never blocked by writers.
+
+    Raises:
+        StoreError: the database failed.
+
+    """
+    with _translated(name), engine.connect() as connection, connection.begin():
+        yield connection
+
+
+@contextmanager
+def writing(engine: Engine, name: object) -> Iterator[Connection]:
+    """A write transaction, alone among writers; commits at the end, rolls back on an error.
+
+    Raises:
+        StoreError: the database failed, or stayed locked for `BUSY_SECONDS`.
+
+    """
+    with _translated(name), engine.connect() as plain:
+        connection = plain.execution_options(writing=True)
+        with connection.begin():
+            if engine.dialect.name == "postgresql":
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+            yield connection
+
+
+@contextmanager
+def _translated(name: object) -> Iterator[None]:
+    """Database errors as one sentence without SQL, values or passwords."""
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except DBAPIError as error:
+        reason = str(error.orig).strip().splitlines()[0] if error.orig else "unknown reason"
+        if "locked" in reason:
+            reason = f"another process has held it locked for {BUSY_SECONDS:g} seconds"
+        raise StoreError(f"The store {name} failed: {reason}. Nothing was written.") from error
+
+
+__all__ = ["Location", "connect", "locate", "reading", "writing"]
