@@ -1,0 +1,86 @@
+"""A strategy file run as a script: its parameters become options, the result a table and a page."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+
+from rich.console import Console
+from rich.table import Table
+
+from tradinghf.config import CostModel
+from tradinghf.errors import TradingHFError
+from tradinghf.evaluation.backtest import backtest
+from tradinghf.evaluation.result import Report
+from tradinghf.strategies import Strategy
+
+
+def script_parser(strategy: Strategy) -> argparse.ArgumentParser:
+    """Options of a strategy run as a script: data, costs, and the strategy's own parameters."""
+    parser = argparse.ArgumentParser(
+        prog=f"{strategy.name}.py",
+        description=strategy.doc,
+        epilog=f"example: python strategies/{strategy.name}.py --data sp500 --report out.html",
+    )
+    parser.add_argument("--data", default="sp500", help="source name or file (default: sp500)")
+    parser.add_argument("--start", help="first date, e.g. 2005-01-01 or 2005")
+    parser.add_argument("--end", help="last date")
+    parser.add_argument("--fill", default="next_open", choices=["next_open", "close"])
+    parser.add_argument("--engine", default="vectorbt", choices=["vectorbt", "simulator"])
+    parser.add_argument("--report", help="write the tear sheet to this HTML file")
+    parser.add_argument("--trials", type=int, default=1, help="variants tried before this one")
+    for cost in fields(CostModel):
+        flag = "--" + cost.name.replace("_", "-")
+        parser.add_argument(flag, type=float, default=cost.default, help=f"({cost.default})")
+    own = parser.add_argument_group(f"parameters of {strategy.name}")
+    for parameter in strategy.parameters:
+        flag = "--" + parameter.name.replace("_", "-")
+        text = f"{parameter.doc} (default: {parameter.default})".replace("%", "%%")
+        own.add_argument(flag, dest=f"p_{parameter.name}", default=parameter.default, help=text)
+    return parser
+
+
+def run_script(strategy: Strategy, argv: Sequence[str] | None = None) -> Report:
+    """Backtest `strategy` with options from the command line and print what came of it.
+
+    Exits with status 2 and one line on bad input.
+    """
+    options = script_parser(strategy).parse_args(argv)
+    console = Console(highlight=False)
+    try:
+        from tradinghf.market.sources import load_market
+
+        market = load_market(options.data)
+        if options.start or options.end:
+            market = market.between(options.start, options.end)
+        report = backtest(
+            strategy,
+            market,
+            costs=CostModel(**{f.name: getattr(options, f.name) for f in fields(CostModel)}),
+            fill=options.fill,
+            engine=options.engine,
+            **{p.name: getattr(options, f"p_{p.name}") for p in strategy.parameters},
+        )
+        console.print(metrics_table(report))
+        if options.report:
+            console.print(f"Report: {report.save(options.report, trials=options.trials)}")
+    except TradingHFError as error:
+        Console(stderr=True).print(f"error: {error}", style="red", markup=False)
+        sys.exit(2)
+    return report
+
+
+def metrics_table(report: Report) -> Table:
+    """The metrics of a report as a table for the terminal."""
+    period = f"{report.metrics['start']} to {report.metrics['end']}"
+    table = Table(title=f"{report.name} on {report.market.name}, {period}")
+    table.add_column("metric")
+    table.add_column("value", justify="right")
+    for name, value in report.metrics.items():
+        if name in ("start", "end"):
+            continue
+        text = "undefined" if value is None else f"{value:,.2f}"
+        table.add_row(name, f"{value:,}" if isinstance(value, int) else text)
+    return table

@@ -1,0 +1,282 @@
+"""Strategies: functions from bars to target weights, found by name or by file.
+
+A strategy is one decorated function::
+
+    @strategy
+    def dip(market: MarketData, *, depth_pct: float = 5.0) -> Floats: ...
+
+Its keyword-only arguments are its parameters, documented in its docstring as
+"depth_pct: fall from the last high that triggers a purchase [%]". Row t of the result may use
+bars 0..t only. No torch here.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import inspect
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, get_type_hints
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tradinghf.errors import StrategyError, unknown_name
+from tradinghf.market.data import MarketData
+from tradinghf.registry import Registry
+from tradinghf.resources import resource_dir
+
+Floats = NDArray[np.float64]
+Value = int | float | bool | str
+_TYPES: dict[type, str] = {int: "a whole number", float: "a number", bool: "a yes/no", str: "text"}
+_WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One setting of a strategy.
+
+    Attributes:
+        name: keyword of the function.
+        type: int, float, bool or str.
+        default: used when the caller gives none.
+        doc: its line in the function's docstring, with the unit.
+
+    """
+
+    name: str
+    type: type
+    default: Value
+    doc: str
+
+    def parse(self, value: object) -> Value:
+        """`value` (perhaps text from a command line) as this parameter's type.
+
+        Raises:
+            StrategyError: it does not convert without loss.
+
+        """
+        try:
+            if self.type is bool:
+                return _WORDS[str(value).lower()]
+            if self.type is int and float(str(value)) != int(float(str(value))):
+                raise ValueError(value)
+            converted: Value = self.type(float(str(value)) if self.type is int else str(value))
+        except (ValueError, KeyError, OverflowError) as error:
+            raise StrategyError(
+                f"The parameter {self.name!r} is {value!r}; expected {_TYPES[self.type]} "
+                f"such as {self.default!r}."
+            ) from error
+        return converted
+
+
+@dataclass(frozen=True, eq=False)
+class Strategy:
+    """A named function `MarketData -> target weights` with documented parameters.
+
+    Attributes:
+        name: the function's name.
+        doc: first paragraph of its docstring.
+        parameters: its keyword arguments, in order.
+        function: the function itself.
+
+    """
+
+    name: str
+    doc: str
+    parameters: tuple[Parameter, ...]
+    function: Callable[..., Any]
+
+    def __call__(self, market: MarketData, **params: Any) -> Floats:
+        """[T, A] target weights, decided at the close of each bar; NaN is "no opinion".
+
+        Raises:
+            StrategyError: an unknown or malformed parameter, or weights of the wrong shape.
+
+        """
+        bound = self.bind(**params)
+        try:
+            weights = self.function(market, **bound)
+        except StrategyError:
+            raise
+        except (ValueError, ArithmeticError, IndexError) as error:
+            raise StrategyError(
+                f"The strategy {self.name!r} failed on {market.bars} bars with {bound} "
+                f"({type(error).__name__}: {error})."
+            ) from error
+        return self._checked(weights, market)
+
+    def bind(self, **params: Any) -> dict[str, Value]:
+        """All parameters, defaults filled in and types checked."""
+        known = {parameter.name: parameter for parameter in self.parameters}
+        for name in params:
+            if name not in known:
+                raise StrategyError(unknown_name(f"parameter of {self.name}", name, known))
+        return {n: p.parse(params[n]) if n in params else p.default for n, p in known.items()}
+
+    def orders(self, market: MarketData, **params: Any) -> Floats:
+        """[T, A] target weights where the target changes, NaN (no order) where it does not.
+
+        Warm-up NaN count as flat; a later NaN keeps the last target.
+        """
+        return changes(self(market, **params))
+
+    def _checked(self, weights: Any, market: MarketData) -> Floats:
+        array = np.asarray(weights, dtype=np.float64)
+        if array.ndim == 1 and market.assets == 1:
+            array = array[:, None]
+        expected = (market.bars, market.assets)
+        if array.shape != expected:
+            raise StrategyError(
+                f"The strategy {self.name!r} returned weights of shape {array.shape}; "
+                f"expected {expected}: one row per bar, one column per asset."
+            )
+        if np.isinf(array).any():
+            bar, asset = map(int, np.argwhere(np.isinf(array))[0])
+            raise StrategyError(
+                f"The strategy {self.name!r} returned {array[bar, asset]} at bar {bar} for "
+                f"{market.symbols[asset]}; expected finite weights, or NaN for no opinion."
+            )
+        return array
+
+
+def changes(weights: Floats) -> Floats:
+    """[T, A] `weights` where they differ from the last known target (initially 0), else NaN."""
+    known = np.isfinite(weights)
+    last = np.maximum.accumulate(np.where(known, np.arange(len(weights))[:, None], -1), axis=0)
+    held = np.take_along_axis(weights, np.maximum(last, 0), axis=0)
+    held = np.where(last < 0, 0.0, held)
+    before = np.vstack([np.zeros_like(held[:1]), held[:-1]])
+    return np.where(held != before, held, np.nan)
+
+
+def strategy(function: Callable[..., Any]) -> Strategy:
+    """Turn a function into a `Strategy`; its keyword-only arguments are the parameters.
+
+    Raises:
+        StrategyError: a parameter without default, documentation, or one of the types
+            int, float, bool, str.
+
+    """
+    name, text = function.__name__, inspect.getdoc(function) or ""
+    arguments = list(inspect.signature(function).parameters.values())
+    if not text or not arguments:
+        raise StrategyError(
+            f"The strategy {name!r} needs a docstring and the market as its first argument."
+        )
+    parameters = [_parameter(name, function, argument, text) for argument in arguments[1:]]
+    doc = " ".join(text.split("\n\n")[0].split())
+    return Strategy(name, doc, tuple(parameters), function)
+
+
+def _parameter(
+    owner: str, function: Callable[..., Any], argument: inspect.Parameter, text: str
+) -> Parameter:
+    where = f"The parameter {argument.name!r} of the strategy {owner!r}"
+    kind = get_type_hints(function).get(argument.name)
+    if kind not in _TYPES or argument.default is inspect.Parameter.empty:
+        raise StrategyError(
+            f"{where} needs a default and one of the types int, float, bool, str: "
+            f"`{argument.name}: int = 20`."
+        )
+    line = re.search(rf"^\s*{argument.name}\s*:\s*(.+)$", text, flags=re.MULTILINE)
+    if line is None:
+        raise StrategyError(f"{where} is not documented; add `{argument.name}: ...` under Args.")
+    return Parameter(argument.name, kind, argument.default, line[1].strip())
+
+
+def load_strategy(name: str, folder: Path | str | None = None) -> Strategy:
+    """A strategy by name from `folder` (default: the bundled strategies), or by file.
+
+    Args:
+        name: "sma_cross", "my_file.py" (its only strategy), or "my_file.py:function".
+        folder: where to look names up.
+
+    Raises:
+        StrategyError: no such strategy or file, or the file cannot be imported.
+
+    """
+    path, _, wanted = name.partition(":")
+    if path.endswith(".py"):
+        return _from_file(Path(path), wanted)
+    place = _folder(folder)
+    quick = place / f"{name}.py"
+    if name.isidentifier() and quick.is_file():
+        found = strategies_in(quick)
+        if name in found:
+            return found[name]
+    return _scan(place)[name]
+
+
+def strategy_names(folder: Path | str | None = None) -> list[str]:
+    """Sorted names of every strategy in `folder` (default: the bundled strategies)."""
+    return list(_scan(_folder(folder)))
+
+
+def _folder(folder: Path | str | None) -> Path:
+    place = resource_dir("strategies") if folder is None else Path(folder)
+    if not place.is_dir():
+        raise StrategyError(f"The strategies folder {str(place)!r} does not exist.")
+    return place
+
+
+def _scan(place: Path) -> Registry[Strategy]:
+    registry: Registry[Strategy] = Registry("strategy", StrategyError)
+    for path in sorted(place.glob("[!_.]*.py")):
+        for name, found in strategies_in(path).items():
+            registry.add(name, found)
+    return registry
+
+
+def _from_file(path: Path, wanted: str) -> Strategy:
+    if not path.is_file():
+        raise StrategyError(f"The strategy file {str(path)!r} does not exist.")
+    found = strategies_in(path)
+    if wanted in found:
+        return found[wanted]
+    if wanted or not found:
+        raise StrategyError(unknown_name(f"strategy in {path.name}", wanted, found))
+    if len(found) > 1:
+        raise StrategyError(
+            f"{path.name} holds {len(found)} strategies; name one: "
+            f"{path.name}:{next(iter(sorted(found)))}"
+        )
+    return next(iter(found.values()))
+
+
+def strategies_in(path: Path) -> dict[str, Strategy]:
+    """The strategies that the file at `path` defines, by name (not those that it imports)."""
+    resolved = path.resolve()
+    module = _import_file(resolved, hashlib.sha256(resolved.read_bytes()).hexdigest())
+    found = [v for v in vars(module).values() if isinstance(v, Strategy)]
+    return {s.name: s for s in found if s.function.__module__ == module.__name__}
+
+
+@functools.lru_cache(maxsize=256)
+def _import_file(path: Path, digest: str) -> ModuleType:
+    """Run the file as a module of its own; imported again only when its content changed."""
+    key = hashlib.sha256(str(path).encode()).hexdigest()[:8]
+    name = f"tradinghf_strategy_{path.stem}_{key}_{digest[:8]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise StrategyError(f"{str(path)!r} is not a Python file.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # get_type_hints looks annotations up here
+    try:
+        spec.loader.exec_module(module)
+    except (ImportError, SyntaxError, NameError, AttributeError, TypeError, ValueError) as error:
+        del sys.modules[name]
+        raise StrategyError(
+            f"The strategy file {str(path)!r} could not be imported "
+            f"({type(error).__name__}: {error})."
+        ) from error
+    return module
+
+
+__all__ = ["Parameter", "Strategy", "changes", "load_strategy", "strategy", "strategy_names"]
