@@ -12,14 +12,18 @@ _EXPORTS = {
     "EnvConfig": "tradinghf.config",
     "Episode": "tradinghf.episodes",
     "MarketData": "tradinghf.market.data",
+    "backtest": "tradinghf.evaluation.backtest",
+    "strategy": "tradinghf.strategies",
 }
 
 if TYPE_CHECKING:
     from tradinghf.config import CostModel, EnvConfig
     from tradinghf.episodes import Episode
+    from tradinghf.evaluation.backtest import backtest
     from tradinghf.market.data import MarketData
+    from tradinghf.strategies import strategy
 
-__all__ = ["CostModel", "EnvConfig", "Episode", "MarketData"]
+__all__ = ["CostModel", "EnvConfig", "Episode", "MarketData", "backtest", "strategy"]
 
 
 def __getattr__(name: str) -> object:
