@@ -1,0 +1,140 @@
+"""Reading timestamps of any common form, without ever guessing a time zone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tradinghf.errors import MarketDataError
+
+_AWARE = re.compile(r":\d{2}.*(Z|z|UTC|[+-]\d{2}(:?\d{2})?)$")
+_DATED = re.compile(r"\d{4}\D|\d{8}(\D|$)|\d{4}$")
+_EPOCH_DIGITS = {10: "s", 13: "ms", 16: "us", 19: "ns"}
+# datetime64[ns] spans 1677-09-21 to 2262-04-11; stay clear of its ends.
+_FIRST, _LAST = np.datetime64("1678-01-01"), np.datetime64("2262-01-01")
+
+
+@dataclass(frozen=True)
+class Times:
+    """Timestamps as read.
+
+    Attributes:
+        stamps: [n] datetime64[ns] in UTC; NaT where unreadable.
+        aware: [n] whether the value carried a time zone.
+        texts: [n] the values as found, for error messages; None when they were datetime64.
+
+    """
+
+    stamps: NDArray[np.datetime64]
+    aware: NDArray[np.bool_]
+    texts: list[str] | None = None
+
+    @property
+    def mixed(self) -> bool:
+        """Some readable values carry a time zone and others do not."""
+        known = self.aware[~np.isnat(self.stamps)]
+        return bool(known.any() and not known.all())
+
+
+def read_times(values: Any, date_format: str | None = None) -> Times:
+    """Read datetimes, ISO 8601 text, or Unix epochs (s, ms, us, ns by their 10, 13, 16, 19 digits).
+
+    Args:
+        values: [n] a pandas Series or Index, or a list of strings.
+        date_format: strftime format of text that is not ISO 8601, for example "%m/%d/%Y".
+
+    Returns:
+        Naive values taken as UTC; whether that is allowed is for the caller to judge by `mixed`.
+
+    """
+    dtype = getattr(values, "dtype", None)
+    if isinstance(dtype, pd.DatetimeTZDtype) or (
+        isinstance(dtype, np.dtype) and np.issubdtype(dtype, np.datetime64)
+    ):
+        index = pd.DatetimeIndex(values)
+        aware = np.full(len(index), index.tz is not None)
+        return Times(_nanoseconds(index.tz_convert("UTC") if index.tz else index), aware)
+    texts = [_text(value) for value in values]
+    return _read_formatted(texts, date_format) if date_format else _read_texts(texts)
+
+
+def _read_formatted(texts: list[str], date_format: str) -> Times:
+    try:
+        read = pd.to_datetime(texts, utc=True, format=date_format, errors="coerce")
+    except ValueError as error:
+        raise MarketDataError(
+            f"date_format {date_format!r} is no strftime format ({error}). "
+            "Write it like %m/%d/%Y or %d.%m.%Y %H:%M."
+        ) from error
+    aware = np.full(len(texts), "%z" in date_format)
+    return Times(_nanoseconds(pd.DatetimeIndex(read)), aware, texts)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, date):  # datetime and pd.Timestamp too
+        return value.isoformat()
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def _read_texts(texts: list[str]) -> Times:
+    if _all_epochs(texts):
+        return _read_epochs(texts)
+    usable = [text if _DATED.match(text) else "" for text in texts]
+    index = pd.DatetimeIndex(pd.to_datetime(usable, utc=True, format="ISO8601", errors="coerce"))
+    aware = np.fromiter((bool(_AWARE.search(text)) for text in texts), bool, len(texts))
+    return Times(_nanoseconds(index), aware, texts)
+
+
+def _all_epochs(texts: Iterable[str]) -> bool:
+    some = [text for text in texts if text]
+    return bool(some) and all(
+        len(text) in _EPOCH_DIGITS and text.isascii() and text.isdigit() for text in some
+    )
+
+
+def _read_epochs(texts: list[str]) -> Times:
+    stamps = np.full(len(texts), "NaT", dtype="datetime64[ns]")
+    for i, text in enumerate(texts):
+        if text:
+            stamps[i] = np.datetime64(int(text), _EPOCH_DIGITS[len(text)])  # type: ignore[call-overload]
+    return Times(stamps, np.ones(len(texts), dtype=bool), texts)
+
+
+def _nanoseconds(index: pd.DatetimeIndex) -> NDArray[np.datetime64]:
+    naive = (index.tz_localize(None) if index.tz is not None else index).to_numpy().copy()
+    with np.errstate(invalid="ignore"):
+        naive[(naive < _FIRST) | (naive > _LAST)] = np.datetime64("NaT")
+    stamps: NDArray[np.datetime64] = naive.astype("datetime64[ns]")
+    return stamps
+
+
+def infer_bars_per_year(stamps: NDArray[np.datetime64]) -> float:
+    """Bars per year from the spacing of the bars.
+
+    252 or 365 for daily bars (365 where Saturdays are traded), 52 weekly, 12 monthly, 4 quarterly,
+    1 yearly; for intraday bars the median number per traded day times 252 or 365.
+
+    Args:
+        stamps: [T] strictly increasing datetime64[ns].
+
+    """
+    days = stamps.astype("datetime64[D]").astype(np.int64)
+    year = 365.0 if np.mean((days + 3) % 7 == 5) > 0.05 else 252.0  # day 0 was a Thursday
+    step = float(np.median(np.diff(stamps).astype(np.int64))) / 86_400e9
+    if step < 0.9:
+        return year * float(np.median(np.unique(days, return_counts=True)[1]))
+    for longest, per_year in ((4.0, year), (12.0, 52.0), (45.0, 12.0), (135.0, 4.0)):
+        if step <= longest:
+            return per_year
+    return 1.0
