@@ -13,6 +13,7 @@ _EXPORTS = {
     "Episode": "tradinghf.episodes",
     "MarketData": "tradinghf.market.data",
     "backtest": "tradinghf.evaluation.backtest",
+    "load_market": "tradinghf.market.sources",
     "strategy": "tradinghf.strategies",
 }
 
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
     from tradinghf.episodes import Episode
     from tradinghf.evaluation.backtest import backtest
     from tradinghf.market.data import MarketData
+    from tradinghf.market.sources import load_market
     from tradinghf.strategies import strategy
 
-__all__ = ["CostModel", "EnvConfig", "Episode", "MarketData", "backtest", "strategy"]
+__all__ = ["CostModel", "EnvConfig", "Episode", "MarketData", "backtest", "load_market", "strategy"]
 
 
 def __getattr__(name: str) -> object:
