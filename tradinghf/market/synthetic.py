@@ -163,13 +163,11 @@ def _bars(base: Floats, scale: Floats, noise: _Noise) -> dict[str, Floats]:
     log_low = -_extreme(-log_open, -log_close, scale, noise.uniform("low"))
     activity = 0.5 + np.abs(log_close - previous) / scale
     volume = np.round(1e6 * activity * np.exp(0.3 * noise.normal("volume")))
-    prices = {
-        name: 100.0 * np.exp(value)
-        for name, value in zip(
-            ("open", "high", "low", "close"), (log_open, log_high, log_low, log_close), strict=True
-        )
-    }
-    # exp and the extreme's square root round separately; contain open and close exactly.
+    paths = {"open": log_open, "high": log_high, "low": log_low, "close": log_close}
+    # Rounded to a tick, because the last bit of exp differs between processors and would
+    # change the hash of the data.
+    prices = {name: np.round(100.0 * np.exp(path), 6) for name, path in paths.items()}
+    # The extreme's square root rounds on its own: contain open and close exactly.
     both = prices["open"], prices["close"]
     prices["high"] = np.maximum.reduce([prices["high"], *both])
     prices["low"] = np.minimum.reduce([prices["low"], *both])
