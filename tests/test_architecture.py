@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "serving": {"market", "episodes", "feedback"},
     "bench": {"market", "simulation", "episodes", "strategies", "learning", "evaluation"},
 }
-TOP = {"cli", "__init__"}  # may import everything, nothing may import them
+TOP = {"cli", "__init__", "__main__"}  # may import everything, nothing may import them
 # What a function may import lazily although its module may not depend on it.
 LAZY = {("strategies", "evaluation")}
 NO_TORCH = (

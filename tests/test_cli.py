@@ -1,0 +1,294 @@
+"""The command line: help, exit codes, suggestions, and what the commands print."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tradinghf.cli import app, options, output
+from tradinghf.cli.app import main
+from tradinghf.errors import ConfigError
+
+LEAVES = [words for words, _ in app.flat(app.commands())]
+
+MINE = '''
+"""A file of one's own."""
+from tradinghf import strategy
+
+@strategy
+def half(market, *, weight: float = 0.5):
+    """Hold a fixed part.
+
+    weight: the part [fraction of equity].
+    """
+    import numpy as np
+    return np.full((market.bars, market.assets), weight)
+'''
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands run in an empty folder, with a wide page."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+
+
+def help_of(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    with pytest.raises(SystemExit) as stop:
+        main([*words, "--help"])
+    assert stop.value.code == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", LEAVES, ids=" ".join)
+def test_help_of_every_command_teaches_with_an_example_and_documents_every_option(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = help_of(capsys, *words)
+    assert f"`tradinghf {' '.join(words)}" in text
+    function = dict(app.flat(app.commands()))[words]
+    about = function.__doc__ or ""
+    names = function.__code__.co_varnames
+    for name in names[: function.__code__.co_argcount + function.__code__.co_kwonlyargcount]:
+        assert f"\n        {name}: " in about, f"{words}: {name} is not documented"
+
+
+def test_examples_in_help_name_real_commands() -> None:
+    for words, function in app.flat(app.commands()):
+        examples = [
+            part.split("`")[0] for part in (function.__doc__ or "").split("`tradinghf ")[1:]
+        ]
+        assert examples, words
+        for example in examples:
+            assert app.resolve(app.commands(), example.split()) is not None, example
+
+
+@pytest.mark.parametrize("args", [[], ["data"], ["--help"], ["data", "--help"]])
+def test_asking_for_nothing_shows_help(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(args)
+    assert stop.value.code == 0
+    assert "usage: tradinghf" in capsys.readouterr().out
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("tradinghf 0.")
+
+
+@pytest.mark.parametrize(
+    ("args", "hint"),
+    [
+        (["bactest"], "'backtest'"),
+        (["data", "shwo"], "'show'"),
+        (["backtest", "sma_cros"], "'sma_cross'"),
+        (["backtest", "sma_cross", "--data", "sp50"], "'sp500'"),
+        (["backtest", "sma_cross", "--set", "fats=3"], "'fast'"),
+        (["data", "show", "synthetic:regime=momentun"], "'momentum'"),
+    ],
+)
+def test_unknown_names_suggest_close_matches(
+    args: list[str], hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(args) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert hint in error
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["backtest", "sma_cross", "--fee-bps", "-1"],
+        ["backtest", "sma_cross", "--set", "fast"],
+        ["backtest", "sma_cross", "--cash", "0"],
+        ["backtest", "missing.py"],
+        ["backtest", "sma_cross", "--data", "missing.csv"],
+        ["backtest", "sma_cross", "--start", "2031"],
+        ["data", "check", "missing.parquet"],
+    ],
+)
+def test_bad_input_is_exit_code_2_without_a_traceback(
+    args: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(args) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1, "one sentence or two, on one line"
+
+
+@pytest.mark.parametrize("args", [["backtest"], ["backtest", "sma_cross", "--fee-bsp", "1"]])
+def test_options_that_do_not_parse_are_exit_code_2(
+    args: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(args)
+    assert stop.value.code == 2
+    assert "--fee-bps" in capsys.readouterr().err or args == ["backtest"]
+
+
+def test_data_list_and_show(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("data").mkdir()
+    Path("data/mine.csv").write_text("timestamp,open,high,low,close,volume\n")
+    assert main(["data", "list"]) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in ("sp500", "nasdaq", "synthetic", "mine"))
+    assert main(["data", "show", "sp500", "--start", "2005", "--end", "2006", "--rows", "3"]) == 0
+    out = capsys.readouterr().out
+    assert "503" in out  # trading days of 2005 (252) and 2006 (251)
+    assert "2006-12-29" in out
+    assert "2006-12-26" not in out
+
+
+def test_data_check_names_file_row_and_column(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = ["timestamp,open,high,low,close,volume", "2020-01-01,1,2,1,1.5,9"]
+    good = [*rows, "2020-01-02,1,2,1,1.5,9", "2020-01-03,1,2,1,1.5,9"]
+    Path("good.csv").write_text("\n".join(good))
+    assert main(["data", "check", "good.csv"]) == 0
+    assert "ok:" in capsys.readouterr().out
+    Path("bad.csv").write_text("\n".join([*rows, "2020-01-02,1,2,1,-3,9"]))
+    assert main(["data", "check", "bad.csv"]) == 2
+    error = capsys.readouterr().err
+    assert "bad: row 3" in error
+    assert "column 'close'" in error
+
+
+def test_backtest_of_a_file_prints_metrics_and_writes_the_report(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("mine.py").write_text(MINE)
+    command = ["backtest", "mine.py", "--data", "synthetic:bars=300,assets=2"]
+    assert main([*command, "--set", "weight=0.25", "--report", "out/r.html"]) == 0
+    out = capsys.readouterr().out
+    assert "half on synthetic" in out
+    assert "total_return_pct" in out
+    assert "<html" in Path("out/r.html").read_text()[:200].lower()
+
+
+def test_engines_agree_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    printed = []
+    for engine in ("vectorbt", "simulator"):
+        args = ["backtest", "sma_cross", "--start", "2008", "--end", "2009", "--engine", engine]
+        assert main([*args, "--fee-bps", "5"]) == 0
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1]
+    assert (
+        main(["backtest", "sma_cross", "--start", "2008", "--end", "2009", "--fee-bps", "50"]) == 0
+    )
+    assert capsys.readouterr().out != printed[0]
+
+
+def test_strategies_list_shows_parameters_of_bundled_and_own(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["strategies", "list"]) == 0
+    out = capsys.readouterr().out
+    assert "sma_cross" in out
+    assert "fast=20" in out
+    Path("own").mkdir()
+    Path("own/half.py").write_text(MINE)
+    assert main(["strategies", "list", "--strategies", "own"]) == 0
+    out = capsys.readouterr().out
+    assert "weight=0.5" in out
+    assert "sma_cross" not in out
+
+
+def test_doctor_passes_here_and_reports_a_broken_installation(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["doctor"]) == 0
+    assert "PROBLEM" not in capsys.readouterr().out
+    monkeypatch.setattr("tradinghf.cli.system.SHOWN", ("no-such-package",))
+    assert main(["doctor"]) == 1
+    assert "PROBLEM" in capsys.readouterr().out
+
+
+def test_internal_errors_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: object) -> int:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(app, "run", broken)
+    with pytest.raises(RuntimeError, match="a bug"):
+        main(["doctor"])
+
+
+def test_debug_shows_the_traceback_of_bad_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRADINGHF_DEBUG", "1")
+    with pytest.raises(ValueError, match="bactest"):
+        main(["bactest"])
+
+
+def test_interrupt_is_130(tmp_path: Path) -> None:
+    code = (
+        "import time, sys; from tradinghf.cli import app, market\n"
+        "def wait(*_, **__):\n    print('waiting', flush=True); time.sleep(60)\n"
+        "market.load = wait\nsys.exit(app.main(['data', 'check', 'x']))"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "waiting\n"
+    child.send_signal(signal.SIGINT)
+    _, error = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert "Traceback" not in error
+
+
+def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
+    command = f"'{sys.executable}' -m tradinghf data list | head -c 1"
+    shell = ["bash", "-c", f"set -o pipefail; {command}"]
+    done = subprocess.run(shell, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+    assert "BrokenPipe" not in done.stderr
+
+
+def test_help_loads_neither_torch_nor_vectorbt_nor_streamlit(python) -> None:
+    code = (
+        "import sys\nfrom tradinghf.cli import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "heavy = {'torch', 'vectorbt', 'streamlit', 'pandas', 'numpy'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    result = python("-c", code)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "-"),
+        (True, "yes"),
+        (1234567, "1,234,567"),
+        (0.123456, "0.1235"),
+        (123456.7, "123,457"),
+        (-5.8281, "-5.828"),
+        (float("nan"), "nan"),
+        ("a [red]b", "a [red]b"),
+    ],
+)
+def test_numbers_for_people(value: object, text: str) -> None:
+    assert output.number(value) == text
+
+
+def test_cells_are_text_never_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    output.table(["x"], [["[bold]a[/bold]"]], title="[red]t")
+    out = capsys.readouterr().out
+    assert "[bold]a[/bold]" in out
+    assert "[red]t" in out
+
+
+def test_settings() -> None:
+    assert options.settings(("a=1", "b=x=y", "c=")) == {"a": "1", "b": "x=y", "c": ""}
+    for wrong in ("a", "=1"):
+        with pytest.raises(ConfigError, match="NAME=VALUE"):
+            options.settings((wrong,))

@@ -1,0 +1,149 @@
+"""The tree of commands, and `main`, which turns errors into exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from tradinghf.errors import TradingHFError, unknown_name
+
+if TYPE_CHECKING:
+    from tyro.extras import SubcommandApp
+
+Command = Callable[..., int | None]
+Tree = Mapping[str, "Command | tuple[str, Mapping[str, Command]]"]
+
+ABOUT = """Learn trading policies from how traders rank trading episodes.
+
+Start: `tradinghf backtest sma_cross --data sp500`, then `tradinghf rlhf --help`."""
+
+OK, BAD_INPUT, INTERRUPTED = 0, 2, 130
+BAD_PATHS = (
+    FileNotFoundError,
+    FileExistsError,
+    NotADirectoryError,
+    IsADirectoryError,
+    PermissionError,
+)
+
+
+def commands() -> Tree:
+    """Every command by name; a group is (help, its commands)."""
+    from tradinghf.cli import backtests, market, system
+
+    return {
+        "data": (
+            "Market data: what there is, what it holds, whether it can be trusted.",
+            {"list": market.data_list, "show": market.data_show, "check": market.data_check},
+        ),
+        "strategies": ("Rule-based strategies.", {"list": backtests.strategies_list}),
+        "backtest": backtests.backtest,
+        "doctor": system.doctor,
+    }
+
+
+def flat(tree: Tree) -> Iterator[tuple[tuple[str, ...], Command]]:
+    """(words, function) of every command, in the order of the tree."""
+    for name, item in tree.items():
+        if isinstance(item, tuple):
+            yield from (((name, child), function) for child, function in item[1].items())
+        else:
+            yield (name,), item
+
+
+def build(tree: Tree, *, brief: bool) -> SubcommandApp:
+    """The parser of a tree of commands; brief: one line about each, as a list of commands has."""
+    from tyro.extras import SubcommandApp
+
+    def add(app: SubcommandApp, name: str, function: Command) -> None:
+        about = (function.__doc__ or "").split("\n\n")[0]
+        app.command(name=name, help=about if brief else None)(function)
+
+    app = SubcommandApp()
+    for name, item in tree.items():
+        if isinstance(item, tuple):
+            group = SubcommandApp()
+            for child, function in item[1].items():
+                add(group, child, function)
+            app.command(group, name=name, help=item[0])
+        else:
+            add(app, name, item)
+    return app
+
+
+def resolve(tree: Tree, args: Sequence[str]) -> Command | None:
+    """The command that the first words name, or None when they ask for help.
+
+    Raises:
+        TradingHFError: they name no command; the message suggests close matches.
+
+    """
+    if not args or args[0].startswith("-"):
+        return None
+    if args[0] not in tree:
+        raise TradingHFError(unknown_name("command", args[0], tree))
+    item = tree[args[0]]
+    if not isinstance(item, tuple):
+        return item
+    if len(args) < 2 or args[1].startswith("-"):
+        return None
+    if args[1] not in item[1]:
+        raise TradingHFError(unknown_name(f"{args[0]} command", args[1], item[1]))
+    return item[1][args[1]]
+
+
+def run(args: Sequence[str]) -> int:
+    """Parse and call; raises what the command raises. `--help` exits."""
+    from tyro.conf import DisallowNone, FlagCreatePairsOff, PositionalMetavarFromFieldName
+
+    tree = commands()
+    brief = resolve(tree, args) is None
+    if brief and not {"-h", "--help"} & set(args):
+        args = [*args, "--help"]
+    result = build(tree, brief=brief).cli(
+        prog="tradinghf",
+        description=ABOUT,
+        args=args,
+        config=(DisallowNone, FlagCreatePairsOff, PositionalMetavarFromFieldName),
+    )
+    return result if isinstance(result, int) else OK
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The `tradinghf` command.
+
+    Returns:
+        0 done; 1 internal error, or a check that failed; 2 bad input, with one sentence on what
+        was expected; 130 interrupted. With TRADINGHF_DEBUG=1 every error shows its traceback.
+
+    """
+    args = list(sys.argv[1:] if argv is None else argv)
+    if args == ["--version"]:
+        from tradinghf import __version__
+
+        sys.stdout.write(f"tradinghf {__version__}\n")
+        return OK
+    try:
+        return run(args)
+    except KeyboardInterrupt:
+        sys.stderr.write("\nInterrupted.\n")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader (`| head`) left; keep Python from complaining again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except (TradingHFError, *BAD_PATHS) as error:
+        if os.environ.get("TRADINGHF_DEBUG"):
+            raise
+        sys.stderr.write(f"error: {sentence(error)}\n")
+        return BAD_INPUT
+
+
+def sentence(error: Exception) -> str:
+    """What to tell the user; the operating system's errors without their number."""
+    if not isinstance(error, OSError):
+        return str(error)
+    path = error.filename if error.filename is not None else error
+    return f"{error.strerror or 'No such file or directory'}: {path}"

@@ -1,0 +1,69 @@
+"""Tables and numbers for people; plain text when the output is not a terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+# Wide enough that a table piped to a file is not cut.
+PIPED_WIDTH = 200
+BAR_FIELDS = ("open", "high", "low", "close", "volume")
+
+
+def console() -> Console:
+    """Where commands print."""
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else PIPED_WIDTH
+    return Console(width=width, highlight=False, soft_wrap=False)
+
+
+def number(value: object, digits: int = 4) -> str:
+    """A value for a table: significant digits, thousands separated, "-" for None."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 10**digits else f"{value:,.{digits}g}"
+    return str(value)
+
+
+def table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    title: str | None = None,
+    digits: int = 4,
+) -> None:
+    """Print rows under headings; numbers are right-aligned. Cells are text, never markup."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    rows = [list(row) for row in rows]
+    out = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=any(columns))
+    for i, column in enumerate(columns):
+        numeric = all(isinstance(row[i], int | float | None) for row in rows) and bool(rows)
+        out.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        out.add_row(*(Text(number(cell, digits)) for cell in row))
+    if title:
+        line(title)
+    console().print(out)
+
+
+def pairs(values: Mapping[str, object], *, title: str | None = None) -> None:
+    """Print names and values, one per line."""
+    table(["", ""], [(name, number(value)) for name, value in values.items()], title=title)
+
+
+def line(text: str) -> None:
+    """Print one line of plain text."""
+    console().print(text, markup=False, soft_wrap=True)
