@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from tradinghf.errors import StoreError
 
@@ -138,8 +138,6 @@ def _translated(name: object) -> Iterator[None]:
     """Database errors as one sentence without SQL, values or passwords."""
     try:
         yield
-    except IntegrityError:
-        raise
     except DBAPIError as error:
         reason = str(error.orig).strip().splitlines()[0] if error.orig else "unknown reason"
         if "locked" in reason:

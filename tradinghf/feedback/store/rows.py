@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, select
+from sqlalchemy import Connection, Row, Select, Table, func, select
 
 from tradinghf.episodes import Episode
 from tradinghf.errors import FeedbackError
@@ -98,6 +98,11 @@ def require_episodes(connection: Connection, ids: Iterable[str]) -> None:
             f"{len(missing)} of {len(wanted)} episodes are not in the store, the first is "
             f"{missing[0][:64]!r}. Add them first: store.add_episodes([...])."
         )
+
+
+def next_seq(connection: Connection, table: Table) -> int:
+    """Next sequence number; without gaps or races, as writers are alone."""
+    return int(connection.scalar(select(func.max(table.c.seq))) or 0) + 1
 
 
 def read_queries(connection: Connection, statement: Select[Any]) -> list[Query]:
@@ -211,6 +216,7 @@ __all__ = [
     "chunks",
     "episode_row",
     "moment",
+    "next_seq",
     "now",
     "panel_rows",
     "ranking_row",

@@ -20,6 +20,8 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from tradinghf.feedback.store.chain import GENESIS
+
 metadata = MetaData(
     naming_convention={
         "pk": "pk_%(table_name)s",
@@ -57,6 +59,7 @@ queries = Table(
     Column("note", Text, nullable=False),
     Column("group", String(32), nullable=False, index=True),
     Column("created", String(32), nullable=False),
+    Column("raters", Integer),
 )
 
 query_episodes = Table(
@@ -84,6 +87,7 @@ rankings = Table(
     Column("outcome", String(16), nullable=False),
     Column("comment", Text, nullable=False),
     Column("supersedes", String(100), ForeignKey("rankings.key"), unique=True),
+    Column("chain", String(64), nullable=False, server_default=GENESIS),
     Index("ix_rankings_rater", "rater", "group"),
     Index("ix_rankings_query", "query"),
 )
@@ -99,6 +103,15 @@ ranking_episodes = Table(
     UniqueConstraint("ranking", "episode"),
     CheckConstraint("rank >= 1", name="rank"),
     CheckConstraint("rating BETWEEN 1 AND 5", name="rating"),
+)
+
+serves = Table(
+    "serves",
+    metadata,
+    Column("query", String(100), ForeignKey("queries.id"), primary_key=True),
+    Column("rater", String(100), primary_key=True),
+    Column("session", String(100), nullable=False),
+    Column("served", String(32), nullable=False),
 )
 
 trials = Table(
@@ -119,5 +132,6 @@ __all__ = [
     "query_episodes",
     "ranking_episodes",
     "rankings",
+    "serves",
     "trials",
 ]

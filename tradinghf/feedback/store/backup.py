@@ -1,0 +1,174 @@
+"""Copies of a store that can be checked, opened and put back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sqlite3
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, func, insert, select
+
+from tradinghf.errors import StoreError
+from tradinghf.feedback.store import answers, rows
+from tradinghf.feedback.store import schema as t
+from tradinghf.feedback.store.blobs import blob_path, sync_folder, write_atomic, write_blob
+from tradinghf.feedback.store.engine import (
+    DATABASE,
+    Location,
+    connect,
+    locate,
+    reading,
+    writing,
+)
+from tradinghf.feedback.store.migrate import copy_database, migrate, newest
+
+MANIFEST = "manifest.json"
+FORMAT = "tradinghf-backup-1"
+
+
+def backup(engine: Engine, location: Location, folder: Path) -> Path:
+    """Copy a store into a new folder; see `Store.backup`."""
+    folder = folder.expanduser().absolute()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise StoreError(f"{folder} exists already; expected a new or empty folder for the backup.")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".backup-") as name:
+            inner = Path(name) / "store"
+            inner.mkdir()
+            _fill(engine, location, inner)
+            os.replace(inner, folder)
+        sync_folder(folder.parent)
+    except OSError as error:
+        raise StoreError(f"The backup to {folder} failed: {error}. It was removed.") from error
+    return folder
+
+
+def restore(folder: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
+    """Put a backup back: check its hashes, then copy it to an empty place.
+
+    Args:
+        folder: written by `Store.backup`.
+        target: where the store shall be; a folder or a `postgresql://` URL, empty.
+
+    Raises:
+        StoreError: not a backup, damaged, or `target` holds a store already.
+
+    """
+    source = Path(folder).expanduser().absolute()
+    _check(source)
+    location = locate(target)
+    if location.sqlite and location.database.exists():
+        raise StoreError(f"{location} exists already; move it away before restoring.")
+    try:
+        _copy_files(source, location.folder)
+        if not location.sqlite:
+            _fill_server(source, location)
+            return
+        handle, name = tempfile.mkstemp(dir=location.folder, prefix=".restore-")
+        os.close(handle)
+        copy_database(source / DATABASE, Path(name))
+        os.replace(name, location.database)
+        sync_folder(location.folder)
+    except OSError as error:
+        raise StoreError(f"Restoring {source} to {location} failed: {error}.") from error
+
+
+def _fill(engine: Engine, location: Location, folder: Path) -> None:
+    """Database first: whatever episode it names was on the disk before."""
+    database = folder / DATABASE
+    copy = locate(database)
+    if location.sqlite:
+        copy_database(location.database, database)
+    else:
+        migrate(copy)
+        target = connect(copy)
+        with reading(engine, location) as read, writing(target, copy) as write:
+            _copy_rows(read, write)
+        target.dispose()
+    opened = connect(copy)
+    with reading(opened, copy) as connection:
+        recorded = [
+            tuple(row) for row in connection.execute(select(t.episodes.c.id, t.episodes.c.size))
+        ]
+        about: dict[str, Any] = {
+            "format": FORMAT,
+            "created": rows.now(),
+            "schema": newest(),
+            "rankings": int(connection.scalar(select(func.count()).select_from(t.rankings)) or 0),
+            "episodes": len(recorded),
+            "head": answers.head(connection),
+        }
+    opened.dispose()
+    for episode_id, size in recorded:
+        _copy_file(blob_path(location.folder, episode_id), blob_path(folder, episode_id), size)
+    _settle(database)
+    about["database_sha256"] = hashlib.sha256(database.read_bytes()).hexdigest()
+    write_atomic(folder / MANIFEST, json.dumps(about, indent=2).encode())
+
+
+def _settle(database: Path) -> None:
+    """Leave one plain file behind: no write-ahead log beside it."""
+    connection = sqlite3.connect(database)
+    connection.execute("PRAGMA journal_mode=DELETE")
+    connection.close()
+
+
+def _copy_file(source: Path, target: Path, size: int) -> None:
+    if not source.is_file() or source.stat().st_size != size:
+        raise StoreError(f"The episode file {source} is missing or damaged; run verify.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(target, source.read_bytes())
+
+
+def _copy_files(source: Path, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in sorted((source / "episodes").glob("*/*.safetensors")):
+        data = file.read_bytes()
+        if hashlib.sha256(data).hexdigest() != file.stem:
+            raise StoreError(f"The episode file {file} of the backup was altered.")
+        write_blob(folder, file.stem, data)
+
+
+def _copy_rows(read: Any, write: Any) -> None:
+    """Every row of every table, parents first, by the order of their numbers."""
+    for table in t.metadata.sorted_tables:
+        order = table.c.seq if "seq" in table.c else None
+        found = read.execute(select(table).order_by(order)).mappings()
+        for part in found.partitions(1000):
+            write.execute(insert(table), [dict(row) for row in part])
+
+
+def _fill_server(source: Path, location: Location) -> None:
+    """Rows of a backup, migrated first where it is older, into an empty PostgreSQL database."""
+    migrate(location)
+    with tempfile.TemporaryDirectory() as name:
+        copy = locate(Path(name) / DATABASE)
+        copy_database(source / DATABASE, copy.database)
+        migrate(copy)
+        opened, server = connect(copy), connect(location)
+        with reading(opened, copy) as read, writing(server, location) as write:
+            if write.scalar(select(func.count()).select_from(t.episodes)):
+                raise StoreError(f"{location} holds a store already; expected an empty database.")
+            _copy_rows(read, write)
+        opened.dispose()
+        server.dispose()
+
+
+def _check(source: Path) -> None:
+    """The manifest must be ours, and the database as it was."""
+    try:
+        about = json.loads((source / MANIFEST).read_text())
+        found = hashlib.sha256((source / DATABASE).read_bytes()).hexdigest()
+        genuine = about["format"] == FORMAT and about["database_sha256"] == found
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{source} is not a backup ({type(error).__name__}: {error}).") from error
+    if not genuine:
+        raise StoreError(f"The backup {source} was altered: its hash differs from the manifest's.")
+
+
+__all__ = ["backup", "restore"]

@@ -1,0 +1,49 @@
+"""A hash chain over the answers: each row's hash covers its content and the hash before it.
+
+Whoever changes, removes or inserts an old answer must recompute every later hash, and then the
+head no longer equals one written down elsewhere (an export, a report). This function can never
+change: stored hashes depend on every byte of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+GENESIS = "0" * 64
+FIELDS = (
+    "seq",
+    "key",
+    "query",
+    "rater",
+    "session",
+    "created",
+    "received",
+    "seconds",
+    "outcome",
+    "comment",
+    "supersedes",
+)
+
+
+def link(previous: str, row: Mapping[str, Any], panels: Sequence[Sequence[Any]]) -> str:
+    """Hash of one answer.
+
+    Args:
+        previous: hash of the answer before, `GENESIS` for the first.
+        row: columns of `rankings`; `FIELDS` are covered.
+        panels: (episode, rank, rating) of each panel, in order.
+
+    Returns:
+        sha256(previous + canonical JSON), hexadecimal.
+
+    """
+    content = {name: row[name] for name in FIELDS}
+    content["panels"] = [list(panel) for panel in panels]
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256((previous + text).encode()).hexdigest()
+
+
+__all__ = ["FIELDS", "GENESIS", "link"]
