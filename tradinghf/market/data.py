@@ -13,7 +13,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tradinghf.errors import MarketDataError, unknown_name
+from tradinghf.market.findings import raise_findings, table_findings
 from tradinghf.market.rules import FIELDS, Floats, violations
+from tradinghf.market.tables import Table
+from tradinghf.market.times import infer_bars_per_year
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,8 +122,6 @@ class MarketData:
             MarketDataError: a rule is broken; the message names row, column and the fix.
 
         """
-        from tradinghf.market.tables import Table  # a table knows nothing of MarketData
-
         table = Table.from_frame(frame, symbol=symbol or name, adjust=adjust)
         return cls.from_table(table, name=name, bars_per_year=bars_per_year, source=source)
 
@@ -134,8 +135,6 @@ class MarketData:
         """
         if not frames:
             raise MarketDataError("from_frames got no frames; expected {symbol: DataFrame}.")
-        from tradinghf.market.tables import Table
-
         adjust = bool(options.pop("adjust", True))
         tables = [Table.from_frame(f, symbol=s, adjust=adjust) for s, f in frames.items()]
         return cls.from_table(Table.concat(tables), **{"source": "DataFrames", **options})
@@ -143,18 +142,29 @@ class MarketData:
     @classmethod
     def from_table(
         cls,
-        table: Any,
+        table: Table,
         *,
         name: str = "frame",
         bars_per_year: float | None = None,
         source: str = "table",
+        error_name: str = "",
         hint: str = "",
     ) -> Self:
-        """Bars from a parsed `Table`; raises its first finding (see `from_frame`)."""
-        from tradinghf.market.tables import raise_findings
-        from tradinghf.market.times import infer_bars_per_year
+        """Bars from a parsed `Table`.
 
-        raise_findings(name, table.findings(), hint=hint)
+        Args:
+            table: rows of one or more assets.
+            name: as in `from_frame`.
+            bars_per_year: as in `from_frame`.
+            source: as in `from_frame`.
+            error_name: what errors call the data; by default `name`.
+            hint: where to see all problems, for the error message.
+
+        Raises:
+            MarketDataError: the first finding of the table.
+
+        """
+        raise_findings(error_name or name, table_findings(table), hint=hint)
         arrays, timestamps, symbols = table.arrays()
         per_year = infer_bars_per_year(timestamps) if bars_per_year is None else bars_per_year
         note = f"{source}; {table.note}" if table.note else source
@@ -176,6 +186,15 @@ class MarketData:
         if self.assets == 1:
             return parts[self.symbols[0]].rename_axis("timestamp")
         return pd.concat(parts, axis=1, names=["symbol", "field"]).rename_axis("timestamp")
+
+    def to_long(self) -> pd.DataFrame:
+        """One row per bar and asset: timestamp, symbol, open, high, low, close, volume."""
+        columns: dict[str, Any] = {
+            "timestamp": np.tile(self.index, self.assets),
+            "symbol": np.repeat(np.array(self.symbols, dtype=object), self.bars),
+            **{f: getattr(self, f).ravel(order="F") for f in FIELDS},
+        }
+        return pd.DataFrame(columns)
 
     def select(self, symbols: Sequence[str]) -> Self:
         """Only these assets, in this order.
@@ -269,7 +288,7 @@ class MarketData:
             raise MarketDataError(
                 f"{self.name}: {found.column}[{bar}] of {self.symbols[asset]!r} at "
                 f"{self.timestamps[bar]} is {bars[found.column][bar, asset]!r}; "
-                f"expected {found.expected((bar, asset))}. {found.fix}"
+                f"expected {found.expected((bar, asset))}. {found.fix}."
             )
 
 

@@ -8,17 +8,28 @@ window ("momentum_20").
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tradinghf.errors import ConfigError, MarketDataError
 from tradinghf.market.data import MarketData
+from tradinghf.market.rolling import (
+    lagged,
+    log_returns,
+    realised_volatility,
+    rolling_max,
+    rolling_min,
+    rolling_sum,
+)
 from tradinghf.market.rules import Floats
+from tradinghf.market.scaler import FeatureScaler
 from tradinghf.registry import Registry
+
+__all__ = ["FEATURES", "Feature", "FeatureScaler", "feature", "feature_names", "features"]
 
 LIMIT = 10.0
 _WINDOWED = re.compile(r"(.*\D)_(\d+)")
@@ -116,133 +127,6 @@ def _resolve(name: str) -> tuple[Callable[..., Floats], tuple[int, ...]]:
     stem = match[1] if match else name
     found = FEATURES[stem]  # raises with suggestions when unknown
     raise ConfigError(f"Feature {name!r}: {found.name!r} takes no window.")
-
-
-@dataclass(frozen=True)
-class FeatureScaler:
-    """Standardises features with the mean and deviation of a training market.
-
-    Attributes:
-        mean: [F] of the training features.
-        std: [F] > 0.
-        clip: bound of the result.
-
-    """
-
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    clip: float = 5.0
-
-    def __post_init__(self) -> None:
-        ok = len(self.mean) == len(self.std) and all(np.isfinite([*self.mean, *self.std]))
-        if not ok or min(self.std, default=1.0) <= 0 or not self.clip > 0:
-            raise ConfigError(
-                f"FeatureScaler: mean {self.mean} and std {self.std} must be finite and of equal "
-                f"length, std and clip ({self.clip}) positive."
-            )
-
-    @classmethod
-    def fit(cls, array: NDArray[np.floating[Any]], *, clip: float = 5.0) -> Self:
-        """Fit on the features of a training market only.
-
-        The rows before a feature is first known (0 for every asset) do not count; a constant
-        feature gets deviation 1.
-
-        Args:
-            array: [T, A, F] from `features`.
-            clip: bound of the standardised values.
-
-        """
-        mean, std = [], []
-        for i in range(array.shape[-1]):
-            values = array[..., i].reshape(len(array), -1)
-            known = (values != 0).any(axis=1)
-            values = values[int(np.argmax(known)) :]
-            deviation = float(values.std())
-            mean.append(float(values.mean()))
-            std.append(deviation if deviation > 1e-9 else 1.0)
-        return cls(tuple(mean), tuple(std), clip)
-
-    def apply(self, array: NDArray[np.floating[Any]]) -> Floats:
-        """(array - mean) / std, clipped; shape [..., F] is kept.
-
-        Raises:
-            ConfigError: F differs from the training features.
-
-        """
-        if array.shape[-1] != len(self.mean):
-            raise ConfigError(
-                f"FeatureScaler was fitted on {len(self.mean)} features; got {array.shape[-1]}. "
-                "Use the feature names of the training run."
-            )
-        scaled = (array - np.array(self.mean)) / np.array(self.std)
-        out: Floats = np.clip(scaled, -self.clip, self.clip)
-        return out
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready values."""
-        return {"mean": list(self.mean), "std": list(self.std), "clip": self.clip}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Read `to_dict` back.
-
-        Raises:
-            ConfigError: a key is missing or a value is no number.
-
-        """
-        try:
-            mean, std = (tuple(float(v) for v in values[key]) for key in ("mean", "std"))
-            return cls(mean, std, float(values["clip"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise ConfigError(f"Not a FeatureScaler: {type(error).__name__}: {error}.") from error
-
-
-# Helpers. Sums run over the window in a fixed order, one shifted array at a time: each result
-# depends on its own window only, bit for bit, which a running sum over the series would not.
-
-
-def lagged(values: Floats, bars: int) -> Floats:
-    """[T, A] values of `bars` bars ago; NaN where there is none."""
-    out = np.full_like(values, np.nan)
-    if bars < len(values):
-        out[bars:] = values[: len(values) - bars]
-    return out
-
-
-def _rolling(combine: Callable[[Floats, Floats], Floats], values: Floats, window: int) -> Floats:
-    out = values
-    for k in range(1, min(window, len(values) + 1)):
-        out = combine(out, lagged(values, k))
-    return out if window <= len(values) else np.full_like(values, np.nan)
-
-
-def rolling_sum(values: Floats, window: int) -> Floats:
-    """[T, A] sum over the last `window` bars; NaN until there are as many."""
-    return _rolling(np.add, values, window)
-
-
-def rolling_max(values: Floats, window: int) -> Floats:
-    """[T, A] maximum over the last `window` bars; NaN until there are as many."""
-    return _rolling(np.maximum, values, window)
-
-
-def rolling_min(values: Floats, window: int) -> Floats:
-    """[T, A] minimum over the last `window` bars; NaN until there are as many."""
-    return _rolling(np.minimum, values, window)
-
-
-def log_returns(market: MarketData) -> Floats:
-    """[T, A] log return of each bar, close to close; NaN in row 0."""
-    log = np.log(market.close)
-    return log - lagged(log, 1)
-
-
-def realised_volatility(market: MarketData, window: int = 20) -> Floats:
-    """[T, A] root mean square of the last `window` log returns; NaN where it is 0 or unknown."""
-    returns = log_returns(market)
-    value = np.sqrt(rolling_sum(returns * returns, window) / window)
-    return np.where(value > 1e-12, value, np.nan)
 
 
 @feature("log_return")

@@ -1,38 +1,282 @@
-"""Bars in CSV and Parquet files."""
+"""Bars in CSV and Parquet files: reading, checking and writing."""
 
 from __future__ import annotations
 
 import csv
 import io
+import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from tradinghf.errors import MarketDataError
+from tradinghf.market.columns import KNOWN_NAMES, canonical
 from tradinghf.market.data import MarketData
+from tradinghf.market.findings import table_findings
+from tradinghf.market.quality import warnings
+from tradinghf.market.rules import Finding
 from tradinghf.market.tables import Table
 
-SUFFIXES = (".csv", ".parquet", ".pq")
+CSV_SUFFIXES = (".csv", ".txt")
+PARQUET_SUFFIXES = (".parquet", ".pq")
+SUFFIXES = (*CSV_SUFFIXES, *PARQUET_SUFFIXES)
+# Text needs about ten times its size in memory while it is parsed; Parquet about twice.
+MAX_CSV_BYTES = 512 * 2**20
+MAX_PARQUET_BYTES = 4 * 2**30
+Join = Literal["exact", "inner"]
+_DELIMITERS = ",;\t|"
 
 
-def parse_csv(
-    data: bytes, *, symbol: str, adjust: bool = True, date_format: str | None = None
-) -> Table:
-    """Bars from the bytes of a CSV file; rows are numbered as a spreadsheet shows them."""
-    rows = list(csv.reader(io.StringIO(data.decode("utf-8-sig"))))
-    columns = list(zip(rows[0], zip(*rows[1:], strict=True), strict=True))
-    return Table.from_columns(
-        columns, symbol=symbol, adjust=adjust, first_row=2, date_format=date_format
+def load_file(
+    path: Path | str,
+    *,
+    symbol: str | None = None,
+    adjust: bool = True,
+    join: Join = "exact",
+    date_format: str | None = None,
+    bars_per_year: float | None = None,
+) -> MarketData:
+    """Validated bars from a .csv or .parquet file.
+
+    Columns: timestamp (or datetime, date, time), open, high, low, close, and optionally volume,
+    symbol (one row per bar and asset) and adj_close. Any case, any order; others are ignored. CSV
+    may be separated by comma, semicolon, tab or bar; the number of a row is the one a spreadsheet
+    shows (the header is row 1). Rows of Parquet files are numbered from 0, as in pandas.
+
+    Args:
+        path: the file.
+        symbol: the asset, where the file has no such column; by default the file's stem.
+        adjust: scale prices by adj_close / close where the file has an adjusted close.
+        join: "inner" keeps the times that all assets share; "exact" demands equal times.
+        date_format: strftime format of times that are not ISO 8601 ("%m/%d/%Y").
+        bars_per_year: for annualising; by default inferred from the spacing of the bars.
+
+    Raises:
+        MarketDataError: a rule is broken; the message names file, row, column and the fix.
+
+    """
+    path = Path(path)
+    table = read_table(path, symbol=symbol, adjust=adjust, date_format=date_format)
+    if join == "inner":
+        table = table.common()
+    elif join != "exact":
+        raise MarketDataError(f"{path}: join is {join!r}; expected 'exact' or 'inner'.")
+    return MarketData.from_table(
+        table,
+        name=path.stem,
+        error_name=str(path),
+        bars_per_year=bars_per_year,
+        source=str(path),
+        hint=f"; see all with: tradinghf data check {path}",
     )
 
 
-def load_file(path: Path | str, **options: Any) -> MarketData:
-    """Bars from a .csv or .parquet file."""
+def read_table(
+    path: Path, *, symbol: str | None = None, adjust: bool = True, date_format: str | None = None
+) -> Table:
+    """Parse a file without judging its bars.
+
+    Raises:
+        MarketDataError: the file cannot be read, or lacks a column.
+
+    """
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise MarketDataError(
+            f"{path}: expected a file ending in {', '.join(SUFFIXES)}. Convert or rename it."
+        )
+    ragged: dict[int, Finding] = {}
+    try:
+        if not path.is_file():
+            what = "is a folder" if path.is_dir() else "does not exist"
+            raise MarketDataError(f"{path}: {what}. Give the path of a bar file.")
+        size = path.stat().st_size
+        if size == 0:
+            raise MarketDataError(f"{path}: the file is empty. Export it again.")
+        if suffix in PARQUET_SUFFIXES:
+            columns, first_row = _parquet_columns(path), 0
+        else:
+            _check_size(path, size, MAX_CSV_BYTES, "convert it to Parquet, or split it by asset")
+            columns, ragged = csv_columns(path.read_bytes(), str(path))
+            first_row = 2
+    except OSError as error:
+        raise MarketDataError(
+            f"{path}: cannot be read ({error.strerror or error}). Check the path and permissions."
+        ) from error
+    return Table.from_columns(
+        columns,
+        symbol=symbol or path.stem,
+        adjust=adjust,
+        first_row=first_row,
+        date_format=date_format,
+        ragged=ragged,
+        what=str(path),
+    )
+
+
+def parse_csv(data: bytes, *, symbol: str, date_format: str | None = None) -> Table:
+    """Bars from the bytes of a CSV file; rows are numbered as a spreadsheet shows them.
+
+    Raises:
+        MarketDataError: not a CSV file with the expected columns.
+
+    """
+    columns, ragged = csv_columns(data, symbol)
+    return Table.from_columns(
+        columns, symbol=symbol, first_row=2, date_format=date_format, ragged=ragged
+    )
+
+
+def check_market_file(
+    path: Path | str,
+    *,
+    symbol: str | None = None,
+    adjust: bool = True,
+    date_format: str | None = None,
+) -> list[Finding]:
+    """Everything that is wrong with a bar file, and what merely looks odd; empty when all is well.
+
+    Options as in `load_file`. Never raises on a bad file: what stops reading is a finding too.
+    """
     path = Path(path)
-    if path.suffix == ".csv":
-        table = parse_csv(path.read_bytes(), symbol=path.stem)
-        return MarketData.from_table(table, name=path.stem, source=str(path), **options)
-    if path.suffix in SUFFIXES:
-        return MarketData.from_frame(pd.read_parquet(path), name=path.stem, **options)
-    raise MarketDataError(f"{path}: expected a .csv or .parquet file.")
+    try:
+        table = read_table(path, symbol=symbol, adjust=adjust, date_format=date_format)
+        found = [*table_findings(table), *_ignored_columns(table)]
+        if any(finding.severity == "error" for finding in found):
+            return found
+        return [*found, *warnings(MarketData.from_table(table, name=str(path)))]
+    except MarketDataError as error:
+        return [Finding("", "", str(error).rstrip("."), "")]
+
+
+def save_market(market: MarketData, path: Path | str) -> None:
+    """Write bars as .csv or .parquet, one row per bar and asset; `load_file` gives them back.
+
+    Floats are written so that they are read back bit for bit.
+
+    Raises:
+        MarketDataError: unknown suffix, or the file cannot be written.
+
+    """
+    path = Path(path)
+    frame = market.to_long()
+    part = path.with_name(f".{path.name}.part")
+    try:
+        if path.suffix.lower() in PARQUET_SUFFIXES:
+            frame.to_parquet(part, index=False)
+        elif path.suffix.lower() in CSV_SUFFIXES:
+            frame.to_csv(part, index=False, date_format="%Y-%m-%dT%H:%M:%S.%fZ")
+        else:
+            raise MarketDataError(f"{path}: expected a path ending in {', '.join(SUFFIXES)}.")
+        os.replace(part, path)
+    except OSError as error:
+        raise MarketDataError(
+            f"{path}: cannot be written ({error.strerror or error}). Check folder and disk space."
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def csv_columns(data: bytes, what: str) -> tuple[list[tuple[str, Any]], dict[int, Finding]]:
+    """Named text columns of a CSV document, and findings on rows of another length by index.
+
+    Raises:
+        MarketDataError: not UTF-8, no header, or broken quotes.
+
+    """
+    text = _decode(data, what)
+    header_line = text.lstrip("\r\n").partition("\n")[0]
+    delimiter = max(_DELIMITERS, key=header_line.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        rows = list(reader)
+    except csv.Error as error:
+        raise MarketDataError(
+            f"{what}: line {reader.line_num}: broken CSV ({error}). "
+            "Check the quotes there, or export the file again."
+        ) from error
+    while rows and not any(cell.strip() for cell in rows[-1]):
+        rows.pop()
+    if not rows:
+        raise MarketDataError(f"{what}: the file holds no text. Export it again.")
+    header, body = rows[0], rows[1:]
+    ragged = _pad(body, len(header))
+    cells = list(zip(*body, strict=True)) if body else [()] * len(header)
+    return list(zip(header, cells, strict=True)), ragged
+
+
+def _pad(rows: list[list[str]], width: int) -> dict[int, Finding]:
+    """Bring ragged rows to `width` cells, in place; their cells become empty."""
+    ragged = {}
+    for i, row in enumerate(rows):
+        if len(row) != width:
+            empty = not any(cell.strip() for cell in row)
+            problem = "the row is empty" if empty else f"{len(row)} cells; the header has {width}"
+            fix = "Delete it" if empty else "Add or remove separators; quote text with separators"
+            ragged[i] = Finding(f"row {i + 2}", "", problem, fix, rule="ragged_row")
+            rows[i] = [""] * width
+    return ragged
+
+
+def _decode(data: bytes, what: str) -> str:
+    kinds = {b"PK\x03\x04": "an Excel workbook or zip archive", b"PAR1": "a Parquet file"}
+    for magic, kind in kinds.items():
+        if data.startswith(magic):
+            raise MarketDataError(f"{what}: this is {kind}, not CSV. Export it as CSV, or rename.")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise MarketDataError(
+            f"{what}: line {line}: byte 0x{data[error.start]:02x} is not UTF-8. "
+            "Save the file as 'CSV UTF-8'."
+        ) from error
+
+
+def _parquet_columns(path: Path) -> list[tuple[str, Any]]:
+    try:
+        with pq.ParquetFile(path) as file:
+            about = file.metadata
+            groups = (about.row_group(i) for i in range(about.num_row_groups))
+            size = sum(group.total_byte_size for group in groups)
+            _check_size(path, size, MAX_PARQUET_BYTES, "split it by asset or by year")
+            # Without the pandas metadata: an untrusted file has no say in how it is rebuilt.
+            frame = file.read().to_pandas(ignore_metadata=True)
+    except (pa.ArrowException, ValueError, TypeError, KeyError) as error:
+        if isinstance(error, MarketDataError):
+            raise
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise MarketDataError(
+            f"{path}: not a readable Parquet file ({first}). Write it again, or use CSV."
+        ) from error
+    columns = [(str(name), frame.iloc[:, i]) for i, name in enumerate(frame.columns)]
+    return _name_index(columns)
+
+
+def _name_index(columns: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """Pandas stores an unnamed index as "__index_level_0__": it is the time, if nothing else is."""
+    timed = any(canonical(name) == "timestamp" for name, _ in columns)
+    unnamed = "__index_level_0__"
+    if timed:
+        return [(name, values) for name, values in columns if name != unnamed]
+    return [("timestamp" if name == unnamed else name, values) for name, values in columns]
+
+
+def _check_size(path: Path, size: int, limit: int, fix: str) -> None:
+    if size > limit:
+        raise MarketDataError(
+            f"{path}: {size / 2**20:,.0f} MiB of bars; at most {limit / 2**20:,.0f} MiB are read "
+            f"at once. Please {fix}."
+        )
+
+
+def _ignored_columns(table: Table) -> list[Finding]:
+    return [
+        Finding(
+            "", name, "the column is not used", "Rename it if it was meant", "warning", "unused"
+        )
+        for name in table.columns
+        if canonical(name) not in KNOWN_NAMES
+    ]

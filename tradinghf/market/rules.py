@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -43,7 +43,21 @@ class Finding:
     def __str__(self) -> str:
         column = f"column {self.column!r}" if self.column else ""
         where = ", ".join(part for part in (self.place, column) if part)
-        return f"{where}: {self.problem}. {self.fix}" if where else f"{self.problem}. {self.fix}"
+        what = f"{where}: {self.problem}." if where else f"{self.problem}."
+        return f"{what} {self.fix}." if self.fix else what
+
+
+MAX_PER_RULE = 100
+
+
+def capped(at: Sequence[int], make: Callable[[int], Finding]) -> list[Finding]:
+    """Findings of one kind at the rows `at`: MAX_PER_RULE of them, then one counting the rest."""
+    found = [make(i) for i in at[:MAX_PER_RULE]]
+    if len(at) > MAX_PER_RULE:
+        last = make(at[-1])
+        place = f"{len(at) - MAX_PER_RULE} more rows, the last {last.place}"
+        found.append(replace(last, place=place))
+    return found
 
 
 @dataclass(frozen=True)
@@ -74,7 +88,7 @@ _FIX_PRICE = (
 
 def _cell_rules(column: str, value: Floats) -> Iterator[Violation]:
     def rule(name: str, mask: Mask, expected: str, fix: str) -> Violation:
-        return Violation(name, column, mask, lambda _: expected, f"{fix}.")
+        return Violation(name, column, mask, lambda _: expected, fix)
 
     missing, infinite = np.isnan(value), np.isinf(value)
     yield rule("missing", missing, "a number", _FIX_MISSING)
@@ -110,7 +124,7 @@ def violations(bars: Mapping[str, Floats]) -> Iterator[Violation]:
     crossed = (high < low * (1 - SLACK)) & ~unusable
     if crossed.any():
         expected: Callable[[tuple[int, ...]], str] = lambda at: f"at least low = {low[at]:.12g}"  # noqa: E731
-        yield Violation("high_below_low", "high", crossed, expected, "Swap or correct the two.")
+        yield Violation("high_below_low", "high", crossed, expected, "Swap or correct the two")
     unusable |= crossed
     for column in ("open", "close"):
         value = bars[column]
@@ -121,5 +135,5 @@ def violations(bars: Mapping[str, Floats]) -> Iterator[Violation]:
                 column,
                 outside,
                 lambda at: f"between low = {low[at]:.12g} and high = {high[at]:.12g}",
-                f"{_FIX_RANGE}.",
+                _FIX_RANGE,
             )

@@ -36,6 +36,11 @@ class Times:
     aware: NDArray[np.bool_]
     texts: list[str] | None = None
 
+    def take(self, at: NDArray[np.intp]) -> Times:
+        """The rows `at`."""
+        texts = None if self.texts is None else [self.texts[i] for i in at]
+        return Times(self.stamps[at], self.aware[at], texts)
+
     @property
     def mixed(self) -> bool:
         """Some readable values carry a time zone and others do not."""

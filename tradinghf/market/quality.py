@@ -1,0 +1,169 @@
+"""What looks odd in valid bars, and what a market is like."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tradinghf.market.data import MarketData
+from tradinghf.market.rules import PRICES, Finding, Floats
+
+_SPLITS = (2.0, 3.0, 4.0, 5.0, 7.0, 10.0, 20.0, 1.5)
+_STALE_BARS = 10
+
+
+def warnings(market: MarketData) -> list[Finding]:
+    """Oddities that validation lets pass: possible splits, stale prices, gaps, missing volume.
+
+    Places are bars of the market, counted from 0, with their time.
+    """
+    found = list(_gaps(market))
+    for i, symbol in enumerate(market.symbols):
+        one = market.select([symbol])
+        of = "" if market.assets == 1 else f" of {symbol}"
+        for finding in (*_splits(one), *_stale(one), *_shares(one)):
+            place = (finding.place + of).strip()
+            found.append(Finding(place, *_rest(finding)))
+        if i >= 99:
+            break
+    return found
+
+
+def _rest(finding: Finding) -> tuple[str, str, str, Any, str]:
+    return finding.column, finding.problem, finding.fix, finding.severity, finding.rule
+
+
+def _place(market: MarketData, bar: int) -> str:
+    when = str(market.timestamps[bar].astype("datetime64[s]")).replace("T00:00:00", "")
+    return f"bar {bar} ({when})"
+
+
+def _gaps(market: MarketData) -> Iterator[Finding]:
+    step = np.diff(market.timestamps)
+    longest = max(np.timedelta64(8, "D").astype("timedelta64[ns]"), 5 * np.median(step))
+    for bar in np.flatnonzero(step > longest)[:100]:
+        days = step[bar] / np.timedelta64(1, "D")
+        yield Finding(
+            _place(market, int(bar) + 1),
+            "timestamp",
+            f"{days:.1f} days after the bar before",
+            "Check for missing bars",
+            "warning",
+            "gap",
+        )
+
+
+def _splits(market: MarketData) -> Iterator[Finding]:
+    close, opened = market.close[:, 0], market.open[:, 0]
+    change = np.log(close[1:] / close[:-1])
+    typical = 1.4826 * float(np.median(np.abs(change))) + 1e-12
+    for bar in np.flatnonzero((np.abs(change) > 0.28) & (np.abs(change) > 10 * typical))[:100]:
+        # Splits happen between bars: compare the open with the close before.
+        ratio = close[bar] / opened[bar + 1]
+        near = [s for s in _SPLITS if min(abs(ratio / s - 1), abs(ratio * s - 1)) < 0.05]
+        kind = f"; looks like an unadjusted {near[0]:g}:1 split" if near else ""
+        yield Finding(
+            _place(market, int(bar) + 1),
+            "close",
+            f"moves by {100 * np.expm1(change[bar]):+.1f} % in one bar{kind}",
+            "Use adjusted prices (add an adj_close column), or confirm the move",
+            "warning",
+            "jump",
+        )
+
+
+def _stale(market: MarketData) -> Iterator[Finding]:
+    bars = np.concatenate([getattr(market, name) for name in PRICES], axis=1)
+    same = (bars[1:] == bars[:-1]).all(axis=1)
+    for start, length in _runs(same):
+        if length + 1 >= _STALE_BARS:
+            yield Finding(
+                _place(market, start),
+                "close",
+                f"{length + 1} bars in a row are identical",
+                "Drop bars that a vendor filled in",
+                "warning",
+                "stale",
+            )
+
+
+def _runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """(start, length) of each run of True."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
+    return [(int(a), int(b - a)) for a, b in edges.reshape(-1, 2)]
+
+
+def _shares(market: MarketData) -> Iterator[Finding]:
+    """Oddities that concern a share of all bars."""
+
+    def warn(column: str, problem: str, fix: str, rule: str) -> Finding:
+        return Finding("", column, problem, fix, "warning", rule)
+
+    n = market.bars
+    empty = int((market.volume == 0).sum())
+    if 0 < empty < n:
+        yield warn("volume", f"0 in {empty} of {n} bars", "Check those bars", "no_volume")
+    flat = int((market.high == market.low).sum())
+    if flat > 0.2 * n:
+        problem = f"high equals low in {flat} of {n} bars"
+        yield warn("high", problem, "Features of the range say little here", "no_range")
+    copied = int((market.open[1:] == market.close[:-1]).sum())
+    if copied > 0.2 * n:
+        problem = f"equals the close before in {copied} of {n} bars"
+        fix = "It may be no traded price: fills at the next open are then optimistic"
+        yield warn("open", problem, fix, "open_copies_close")
+
+
+def describe(market: MarketData) -> dict[str, Any]:
+    """What a market is like: JSON-ready, units in the names.
+
+    Returns:
+        name, source, sha256, bars, assets, first, last, bars_per_year, longest_gap_days,
+        warnings (sentences), and per_asset: {symbol: statistics of the bar returns}.
+
+    """
+    step = np.diff(market.timestamps) / np.timedelta64(1, "D")
+    return {
+        "name": market.name,
+        "source": market.source,
+        "sha256": market.sha256,
+        "bars": market.bars,
+        "assets": market.assets,
+        "first": market.index[0].isoformat(),
+        "last": market.index[-1].isoformat(),
+        "bars_per_year": market.bars_per_year,
+        "longest_gap_days": float(step.max()),
+        "per_asset": {
+            symbol: _statistics(market.close[:, i], market.volume[:, i], market.bars_per_year)
+            for i, symbol in enumerate(market.symbols)
+        },
+        "warnings": [str(finding) for finding in warnings(market)],
+    }
+
+
+def _statistics(close: Floats, volume: Floats, per_year: float) -> dict[str, float | None]:
+    simple = close[1:] / close[:-1] - 1
+    log = pd.Series(np.log(close[1:] / close[:-1]))
+    drawdown = 1 - close / np.maximum.accumulate(close)
+    skew, kurtosis = (_finite(log.skew()), _finite(log.kurt()))
+    return {
+        "first_close": float(close[0]),
+        "last_close": float(close[-1]),
+        "total_return_pct": 100 * float(close[-1] / close[0] - 1),
+        "annual_return_pct": _finite(100 * np.expm1(min(log.mean() * per_year, 700.0))),
+        "annual_volatility_pct": _finite(100 * log.std() * np.sqrt(per_year)),
+        "worst_bar_pct": 100 * float(simple.min()),
+        "best_bar_pct": 100 * float(simple.max()),
+        "max_drawdown_pct": 100 * float(drawdown.max()),
+        "skew": skew,
+        "kurtosis": None if kurtosis is None else kurtosis + 3.0,
+        "mean_volume": float(volume.mean()),
+    }
+
+
+def _finite(value: Any) -> float | None:
+    return float(value) if np.isfinite(value) else None
