@@ -1,0 +1,204 @@
+// @ts-check
+/** What the Rank page looks like: elements from state, no decisions. */
+import { h } from "./dom.js";
+import { ordinal, ranks, unplaced } from "./model.js";
+
+/** @typedef {import("./model.js").Draft} Draft */
+
+export const KEYS = [
+  ["1 – 5", "pick panels, best first"],
+  ["=", "tie the next pick with the last one"],
+  ["Backspace", "take back the last pick"],
+  ["Enter", "submit; the only panel left comes last"],
+  ["N", "write a note (Esc leaves it)"],
+  ["S", "skip this query"],
+  ["X", "can't tell them apart"],
+  ["U", "undo: open your last answer again"],
+  ["?", "this help"],
+];
+
+/** @param {string} key */
+const keycap = (key) => h("kbd", {}, key);
+
+/** @param {string} label @param {string} key @param {() => void} onclick @param {string} [kind] */
+const action = (label, key, onclick, kind = "") =>
+  h("button", { class: `action ${kind}`, type: "button", onclick }, h("span", {}, label), keycap(key));
+
+/** The fixed frame. @param {Record<string, () => void>} on */
+export function frame(on) {
+  const part = {
+    context: h("p", { class: "context" }),
+    state: h("span", { class: "save", role: "status", "aria-live": "polite" }),
+    goal: h("div", { class: "goal" }),
+    panels: h("div", { class: "panels" }),
+    track: h("div", { class: "track", role: "group", "aria-label": "Your ranking, best first" }),
+    note: h("div", { class: "note", hidden: true }),
+    message: h("p", { class: "message", role: "status", "aria-live": "polite" }),
+    submit: action("Submit", "↵", on.submit, "primary"),
+    blank: h("div", { class: "blank", hidden: true }),
+  };
+  const root = h(
+    "section",
+    { class: "rank", "aria-label": "Rank the panels, best first" },
+    h(
+      "header",
+      { class: "top" },
+      part.context,
+      part.state,
+      part.goal,
+      h("button", { class: "icon", type: "button", onclick: on.palette, title: "Colours of up and down" }, "◐"),
+      h("button", { class: "icon", type: "button", onclick: on.help, title: "Keys and help (?)" }, "?"),
+    ),
+    part.panels,
+    part.blank,
+    part.note,
+    h(
+      "footer",
+      { class: "bottom" },
+      part.track,
+      part.message,
+      h(
+        "div",
+        { class: "actions" },
+        action("Note", "N", on.note),
+        action("Undo", "U", on.undo),
+        action("Skip", "S", on.skip),
+        action("Can't tell", "X", on.cantTell),
+        part.submit,
+      ),
+    ),
+  );
+  return { root, ...part };
+}
+
+/** Five dots; pressing the chosen one again clears it.
+ * @param {number} panel @param {(panel: number, value: number) => void} onrate */
+function ratingDots(panel, onrate) {
+  const dots = [1, 2, 3, 4, 5].map((value) =>
+    h("button", {
+      class: "dot",
+      type: "button",
+      "data-value": value,
+      "aria-label": `Rate panel ${panel + 1}: ${value} of 5`,
+      "aria-pressed": "false",
+      title: `Rate ${value} of 5 (optional)`,
+      onclick: () => onrate(panel, value),
+    }),
+  );
+  return h("div", { class: "dots", "data-nodrag": true, role: "group", "aria-label": `Rating of panel ${panel + 1}` }, ...dots);
+}
+
+/** @param {number} count @param {{pick: (panel: number) => void, rate: (panel: number, value: number) => void}} on */
+export function panelCards(count, on) {
+  return Array.from({ length: count }, (_, panel) => {
+    const badge = h("span", { class: "badge" });
+    const head = h(
+      "button",
+      { class: "pick", type: "button", onclick: () => on.pick(panel) },
+      keycap(String(panel + 1)),
+      badge,
+    );
+    const host = h("div", { class: "chart" });
+    const dots = ratingDots(panel, on.rate);
+    const root = h("article", { class: "panel", "aria-label": `Panel ${panel + 1}` });
+    root.append(h("div", { class: "head", "data-drag": panel }, head, dots), host);
+    return { root, host, badge, dots, head };
+  });
+}
+
+/** @param {ReturnType<typeof panelCards>} cards @param {Draft} draft */
+export function updateCards(cards, draft) {
+  const rank = ranks(draft);
+  const next = draft.tie ? draft.groups.length : draft.groups.length + 1;
+  cards.forEach(({ root, badge, dots, head }, panel) => {
+    const place = rank[panel];
+    const tied = place > 0 && draft.groups[place - 1].length > 1;
+    root.classList.toggle("placed", place > 0);
+    root.classList.toggle("first", place === 1);
+    badge.textContent = place ? `${ordinal(place)}${tied ? " =" : ""}` : `pick ${ordinal(next)}${draft.tie ? " =" : ""}`;
+    head.setAttribute("aria-pressed", String(place > 0));
+    head.setAttribute("aria-label", `Panel ${panel + 1}: ${badge.textContent}`);
+    for (const dot of dots.children) {
+      const value = Number(dot.getAttribute("data-value"));
+      dot.classList.toggle("on", value <= (draft.ratings[panel] || 0));
+      dot.setAttribute("aria-pressed", String(value === draft.ratings[panel]));
+    }
+  });
+}
+
+/** The ranking so far, then what is left. @param {HTMLElement} track @param {Draft} draft */
+export function updateTrack(track, draft) {
+  const chip = (/** @type {number} */ panel) =>
+    h("span", { class: "chip", "data-drag": panel }, String(panel + 1));
+  const gap = (/** @type {number} */ group) => h("span", { class: "gap", "data-drop": `before:${group}` });
+  const groups = draft.groups.flatMap((members, group) => [
+    gap(group),
+    h("span", { class: "group", "data-drop": `into:${group}`, title: ordinal(group + 1) }, ...members.map(chip)),
+  ]);
+  const rest = unplaced(draft);
+  track.replaceChildren(
+    h("span", { class: "end" }, "best"),
+    ...groups,
+    h("span", { class: `slot ${draft.tie ? "tie" : ""}`, "data-drop": `before:${draft.groups.length}`, hidden: !rest.length }, draft.tie ? "=" : ""),
+    h("span", { class: "end" }, "worst"),
+    h("span", { class: "pool", "data-drop": "pool", hidden: !rest.length }, ...rest.map(chip)),
+  );
+}
+
+/** @param {HTMLElement} goal @param {number} done @param {number} target */
+export function updateGoal(goal, done, target) {
+  const share = Math.min(done / target, 1);
+  goal.replaceChildren(
+    h("span", {}, done >= target ? `Goal reached · ${done}` : `${done} / ${target}`),
+    h("progress", { max: 1, value: share, "aria-label": `Session goal: ${done} of ${target} rankings` }),
+  );
+}
+
+/** @param {() => void} close */
+export function helpDialog(close) {
+  return h(
+    "dialog",
+    { class: "dialog", "aria-label": "Keys" },
+    h("h2", {}, "Keys"),
+    h("dl", {}, ...KEYS.flatMap(([key, text]) => [h("dt", {}, keycap(key)), h("dd", {}, text)])),
+    h(
+      "p",
+      {},
+      "Drag a panel's header, or a number below, onto the ranking; drop it on another number for a tie. ",
+      "Wheel or pinch zooms all panels. ▲ is a buy, ▼ is a sell; hollow candles rose.",
+    ),
+    h(
+      "p",
+      { class: "credit" },
+      "Charts: ",
+      h("a", { href: "https://www.tradingview.com/", target: "_blank", rel: "noopener noreferrer" }, "TradingView Lightweight Charts™"),
+      ", Apache-2.0.",
+    ),
+    h("button", { class: "action primary", type: "button", onclick: close }, "Close"),
+  );
+}
+
+/** Three steps before the first ranking. @param {() => void} practise @param {() => void} start */
+export function welcomeDialog(practise, start) {
+  const step = (/** @type {string} */ number, /** @type {string} */ title, /** @type {string} */ text) =>
+    h("li", {}, h("b", {}, number), h("div", {}, h("h3", {}, title), h("p", {}, text)));
+  return h(
+    "dialog",
+    { class: "dialog welcome", "aria-label": "How ranking works" },
+    h("h2", {}, "Which trading would you rather own?"),
+    h(
+      "ol",
+      {},
+      step("1", "Look", "Every panel trades the same market window. Names, dates and symbols are hidden."),
+      step("2", "Rank", "Press the panels' numbers, best first. Press = between two that are equal."),
+      step("3", "Submit", "Press Enter. U opens your last answer again; ? shows all keys."),
+    ),
+    h(
+      "div",
+      { class: "row" },
+      h("button", { class: "action primary", type: "button", onclick: practise, autofocus: true }, "Try two practice queries"),
+      h("button", { class: "action", type: "button", onclick: start }, "Start ranking"),
+    ),
+  );
+}
+

@@ -1,0 +1,1 @@
+"""Everything the dashboard computes: payloads, answers, access, jobs. No torch, no vectorbt."""

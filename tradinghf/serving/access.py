@@ -1,0 +1,120 @@
+"""Who is asking: signed, short-lived passes that the page hands to its component.
+
+The component calls the answer routes with `Authorization: Bearer PASS`. A pass cannot be forged
+without the server's secret, and being a header it cannot be sent by another site's page. The secret
+lies beside the store, so passes outlive a restart of the server and waiting answers still arrive.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from itsdangerous import BadSignature, URLSafeTimedSerializer
+
+from tradinghf.errors import ConfigError, TradingHFError
+
+Role = Literal["rater", "lead", "admin"]
+ROLES: tuple[Role, ...] = get_args(Role)
+PASS_SECONDS = 12 * 3600
+SECRET_FILE = "dashboard.secret"
+SECRET_VARIABLE = "TRADINGHF_SECRET"
+_SHORTEST_SECRET = 32
+
+
+class AccessError(TradingHFError):
+    """Not signed in, or not allowed to."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A person at the dashboard.
+
+    Attributes:
+        rater: name under which answers are stored.
+        role: "rater" ranks; "lead" also starts jobs and reads everybody's answers; "admin" also
+            manages users, data and exports.
+
+    """
+
+    rater: str
+    role: Role = "rater"
+
+    def may(self, role: Role) -> bool:
+        """Whether this role includes `role`."""
+        return ROLES.index(self.role) >= ROLES.index(role)
+
+
+LOCAL = Identity("local", "admin")
+"""The one user of a dashboard without login, reachable from this machine only."""
+
+
+def load_secret(folder: Path) -> str:
+    """The signing secret: from the environment, else from `folder`, made there on first use.
+
+    Raises:
+        ConfigError: the environment's secret is too short to protect anything.
+
+    """
+    given = os.environ.get(SECRET_VARIABLE, "")
+    if given:
+        if len(given) < _SHORTEST_SECRET:
+            raise ConfigError(
+                f"{SECRET_VARIABLE} has {len(given)} characters; expected at least "
+                f"{_SHORTEST_SECRET}. Make one: python -c 'import secrets; "
+                "print(secrets.token_hex())'"
+            )
+        return given
+    path = folder / SECRET_FILE
+    folder.mkdir(parents=True, exist_ok=True)
+    # Written aside and linked into place: two servers that start at once agree on one secret.
+    draft = folder / f".{SECRET_FILE}.{secrets.token_hex(8)}"
+    if not path.exists():
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w") as file:
+            file.write(secrets.token_hex(32))
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    return path.read_text().strip()
+
+
+class Passes:
+    """Issue and check passes.
+
+    Args:
+        secret: from `load_secret`.
+        purpose: separates kinds of passes signed with one secret ("answers", "login").
+
+    """
+
+    def __init__(self, secret: str, purpose: str = "answers") -> None:
+        self._signer = URLSafeTimedSerializer(secret, salt=f"tradinghf.{purpose}")
+
+    def issue(self, identity: Identity) -> str:
+        """A pass for `PASS_SECONDS`."""
+        return str(self._signer.dumps([identity.rater, identity.role]))
+
+    def check(self, token: str) -> Identity:
+        """Who holds this pass.
+
+        Raises:
+            AccessError: forged, altered or expired.
+
+        """
+        try:
+            rater, role = self._signer.loads(token, max_age=PASS_SECONDS)
+        except (BadSignature, ValueError, TypeError) as error:
+            raise AccessError("The sign-in has expired. Reload the page.") from error
+        if role not in ROLES:
+            raise AccessError("The sign-in has an unknown role. Sign in again.")
+        return Identity(str(rater), role)
+
+
+__all__ = ["LOCAL", "ROLES", "AccessError", "Identity", "Passes", "Role", "load_secret"]

@@ -1,0 +1,152 @@
+"""What every request must pass, and what every reply carries.
+
+Streamlit alone opens its websocket to any origin and sends no protective headers. Here a request
+reaches it only with a known Host (against DNS rebinding), from this machine unless people sign in,
+and, for websockets and writes, from a page of this very server.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Collection
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
+# Streamlit's page has one inline script and inline styles, and loads component code from blob:
+# URLs; everything is served from here, and nothing may be fetched from anywhere else.
+POLICY = "; ".join(
+    (
+        "default-src 'self'",
+        "script-src 'self' blob: 'sha256-{script}'",
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data: blob:",
+        "font-src 'self' data:",
+        "connect-src 'self'",
+        "worker-src 'self' blob:",
+        "object-src 'none'",
+        "base-uri 'none'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+    )
+)
+HIDDEN = ("/_stcore/metrics", "/_stcore/script-health-check", "/_stcore/agent")
+
+
+def headers(script_hash: str) -> dict[str, str]:
+    """Headers of every reply; `script_hash` allows Streamlit's one inline script."""
+    return {
+        "Content-Security-Policy": POLICY.format(script=script_hash),
+        "X-Frame-Options": "DENY",
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Resource-Policy": "same-origin",
+    }
+
+
+def host_name(host: str) -> str:
+    """Host header without its port, in lower case."""
+    try:
+        return (urlsplit(f"//{host}").hostname or "").rstrip(".")
+    except ValueError:
+        return ""
+
+
+def is_loopback(client: tuple[str, int] | None) -> bool:
+    """Whether the peer is this machine; in-process test clients have no address."""
+    if client is None:
+        return True
+    try:
+        return ipaddress.ip_address(client[0]).is_loopback
+    except ValueError:
+        return client[0] == "testclient"
+
+
+class Guard:
+    """ASGI middleware: refuses what must not pass, adds headers to what does.
+
+    Args:
+        app: the application behind it.
+        hosts: Host names served; empty for any (only with sign-in).
+        loopback_only: refuse peers on other machines: the rule without sign-in.
+        allowed: decides by path and headers whether a signed-out request may pass; None lets all.
+        script_hash: base64 sha256 of Streamlit's inline script.
+
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        hosts: Collection[str],
+        loopback_only: bool,
+        allowed: Callable[[str, Headers], bool] | None = None,
+        script_hash: str = "",
+    ) -> None:
+        self._app = app
+        self._hosts = frozenset(hosts)
+        self._loopback_only = loopback_only
+        self._allowed = allowed
+        self._headers = headers(script_hash)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        problem = self._problem(scope, Headers(scope=scope))
+        if problem is None:
+            await self._app(scope, receive, self._with_headers(send))
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008, "reason": problem})
+        else:
+            refusal = PlainTextResponse(problem, self._status(problem))
+            if problem == SIGN_IN and scope["method"] == "GET":
+                refusal.status_code = 303
+                refusal.headers["Location"] = "/login"
+            await refusal(scope, receive, self._with_headers(send))
+
+    @staticmethod
+    def _status(problem: str) -> int:
+        return {SIGN_IN: 401, GONE: 404}.get(problem, 403)
+
+    def _problem(self, scope: Scope, given: Headers) -> str | None:
+        if self._loopback_only and not is_loopback(scope.get("client")):
+            return "This dashboard serves its own machine only."
+        if self._hosts and host_name(given.get("host", "")) not in self._hosts:
+            return "Unknown host name."
+        if scope["path"].startswith(HIDDEN):
+            return GONE
+        writes = scope["type"] == "websocket" or scope["method"] not in ("GET", "HEAD")
+        if writes and not self._same_origin(scope, given):
+            return "Requests from other sites are refused."
+        if self._allowed is not None and not self._allowed(scope["path"], given):
+            return SIGN_IN
+        return None
+
+    @staticmethod
+    def _same_origin(scope: Scope, given: Headers) -> bool:
+        """Browsers always name the origin of a websocket or write; a pass proves other clients."""
+        origin = given.get("origin")
+        if origin is None:
+            return scope["type"] == "http" and "authorization" in given
+        return urlsplit(origin).netloc == given.get("host")
+
+    def _with_headers(self, send: Send) -> Send:
+        async def wrapped(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(self._headers)
+            await send(message)
+
+        return wrapped
+
+
+SIGN_IN = "Sign in first."
+GONE = "Not found."
+
+__all__ = ["LOOPBACK_HOSTS", "POLICY", "Guard", "headers", "host_name", "is_loopback"]

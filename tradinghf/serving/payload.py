@@ -1,0 +1,85 @@
+"""What the browser is told of a query: arrays of the panels, and nothing that names anyone.
+
+A rater must not know which strategy traded a panel, nor recognise the window (hindsight): no
+source, no episode id, no symbol, no dates; prices are rebased to 100, bars are numbered. Every
+array is little-endian float32 in base64.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from tradinghf.episodes import Episode
+from tradinghf.errors import FeedbackError
+
+_MINUTE = 60.0
+_UNITS = (("minute", _MINUTE), ("hour", 60 * _MINUTE), ("day", 24 * 60 * _MINUTE))
+
+
+def encode(values: ArrayLike) -> str:
+    """Base64 of little-endian float32."""
+    return base64.b64encode(np.asarray(values, dtype="<f4").tobytes()).decode("ascii")
+
+
+def bar_unit(timestamps: np.ndarray) -> str:
+    """What one bar is ("day", "15 minutes"), from the median gap of [L+1] timestamps."""
+    gaps = np.diff(timestamps.astype("datetime64[s]").astype(np.int64))
+    seconds = float(np.median(gaps)) if gaps.size else 0.0
+    name, size = next(
+        ((n, s) for n, s in reversed(_UNITS) if seconds >= s), ("second", max(seconds, 1.0))
+    )
+    count = max(round(seconds / size), 1)
+    return name if count == 1 else f"{count} {name}s"
+
+
+def trade_sizes(episode: Episode) -> np.ndarray:
+    """[L] signed change of position in the bars with a fill, 0 elsewhere: the trade markers."""
+    change = np.diff(episode.position, prepend=0.0)
+    return np.where(np.isfinite(episode.price), change, 0.0)
+
+
+def panel(episode: Episode) -> dict[str, str]:
+    """One panel's own arrays: position [L], equity [L+1], signed trades [L]."""
+    return {
+        "position": encode(episode.position),
+        "equity": encode(episode.equity * 100.0),
+        "trades": encode(trade_sizes(episode)),
+    }
+
+
+def query_payload(query: str, episodes: Sequence[Episode]) -> dict[str, Any]:
+    """The blind payload of one query.
+
+    Args:
+        query: its id, a random UUID.
+        episodes: K episodes of one window, in the order of the panels.
+
+    Returns:
+        JSON-ready: the market's bars once (rebased to a first close of 100), K panels.
+
+    Raises:
+        FeedbackError: fewer than two episodes, or different windows.
+
+    """
+    windows = {episode.window for episode in episodes}
+    if len(episodes) < 2 or len(windows) != 1:
+        raise FeedbackError(
+            f"Query {query} shows {len(episodes)} episodes of {len(windows)} windows; "
+            "expected at least two episodes of one window."
+        )
+    market = episodes[0]
+    scale = 100.0 / market.close[0]
+    return {
+        "query": query,
+        "bars": market.bars,
+        "unit": bar_unit(market.timestamps),
+        "market": {
+            name: encode(getattr(market, name) * scale) for name in ("open", "high", "low", "close")
+        },
+        "panels": [panel(episode) for episode in episodes],
+    }

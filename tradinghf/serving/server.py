@@ -1,0 +1,152 @@
+"""Start the dashboard: Streamlit's ASGI application behind our guard, on a socket of our choice."""
+
+from __future__ import annotations
+
+import base64
+import gc
+import hashlib
+import ipaddress
+import os
+import re
+import socket
+import webbrowser
+from pathlib import Path
+from typing import Any
+
+from starlette.middleware import Middleware
+
+from tradinghf.errors import ConfigError
+from tradinghf.resources import resource_dir
+from tradinghf.serving.middleware import LOOPBACK_HOSTS, Guard
+from tradinghf.serving.routes import Api
+from tradinghf.serving.settings import Settings
+from tradinghf.serving.state import Dashboard, dashboard
+
+DEFAULT_PORT = 8501
+BACKLOG = 128
+MAX_MESSAGE = 50 * 2**20
+
+
+def inline_script_hash() -> str:
+    """Base64 sha256 of the one inline script in Streamlit's page, for the content policy."""
+    import streamlit
+
+    page = (Path(streamlit.__file__).parent / "static" / "index.html").read_text()
+    script = re.search(r"<script>(.*?)</script>", page, re.DOTALL)
+    content = script.group(1) if script else ""
+    return base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+
+
+def app_arguments(board: Dashboard | None = None) -> dict[str, Any]:
+    """Keyword arguments of `streamlit.App`: our routes, and the guard before everything."""
+    board = board or dashboard()
+    settings = board.settings
+    open_to_team = settings.auth != "none"
+    hosts = {name.strip().lower() for name in settings.hosts.split(",") if name.strip()}
+    guard = Middleware(
+        Guard,
+        hosts=hosts if open_to_team else LOOPBACK_HOSTS,
+        loopback_only=not open_to_team,
+        script_hash=inline_script_hash(),
+    )
+    routes = [*Api(board.service, board.passes).routes(), *board.files.routes()]
+    return {"routes": routes, "middleware": [guard]}
+
+
+def check_address(address: str, auth: str) -> None:
+    """Refuse to listen to other machines unless people sign in.
+
+    Raises:
+        ConfigError: not an IP address, or not this machine's own and no sign-in.
+
+    """
+    try:
+        loopback = ipaddress.ip_address(address).is_loopback
+    except ValueError as error:
+        raise ConfigError(
+            f"The address is {address!r}; expected an IP address such as 127.0.0.1."
+        ) from error
+    if not loopback and auth == "none":
+        raise ConfigError(
+            f"The dashboard would listen on {address} for anybody, without sign-in. "
+            "Add --auth local (users with passwords) or --auth oidc, or stay on 127.0.0.1."
+        )
+
+
+def bind(address: str, port: int) -> socket.socket:
+    """A listening socket.
+
+    Raises:
+        ConfigError: the port is taken or not allowed.
+
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    listener = socket.socket(family)
+    try:
+        if os.name != "nt":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((address, port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise ConfigError(
+            f"Cannot listen on {address}:{port}: {error.strerror}. Choose another --port."
+        ) from error
+    return listener
+
+
+def serve(
+    store: str | os.PathLike[str],
+    port: int = DEFAULT_PORT,
+    *,
+    address: str = "127.0.0.1",
+    auth: str = "none",
+    hosts: str = "",
+    runs: str | os.PathLike[str] = "runs",
+    goal: int = 30,
+    open_browser: bool = False,
+) -> None:
+    """Serve the dashboard until interrupted.
+
+    Args:
+        store: folder, `.db` file or postgresql:// URL; created when it does not exist.
+        port: TCP port; 0 picks a free one.
+        address: IP address to listen on; anything but this machine's own needs `auth`.
+        auth: "none", "local" or "oidc"; see `Settings`.
+        hosts: comma-separated Host names served in team mode; empty for any.
+        runs: folder of training runs.
+        goal: rankings per session shown as the goal.
+        open_browser: open the page in the default browser.
+
+    Raises:
+        ConfigError: an address that needs sign-in, a taken port, a bad setting.
+        StoreError: the store cannot be opened.
+
+    """
+    check_address(address, auth)
+    settings = Settings(str(store), str(runs), auth, hosts, goal)  # type: ignore[arg-type]  # checked
+    os.environ.update(settings.environment())
+    board = dashboard(settings)
+    listener = bind(address, port)
+    import uvicorn
+    from streamlit.starlette import App
+
+    app = App(resource_dir("dashboard") / "router.py", **app_arguments(board))
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        ws_max_size=MAX_MESSAGE,
+    )
+    url = f"http://{address}:{listener.getsockname()[1]}"
+    print(f"Dashboard: {url}   (stop with Ctrl+C)", flush=True)  # noqa: T201 - tells the user where
+    if open_browser:
+        webbrowser.open(url)
+    gc.collect()
+    gc.freeze()  # what is loaded by now stays: later collections need not look at it
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+__all__ = ["app_arguments", "check_address", "serve"]

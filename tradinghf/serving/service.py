@@ -1,0 +1,127 @@
+"""Queries out, answers in: what the Rank page's routes do, without any web framework.
+
+The server decides the order of a query's panels by a hash of query and rater, so the order is
+random, equal at every reload, and never taken from the browser; the stored ranking records it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from tradinghf.errors import FeedbackError
+from tradinghf.feedback.store import Store
+from tradinghf.feedback.types import Query, Ranking
+from tradinghf.serving.payload import query_payload
+
+KEY = re.compile(r"[0-9a-f]{32}")
+MAX_COMMENT = 2000
+MAX_SECONDS = 24 * 3600.0
+FIELDS = {
+    "key", "query", "ranks", "outcome", "comment", "ratings", "seconds", "session", "supersedes",
+}  # fmt: skip
+
+
+def panel_order(query: str, rater: str, episodes: Collection[str]) -> tuple[str, ...]:
+    """The episodes in the order in which this rater sees them."""
+
+    def place(episode: str) -> bytes:
+        return hashlib.sha256("\x1f".join((query, rater, episode)).encode()).digest()
+
+    return tuple(sorted(episodes, key=place))
+
+
+class RankingService:
+    """The Rank page of one store; safe to call from many threads."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def next_query(
+        self, rater: str, session: str = "", have: Collection[str] = ()
+    ) -> dict[str, Any] | None:
+        """The blind payload of the next query, or None when all are answered.
+
+        Args:
+            rater: who asks.
+            session: the rater's sitting.
+            have: ids on the screen, prefetched, or answered and still on the way here.
+
+        """
+        query = self.store.next_query(rater, session, exclude=have)
+        return None if query is None else self._payload(query.id, rater, query)
+
+    def _payload(self, shown: str, rater: str, query: Query) -> dict[str, Any]:
+        order = panel_order(query.id, rater, query.episodes)
+        return query_payload(shown, self.store.episodes(order))
+
+    def reopen(self, rater: str, key: str) -> dict[str, Any]:
+        """The payload of an answered query, with the answer, for correcting it.
+
+        Raises:
+            FeedbackError: this rater has no current answer with that key.
+
+        """
+        old = self._own(rater, key)
+        payload = query_payload(old.query, self.store.episodes(old.episodes))
+        answer = {"ranks": old.ranks or [0] * len(old.episodes), "ratings": old.ratings}
+        return payload | {"edit": answer | {"key": key, "comment": old.comment}}
+
+    def _own(self, rater: str, key: str) -> Ranking:
+        for ranking in self.store.rankings(rater, include_superseded=True):
+            if ranking.key == key:
+                return ranking
+        raise FeedbackError(f"You have no answer {key[:40]!r}. Open it from My feedback.")
+
+    def answer(self, rater: str, body: Mapping[str, Any]) -> bool:
+        """Check and store an answer as the browser sent it.
+
+        Returns:
+            True when stored, False when it was stored before (a retry).
+
+        Raises:
+            FeedbackError: forged or malformed, or refused by the store.
+
+        """
+        fields = checked_answer(body)
+        old = self._own(rater, fields["supersedes"]) if fields["supersedes"] else None
+        episodes = old.episodes if old is not None else self._asked(rater, fields["query"])
+        return self.store.submit(Ranking(episodes=episodes, rater=rater, **fields))
+
+    def _asked(self, rater: str, query: str) -> tuple[str, ...]:
+        found = self.store.query(query)
+        return panel_order(found.id, rater, found.episodes)
+
+
+def checked_answer(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a `Ranking` from an untrusted JSON object.
+
+    Raises:
+        FeedbackError: an unknown or missing field, a wrong type, or a value out of range; what
+            `Ranking` itself checks is left to it.
+
+    """
+    if not isinstance(body, Mapping) or set(body) != FIELDS:
+        raise FeedbackError(f"An answer has exactly the fields {', '.join(sorted(FIELDS))}.")
+    for name in ("key", "query", "outcome", "comment", "session", "supersedes"):
+        _expect(isinstance(body[name], str), name, "a string")
+    for name in ("ranks", "ratings"):
+        _expect(isinstance(body[name], list) and len(body[name]) <= 20, name, "a short list")
+    _expect(KEY.fullmatch(body["key"]) is not None, "key", "32 hexadecimal digits")
+    _expect(len(body["comment"]) <= MAX_COMMENT, "comment", f"at most {MAX_COMMENT} characters")
+    seconds = body["seconds"]
+    number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    _expect(number and math.isfinite(seconds) and seconds >= 0, "seconds", "a number >= 0")
+    ranked = {"ranks": tuple(body["ranks"]), "ratings": tuple(body["ratings"])}
+    return {**body, **ranked, "seconds": min(float(seconds), MAX_SECONDS)}
+
+
+def _expect(ok: bool, name: str, expected: str) -> None:
+    if not ok:
+        raise FeedbackError(f"The answer's field {name!r} is malformed; expected {expected}.")
+
+
+__all__ = ["RankingService", "checked_answer", "panel_order"]

@@ -1,0 +1,63 @@
+"""What a dashboard process serves, from its environment: pages and routes read the same."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from tradinghf.errors import ConfigError, unknown_name
+
+Auth = Literal["none", "local", "oidc"]
+DEFAULT_STORE = "store"
+DEFAULT_GOAL = 30
+_PREFIX = "TRADINGHF_"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of one dashboard process; each is also an environment variable, TRADINGHF_NAME.
+
+    Attributes:
+        store: folder, `.db` file or postgresql:// URL of the feedback store.
+        runs: folder in which training runs live.
+        auth: "none" (this machine only, one user), "local" (users with passwords in the store) or
+            "oidc" (Streamlit's `st.login`).
+        hosts: comma-separated Host names under which a team reaches the server; empty for any.
+        goal: rankings per session shown as the goal.
+
+    """
+
+    store: str = DEFAULT_STORE
+    runs: str = "runs"
+    auth: Auth = "none"
+    hosts: str = ""
+    goal: int = DEFAULT_GOAL
+
+    def __post_init__(self) -> None:
+        if self.auth not in get_args(Auth):
+            raise ConfigError(unknown_name("kind of sign-in", self.auth, get_args(Auth)))
+        if self.goal < 1:
+            raise ConfigError(f"The session goal is {self.goal}; expected at least 1 ranking.")
+
+    @classmethod
+    def from_environment(cls) -> Settings:
+        """Settings of this process.
+
+        Raises:
+            ConfigError: a variable holds a value out of range.
+
+        """
+        names = [name for name in cls.__dataclass_fields__ if _PREFIX + name.upper() in os.environ]
+        given: dict[str, str] = {name: os.environ[_PREFIX + name.upper()] for name in names}
+        goal = given.pop("goal", str(DEFAULT_GOAL))
+        if not goal.isdecimal():
+            raise ConfigError(f"{_PREFIX}GOAL is {goal!r}; expected a whole number of rankings.")
+        return cls(**given, goal=int(goal))  # type: ignore[arg-type]  # auth is checked above
+
+    def environment(self) -> dict[str, str]:
+        """The variables that give these settings to another process."""
+        return {_PREFIX + n.upper(): str(getattr(self, n)) for n in self.__dataclass_fields__}
+
+
+__all__ = ["Auth", "Settings"]
