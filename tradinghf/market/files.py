@@ -19,7 +19,7 @@ from tradinghf.market.quality import warnings
 from tradinghf.market.rules import Finding
 from tradinghf.market.tables import Table
 
-CSV_SUFFIXES = (".csv", ".txt")
+CSV_SUFFIXES = (".csv", ".tsv")
 PARQUET_SUFFIXES = (".parquet", ".pq")
 SUFFIXES = (*CSV_SUFFIXES, *PARQUET_SUFFIXES)
 # Text needs about ten times its size in memory while it is parsed; Parquet about twice.
