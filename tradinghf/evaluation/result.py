@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from tradinghf.config import CostModel, Fill
-from tradinghf.evaluation.engines import Account, Floats
+from tradinghf.evaluation.engines import Account, Engine, Floats
 from tradinghf.evaluation.metrics import Metrics, summary
 from tradinghf.evaluation.trades import round_trips
 from tradinghf.market.data import MarketData
@@ -41,7 +41,7 @@ class Report:
     targets: Floats
     costs: CostModel
     fill: Fill
-    engine: str
+    engine: Engine
     cash: float
 
     @cached_property
@@ -116,6 +116,10 @@ class Report:
     def portfolio(self) -> Any:
         """The `vectorbt.Portfolio`, or None for the simulator."""
         return self.account.portfolio
+
+    def renamed(self, name: str) -> Report:
+        """The same report under another name, for comparisons."""
+        return replace(self, name=name)
 
     def plot(self) -> plotly.graph_objects.Figure:
         """Equity, drawdown and exposure as an interactive plotly figure."""

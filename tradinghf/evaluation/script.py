@@ -42,7 +42,7 @@ def script_parser(strategy: Strategy) -> argparse.ArgumentParser:
     return parser
 
 
-def run_script(strategy: Strategy, argv: Sequence[str] | None = None) -> Report:
+def main(strategy: Strategy, argv: Sequence[str] | None = None) -> Report:
     """Backtest `strategy` with options from the command line and print what came of it.
 
     Exits with status 2 and one line on bad input.

@@ -1,0 +1,170 @@
+"""Report sections that are pictures: each takes reports and returns one card of HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tradinghf.evaluation.charts import Series, histogram, line_chart
+from tradinghf.evaluation.page import number, percent, section
+from tradinghf.evaluation.verdict import Verdict
+
+if TYPE_CHECKING:
+    from tradinghf.evaluation.result import Report
+
+Floats = NDArray[np.float64]
+# Accent, grey for benchmarks, then orange and violet.
+_PALETTE = (1, 2, 4, 3)
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def _coloured(reports: Sequence[Report]) -> list[tuple[Report, int]]:
+    """Reports with palette entries; the last is the benchmark (grey) when there are several."""
+    colours = [*_PALETTE[: len(reports) - 1], 3] if len(reports) > 1 else [1]
+    return list(zip(reports, colours, strict=False))
+
+
+def equity_section(reports: Sequence[Report], note: str = "") -> str:
+    """Growth of 1, and drawdowns underneath; the last report is drawn as the benchmark."""
+    index = reports[0].market.index
+    growth = [
+        Series(
+            r.name,
+            r.equity.to_numpy() / r.cash,
+            colour,
+            last=number(r.metrics["total_return_pct"], 1, " %"),
+        )
+        for r, colour in _coloured(reports)
+    ]
+    falls = [
+        Series(
+            r.name,
+            -r.drawdown.to_numpy(),
+            colour,
+            fill=k == 0,
+            last=number(_negative(r.metrics["max_drawdown_pct"]), 1, " %"),
+        )
+        for k, (r, colour) in enumerate(_coloured(reports))
+    ]
+    stacked = np.concatenate([s.values for s in growth])
+    log = bool(stacked.min() > 0 and stacked.max() / stacked.min() > 4)
+    scale = "logarithmic axis" if log else "linear axis"
+    return section(
+        f"Growth of 1, after costs ({scale})",
+        line_chart(
+            index, growth, label="Equity over time", show=lambda v: number(v, 2), log=log, include=1
+        ),
+    ) + section(
+        "Drawdown: fall from the highest equity so far",
+        line_chart(index, falls, label="Drawdown over time", show=percent, height=170, include=0),
+        note=note,
+    )
+
+
+def _negative(value: object) -> float | None:
+    return -float(value) if isinstance(value, (int, float)) else None
+
+
+def timing_section(verdict: Verdict) -> str:
+    """Histogram of the random-timing baseline."""
+    title = "Against random timing"
+    if verdict.timing.percentile is None or verdict.timing.sharpe is None:
+        return section(title, note="No timing decisions were taken, so there is nothing to shift.")
+    return section(
+        title,
+        histogram(
+            verdict.timing.shifted,
+            [(verdict.timing.sharpe, f"this strategy {number(verdict.timing.sharpe)}")],
+            label="Sharpe ratios of the shifted positions",
+            show=lambda v: number(v, 2),
+        ),
+        note="Annual Sharpe ratios of the same positions taken at every other time (circular "
+        f"shifts, same turnover and costs). Percentile {verdict.timing.percentile:.1f}.",
+    )
+
+
+def rolling_sharpe_section(reports: Sequence[Report], width: float = 500.0) -> str:
+    """Sharpe ratio over a moving window of one year, or a quarter of a shorter history."""
+    market = reports[0].market
+    window = max(2, round(min(market.bars_per_year, market.bars / 4)))
+    lines = []
+    for report, colour in _coloured(reports):
+        rolling = report.returns.rolling(window)
+        deviation = rolling.std().to_numpy()
+        values = np.full(market.bars, np.nan)
+        np.divide(rolling.mean().to_numpy(), deviation, out=values, where=deviation > 1e-12)
+        lines.append(Series(report.name, values * np.sqrt(market.bars_per_year), colour))
+    if not any(np.isfinite(line.values).any() for line in lines):
+        return section("Rolling Sharpe ratio", note="Undefined: the equity does not move.")
+    chart = line_chart(
+        market.index,
+        lines,
+        label="Rolling Sharpe ratio",
+        show=lambda v: number(v, 1),
+        width=width,
+        height=230,
+        include=0,
+    )
+    return section(f"Sharpe ratio over the last {window} bars", chart)
+
+
+def exposure_section(reports: Sequence[Report], width: float = 500.0) -> str:
+    """Net position over time."""
+    lines = [
+        Series(
+            r.name,
+            r.positions.sum(axis=1).to_numpy(),
+            colour,
+            fill=k == 0,
+            last=f"{number(r.metrics['turnover_per_year'], 1)} turnover a year",
+        )
+        for k, (r, colour) in enumerate(_coloured(reports))
+    ]
+    chart = line_chart(
+        reports[0].market.index,
+        lines,
+        label="Net exposure",
+        show=percent,
+        width=width,
+        height=230,
+        include=0,
+    )
+    return section("Net exposure (share of equity)", chart)
+
+
+def monthly_section(report: Report) -> str:
+    """Heat map of calendar-month returns; empty for less than three months."""
+    period = pd.PeriodIndex(report.market.index.tz_localize(None), freq="M")
+    growth = np.log1p(np.maximum(report.returns.to_numpy(), -1 + 1e-12))
+    monthly = 100 * np.expm1(pd.Series(growth, index=period).groupby(level=0).sum())
+    yearly = 100 * np.expm1(pd.Series(growth).groupby(pd.Series(period.year)).sum())
+    if len(monthly) < 3:
+        return ""
+    scale = max(float(np.quantile(np.abs(monthly), 0.95)), 0.1)
+    of_month = {(p.year, p.month): float(v) for p, v in zip(period.unique(), monthly, strict=True)}
+    head = "".join(f'<th scope="col">{m}</th>' for m in (*MONTHS, "Year"))
+    lines = []
+    for year in sorted(set(period.year)):
+        cells = [_heat(of_month.get((year, month)), scale) for month in range(1, 13)]
+        total = _heat(yearly[year], 3 * scale, "year")
+        lines.append(f'<tr><th scope="row">{year}</th>{"".join(cells)}{total}</tr>')
+    grid = (
+        f'<div class="scroll"><table class="heat"><thead><tr><th></th>{head}</tr></thead>'
+        f"<tbody>{''.join(lines)}</tbody></table></div>"
+    )
+    return section("Monthly returns, after costs [%]", grid)
+
+
+def _heat(value: float | None, scale: float, css: str = "") -> str:
+    if value is None:
+        return "<td></td>"
+    strength = min(abs(float(value)) / scale, 1.0) * 55
+    hue = "--up" if value >= 0 else "--down"
+    colour = f"background:color-mix(in srgb, var({hue}) {strength:.0f}%, transparent)"
+    kind = f' class="{css}"' if css else ""
+    return f'<td{kind} style="{colour}">{escape(number(float(value), 1))}</td>'

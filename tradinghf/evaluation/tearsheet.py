@@ -1,0 +1,83 @@
+"""The tear sheet: one backtest on one page, the conclusion first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tradinghf.evaluation import sections, tables
+from tradinghf.evaluation.page import kpis, number, page, pair, span_of, verdict_card
+from tradinghf.evaluation.verdict import Verdict, hold_report, judge
+
+if TYPE_CHECKING:
+    from tradinghf.evaluation.result import Report
+
+
+def tear_sheet(report: Report, *, trials: int = 1) -> str:
+    """A self-contained HTML page about one backtest.
+
+    Args:
+        report: the backtest.
+        trials: how many strategies or variants were tried until this one was chosen.
+
+    """
+    held = hold_report(report)
+    verdict = judge(report, held, trials=trials)
+    both = [report] if report.name == held.name else [report, held]
+    body = [
+        verdict_card(verdict.headline, verdict.reasons, verdict.passed),
+        headline_numbers(report, held, verdict),
+        sections.equity_section(both),
+        pair(sections.timing_section(verdict), sections.rolling_sharpe_section(both)),
+        sections.monthly_section(report),
+        pair(sections.exposure_section([report]), tables.costs_section(report)),
+        tables.regime_section(both),
+        tables.trades_section(report),
+        tables.metrics_section(both, verdict),
+        tables.reproduce_section(report, trials),
+    ]
+    title = f"{report.name} on {', '.join(report.market.symbols[:4])}"
+    if report.market.assets > 4:
+        title = f"{report.name} on {report.market.assets} assets of {report.market.name}"
+    settings = ", ".join(f"{k} {v}" for k, v in report.params.items())
+    fills = "fills at the next open" if report.fill == "next_open" else "fills at the same close"
+    subtitle = "; ".join(part for part in (span_of(report.metrics), settings, fills) if part)
+    return page(title, subtitle, body)
+
+
+def headline_numbers(report: Report, held: Report, verdict: Verdict) -> str:
+    """The strip of numbers under the verdict."""
+    m, other = report.metrics, held.metrics
+
+    def against(name: str, digits: int, unit: str) -> str:
+        return f"{held.name} {number(other[name], digits, unit)}"
+
+    sharpe = verdict.sharpe
+    interval = "undefined"
+    if sharpe.low is not None:
+        interval = f"95 % interval {number(sharpe.low)} to {number(sharpe.high)}"
+    return kpis(
+        [
+            ("Growth a year", number(m["cagr_pct"], 1, " %"), against("cagr_pct", 1, " %")),
+            ("Sharpe ratio", number(m["sharpe_annual"]), interval),
+            (
+                "Deepest fall",
+                number(m["max_drawdown_pct"], 1, " %"),
+                against("max_drawdown_pct", 1, " %"),
+            ),
+            (
+                "Volatility a year",
+                number(m["volatility_annual_pct"], 1, " %"),
+                against("volatility_annual_pct", 1, " %"),
+            ),
+            (
+                "Turnover a year",
+                number(m["turnover_per_year"], 1, "×"),
+                f"costs {number(m['costs_pct_of_start'], 1, ' %')} of the start",
+            ),
+            (
+                "Invested",
+                number(m["exposure_pct"], 0, " %"),
+                f"of bars; {number(m['trades'])} closed trades",
+            ),
+        ]
+    )
