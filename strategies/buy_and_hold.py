@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tradinghf.market.data import MarketData
-from tradinghf.strategies import Floats, strategy
+from tradinghf.strategies import Floats, run_script, strategy
 
 
 @strategy
@@ -21,6 +21,4 @@ def buy_and_hold(market: MarketData, *, weight: float = 1.0) -> Floats:
 
 
 if __name__ == "__main__":
-    from tradinghf.evaluation.script import run_script
-
     run_script(buy_and_hold)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from tradinghf.market.data import MarketData
-from tradinghf.strategies import Floats, strategy
+from tradinghf.strategies import Floats, run_script, strategy
 
 
 @strategy
@@ -30,6 +30,4 @@ def donchian_breakout(market: MarketData, *, enter: int = 50, leave: int = 20) -
 
 
 if __name__ == "__main__":
-    from tradinghf.evaluation.script import run_script
-
     run_script(donchian_breakout)

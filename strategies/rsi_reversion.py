@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from tradinghf.market.data import MarketData
-from tradinghf.strategies import Floats, strategy
+from tradinghf.strategies import Floats, run_script, strategy
 
 
 @strategy
@@ -40,6 +40,4 @@ def rsi_reversion(
 
 
 if __name__ == "__main__":
-    from tradinghf.evaluation.script import run_script
-
     run_script(rsi_reversion)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from tradinghf.market.data import MarketData
-from tradinghf.strategies import Floats, strategy
+from tradinghf.strategies import Floats, run_script, strategy
 
 
 @strategy
@@ -28,6 +28,4 @@ def sma_cross(market: MarketData, *, fast: int = 20, slow: int = 50, short: bool
 
 
 if __name__ == "__main__":
-    from tradinghf.evaluation.script import run_script
-
     run_script(sma_cross)

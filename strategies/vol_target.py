@@ -7,7 +7,7 @@ import pandas as pd
 
 from tradinghf.errors import StrategyError
 from tradinghf.market.data import MarketData
-from tradinghf.strategies import Floats, strategy
+from tradinghf.strategies import Floats, run_script, strategy
 
 
 @strategy
@@ -36,6 +36,4 @@ def vol_target(
 
 
 if __name__ == "__main__":
-    from tradinghf.evaluation.script import run_script
-
     run_script(vol_target)

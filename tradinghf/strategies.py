@@ -18,7 +18,7 @@ import importlib.util
 import inspect
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -279,4 +279,25 @@ def _import_file(path: Path, digest: str) -> ModuleType:
     return module
 
 
-__all__ = ["Parameter", "Strategy", "changes", "load_strategy", "strategy", "strategy_names"]
+def run_script(strategy: Strategy, argv: Sequence[str] | None = None) -> None:
+    """Backtest `strategy` with options from the command line; for `if __name__ == "__main__"`.
+
+    Args:
+        strategy: what to run.
+        argv: the options; by default those the script was started with.
+
+    """
+    from tradinghf.evaluation.script import main
+
+    main(strategy, argv)
+
+
+__all__ = [
+    "Parameter",
+    "Strategy",
+    "changes",
+    "load_strategy",
+    "run_script",
+    "strategy",
+    "strategy_names",
+]
