@@ -5,40 +5,197 @@ A config that exists is valid: `__post_init__` raises `ConfigError` otherwise.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, get_args
 
 from tradinghf.errors import ConfigError
 
 Fill = Literal["next_open", "close"]
+Side = Literal["both", "long", "short"]
+Autoreset = Literal["same_step", "next_step", "disabled"]
 
 
-def check(ok: bool, what: str, value: object, expected: str) -> None:
-    """Raise `ConfigError` unless `ok`."""
+def _check(ok: bool, what: str, value: object, expected: str) -> None:
     if not ok:
         raise ConfigError(f"{what} is {value!r}; expected {expected}.")
 
 
+def _check_choice(owner: object, name: str, choices: tuple[str, ...]) -> None:
+    value = getattr(owner, name)
+    _check(value in choices, f"{type(owner).__name__}.{name}", value, " or ".join(choices))
+
+
+def _check_range(owner: object, names: str, low: float, high: float = math.inf) -> None:
+    """Each named field is a finite number in [low, high]."""
+    for name in names.split():
+        value = getattr(owner, name)
+        limits = f"a number >= {low:g}" if high == math.inf else f"a number in [{low:g}, {high:g}]"
+        ok = isinstance(value, (int, float)) and math.isfinite(value) and low <= value <= high
+        _check(ok, f"{type(owner).__name__}.{name}", value, limits)
+
+
 @dataclass(frozen=True)
 class CostModel:
-    """What trading costs.
+    """What trading and holding costs.
 
     Attributes:
         fee_bps: proportional fee per fill [basis points of traded notional].
         fixed_fee: fee per fill [currency].
         slippage_bps: buys fill above and sells below the reference price by this much [bps].
+        per_share_fee: fee per share traded [currency].
+        spread_bps: quoted bid-ask spread; each fill pays half of it [bps].
+        impact: square-root market impact Y: a fill of q shares in a bar of volume V moves its
+            own price by Y * sigma * sqrt(q / V), sigma being the volatility of one bar.
+        borrow_rate: yearly fee on the value of shorted shares [fraction per year].
+        margin_rate: yearly interest on borrowed cash [fraction per year].
+        cash_rate: yearly interest earned on cash that is not short-sale proceeds
+            [fraction per year].
+        funding_bps: perpetual-swap funding per bar on the position's value; longs pay, shorts
+            receive when positive [bps per bar].
 
     """
 
     fee_bps: float = 1.0
     fixed_fee: float = 0.0
     slippage_bps: float = 1.0
+    per_share_fee: float = 0.0
+    spread_bps: float = 0.0
+    impact: float = 0.0
+    borrow_rate: float = 0.0
+    margin_rate: float = 0.0
+    cash_rate: float = 0.0
+    funding_bps: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("fee_bps", "fixed_fee", "slippage_bps"):
+        _check_range(self, "fee_bps fixed_fee per_share_fee impact", 0)
+        _check_range(self, "borrow_rate margin_rate cash_rate", 0)
+        _check_range(self, "funding_bps", -1e4, 1e4)
+        _check_range(self, "slippage_bps spread_bps", 0, 9_999)
+        total = self.slippage_bps + self.spread_bps / 2
+        _check(total < 1e4, "CostModel.slippage_bps + spread_bps / 2", total, "below 10000")
+
+
+@dataclass(frozen=True)
+class TradingRules:
+    """What an exchange or a mandate lets an order do.
+
+    Attributes:
+        side: "both", "long" (sells stop at flat) or "short" (buys stop at flat).
+        lot: orders are rounded down to multiples of this [shares]; 0 trades fractions.
+        lot_mode: "exact" keeps decimal multiples whole (3.0 is 30 lots of 0.1); "vectorbt" floors
+            in binary as vectorbt does (3.0 becomes 29 lots of 0.1).
+        min_size: smaller fills are rejected [shares].
+        max_size: larger orders are cut to this [shares per order]; 0 is no limit.
+        min_notional: smaller fills are rejected [currency].
+        max_position: orders are cut so that they never take a position beyond this [shares];
+            0 is no limit.
+        participation: an order fills at most this fraction of its bar's volume, the rest waits
+            for the next bar; 0 ignores volume.
+        allow_partial: False rejects an order that cannot be filled whole.
+        lock_cash: True keeps short-sale proceeds and their collateral out of reach of new trades.
+
+    """
+
+    side: Side = "both"
+    lot: float = 0.0
+    lot_mode: Literal["exact", "vectorbt"] = "exact"
+    min_size: float = 1e-8
+    max_size: float = 0.0
+    min_notional: float = 0.0
+    max_position: float = 0.0
+    participation: float = 0.0
+    allow_partial: bool = True
+    lock_cash: bool = False
+
+    def __post_init__(self) -> None:
+        _check_choice(self, "side", get_args(Side))
+        _check_choice(self, "lot_mode", ("exact", "vectorbt"))
+        _check_range(self, "lot min_size min_notional max_size max_position", 0)
+        _check_range(self, "participation", 0, 1)
+
+
+@dataclass(frozen=True)
+class Margin:
+    """Borrowing and its consequences.
+
+    Attributes:
+        leverage: the largest gross exposure that an order may reach [multiple of equity].
+        maintenance: the position is liquidated when equity falls below this fraction of gross
+            exposure; 0 liquidates only at ruin.
+        penalty_bps: extra fee on the liquidated notional [bps].
+
+    """
+
+    leverage: float = 1.0
+    maintenance: float = 0.0
+    penalty_bps: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_range(self, "leverage", 1)
+        _check_range(self, "maintenance", 0, 1)
+        _check_range(self, "penalty_bps", 0, 9_999)
+        _check(
+            self.maintenance * self.leverage < 1,
+            "Margin.maintenance",
+            self.maintenance,
+            f"below 1/leverage = {1 / self.leverage:g}, or every full position starts in a call",
+        )
+
+
+@dataclass(frozen=True)
+class Brackets:
+    """Protective exits of each position, at distances from its entry price; 0 is none.
+
+    Attributes:
+        stop_loss: exit after an adverse move of this fraction.
+        take_profit: exit after a favourable move of this fraction.
+        trailing_stop: exit after a fall of this fraction from the best price since entry.
+
+    """
+
+    stop_loss: float = 0.0
+    take_profit: float = 0.0
+    trailing_stop: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_range(self, "stop_loss trailing_stop", 0, 0.999)
+        _check_range(self, "take_profit", 0)
+
+    @property
+    def any(self) -> bool:
+        """At least one exit is set."""
+        return bool(self.stop_loss or self.take_profit or self.trailing_stop)
+
+
+@dataclass(frozen=True)
+class Randomisation:
+    """What differs from episode to episode, beside the window: ranges are drawn uniformly.
+
+    Attributes:
+        fee_bps: (low, high) that replaces `CostModel.fee_bps`.
+        slippage_bps: (low, high) that replaces `CostModel.slippage_bps`.
+        bootstrap_paths: resampled copies of each asset added to the market (stationary block
+            bootstrap of its bars).
+        bootstrap_block: mean block length [bars].
+
+    """
+
+    fee_bps: tuple[float, float] | None = None
+    slippage_bps: tuple[float, float] | None = None
+    bootstrap_paths: int = 0
+    bootstrap_block: float = 20.0
+
+    def __post_init__(self) -> None:
+        for name in ("fee_bps", "slippage_bps"):
             value = getattr(self, name)
-            check(0 <= value < float("inf"), f"CostModel.{name}", value, "a finite number >= 0")
-        check(self.slippage_bps < 1e4, "CostModel.slippage_bps", self.slippage_bps, "below 10000")
+            if value is not None:
+                object.__setattr__(self, name, tuple(value))
+                ok = len(value) == 2 and 0 <= value[0] <= value[1] < 1e4
+                _check(ok, f"Randomisation.{name}", value, "(low, high) with 0 <= low <= high")
+        _check_range(self, "bootstrap_paths", 0)
+        _check_range(self, "bootstrap_block", 1)
 
 
 @dataclass(frozen=True)
@@ -58,6 +215,15 @@ class EnvConfig:
         windows: where episodes start: "random" draws, "sequential" walks through the market.
         features: names of market features (`tradinghf.market.features`).
         dtype: accounting precision.
+        review: the observation's drawdown and time since the last trade refer to this many bars;
+            None means `horizon`.
+        portfolio: False: each env trades one asset; True: each env trades all A with shared cash.
+        observation: one flat vector, or a dict of "market" and "account".
+        autoreset: when an ended env starts again (Gymnasium's `AutoresetMode`).
+        ruin: an account whose equity falls to this fraction of `cash` is closed for the rest of
+            its episode.
+        rules: order limits. margin: leverage and liquidation. brackets: protective exits.
+        randomise: domain randomisation.
 
     """
 
@@ -77,15 +243,49 @@ class EnvConfig:
         "range",
     )
     dtype: Literal["float32", "float64"] = "float32"
+    review: int | None = None
+    portfolio: bool = False
+    observation: Literal["flat", "dict"] = "flat"
+    autoreset: Autoreset = "same_step"
+    ruin: float = 1e-3
+    rules: TradingRules = field(default_factory=TradingRules)
+    margin: Margin = field(default_factory=Margin)
+    brackets: Brackets = field(default_factory=Brackets)
+    randomise: Randomisation = field(default_factory=Randomisation)
 
     def __post_init__(self) -> None:
-        check(self.horizon >= 2, "EnvConfig.horizon", self.horizon, "at least 2 bars")
-        check(self.lookback >= 1, "EnvConfig.lookback", self.lookback, "at least 1 bar")
-        check(self.cash > 0, "EnvConfig.cash", self.cash, "a positive amount")
-        check(len(self.levels) >= 2, "EnvConfig.levels", self.levels, "at least 2 positions")
-        check(
-            self.fill in ("next_open", "close"), "EnvConfig.fill", self.fill, "next_open or close"
-        )
+        self._coerce()
+        _check(self.horizon >= 2, "EnvConfig.horizon", self.horizon, "at least 2 bars")
+        _check(self.lookback >= 1, "EnvConfig.lookback", self.lookback, "at least 1 bar")
+        _check(self.cash > 0, "EnvConfig.cash", self.cash, "a positive amount")
+        _check(len(self.levels) >= 2, "EnvConfig.levels", self.levels, "at least 2 positions")
+        _check_range(self, "ruin", 1e-9, 0.5)
+        if self.review is not None:
+            _check(self.review >= 1, "EnvConfig.review", self.review, "at least 1 bar, or None")
+        _check_choice(self, "fill", get_args(Fill))
+        _check_choice(self, "actions", ("discrete", "continuous"))
+        _check_choice(self, "windows", ("random", "sequential"))
+        _check_choice(self, "dtype", ("float32", "float64"))
+        _check_choice(self, "observation", ("flat", "dict"))
+        _check_choice(self, "autoreset", get_args(Autoreset))
+
+    def _coerce(self) -> None:
+        """Accept what JSON makes of a config: lists for tuples, mappings for dataclasses."""
+        for name in ("levels", "features"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if isinstance(value, Mapping):
+                made = _PARTS[item.name](**value)
+                object.__setattr__(self, item.name, made)
+
+
+_PARTS: dict[str, type] = {
+    "rules": TradingRules,
+    "margin": Margin,
+    "brackets": Brackets,
+    "randomise": Randomisation,
+}
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -93,4 +293,15 @@ def to_dict(config: Any) -> dict[str, Any]:
     return asdict(config)
 
 
-__all__ = ["CostModel", "EnvConfig", "Fill", "to_dict"]
+__all__ = [
+    "Autoreset",
+    "Brackets",
+    "CostModel",
+    "EnvConfig",
+    "Fill",
+    "Margin",
+    "Randomisation",
+    "Side",
+    "TradingRules",
+    "to_dict",
+]

@@ -1,0 +1,166 @@
+"""What the simulator carries from bar to bar, and what one bar's trading amounts to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from tradinghf.simulation.account import Account, Fill
+from tradinghf.simulation.costs import Liquidity
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar of every account's assets; each tensor [N, A].
+
+    Attributes:
+        open, high, low, close: prices [currency].
+        volume: [shares].
+        volatility: standard deviation of one bar's log return, known before this bar.
+
+    """
+
+    open: Tensor
+    high: Tensor
+    low: Tensor
+    close: Tensor
+    volume: Tensor
+    volatility: Tensor
+
+    @property
+    def liquidity(self) -> Liquidity:
+        """What market impact depends on."""
+        return Liquidity(self.volume, self.volatility)
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """State of N accounts at a bar's close.
+
+    Attributes:
+        account: money and shares.
+        close: [N, A] the bar's close [currency].
+        flow: [N, A] cash that the open round trip of each asset has paid in, less what it cost
+            [currency]; 0 while flat.
+        owed: [N, 1] what a liquidation could not pay back [currency].
+        ruined: [N, 1] bool; a ruined account trades no more.
+
+    """
+
+    account: Account
+    close: Tensor
+    flow: Tensor
+    owed: Tensor
+    ruined: Tensor
+
+    @classmethod
+    def open(cls, cash: Tensor, close: Tensor, *, track_shorts: bool = False) -> Ledger:
+        """Flat accounts: `cash` [N, 1], at the closes [N, A]."""
+        return cls(
+            account=Account.open(cash, torch.zeros_like(close), track_shorts=track_shorts),
+            close=close,
+            flow=torch.zeros_like(close),
+            owed=torch.zeros_like(cash),
+            ruined=torch.zeros_like(cash, dtype=torch.bool),
+        )
+
+    @property
+    def equity(self) -> Tensor:
+        """[N, 1] cash + positions at the close [currency]."""
+        return worth(self.account, self.close)
+
+    @property
+    def open_profit(self) -> Tensor:
+        """[N, A] profit of the open round trips at the close, net of costs so far [currency]."""
+        return self.flow + self.account.shares * self.close
+
+
+@dataclass(frozen=True)
+class Tape:
+    """What was traded in one bar.
+
+    Attributes:
+        size: [N, A] net signed shares.
+        volume: [N, A] shares traded, buys and sells alike.
+        notional: [N, A] value traded [currency].
+        fees: [N, A] [currency].
+        slippage: [N, A] paid through worse prices than the reference [currency].
+        realised: [N, 1] net profit of round trips that closed [currency].
+        financing: [N, 1] borrow, funding and interest paid less received [currency].
+
+    """
+
+    size: Tensor
+    volume: Tensor
+    notional: Tensor
+    fees: Tensor
+    slippage: Tensor
+    realised: Tensor
+    financing: Tensor
+
+    @classmethod
+    def blank(cls, like: Tensor) -> Tape:
+        """Nothing yet; `like` [N, A]."""
+        none, one = torch.zeros_like(like), torch.zeros_like(like[:, :1])
+        return cls(none, none, none, none, none, one, one)
+
+    @property
+    def price(self) -> Tensor:
+        """[N, A] average price of the bar's fills; NaN where nothing was traded [currency]."""
+        return torch.where(self.volume > 0, self.notional / self.volume, torch.nan)
+
+    @property
+    def costs(self) -> Tensor:
+        """[N, 1] fees and slippage [currency]."""
+        return total(self.fees + self.slippage)
+
+
+def total(values: Tensor) -> Tensor:
+    """[N, A] to [N, 1]: sum over assets."""
+    return values if values.shape[-1] == 1 else values.sum(-1, keepdim=True)
+
+
+def worth(account: Account, price: Tensor) -> Tensor:
+    """[N, 1] cash + positions at `price` [N, A] [currency]."""
+    return account.cash + total(account.shares * price)
+
+
+def book(
+    ledger: Ledger, tape: Tape, account: Account, fill: Fill, reference: Tensor
+) -> tuple[Ledger, Tape]:
+    """Enter fills: the account after them, its round trips, and the tape.
+
+    A round trip runs from flat to flat. A fill that flips a position closes one and opens the
+    next, its fee shared by size; profit is realised when a trip closes.
+
+    Args:
+        ledger: before the fills.
+        tape: of the bar so far.
+        account: after the fills.
+        fill: [N, A].
+        reference: [N, A] prices before slippage [currency].
+
+    """
+    before, after = ledger.account.shares, account.shares
+    price = torch.where(fill.size == 0, 0.0, fill.price)
+    paid = fill.size * price
+    size = fill.size.abs()
+    closes = (before != 0) & (before * after <= 0)
+    # Share of the fill that closes the old trip; 0/0 (no fill) never counts.
+    part = torch.where(closes, before.abs() / size, 0.0)
+    gained = torch.where(closes, ledger.flow + before * price - fill.fee * part, 0.0)
+    flow = torch.where(
+        closes, -after * price - fill.fee * (1.0 - part), ledger.flow - paid - fill.fee
+    )
+    flow = torch.where(after == 0, 0.0, flow)
+    return replace(ledger, account=account, flow=flow), replace(
+        tape,
+        size=tape.size + fill.size,
+        volume=tape.volume + size,
+        notional=tape.notional + paid.abs(),
+        fees=tape.fees + fill.fee,
+        slippage=tape.slippage + size * (price - reference).abs(),
+        realised=tape.realised + total(gained),
+    )

@@ -1,0 +1,143 @@
+"""What the agent sees: a window of market features, and its own account."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from tradinghf.config import EnvConfig
+from tradinghf.errors import ConfigError
+from tradinghf.market.data import MarketData
+from tradinghf.market.features import FeatureScaler, features
+from tradinghf.simulation.bars import Floats, feature_windows
+
+LIMIT = 5.0  # bound of every observed number
+Observation = Tensor | dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class AccountView:
+    """What the account part of an observation is made of.
+
+    Attributes:
+        position: [N, A'] signed fraction of equity.
+        open_profit: [N, A'] of the open round trips [fraction of equity].
+        volatility: [N, A'] of one bar's log return.
+        drawdown: [N, 1] fall from the highest equity of the review period [fraction].
+        since: [N, A'] bars since the last trade.
+
+    """
+
+    position: Tensor
+    open_profit: Tensor
+    volatility: Tensor
+    drawdown: Tensor
+    since: Tensor
+
+
+@dataclass(frozen=True)
+class Observer:
+    """Builds observations of N environments.
+
+    The market part is one gather from precomputed windows, so that it can also be recomputed
+    later from (asset, bar) alone; the account part is 3 A' + 1 numbers: positions, open profits
+    in units of 20-bar volatility, time since the last trade, and drawdown.
+
+    Attributes:
+        windows: [R, W * F'] overlapping feature windows.
+        bars: T.
+        lookback: W.
+        width: F' = A' * F features per bar.
+        assets: A'.
+        review: bars that the time since the last trade is measured against.
+        flat: one vector, or a dict.
+
+    """
+
+    windows: Tensor
+    bars: int
+    lookback: int
+    width: int
+    assets: int
+    review: int
+    flat: bool
+
+    @classmethod
+    def of(
+        cls, market: MarketData, values: Floats, config: EnvConfig, device: torch.device
+    ) -> Observer:
+        """From scaled features [T, A, F]."""
+        assets = market.assets if config.portfolio else 1
+        table = values if config.portfolio else values.transpose(1, 0, 2)
+        table = table.reshape(-1, assets * values.shape[-1])
+        return cls(
+            windows=feature_windows(table, config.lookback, device),
+            bars=market.bars,
+            lookback=config.lookback,
+            width=table.shape[-1],
+            assets=assets,
+            review=config.review or config.horizon,
+            flat=config.observation == "flat",
+        )
+
+    @property
+    def account_dim(self) -> int:
+        """Numbers in the account part."""
+        return 3 * self.assets + 1
+
+    @property
+    def dim(self) -> int:
+        """D, numbers in the whole observation."""
+        return self.lookback * self.width + self.account_dim
+
+    @property
+    def space(self) -> spaces.Space[Any]:
+        """Space of one environment's observation."""
+
+        def box(size: int) -> spaces.Box:
+            return spaces.Box(-LIMIT, LIMIT, (size,), np.float32)
+
+        if self.flat:
+            return box(self.dim)
+        market = box(self.lookback * self.width)
+        return spaces.Dict({"market": market, "account": box(self.account_dim)})
+
+    def market(self, asset: Tensor, bar: Tensor) -> Tensor:
+        """[N, W * F'] feature windows ending at [N] bars of [N] assets, oldest bar first."""
+        return self.windows.index_select(0, asset * self.bars + bar - (self.lookback - 1))
+
+    def account(self, view: AccountView) -> Tensor:
+        """[N, 3 A' + 1] float32 account part, each number within ±5."""
+        profit = view.open_profit / (view.volatility * 20.0**0.5)
+        since = (view.since / self.review).clamp_max(1.0)
+        parts = (view.position, profit, since, view.drawdown)
+        return torch.cat([p.to(torch.float32) for p in parts], dim=1).clamp(-LIMIT, LIMIT)
+
+    def join(self, market: Tensor, account: Tensor) -> Observation:
+        """The observation from its two parts."""
+        if self.flat:
+            return torch.cat([market, account], dim=1)
+        return {"market": market, "account": account}
+
+
+def market_features(
+    market: MarketData, config: EnvConfig, scaler: FeatureScaler | None
+) -> tuple[Floats, FeatureScaler]:
+    """Scaled features [T, A, F] and their scaler, fitted on `market` when none is given.
+
+    Fit on the training market and pass the scaler on to every other one: `env.scaler`.
+
+    Raises:
+        ConfigError: no features are named, or the scaler is of other features.
+
+    """
+    if not config.features:
+        raise ConfigError("EnvConfig.features is empty; name at least one feature.")
+    values = features(market, config.features)
+    scaler = scaler or FeatureScaler.fit(values)
+    return scaler.apply(values), scaler

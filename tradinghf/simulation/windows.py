@@ -1,0 +1,107 @@
+"""Where episodes start: draws that depend on (seed + i, episode) of environment i, nothing else.
+
+A counter-based hash replaces a random generator: environment i of any number draws what a single
+environment seeded with seed + i draws (Gymnasium's convention for vector environments), on every
+device, in any order, with no state but the episode's number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tradinghf.errors import ConfigError
+
+# splitmix64 (Steele, Lea & Flood 2014, OOPSLA), constants as signed 64-bit integers.
+_GOLDEN = -7046029254386353131
+_MIX = ((30, -4658895280553007687), (27, -7723592293110705685))
+
+
+def _shift(x: Tensor, bits: int) -> Tensor:
+    """Logical right shift: torch's is arithmetic."""
+    return (x >> bits) & ((1 << (64 - bits)) - 1)
+
+
+def splitmix64(x: Tensor) -> Tensor:
+    """Hash int64 to int64, elementwise."""
+    x = x + _GOLDEN
+    for bits, factor in _MIX:
+        x = (x ^ _shift(x, bits)) * factor
+    return x ^ _shift(x, 31)
+
+
+def keys(seed: int, count: int, device: torch.device) -> Tensor:
+    """[count] one key per environment: environment i's comes from seed + i."""
+    return splitmix64(torch.arange(count, dtype=torch.int64, device=device) + seed)
+
+
+def draw(key: Tensor, episode: Tensor, number: int) -> Tensor:
+    """[N] non-negative int64, the `number`-th draw of each environment's episode."""
+    return _shift(splitmix64(splitmix64(key + episode * _GOLDEN) + number), 1)
+
+
+def uniform(key: Tensor, episode: Tensor, number: int, low: float, high: float) -> Tensor:
+    """[N] float64 in [low, high), from 53 random bits."""
+    unit = (draw(key, episode, number) >> 10).to(torch.float64) * 2.0**-53
+    return low + (high - low) * unit
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The windows that episodes may use.
+
+    Window w of an asset starts at bar first + w; there are `count` of each of `assets` assets.
+
+    Attributes:
+        first: first bar with a full lookback.
+        count: windows per asset.
+        assets: 1 for portfolios.
+        horizon: L bars.
+        allowed: [K] permitted window numbers asset * count + w; None permits all.
+
+    """
+
+    first: int
+    count: int
+    assets: int
+    horizon: int
+    allowed: Tensor | None = None
+
+    @classmethod
+    def of(cls, bars: int, assets: int, lookback: int, horizon: int, name: str) -> Windows:
+        """All windows of a market of `bars` bars.
+
+        Raises:
+            ConfigError: the market is shorter than one episode.
+
+        """
+        first = lookback - 1
+        count = bars - horizon - first
+        if count < 1:
+            raise ConfigError(
+                f"{name} has {bars} bars; an episode needs lookback + horizon = "
+                f"{lookback + horizon}. Use more bars, or a shorter horizon."
+            )
+        return cls(first, count, assets, horizon)
+
+    def random(self, key: Tensor, episode: Tensor) -> tuple[Tensor, Tensor]:
+        """[N] (asset, start), uniform over the windows."""
+        number = draw(key, episode, 0)
+        if self.allowed is not None:
+            return self._split(self.allowed[number % self.allowed.shape[0]])
+        return self._split(number % (self.assets * self.count))
+
+    def sequential(self, episode: Tensor) -> tuple[Tensor, Tensor]:
+        """[N] (asset, start): N environments walk through adjoining windows together."""
+        count = episode.shape[0]
+        number = episode * count + torch.arange(count, device=episode.device)
+        if self.allowed is not None:
+            return self._split(self.allowed[number * self.horizon % self.allowed.shape[0]])
+        per_asset = -(-self.count // self.horizon)
+        number = number % (self.assets * per_asset)
+        return number // per_asset, self.first + number % per_asset * self.horizon
+
+    def _split(self, number: Tensor) -> tuple[Tensor, Tensor]:
+        return number // self.count, self.first + number % self.count
