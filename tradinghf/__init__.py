@@ -12,6 +12,7 @@ _EXPORTS = {
     "EnvConfig": "tradinghf.config",
     "Episode": "tradinghf.episodes",
     "MarketData": "tradinghf.market.data",
+    "MarketEnv": "tradinghf.simulation.env",
     "backtest": "tradinghf.evaluation.backtest",
     "load_market": "tradinghf.market.sources",
     "strategy": "tradinghf.strategies",
@@ -23,9 +24,19 @@ if TYPE_CHECKING:
     from tradinghf.evaluation.backtest import backtest
     from tradinghf.market.data import MarketData
     from tradinghf.market.sources import load_market
+    from tradinghf.simulation.env import MarketEnv
     from tradinghf.strategies import strategy
 
-__all__ = ["CostModel", "EnvConfig", "Episode", "MarketData", "backtest", "load_market", "strategy"]
+__all__ = [
+    "CostModel",
+    "EnvConfig",
+    "Episode",
+    "MarketData",
+    "MarketEnv",
+    "backtest",
+    "load_market",
+    "strategy",
+]
 
 
 def __getattr__(name: str) -> object:
