@@ -22,14 +22,12 @@ def warnings(market: MarketData) -> list[Finding]:
     Places are bars of the market, counted from 0, with their time.
     """
     found = list(_gaps(market))
-    for i, symbol in enumerate(market.symbols):
+    for symbol in market.symbols:
         one = market.select([symbol])
         of = "" if market.assets == 1 else f" of {symbol}"
         for finding in (*_splits(one), *_stale(one), *_shares(one)):
             place = (finding.place + of).strip()
             found.append(Finding(place, *_rest(finding)))
-        if i >= 99:
-            break
     return found
 
 
