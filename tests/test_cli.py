@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -110,7 +111,10 @@ def test_unknown_names_suggest_close_matches(
         ["backtest", "missing.py"],
         ["backtest", "sma_cross", "--data", "missing.csv"],
         ["backtest", "sma_cross", "--start", "2031"],
-        ["data", "check", "missing.parquet"],
+        ["data", "show", "missing.parquet"],
+        ["episodes", "list"],
+        ["rank", "--trader", "drawdwn"],
+        ["dashboard", "--address", "0.0.0.0"],
     ],
 )
 def test_bad_input_is_exit_code_2_without_a_traceback(
@@ -147,15 +151,19 @@ def test_data_list_and_show(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_data_check_names_file_row_and_column(capsys: pytest.CaptureFixture[str]) -> None:
     rows = ["timestamp,open,high,low,close,volume", "2020-01-01,1,2,1,1.5,9"]
-    good = [*rows, "2020-01-02,1,2,1,1.5,9", "2020-01-03,1,2,1,1.5,9"]
+    good = [*rows, "2020-01-02,1.5,2,1,1.6,9", "2020-01-03,1.6,2,1,1.5,9"]
     Path("good.csv").write_text("\n".join(good))
     assert main(["data", "check", "good.csv"]) == 0
-    assert "ok:" in capsys.readouterr().out
-    Path("bad.csv").write_text("\n".join([*rows, "2020-01-02,1,2,1,-3,9"]))
+    assert "good.csv: usable" in capsys.readouterr().out
+    Path("bad.csv").write_text("\n".join([*rows, "2020-01-02,1,2,1,-3,9", "2020-01-01,1,2,1,1,0"]))
     assert main(["data", "check", "bad.csv"]) == 2
-    error = capsys.readouterr().err
-    assert "bad: row 3" in error
-    assert "column 'close'" in error
+    out = capsys.readouterr().out
+    assert "bad.csv: not usable" in out
+    assert "row 3" in out
+    assert "row 4" in out
+    assert "close" in out
+    assert main(["data", "check", "sp500"]) == 0
+    assert "sp500: usable" in capsys.readouterr().out
 
 
 def test_backtest_of_a_file_prints_metrics_and_writes_the_report(
@@ -203,6 +211,11 @@ def test_doctor_passes_here_and_reports_a_broken_installation(
 ) -> None:
     assert main(["doctor"]) == 0
     assert "PROBLEM" not in capsys.readouterr().out
+    Path("store").mkdir()
+    Path("store/feedback.db").write_text("not a database")
+    assert main(["doctor"]) == 1
+    assert "PROBLEM" in capsys.readouterr().out
+    Path("store/feedback.db").unlink()
     monkeypatch.setattr("tradinghf.cli.system.SHOWN", ("no-such-package",))
     assert main(["doctor"]) == 1
     assert "PROBLEM" in capsys.readouterr().out
@@ -240,6 +253,27 @@ def test_interrupt_is_130(tmp_path: Path) -> None:
     assert child.stdout.readline() == "waiting\n"
     child.send_signal(signal.SIGINT)
     _, error = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert "Traceback" not in error
+
+
+def test_dashboard_serves_until_interrupted(tmp_path: Path) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-m", "tradinghf", "dashboard", "--port", "0"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout is not None
+    try:
+        line = child.stdout.readline()
+        assert line.startswith("Dashboard: http://127.0.0.1:"), child.stderr
+        with urllib.request.urlopen(line.split()[1], timeout=30) as page:
+            assert page.status == 200
+    finally:
+        child.send_signal(signal.SIGINT)
+        _, error = child.communicate(timeout=60)
     assert child.returncode == 130
     assert "Traceback" not in error
 

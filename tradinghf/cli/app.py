@@ -31,7 +31,7 @@ BAD_PATHS = (
 
 def commands() -> Tree:
     """Every command by name; a group is (help, its commands)."""
-    from tradinghf.cli import backtests, market, system
+    from tradinghf.cli import backtests, feedback, market, system
 
     return {
         "data": (
@@ -40,7 +40,18 @@ def commands() -> Tree:
         ),
         "strategies": ("Rule-based strategies.", {"list": backtests.strategies_list}),
         "backtest": backtests.backtest,
+        "episodes": (
+            "Recorded stretches of trading, and questions about them.",
+            {
+                "collect": feedback.episodes_collect,
+                "list": feedback.episodes_list,
+                "show": feedback.episodes_show,
+            },
+        ),
+        "rank": feedback.rank,
+        "dashboard": system.dashboard,
         "doctor": system.doctor,
+        "bench": system.bench,
     }
 
 

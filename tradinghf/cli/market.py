@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from inspect import Parameter
 from typing import TYPE_CHECKING
 
 from tyro.conf import Positional
@@ -13,23 +12,24 @@ from tradinghf.cli.options import End, Start
 if TYPE_CHECKING:
     from tradinghf.market.data import MarketData
 
+MOST_ASSETS = 6
+
 
 def data_list() -> None:
     """List the data sets and sources that --data takes.
 
     Example: `tradinghf data list`
     """
-    from tradinghf.market.sources import SOURCES, drop_in_files, drop_in_folders
+    from tradinghf.market.catalogue import catalogue
+    from tradinghf.market.sources import SOURCES
 
     rows = []
-    for name in SOURCES:
-        defaults = {o.name: o.default for o in SOURCES[name].options.values()}
-        options = ", ".join(n if v is Parameter.empty else f"{n}={v}" for n, v in defaults.items())
-        rows.append((name, SOURCES[name].help, options or "-"))
-    rows.extend((path.stem, f"file {path}", "-") for path in drop_in_files())
-    output.table(["--data", "what it is", "options (NAME:option=value,...)"], rows)
-    places = ", ".join(str(folder) for folder in drop_in_folders())
-    output.line(f"Or a path to a .csv or .parquet file. Drop-in folders: {places}")
+    for entry in catalogue():
+        options = SOURCES[entry.name].usage if entry.name in SOURCES else ""
+        missing = "" if entry.available else f" (install {entry.package})"
+        rows.append((entry.name, entry.title + missing, entry.kind, entry.licence, options or "-"))
+    output.table(["--data", "what it is", "kind", "licence of the data", "options"], rows)
+    output.line("Options: NAME:option=value,... Or give a path to a .csv or .parquet file.")
 
 
 def data_show(
@@ -40,7 +40,7 @@ def data_show(
     end: End = None,
     rows: int = 5,
 ) -> None:
-    """Show what a data set holds: bars, span, assets, hash, and its last rows.
+    """Show what a data set holds: span, hash, statistics, oddities, and its last rows.
 
     Example: `tradinghf data show sp500 --start 2005 --end 2012`
 
@@ -67,8 +67,10 @@ def data_show(
         )
 
 
-def data_check(data: Positional[str], /) -> None:
-    """Check that bars can be trusted; says which row and column cannot, and what to do.
+def data_check(data: Positional[str], /) -> int:
+    """Check that bars can be trusted: every problem with its row, column and fix.
+
+    Exit code 2 when the bars cannot be used; oddities that deserve a look are warnings.
 
     Example: `tradinghf data check my_bars.csv`
 
@@ -76,9 +78,23 @@ def data_check(data: Positional[str], /) -> None:
         data: A data set, a source with options, or a CSV or Parquet file.
 
     """
-    market = load(data)
-    summary(market)
-    output.line("ok: prices, order of timestamps and volumes are consistent.")
+    from pathlib import Path
+
+    from tradinghf.market.files import SUFFIXES, check_market_file
+    from tradinghf.market.quality import warnings
+
+    path = Path(data)
+    is_file = path.suffix.lower() in SUFFIXES or path.is_file()
+    found = check_market_file(path) if is_file else warnings(load(data))
+    if found:
+        rows = [(f.severity, f.place, f.column, f.problem, f.fix) for f in found]
+        output.table(["", "where", "column", "problem", "what to do"], rows)
+    errors = sum(finding.severity == "error" for finding in found)
+    if errors:
+        output.line(f"{data}: not usable, {errors} problem{'s' if errors > 1 else ''}.")
+        return 2
+    output.line(f"{data}: usable, {len(found)} warning{'' if len(found) == 1 else 's'}.")
+    return 0
 
 
 def load(data: str, start: str | None = None, end: str | None = None) -> MarketData:
@@ -90,17 +106,16 @@ def load(data: str, start: str | None = None, end: str | None = None) -> MarketD
 
 
 def summary(market: MarketData) -> None:
-    """Print what a data set is."""
-    symbols = ", ".join(market.symbols[:8]) + (" ..." if market.assets > 8 else "")
-    output.pairs(
-        {
-            "name": market.name,
-            "bars": market.bars,
-            "assets": f"{market.assets} ({symbols})",
-            "from": str(market.index[0]),
-            "to": str(market.index[-1]),
-            "bars per year": market.bars_per_year,
-            "source": market.source,
-            "sha256": market.sha256,
-        }
-    )
+    """Print what a data set is, and how each asset behaved."""
+    from tradinghf.market.quality import describe
+
+    facts = describe(market)
+    assets, notes = facts.pop("per_asset"), facts.pop("warnings")
+    output.pairs(facts)
+    columns = list(next(iter(assets.values())))
+    names = list(assets)[:MOST_ASSETS]
+    output.table(["", *names], [(c, *(assets[name][c] for name in names)) for c in columns])
+    if len(assets) > MOST_ASSETS:
+        output.line(f"... and {len(assets) - MOST_ASSETS} more assets.")
+    for note in notes:
+        output.line(f"warning: {note}")

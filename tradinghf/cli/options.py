@@ -13,6 +13,10 @@ Start = Annotated[str | None, arg(help_behavior_hint="(default: the first bar)")
 End = Annotated[str | None, arg(help_behavior_hint="(default: the last bar)")]
 Folder = Annotated[Path | None, arg(help_behavior_hint="(default: the bundled one)")]
 Output = Annotated[Path | None, arg(help_behavior_hint="(default: none)")]
+Names = Annotated[
+    tuple[str, ...], arg(metavar="NAME ...", help_behavior_hint="(default: all bundled ones)")
+]
+Bank = Annotated[str, arg(metavar="FOLDER|URL")]
 Settings = Annotated[
     tuple[str, ...],
     arg(name="set", metavar="NAME=VALUE ...", help_behavior_hint="(default: the strategy's own)"),

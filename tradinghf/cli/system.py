@@ -1,4 +1,4 @@
-"""`tradinghf doctor`: is this installation fit to work?"""
+"""`tradinghf doctor`, `bench` and `dashboard`: the installation, its speed, its page."""
 
 from __future__ import annotations
 
@@ -7,21 +7,31 @@ import shutil
 from collections.abc import Iterator
 from importlib import metadata
 from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+from tyro.conf import Positional
 
 from tradinghf.cli import output
+from tradinghf.cli.options import Bank, Output
 
 SHOWN = ("torch", "gymnasium", "vectorbt", "pandas", "numpy", "streamlit", "sqlalchemy")
 OPTIONAL = {"yfinance": "data", "ccxt": "data"}
 
+Auth = Literal["none", "local", "oidc"]
 Check = tuple[str, bool, str]  # what, fit?, detail
 
 
-def doctor() -> int:
-    """Check versions, device, data and bundled folders; exit code 1 when something is wrong.
+def doctor(*, store: Bank = "store") -> int:
+    """Check versions, device, data, store and disk; exit code 1 when something is wrong.
 
     Example: `tradinghf doctor`
+
+    Args:
+        store: Where feedback is kept; checked to the last file when it is there.
+
     """
-    checks = [*versions(), device(), *folders(), sample(), disk()]
+    checks = [*versions(), device(), *folders(), sample(), feedback(store), disk()]
     output.table(
         ["check", "", "detail"],
         [(what, "ok" if fit else "PROBLEM", detail) for what, fit, detail in checks],
@@ -78,7 +88,95 @@ def sample() -> Check:
     return "sample data", True, f"sp500: {market.bars:,} bars, sha256 {market.sha256[:12]}"
 
 
+def feedback(store: str) -> Check:
+    """Whether the feedback store, if there is one, is whole."""
+    from tradinghf.errors import TradingHFError
+    from tradinghf.feedback.store import Store
+    from tradinghf.feedback.store.engine import locate
+
+    try:
+        place = locate(store)
+        if place.sqlite and not place.database.is_file():
+            return "store", True, f"none at {place}"
+        with Store(store) as bank:
+            found = bank.verify()
+    except TradingHFError as error:
+        return "store", False, str(error)
+    counts = f"{found.episodes:,} episodes, {found.rankings:,} rankings"
+    return "store", found.ok, "; ".join([f"{place}: {counts}", *found.problems])
+
+
 def disk() -> Check:
     """Room for runs in the current folder."""
     free = shutil.disk_usage(".").free / 2**30
     return "disk", free >= 1, f"{free:.1f} GiB free here"
+
+
+def bench(benchmark: Positional[str] = "", /, *, json: Output = None, quick: bool = False) -> None:
+    """Measure how fast this machine is at something; without a name, list the benchmarks.
+
+    Example: `tradinghf bench env --json env.json`
+
+    Args:
+        benchmark: What to measure.
+        json: Write the results, with device, versions and commit, to this file.
+        quick: Small sizes: shows that it works, not how fast.
+
+    """
+    from json import dumps
+
+    from tradinghf.bench import BENCHMARKS, run_benchmark
+
+    if not benchmark:
+        rows = [(name, BENCHMARKS[name].help) for name in BENCHMARKS]
+        output.table(["benchmark", "what it measures"], rows)
+        return
+    found = run_benchmark(benchmark, quick=quick)
+    columns = ["case", "value", "best", "unit"]
+    rows = [tuple(row[column] for column in columns) for row in found["results"]]
+    where = f"{found['device']['gpu'] or found['device']['cpu']}, {found['device']['cores']} cores"
+    output.table(["case", "median", "best", "unit"], rows, title=f"{benchmark} on {where}")
+    if json is not None:
+        json.parent.mkdir(parents=True, exist_ok=True)
+        json.write_text(dumps(found, indent=1) + "\n")
+        output.line(f"Results: {json}")
+
+
+def dashboard(
+    *,
+    store: Bank = "store",
+    port: int = 8501,
+    address: str = "127.0.0.1",
+    auth: Auth = "none",
+    hosts: str = "",
+    runs: Path = Path("runs"),
+    goal: int = 30,
+    browser: bool = False,
+) -> None:
+    """Serve the page where traders rank episodes; stop it with Ctrl+C.
+
+    Example: `tradinghf dashboard --store store --browser`
+
+    Args:
+        store: Where feedback is kept: a folder, a .db file, or a postgresql:// URL.
+        port: TCP port; 0 picks a free one.
+        address: IP address to listen on; anything but this machine's own needs --auth.
+        auth: Nobody signs in, users with passwords, or your identity provider.
+        hosts: Names under which a team reaches the server, separated by commas.
+        runs: Folder of training runs.
+        goal: Rankings per session shown as the goal.
+        browser: Open the page in the browser.
+
+    """
+    from tradinghf.serving.server import serve
+
+    serve(
+        store,
+        port,
+        address=address,
+        auth=auth,
+        hosts=hosts,
+        runs=runs,
+        goal=goal,
+        open_browser=browser,
+    )

@@ -1,0 +1,224 @@
+"""Benchmarks: how fast, on what, and whether the answer was right before it was timed.
+
+Each benchmark first checks a result against a second way of computing it, then warms up, then
+times several repeats and reports their median and their best.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import statistics
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from tradinghf.errors import TradingHFError
+from tradinghf.registry import Registry
+
+Row = dict[str, Any]
+PACKAGES = ("torch", "gymnasium", "numpy", "pandas", "vectorbt", "numba")
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A named measurement.
+
+    Attributes:
+        name: as on the command line.
+        help: one line.
+        run: takes `quick` (smaller sizes, for tests) and returns rows: case, value, unit, best,
+            repeats, and whatever describes the case.
+
+    """
+
+    name: str
+    help: str
+    run: Callable[[bool], list[Row]]
+
+
+BENCHMARKS: Registry[Benchmark] = Registry("benchmark")
+
+
+def benchmark(
+    name: str,
+    *,
+    help: str,  # noqa: A002 (as argparse names it)
+) -> Callable[[Callable[[bool], list[Row]]], Callable[[bool], list[Row]]]:
+    """Register a function as the benchmark `name`."""
+
+    def decorate(function: Callable[[bool], list[Row]]) -> Callable[[bool], list[Row]]:
+        BENCHMARKS.add(name, Benchmark(name, help, function))
+        return function
+
+    return decorate
+
+
+def run_benchmark(name: str, *, quick: bool = False) -> dict[str, Any]:
+    """Run one benchmark.
+
+    Args:
+        name: of a registered benchmark.
+        quick: small sizes and few repeats: shows that it works, not how fast.
+
+    Returns:
+        JSON-ready: benchmark, quick, created, device, versions, commit, results (rows).
+
+    Raises:
+        TradingHFError: no such benchmark, or its result was wrong and so it was not timed.
+
+    """
+    results = BENCHMARKS[name].run(quick)
+    return {
+        "benchmark": name,
+        "quick": quick,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "device": device(),
+        "versions": {"python": platform.python_version(), **_versions()},
+        "commit": commit(),
+        "results": results,
+    }
+
+
+def device() -> dict[str, Any]:
+    """What the figures were measured on."""
+    import torch
+
+    return {
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "torch_threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
+    }
+
+
+def _cpu() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _versions() -> dict[str, str]:
+    from tradinghf import __version__
+
+    return {"tradinghf": __version__, **{name: metadata.version(name) for name in PACKAGES}}
+
+
+def commit() -> str | None:
+    """The checkout's commit, with "+" where files differ from it; None for an installed wheel."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(root), *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        return done.stdout.strip()
+
+    head = git("rev-parse", "--short=12", "HEAD")
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", "tradinghf")
+    return head + ("+" if changed else "") if head else None
+
+
+def timed(work: Callable[[], object], amount: float, unit: str, *, repeats: int) -> Row:
+    """Rate of `work`, which does `amount` units of something; one warm-up call is not counted."""
+    work()
+    rates = []
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        work()
+        rates.append(amount / (time.perf_counter() - begin))
+    return {"value": statistics.median(rates), "best": max(rates), "unit": unit, "repeats": repeats}
+
+
+def _agree(what: str, left: Any, right: Any, tolerance: float) -> None:
+    import numpy as np
+
+    gap = float(np.max(np.abs(np.asarray(left) / np.asarray(right) - 1.0)))
+    if not gap <= tolerance:
+        raise TradingHFError(
+            f"{what}: the results differ by {gap:.3g}, more than {tolerance:g}; not timed, since a "
+            "fast wrong answer is no benchmark. Please report this."
+        )
+
+
+@benchmark("backtest", help="bars per second of both backtest engines")
+def backtest_speed(quick: bool) -> list[Row]:
+    """SMA cross and daily rebalancing of A assets through vectorbt and the simulator.
+
+    The rate counts bar-assets: bars x assets of one backtest, by its time, from weights to equity.
+    """
+    import numpy as np
+
+    from tradinghf.config import CostModel
+    from tradinghf.evaluation.engines import run
+    from tradinghf.market.synthetic import synthetic
+    from tradinghf.strategies import load_strategy
+
+    rows = []
+    bars, repeats = (500, 2) if quick else (5_000, 7)
+    costs = CostModel(fee_bps=1.0, slippage_bps=1.0)
+    for assets in (1, 4) if quick else (1, 16, 64):
+        market = synthetic(seed=0, bars=bars, assets=assets)
+        rng = np.random.default_rng(0)
+        cases = {
+            "sma_cross": load_strategy("sma_cross").orders(market),
+            "rebalance": rng.uniform(0, 1.0 / assets, size=(bars, assets)),
+        }
+        for case, orders in cases.items():
+            accounts = {
+                engine: run(engine, market, orders, costs, "next_open", 1e5)
+                for engine in ("vectorbt", "simulator")
+            }
+            _agree(case, accounts["vectorbt"].equity, accounts["simulator"].equity, 1e-9)
+            for engine in accounts:
+
+                def work(engine: str = engine, orders: Any = orders, market: Any = market) -> None:
+                    run(engine, market, orders, costs, "next_open", 1e5)
+
+                rate = timed(work, bars * assets, "bar-assets/s", repeats=repeats)
+                about = {"case": f"{case}, {engine}", "bars": bars, "assets": assets}
+                rows.append(about | rate)
+    return rows
+
+
+@benchmark("env", help="steps per second of MarketEnv for several numbers of environments")
+def env_speed(quick: bool) -> list[Row]:
+    """`MarketEnv.step` with random actions, fees, slippage, autoreset, and the default observation.
+
+    A step is one environment advancing one bar.
+    """
+    import torch
+
+    from tradinghf.config import EnvConfig
+    from tradinghf.market.synthetic import synthetic
+    from tradinghf.simulation.env import MarketEnv
+
+    market = synthetic(seed=0, bars=1_024 if quick else 16_384, assets=16)
+    cuda = [] if quick or not torch.cuda.is_available() else ["cuda"]
+    sizes = (1, 64) if quick else (1, 64, 1_024, 16_384)
+    rows = []
+    for target in ["cpu", *cuda]:
+        for count in sizes:
+            env = MarketEnv(market, num_envs=count, config=EnvConfig(), device=target, seed=0)
+            generator = torch.Generator(device=target).manual_seed(0)
+            levels = len(env.config.levels)
+            shape = (32 if quick else 128, count)
+            actions = torch.randint(levels, shape, generator=generator, device=target)
+            env.reset(seed=0)
+
+            def work(env: Any = env, actions: Any = actions) -> None:
+                for action in actions:
+                    env.step(action)
+                if env.device.type == "cuda":
+                    torch.cuda.synchronize()
+
+            rate = timed(work, actions.numel(), "steps/s", repeats=2 if quick else 7)
+            rows.append({"case": f"N={count}, {target}", "envs": count, "device": target} | rate)
+    return rows

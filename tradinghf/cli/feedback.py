@@ -1,0 +1,274 @@
+"""`tradinghf episodes` and `tradinghf rank`: what there is to judge, and a synthetic judge."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tyro.conf import Positional
+
+from tradinghf.cli import output
+from tradinghf.cli.options import Bank, End, Names, Start
+from tradinghf.errors import EpisodeError, StoreError, unknown_name
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from tradinghf.collect import Actor
+    from tradinghf.config import EnvConfig
+    from tradinghf.feedback.store import Store
+    from tradinghf.feedback.types import Query
+    from tradinghf.market.data import MarketData
+
+
+@contextmanager
+def opened(store: str, *, must_exist: bool = True) -> Iterator[Store]:
+    """The feedback store that --store names.
+
+    Raises:
+        StoreError: it should exist and does not; reading a misspelt path creates no empty store.
+
+    """
+    from tradinghf.feedback.store import Store
+    from tradinghf.feedback.store.engine import locate
+
+    place = locate(store)
+    if must_exist and place.sqlite and not place.database.is_file():
+        raise StoreError(
+            f"There is no feedback store at {place}. Make one with `tradinghf episodes collect`, "
+            "or name another with --store."
+        )
+    with Store(store) as bank:
+        yield bank
+
+
+def episodes_collect(
+    *,
+    data: str = "sp500",
+    start: Start = None,
+    end: End = None,
+    store: Bank = "store",
+    strategies: Names = (),
+    policies: tuple[Path, ...] = (),
+    windows: int = 40,
+    horizon: int = 64,
+    size: int = 4,
+    held_out: float = 0.2,
+    fee_bps: float = 1.0,
+    slippage_bps: float = 1.0,
+    seed: int = 0,
+) -> None:
+    """Record episodes of strategies and policies, and queue questions to rank them.
+
+    Everyone trades the same stretches of the market, so that luck cancels out within a question.
+    Chance and constant positions trade too: a pool that is too similar teaches little.
+
+    Example: `tradinghf episodes collect --data sp500 --end 2012 --windows 40`
+
+    Args:
+        data: A data set (`tradinghf data list`), or a CSV or Parquet file.
+        start: First day or year, inclusive.
+        end: Last day or year, inclusive.
+        store: Where feedback is kept: a folder, a .db file, or a postgresql:// URL.
+        strategies: Who trades, beside chance and constant positions.
+        policies: Trained policies that trade too (files written by `tradinghf train`).
+        windows: How many stretches of the market; one question each.
+        horizon: Length of an episode [bars].
+        size: Episodes per question.
+        held_out: Share of the questions that the reward model never learns from.
+        fee_bps: Fee per fill [basis points].
+        slippage_bps: Slippage per fill [basis points].
+        seed: Of windows, chance and the choice of questions.
+
+    """
+    import numpy as np
+
+    from tradinghf.cli.market import load
+    from tradinghf.collect import collect, random_windows
+    from tradinghf.config import CostModel, EnvConfig
+    from tradinghf.simulation.env import MarketEnv
+
+    market = load(data, start, end)
+    config = EnvConfig(horizon=horizon)
+    costs = CostModel(fee_bps=fee_bps, slippage_bps=slippage_bps)
+    places = random_windows(market, config, windows, seed)
+    actors = pool(market, config, strategies, policies, seed)
+    env = MarketEnv(market, num_envs=len(places), config=config, costs=costs)
+    recorded = collect(market, actors, places, env=env, seed=seed)
+    with opened(store, must_exist=False) as bank:
+        ids = [bank.add_episodes(group) for group in recorded]
+        paths = [[episode.position.tobytes() for episode in group] for group in recorded]
+        asked = questions(ids, paths, size, held_out, np.random.default_rng(seed))
+        new = bank.add_queries(asked)
+    count = sum(len(group) for group in ids)
+    output.line(f"{count:,} episodes of {len(actors)} traders in {len(places)} windows: {store}")
+    output.line(f"{new} new questions of {size} episodes each. Next: `tradinghf dashboard`,")
+    output.line("or let a synthetic trader answer: `tradinghf rank --trader drawdown`")
+
+
+def pool(
+    market: MarketData,
+    config: EnvConfig,
+    strategies: Sequence[str],
+    policies: Sequence[Path],
+    seed: int,
+) -> list[Actor]:
+    """Who trades: rules, trained policies, chance at two paces, and constant positions."""
+    from tradinghf.collect import Actor, constant_actor, random_actor, strategy_actor
+    from tradinghf.strategies import strategy_names
+
+    actors = [strategy_actor(name, market) for name in strategies or strategy_names()]
+    if policies:
+        from tradinghf.learning.policy import Policy
+
+        actors.extend(Actor(Path(path).stem, policy=Policy.load(path)) for path in policies)
+    actors.extend(random_actor(market, config, seed + i, hold) for i, hold in enumerate((4, 16)))
+    actors.extend(constant_actor(market, level) for level in (-1.0, 0.0, 0.5))
+    return actors
+
+
+def questions(
+    ids: Sequence[Sequence[str]],
+    paths: Sequence[Sequence[bytes]],
+    size: int,
+    held_out: float,
+    rng: np.random.Generator,
+) -> list[Query]:
+    """One question per window, among episodes whose positions differ.
+
+    Args:
+        ids: [W][G] episode ids.
+        paths: [W][G] what was held; equal bytes look equal to a trader.
+        size: episodes per question.
+        held_out: share of the questions with purpose "test".
+        rng: of the draws.
+
+    """
+    from tradinghf.feedback.queries import choose_groups
+    from tradinghf.feedback.types import Query
+
+    distinct = [list({path: g for g, path in enumerate(row)}.values()) for row in paths]
+    groups = choose_groups(None, distinct, len(ids), size=size, uniform=1.0, rng=rng)
+    tests = round(held_out * len(groups))
+    return [
+        Query.of([ids[g.window][m] for m in g.members], purpose="test" if i < tests else "learn")
+        for i, g in enumerate(groups)
+    ]
+
+
+def episodes_list(*, store: Bank = "store", source: str = "", limit: int = 30) -> None:
+    """List recorded episodes: who traded, when, and what came of it.
+
+    Example: `tradinghf episodes list --source sma_cross`
+
+    Args:
+        store: Where feedback is kept: a folder, a .db file, or a postgresql:// URL.
+        source: Only this strategy's or policy's.
+        limit: Show at most this many, the oldest first.
+
+    """
+    with opened(store) as bank:
+        infos = bank.episode_infos(source=source or None, limit=limit)
+        total = Counter(bank.sources().values())
+    if source and source not in total:
+        raise EpisodeError(unknown_name("source of episodes", source, total))
+    output.table(
+        ["episode", "source", "symbol", "start bar", "bars", "return_pct", "max_drawdown_pct"],
+        [
+            (i.id[:12], i.source, i.symbol, i.start, i.bars, *percent(i.net_return, i.max_drawdown))
+            for i in infos
+        ],
+    )
+    shown = total[source] if source else total.total()
+    output.line(f"{len(infos)} of {shown} episodes.")
+
+
+def episodes_show(episode: Positional[str], /, *, store: Bank = "store") -> None:
+    """Show one recorded episode.
+
+    Example: `tradinghf episodes show 3f2a91c07b44`
+
+    Args:
+        episode: Its id, or the first characters of it.
+        store: Where feedback is kept: a folder, a .db file, or a postgresql:// URL.
+
+    """
+    import numpy as np
+
+    with opened(store) as bank:
+        known = bank.sources()
+        found = [name for name in known if name.startswith(episode)]
+        if len(found) != 1:
+            problem = f"{len(found)} episodes begin with it" if found else "no episode does"
+            raise EpisodeError(
+                f"{episode!r} must be the beginning of one episode's id; {problem}. "
+                "See `tradinghf episodes list`."
+            )
+        it = bank.episode(found[0])
+    net, worst = percent(float(it.net_return), float(it.drawdown.max()))
+    output.pairs(
+        {
+            "id": it.id,
+            "source": it.source,
+            "asset": it.symbol,
+            "from": str(np.datetime_as_string(it.timestamps[0], unit="m")),
+            "to": str(np.datetime_as_string(it.timestamps[-1], unit="m")),
+            "bars": it.bars,
+            "return_pct": net,
+            "max_drawdown_pct": worst,
+            "turnover (times the account)": float(it.turnover.sum()),
+            "costs_pct": 100 * float(it.costs.sum()),
+            "average position": float(it.position.mean()),
+            "bars with a fill": int(np.isfinite(it.price).sum()),
+        }
+    )
+
+
+def percent(*fractions: float) -> tuple[float, ...]:
+    """Fractions as percentages."""
+    return tuple(100.0 * value for value in fractions)
+
+
+def rank(
+    *,
+    trader: str,
+    store: Bank = "store",
+    teacher: str = "oracle",
+    limit: int | None = None,
+    seed: int = 0,
+) -> None:
+    """Answer the queued questions as a synthetic trader with a known taste.
+
+    Real traders answer in `tradinghf dashboard`; a synthetic one shows how the machinery learns
+    when the truth is known.
+
+    Example: `tradinghf rank --trader drawdown --limit 50`
+
+    Example: `tradinghf rank --trader my_taste.py:utility`
+
+    Args:
+        trader: A built-in taste, or FILE.py:function, a function from Episode to a number.
+        store: Where feedback is kept: a folder, a .db file, or a postgresql:// URL.
+        teacher: How faithfully the taste is reported: oracle, stochastic, mistakes, skips, ties.
+        limit: Answer at most this many questions.
+        seed: Of the trader's slips.
+
+    """
+    from tradinghf.feedback.traders import SyntheticTrader
+
+    judge = SyntheticTrader(trader, teacher=teacher, seed=seed)
+    rater = f"synthetic:{judge.label}"
+    counts: Counter[str] = Counter()
+    with opened(store) as bank:
+        while limit is None or counts.total() < limit:
+            query = bank.next_query(rater)
+            if query is None:
+                break
+            answer = judge.rank(bank.episodes(query.episodes), query.id, session=f"seed {seed}")
+            bank.submit(answer)
+            counts[answer.outcome] += 1
+        left = bank.pending(rater)
+    output.line(f"{rater}: {counts['ranked']} ranked, {counts['skipped']} skipped, {left} left.")
