@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -58,10 +59,20 @@ def test_version_is_the_same_everywhere() -> None:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from the checkout."""
+    """The wheel, built from the sdist of a copy of the checkout in which a user dropped bars."""
+    copy = tmp_path_factory.mktemp("checkout")
+    for folder in ("tradinghf", "strategies", "data", "dashboard"):
+        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in ROOT.iterdir():
+        if path.is_file():
+            shutil.copy(path, copy)
+    (copy / "data" / "mine.csv").write_text("private")
+    assets = copy / "dashboard" / "component" / "assets"
+    assets.mkdir(parents=True, exist_ok=True)
+    (assets / "fetched.js").write_text("// fetched at set-up, ignored by git")
     out = tmp_path_factory.mktemp("wheel")
     built = run(
-        *(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, ROOT),
+        *(sys.executable, "-m", "build", "--no-isolation", "--outdir", out, copy),
         cwd=out,
     )
     assert built.returncode == 0, built.stdout + built.stderr
@@ -77,11 +88,12 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path file, because path files are read in site folders only.
     """
     home = tmp_path_factory.mktemp("fresh")
-    made = run(sys.executable, "-m", "venv", home / "venv", cwd=home)
+    made = run(sys.executable, "-m", "venv", "--without-pip", home / "venv", cwd=home)
     assert made.returncode == 0, made.stderr
     python = home / "venv" / "bin" / "python"
     pip = run(
-        *(python, "-m", "pip", "install", "-q", "--no-deps", "--no-index", wheel),
+        *(sys.executable, "-m", "pip", "--python", python, "install", "-q"),
+        *("--no-deps", "--no-index", wheel),
         cwd=home,
     )
     assert pip.returncode == 0, pip.stderr
@@ -99,6 +111,8 @@ def test_wheel_carries_the_bundled_folders_and_nothing_else(wheel: Path) -> None
     assert f"{bundled}strategies/sma_cross.py" in names
     assert f"{bundled}data/README.md" in names
     assert f"{bundled}dashboard/app.py" in names
+    assert f"{bundled}dashboard/component/assets/fetched.js" in names
+    assert f"{bundled}data/mine.csv" not in names
     assert "tradinghf/py.typed" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     tops = {name.split("/")[0] for name in names}
