@@ -5,7 +5,12 @@ from pathlib import Path
 import streamlit as st
 
 VIEWS = Path(__file__).parent / "views"
-PAGES = (("rank", "Rank"), ("feedback", "My feedback"))
+PAGES = (
+    ("rank", "Rank"),
+    ("feedback", "My feedback"),
+    ("leaderboard", "Leaderboard"),
+    ("raters", "Raters and quality"),
+)
 
 st.set_page_config(page_title="tradinghf", layout="wide", initial_sidebar_state="collapsed")
 pages = [

@@ -1,3 +1,33 @@
+"""My feedback: what I answered, how consistent I am, and a way to correct an answer."""
+
 import streamlit as st
 
-st.title("My feedback")
+from tradinghf.feedback.quality import rater_quality
+from tradinghf.serving import analysis, ui
+
+board, who = ui.page("My feedback", "Every answer you gave. Correcting one keeps the old one.")
+rankings = ui.own_rankings(board, who)
+if not rankings:
+    ui.empty("You have not ranked anything yet. Your answers appear here after the first one.")
+
+replaced = {ranking.supersedes for ranking in rankings}
+current = [ranking for ranking in rankings if ranking.key not in replaced]
+mine = rater_quality(current, board.store.queries())[0]
+ui.metrics(
+    {
+        "Answers": f"{mine.answers}",
+        "Waiting for you": f"{board.store.pending(who.rater)}",
+        "Median time": "–" if mine.median_seconds is None else f"{mine.median_seconds:.1f} s",
+        "Pairs tied": ui.share(mine.ties),
+        f"Own consistency ({mine.repeats} repeats)": ui.share(mine.consistency),
+    }
+)
+frame = analysis.answers_table(rankings, board.store.sources())
+chosen = ui.table(frame, key="answers", select=True, hide=("rater", "key"))
+if chosen is None:
+    st.caption("Select a row to correct that answer.")
+elif frame["state"][chosen] == "counts":
+    if st.button("Correct this answer", type="primary"):
+        st.switch_page("views/rank.py", query_params={"edit": frame["key"][chosen]})
+else:
+    st.caption("That answer was corrected already; select the newer one.")

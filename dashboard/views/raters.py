@@ -1,0 +1,37 @@
+"""Raters and quality: agreement, gold queries, answers too fast to rest on anything."""
+
+import streamlit as st
+
+from tradinghf.feedback.quality import FAST_SECONDS, agreement, consistency, rater_quality
+from tradinghf.serving import analysis, ui
+
+board, _ = ui.page(
+    "Raters and quality",
+    "How far the answers can be trusted. Repeats give the human ceiling: no model can agree with "
+    "a trader more than the trader does.",
+    role="lead",
+)
+rankings = board.store.rankings()
+if not rankings:
+    ui.empty("Nobody has answered yet.")
+between = agreement(rankings)
+records = rater_quality(rankings, board.store.queries())
+alpha = "–" if between.alpha is None else f"{between.alpha:.2f}"
+if between.low is not None and between.high is not None:
+    alpha += f" ({between.low:.2f} to {between.high:.2f})"
+passed, asked = sum(r.gold_passed for r in records), sum(r.gold for r in records)
+ui.metrics(
+    {
+        "Raters": f"{len(records)}",
+        "Agreement (Krippendorff α)": alpha,
+        "Queries seen by two or more": f"{between.queries}",
+        "Human ceiling (repeats)": ui.share(consistency(rankings)),
+        "Gold passed": f"{passed} of {asked}" if asked else "none asked",
+    }
+)
+ui.table(analysis.quality_table(records))
+hasty = [r.rater for r in records if r.too_fast is not None and r.too_fast > 0.2]
+if hasty:
+    st.warning(
+        f"More than a fifth of the answers came within {FAST_SECONDS:g} s: {', '.join(hasty)}."
+    )

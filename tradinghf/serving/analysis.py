@@ -1,0 +1,132 @@
+"""Tables behind the pages; pandas in and out, no Streamlit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tradinghf.feedback.quality import RaterQuality
+from tradinghf.feedback.ratings import Leaderboard
+from tradinghf.feedback.store import EpisodeInfo
+from tradinghf.feedback.types import Ranking
+
+OUTCOMES = {"ranked": "ranked", "skipped": "skipped", "cant_tell": "can't tell"}
+
+
+def in_words(ranking: Ranking, names: Mapping[str, str]) -> str:
+    """A ranking as one line: "sma_cross > momentum = buy_and_hold"."""
+    groups: dict[int, list[str]] = {}
+    for episode, rank in zip(ranking.episodes, ranking.ranks, strict=False):
+        groups.setdefault(rank, []).append(names.get(episode, "?"))
+    return " > ".join(" = ".join(groups[rank]) for rank in sorted(groups))
+
+
+def answers_table(rankings: Sequence[Ranking], names: Mapping[str, str]) -> pd.DataFrame:
+    """One row per answer, the newest first."""
+    corrected = {ranking.supersedes for ranking in rankings if ranking.supersedes}
+    rows = [
+        {
+            "answered": ranking.created,
+            "rater": ranking.rater,
+            "ranking": in_words(ranking, names) or OUTCOMES[ranking.outcome],
+            "seconds": ranking.seconds,
+            "comment": ranking.comment,
+            "state": "corrected later" if ranking.key in corrected else "counts",
+            "key": ranking.key,
+        }
+        for ranking in reversed(rankings)
+    ]
+    columns = ["answered", "rater", "ranking", "seconds", "comment", "state", "key"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def standings_table(board: Leaderboard) -> pd.DataFrame:
+    """One row per source, best first."""
+    rows = [
+        {
+            "place": s.place,
+            "places open": _span(s.best_place, s.worst_place),
+            "source": s.source,
+            "rating": s.rating,
+            "low": s.low,
+            "high": s.high,
+            "elo": s.elo,
+            "won": s.wins,
+            "lost": s.losses,
+            "tied": s.ties,
+            "to the next": "too close to call" if s.too_close else "ahead",
+        }
+        for s in board.standings
+    ]
+    if rows:
+        rows[-1]["to the next"] = ""
+    return pd.DataFrame(rows)
+
+
+def _span(first: int, last: int) -> str:
+    return str(first) if first == last else f"{first} to {last}"
+
+
+def win_matrix(board: Leaderboard) -> pd.DataFrame:
+    """Share of comparisons won by the row against the column [%]; NaN where they never met."""
+    shares = np.where(board.met > 0, 100.0 * board.wins, np.nan)
+    return pd.DataFrame(shares, index=board.sources, columns=board.sources)
+
+
+def episodes_table(infos: Iterable[EpisodeInfo]) -> pd.DataFrame:
+    """One row per episode."""
+    rows = [
+        {
+            "episode": info.id[:12],
+            "source": info.source,
+            "symbol": info.symbol,
+            "start bar": info.start,
+            "bars": info.bars,
+            "return %": 100 * info.net_return,
+            "max drawdown %": 100 * info.max_drawdown,
+            "id": info.id,
+        }
+        for info in infos
+    ]
+    columns = [
+        "episode", "source", "symbol", "start bar", "bars", "return %", "max drawdown %", "id",
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=columns)
+
+
+def quality_table(records: Iterable[RaterQuality]) -> pd.DataFrame:
+    """One row per rater."""
+
+    def percent(share: float | None) -> float | None:
+        return None if share is None else 100 * share
+
+    rows: list[dict[str, Any]] = [
+        {
+            "rater": r.rater,
+            "answers": r.answers,
+            "skipped": r.skipped,
+            "can't tell": r.cant_tell,
+            "ties %": percent(r.ties),
+            "median s": r.median_seconds,
+            "too fast %": percent(r.too_fast),
+            "own consistency %": percent(r.consistency),
+            "repeats": r.repeats,
+            "gold passed": f"{r.gold_passed} of {r.gold}" if r.gold else "none asked",
+            "agreement %": percent(r.agreement),
+        }
+        for r in records
+    ]
+    return pd.DataFrame(rows)
+
+
+__all__ = [
+    "answers_table",
+    "episodes_table",
+    "in_words",
+    "quality_table",
+    "standings_table",
+    "win_matrix",
+]

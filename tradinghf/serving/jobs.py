@@ -1,0 +1,172 @@
+"""Long work as separate processes: the dashboard starts it, watches its files, and can stop it.
+
+A job is a folder `RUNS/jobs/ID` with `job.json` (what, when, pid), `output.log` and, once it has
+ended, `exit.json`. It runs in its own session, so it outlives the dashboard, and a dashboard
+that starts later finds it again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from tradinghf.errors import ConfigError
+
+Status = Literal["running", "done", "failed", "stopped"]
+LOG_BYTES = 64 * 1024
+_STOPPED = (-signal.SIGTERM, 128 + signal.SIGTERM, -signal.SIGINT, 130)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One piece of work.
+
+    Attributes:
+        folder: its files.
+        kind: "train", "samples", "backtest".
+        title: for people.
+        command: arguments after the Python executable.
+        pid: of the process that runs it.
+        started: seconds since 1970.
+
+    """
+
+    folder: Path
+    kind: str
+    title: str
+    command: tuple[str, ...]
+    pid: int
+    started: float
+
+    @property
+    def name(self) -> str:
+        """Its id."""
+        return self.folder.name
+
+    @property
+    def exit_code(self) -> int | None:
+        """Code with which it ended; None while it runs, or when it was killed outright."""
+        try:
+            return int(json.loads((self.folder / "exit.json").read_text())["code"])
+        except (OSError, ValueError, KeyError):
+            return None
+
+    @property
+    def status(self) -> Status:
+        """What became of it."""
+        code = self.exit_code
+        if code is None:
+            return "running" if _alive(self.pid, self.folder) else "stopped"
+        if code == 0:
+            return "done"
+        return "stopped" if code in _STOPPED else "failed"
+
+    def output(self) -> str:
+        """The end of what it printed."""
+        try:
+            with (self.folder / "output.log").open("rb") as file:
+                file.seek(0, os.SEEK_END)
+                file.seek(max(file.tell() - LOG_BYTES, 0))
+                return file.read().decode("utf-8", "replace")
+        except FileNotFoundError:
+            return ""
+
+    def stop(self) -> None:
+        """Ask it to end; training saves a checkpoint first and can be resumed."""
+        if self.status == "running":
+            os.kill(self.pid, signal.SIGTERM)
+
+
+def _alive(pid: int, folder: Path) -> bool:
+    """Whether the runner of this job still runs; another process may have got its number."""
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    command = Path(f"/proc/{pid}/cmdline")
+    return not command.exists() or folder.name.encode() in command.read_bytes()
+
+
+class Jobs:
+    """The jobs of one folder of runs."""
+
+    def __init__(self, runs: Path | str) -> None:
+        self.folder = Path(runs).absolute() / "jobs"
+
+    def start(
+        self,
+        kind: str,
+        title: str,
+        command: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+    ) -> Job:
+        """Run `python COMMAND...` in the background; no shell is involved.
+
+        Raises:
+            ConfigError: a job of this kind runs already.
+
+        """
+        if any(job.status == "running" for job in self.list(kind)):
+            raise ConfigError(f"A {kind} job runs already. Wait for it, or stop it first.")
+        folder = self.folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
+        folder.mkdir(parents=True)
+        runner = [sys.executable, "-m", "tradinghf.serving.runner", str(folder), *command]
+        process = subprocess.Popen(
+            runner,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            env={**os.environ, **(environment or {})},
+        )
+        job = Job(folder, kind, title, tuple(command), process.pid, time.time())
+        record = {name: getattr(job, name) for name in ("kind", "title", "command", "pid")}
+        (folder / "job.json").write_text(json.dumps(record | {"started": job.started}))
+        _children.append(process)
+        return job
+
+    def list(self, kind: str | None = None) -> list[Job]:
+        """Jobs, the newest first."""
+        _reap()
+        found = [self.get(path.parent.name) for path in sorted(self.folder.glob("*/job.json"))]
+        return [job for job in reversed(found) if kind in (None, job.kind)]
+
+    def get(self, name: str) -> Job:
+        """One job.
+
+        Raises:
+            ConfigError: there is none of that name.
+
+        """
+        folder = self.folder / name
+        if folder.parent != self.folder or not (folder / "job.json").is_file():
+            raise ConfigError(f"There is no job {name[:60]!r}.")
+        record: dict[str, Any] = json.loads((folder / "job.json").read_text())
+        return Job(
+            folder,
+            str(record["kind"]),
+            str(record["title"]),
+            tuple(record["command"]),
+            int(record["pid"]),
+            float(record["started"]),
+        )
+
+
+_children: list[subprocess.Popen[bytes]] = []
+
+
+def _reap() -> None:
+    """Collect runners that have ended, so that they leave no zombies behind."""
+    _children[:] = [process for process in _children if process.poll() is None]
+
+
+__all__ = ["Job", "Jobs", "Status"]

@@ -1,0 +1,122 @@
+"""What every page needs of Streamlit: who is here, the page's head, tables and charts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from tradinghf.feedback.ratings import Leaderboard, leaderboard
+from tradinghf.feedback.types import Ranking
+from tradinghf.serving.access import LOCAL, Identity, Role
+from tradinghf.serving.state import Dashboard, dashboard
+
+UP, DOWN = "#2F81F7", "#E8833A"
+CHART_HEIGHT = 300
+_NUMBER = "%.1f"
+
+
+def identity() -> Identity:
+    """Who looks at this page; stops the page for those who have not signed in."""
+    return LOCAL
+
+
+def page(title: str, text: str, role: Role = "rater") -> tuple[Dashboard, Identity]:
+    """Head of a page, for people with at least this role."""
+    who = identity()
+    st.title(title, anchor=False)
+    if not who.may(role):
+        st.warning(f"This page is for the role {role!r}; yours is {who.role!r}.")
+        st.stop()
+    st.caption(text)
+    return dashboard(), who
+
+
+def empty(text: str) -> None:
+    """Say what would be here and how it gets here, and end the page."""
+    st.info(text)
+    st.stop()
+
+
+def table(
+    frame: pd.DataFrame,
+    *,
+    key: str | None = None,
+    select: bool = False,
+    hide: tuple[str, ...] = (),
+    height: int | str = "auto",
+) -> int | None:
+    """A table; with `select`, returns the number of the chosen row."""
+    config: dict[str, Any] = {
+        name: st.column_config.NumberColumn(format=_NUMBER)
+        for name in frame.select_dtypes("float").columns
+    }
+    config |= {
+        name: st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm")
+        for name in frame.select_dtypes("datetimetz").columns
+    }
+    shown = frame.drop(columns=list(hide))
+    common: dict[str, Any] = {
+        "hide_index": True,
+        "column_config": config,
+        "height": height,
+        "width": "stretch",
+    }
+    if not select:
+        st.dataframe(shown, key=key, **common)
+        return None
+    state = st.dataframe(shown, key=key, on_select="rerun", selection_mode="single-row", **common)
+    rows = state["selection"]["rows"]
+    return int(rows[0]) if rows and rows[0] < len(frame) else None
+
+
+def chart(figure: go.Figure, *, height: int = CHART_HEIGHT, key: str | None = None) -> None:
+    """A plotly figure in the page's theme."""
+    figure.update_layout(
+        height=height,
+        margin={"l": 8, "r": 8, "t": 32, "b": 8},
+        legend={"orientation": "h", "y": 1.12, "x": 0},
+        hovermode="x unified",
+    )
+    st.plotly_chart(figure, key=key, config={"displayModeBar": False}, width="stretch")
+
+
+def metrics(values: Mapping[str, str]) -> None:
+    """A row of figures."""
+    for column, (name, value) in zip(st.columns(len(values)), values.items(), strict=True):
+        column.metric(name, value, border=True)
+
+
+def share(value: float | None) -> str:
+    """A share as a percentage; a dash when unknown."""
+    return "–" if value is None else f"{100 * value:.0f} %"
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def standings(_store_name: str, _head: str, _dashboard: Any) -> Leaderboard:
+    """The leaderboard of all answers that count for learning."""
+    store = _dashboard.store
+    return leaderboard(store.rankings(purposes=("learn", "test")), store.sources())
+
+
+def own_rankings(board: Dashboard, who: Identity) -> list[Ranking]:
+    """All answers of this rater, corrected ones too."""
+    return board.store.rankings(who.rater, include_superseded=True)
+
+
+__all__ = [
+    "DOWN",
+    "UP",
+    "chart",
+    "empty",
+    "identity",
+    "metrics",
+    "own_rankings",
+    "page",
+    "share",
+    "standings",
+    "table",
+]
