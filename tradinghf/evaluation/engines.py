@@ -35,6 +35,7 @@ class Account:
         fills: one row per fill: bar, asset (indices), side (+1 bought, -1 sold), size [units],
             price [currency, slippage included], fee [currency].
         portfolio: the `vectorbt.Portfolio`, or None.
+        financing: [T] interest, borrow fees and funding paid less received [currency], or None.
 
     """
 
@@ -43,6 +44,7 @@ class Account:
     shares: Floats
     fills: pd.DataFrame
     portfolio: Any = None
+    financing: Floats | None = None
 
 
 _VECTORBT_COSTS = {"fee_bps", "fixed_fee", "slippage_bps", "spread_bps"}
@@ -114,6 +116,18 @@ def run_vectorbt(
             'use engine="simulator", which liquidates.'
         )
     return account
+
+
+@ENGINES.register("simulator")
+def run_simulator(
+    market: MarketData, orders: Floats, costs: CostModel, fill: Fill, cash: float
+) -> Account:
+    """Run [T, A] target weights through the accounting that environments use; ruin is final."""
+    from tradinghf.simulation.simulate import simulate
+
+    done = simulate(market, orders, costs=costs, fill=fill, cash=cash)
+    fills = done.fills[list(FILL_COLUMNS)].reset_index(drop=True)
+    return Account(done.equity, done.cash, done.shares, fills, financing=done.financing)
 
 
 def _expressible(costs: CostModel) -> float:

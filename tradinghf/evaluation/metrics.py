@@ -206,6 +206,8 @@ def summary(report: Report) -> Metrics:
     weights = report.positions.to_numpy()
     gross = np.abs(weights).sum(axis=1)
     fees, slippage = float(orders["fee"].sum()), float(orders["slippage"].sum())
+    financing = report.account.financing
+    carry = 0.0 if financing is None else float(financing.sum())
     return {
         **return_metrics(returns, market.bars_per_year),
         "final_equity": float(report.account.equity[-1]),
@@ -217,7 +219,8 @@ def summary(report: Report) -> Metrics:
         "fills": len(orders),
         "fees": fees,
         "slippage": slippage,
-        "costs_pct_of_start": 100.0 * (fees + slippage) / report.cash,
+        "financing": carry,
+        "costs_pct_of_start": 100.0 * (fees + slippage + carry) / report.cash,
         "bars": market.bars,
         "start": str(market.index[0].date()),
         "end": str(market.index[-1].date()),

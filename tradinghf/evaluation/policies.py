@@ -22,9 +22,9 @@ def policy_orders(
 ) -> Floats:
     """[T, A] target weights of a deterministic policy over the whole market; NaN is no order.
 
-    Each asset gets its own account inside one `MarketEnv` (A environments), since a policy sees
-    one asset; the targets are then divided by A, so that together they use the equity once. With
-    one asset the backtest repeats the environment's episode exactly.
+    A policy that sees one asset gets one account per asset inside one `MarketEnv`; its targets
+    are then divided by A, so that together they use the equity once. With one asset the backtest
+    repeats the environment's episode exactly. A portfolio policy gets one account.
 
     Raises:
         StrategyError: the market is shorter than the policy's lookback.
@@ -36,31 +36,36 @@ def policy_orders(
 
     config = policy.config
     start = config.lookback - 1
-    if market.bars - start < 3:
+    horizon = market.bars - 1 - start
+    if horizon < 2:
         raise StrategyError(
             f"The policy looks back {config.lookback} bars; "
             f"{market.name} has {market.bars}. Give it a longer window."
         )
-    horizon = market.bars - 1 - start
+    envs = 1 if config.portfolio else market.assets
     env = MarketEnv(
         market,
-        num_envs=market.assets,
-        config=replace(config, horizon=horizon, fill=fill, cash=cash, dtype="float64"),
+        num_envs=envs,
+        config=replace(
+            config,
+            horizon=horizon,
+            review=config.review or config.horizon,
+            fill=fill,
+            cash=cash,
+            dtype="float64",
+            autoreset="disabled",
+        ),
         costs=costs,
         scaler=getattr(policy, "scaler", None),
     )
-    here = {
-        "start": torch.full((market.assets,), start),
-        "asset": torch.arange(market.assets),
-    }
-    obs, _ = env.reset(options=here)
-    levels = torch.tensor(config.levels, dtype=torch.float64)
+    assets = torch.zeros(1, dtype=torch.long) if config.portfolio else torch.arange(envs)
+    obs, _ = env.reset(seed=0, options={"start": torch.full((envs,), start), "asset": assets})
     weights = np.full((market.bars, market.assets), np.nan)
     with torch.inference_mode():
         for bar in range(start, start + horizon):
-            actions = torch.as_tensor(policy.act(obs, deterministic=True))
-            picked = levels[actions.long()] if config.actions == "discrete" else actions
-            weights[bar] = picked.reshape(market.assets).to(torch.float64).cpu().numpy()
+            actions = policy.act(obs, deterministic=True)
+            weights[bar] = env.targets(actions).reshape(-1).cpu().numpy()
             obs, *_ = env.step(actions)
     # The environment's last bar decides nothing; neither does the backtest's.
-    return (weights if config.rebalance else changes(weights)) / market.assets
+    orders = weights if config.rebalance else changes(weights)
+    return orders if config.portfolio else orders / market.assets

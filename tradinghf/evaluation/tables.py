@@ -63,8 +63,13 @@ def costs_section(report: Report) -> str:
         per_year = 100 * amount / report.cash / years
         return [name, number(amount, 0), number(share, 2), number(per_year, 2, " %")]
 
-    rows = [row("fees", fees), row("slippage", slippage), row("total", fees + slippage)]
-    gross = net + fees + slippage
+    carry = float(m["financing"] or 0.0)
+    rows = [row("fees", fees), row("slippage and impact", slippage)]
+    if carry:
+        rows.append(row("interest, borrow, funding", carry))
+    total = fees + slippage + carry
+    rows.append(row("total", total))
+    gross = net + total
     words = f"Profit before costs {number(gross, 0)}, after costs {number(net, 0)}."
     if notional and gross > 0:
         words += f" It would be gone at {1e4 * gross / notional:.1f} bps per traded notional."
