@@ -55,8 +55,10 @@ def named_columns(columns: Columns, what: str) -> dict[str, Any]:
 
 
 def _missing(missing: list[str], found: list[str], what: str) -> str:
-    spare = [raw for raw in found if canonical(raw) not in KNOWN_NAMES]
-    close = dict.fromkeys(c for m in missing for c in get_close_matches(m, spare, n=1, cutoff=0.6))
+    spare = {canonical(raw): raw for raw in found if canonical(raw) not in KNOWN_NAMES}
+    close = dict.fromkeys(
+        spare[c] for m in missing for c in get_close_matches(m, spare, n=1, cutoff=0.6)
+    )
     hint = f"Rename {', '.join(map(shown, close))}. " if close else ""
     listed = ", ".join(map(shown, found[:12])) + (", ..." if len(found) > 12 else "")
     return (

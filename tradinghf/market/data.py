@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,8 @@ from tradinghf.market.findings import raise_findings, table_findings
 from tradinghf.market.rules import FIELDS, Floats, violations
 from tradinghf.market.tables import Table
 from tradinghf.market.times import infer_bars_per_year
+
+Join = Literal["exact", "inner"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +105,7 @@ class MarketData:
         bars_per_year: float | None = None,
         source: str = "DataFrame",
         adjust: bool = True,
+        join: Join = "exact",
     ) -> Self:
         """Bars from a DataFrame.
 
@@ -117,13 +120,17 @@ class MarketData:
             source: where the bars came from.
             adjust: scale open, high, low and close by adj_close / close where the frame has an
                 adjusted close; `source` then says so.
+            join: "exact" demands that all assets have the same times; "inner" keeps those that
+                they share, and `source` says how many rows went.
 
         Raises:
             MarketDataError: a rule is broken; the message names row, column and the fix.
 
         """
         table = Table.from_frame(frame, symbol=symbol or name, adjust=adjust)
-        return cls.from_table(table, name=name, bars_per_year=bars_per_year, source=source)
+        return cls.from_table(
+            table, name=name, bars_per_year=bars_per_year, source=source, join=join
+        )
 
     @classmethod
     def from_frames(cls, frames: Mapping[str, pd.DataFrame], **options: Any) -> Self:
@@ -147,6 +154,7 @@ class MarketData:
         name: str = "frame",
         bars_per_year: float | None = None,
         source: str = "table",
+        join: Join = "exact",
         error_name: str = "",
         hint: str = "",
     ) -> Self:
@@ -157,6 +165,7 @@ class MarketData:
             name: as in `from_frame`.
             bars_per_year: as in `from_frame`.
             source: as in `from_frame`.
+            join: as in `from_frame`.
             error_name: what errors call the data; by default `name`.
             hint: where to see all problems, for the error message.
 
@@ -164,7 +173,11 @@ class MarketData:
             MarketDataError: the first finding of the table.
 
         """
-        raise_findings(error_name or name, table_findings(table), hint=hint)
+        called = error_name or name
+        if join not in get_args(Join):
+            raise MarketDataError(f"{called}: join is {join!r}; expected 'exact' or 'inner'.")
+        table = table.common() if join == "inner" else table
+        raise_findings(called, table_findings(table), hint=hint)
         arrays, timestamps, symbols = table.arrays()
         per_year = infer_bars_per_year(timestamps) if bars_per_year is None else bars_per_year
         note = f"{source}; {table.note}" if table.note else source

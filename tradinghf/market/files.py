@@ -6,14 +6,14 @@ import csv
 import io
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tradinghf.errors import MarketDataError
 from tradinghf.market.columns import KNOWN_NAMES, canonical
-from tradinghf.market.data import MarketData
+from tradinghf.market.data import Join, MarketData
 from tradinghf.market.findings import table_findings
 from tradinghf.market.quality import warnings
 from tradinghf.market.rules import Finding
@@ -25,7 +25,6 @@ SUFFIXES = (*CSV_SUFFIXES, *PARQUET_SUFFIXES)
 # Text needs about ten times its size in memory while it is parsed; Parquet about twice.
 MAX_CSV_BYTES = 512 * 2**20
 MAX_PARQUET_BYTES = 4 * 2**30
-Join = Literal["exact", "inner"]
 _DELIMITERS = ",;\t|"
 
 
@@ -59,16 +58,13 @@ def load_file(
     """
     path = Path(path)
     table = read_table(path, symbol=symbol, adjust=adjust, date_format=date_format)
-    if join == "inner":
-        table = table.common()
-    elif join != "exact":
-        raise MarketDataError(f"{path}: join is {join!r}; expected 'exact' or 'inner'.")
     return MarketData.from_table(
         table,
         name=path.stem,
         error_name=str(path),
         bars_per_year=bars_per_year,
         source=str(path),
+        join=join,
         hint=f"; see all with: tradinghf data check {path}",
     )
 

@@ -106,19 +106,25 @@ def _order_findings(table: Table, at: NDArray[np.intp]) -> list[Finding]:
 
 
 def _alignment_findings(table: Table) -> list[Finding]:
+    nameless = np.flatnonzero(np.isin(table.symbols.astype(str), ["", "nan", "None", "<NA>"]))
+
+    def unnamed(i: int) -> Finding:
+        return Finding(
+            table.place(i), "symbol", "the row names no asset", "Fill it in", rule="no_symbol"
+        )
+
+    if len(nameless):
+        return capped(nameless.tolist(), unnamed)
     every = np.unique(table.times.stamps)
+    if len(every) < 2:
+        problem = "there is one bar; at least 2 are needed"
+        return [Finding("", "", problem, "Load a longer history", rule="one_bar")]
     found = []
     for symbol in table.assets:
-        if not symbol or symbol == "nan":
-            problem = "a row names no asset"
-            found.append(Finding("", "symbol", problem, "Fill the column", rule="no_symbol"))
         missing = np.setdiff1d(every, table.times.stamps[table.symbols == symbol])
         if len(missing):
-            first = missing[0].astype("datetime64[s]")
+            first = str(missing[0].astype("datetime64[s]")).replace("T00:00:00", "")
             problem = f"{symbol!r} lacks {len(missing)} of {len(every)} times, first {first}"
             fix = "Add the bars, or load with join='inner' to keep the common times"
             found.append(Finding("", "", problem, fix, rule="assets_not_aligned"))
-    if not found and len(every) < 2:
-        problem = "there is one bar; at least 2 are needed"
-        found.append(Finding("", "", problem, "Load a longer history", rule="one_bar"))
     return found

@@ -17,8 +17,7 @@ from typing import Any
 import pandas as pd
 
 from tradinghf.errors import MarketDataError, MissingExtraError, unknown_name
-from tradinghf.market.data import MarketData
-from tradinghf.market.files import Join
+from tradinghf.market.data import Join, MarketData
 from tradinghf.market.plugins import source
 from tradinghf.market.tables import Table
 
@@ -110,11 +109,9 @@ def _candles(
 
 
 def _finish(tables: list[Table], join: Join, name: str, origin: str) -> MarketData:
-    table = Table.concat(tables)
-    if join == "inner":
-        table = table.common()
     fetched = time.strftime("%Y-%m-%d", time.gmtime())
-    return MarketData.from_table(table, name=name, source=f"{origin}, fetched {fetched}")
+    origin = f"{origin}, fetched {fetched}"
+    return MarketData.from_table(Table.concat(tables), name=name, source=origin, join=join)
 
 
 def _extra(package: str, purpose: str) -> Any:
