@@ -33,10 +33,10 @@ check: $(STAMP) ## Lint, formatting, types, and generated documents.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python scripts/cli_reference.py --check
+	$(BIN)/python scripts/reference.py --check
 
-docs: $(STAMP) ## Regenerate docs/cli.md.
-	$(BIN)/python scripts/cli_reference.py
+docs: $(STAMP) ## Regenerate docs/cli.md and docs/api.md.
+	$(BIN)/python scripts/reference.py
 
 lock: $(STAMP) ## Rewrite constraints.txt from what .venv holds.
 	$(BIN)/python scripts/lock.py

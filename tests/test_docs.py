@@ -141,5 +141,5 @@ def test_reference_lists_every_command_and_is_up_to_date() -> None:
     text = (ROOT / "docs" / "cli.md").read_text()
     for words, _ in app.flat(app.commands()):
         assert f"\n## tradinghf {' '.join(words)}\n" in text
-    done = run([sys.executable, str(ROOT / "scripts" / "cli_reference.py"), "--check"], ROOT)
+    done = run([sys.executable, str(ROOT / "scripts" / "reference.py"), "--check"], ROOT)
     assert done.returncode == 0, done.stderr
