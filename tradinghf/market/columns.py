@@ -115,14 +115,17 @@ def read_numbers(values: Any) -> tuple[Floats, list[tuple[int, str]]]:
     """
     try:
         if isinstance(values, pd.Series):
-            return values.to_numpy(dtype=np.float64, na_value=np.nan), []
-        return np.array(values, dtype=np.float64), []
+            if pd.api.types.is_numeric_dtype(values.dtype):
+                return values.to_numpy(dtype=np.float64, na_value=np.nan), []
+            values = values.tolist()
+        if all(_plain(value) for value in values):
+            return np.array(values, dtype=np.float64), []
     except (ValueError, TypeError, OverflowError):
         pass
     out, bad = np.full(len(values), np.nan), []
     for i, value in enumerate(values):
         try:
-            out[i] = float(value)
+            out[i] = float(value) if _plain(value) else float("_")
         except OverflowError:
             out[i] = np.inf
         except (ValueError, TypeError):
@@ -130,6 +133,11 @@ def read_numbers(values: Any) -> tuple[Floats, list[tuple[int, str]]]:
             if text and value is not pd.NA and value is not None:
                 bad.append((i, text))
     return out, bad
+
+
+def _plain(value: object) -> bool:
+    """Python reads "1_0" and digits of any script as numbers; a price is written otherwise."""
+    return not isinstance(value, str) or (value.isascii() and "_" not in value)
 
 
 def shown(text: str) -> str:

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -163,7 +164,10 @@ def save_market(market: MarketData, path: Path | str) -> None:
         if path.suffix.lower() in PARQUET_SUFFIXES:
             frame.to_parquet(part, index=False)
         elif path.suffix.lower() in CSV_SUFFIXES:
-            frame.to_csv(part, index=False, date_format="%Y-%m-%dT%H:%M:%S.%fZ")
+            times = np.datetime_as_string(market.timestamps, unit="ns")
+            frame["timestamp"] = np.tile(np.char.add(times, "Z"), market.assets)
+            separator = "\t" if path.suffix.lower() == ".tsv" else ","
+            frame.to_csv(part, index=False, sep=separator)
         else:
             raise MarketDataError(f"{path}: expected a path ending in {', '.join(SUFFIXES)}.")
         os.replace(part, path)

@@ -102,15 +102,16 @@ def _shares(market: MarketData) -> Iterator[Finding]:
         return Finding("", column, problem, fix, "warning", rule)
 
     n = market.bars
+    many = max(0.2 * n, 10)
     empty = int((market.volume == 0).sum())
     if 0 < empty < n:
         yield warn("volume", f"0 in {empty} of {n} bars", "Check those bars", "no_volume")
     flat = int((market.high == market.low).sum())
-    if flat > 0.2 * n:
+    if flat > many:
         problem = f"high equals low in {flat} of {n} bars"
         yield warn("high", problem, "Features of the range say little here", "no_range")
     copied = int((market.open[1:] == market.close[:-1]).sum())
-    if copied > 0.2 * n:
+    if copied > many:
         problem = f"equals the close before in {copied} of {n} bars"
         fix = "It may be no traded price: fills at the next open are then optimistic"
         yield warn("open", problem, fix, "open_copies_close")
