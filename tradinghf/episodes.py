@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -99,6 +99,15 @@ class Episode(Paths):
     def id(self) -> str:
         """sha256 of the serialised episode: equal content, equal id."""
         return hashlib.sha256(self.to_bytes()).hexdigest()
+
+    def tail(self, share: float) -> Episode:
+        """The last `share` of the episode, as an episode that starts with equity 1."""
+        first = self.bars - max(2, round(share * self.bars))
+        arrays = {name: getattr(self, name)[first:] for name in _FLOATS}
+        base = self.equity[first]
+        arrays |= {"equity": arrays["equity"] / base, "costs": arrays["costs"] / base}
+        start = self.start + first
+        return replace(self, timestamps=self.timestamps[first:], start=start, **arrays)
 
     def to_bytes(self) -> bytes:
         """The episode as one safetensors document; equal content gives equal bytes."""
@@ -197,3 +206,30 @@ class EpisodeBatch(Paths):
             raise EpisodeError(f"Episodes to stack have lengths {sorted(lengths)}; expected one.")
         names = [item.name for item in fields(cls)]
         return cls(*(np.stack([getattr(e, name) for e in episodes]) for name in names))
+
+    def __len__(self) -> int:
+        return len(self.equity)
+
+    def episodes(self) -> list[Episode]:
+        """The batch as single episodes; bars that the batch lacks are filled from the closes."""
+        length = self.close.shape[1]
+        stamps = np.arange(length).astype("datetime64[D]").astype("datetime64[ns]")
+        blank, unfilled = np.zeros(length), np.full(length - 1, np.nan)
+        return [
+            Episode(
+                open=close,
+                high=close,
+                low=close,
+                close=close,
+                volume=blank,
+                timestamps=stamps,
+                position=position,
+                equity=equity,
+                turnover=turnover,
+                costs=costs,
+                price=unfilled,
+            )
+            for close, position, equity, turnover, costs in zip(
+                self.close, self.position, self.equity, self.turnover, self.costs, strict=True
+            )
+        ]

@@ -67,3 +67,9 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     close = get_close_matches(name, options, n=3, cutoff=0.5)
     hint = f"Did you mean {' or '.join(map(repr, close))}? " if close else ""
     return f"Unknown {kind} {name!r}. {hint}Known: {', '.join(options) or 'none'}."
+
+
+def check_setting(ok: bool, what: str, value: object, expected: str) -> None:
+    """Raise `ConfigError` unless `ok`."""
+    if not ok:
+        raise ConfigError(f"{what} is {value!r}; expected {expected}.")

@@ -46,11 +46,14 @@ def ranking_log_likelihood(
         mask: [B, K] False where a ranking has fewer than K episodes.
         noise: probability in [0, 1) that a choice was made at random among the available groups.
         largest_tie: largest group size that the model allows; by default the largest seen.
+
     Returns:
         [..., B] log-likelihoods.
+
     Raises:
         FeedbackError: more than MAX_RANKED episodes in a ranking.
     Source: Turner, van Etten, Firth & Kosmidis 2020 (Comput. Stat.), section 2.2; Davidson 1970.
+
     """
     count = scores.shape[-1]
     if count > MAX_RANKED:
@@ -96,13 +99,13 @@ def pair_probabilities(difference: Tensor, log_tie: Tensor) -> Tensor:
     Args:
         difference: [...] s_first - s_second.
         log_tie: scalar log ν.
+
     Returns:
         [..., 3], summing to 1.
     Source: Davidson 1970 (J. Amer. Statist. Assoc. 65).
+
     """
-    logits = torch.stack(
-        [difference / 2, log_tie.expand_as(difference), -difference / 2], dim=-1
-    )
+    logits = torch.stack([difference / 2, log_tie.expand_as(difference), -difference / 2], dim=-1)
     return logits.softmax(-1)
 
 
@@ -113,9 +116,11 @@ def rating_log_likelihood(scores: Tensor, ratings: Tensor, cuts: Tensor) -> Tens
         scores: [B] worth of each episode on the rater's scale.
         ratings: [B] integers 1..C.
         cuts: [C-1] increasing thresholds.
+
     Returns:
         [B] log-likelihoods.
     Source: McCullagh 1980 (J. R. Statist. Soc. B 42).
+
     """
     edges = torch.cat([cuts.new_full((1,), -torch.inf), cuts, cuts.new_full((1,), torch.inf)])
     upper = torch.sigmoid(edges[ratings] - scores)

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tradinghf.learning.config import AspectConfig
 from tradinghf.learning.choices import Choices
+from tradinghf.learning.config import AspectConfig
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +28,7 @@ class AspectPosterior:
         log_weight: [G] normalised log posterior probability of each component.
         mean: [G, P+1] MAP weights; the last column is the tie parameter.
         scale: [G, P+1, P+1] Cholesky factors of the posterior covariances (zero where unused).
+
     """
 
     names: tuple[str, ...]
@@ -59,9 +60,11 @@ def fit_aspect_posterior(
         choices: with P+1 standardised features (the last one the tie term).
         names: P aspects, profit first.
         config: prior scales, sparsity, label noise.
+
     Returns:
         The posterior; `log_weight` sums to one.
     Source: Laplace evidence, MacKay 1992 (Neural Comput. 4); averaging, Hoeting et al. 1999.
+
     """
     aspects = len(names)
     sets = [
@@ -84,7 +87,9 @@ def fit_aspect_posterior(
     precision = scales[:, None].pow(-2).expand(-1, width).clone()
     precision[columns == aspects] = config.tie_prior_scale**-2
 
-    mean, covariance, evidence = [], [], []
+    mean: list[Tensor] = []
+    covariance: list[Tensor] = []
+    evidence: list[Tensor] = []
     for part in torch.arange(len(columns)).split(config.models_per_batch):
         fitted = _laplace(choices, columns[part], prior_mean[part], precision[part], config)
         for store, value in zip((mean, covariance, evidence), fitted, strict=True):
@@ -119,7 +124,8 @@ def _laplace(
     identity = torch.diag_embed(precision)
 
     def model(weights: Tensor) -> tuple[Tensor, Tensor]:
-        logits = torch.einsum("gcod,gd->gco", design, weights).masked_fill(blocked, -torch.inf)
+        logits = (design @ weights[:, None, :, None]).squeeze(-1)
+        logits = logits.masked_fill(blocked, -torch.inf)
         log_z = logits.logsumexp(-1)
         return -log_z, (logits - log_z[..., None]).exp()
 
@@ -170,8 +176,8 @@ def _derivatives(
         purpose = (1 - config.noise) * log_p.exp()
         genuine = purpose / (purpose + config.noise / options)
     genuine = genuine * weight
-    average = torch.einsum("gco,gcod->gcd", share, design)
-    gradient = -torch.einsum("gc,gcd->gd", genuine, average)
-    second = torch.einsum("gc,gco,gcod,gcoe->gde", genuine, share, design, design)
-    hessian = second - torch.einsum("gc,gcd,gce->gde", genuine, average, average)
-    return gradient, hessian
+    average = (share[..., None, :] @ design).squeeze(-2)  # [G, C, d]
+    weighted = average * genuine[..., None]
+    flat = design.flatten(1, 2)
+    second = flat.mT @ (flat * (genuine[..., None] * share).flatten(1)[..., None])
+    return -weighted.sum(1), second - average.mT @ weighted

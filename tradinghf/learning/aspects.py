@@ -31,6 +31,7 @@ class TradePaths:
         equity: [B, L+1] starts at 1.
         turnover: [B, L] traded notional / equity.
         costs: [B, L] fraction of starting equity.
+
     """
 
     close: Tensor
@@ -48,7 +49,10 @@ class TradePaths:
             episodes = EpisodeBatch.stack(list(episodes))
         names = ("close", "position", "equity", "turnover", "costs")
         return cls(
-            *(torch.as_tensor(getattr(episodes, n), dtype=torch.float32, device=device) for n in names)
+            *(
+                torch.as_tensor(getattr(episodes, n), dtype=torch.float32, device=device)
+                for n in names
+            )
         )
 
     def batch(self) -> EpisodeBatch:
@@ -105,6 +109,7 @@ class Aspect:
         says: how a person names one unit of it ("1 % of maximum drawdown").
         unit: amount of the episode total that `says` stands for.
         values: paths -> [B, L] per-bar values.
+
     """
 
     name: str
@@ -209,9 +214,7 @@ def giving_back(p: TradePaths) -> Tensor:
 @aspect("10 % more of the account with the trend", 0.1)
 def trend_riding(p: TradePaths) -> Tensor:
     """Average position in the direction of the last bars' price move."""
-    past = torch.cat(
-        [p.close[..., :1].expand(*p.close.shape[:-1], TREND_BARS), p.close], dim=-1
-    )
+    past = torch.cat([p.close[..., :1].expand(*p.close.shape[:-1], TREND_BARS), p.close], dim=-1)
     trend = (p.close - past[..., : p.close.shape[-1]]).sign()[..., :-1]
     return p.position * trend / p.bars
 

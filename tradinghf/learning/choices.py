@@ -24,6 +24,7 @@ class Choices:
         available: [C, O] which options could have been chosen.
         ranking: [C] index of the ranking that the choice belongs to.
         weight: [C] how much the choice counts (rater trust, composite weights).
+
     """
 
     features: Tensor
@@ -56,8 +57,10 @@ def choices_from_rankings(totals: Tensor, ranks: Tensor, mask: Tensor, weight: T
         ranks: [R, K] integers, 1 = best, equal = tied.
         mask: [R, K] False where a ranking has fewer episodes.
         weight: [R] weight of each ranking.
+
     Returns:
         Choices with P+1 features; the last is the tie term, zero when no ties were seen.
+
     """
     count, features = totals.shape[1:]
     same = (ranks[:, :, None] == ranks[:, None, :]) & mask[:, :, None] & mask[:, None, :]

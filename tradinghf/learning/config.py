@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tradinghf.config import check
+from tradinghf.errors import check_setting
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class AspectConfig:
         halvings: most step halvings per iteration.
         models_per_batch: models fitted at once (memory).
         drop_below: components this far below the best in log posterior are dropped [nats].
+
     """
 
     max_terms: int = 3
@@ -57,6 +58,7 @@ class PPOConfig:
         bootstrap: whether the end of an episode by time limit continues with the critic's value
             (a window cut out of ongoing trading) or ends all reward (the episode is the task).
     Source: Schulman et al. 2017 (arXiv:1707.06347); Huang et al. 2022, 37 implementation details.
+
     """
 
     hidden: tuple[int, ...] = (64, 64)
@@ -75,7 +77,61 @@ class PPOConfig:
     bootstrap: bool = False
 
     def __post_init__(self) -> None:
-        check(0 < self.gamma <= 1, "PPOConfig.gamma", self.gamma, "in (0, 1]")
-        check(0 <= self.gae_lambda <= 1, "PPOConfig.gae_lambda", self.gae_lambda, "in [0, 1]")
-        check(self.epochs >= 1, "PPOConfig.epochs", self.epochs, "at least 1")
-        check(self.minibatches >= 1, "PPOConfig.minibatches", self.minibatches, "at least 1")
+        check_setting(0 < self.gamma <= 1, "PPOConfig.gamma", self.gamma, "in (0, 1]")
+        check_setting(
+            0 <= self.gae_lambda <= 1, "PPOConfig.gae_lambda", self.gae_lambda, "in [0, 1]"
+        )
+        check_setting(self.epochs >= 1, "PPOConfig.epochs", self.epochs, "at least 1")
+        check_setting(
+            self.minibatches >= 1, "PPOConfig.minibatches", self.minibatches, "at least 1"
+        )
+
+
+@dataclass(frozen=True)
+class ResidualConfig:
+    """The small network for what the aspects do not span (`tradinghf.learning.residual`).
+
+    Attributes:
+        members: networks in the ensemble M.
+        hidden: width of their two layers.
+        bound: largest share of the aspect head's spread that it may add to an episode.
+        steps: gradient steps.
+        learning_rate: of Adam.
+        weight_decay: of Adam.
+        folds: cross-validation folds that decide whether it is admitted.
+        gains: shares of the network's output that are tried; 0 leaves it out.
+
+    """
+
+    members: int = 5
+    hidden: int = 16
+    bound: float = 1.0
+    steps: int = 150
+    learning_rate: float = 1e-2
+    weight_decay: float = 1e-2
+    folds: int = 4
+    gains: tuple[float, ...] = (0.0, 0.5, 1.0)
+
+
+@dataclass(frozen=True)
+class RewardConfig:
+    """The learned reward.
+
+    Attributes:
+        aspects: names of the aspects that may matter; None takes all, profit first.
+        head: prior of the aspect head.
+        residual: the residual ensemble; None leaves it out.
+        members: draws from the posterior that stand for its uncertainty M.
+        pessimism: λ of mean - λ·variance; the variance is of the episode's score in units of
+            the reference pool's spread, across members.
+        seed: of the draws.
+    Source: Coste et al. 2023 (arXiv:2310.02743) for the variance penalty.
+
+    """
+
+    aspects: tuple[str, ...] | None = None
+    head: AspectConfig = field(default_factory=AspectConfig)
+    residual: ResidualConfig | None = field(default_factory=ResidualConfig)
+    members: int = 32
+    pessimism: float = 0.1
+    seed: int = 0

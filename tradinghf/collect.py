@@ -1,0 +1,237 @@
+"""Episodes from strategies and policies: who trades which windows, and what happened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tradinghf.config import EnvConfig
+from tradinghf.episodes import Episode, Floats
+from tradinghf.errors import ConfigError
+from tradinghf.market.data import MarketData
+from tradinghf.simulation.env import MarketEnv
+from tradinghf.strategies import Strategy, load_strategy
+
+
+class Acting(Protocol):
+    """Anything that turns observations into actions; a trained policy is one."""
+
+    def act(self, obs: Tensor, deterministic: bool = True, uniform: Tensor | None = None) -> Tensor:
+        """[N, D] observations to [N] actions."""
+
+
+@dataclass(frozen=True, eq=False)
+class Actor:
+    """Somebody who trades windows of one market.
+
+    Attributes:
+        name: stored as the episode's source.
+        weights: [T, A] standing target of each asset as if it were traded alone; or None.
+        policy: decides from observations when there are no weights.
+        explore: probability per bar that a random action replaces the policy's own, and 1 draws
+            every action from the policy's own distribution; 0 is the policy's best action.
+        meta: stored with the episodes (parameters, seed).
+
+    """
+
+    name: str
+    weights: Floats | None = None
+    policy: Acting | None = None
+    explore: float = 0.0
+    meta: dict[str, Any] = field(default_factory=dict)
+
+
+def strategy_actor(strategy: Strategy | str, market: MarketData, **params: Any) -> Actor:
+    """A strategy that trades each asset alone, with its targets known on the whole market."""
+    rule = load_strategy(strategy) if isinstance(strategy, str) else strategy
+    columns = [_held(rule(market.select([symbol]), **params))[:, 0] for symbol in market.symbols]
+    return Actor(rule.name, np.stack(columns, axis=1), meta={"params": rule.bind(**params)})
+
+
+def _held(weights: Floats) -> Floats:
+    """Targets with every gap filled by the last known one, flat before the first."""
+    known = np.isfinite(weights)
+    last = np.maximum.accumulate(np.where(known, np.arange(len(weights))[:, None], -1), axis=0)
+    held = np.take_along_axis(weights, np.maximum(last, 0), axis=0)
+    return np.where(last < 0, 0.0, held)
+
+
+def random_actor(market: MarketData, config: EnvConfig, seed: int, hold: float) -> Actor:
+    """Draws a new target every `hold` bars on average: what chance looks like at that pace."""
+    rng = np.random.default_rng(seed)
+    shape = (market.bars, market.assets)
+    drawn = rng.choice(np.array(config.levels), size=shape)
+    switch = rng.random(shape) < 1.0 / hold
+    switch[0] = True
+    weights = _held(np.where(switch, drawn, np.nan))
+    return Actor(f"random_{hold:g}", weights, meta={"seed": seed, "hold": hold})
+
+
+def constant_actor(market: MarketData, level: float) -> Actor:
+    """Holds one target throughout."""
+    return Actor(f"hold_{level:+g}", np.full((market.bars, market.assets), level))
+
+
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """W stretches of a market: where episodes start.
+
+    Attributes:
+        asset: [W] column of the market.
+        start: [W] bar of the first decision.
+
+    """
+
+    asset: NDArray[np.int64]
+    start: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.asset)
+
+
+def random_windows(market: MarketData, config: EnvConfig, count: int, seed: int) -> Windows:
+    """Distinct windows that leave room for the lookback and the horizon.
+
+    Raises:
+        ConfigError: the market is too short.
+
+    """
+    rng = np.random.default_rng(seed)
+    first, last = config.lookback, market.bars - config.horizon - 1
+    places = (last - first) * market.assets
+    if places < 1:
+        raise ConfigError(
+            f"{market.name} has {market.bars} bars; episodes of {config.horizon} bars with a "
+            f"lookback of {config.lookback} need at least {config.horizon + config.lookback + 2}."
+        )
+    pick = rng.choice(places, size=min(count, places), replace=False)
+    return Windows(pick % market.assets, first + pick // market.assets)
+
+
+@torch.no_grad()
+def run_actor(env: MarketEnv, actor: Actor, windows: Windows, seed: int) -> dict[str, Tensor]:
+    """Let an actor trade W windows in W environments.
+
+    Args:
+        env: with `num_envs` = W.
+        actor: a strategy's targets or a policy.
+        windows: one per environment.
+        seed: of the actor's own randomness.
+
+    Returns:
+        name -> [L, W] facts of each bar, and "first_close" [W].
+
+    """
+    device = env.device
+    asset = torch.as_tensor(windows.asset, device=device)
+    start = torch.as_tensor(windows.start, device=device)
+    obs, info = env.reset(seed=seed, options={"asset": asset, "start": start})
+    facts: list[dict[str, Tensor]] = []
+    generator = torch.Generator().manual_seed(seed)
+    targets = None if actor.weights is None else torch.as_tensor(actor.weights, device=device)
+    held = torch.full((len(windows),), torch.nan, dtype=torch.float64, device=device)
+    first_close = info["close"].clone()
+    for bar in range(env.config.horizon):
+        if targets is not None:
+            target = targets[start + bar, asset]
+            order = torch.where(target == held, torch.nan, target)
+            held = target
+            obs, _, _, _, info = env.step_weights(order)
+        else:
+            obs, _, _, _, info = env.step(_decide(env, actor, obs, generator))
+        facts.append({k: v.clone() for k, v in info.items() if k in RECORDED})
+    stacked = {name: torch.stack([f[name] for f in facts]) for name in facts[0]}
+    return stacked | {"first_close": first_close}
+
+
+RECORDED = ("equity", "position", "turnover", "costs", "price", "close", "realised_pnl")
+
+
+def _decide(env: MarketEnv, actor: Actor, obs: Any, generator: torch.Generator) -> Tensor:
+    """The policy's action, with the exploration that the actor asks for."""
+    if actor.policy is None:
+        raise ConfigError(f"The actor {actor.name!r} has neither weights nor a policy.")
+    space: Any = env.single_action_space
+    choices = int(space.n) if hasattr(space, "n") else 1
+    if actor.explore == 0:
+        return actor.policy.act(obs)
+    uniform = torch.rand((len(obs), choices), generator=generator).to(obs.device)
+    own = actor.policy.act(obs, deterministic=False, uniform=uniform)
+    if actor.explore >= 1:
+        return own
+    chance = torch.rand(len(obs), generator=generator).to(obs.device) < actor.explore
+    draw = torch.rand(own.shape, generator=generator).to(obs.device)
+    random = (draw * choices).long() if hasattr(space, "n") else 2 * draw - 1
+    return torch.where(chance.view(-1, *[1] * (own.dim() - 1)), random, own)
+
+
+def collect(
+    market: MarketData,
+    actors: Sequence[Actor],
+    windows: Windows,
+    *,
+    env: MarketEnv | None = None,
+    config: EnvConfig | None = None,
+    seed: int = 0,
+) -> list[list[Episode]]:
+    """Every actor trades every window.
+
+    Args:
+        market: the bars.
+        actors: G of them.
+        windows: W of them.
+        env: reused when given; must have W environments on this market.
+        config: of the environment that is made otherwise.
+        seed: of the actors' randomness.
+
+    Returns:
+        [W][G] episodes: those in one row may be ranked against each other.
+
+    """
+    if env is None:
+        env = MarketEnv(market, num_envs=len(windows), config=config or EnvConfig())
+    runs = [run_actor(env, actor, windows, seed + i) for i, actor in enumerate(actors)]
+    numpy = [{name: v.double().cpu().numpy() for name, v in run.items()} for run in runs]
+    return [
+        [
+            _episode(market, actor, run, w, int(windows.asset[w]), int(windows.start[w]), env)
+            for actor, run in zip(actors, numpy, strict=True)
+        ]
+        for w in range(len(windows))
+    ]
+
+
+def _episode(
+    market: MarketData,
+    actor: Actor,
+    run: dict[str, Floats],
+    w: int,
+    asset: int,
+    start: int,
+    env: MarketEnv,
+) -> Episode:
+    rows = slice(start, start + env.config.horizon + 1)
+    bars = {
+        name: np.ascontiguousarray(getattr(market, name)[rows, asset])
+        for name in ("open", "high", "low", "close", "volume")
+    }
+    return Episode(
+        **bars,
+        timestamps=market.timestamps[rows],
+        position=run["position"][:, w],
+        equity=np.concatenate([[1.0], run["equity"][:, w]]),
+        turnover=run["turnover"][:, w],
+        costs=run["costs"][:, w],
+        price=run["price"][:, w],
+        symbol=market.symbols[asset],
+        market=market.sha256,
+        start=start,
+        source=actor.name,
+        meta=actor.meta,
+    )
