@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ import sysconfig
 import tomllib
 import zipfile
 from email.parser import Parser
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -106,7 +108,7 @@ def test_wheel_carries_the_bundled_folders_and_nothing_else(wheel: Path) -> None
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         about = next(name for name in names if name.endswith("METADATA"))
-        metadata = Parser().parsestr(archive.read(about).decode())
+        about_it = Parser().parsestr(archive.read(about).decode())
     bundled = "tradinghf/_bundled/"
     assert f"{bundled}strategies/sma_cross.py" in names
     assert f"{bundled}data/README.md" in names
@@ -118,8 +120,8 @@ def test_wheel_carries_the_bundled_folders_and_nothing_else(wheel: Path) -> None
     tops = {name.split("/")[0] for name in names}
     assert tops == {"tradinghf", f"tradinghf-{PROJECT['version']}.dist-info"}
     assert not [n for n in names if "__pycache__" in n or n.endswith((".pyc", ".sqlite"))]
-    assert metadata["License-Expression"] == "Apache-2.0"
-    assert metadata["Requires-Python"] == ">=3.11"
+    assert about_it["License-Expression"] == "Apache-2.0"
+    assert about_it["Requires-Python"] == ">=3.11"
 
 
 def test_installed_wheel_runs_from_another_folder(installed: Path, tmp_path: Path) -> None:
@@ -141,3 +143,30 @@ def test_installed_wheel_runs_from_another_folder(installed: Path, tmp_path: Pat
     assert tested.returncode == 0, tested.stderr
     assert "total_return_pct" in tested.stdout
     assert report.stat().st_size > 10_000
+
+
+def third_party_imports(folder: str) -> dict[str, set[str]]:
+    """Top-level import -> files, of everything outside the standard library and this package."""
+    found: dict[str, set[str]] = {}
+    for path in (ROOT / folder).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+                names = [node.module]
+            for name in names:
+                top = name.split(".")[0]
+                if top not in sys.stdlib_module_names and top != "tradinghf":
+                    found.setdefault(top, set()).add(path.name)
+    return found
+
+
+@pytest.mark.parametrize("folder", ["tradinghf", "strategies", "dashboard"])
+def test_every_import_is_a_declared_dependency(folder: str) -> None:
+    lines = list(PROJECT["dependencies"])
+    for name, extra in PROJECT["optional-dependencies"].items():
+        lines.extend(extra if name != "dev" else [])
+    declared = {canonicalize_name(Requirement(line).name) for line in lines}
+    owners = metadata.packages_distributions()
+    for top, files in third_party_imports(folder).items():
+        names = {canonicalize_name(name) for name in owners.get(top, [top])}
+        assert names & declared, f"{sorted(files)} import {top}, which pyproject.toml does not list"
