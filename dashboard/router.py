@@ -9,6 +9,8 @@ PAGES = (
     ("rank", "Rank"),
     ("feedback", "My feedback"),
     ("leaderboard", "Leaderboard"),
+    ("episodes", "Episodes"),
+    ("reward", "Reward model"),
     ("raters", "Raters and quality"),
 )
 

@@ -55,6 +55,9 @@ export function sharedRanges(query, from, to) {
   return ranges;
 }
 
+/** @param {() => void} run */
+const afterTwoFrames = (run) => requestAnimationFrame(() => requestAnimationFrame(run));
+
 /** Charts of one query; reused for the next one with as many panels. */
 export class ChartBoard {
   /** @param {HTMLElement[]} hosts @param {Colours} colours */
@@ -132,9 +135,9 @@ export class ChartBoard {
         fixLeftEdge: true,
         fixRightEdge: true,
         minBarSpacing: 0.2,
-        tickMarkFormatter: (/** @type {number} */ bar) => String(bar),
+        tickMarkFormatter: (/** @type {number} */ bar) => this.query?.dates?.[bar] || String(bar),
       },
-      localization: { timeFormatter: (/** @type {number} */ bar) => `bar ${bar}` },
+      localization: { timeFormatter: (/** @type {number} */ bar) => this.query?.dates?.[bar] || `bar ${bar}` },
       handleScroll: { mouseWheel: false, pressedMouseMove: true, vertTouchDrag: false },
       handleScale: { axisPressedMouseMove: false, mouseWheel: true, pinch: true },
     };
@@ -233,6 +236,7 @@ export class ChartBoard {
     this.following = true;
     this.panels.forEach(({ chart, series, markers }, index) => {
       const panel = query.panels[index];
+      chart.clearCrosshairPosition();
       series.price.setData(candles);
       series.position.setData(points(panel.position.map((value) => value * 100)));
       series.equity.setData(points(panel.equity));
@@ -259,14 +263,17 @@ export class ChartBoard {
 
   /** The library sizes its axes in the next frames; fit once more and place the labels then. */
   settle() {
-    requestAnimationFrame(() =>
-      requestAnimationFrame(() => {
-        this.following = true;
-        this.panels.forEach(({ chart }) => chart.timeScale().fitContent());
-        this.following = false;
-        this.placeLabels();
-      }),
-    );
+    afterTwoFrames(() => {
+      this.following = true;
+      this.panels.forEach(({ chart }) => chart.timeScale().fitContent());
+      this.following = false;
+      this.placeLabels();
+    });
+  }
+
+  /** The library follows a new size one frame later. */
+  placeLabelsSoon() {
+    afterTwoFrames(() => this.placeLabels());
   }
 
   placeLabels() {

@@ -8,6 +8,7 @@
  * @property {string} unit what one bar is
  * @property {{open: string, high: string, low: string, close: string}} market base64 float32 [L+1]
  * @property {{position: string, equity: string, trades: string}[]} panels
+ * @property {string[]=} dates [L+1] only where nothing is hidden
  * @property {{title: string, hint: string}=} practice only for practice queries
  * @property {{ranks: number[], ratings: (number|null)[], comment: string, key: string}=} edit
  *
@@ -23,6 +24,7 @@
  * @property {string} unit
  * @property {Record<"open"|"high"|"low"|"close", Float32Array>} market
  * @property {Panel[]} panels
+ * @property {string[]=} dates
  * @property {Payload["practice"]} practice
  * @property {Payload["edit"]} edit
  */
@@ -73,6 +75,7 @@ export function decodeQuery(payload) {
         trades: fromSecondBar(decode(packed.trades)),
       };
     }),
+    dates: payload.dates,
     practice: payload.practice,
     edit: payload.edit,
   };

@@ -14,21 +14,20 @@
  */
 import { ChartBoard } from "./charts.js";
 import { decodeQuery } from "./codec.js";
-import { cssColour, cssValue, h, randomKey, typing } from "./dom.js";
+import { h, randomKey, typing } from "./dom.js";
 import { enableDrag } from "./drag.js";
 import * as model from "./model.js";
 import { NoteBox } from "./note.js";
 import { call, Outbox } from "./outbox.js";
+import { switchPalette, themeColours, watchTheme } from "./theme.js";
 import { frame, helpDialog, panelCards, updateCards, updateGoal, updateTrack, welcomeDialog } from "./view.js";
 
 const SESSION = "tradinghf.session";
 const COUNT = "tradinghf.count";
 const PRACTISED = "tradinghf.practised";
-const PALETTE = "tradinghf.palette";
 const AHEAD = 2;
 const POLL = 5000;
 const HISTORY = 20;
-const PALETTES = { blue: ["#2F81F7", "#E8833A"], green: ["#1FA971", "#E5484D"] };
 
 /** One name for one sitting, kept over reloads and server restarts. */
 function sittingId() {
@@ -85,16 +84,14 @@ export class RankPage {
       },
       { signal },
     );
-    // The theme's variables change without an event; a transition of a variable-coloured probe is one.
-    this.probe = h("i", { class: "probe" });
-    this.view.root.append(this.probe);
-    this.probe.addEventListener("transitionend", () => this.board?.recolour(this.colours()), { signal });
+    const stopTheme = watchTheme(this.view.root, () => this.recolour());
     const stopDrag = enableDrag(this.view.root, (panel, drop) => this.drop(panel, drop));
-    const sizes = new ResizeObserver(() => this.board?.placeLabels());
+    const sizes = new ResizeObserver(() => this.board?.placeLabelsSoon());
     sizes.observe(this.view.panels);
     this.unlisten = () => {
       controller.abort();
       stopDrag();
+      stopTheme();
       sizes.disconnect();
     };
   }
@@ -178,7 +175,7 @@ export class RankPage {
     });
     this.view.panels.style.setProperty("--panels", String(count));
     this.view.panels.replaceChildren(...this.cards.map((card) => card.root));
-    this.board = new ChartBoard(this.cards.map((card) => card.host), this.colours());
+    this.board = new ChartBoard(this.cards.map((card) => card.host), themeColours(this.view.root));
   }
 
   painted() {
@@ -383,23 +380,13 @@ export class RankPage {
     modal?.remove();
   }
 
-  colours() {
-    const [up, down] = PALETTES[localStorage.getItem(PALETTE) || "blue"] || PALETTES.blue;
-    const value = (/** @type {string} */ name) => cssColour(this.view.root, name);
-    return {
-      up,
-      down,
-      text: value("--muted"),
-      muted: value("--muted"),
-      grid: value("--line"),
-      surface: value("--raised"),
-      font: cssValue(this.view.root, "font-family"),
-    };
+  switchPalette() {
+    switchPalette();
+    this.recolour();
   }
 
-  switchPalette() {
-    localStorage.setItem(PALETTE, localStorage.getItem(PALETTE) === "green" ? "blue" : "green");
-    this.board?.recolour(this.colours());
+  recolour() {
+    this.board?.recolour(themeColours(this.view.root));
   }
 
   /** A rerun of the page: a new token, perhaps. @param {Data} data */

@@ -2,35 +2,55 @@
 
 import streamlit as st
 
-from tradinghf.serving.access import LOCAL
-from tradinghf.serving.routes import API
+from tradinghf.errors import ConfigError
+from tradinghf.serving import components, ui
+from tradinghf.serving.jobs import Jobs
 from tradinghf.serving.state import dashboard
 
-BOOT = """
-export default async (component) => {
-  const { mount } = await import(location.origin + component.data.module);
-  return mount(component);
-};
-"""
+SAMPLES = ("--data", "sp500", "--end", "2012", "--windows", "60", "--horizon", "90", "--size", "4")
 
-board = dashboard()
-if board.files.charts_missing:
-    st.error("The chart library is not installed. Get it with: `python scripts/fetch_assets.py`")
-    st.stop()
+board, who = dashboard(), ui.identity()
+jobs = Jobs(board.settings.runs)
 
-rank = st.components.v2.component(
-    "tradinghf_rank",
-    html='<div class="host"></div>',
-    css=board.files.text("rank.css"),
-    js=BOOT,
-)
-rank(
-    key="rank",
-    data={
-        "module": board.files.url("rank.js"),
-        "api": API,
-        "token": board.passes.issue(LOCAL),
-        "goal": board.settings.goal,
-        "edit": st.query_params.get("edit", ""),
-    },
-)
+
+@st.fragment(run_every=1.0)
+def wait_for_samples() -> None:
+    """Progress of the job that records the samples; the page starts over when it has ended."""
+    job = jobs.list("samples")[0]
+    if job.status == "running":
+        st.progress(0.5, "Recording episodes of the shipped strategies on S&P 500 bars …")
+    else:
+        st.rerun()
+
+
+def offer_samples() -> None:
+    """An empty store: say so, and offer something to rank."""
+    st.title("Nothing to rank yet", anchor=False)
+    st.write(
+        "The store holds no queries. Load sample episodes now: the shipped strategies on windows "
+        "of S&P 500 bars, 1999 to 2012, four at a time. It takes about ten seconds."
+    )
+    past = jobs.list("samples")
+    if past and past[0].status == "running":
+        wait_for_samples()
+        return
+    if not who.may("lead"):
+        st.info("Ask a lead or an admin to queue queries; they appear here by themselves.")
+        return
+    if past and past[0].status == "failed":
+        st.error("Recording the samples failed. This is what it said:")
+        st.code(past[0].output()[-2000:], language=None)
+    if st.button("Load sample episodes", type="primary"):
+        command = ["-m", "tradinghf", "episodes", "collect", "--store", board.settings.store]
+        try:
+            jobs.start("samples", "Sample episodes", [*command, *SAMPLES])
+        except ConfigError as error:
+            st.warning(str(error))
+        st.rerun()
+    st.caption("Or record your own: `tradinghf episodes collect --data FILE.csv`")
+
+
+if board.store.health()["queries"]:
+    components.rank(board, who, edit=st.query_params.get("edit", ""))
+else:
+    offer_samples()

@@ -72,14 +72,25 @@ def query_payload(query: str, episodes: Sequence[Episode]) -> dict[str, Any]:
             f"Query {query} shows {len(episodes)} episodes of {len(windows)} windows; "
             "expected at least two episodes of one window."
         )
+    return _payload(query, episodes, 100.0 / float(episodes[0].close[0]))
+
+
+def open_payload(episode: Episode) -> dict[str, Any]:
+    """One episode in the open, after the vote: its own prices, and dates."""
+    daily = np.median(np.diff(episode.timestamps)) >= np.timedelta64(1, "D")
+    dates = [str(stamp)[: 10 if daily else 16].replace("T", " ") for stamp in episode.timestamps]
+    return _payload(episode.id, [episode], 1.0) | {"dates": dates}
+
+
+def _payload(name: str, episodes: Sequence[Episode], scale: float) -> dict[str, Any]:
     market = episodes[0]
-    scale = 100.0 / market.close[0]
     return {
-        "query": query,
+        "query": name,
         "bars": market.bars,
         "unit": bar_unit(market.timestamps),
         "market": {
-            name: encode(getattr(market, name) * scale) for name in ("open", "high", "low", "close")
+            field: encode(getattr(market, field) * scale)
+            for field in ("open", "high", "low", "close")
         },
         "panels": [panel(episode) for episode in episodes],
     }

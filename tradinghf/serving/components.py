@@ -1,0 +1,50 @@
+"""The dashboard's own Streamlit components: a few lines that import our scripts from the server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from tradinghf.episodes import Episode
+from tradinghf.serving.access import Identity
+from tradinghf.serving.payload import open_payload
+from tradinghf.serving.routes import API
+from tradinghf.serving.state import Dashboard
+
+BOOT = """
+export default async (component) => {
+  const { mount } = await import(location.origin + component.data.module);
+  return mount(component);
+};
+"""
+
+
+def _mount(board: Dashboard, name: str, script: str, html: str, data: dict[str, Any]) -> None:
+    if board.files.charts_missing:
+        st.error("The chart library is not installed. Get it with: python scripts/fetch_assets.py")
+        st.stop()
+    component = st.components.v2.component(
+        f"tradinghf_{name}", html=html, css=board.files.text("rank.css"), js=BOOT
+    )
+    component(key=name, data={"module": board.files.url(script), **data})
+
+
+def rank(board: Dashboard, who: Identity, edit: str = "") -> None:
+    """The Rank page's component; `edit` is the key of an answer to correct."""
+    data = {
+        "api": API,
+        "token": board.passes.issue(who),
+        "goal": board.settings.goal,
+        "edit": edit,
+    }
+    _mount(board, "rank", "rank.js", '<div class="host"></div>', data)
+
+
+def episode_charts(board: Dashboard, episode: Episode) -> None:
+    """Charts of one episode, in the open."""
+    html = '<div class="episode"></div>'
+    _mount(board, "episode", "episode.js", html, {"payload": open_payload(episode)})
+
+
+__all__ = ["episode_charts", "rank"]

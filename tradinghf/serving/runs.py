@@ -1,0 +1,81 @@
+"""Training runs on disk, as the training process writes them: read only, and never trusted.
+
+RUNS/NAME/config.json     settings
+RUNS/NAME/metrics.jsonl   one row per iteration: step, learned_reward, pnl, kl, entropy, ...
+RUNS/NAME/reward.json     what the reward model believes: values, held_out, warnings
+RUNS/NAME/result.json     figures at the end
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+METRICS = "metrics.jsonl"
+REWARD = "reward.json"
+BARS = "bar_rewards.safetensors"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run directory.
+
+    Attributes:
+        folder: its path.
+
+    """
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """Name of the folder."""
+        return self.folder.name
+
+    def document(self, name: str) -> dict[str, Any]:
+        """A JSON file of the run; empty when missing or half written."""
+        try:
+            found = json.loads((self.folder / name).read_text())
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {"values": found}
+
+    def metrics(self) -> pd.DataFrame:
+        """Rows of metrics.jsonl; a last line that is still being written is left out."""
+        rows = []
+        try:
+            lines = (self.folder / METRICS).read_text().splitlines()
+        except OSError:
+            lines = []
+        for line in lines:
+            try:
+                rows.append(json.loads(line))
+            except ValueError:
+                continue
+        return pd.DataFrame([row for row in rows if isinstance(row, dict)])
+
+    def bar_rewards(self, episode: str) -> NDArray[np.float32] | None:
+        """[2, L] learned reward per bar and its standard deviation; None when not computed."""
+        try:
+            found: NDArray[np.float32] | None = load_file(self.folder / BARS).get(episode)
+        except (OSError, SafetensorError):
+            return None
+        return found
+
+
+def list_runs(folder: Path | str, having: str) -> list[Run]:
+    """Runs that have a certain file, the one written last first."""
+    found = [path for path in Path(folder).glob(f"*/{having}") if path.is_file()]
+    found.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+    return [Run(path.parent) for path in found]
+
+
+__all__ = ["BARS", "METRICS", "REWARD", "Run", "list_runs"]
