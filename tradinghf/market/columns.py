@@ -118,8 +118,10 @@ def read_numbers(values: Any) -> tuple[Floats, list[tuple[int, str]]]:
             if pd.api.types.is_numeric_dtype(values.dtype):
                 return values.to_numpy(dtype=np.float64, na_value=np.nan), []
             values = values.tolist()
-        if all(_plain(value) for value in values):
-            return np.array(values, dtype=np.float64), []
+        if _all_plain(values):
+            numbers = np.array(values, dtype=np.float64)
+            if numbers.ndim == 1:
+                return numbers, []
     except (ValueError, TypeError, OverflowError):
         pass
     out, bad = np.full(len(values), np.nan), []
@@ -133,6 +135,13 @@ def read_numbers(values: Any) -> tuple[Floats, list[tuple[int, str]]]:
             if text and value is not pd.NA and value is not None:
                 bad.append((i, text))
     return out, bad
+
+
+def _all_plain(values: Sequence[object]) -> bool:
+    try:
+        return _plain("".join(values))  # type: ignore[arg-type]
+    except TypeError:
+        return all(_plain(value) for value in values)
 
 
 def _plain(value: object) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ SUFFIXES = (*CSV_SUFFIXES, *PARQUET_SUFFIXES)
 MAX_CSV_BYTES = 512 * 2**20
 MAX_PARQUET_BYTES = 4 * 2**30
 _DELIMITERS = ",;\t|"
+_BLOCK = 10_000
 
 
 def load_file(
@@ -187,27 +189,31 @@ def csv_columns(data: bytes, what: str) -> tuple[list[tuple[str, Any]], dict[int
 
     """
     text = _decode(data, what)
-    header_line = text.lstrip("\r\n").partition("\n")[0]
-    delimiter = max(_DELIMITERS, key=header_line.count)
+    # Spreadsheets append rows of bare separators; the first line break there ends the data.
+    end = text.find("\n", len(text.rstrip(" \t\r\n" + _DELIMITERS)))
+    text = (text if end < 0 else text[:end]).lstrip("\r\n")
+    delimiter = max(_DELIMITERS, key=text.partition("\n")[0].count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
-        rows = list(reader)
+        header = next(reader, None)
+        if header is None:
+            raise MarketDataError(f"{what}: the file holds no text. Export it again.")
+        cells: list[list[str]] = [[] for _ in header]
+        ragged: dict[int, Finding] = {}
+        # By blocks: a million row lists at once would keep the garbage collector busy.
+        while block := list(islice(reader, _BLOCK)):
+            ragged |= _pad(block, len(header), len(cells[0]))
+            for column, values in zip(cells, zip(*block, strict=True), strict=True):
+                column.extend(values)
     except csv.Error as error:
         raise MarketDataError(
             f"{what}: line {reader.line_num}: broken CSV ({error}). "
             "Check the quotes there, or export the file again."
         ) from error
-    while rows and not any(cell.strip() for cell in rows[-1]):
-        rows.pop()
-    if not rows:
-        raise MarketDataError(f"{what}: the file holds no text. Export it again.")
-    header, body = rows[0], rows[1:]
-    ragged = _pad(body, len(header))
-    cells = list(zip(*body, strict=True)) if body else [()] * len(header)
     return list(zip(header, cells, strict=True)), ragged
 
 
-def _pad(rows: list[list[str]], width: int) -> dict[int, Finding]:
+def _pad(rows: list[list[str]], width: int, start: int) -> dict[int, Finding]:
     """Bring ragged rows to `width` cells, in place; their cells become empty."""
     ragged = {}
     for i, row in enumerate(rows):
@@ -215,7 +221,8 @@ def _pad(rows: list[list[str]], width: int) -> dict[int, Finding]:
             empty = not any(cell.strip() for cell in row)
             problem = "the row is empty" if empty else f"{len(row)} cells; the header has {width}"
             fix = "Delete it" if empty else "Add or remove separators; quote text with separators"
-            ragged[i] = Finding(f"row {i + 2}", "", problem, fix, rule="ragged_row")
+            place = f"row {start + i + 2}"
+            ragged[start + i] = Finding(place, "", problem, fix, rule="ragged_row")
             rows[i] = [""] * width
     return ragged
 

@@ -106,21 +106,22 @@ def _order_findings(table: Table, at: NDArray[np.intp]) -> list[Finding]:
 
 
 def _alignment_findings(table: Table) -> list[Finding]:
-    nameless = np.flatnonzero(np.isin(table.symbols.astype(str), ["", "nan", "None", "<NA>"]))
+    nameless = [s for s in table.assets if s in ("", "nan", "None", "<NA>")]
 
     def unnamed(i: int) -> Finding:
         return Finding(
             table.place(i), "symbol", "the row names no asset", "Fill it in", rule="no_symbol"
         )
 
-    if len(nameless):
-        return capped(nameless.tolist(), unnamed)
-    every = np.unique(table.times.stamps)
+    if nameless:
+        return capped(np.flatnonzero(np.isin(table.symbols, nameless)).tolist(), unnamed)
+    several = len(table.assets) > 1
+    every = np.unique(table.times.stamps) if several else table.times.stamps
     if len(every) < 2:
         problem = "there is one bar; at least 2 are needed"
         return [Finding("", "", problem, "Load a longer history", rule="one_bar")]
     found = []
-    for symbol in table.assets:
+    for symbol in table.assets if several else ():
         missing = np.setdiff1d(every, table.times.stamps[table.symbols == symbol])
         if len(missing):
             first = str(missing[0].astype("datetime64[s]")).replace("T00:00:00", "")

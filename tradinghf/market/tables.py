@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -100,7 +101,7 @@ class Table:
         times = read_times(named["timestamp"], date_format)
         n = len(times.stamps)
         given = named.get("symbol")
-        names = [symbol] * n if given is None else [str(s).strip() for s in given]
+        names = [symbol] * n if given is None else [str(s).strip() for s in list(given)]
         problems = dict(ragged or {})
         unread = {(i, name) for i in problems for name in ("timestamp", *FIELDS)}
         table = cls(
@@ -140,7 +141,7 @@ class Table:
             "; ".join(dict.fromkeys(t.note for t in tables if t.note)),
         )
 
-    @property
+    @cached_property
     def assets(self) -> tuple[str, ...]:
         """Different symbols, in order of appearance."""
         return tuple(dict.fromkeys(self.symbols.tolist()))
@@ -149,7 +150,10 @@ class Table:
         """Where row i is, for people: its number, time, and asset if there are several."""
         stamp = self.times.stamps[i]
         when = "" if np.isnat(stamp) else str(stamp.astype("datetime64[s]"))
-        parts = [when.replace("T00:00:00", ""), *([self.symbols[i]] if self._several else [])]
+        parts = [
+            when.replace("T00:00:00", ""),
+            *([self.symbols[i]] if len(self.assets) > 1 else []),
+        ]
         about = ", ".join(part for part in parts if part)
         return f"row {self.rows[i]} ({about})" if about else f"row {self.rows[i]}"
 
@@ -178,10 +182,6 @@ class Table:
             unread=frozenset((new[i], c) for i, c in self.unread if i in new),
             note="; ".join(part for part in (self.note, lost) if part),
         )
-
-    @property
-    def _several(self) -> bool:
-        return len(self.symbols) > 0 and bool((self.symbols != self.symbols[0]).any())
 
     def _unreadable(self, column: str, texts: Mapping[int, str]) -> list[Finding]:
         def finding(i: int) -> Finding:

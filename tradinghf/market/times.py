@@ -138,7 +138,8 @@ def infer_bars_per_year(stamps: NDArray[np.datetime64]) -> float:
     year = 365.0 if np.mean((days + 3) % 7 == 5) > 0.05 else 252.0  # day 0 was a Thursday
     step = float(np.median(np.diff(stamps).astype(np.int64))) / 86_400e9
     if step < 0.9:
-        return year * float(np.median(np.unique(days, return_counts=True)[1]))
+        starts = np.flatnonzero(np.diff(days, prepend=days[0] - 1, append=days[-1] + 1))
+        return year * float(np.median(np.diff(starts)))
     for longest, per_year in ((4.0, year), (12.0, 52.0), (45.0, 12.0), (135.0, 4.0)):
         if step <= longest:
             return per_year
