@@ -155,7 +155,8 @@ def _aligned(weights: pd.DataFrame, market: MarketData) -> Floats:
         raise StrategyError(
             f"The weights have {len(weights)} rows; expected {market.bars}, or timestamps as index."
         )
-    array = weights.reindex(columns=list(market.symbols)).to_numpy(dtype=np.float64)
+    # A copy: pandas hands out read-only views, which torch refuses.
+    array = np.array(weights.reindex(columns=list(market.symbols)), dtype=np.float64)
     if np.isinf(array).any():
         raise StrategyError("The weights contain infinity; expected finite numbers or NaN.")
     return array

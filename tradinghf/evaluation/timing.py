@@ -99,8 +99,12 @@ def _factors(report: Report) -> tuple[Floats, Floats]:
     last = np.vstack([market.close[:1], market.close[:-1]])
     if report.fill == "close":
         held, moved = [start], [market.close / last - 1]
-    else:  # the old position earns the night, the new one the day
-        held, moved = [start, end], [market.open / last - 1, market.close / market.open - 1]
+    else:  # the old position earns the night, what was held after the open earns the day
+        value = account.shares * market.open
+        equity = account.cash + value.sum(axis=1)
+        day = np.zeros_like(value)
+        np.divide(value, equity[:, None], out=day, where=equity[:, None] > 0)
+        held, moved = [start, day], [market.open / last - 1, market.close / market.open - 1]
         moved[0][0] = 0.0
     held.append(cost[:, None])
     moved.append(np.full((market.bars, 1), -1.0))

@@ -60,7 +60,7 @@ def sharpe_variance_factor(
     rho = autocorrelation
     a = (1 + rho) / (1 - rho)
     b = 1 + rho / (1 - rho) + rho**2 / (1 - rho**2)
-    c = 1 + rho**2 / (1 - rho**2)
+    c = 1 + 2 * rho**2 / (1 - rho**2)
     return a - b * skew * ratio + c * (kurt - 1) / 4 * ratio**2
 
 
