@@ -33,7 +33,7 @@ def load_market(spec: str | Path, **options: Any) -> MarketData:
 
     """
     text = os.fspath(spec)
-    if (path := _as_file(text)) is not None:
+    if text and (path := _as_file(text)) is not None:
         return _FILE([str(path)], options)
     name, _, rest = text.partition(":")
     if name not in SOURCES:
