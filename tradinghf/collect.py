@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tradinghf.config import EnvConfig
-from tradinghf.episodes import Episode, Floats
+from tradinghf.episodes import Episode, EpisodeBatch, Floats
 from tradinghf.errors import ConfigError
 from tradinghf.market.data import MarketData
 from tradinghf.simulation.env import MarketEnv
-from tradinghf.strategies import Strategy, load_strategy
+from tradinghf.strategies import Strategy, load_strategy, strategy_names
 
 
 class Acting(Protocol):
@@ -235,3 +235,39 @@ def _episode(
         source=actor.name,
         meta=actor.meta,
     )
+
+
+def episode_batch(env: MarketEnv, actor: Actor, seed: int) -> EpisodeBatch:
+    """One episode per environment, on random windows of its market."""
+    windows = random_windows(env.market, env.config, env.num_envs, seed)
+    run = run_actor(env, actor, windows, seed)
+    return batch_of(run)
+
+
+def batch_of(run: Mapping[str, Tensor]) -> EpisodeBatch:
+    """What `run_actor` recorded, as an `EpisodeBatch`."""
+    close = torch.cat([run["first_close"][None], run["close"]])
+    equity = torch.cat([torch.ones_like(run["equity"][:1]), run["equity"]])
+    arrays = (close, run["position"], equity, run["turnover"], run["costs"])
+    return EpisodeBatch(*(a.T.double().cpu().numpy() for a in arrays))
+
+
+def distinct_columns(row: Sequence[Episode]) -> list[int]:
+    """Columns whose episodes differ in what was traded."""
+    seen: dict[bytes, int] = {}
+    for index, episode in enumerate(row):
+        seen.setdefault(episode.position.tobytes() + episode.equity.tobytes(), index)
+    return sorted(seen.values())
+
+
+def pool_actors(
+    market: MarketData, config: EnvConfig, seed: int, policies: Sequence[Actor] = ()
+) -> list[Actor]:
+    """A diverse pool: constant positions, chance at three paces, every rule, then `policies`."""
+    levels = sorted({min(config.levels), 0.0, max(config.levels)})
+    return [
+        *(constant_actor(market, level) for level in levels),
+        *(random_actor(market, config, seed + i, hold) for i, hold in enumerate((2, 6, 20))),
+        *(strategy_actor(name, market) for name in strategy_names()),
+        *policies,
+    ]

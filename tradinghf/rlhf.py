@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+import time
+import warnings
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from tradinghf.collect import (
     Actor,
     collect,
-    constant_actor,
-    random_actor,
+    distinct_columns,
+    episode_batch,
+    pool_actors,
     random_windows,
-    run_actor,
-    strategy_actor,
 )
-from tradinghf.episodes import Episode, EpisodeBatch
+from tradinghf.episodes import Episode
 from tradinghf.errors import FeedbackError, check_setting
 from tradinghf.feedback.queries import Group, choose_groups
 from tradinghf.feedback.store import Store
@@ -34,13 +33,12 @@ from tradinghf.learning.held_out import cross_validate, predicted_pairs, summari
 from tradinghf.learning.policy import ActorCritic, Policy
 from tradinghf.learning.ppo import PPO, Metrics, Stream
 from tradinghf.learning.reward_model import RewardModel
-from tradinghf.learning.rollout import Rollout, sparse_pnl
+from tradinghf.learning.streams import learned_stream, sparse_pnl
 from tradinghf.market.data import MarketData
 from tradinghf.simulation.env import MarketEnv
-from tradinghf.strategies import strategy_names
 
 Progress = Callable[[str, int, int, Metrics], None]
-RULE_VARIANTS = 2
+ALARM_PAIRS = 10
 
 
 class Answers(Protocol):
@@ -64,6 +62,8 @@ class RLHFConfig:
         windows: market windows collected per round.
         uniform: share of the questions that are drawn at random.
         pnl_weight: weight of the sparse PnL stream; the learned stream's is 1.
+        alarm: warn when fewer fresh comparisons than this share are foreseen.
+        checkpoint_seconds: time between checkpoints while the policy trains [seconds].
         ppo: settings of PPO.
         seed: of everything random.
 
@@ -76,6 +76,8 @@ class RLHFConfig:
     windows: int = 48
     uniform: float = 0.2
     pnl_weight: float = 0.3
+    alarm: float = 0.6
+    checkpoint_seconds: float = 10.0
     ppo: PPOConfig = field(default_factory=PPOConfig)
     seed: int = 0
 
@@ -85,38 +87,6 @@ class RLHFConfig:
         check_setting(2 <= self.size <= 6, "size", self.size, "2 to 6 episodes per question")
         check_setting(0 <= self.uniform <= 1, "uniform", self.uniform, "a share in [0, 1]")
         check_setting(self.pnl_weight >= 0, "pnl_weight", self.pnl_weight, "at least 0")
-
-
-def learned_stream(model: RewardModel) -> Callable[[Rollout], Tensor]:
-    """[L, N] the reward model's reward of each bar."""
-    return lambda rollout: model.rewards(rollout.paths()).T
-
-
-def utility_stream(trader: SyntheticTrader, stride: int = 4) -> Callable[[Rollout], Tensor]:
-    """[L, N] growth of a trader's true utility, every `stride` bars; sums to the utility.
-
-    The baseline that knows what the reward model has to learn.
-    """
-
-    def reward(rollout: Rollout) -> Tensor:
-        batch = rollout.paths().batch()
-        length = batch.position.shape[-1]
-        out = torch.zeros_like(rollout.rewards)
-        before = np.zeros(len(batch))
-        for stop in [*range(stride, length, stride), length]:
-            part = EpisodeBatch(
-                batch.close[:, : stop + 1],
-                batch.position[:, :stop],
-                batch.equity[:, : stop + 1],
-                batch.turnover[:, :stop],
-                batch.costs[:, :stop],
-            )
-            now = trader.utilities(part)
-            out[stop - 1] = torch.as_tensor(now - before, dtype=out.dtype, device=out.device)
-            before = now
-        return out
-
-    return reward
 
 
 class RLHF:
@@ -169,8 +139,9 @@ class RLHF:
         self.episodes: dict[str, Episode] = {}
         self.rankings: list[Ranking] = []
         self.snapshots: list[ActorCritic] = []
-        self.predictions: list[tuple[Any, Any, Any]] = []
-        self.round = 0
+        self.history: list[dict[str, Any]] = []
+        self.asked = self.round = 0
+        self._saved = time.monotonic()
         self.agent = agent or PPO(
             env,
             {
@@ -201,58 +172,60 @@ class RLHF:
         shares = [round(config.rankings * (r + 1) / config.rounds) for r in range(config.rounds)]
         stops = [round(iterations * (r + 1) / config.rounds) for r in range(config.rounds)]
         for round_ in range(self.round, config.rounds):
-            asked = shares[round_] - (shares[round_ - 1] if round_ else 0)
-            self.ask(asked, round_)
+            if self.asked == round_:
+                self.ask(shares[round_] - (shares[round_ - 1] if round_ else 0), round_)
+                self.asked = round_ + 1
             self._learn()
             self.agent.train(
                 stops[round_] - self.agent.iteration, total=iterations, after=self._after
             )
             self.snapshots.append(_frozen(self.agent.network))
             self.round = round_ + 1
+            self.checkpoint()
         return self
 
     def ask(self, count: int, round_: int) -> list[Ranking]:
         """Collect a pool, choose `count` questions, and record the answers."""
         if self.trader is None:
             return self._from_store()
-        seed = self.config.seed * 1_000_003 + round_
-        rng = np.random.default_rng(seed)
-        actors, policies = self._actors(seed)
-        windows = random_windows(self.env.market, self.env.config, self.config.windows, seed)
-        self.progress("collect", 0, len(actors), {})
-        pool_env = self._env(self.env.market, len(windows))
-        pool = collect(self.env.market, actors, windows, env=pool_env, seed=seed)
-        groups = self._choose(pool, policies, count, rng)
-        queries = [self._query(pool, group, round_) for group in groups]
+        queries = self.propose(count, round_)
         answers = []
         for index, query in enumerate(queries):
-            self.progress("rank", index, len(queries), {})
+            self.progress("rank", index + 1, len(queries), {})
             shown = [self.episodes[name] for name in query.episodes]
             answers.append(self.trader.rank(shown, query.id, session=f"round-{round_}"))
-        self._predict(answers, groups)
+        self._foresee(answers, queries, round_)
         self.rankings.extend(answers)
         if self.store is not None:
-            self.store.add_queries(queries)
             for answer in answers:
                 self.store.submit(answer)
         return answers
 
+    def propose(self, count: int, round_: int = 0) -> list[Query]:
+        """Collect a pool of episodes and choose `count` questions; they join the store's queue."""
+        seed = self.config.seed * 1_000_003 + round_
+        rng = np.random.default_rng(seed)
+        actors, policies = self._actors(seed)
+        windows = random_windows(self.env.market, self.env.config, self.config.windows, seed)
+        self.progress("collect", len(actors), len(actors), {})
+        pool_env = self._env(self.env.market, len(windows))
+        pool = collect(self.env.market, actors, windows, env=pool_env, seed=seed)
+        groups = self._choose(pool, policies, count, rng)
+        queries = [self._query(pool, group, round_) for group in groups]
+        if self.store is not None:
+            self.store.add_queries(queries)
+        return queries
+
     def _actors(self, seed: int) -> tuple[list[Actor], list[int]]:
         """Who trades the pool: rules, chance, the policy and its past; the latter's columns."""
-        market, config = self.env.market, self.env.config
-        actors = [constant_actor(market, level) for level in (min(config.levels), 0.0, 1.0)]
-        actors += [random_actor(market, config, seed, hold) for hold in (2, 6, 20)]
-        for name in strategy_names():
-            actors.append(strategy_actor(name, market))
-        first = len(actors)
+        own: list[Actor] = []
         if self.agent.iteration:
-            networks = [self.agent.network, *self.snapshots[-3:-1]]
-            for age, network in enumerate(networks):
-                assert network is not None
+            for age, network in enumerate([self.agent.network, *self.snapshots[-3:-1]]):
                 for explore in (0.0, 0.15, 1.0) if age == 0 else (0.0,):
                     name = f"policy:{self.agent.iteration}-{age}-{explore:g}"
-                    actors.append(Actor(name, policy=network, explore=explore))
-        return actors, list(range(first, len(actors)))
+                    own.append(Actor(name, policy=network, explore=explore))
+        actors = pool_actors(self.env.market, self.env.config, seed, own)
+        return actors, list(range(len(actors) - len(own), len(actors)))
 
     def _choose(
         self,
@@ -261,7 +234,7 @@ class RLHF:
         count: int,
         rng: np.random.Generator,
     ) -> list[Group]:
-        distinct = [_distinct(row) for row in pool]
+        distinct = [distinct_columns(row) for row in pool]
         scores = None
         if self.reward_model.fitted:
             flat = [episode for row in pool for episode in row]
@@ -285,18 +258,64 @@ class RLHF:
         purpose = "test" if group.uniform else "learn"
         return Query.of([episode.id for episode in shown], purpose=purpose, round=round_)  # type: ignore[arg-type]
 
-    def _predict(self, answers: Sequence[Ranking], groups: Sequence[Group]) -> None:
-        """Before learning from random questions: how well were they foreseen?"""
-        fresh = [a for a, g in zip(answers, groups, strict=True) if g.uniform]
-        if self.reward_model.fitted and any(a.outcome == "ranked" for a in fresh):
-            self.predictions.append(predicted_pairs(self.reward_model, fresh, self.episodes))
+    def _foresee(self, answers: Sequence[Ranking], queries: Sequence[Query], round_: int) -> None:
+        """Before learning from this round's random questions: how well were they foreseen?"""
+        fresh = [a for a, q in zip(answers, queries, strict=True) if q.purpose == "test"]
+        fresh = [a for a in fresh if a.outcome == "ranked"]
+        if not (self.reward_model.fitted and fresh):
+            return
+        probabilities, outcomes, _ = predicted_pairs(self.reward_model, fresh, self.episodes)
+        accuracy = float((probabilities.argmax(1) == outcomes).mean())
+        self.history.append({"round": round_, "foreseen": accuracy, "pairs": len(outcomes)})
+        if accuracy < self.config.alarm and len(outcomes) >= ALARM_PAIRS:
+            warnings.warn(
+                f"The reward model foresaw only {accuracy:.0%} of {len(outcomes)} fresh "
+                "comparisons: it may not describe this trader, or the answers contradict each "
+                "other. Rank more, or look at `tradinghf reward show`.",
+                stacklevel=3,
+            )
 
-    def _from_store(self) -> list[Ranking]:
+    def checkpoint(self) -> None:
+        """Write everything that `resume` needs; nothing without a run directory."""
+        if self.run is None:
+            return
+        state = {
+            "asked": self.asked,
+            "round": self.round,
+            "history": self.history,
+            "agent": self.agent.state(),
+            "snapshots": [network.state_dict() for network in self.snapshots],
+        }
+        self.run.save(self.agent.iteration, state)
+
+    def resume(self) -> bool:
+        """Continue from the newest good checkpoint of the run directory; False when there is none.
+
+        Answers are read back from the store, so a resumed loop needs the store it started with.
+        """
+        found = self.run.latest() if self.run is not None else None
+        if found is None or self.run is None:
+            return False
+        _, state = found
+        self.asked, self.round = int(state["asked"]), int(state["round"])
+        self.history = list(state["history"])
+        self.agent.restore(state["agent"])
+        for weights in state["snapshots"]:
+            network = _frozen(self.agent.network)
+            network.load_state_dict(weights)
+            self.snapshots.append(network)
+        self.run.trim_metrics(self.agent.iteration * self.agent.steps_per_iteration)
+        if self.trader is not None and self.store is not None:
+            earlier = {q.id for q in self.store.queries() if q.round < self.asked}
+            self._from_store(earlier)
+        return True
+
+    def _from_store(self, queries: Collection[str] | None = None) -> list[Ranking]:
         if self.store is None:
             raise FeedbackError(
                 "RLHF has neither a trader nor a store with rankings; give trader=... or store=..."
             )
-        self.rankings = list(self.store.rankings())
+        self.rankings = [r for r in self.store.rankings() if queries is None or r.query in queries]
         names = {name for ranking in self.rankings for name in ranking.episodes}
         self.episodes = {name: self.store.episode(name) for name in names}
         return self.rankings
@@ -310,6 +329,10 @@ class RLHF:
         self.progress("train", int(metrics["step"]), self.config.steps, metrics)
         if self.run is not None:
             self.run.log(metrics)
+            now = time.monotonic()
+            if now - self._saved > self.config.checkpoint_seconds:
+                self.checkpoint()
+                self._saved = now
 
     def _env(self, market: MarketData, count: int) -> MarketEnv:
         return MarketEnv(
@@ -343,7 +366,8 @@ class RLHF:
             result |= cross_validate(
                 self.rankings, self.episodes, self.reward_model.config, seed=self.config.seed
             )
-        paths = evaluate_policy(self, market, windows, self.config.seed + 7)
+        own = Actor("policy", policy=self.agent.network)
+        paths = episode_batch(self._env(market, windows), own, self.config.seed + 7)
         returns = paths.net_return
         result |= {
             "mean_return": float(returns.mean()),
@@ -359,16 +383,13 @@ class RLHF:
     ) -> tuple[list[Ranking], dict[str, Episode]]:
         seed = self.config.seed * 1_000_003 + 999
         windows = random_windows(market, self.env.config, count, seed)
-        rules = [strategy_actor(name, market) for name in strategy_names()]
-        chance = [random_actor(market, self.env.config, seed, hold) for hold in (2, 6, 20)]
         own = [Actor("policy", policy=self.agent.network, explore=e) for e in (0.0, 0.15, 1.0)]
-        pool = collect(
-            market, [*rules, *chance, *own], windows, env=self._env(market, len(windows)), seed=seed
-        )
+        actors = pool_actors(market, self.env.config, seed, own)
+        pool = collect(market, actors, windows, env=self._env(market, len(windows)), seed=seed)
         rng = np.random.default_rng(seed)
         groups = choose_groups(
             None,
-            [_distinct(row) for row in pool],
+            [distinct_columns(row) for row in pool],
             count,
             size=self.config.size,
             uniform=1.0,
@@ -381,35 +402,6 @@ class RLHF:
             shown.update({e.id: e for e in episodes})
             answers.append(self.trader.rank(episodes, f"fresh-{seed}-{index}"))
         return answers, shown
-
-
-def evaluate_policy(agent: RLHF, market: MarketData, count: int, seed: int) -> EpisodeBatch:
-    """`count` episodes of the agent's policy on random windows of a market."""
-    actor = Actor("policy", policy=agent.agent.network)
-    return episode_batch(agent._env(market, count), actor, seed)
-
-
-def episode_batch(env: MarketEnv, actor: Actor, seed: int) -> EpisodeBatch:
-    """One episode per environment, on random windows of its market."""
-    windows = random_windows(env.market, env.config, env.num_envs, seed)
-    run = run_actor(env, actor, windows, seed)
-    return batch_of(run)
-
-
-def batch_of(run: Mapping[str, Tensor]) -> EpisodeBatch:
-    """What `run_actor` recorded, as an `EpisodeBatch`."""
-    close = torch.cat([run["first_close"][None], run["close"]])
-    equity = torch.cat([torch.ones_like(run["equity"][:1]), run["equity"]])
-    arrays = (close, run["position"], equity, run["turnover"], run["costs"])
-    return EpisodeBatch(*(a.T.double().cpu().numpy() for a in arrays))
-
-
-def _distinct(row: Sequence[Episode]) -> list[int]:
-    """Columns whose episodes differ in what was traded."""
-    seen: dict[bytes, int] = {}
-    for index, episode in enumerate(row):
-        seen.setdefault(episode.position.tobytes() + episode.equity.tobytes(), index)
-    return sorted(seen.values())
 
 
 def _frozen(network: ActorCritic | None) -> ActorCritic:

@@ -65,11 +65,11 @@ class PPOConfig:
     learning_rate: float = 1e-3
     final_learning_rate: float = 1e-4
     epochs: int = 4
-    minibatches: int = 4
+    minibatches: int = 16
     clip: float = 0.2
-    gamma: float = 0.99
+    gamma: float = 1.0
     gae_lambda: float = 0.95
-    entropy: float = 0.01
+    entropy: float = 0.005
     final_entropy: float = 0.0
     value_weight: float = 0.5
     max_gradient_norm: float = 0.5

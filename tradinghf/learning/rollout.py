@@ -67,17 +67,9 @@ class Rollout:
 
 
 KEPT = ("equity", "position", "turnover", "costs", "realised_pnl", "close")
+
+
 RewardStream = Callable[[Rollout], Tensor]
-
-
-def env_reward(rollout: Rollout) -> Tensor:
-    """[L, N] the environment's own reward."""
-    return rollout.rewards
-
-
-def sparse_pnl(rollout: Rollout) -> Tensor:
-    """[L, N] profit in the bar in which a round trip closes, fraction of starting equity."""
-    return rollout.info["realised_pnl"]
 
 
 @torch.no_grad()

@@ -1,0 +1,278 @@
+"""One whole experiment: train from a hidden trader's rankings, and judge the result honestly.
+
+    S = (U(policy) - U(random)) / (U(PPO on the true utility) - U(random))
+    G = (U(policy) - U(PPO on PnL)) / (U(PPO on the true utility) - U(PPO on PnL))
+
+U is the trader's mean true utility over episodes of unseen bars. Every agent gets the same
+environment steps.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tradinghf.collect import Actor, episode_batch, random_actor
+from tradinghf.config import CostModel, EnvConfig, to_dict
+from tradinghf.errors import check_setting
+from tradinghf.feedback.store import Store
+from tradinghf.feedback.traders import SyntheticTrader
+from tradinghf.learning.checkpoints import RunDirectory, code_version, torch_settings
+from tradinghf.learning.config import RewardConfig
+from tradinghf.learning.policy import Policy
+from tradinghf.learning.ppo import PPO, Stream
+from tradinghf.learning.reward_model import RewardModel
+from tradinghf.learning.rollout import RewardStream
+from tradinghf.learning.streams import sparse_pnl, utility_stream
+from tradinghf.market.data import MarketData
+from tradinghf.market.sources import load_market
+from tradinghf.rlhf import RLHF, Progress, RLHFConfig
+from tradinghf.simulation.env import MarketEnv
+
+UNSEEN_SEED = 1_000_000
+
+
+@dataclass(frozen=True)
+class Split:
+    """Bars for training, for choosing, and for the final judgement.
+
+    Attributes:
+        train: the only bars that agents, scalers and rankings see.
+        validation: for choosing among finished policies; None where nothing is chosen.
+        test: looked at once, at the end.
+
+    """
+
+    train: MarketData
+    validation: MarketData | None
+    test: MarketData
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Settings of `run_experiment`.
+
+    Attributes:
+        trader: synthetic trader, or FILE.py:function from an `Episode` to a float.
+        teacher: how faithfully it answers (`tradinghf.feedback.traders.TEACHERS`).
+        data: market, as for `load_market`. Synthetic markets are unseen by another seed.
+        train_end: last year or date of training bars (real data); default: the first 70 %.
+        test_start: first year or date of the sealed test bars; default: the last 20 %.
+        envs: parallel environments N.
+        env: the task.
+        costs: of trading.
+        loop: the RLHF loop.
+        reward: the reward model.
+        baselines: also train PPO on sparse PnL and on the true utility, for S and G.
+        test_episodes: episodes behind each mean utility.
+        seed: of everything random.
+
+    """
+
+    trader: str = "drawdown"
+    teacher: str = "oracle"
+    data: str = "synthetic"
+    train_end: str | None = None
+    test_start: str | None = None
+    envs: int = 512
+    env: EnvConfig = field(default_factory=EnvConfig)
+    costs: CostModel = field(default_factory=CostModel)
+    loop: RLHFConfig = field(default_factory=RLHFConfig)
+    reward: RewardConfig = field(default_factory=RewardConfig)
+    baselines: bool = True
+    test_episodes: int = 2048
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_setting(self.envs >= 1, "envs", self.envs, "at least 1")
+        check_setting(self.test_episodes >= 1, "test_episodes", self.test_episodes, "at least 1")
+
+
+def split_market(experiment: Experiment) -> Split:
+    """Training bars and bars that nothing has seen.
+
+    A synthetic market is drawn again from another seed; real bars are cut in time, and the test
+    window is the last part.
+    """
+    name, _, options = experiment.data.partition(":")
+    if name == "synthetic" and "seed=" not in options:
+        joined = f"{options}," if options else ""
+        seeds = (experiment.seed, experiment.seed + UNSEEN_SEED)
+        train, test = (load_market(f"synthetic:{joined}seed={seed}") for seed in seeds)
+        return Split(train, None, test)
+    market = load_market(experiment.data)
+    if experiment.train_end is None:
+        first, second = int(0.7 * market.bars), int(0.8 * market.bars)
+        return Split(
+            market.rows(0, first), market.rows(first, second), market.rows(second, market.bars)
+        )
+    train = market.between(None, experiment.train_end)
+    if experiment.test_start is None:
+        return Split(train, None, market.rows(train.bars, market.bars))
+    test = market.between(experiment.test_start, None)
+    between = market.rows(train.bars, market.bars - test.bars)
+    return Split(train, between, test)
+
+
+def train_baseline(
+    experiment: Experiment, market: MarketData, stream: RewardStream, name: str, progress: Progress
+) -> Policy:
+    """PPO on one reward, with the same environment, settings and steps as the RLHF policy."""
+    env = MarketEnv(market, num_envs=experiment.envs, config=experiment.env, costs=experiment.costs)
+    agent = PPO(env, {name: Stream(stream)}, config=experiment.loop.ppo, seed=experiment.seed)
+    iterations = math.ceil(experiment.loop.steps / agent.steps_per_iteration)
+    total = experiment.loop.steps
+    agent.train(
+        iterations, after=lambda a, m: progress(f"baseline {name}", int(m["step"]), total, m)
+    )
+    assert agent.network is not None
+    return Policy(agent.network, experiment.env, env.scaler, f"ppo_{name}")
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What an experiment produced.
+
+    Attributes:
+        result: the numbers of result.json.
+        agent: the loop, with its policy and reward model.
+        policies: name -> policy: "rlhf", and the baselines "pnl" and "true" if trained.
+        split: the bars.
+
+    """
+
+    result: dict[str, Any]
+    agent: RLHF
+    policies: dict[str, Policy]
+    split: Split
+
+
+def run_experiment(
+    experiment: Experiment,
+    out: Path | str | None = None,
+    *,
+    progress: Progress | None = None,
+    resume: bool = False,
+) -> Outcome:
+    """Run the loop and the baselines, and measure S and G on unseen bars.
+
+    Args:
+        experiment: settings.
+        out: run directory: result.json, reward.json, config.json, metrics.jsonl, policy
+            files, the store of episodes and rankings, checkpoints.
+        progress: called with (phase, done, total, metrics).
+        resume: continue the run in `out` from its newest checkpoint.
+
+    Raises:
+        CheckpointError: another process is writing to `out`.
+
+    """
+    report = progress or (lambda *_: None)
+    began = time.monotonic()
+    split = split_market(experiment)
+    trader = SyntheticTrader(experiment.trader, experiment.teacher, experiment.seed)
+    env = MarketEnv(
+        split.train, num_envs=experiment.envs, config=experiment.env, costs=experiment.costs
+    )
+    run = RunDirectory(out) if out is not None else None
+    store = Store(run.path / "store") if run is not None else None
+    loop = dataclasses.replace(experiment.loop, seed=experiment.seed)
+    agent = RLHF(
+        env,
+        RewardModel(dataclasses.replace(experiment.reward, seed=experiment.seed)),
+        trader=trader,
+        store=store,
+        test_market=split.test,
+        config=loop,
+        out=out,
+        progress=report,
+    )
+    if run is not None:
+        run.write_json("config.json", _provenance(experiment, split))
+    if resume:
+        agent.resume()
+    agent.train()
+    policies = {"rlhf": agent.policy}
+    if experiment.baselines:
+        policies["pnl"] = train_baseline(experiment, split.train, sparse_pnl, "pnl", report)
+        truth = utility_stream(trader)
+        policies["true"] = train_baseline(experiment, split.train, truth, "true", report)
+    result = _measure(experiment, agent, trader, policies, split)
+    result["seconds"] = round(time.monotonic() - began, 1)
+    if run is not None:
+        for name, policy in policies.items():
+            policy.save(
+                run.path / ("policy.safetensors" if name == "rlhf" else f"{name}.safetensors")
+            )
+        run.write_json("result.json", result)
+    return Outcome(result, agent, policies, split)
+
+
+def _measure(
+    experiment: Experiment,
+    agent: RLHF,
+    trader: SyntheticTrader,
+    policies: dict[str, Policy],
+    split: Split,
+) -> dict[str, Any]:
+    """Utilities on unseen bars, S, G, and the reward model's held-out metrics."""
+    env = MarketEnv(
+        split.test,
+        num_envs=experiment.test_episodes,
+        config=experiment.env,
+        costs=experiment.costs,
+        scaler=agent.env.scaler,
+    )
+    chance = random_actor(split.test, experiment.env, experiment.seed, 1.0)
+    actors = {"random": chance} | {
+        name: Actor(name, policy=policy) for name, policy in policies.items()
+    }
+    worth = {
+        name: float(trader.utilities(episode_batch(env, actor, UNSEEN_SEED)).mean())
+        for name, actor in actors.items()
+    }
+    own, rand = worth["rlhf"], worth["random"]
+    pnl, true = worth.get("pnl"), worth.get("true")
+    usable = [r for r in agent.rankings if r.outcome == "ranked"]
+    return {
+        "S": _share(own - rand, true, rand),
+        "G": _share(own - pnl, true, pnl) if pnl is not None else None,
+        "utility_policy": own,
+        "utility_random": rand,
+        "utility_pnl": pnl,
+        "utility_true": true,
+        "rankings": len(agent.rankings),
+        "bits": round(sum(r.bits for r in usable), 1),
+        "env_steps": int(agent.agent.iteration * agent.agent.steps_per_iteration),
+        "reward_model": agent.evaluate(),
+        "values": agent.reward_model.explain(),
+        "history": agent.history,
+        "trader": trader.label,
+        "teacher": experiment.teacher,
+        "data": experiment.data,
+        "seed": experiment.seed,
+    }
+
+
+def _share(gained: float, top: float | None, bottom: float) -> float | None:
+    """`gained` as a share of the range from bottom to top; None without a range."""
+    if top is None or top - bottom <= 1e-9:
+        return None
+    return gained / (top - bottom)
+
+
+def _provenance(experiment: Experiment, split: Split) -> dict[str, Any]:
+    """Everything needed to run it again."""
+    return {
+        "experiment": to_dict(experiment),
+        "data_sha256": {"train": split.train.sha256, "test": split.test.sha256},
+        "code": code_version(),
+        "machine": torch_settings(),
+    }
+
+
+__all__ = ["Experiment", "Outcome", "Split", "run_experiment", "split_market"]
