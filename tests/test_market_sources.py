@@ -17,6 +17,7 @@ from tradinghf.errors import MarketDataError, MissingExtraError
 from tradinghf.market import catalogue as catalogue_module
 from tradinghf.market import samples, vendors
 from tradinghf.market.catalogue import catalogue, packaged_catalogue, refresh_readme
+from tradinghf.market.features import FEATURES
 from tradinghf.market.files import save_market
 from tradinghf.market.plugins import SOURCES, source
 from tradinghf.market.quality import describe, warnings
@@ -535,3 +536,20 @@ def test_describe_known_answers() -> None:
     assert stats["kurtosis"] is None
     two = describe(MarketData.from_frame(frame.iloc[:2], symbol="X"))["per_asset"]["X"]
     assert two["annual_volatility_pct"] is None
+
+
+def test_documentation_runs(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every Python block of docs/data.md, in one session."""
+    text = (root / "docs" / "data.md").read_text(encoding="utf-8")
+    code = "\n".join(part.split("```", 1)[0] for part in text.split("```python\n")[1:])
+    monkeypatch.chdir(tmp_path)
+    try:
+        exec(compile(code, "docs/data.md", "exec"), {"__name__": "docs"})
+    finally:
+        SOURCES._items.pop("ramp", None)
+        FEATURES._items.pop("gap_up", None)
+    said = capsys.readouterr().out
+    assert "5031 bars x 1 assets" in said
+    assert "looks ahead in" in said
