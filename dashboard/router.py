@@ -11,7 +11,10 @@ PAGES = (
     ("leaderboard", "Leaderboard"),
     ("episodes", "Episodes"),
     ("reward", "Reward model"),
+    ("training", "Training"),
+    ("backtest", "Backtest"),
     ("raters", "Raters and quality"),
+    ("admin", "Data and admin"),
 )
 
 st.set_page_config(page_title="tradinghf", layout="wide", initial_sidebar_state="collapsed")

@@ -1,25 +1,40 @@
 // @ts-check
-/** A comment, and the aspects that the server reads in it as chips that the trader can remove. */
+/**
+ * A comment, and the aspects of trading that the server reads in it, as chips. The trader can take
+ * chips away and add others; only then are they sent, and only then do they overrule the text.
+ */
 import { h } from "./dom.js";
 
 const WAIT = 300;
 
+/** "holding_losers" -> "holding losers". @param {string} name */
+const words = (name) => name.replaceAll("_", " ");
+
 export class NoteBox {
-  /** @param {HTMLElement} host @param {(text: string) => Promise<{aspects: {name: string, label: string}[]}>} parse */
+  /** @param {HTMLElement} host @param {(text: string) => Promise<{aspects: string[]}>} parse */
   constructor(host, parse) {
     this.host = host;
     this.parse = parse;
     this.input = h("textarea", {
       rows: 1,
-      maxlength: 2000,
+      maxlength: 1800,
       placeholder: "Why? For example: gives back too much profit",
       "aria-label": "Note on this ranking",
       oninput: () => this.typed(),
       onkeydown: (/** @type {KeyboardEvent} */ event) => this.key(event),
     });
     this.chips = h("div", { class: "chips", "aria-live": "polite" });
-    host.append(this.input, this.chips);
-    this.rejected = new Set();
+    this.more = h("select", { "aria-label": "Add what the note is about", onchange: () => this.add() });
+    host.append(this.input, this.chips, this.more);
+    /** @type {string[]} */
+    this.aspects = [];
+    this.edited = false;
+  }
+
+  /** @param {string[]} names every aspect there is */
+  offer(names) {
+    const options = names.map((name) => h("option", { value: name }, words(name)));
+    this.more.replaceChildren(h("option", { value: "" }, "+ about"), ...options);
   }
 
   open() {
@@ -43,47 +58,52 @@ export class NoteBox {
 
   async read() {
     const text = this.input.value.trim();
-    const { aspects } = text ? await this.parse(text).catch(() => ({ aspects: [] })) : { aspects: [] };
-    if (text !== this.input.value.trim()) return;
-    this.found = aspects;
-    this.drawChips();
+    const reply = text ? await this.parse(text).catch(() => null) : { aspects: [] };
+    if (!reply || this.edited || text !== this.input.value.trim()) return;
+    this.aspects = reply.aspects;
+    this.draw();
   }
 
-  drawChips() {
-    const kept = (this.found || []).filter((aspect) => !this.rejected.has(aspect.name));
-    this.chips.replaceChildren(
-      ...kept.map((aspect) =>
-        h(
-          "button",
-          {
-            class: "aspect",
-            type: "button",
-            title: "Not meant: remove",
-            "aria-label": `Understood as ${aspect.label}. Remove`,
-            onclick: () => {
-              this.rejected.add(aspect.name);
-              this.drawChips();
-            },
-          },
-          aspect.label,
-          h("span", { "aria-hidden": "true" }, " ×"),
-        ),
-      ),
-    );
+  add() {
+    const name = this.more.value;
+    this.more.value = "";
+    if (!name || this.aspects.includes(name)) return;
+    this.edited = true;
+    this.aspects = [...this.aspects, name];
+    this.draw();
+  }
+
+  /** @param {string} name */
+  remove(name) {
+    this.edited = true;
+    this.aspects = this.aspects.filter((other) => other !== name);
+    this.draw();
+  }
+
+  draw() {
+    const chip = (/** @type {string} */ name) =>
+      h(
+        "button",
+        { class: "aspect", type: "button", "aria-label": `About ${words(name)}: remove`, onclick: () => this.remove(name) },
+        words(name),
+        h("span", { "aria-hidden": "true" }, " ×"),
+      );
+    this.chips.replaceChildren(...this.aspects.map(chip));
   }
 
   /** @param {string} text */
   reset(text) {
     clearTimeout(this.timer);
     this.input.value = text;
-    this.found = [];
-    this.rejected = new Set();
-    this.chips.replaceChildren();
+    this.aspects = [];
+    this.edited = false;
+    this.draw();
     this.host.hidden = !text;
     if (text) void this.read();
   }
 
+  /** @returns {{comment: string, aspects: string[]|null}} */
   value() {
-    return this.input.value.trim();
+    return { comment: this.input.value.trim(), aspects: this.edited ? this.aspects : null };
   }
 }

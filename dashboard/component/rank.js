@@ -6,6 +6,7 @@
  * @property {string} token proves the rater to the server
  * @property {string} api base path of the server's routes
  * @property {number} goal rankings per session
+ * @property {string[]} aspects what a note can be about
  * @property {string=} edit key of an answer to open again
  *
  * @typedef {import("./codec.js").Query} Query
@@ -64,6 +65,7 @@ export class RankPage {
     };
     this.view = frame(this.on);
     this.note = new NoteBox(this.view.note, (text) => this.api("aspects", { text }));
+    this.note.offer(data.aspects);
     this.outbox = new Outbox((answer) => this.send(answer), (state, waiting, detail) => this.reportSave(state, waiting, detail));
     this.listen();
     host.replaceChildren(this.view.root);
@@ -280,15 +282,15 @@ export class RankPage {
       return;
     }
     const key = randomKey();
-    const comment = this.note.value();
-    this.history.push({ query, draft: this.draft, comment, key });
+    const note = this.note.value();
+    this.history.push({ query, draft: this.draft, comment: note.comment, key });
     this.history.splice(0, this.history.length - HISTORY);
     this.outbox.add({
       key,
       query: query.id,
       ranks: ranked,
       outcome,
-      comment,
+      ...note,
       ratings: this.draft.ratings,
       seconds: Math.max(0, performance.now() - this.shownAt) / 1000,
       session: this.session,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -101,20 +102,21 @@ class Passes:
         """A pass for `PASS_SECONDS`."""
         return str(self._signer.dumps([identity.rater, identity.role]))
 
-    def check(self, token: str) -> Identity:
-        """Who holds this pass.
+    def check(self, token: str) -> tuple[Identity, datetime]:
+        """Who holds this pass, and since when.
 
         Raises:
             AccessError: forged, altered or expired.
 
         """
         try:
-            rater, role = self._signer.loads(token, max_age=PASS_SECONDS)
+            content, issued = self._signer.loads(token, PASS_SECONDS, return_timestamp=True)
+            rater, role = content
         except (BadSignature, ValueError, TypeError) as error:
             raise AccessError("The sign-in has expired. Reload the page.") from error
         if role not in ROLES:
             raise AccessError("The sign-in has an unknown role. Sign in again.")
-        return Identity(str(rater), role)
+        return Identity(str(rater), role), issued
 
 
 __all__ = ["LOCAL", "ROLES", "AccessError", "Identity", "Passes", "Role", "load_secret"]

@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 
 from tradinghf.episodes import Episode
+from tradinghf.feedback.lexicon import LEXICON
 from tradinghf.serving.access import Identity
 from tradinghf.serving.payload import open_payload
 from tradinghf.serving.routes import API
@@ -36,6 +37,7 @@ def rank(board: Dashboard, who: Identity, edit: str = "") -> None:
         "api": API,
         "token": board.passes.issue(who),
         "goal": board.settings.goal,
+        "aspects": sorted(LEXICON),
         "edit": edit,
     }
     _mount(board, "rank", "rank.js", '<div class="host"></div>', data)

@@ -20,7 +20,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from tradinghf.errors import EpisodeError, FeedbackError, StoreError
-from tradinghf.serving.access import AccessError, Identity, Passes
+from tradinghf.serving.access import AccessError, Identity
 from tradinghf.serving.practice import practice_comment, practice_query
 from tradinghf.serving.service import RankingService
 
@@ -35,11 +35,17 @@ Handler = Callable[[Request, Identity, Any], Any]
 
 
 class Api:
-    """Handlers over one service."""
+    """Handlers over one service.
 
-    def __init__(self, service: RankingService, passes: Passes) -> None:
+    Args:
+        service: queries and answers.
+        holder: who holds a pass; raises `AccessError` for nobody.
+
+    """
+
+    def __init__(self, service: RankingService, holder: Callable[[str], Identity]) -> None:
         self._service = service
-        self._passes = passes
+        self._holder = holder
 
     def routes(self) -> list[Route]:
         """GET and POST routes below `API`."""
@@ -47,12 +53,13 @@ class Api:
             Route(f"{API}/query", self._endpoint(self.query), methods=["GET"]),
             Route(f"{API}/practice", self._endpoint(self.practice), methods=["GET", "POST"]),
             Route(f"{API}/answer", self._endpoint(self.answer), methods=["POST"]),
+            Route(f"{API}/aspects", self._endpoint(self.aspects), methods=["POST"]),
         ]
 
     def _endpoint(self, handler: Handler) -> Callable[[Request], Any]:
         async def endpoint(request: Request) -> Response:
             try:
-                identity = self._identity(request)
+                identity = await run_in_threadpool(self._identity, request)
                 body = await _json_body(request) if request.method == "POST" else None
                 reply = await run_in_threadpool(handler, request, identity, body)
             except AccessError as error:
@@ -71,7 +78,7 @@ class Api:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme != "Bearer" or not token:
             raise AccessError("Sign in first: reload the page.")
-        return self._passes.check(token)
+        return self._holder(token)
 
     def query(self, request: Request, who: Identity, _body: Any) -> dict[str, Any]:
         """The next query, or an answered one to correct."""
@@ -93,6 +100,10 @@ class Api:
     def answer(self, _request: Request, who: Identity, body: Any) -> dict[str, Any]:
         """Store an answer."""
         return {"stored": self._service.answer(who.rater, body)}
+
+    def aspects(self, _request: Request, _who: Identity, body: Any) -> dict[str, Any]:
+        """Aspects of trading that a comment mentions."""
+        return {"aspects": self._service.aspects(_text(body, "text"))}
 
 
 def _text(body: Any, name: str) -> str:

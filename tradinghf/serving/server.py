@@ -17,6 +17,7 @@ from starlette.middleware import Middleware
 
 from tradinghf.errors import ConfigError
 from tradinghf.resources import resource_dir
+from tradinghf.serving.login import Login
 from tradinghf.serving.middleware import LOOPBACK_HOSTS, Guard
 from tradinghf.serving.routes import Api
 from tradinghf.serving.settings import Settings
@@ -43,13 +44,16 @@ def app_arguments(board: Dashboard | None = None) -> dict[str, Any]:
     settings = board.settings
     open_to_team = settings.auth != "none"
     hosts = {name.strip().lower() for name in settings.hosts.split(",") if name.strip()}
+    login = Login(board) if settings.auth == "local" else None
     guard = Middleware(
         Guard,
         hosts=hosts if open_to_team else LOOPBACK_HOSTS,
         loopback_only=not open_to_team,
+        allowed=login.allowed if login else None,
         script_hash=inline_script_hash(),
     )
-    routes = [*Api(board.service, board.passes).routes(), *board.files.routes()]
+    api = Api(board.service, lambda token: board.holder(board.passes, token))
+    routes = [*api.routes(), *board.files.routes(), *(login.routes() if login else [])]
     return {"routes": routes, "middleware": [guard]}
 
 

@@ -13,6 +13,8 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from tradinghf.errors import FeedbackError
+from tradinghf.feedback.comments import aspects_of, with_tags
+from tradinghf.feedback.lexicon import LEXICON
 from tradinghf.feedback.store import Store
 from tradinghf.feedback.types import Query, Ranking
 from tradinghf.serving.payload import query_payload
@@ -21,7 +23,8 @@ KEY = re.compile(r"[0-9a-f]{32}")
 MAX_COMMENT = 2000
 MAX_SECONDS = 24 * 3600.0
 FIELDS = {
-    "key", "query", "ranks", "outcome", "comment", "ratings", "seconds", "session", "supersedes",
+    "key", "query", "ranks", "outcome", "comment", "aspects", "ratings", "seconds", "session",
+    "supersedes",
 }  # fmt: skip
 
 
@@ -91,6 +94,11 @@ class RankingService:
         episodes = old.episodes if old is not None else self._asked(rater, fields["query"])
         return self.store.submit(Ranking(episodes=episodes, rater=rater, **fields))
 
+    @staticmethod
+    def aspects(text: str) -> list[str]:
+        """Aspects of trading that a comment mentions, for the chips."""
+        return [mention.aspect for mention in aspects_of(text[:MAX_COMMENT])]
+
     def _asked(self, rater: str, query: str) -> tuple[str, ...]:
         found = self.store.query(query)
         return panel_order(found.id, rater, found.episodes)
@@ -98,6 +106,8 @@ class RankingService:
 
 def checked_answer(body: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of a `Ranking` from an untrusted JSON object.
+
+    `aspects` is null unless the rater edited the chips; the comment then carries them as tags.
 
     Raises:
         FeedbackError: an unknown or missing field, a wrong type, or a value out of range; what
@@ -108,15 +118,22 @@ def checked_answer(body: Mapping[str, Any]) -> dict[str, Any]:
         raise FeedbackError(f"An answer has exactly the fields {', '.join(sorted(FIELDS))}.")
     for name in ("key", "query", "outcome", "comment", "session", "supersedes"):
         _expect(isinstance(body[name], str), name, "a string")
-    for name in ("ranks", "ratings"):
+    for name in ("ranks", "ratings", "aspects"):
+        if name == "aspects" and body[name] is None:
+            continue
         _expect(isinstance(body[name], list) and len(body[name]) <= 20, name, "a short list")
     _expect(KEY.fullmatch(body["key"]) is not None, "key", "32 hexadecimal digits")
     _expect(len(body["comment"]) <= MAX_COMMENT, "comment", f"at most {MAX_COMMENT} characters")
     seconds = body["seconds"]
     number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
     _expect(number and math.isfinite(seconds) and seconds >= 0, "seconds", "a number >= 0")
+    fields = {name: value for name, value in body.items() if name != "aspects"}
+    if body["aspects"] is not None:
+        known = all(isinstance(name, str) and name in LEXICON for name in body["aspects"])
+        _expect(known, "aspects", "known aspects")
+        fields["comment"] = with_tags(body["comment"], body["aspects"])
     ranked = {"ranks": tuple(body["ranks"]), "ratings": tuple(body["ratings"])}
-    return {**body, **ranked, "seconds": min(float(seconds), MAX_SECONDS)}
+    return fields | ranked | {"seconds": min(float(seconds), MAX_SECONDS)}
 
 
 def _expect(ok: bool, name: str, expected: str) -> None:

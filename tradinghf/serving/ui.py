@@ -21,7 +21,34 @@ _NUMBER = "%.1f"
 
 def identity() -> Identity:
     """Who looks at this page; stops the page for those who have not signed in."""
-    return LOCAL
+    board = dashboard()
+    if board.settings.auth == "none":
+        return LOCAL
+    if board.settings.auth == "local":
+        who = board.signed_in(st.context.cookies)
+        if who is None:
+            st.warning("You are signed out.")
+            st.link_button("Sign in", "/login")
+            st.stop()
+        return who
+    return _provided(board)
+
+
+def _provided(board: Dashboard) -> Identity:
+    """Who the identity provider says this is; the role is the one that an admin gave the name."""
+    if not st.user.is_logged_in:
+        st.title("Sign in to tradinghf", anchor=False)
+        st.button("Sign in", type="primary", on_click=st.login)
+        st.stop()
+    name = str(st.user.get("email") or st.user.get("sub") or "")
+    if not name or st.user.get("email_verified") is False:
+        st.error("Your identity provider gave no verified e-mail address.")
+        st.stop()
+    account = board.accounts.get(name)
+    if account is not None and not account.active:
+        st.error("Your account is switched off. Ask an admin.")
+        st.stop()
+    return Identity(name, account.role if account else "rater")
 
 
 def page(title: str, text: str, role: Role = "rater") -> tuple[Dashboard, Identity]:

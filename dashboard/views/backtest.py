@@ -1,0 +1,175 @@
+"""Backtest: pick a strategy or policy, bars and costs; see what came of it."""
+
+import json
+import time
+from pathlib import Path
+
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+from plotly.subplots import make_subplots
+
+from tradinghf.errors import ConfigError, MarketDataError
+from tradinghf.market.catalogue import catalogue
+from tradinghf.serving import ui
+from tradinghf.serving.jobs import Jobs
+from tradinghf.serving.runs import Run, list_runs
+from tradinghf.serving.uploads import Uploads
+from tradinghf.strategies import load_strategy, strategy_names
+
+WORKER = Path(__file__).parents[1] / "workers" / "backtest.py"
+RESULT = "backtest.json"
+SHOWN = {
+    "total_return_pct": ("Total return", "{:+.1f} %"),
+    "sharpe_annual": ("Sharpe, annual", "{:.2f}"),
+    "max_drawdown_pct": ("Max drawdown", "{:.1f} %"),
+    "volatility_annual_pct": ("Volatility, annual", "{:.1f} %"),
+    "turnover_per_year": ("Turnover per year", "{:.1f} ×"),
+    "costs_pct_of_start": ("Costs", "{:.2f} %"),
+}
+
+board, who = ui.page(
+    "Backtest",
+    "Every backtest counts as a trial in the store, so that the deflated Sharpe ratio knows how "
+    "often somebody tried.",
+    role="lead",
+)
+runs = Path(board.settings.runs)
+jobs = Jobs(runs)
+uploads = Uploads(runs)
+
+
+@st.fragment(run_every=0.7)
+def wait() -> None:
+    """A running backtest; the page starts over when it has ended."""
+    if jobs.list("backtest")[0].status == "running":
+        st.info("Trading …")
+    else:
+        st.rerun()
+
+
+def choose() -> None:
+    """The form; starts a job."""
+    policies = sorted(runs.glob("*/policy.safetensors"))
+    names = [*strategy_names(), *(f"policy: {path.parent.name}" for path in policies)]
+    left, right = st.columns(2)
+    name = left.selectbox("Strategy or policy", names)
+    offered = [*uploads.names(), *(entry.name for entry in catalogue() if entry.available)]
+    data = right.selectbox(
+        "Data",
+        offered,
+        index=offered.index("sp500") if "sp500" in offered else 0,
+        accept_new_options=True,
+        help="Or a source with options, such as synthetic:seed=3,regime=jumps",
+    )
+    policy = policies[names.index(name) - len(strategy_names())] if ": " in name else None
+    with st.form("backtest", border=False):
+        params = {}
+        if policy is None:
+            rule = load_strategy(name)
+            st.caption(rule.doc)
+            for column, item in zip(
+                st.columns(max(len(rule.parameters), 1)), rule.parameters, strict=False
+            ):
+                params[item.name] = column.text_input(
+                    item.name, str(item.default), help=item.doc, key=f"{name}.{item.name}"
+                )
+        cells = st.columns(6)
+        start = cells[0].text_input("From", placeholder="first bar")
+        end = cells[1].text_input("To", placeholder="last bar")
+        fee = cells[2].number_input("Fee, bps", 0.0, 500.0, 1.0, 0.5)
+        slippage = cells[3].number_input("Slippage, bps", 0.0, 500.0, 1.0, 0.5)
+        fill = cells[4].selectbox("Fill", ["next_open", "close"])
+        engine = cells[5].selectbox("Engine", ["vectorbt", "simulator"])
+        if st.form_submit_button("Run backtest", type="primary"):
+            request = {
+                "strategy": name,
+                "policy": str(policy) if policy else "",
+                "params": params,
+                "data": uploads.spec(data),
+                "start": start.strip() or None,
+                "end": end.strip() or None,
+                "costs": {"fee_bps": fee, "slippage_bps": slippage},
+                "fill": fill,
+                "engine": engine,
+                "store": board.settings.store,
+            }
+            begin(request)
+
+
+def begin(request: dict) -> None:
+    """Check what can be checked at once, then start the job."""
+    if not request["policy"]:
+        rule = load_strategy(request["strategy"])
+        request["params"] = {p.name: p.parse(request["params"][p.name]) for p in rule.parameters}
+    folder = runs / f"backtest-{time.strftime('%Y%m%d-%H%M%S')}"
+    folder.mkdir(parents=True)
+    (folder / "request.json").write_text(json.dumps(request))
+    jobs.start(
+        "backtest",
+        f"{request['strategy']} on {request['data']}",
+        [str(WORKER), str(folder / "request.json"), str(folder)],
+    )
+    st.rerun()
+
+
+def show(run: Run) -> None:
+    """Figures and curves of a finished backtest."""
+    found = run.document(RESULT)
+    metrics, request = found["metrics"], found["request"]
+    figures = {
+        label: form.format(metrics[name])
+        for name, (label, form) in SHOWN.items()
+        if metrics.get(name) is not None
+    }
+    ui.metrics(figures | {"Trials on this market": f"{found['trials']}"})
+    curves = pd.read_parquet(run.folder / "curves.parquet")
+    figure = make_subplots(3, 1, shared_xaxes=True, row_heights=[3, 1, 1], vertical_spacing=0.04)
+    lines = [
+        (1, "equity", 1, request["strategy"], ui.UP),
+        (1, "held", 1, "buy & hold", "#7C8896"),
+        (2, "drawdown", -100, "drawdown %", ui.DOWN),
+        (3, "position", 100, "position %", ui.UP),
+    ]
+    for row, column, scale, label, colour in lines:
+        line = go.Scattergl(
+            x=curves.index,
+            y=curves[column] * scale,
+            name=label,
+            line={"color": colour, "width": 1.5},
+            showlegend=row == 1,
+        )
+        figure.add_trace(line, row, 1)
+    for row, title in enumerate(("equity", "drawdown %", "position %"), start=1):
+        figure.update_yaxes(title_text=title, row=row, col=1)
+    ui.chart(figure, height=520)
+    left, right = st.columns([1, 4])
+    report = run.folder / "report.html"
+    left.download_button("Tear sheet (HTML)", report.read_bytes(), f"{run.name}.html", "text/html")
+    with right.expander("All metrics"):
+        rows = [
+            (name, None if v is None else f"{v:.6g}")
+            for name, v in metrics.items()
+            if isinstance(v, int | float | None)
+        ]
+        ui.table(pd.DataFrame(rows, columns=["metric", "value"]))
+
+
+try:
+    choose()
+except (ConfigError, MarketDataError, ValueError) as error:
+    st.error(str(error))
+past = jobs.list("backtest")
+if past and past[0].status == "running":
+    wait()
+elif past and past[0].status == "failed":
+    st.error("The last backtest failed. This is what it said:")
+    st.code(past[0].output()[-1500:], language=None)
+done = list_runs(runs, RESULT)
+if done:
+    chosen = st.selectbox(
+        "Result",
+        done,
+        format_func=lambda run: f"{run.name}: {run.document(RESULT)['request']['strategy']}",
+    )
+    show(chosen)

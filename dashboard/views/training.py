@@ -1,0 +1,140 @@
+"""Training: start, stop and resume runs as separate processes; watch them live."""
+
+import time
+from pathlib import Path
+
+import plotly.graph_objects as go
+import streamlit as st
+from plotly.subplots import make_subplots
+
+from tradinghf.errors import TradingHFError
+from tradinghf.market.catalogue import catalogue
+from tradinghf.serving import ui
+from tradinghf.serving.jobs import Job, Jobs
+from tradinghf.serving.runs import METRICS, Run, list_runs
+from tradinghf.serving.uploads import Uploads
+
+CURVES = {
+    "learned_reward": "Learned reward",
+    "pnl": "PnL",
+    "kl": "KL to the reference",
+    "entropy": "Entropy",
+    "steps_per_s": "Steps per second",
+}
+MARKS = {"running": "● running", "done": "✓ done", "failed": "✕ failed", "stopped": "■ stopped"}
+
+board, who = ui.page(
+    "Training",
+    "A policy learns from the rankings in the store and from sparse PnL, in a process of its own: "
+    "it goes on when this page is closed, and a stopped run continues where it was.",
+    role="lead",
+)
+folder = Path(board.settings.runs)
+jobs = Jobs(folder)
+uploads = Uploads(folder)
+
+
+def command(data: str, steps: int, seed: int, run: Path) -> list[str]:
+    """The same command that a person would type."""
+    return [
+        "-m", "tradinghf", "train",
+        "--store", board.settings.store,
+        "--data", data,
+        "--steps", str(steps),
+        "--seed", str(seed),
+        "--out", str(run),
+    ]  # fmt: skip
+
+
+def start_form() -> None:
+    """Start a run."""
+    answers = board.store.health()["rankings"]
+    with st.form("train"):
+        cells = st.columns([3, 2, 2, 2], vertical_alignment="bottom")
+        names = [*uploads.names(), *(e.name for e in catalogue() if e.available)]
+        first = names.index("sp500") if "sp500" in names else 0
+        data = cells[0].selectbox("Data", names, index=first)
+        steps = cells[1].number_input("Steps", 10_000, 1_000_000_000, 1_000_000, 100_000)
+        seed = cells[2].number_input("Seed", 0, 2**31 - 1, 0)
+        label = f"Train on {answers} answers"
+        if cells[3].form_submit_button(label, type="primary", disabled=not answers):
+            run = folder / f"train-{time.strftime('%Y%m%d-%H%M%S')}"
+            begin(f"{data}, {steps:,} steps", command(uploads.spec(data), steps, seed, run))
+
+
+def begin(title: str, words: list[str]) -> None:
+    """Start the process."""
+    try:
+        jobs.start("train", title, words, {"OMP_NUM_THREADS": "1"})
+    except TradingHFError as error:
+        st.warning(str(error))
+    else:
+        board.accounts.note(who.rater, "train", title)
+        st.rerun()
+
+
+def controls(job: Job) -> None:
+    """State of the newest job, and what can be done about it."""
+    left, middle, right = st.columns([5, 1, 1], vertical_alignment="center")
+    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(job.started))
+    left.text(f"{MARKS[job.status]}   {job.title}, started {when}")
+    if job.status == "running":
+        if middle.button("Stop", width="stretch"):
+            job.stop()
+            board.accounts.note(who.rater, "stop training", job.title)
+            st.rerun()
+    elif job.status != "done" and right.button("Resume", width="stretch"):
+        begin(job.title, list(job.command))
+    if job.status == "failed":
+        with st.expander("What it said", expanded=True):
+            st.code(job.output()[-3000:], language=None)
+
+
+@st.fragment(run_every=2.0)
+def live(job_name: str) -> None:
+    """Curves of a running job's run; the page starts over when it has ended."""
+    job = jobs.get(job_name)
+    if job.status != "running":
+        st.rerun()
+    out = Path(job.command[job.command.index("--out") + 1]) if "--out" in job.command else None
+    if out is not None:
+        curves(Run(out), key="live")
+    with st.expander("Output"):
+        st.code(job.output()[-3000:], language=None)
+
+
+def curves(run: Run, key: str) -> None:
+    """One small chart per figure, against steps."""
+    rows = run.metrics()
+    shown = [name for name in CURVES if name in rows]
+    if rows.empty or not shown:
+        st.info("The first figures appear after the first update of the policy.")
+        return
+    last = rows.iloc[-1]
+    figures = {CURVES[name]: f"{last[name]:,.4g}" for name in shown}
+    ui.metrics({"Steps": f"{last['step']:,.0f}"} | figures)
+    figure = make_subplots(1, len(shown), subplot_titles=[CURVES[name] for name in shown])
+    for column, name in enumerate(shown, start=1):
+        line = go.Scattergl(x=rows["step"], y=rows[name], line={"color": ui.UP, "width": 1.5})
+        figure.add_trace(line, 1, column)
+    figure.update_layout(showlegend=False)
+    ui.chart(figure, height=260, key=f"{key}-{run.name}")
+
+
+start_form()
+past = jobs.list("train")
+if past:
+    controls(past[0])
+    if past[0].status == "running":
+        live(past[0].name)
+runs = list_runs(folder, METRICS)
+if runs:
+    st.subheader("Runs", anchor=False)
+    chosen = st.selectbox("Run", runs, format_func=lambda run: run.name)
+    curves(chosen, key="past")
+    compare = chosen.document("result.json")
+    if compare:
+        with st.expander("Result"):
+            st.json(compare)
+elif not past:
+    ui.empty("No run yet. Rank about twenty queries, then train on them.")

@@ -1,0 +1,110 @@
+"""The sign-in page of team mode: plain HTML, no script, outside Streamlit.
+
+Nothing of Streamlit, not even its websocket, is reachable before it.
+"""
+
+from __future__ import annotations
+
+import html
+
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
+from starlette.requests import Request, cookie_parser
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from tradinghf.serving.access import PASS_SECONDS, AccessError
+from tradinghf.serving.routes import API
+from tradinghf.serving.state import COOKIE, Dashboard
+
+PUBLIC = ("/login", "/_stcore/health")
+MAX_FORM = 4096
+
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>tradinghf: sign in</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>
+:root {{ color-scheme: dark light; }}
+body {{ margin: 0; min-height: 100vh; display: grid; place-items: center;
+  background: #0e1218; color: #d6dae0; font: 15px/1.4 system-ui, sans-serif; }}
+form {{ width: min(340px, 88vw); padding: 28px; border: 1px solid #252d38; border-radius: 12px;
+  background: #151b23; display: grid; gap: 14px; }}
+h1 {{ margin: 0 0 4px; font-size: 19px; }}
+label {{ display: grid; gap: 6px; font-size: 13px; color: #a8b0bb; }}
+input {{ height: 40px; padding: 0 12px; border: 1px solid #3a4452; border-radius: 6px;
+  background: #0e1218; color: inherit; font: inherit; color: #d6dae0; }}
+input:focus-visible, button:focus-visible {{ outline: 2px solid #4c8dff; outline-offset: 1px; }}
+button {{ height: 40px; border: 0; border-radius: 6px; background: #4c8dff; color: #0e1218;
+  font: inherit; font-weight: 650; cursor: pointer; }}
+p {{ margin: 0; color: #e8833a; font-size: 13px; }}
+</style></head><body>
+<form method="post" action="/login">
+<h1>Sign in to tradinghf</h1>{problem}
+<label>Name<input name="name" autocomplete="username" autofocus required maxlength="64"></label>
+<label>Password<input name="password" type="password" autocomplete="current-password" required
+ maxlength="1000"></label>
+<button type="submit">Sign in</button>
+</form></body></html>"""
+
+
+def login_page(problem: str = "", status: int = 200) -> HTMLResponse:
+    """The form, with what went wrong."""
+    text = f'<p role="alert">{html.escape(problem)}</p>' if problem else ""
+    headers = {"Cache-Control": "no-store"}
+    return HTMLResponse(PAGE.format(problem=text), status, headers=headers)
+
+
+class Login:
+    """Routes of the sign-in page, and who may pass without it."""
+
+    def __init__(self, board: Dashboard) -> None:
+        self._board = board
+
+    def allowed(self, path: str, headers: Headers) -> bool:
+        """Whether a request may pass: signed in, or to the sign-in page itself."""
+        if path in PUBLIC or path.startswith(f"{API}/"):  # those check their passes themselves
+            return True
+        return self._board.signed_in(cookie_parser(headers.get("cookie", ""))) is not None
+
+    async def show(self, _request: Request) -> Response:
+        """GET /login."""
+        return login_page()
+
+    async def enter(self, request: Request) -> Response:
+        """POST /login: set the cookie, or say no."""
+        if int(request.headers.get("content-length") or MAX_FORM + 1) > MAX_FORM:
+            return login_page("That was too long.", 413)
+        async with request.form(max_files=0, max_fields=4) as form:
+            name, password = str(form.get("name", "")), str(form.get("password", ""))
+        try:
+            identity = await run_in_threadpool(self._board.accounts.sign_in, name, password)
+        except AccessError as error:
+            return login_page(str(error), 401)
+        await run_in_threadpool(self._board.accounts.note, identity.rater, "sign in")
+        reply = RedirectResponse("/", 303)
+        reply.set_cookie(
+            COOKIE,
+            self._board.logins.issue(identity),
+            max_age=PASS_SECONDS,
+            httponly=True,
+            samesite="lax",
+            secure=request.url.scheme == "https",
+        )
+        return reply
+
+    async def leave(self, _request: Request) -> Response:
+        """GET /logout: forget the cookie."""
+        reply = RedirectResponse("/login", 303)
+        reply.delete_cookie(COOKIE)
+        return reply
+
+    def routes(self) -> list[Route]:
+        """GET and POST /login, GET /logout."""
+        return [
+            Route("/login", self.show, methods=["GET"]),
+            Route("/login", self.enter, methods=["POST"]),
+            Route("/logout", self.leave, methods=["GET"]),
+        ]
+
+
+__all__ = ["Login", "login_page"]
