@@ -27,6 +27,7 @@ class Rates:
         per_share: fee per share [currency].
         slippage: slippage and half the spread [fraction of price].
         impact: Y of the square-root law.
+        half_spread: the part of `slippage` that is half the spread.
 
     """
 
@@ -35,6 +36,7 @@ class Rates:
     per_share: Rate = 0.0
     slippage: Rate = 0.0
     impact: Rate = 0.0
+    half_spread: float = 0.0
 
     @classmethod
     def of(cls, costs: CostModel) -> Rates:
@@ -45,6 +47,7 @@ class Rates:
             per_share=costs.per_share_fee,
             slippage=(costs.slippage_bps + costs.spread_bps / 2) / 1e4,
             impact=costs.impact,
+            half_spread=costs.spread_bps / 2e4,
         )
 
 

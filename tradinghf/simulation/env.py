@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, TypeVar
+from collections.abc import Callable
+from dataclasses import replace
+from types import FunctionType
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,65 +19,19 @@ from tradinghf.config import CostModel, EnvConfig
 from tradinghf.errors import ConfigError
 from tradinghf.market.data import MarketData
 from tradinghf.market.features import FeatureScaler
-from tradinghf.simulation.bars import Bars
-from tradinghf.simulation.ledger import Bar, Ledger, Tape, total
-from tradinghf.simulation.observe import (
-    AccountView,
-    Observation,
-    Observer,
-    market_features,
-)
-from tradinghf.simulation.rewards import REWARDS, Reward, Transition, moments
-from tradinghf.simulation.step import Setup, step_account
-from tradinghf.simulation.windows import Windows, keys
+from tradinghf.simulation.bars import Extras
+from tradinghf.simulation.bootstrap import with_bootstrap
+from tradinghf.simulation.dynamics import Dynamics, EnvState, Info, choose
+from tradinghf.simulation.observe import Observation, market_features
+from tradinghf.simulation.rewards import REWARDS, Reward
+from tradinghf.simulation.windows import keys
 
-Tree = TypeVar("Tree")
-Info = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class EnvState:
-    """Everything that changes from step to step.
-
-    Attributes:
-        ledger: the accounts.
-        key, episode: [N] seed and number of each environment's episode.
-        asset, start, bar: [N] window, and the bar whose close was last seen.
-        target: [N, A'] last target, for `rebalance=False`.
-        peak: [N, 1] highest equity of the review period [currency].
-        since: [N, A'] bars since the last trade.
-        volatility: [N, A'] of one bar, for the observation.
-        mean, square: [N, 1] moving averages for differential Sharpe; None where not needed.
-
-    """
-
-    ledger: Ledger
-    key: Tensor
-    episode: Tensor
-    asset: Tensor
-    start: Tensor
-    bar: Tensor
-    target: Tensor
-    peak: Tensor
-    since: Tensor
-    volatility: Tensor
-    mean: Tensor | None = None
-    square: Tensor | None = None
-
-
-def choose(mask: Tensor, yes: Tree, no: Tree) -> Tree:
-    """Per environment: `yes` where mask [N] holds, else `no`, through dataclasses of tensors."""
-    if isinstance(yes, Tensor) and isinstance(no, Tensor):
-        shape = (-1, *[1] * (yes.ndim - 1))
-        return torch.where(mask.reshape(shape), yes, no)  # type: ignore[return-value]
-    if is_dataclass(yes) and not isinstance(yes, type):
-        parts = {
-            f.name: choose(mask, getattr(yes, f.name), getattr(no, f.name)) for f in fields(yes)
-        }
-        return replace(yes, **parts)
-    if isinstance(yes, dict) and isinstance(no, dict):
-        return {k: choose(mask, v, no[k]) for k, v in yes.items()}  # type: ignore[return-value]
-    return yes
+AUTORESET = {
+    "same_step": AutoresetMode.SAME_STEP,
+    "next_step": AutoresetMode.NEXT_STEP,
+    "disabled": AutoresetMode.DISABLED,
+}
+Result = tuple[Observation, Tensor, Tensor, Tensor, Info]
 
 
 class MarketEnv(VectorEnv[Any, Any, Any]):
@@ -88,7 +44,8 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
     number in [-1, 1] times the leverage; NaN is no order.
     Reward: [N], see `tradinghf.simulation.rewards`.
     Termination: never; ruin is absorbing. Truncation: after `config.horizon` bars.
-    State: `EnvState`, on `device`; a step synchronises nothing with the host.
+    State: `EnvState`, on `device`; a step synchronises nothing with the host as long as all
+    environments are reset together.
 
     Args:
         market: bars to trade.
@@ -100,6 +57,14 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
         device: where tensors live.
         seed: of the first reset; None draws one.
         compile: run the step through `torch.compile`.
+        own_features: the user's features beside `config.features`, see `market_features`.
+        funding: [T, A] funding rates, see `Extras`; so are the next three.
+        split: share splits, for raw prices.
+        dividend: dividends per share, for raw prices.
+        member: listed or not; episodes of single assets stay within their listing.
+
+    Attributes:
+        dynamics: the environment as pure functions.
 
     Raises:
         ConfigError: the market is shorter than an episode, or a name is unknown.
@@ -118,49 +83,55 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
         device: str | torch.device = "cpu",
         seed: int | None = None,
         compile: bool = False,  # noqa: A002 - torch's own word for it
+        own_features: Any = None,
+        funding: Any = None,
+        split: Any = None,
+        dividend: Any = None,
+        member: Any = None,
     ) -> None:
         if num_envs < 1:
             raise ConfigError(f"MarketEnv: num_envs is {num_envs}; expected at least 1.")
-        self.market, self.num_envs = market, num_envs
-        self.config, self.costs = config or EnvConfig(), costs or CostModel()
-        config = self.config
+        config, costs = config or EnvConfig(), costs or CostModel()
+        extras = Extras.of(market, funding=funding, split=split, dividend=dividend, member=member)
+        if config.randomise.bootstrap_paths:
+            if own_features is not None or extras != Extras():
+                raise ConfigError(
+                    "Randomisation.bootstrap_paths resamples bars only: own_features, funding, "
+                    "split, dividend and member cannot follow. Leave one of them out."
+                )
+            market = with_bootstrap(market, config.randomise, seed or 0)
+        self.market, self.num_envs, self.config, self.costs = market, num_envs, config, costs
         self.device = torch.device(device)
-        self.dtype = torch.float64 if config.dtype == "float64" else torch.float32
-        self.reward: Reward = REWARDS[reward] if isinstance(reward, str) else reward
-        self._tracks_moments = not isinstance(reward, str) or reward == "differential_sharpe"
-        values, self.scaler = market_features(market, config, scaler)
-        self.observer = Observer.of(market, values, config, self.device)
-        self.bars = Bars.of(
-            market, portfolio=config.portfolio, dtype=self.dtype, device=self.device
+        self.reward = REWARDS[reward] if isinstance(reward, str) else reward
+        values, self.scaler = market_features(market, config, scaler, own_features)
+        self.dynamics = Dynamics.of(
+            market,
+            values,
+            extras,
+            config,
+            costs,
+            self.reward,
+            tracks_moments=not isinstance(reward, str) or reward == "differential_sharpe",
+            device=self.device,
         )
-        self.setup = Setup.of(config, self.costs)
-        own_assets = 1 if config.portfolio else market.assets
-        self.windows = Windows.of(
-            market.bars, own_assets, config.lookback, config.horizon, market.name
-        )
-        self._levels = torch.tensor(config.levels, dtype=self.dtype, device=self.device)
-        self._spaces()
-        self._advance = (
-            torch.compile(self.transition, dynamic=False) if compile else self.transition
-        )
+        self._assets = self.dynamics.observer.assets
+        self._dtype = self.dynamics.bars.rows.dtype
+        self._levels = torch.tensor(config.levels, dtype=self._dtype, device=self.device)
+        self._set_spaces()
+        self._advance = _compiled(self.dynamics) if compile else self.dynamics.transition
         self._seed = seed
         self._state: EnvState | None = None
-        self._left: int | None = None  # bars left when all environments are in step, else None
-        self._waiting: Tensor | None = None
+        self._left: int | None = None  # bars left while all environments are in step, else None
+        self._waiting: Tensor | None = None  # ended and not reset yet, while they are not
 
-    def _spaces(self) -> None:
-        config, assets = self.config, self.observer.assets
-        modes = {
-            "same_step": AutoresetMode.SAME_STEP,
-            "next_step": AutoresetMode.NEXT_STEP,
-            "disabled": AutoresetMode.DISABLED,
-        }
-        self.metadata = {"autoreset_mode": modes[config.autoreset], "render_modes": []}
-        self.single_observation_space = self.observer.space
+    def _set_spaces(self) -> None:
+        config = self.config
+        self.metadata = {"autoreset_mode": AUTORESET[config.autoreset], "render_modes": []}
+        self.single_observation_space = self.dynamics.observer.space
         if config.actions == "continuous":
-            self.single_action_space = spaces.Box(-1.0, 1.0, (assets,), np.float32)
+            self.single_action_space = spaces.Box(-1.0, 1.0, (self._assets,), np.float32)
         elif config.portfolio:
-            self.single_action_space = spaces.MultiDiscrete([len(config.levels)] * assets)
+            self.single_action_space = spaces.MultiDiscrete([len(config.levels)] * self._assets)
         else:
             self.single_action_space = spaces.Discrete(len(config.levels))
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
@@ -169,7 +140,7 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
     @property
     def obs_dim(self) -> int:
         """D."""
-        return self.observer.dim
+        return self.dynamics.observer.dim
 
     @property
     def state(self) -> EnvState:
@@ -185,13 +156,12 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
 
     @state.setter
     def state(self, state: EnvState) -> None:
-        self._state = state
         done = state.bar - state.start
         together = bool((done == done[0]).all())
+        self._state, self._waiting = state, None
         self._left = self.config.horizon - int(done[0]) if together else None
-        self._waiting = None
 
-    # ------------------------------------------------------------------ gymnasium interface
+    # ------------------------------------------------------------------ Gymnasium's interface
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -224,7 +194,7 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
             episode = torch.zeros_like(key)
         else:
             key, episode = self._state.key, self._state.episode + 1
-        fresh = self.fresh(key, episode, *self._window_options(options, key, episode))
+        fresh = self.dynamics.fresh(key, episode, *self._window_options(options, key, episode))
         whole = mask is None or self._state is None
         if whole:
             self._state, self._left, self._waiting = fresh, self.config.horizon, None
@@ -243,7 +213,7 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
         }
         return self.observe(state), info
 
-    def step(self, actions: Any) -> tuple[Observation, Tensor, Tensor, Tensor, Info]:
+    def step(self, actions: Any) -> Result:
         """Act in every environment; see the class for actions and `step_weights` for results."""
         target = self.targets(actions)
         if self.config.rebalance:
@@ -251,7 +221,7 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
         same = target == self.state.target
         return self.step_weights(torch.where(same, torch.nan, target))
 
-    def step_weights(self, weights: Any) -> tuple[Observation, Tensor, Tensor, Tensor, Info]:
+    def step_weights(self, weights: Any) -> Result:
         """Order target weights and carry every environment one bar on.
 
         Args:
@@ -267,13 +237,13 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
             ResetNeeded: before the first reset, or after the end without autoreset.
 
         """
-        orders = torch.as_tensor(weights, dtype=self.dtype, device=self.device)
-        orders = orders.reshape(self.num_envs, self.observer.assets)
+        orders = torch.as_tensor(weights, dtype=self._dtype, device=self.device)
+        orders = orders.reshape(self.num_envs, self._assets)
         if self._left is None:
             return self._step_apart(orders)
         return self._step_together(orders)
 
-    # ------------------------------------------------------------------ pure parts
+    # ------------------------------------------------------------------ parts
 
     def targets(self, actions: Any) -> Tensor:
         """[N, A'] target weights of [N] or [N, A'] actions."""
@@ -282,148 +252,25 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
             target = self._levels.index_select(0, given.reshape(-1).long())
         else:
             leverage = self.config.margin.leverage
-            target = given.to(self.dtype).clamp(-1.0, 1.0)
+            target = given.to(self._dtype).clamp(-1.0, 1.0)
             target = target if leverage == 1.0 else target * leverage
-        return target.reshape(self.num_envs, self.observer.assets)
+        return target.reshape(self.num_envs, self._assets)
 
     def market_obs(self, asset: Tensor, bar: Tensor) -> Tensor:
         """[N, W * F'] market part of the observation at [N] bars of [N] assets."""
-        return self.observer.market(asset, bar)
+        return self.dynamics.observer.market(asset, bar)
 
     def account_obs(self, state: EnvState) -> Tensor:
         """[N, 3 A' + 1] account part of the observation."""
-        equity = state.ledger.equity
-        safe = equity.clamp_min(self.setup.ruin)
-        return self.observer.account(
-            AccountView(
-                position=state.ledger.account.shares * state.ledger.close / safe,
-                open_profit=state.ledger.open_profit / safe,
-                volatility=state.volatility,
-                drawdown=1.0 - equity / state.peak,
-                since=state.since,
-            )
-        )
+        return self.dynamics.account_obs(state)
 
     def observe(self, state: EnvState) -> Observation:
         """Observation of a state."""
-        return self.observer.join(self.market_obs(state.asset, state.bar), self.account_obs(state))
-
-    def fresh(
-        self,
-        key: Tensor,
-        episode: Tensor,
-        asset: Tensor | None = None,
-        start: Tensor | None = None,
-    ) -> EnvState:
-        """Flat accounts at the first bar of episode `episode` [N] of environments `key` [N]."""
-        if self.config.windows == "sequential":
-            drawn = self.windows.sequential(episode)
-        else:
-            drawn = self.windows.random(key, episode)
-        asset, start = drawn[0] if asset is None else asset, drawn[1] if start is None else start
-        bar = self.bars.at(self.bars.row(asset, start))
-        cash = torch.full_like(bar.close[:, :1], self.config.cash)
-        nothing = torch.zeros_like(bar.close)
-        zero = torch.zeros_like(cash) if self._tracks_moments else None
-        return EnvState(
-            ledger=Ledger.open(cash, bar.close, track_shorts=self.config.rules.lock_cash),
-            key=key,
-            episode=episode,
-            asset=asset,
-            start=start,
-            bar=start,
-            target=nothing,
-            peak=cash,
-            since=nothing,
-            volatility=bar.volatility,
-            mean=zero,
-            square=zero,
-        )
-
-    def transition(
-        self, state: EnvState, orders: Tensor, last: bool | Tensor
-    ) -> tuple[EnvState, Tensor, Info]:
-        """One bar for every environment: pure, without resets.
-
-        Args:
-            state: at the close of the decision bar.
-            orders: [N, A'] target weights; NaN is no order.
-            last: whether this step ends the episode, for all or [N, 1] bool.
-
-        Returns:
-            The state at the next close, reward [N], and info [N] as `step_weights` describes.
-
-        """
-        bar = self.bars.at(self.bars.row(state.asset, state.bar + 1))
-        before = state.ledger.equity
-        ledger, tape = step_account(state.ledger, orders, bar, self.setup)
-        after = self._carry(state, ledger, tape, bar, orders)
-        equity = ledger.equity
-        held = total(ledger.open_profit)
-        if isinstance(last, Tensor):
-            held = torch.where(last, held, 0.0)
-        realised = tape.realised + held if last is not False else tape.realised
-        cash = self.config.cash
-        position = ledger.account.shares * bar.close / equity.clamp_min(self.setup.ruin)
-        happened = Transition(
-            previous=(before / cash)[:, 0],
-            equity=(equity / cash)[:, 0],
-            drawdown_before=(1.0 - before / state.peak)[:, 0],
-            drawdown=(1.0 - equity / torch.maximum(state.peak, equity))[:, 0],
-            realised=(realised / cash)[:, 0],
-            costs=(tape.costs / cash)[:, 0],
-            turnover=(total(tape.notional) / before.clamp_min(self.setup.ruin))[:, 0],
-            financing=(tape.financing / cash)[:, 0],
-            position=position,
-            mean=(state.mean if state.mean is not None else before)[:, 0],
-            square=(state.square if state.square is not None else before)[:, 0],
-            floor=self.config.ruin,
-        )
-        each = position.shape[1] == 1 and not self.config.portfolio
-        info = {
-            "equity": happened.equity,
-            "position": position[:, 0] if each else position,
-            "turnover": happened.turnover,
-            "costs": happened.costs,
-            "financing": happened.financing,
-            "realised_pnl": happened.realised,
-            "debt": (ledger.owed / cash)[:, 0],
-            "close": bar.close[:, 0] if each else bar.close,
-            "price": tape.price[:, 0] if each else tape.price,
-            "bar": after.bar,
-            "asset": after.asset,
-            "start": after.start,
-        }
-        return after, self.reward(happened), info
-
-    def _carry(
-        self, state: EnvState, ledger: Ledger, tape: Tape, bar: Bar, orders: Tensor
-    ) -> EnvState:
-        """The environment's own bookkeeping around the account."""
-        equity, index = ledger.equity, state.bar + 1
-        peak = torch.maximum(state.peak, equity)
-        if self.observer.review < self.config.horizon:
-            begins = ((index - state.start) % self.observer.review == 0)[:, None]
-            peak = torch.where(begins, equity.clamp_min(self.setup.ruin), peak)
-        mean, square = state.mean, state.square
-        if mean is not None and square is not None:
-            change = equity / state.ledger.equity.clamp_min(self.setup.ruin) - 1.0
-            mean, square = moments(mean, square, change)
-        return replace(
-            state,
-            ledger=ledger,
-            bar=index,
-            target=torch.where(orders.isnan(), state.target, orders),
-            peak=peak,
-            since=torch.where(tape.volume > 0, 0.0, state.since + 1.0),
-            volatility=bar.volatility,
-            mean=mean,
-            square=square,
-        )
+        return self.dynamics.observe(state)
 
     # ------------------------------------------------------------------ stepping and resetting
 
-    def _step_together(self, orders: Tensor) -> tuple[Observation, Tensor, Tensor, Tensor, Info]:
+    def _step_together(self, orders: Tensor) -> Result:
         """All environments are at the same bar of their episodes: their end is known here."""
         state = self.state
         if self._left == 0:
@@ -431,7 +278,7 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
                 raise ResetNeeded("The episodes have ended. Call reset(), autoreset is disabled.")
             self._state, self._left = self._next(state), self.config.horizon
             none = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
-            zero = torch.zeros(self.num_envs, dtype=self.dtype, device=self.device)
+            zero = torch.zeros(self.num_envs, dtype=self._dtype, device=self.device)
             return self.observe(self._state), zero, none, none, {}
         last = self._left == 1
         after, reward, info = self._advance(state, orders, last)
@@ -443,7 +290,7 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
             self._state, self._left = self._next(after), self.config.horizon
         return self.observe(self._state), reward, terminated, truncated, info
 
-    def _step_apart(self, orders: Tensor) -> tuple[Observation, Tensor, Tensor, Tensor, Info]:
+    def _step_apart(self, orders: Tensor) -> Result:
         """Environments are at different bars of their episodes (after a masked reset)."""
         state, mode = self.state, self.config.autoreset
         waiting = self._waiting if self._waiting is not None else state.bar < 0
@@ -469,15 +316,18 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
 
     def _next(self, state: EnvState) -> EnvState:
         """The next episode of every environment."""
-        return self.fresh(state.key, state.episode + 1)
+        return self.dynamics.fresh(state.key, state.episode + 1)
 
     def _window_options(
         self, options: dict[str, Any], key: Tensor, episode: Tensor
     ) -> tuple[Tensor | None, Tensor | None]:
         """Checked "asset" and "start" options."""
         found: list[Tensor | None] = []
-        last_start = self.windows.first + self.windows.count - 1
-        limits = {"asset": (0, self.windows.assets - 1), "start": (self.windows.first, last_start)}
+        last_start = self.dynamics.windows.first + self.dynamics.windows.count - 1
+        limits = {
+            "asset": (0, self.dynamics.windows.assets - 1),
+            "start": (self.dynamics.windows.first, last_start),
+        }
         for name, (low, high) in limits.items():
             if name not in options:
                 found.append(None)
@@ -492,3 +342,14 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
                 )
             found.append(value)
         return found[0], found[1]
+
+
+def _compiled(dynamics: Dynamics) -> Callable[..., Any]:
+    """The transition through `torch.compile`, with a compile cache of its own."""
+    function = Dynamics.transition
+    # torch.compile counts recompilations per code object: a copy keeps environments apart.
+    own = FunctionType(
+        function.__code__.replace(), function.__globals__, function.__name__, function.__defaults__
+    )
+    compiled = torch.compile(own, fullgraph=True, dynamic=False)
+    return lambda state, orders, last: compiled(dynamics, state, orders, last)

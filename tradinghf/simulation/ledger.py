@@ -19,6 +19,10 @@ class Bar:
         open, high, low, close: prices [currency].
         volume: [shares].
         volatility: standard deviation of one bar's log return, known before this bar.
+        funding: rate paid by longs on their value, received by shorts; None is none.
+        split: new shares per old one, at the open; None is none.
+        dividend: per share after the split, at the open [currency]; None is none.
+        member: 1 where the asset may be held, 0 after its delisting; None is always.
 
     """
 
@@ -28,11 +32,62 @@ class Bar:
     close: Tensor
     volume: Tensor
     volatility: Tensor
+    funding: Tensor | None = None
+    split: Tensor | None = None
+    dividend: Tensor | None = None
+    member: Tensor | None = None
 
     @property
     def liquidity(self) -> Liquidity:
         """What market impact depends on."""
         return Liquidity(self.volume, self.volatility)
+
+
+@dataclass(frozen=True)
+class Working:
+    """Orders that wait in the market, one per account and asset.
+
+    Attributes:
+        size: [N, A] signed shares left; 0 is no order.
+        limit: [N, A] worst acceptable price; NaN is none.
+        stop: [N, A] price that activates the order; NaN is active.
+        stop_loss, take_profit: [N, A] exits of the position it opens; NaN is the setup's.
+
+    """
+
+    size: Tensor
+    limit: Tensor
+    stop: Tensor
+    stop_loss: Tensor
+    take_profit: Tensor
+
+    @classmethod
+    def none(cls, like: Tensor) -> Working:
+        """No orders; `like` [N, A]."""
+        nothing = torch.full_like(like, torch.nan)
+        return cls(torch.zeros_like(like), nothing, nothing, nothing, nothing)
+
+
+@dataclass(frozen=True)
+class Exits:
+    """Protective exits of open positions; meaningless while flat.
+
+    Attributes:
+        stop: [N, A] stop-loss price; NaN is none.
+        target: [N, A] take-profit price; NaN is none.
+        best: [N, A] best price since entry, up to the last close.
+
+    """
+
+    stop: Tensor
+    target: Tensor
+    best: Tensor
+
+    @classmethod
+    def none(cls, like: Tensor) -> Exits:
+        """No levels; `like` [N, A]."""
+        nothing = torch.full_like(like, torch.nan)
+        return cls(nothing, nothing, nothing)
 
 
 @dataclass(frozen=True)
@@ -46,6 +101,9 @@ class Ledger:
             [currency]; 0 while flat.
         owed: [N, 1] what a liquidation could not pay back [currency].
         ruined: [N, 1] bool; a ruined account trades no more.
+        working: waiting orders; None where orders cannot wait.
+        exits: protective exits; None where there are none.
+        liquidity: of the last bar, for fills at its close; None where nothing depends on it.
 
     """
 
@@ -54,17 +112,9 @@ class Ledger:
     flow: Tensor
     owed: Tensor
     ruined: Tensor
-
-    @classmethod
-    def open(cls, cash: Tensor, close: Tensor, *, track_shorts: bool = False) -> Ledger:
-        """Flat accounts: `cash` [N, 1], at the closes [N, A]."""
-        return cls(
-            account=Account.open(cash, torch.zeros_like(close), track_shorts=track_shorts),
-            close=close,
-            flow=torch.zeros_like(close),
-            owed=torch.zeros_like(cash),
-            ruined=torch.zeros_like(cash, dtype=torch.bool),
-        )
+    working: Working | None = None
+    exits: Exits | None = None
+    liquidity: Liquidity | None = None
 
     @property
     def equity(self) -> Tensor:
@@ -89,6 +139,8 @@ class Tape:
         slippage: [N, A] paid through worse prices than the reference [currency].
         realised: [N, 1] net profit of round trips that closed [currency].
         financing: [N, 1] borrow, funding and interest paid less received [currency].
+        exited: [N, A] bool, positions closed by an exit, a liquidation or a delisting.
+        fills: each [N, A], in the order they happened.
 
     """
 
@@ -99,12 +151,14 @@ class Tape:
     slippage: Tensor
     realised: Tensor
     financing: Tensor
+    exited: Tensor
+    fills: tuple[Fill, ...] = ()
 
     @classmethod
     def blank(cls, like: Tensor) -> Tape:
         """Nothing yet; `like` [N, A]."""
         none, one = torch.zeros_like(like), torch.zeros_like(like[:, :1])
-        return cls(none, none, none, none, none, one, one)
+        return cls(none, none, none, none, none, one, one, none.to(torch.bool))
 
     @property
     def price(self) -> Tensor:
@@ -163,4 +217,5 @@ def book(
         fees=tape.fees + fill.fee,
         slippage=tape.slippage + size * (price - reference).abs(),
         realised=tape.realised + total(gained),
+        fills=(*tape.fills, fill),
     )

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from gymnasium import spaces
+from numpy.typing import NDArray
 from torch import Tensor
 
 from tradinghf.config import EnvConfig
@@ -126,18 +128,51 @@ class Observer:
 
 
 def market_features(
-    market: MarketData, config: EnvConfig, scaler: FeatureScaler | None
+    market: MarketData,
+    config: EnvConfig,
+    scaler: FeatureScaler | None,
+    own: pd.DataFrame | NDArray[Any] | None = None,
 ) -> tuple[Floats, FeatureScaler]:
     """Scaled features [T, A, F] and their scaler, fitted on `market` when none is given.
 
     Fit on the training market and pass the scaler on to every other one: `env.scaler`.
 
+    Args:
+        market: [T, A] bars.
+        config: names of the features.
+        scaler: of the training market; None fits one here.
+        own: the user's features, appended to the named ones: [T, F'] for every asset alike (an
+            array, or a DataFrame indexed by the market's times), or [T, A, F'].
+
     Raises:
-        ConfigError: no features are named, or the scaler is of other features.
+        ConfigError: there are no features, the scaler is of other ones, or `own` does not fit.
 
     """
-    if not config.features:
-        raise ConfigError("EnvConfig.features is empty; name at least one feature.")
     values = features(market, config.features)
+    if own is not None:
+        values = np.concatenate([values, _own_features(market, own)], axis=2)
+    if not values.shape[2]:
+        raise ConfigError("EnvConfig.features is empty; name at least one feature.")
     scaler = scaler or FeatureScaler.fit(values)
     return scaler.apply(values), scaler
+
+
+def _own_features(market: MarketData, own: pd.DataFrame | NDArray[Any]) -> Floats:
+    """[T, A, F'] of a user's features."""
+    if isinstance(own, pd.DataFrame) and not own.index.equals(market.index):
+        raise ConfigError(
+            "The DataFrame of own features must be indexed by the market's times (market.index). "
+            "Reindex it, shifted so that each row is known at its bar's close."
+        )
+    array = np.asarray(own, dtype=np.float64)
+    array = array[:, None, :] if array.ndim == 2 else array
+    if array.ndim != 3 or array.shape[0] != market.bars or array.shape[1] not in (1, market.assets):
+        raise ConfigError(
+            f"Own features have shape {np.shape(own)}; expected [T, F] or [T, A, F] with T = "
+            f"{market.bars} and A = {market.assets}."
+        )
+    if not np.isfinite(array).all():
+        bar = int(np.argwhere(~np.isfinite(array))[0][0])
+        raise ConfigError(f"Own features are not finite at bar {bar}; fill or drop it.")
+    shape = (market.bars, market.assets, array.shape[2])
+    return np.broadcast_to(array, shape).astype(np.float64)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from tradinghf.config import Side
 from tradinghf.errors import ConfigError, unknown_name
+from tradinghf.simulation.account import Account
 
 SizeKind = Literal["amount", "value", "percent", "target_amount", "target_value", "target_percent"]
 SIZE_KINDS: tuple[str, ...] = get_args(SizeKind)
@@ -60,3 +61,33 @@ def order_size(
         case "percent":
             return torch.where(asked == 0, 0.0, asked * torch.inf), asked.abs()
     raise ConfigError(unknown_name("order size kind", kind, SIZE_KINDS))
+
+
+def order_value(
+    kind: SizeKind,
+    asked: Tensor,
+    account: Account,
+    price: Tensor,
+    value: Tensor,
+    side: Side = "both",
+) -> Tensor:
+    """[N, A] signed value of each order as far as it is known before trading [currency].
+
+    Sells go before buys by it; arguments as in `order_size`.
+    """
+    asked = -asked if side == "short" else asked
+    held = account.shares * price
+    match kind:
+        case "target_percent":
+            return asked * value - held
+        case "target_value":
+            return asked - held
+        case "target_amount":
+            return asked * price - held
+        case "value":
+            return asked
+        case "amount":
+            return asked * price
+    free = account.cash if account.free is None else account.free
+    sellable = held if side == "long" else 2.0 * held.clamp_min(0.0) + free.clamp_min(0.0)
+    return torch.where(asked >= 0, asked * account.cash, asked * sellable)

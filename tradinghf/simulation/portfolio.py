@@ -21,6 +21,7 @@ def execute_all(
     rates: Rates,
     limits: Limits,
     *,
+    order_value: Tensor | None = None,
     liquidity: Liquidity | None = None,
     percent: Tensor | None = None,
     exposure: Tensor | None = None,
@@ -36,6 +37,7 @@ def execute_all(
         price: [N, A] reference prices [currency].
         rates: costs; tensors are [N, 1] or [N, A], here and in the next two.
         limits: order limits.
+        order_value: [N, A] signed values that set the sequence; None means size * price.
         liquidity: of the bar; needed for market impact.
         percent: [N, A], as in `execute`.
         exposure: [N, 1] largest gross value of all positions [currency]; None: a cash account.
@@ -55,7 +57,8 @@ def execute_all(
             percent=percent,
             exposure=exposure,
         )
-    sequence = _order_value(account, size, price, limits, percent).argsort(dim=-1, stable=True)
+    value = size * price if order_value is None else order_value
+    sequence = value.argsort(dim=-1, stable=True)
     fills = []
     for k in range(size.shape[-1]):
         column = sequence[:, k : k + 1]
@@ -88,20 +91,6 @@ def execute_all(
             for f in fields(Fill)
         }
     )
-
-
-def _order_value(
-    account: Account, size: Tensor, price: Tensor, limits: Limits, percent: Tensor | None
-) -> Tensor:
-    """[N, A] signed value of each order, as far as it is known before trading [currency]."""
-    if percent is None or account.free is None:
-        return size * price
-    held = account.shares * price
-    selling = (
-        held if limits.side == "long" else 2.0 * held.clamp_min(0.0) + account.free.clamp_min(0.0)
-    )
-    part = torch.where(size > 0, percent * account.cash, -percent * selling)
-    return torch.where(size.isinf(), part, size * price)
 
 
 def _pick(settings: Settings, column: Tensor) -> Settings:

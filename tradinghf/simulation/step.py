@@ -1,129 +1,175 @@
 """One bar of trading: `step_account`, the functional core of every simulation.
 
-Order of events inside a bar (docs/simulation.md has the diagram):
+Order of events from one close to the next (docs/simulation.md has the diagram):
 
-1. orders fill at the open (or filled at the previous close);
-2. the bar is marked at its close; an account at or below the ruin level is closed.
+1. `fill="close"`: orders fill at the close they were decided on;
+2. the bar opens: splits and dividends, delistings, margin calls and exits that gapped;
+3. `fill="next_open"`: orders fill at the open; waiting orders fill there in either case;
+4. inside the bar: liquidation or stop, whichever is nearer, then waiting orders, then targets;
+5. the bar closes: financing accrues, positions are marked, ruined accounts are closed.
+
+What a `Setup` does not use is left out of the step.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from tradinghf.config import CostModel, EnvConfig, Fill
-from tradinghf.simulation.account import Fill as Filled
-from tradinghf.simulation.account import Limits
-from tradinghf.simulation.costs import Rates, fee, fill_price
-from tradinghf.simulation.ledger import Bar, Ledger, Tape, book, total, worth
-from tradinghf.simulation.orders import SizeKind, order_size
+from tradinghf.simulation.costs import Liquidity
+from tradinghf.simulation.exits import follow, set_exits, stop_level, stop_out, take_profit
+from tradinghf.simulation.financing import accrue, corporate_actions
+from tradinghf.simulation.forced import close_ruined, force_close, liquidate, liquidation_price
+from tradinghf.simulation.ledger import Bar, Ledger, Tape, book, worth
+from tradinghf.simulation.orders import SizeKind, order_size, order_value
 from tradinghf.simulation.portfolio import execute_all
+from tradinghf.simulation.setup import Setup
+from tradinghf.simulation.working import Orders, fill_at, fill_inside, submit
 
 
-@dataclass(frozen=True)
-class Setup:
-    """What stays the same during a simulation; decides which operations a step consists of.
-
-    Attributes:
-        rates: costs per fill.
-        limits: order limits.
-        fill: when orders fill.
-        ruin: equity at which an account is closed [currency].
-
-    """
-
-    rates: Rates
-    limits: Limits
-    fill: Fill
-    ruin: float
-
-    @classmethod
-    def of(cls, config: EnvConfig, costs: CostModel) -> Setup:
-        """From the public settings."""
-        rules = config.rules
-        limits = Limits(
-            side=rules.side,
-            lot=rules.lot,
-            exact_lots=rules.lot_mode == "exact",
-            min_size=rules.min_size,
-            max_size=rules.max_size,
-            min_notional=rules.min_notional,
-            max_position=rules.max_position,
-            allow_partial=rules.allow_partial,
-            lock_cash=rules.lock_cash,
-        )
-        return cls(Rates.of(costs), limits, config.fill, config.ruin * config.cash)
-
-
-def step_account(
-    ledger: Ledger, asked: Tensor, bar: Bar, setup: Setup, *, kind: SizeKind = "target_percent"
-) -> tuple[Ledger, Tape]:
+def step_account(ledger: Ledger, orders: Orders, bar: Bar, setup: Setup) -> tuple[Ledger, Tape]:
     """Carry N accounts from one close to the next.
 
     Args:
         ledger: at the previous close.
-        asked: [N, A] orders given at that close; NaN is no order.
+        orders: [N, A] given at that close.
         bar: the bar that follows.
         setup: costs, limits and options.
-        kind: how `asked` is meant.
 
     Returns:
         The ledger at the bar's close, and what was traded.
 
     """
     tape = Tape.blank(bar.close)
-    price = bar.open if setup.fill == "next_open" else ledger.close
-    asked = torch.where(ledger.ruined, torch.nan, asked)
-    size, percent = order_size(
-        kind, asked, ledger.account.shares, price, worth(ledger.account, price), setup.limits.side
-    )
+    if setup.fill == "close":
+        ledger, tape = trade_at_close(ledger, tape, orders, setup)
+        return live(ledger, tape, bar, setup)
+    return live(ledger, tape, bar, setup, orders)
+
+
+def trade_at_close(ledger: Ledger, tape: Tape, orders: Orders, setup: Setup) -> tuple[Ledger, Tape]:
+    """Fill orders at the close of the ledger's bar; limit and stop orders start to wait."""
+    ledger, tape, _ = _trade(ledger, tape, orders, ledger.close, ledger.liquidity, setup)
+    return ledger, tape
+
+
+def live(
+    ledger: Ledger, tape: Tape, bar: Bar, setup: Setup, orders: Orders | None = None
+) -> tuple[Ledger, Tape]:
+    """Live through a bar: its open (where `orders` fill, if given), its range and its close."""
+    ledger, tape = _open(ledger, tape, bar, setup)
+    tried = torch.zeros_like(bar.close, dtype=torch.bool)
+    if orders is not None:
+        orders = _permitted(orders, ledger, bar)
+        ledger, tape, tried = _trade(ledger, tape, orders, bar.open, bar.liquidity, setup)
+    elif setup.waits:
+        ledger, tape, tried = fill_at(ledger, tape, bar.open, bar.liquidity, setup)
+    ledger, tape = _inside(ledger, tape, bar, tried, setup)
+    if setup.financing is not None:
+        ledger, tape = accrue(ledger, tape, bar, setup.financing)
+    ledger = replace(ledger, close=bar.close)
+    if setup.keeps_liquidity:
+        ledger = replace(ledger, liquidity=bar.liquidity)
+    if setup.margin.maintenance and bar.close.shape[-1] > 1:
+        ledger, tape = liquidate(ledger, tape, bar.close, setup)
+    return close_ruined(ledger, tape, setup)
+
+
+def _open(ledger: Ledger, tape: Tape, bar: Bar, setup: Setup) -> tuple[Ledger, Tape]:
+    """What the gap from the last close brings, before any order."""
+    ledger, tape = corporate_actions(ledger, tape, bar)
+    if bar.member is not None:
+        # A delisted asset leaves at its last price.
+        ledger, tape = force_close(ledger, tape, bar.member == 0, ledger.close, setup.rates)
+    if setup.margin.maintenance:
+        ledger, tape = liquidate(ledger, tape, bar.open, setup)
+    if setup.exits:
+        ledger, tape = stop_out(ledger, tape, bar.open, bar.open, bar.open, setup)
+        ledger, tape = take_profit(ledger, tape, bar.open, bar.open, bar.open, setup)
+    return ledger, tape
+
+
+def _permitted(orders: Orders, ledger: Ledger, bar: Bar) -> Orders:
+    """No orders in assets that are not listed."""
+    if bar.member is None:
+        return orders
+    return replace(orders, size=torch.where(bar.member == 0, torch.nan, orders.size))
+
+
+def _trade(
+    ledger: Ledger,
+    tape: Tape,
+    orders: Orders,
+    price: Tensor,
+    liquidity: Liquidity | None,
+    setup: Setup,
+) -> tuple[Ledger, Tape, Tensor]:
+    """Fill orders at `price` [N, A]; returns also where waiting orders were tried."""
+    asked = torch.where(ledger.ruined, torch.nan, orders.size)
+    held, value = ledger.account.shares, worth(ledger.account, price)
+    size, percent = order_size(orders.kind, asked, held, price, value, setup.limits.side)
+    if ledger.working is not None:
+        ledger = replace(ledger, working=submit(ledger.working, size, orders))
+        return fill_at(ledger, tape, price, liquidity, setup)
     account, fills = execute_all(
         ledger.account,
         size,
         price,
         setup.rates,
         setup.limits,
-        liquidity=bar.liquidity,
+        order_value=_sequence(orders.kind, asked, ledger, price, value, setup),
+        liquidity=liquidity,
         percent=percent,
+        exposure=setup.exposure(ledger, price),
     )
+    before = ledger
     ledger, tape = book(ledger, tape, account, fills, price)
-    ledger = replace(ledger, close=bar.close)
-    return close_ruined(ledger, tape, setup)
+    ledger = set_exits(
+        before, ledger, fills.price, setup.brackets, orders.stop_loss, orders.take_profit
+    )
+    return ledger, tape, torch.zeros_like(price, dtype=torch.bool)
 
 
-def close_ruined(ledger: Ledger, tape: Tape, setup: Setup) -> tuple[Ledger, Tape]:
-    """Close accounts whose equity at the close is at or below the ruin level, for good."""
-    ruined = ledger.ruined | (ledger.equity <= setup.ruin)
-    ledger, tape = force_close(ledger, tape, ruined, ledger.close, setup.rates)
-    return replace(ledger, ruined=ruined), tape
+def _sequence(
+    kind: SizeKind, asked: Tensor, ledger: Ledger, price: Tensor, value: Tensor, setup: Setup
+) -> Tensor | None:
+    """[N, A] what the orders of several assets are sorted by; nothing to sort for one."""
+    if price.shape[-1] == 1:
+        return None
+    return order_value(kind, asked, ledger.account, price, value, setup.limits.side)
 
 
-def force_close(
-    ledger: Ledger, tape: Tape, where: Tensor, price: Tensor, rates: Rates
+def _inside(
+    ledger: Ledger, tape: Tape, bar: Bar, tried: Tensor, setup: Setup
 ) -> tuple[Ledger, Tape]:
-    """Trade positions to flat whatever it costs; what cash cannot pay becomes debt.
+    """What the bar's range reaches."""
+    if setup.margin.maintenance and bar.close.shape[-1] == 1:
+        ledger, tape = _margin_call(ledger, tape, bar, setup)
+    if setup.exits:
+        ledger, tape = stop_out(ledger, tape, bar.open, bar.low, bar.high, setup)
+    opened = ledger.account.shares
+    if setup.waits:
+        ledger, tape = fill_inside(ledger, tape, bar, tried, setup)
+    if setup.exits:
+        # A position that a waiting order just opened or flipped has no exit before the next bar.
+        kept = opened * ledger.account.shares > 0
+        low = torch.where(kept, bar.low, torch.nan)
+        high = torch.where(kept, bar.high, torch.nan)
+        ledger, tape = take_profit(ledger, tape, bar.open, low, high, setup)
+        ledger = follow(ledger, bar)
+    return ledger, tape
 
-    Args:
-        ledger: before.
-        tape: of the bar so far.
-        where: [N, 1] or [N, A] bool, positions to close.
-        price: [N, A] reference prices [currency].
-        rates: costs, to which the fills are subject as any other.
 
-    """
-    held = ledger.account.shares
-    size = torch.where(where, -held, 0.0)
-    paid = fill_price(price, size > 0, size, rates)
-    fees = torch.where(size == 0, 0.0, fee(size.abs(), size.abs() * paid, rates))
-    cash = ledger.account.cash - total(size * paid + fees)
-    shares = torch.where(where, 0.0, held)
-    account = replace(ledger.account, cash=cash, shares=shares)
-    if account.debt is not None and account.free is not None:
-        kept = torch.where(where, 0.0, account.debt)
-        account = replace(account, debt=kept, free=cash - 2.0 * total(kept))
-    ledger, tape = book(ledger, tape, account, Filled(size, paid, fees), price)
-    missing = torch.where(total(shares.abs()) == 0, (-cash).clamp_min(0.0), 0.0)
-    account = replace(account, cash=cash + missing)
-    return replace(ledger, account=account, owed=ledger.owed + missing), tape
+def _margin_call(ledger: Ledger, tape: Tape, bar: Bar, setup: Setup) -> tuple[Ledger, Tape]:
+    """Liquidate a single position whose margin the bar's range exhausts before its stop."""
+    price = liquidation_price(ledger, setup.margin.maintenance)
+    long, held = ledger.account.shares > 0, ledger.account.shares != 0
+    called = held & torch.where(long, bar.low <= price, bar.high >= price)
+    price = torch.where(long, torch.fmin(price, bar.open), torch.fmax(price, bar.open))
+    if ledger.exits is not None:
+        stop = stop_level(ledger, ledger.exits, setup.brackets.trailing_stop)
+        nearer = torch.where(long, stop >= price, stop <= price)
+        called = called & ~nearer
+    return force_close(ledger, tape, called, price, setup.penalty_rates)

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from tradinghf.errors import ConfigError
@@ -70,11 +72,30 @@ class Windows:
     allowed: Tensor | None = None
 
     @classmethod
-    def of(cls, bars: int, assets: int, lookback: int, horizon: int, name: str) -> Windows:
+    def of(
+        cls,
+        bars: int,
+        assets: int,
+        lookback: int,
+        horizon: int,
+        name: str,
+        *,
+        member: NDArray[np.bool_] | None = None,
+        device: torch.device | None = None,
+    ) -> Windows:
         """All windows of a market of `bars` bars.
 
+        Args:
+            bars: T.
+            assets: 1 for portfolios.
+            lookback: W bars.
+            horizon: L bars.
+            name: of the market, for messages.
+            member: [T, A] keeps the windows in which an asset is listed throughout.
+            device: where tensors live.
+
         Raises:
-            ConfigError: the market is shorter than one episode.
+            ConfigError: the market is shorter than one episode, or no asset is listed so long.
 
         """
         first = lookback - 1
@@ -84,7 +105,19 @@ class Windows:
                 f"{name} has {bars} bars; an episode needs lookback + horizon = "
                 f"{lookback + horizon}. Use more bars, or a shorter horizon."
             )
-        return cls(first, count, assets, horizon)
+        if member is None:
+            return cls(first, count, assets, horizon)
+        listed = np.cumsum(np.vstack([np.zeros((1, assets)), member]), axis=0)
+        span = horizon + 1
+        whole = listed[span:] - listed[:-span] == span  # row s: bars s to s + horizon
+        numbers = np.flatnonzero(whole[first:].T)
+        if not len(numbers):
+            raise ConfigError(
+                f"{name}: no asset is listed for {span} bars in a row, as an episode needs. "
+                "Shorten the horizon, or check the membership."
+            )
+        allowed = torch.as_tensor(numbers, dtype=torch.int64, device=device)
+        return cls(first, count, assets, horizon, allowed)
 
     def random(self, key: Tensor, episode: Tensor) -> tuple[Tensor, Tensor]:
         """[N] (asset, start), uniform over the windows."""

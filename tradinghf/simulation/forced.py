@@ -1,0 +1,74 @@
+"""Trades that nobody asked for: exits at a price, liquidation, delisting, ruin."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from tradinghf.simulation.account import Fill
+from tradinghf.simulation.costs import Rates, fee, fill_price
+from tradinghf.simulation.ledger import Ledger, Tape, book, total, worth
+from tradinghf.simulation.setup import Setup
+
+
+def force_close(
+    ledger: Ledger, tape: Tape, where: Tensor, price: Tensor, rates: Rates
+) -> tuple[Ledger, Tape]:
+    """Trade positions to flat whatever it costs; what a flat account cannot pay becomes debt.
+
+    Args:
+        ledger: before.
+        tape: of the bar so far.
+        where: [N, 1] or [N, A] bool, positions to close.
+        price: [N, A] reference prices [currency]; may be NaN elsewhere.
+        rates: costs of these fills.
+
+    """
+    held = ledger.account.shares
+    size = torch.where(where, -held, 0.0)
+    price = torch.where(size == 0, ledger.close, price)
+    paid = fill_price(price, size > 0, size, rates)
+    fees = torch.where(size == 0, 0.0, fee(size.abs(), size.abs() * paid, rates))
+    cash = ledger.account.cash - total(size * paid + fees)
+    shares = torch.where(where, 0.0, held)
+    missing = torch.where(total(shares.abs()) == 0, (-cash).clamp_min(0.0), 0.0)
+    cash = cash + missing
+    account = replace(ledger.account, cash=cash, shares=shares)
+    if account.debt is not None and account.free is not None:
+        kept = torch.where(where, 0.0, account.debt)
+        account = replace(account, debt=kept, free=cash - 2.0 * total(kept))
+    ledger, tape = book(ledger, tape, account, Fill(size, paid, fees), price)
+    exited = tape.exited | (size != 0)
+    return replace(ledger, owed=ledger.owed + missing), replace(tape, exited=exited)
+
+
+def close_ruined(ledger: Ledger, tape: Tape, setup: Setup) -> tuple[Ledger, Tape]:
+    """Close accounts whose equity at the close is at or below the ruin level, for good."""
+    ruined = ledger.ruined | (ledger.equity <= setup.ruin)
+    ledger, tape = force_close(ledger, tape, ruined, ledger.close, setup.rates)
+    if ledger.working is not None:
+        waiting = torch.where(ruined, 0.0, ledger.working.size)
+        ledger = replace(ledger, working=replace(ledger.working, size=waiting))
+    return replace(ledger, ruined=ruined), tape
+
+
+def liquidate(ledger: Ledger, tape: Tape, price: Tensor, setup: Setup) -> tuple[Ledger, Tape]:
+    """Close every position of accounts below the maintenance margin at these prices.
+
+    An account is called when equity < maintenance * gross exposure, both at `price` [N, A].
+    """
+    gross = total(ledger.account.shares.abs() * price)
+    called = worth(ledger.account, price) < setup.margin.maintenance * gross
+    return force_close(ledger, tape, called, price, setup.penalty_rates)
+
+
+def liquidation_price(ledger: Ledger, maintenance: float) -> Tensor:
+    """[N, 1] price at which a single position meets its maintenance margin; NaN while flat.
+
+    From cash + q * p = maintenance * |q| * p: p = cash / (maintenance * |q| - q).
+    """
+    shares = ledger.account.shares
+    unit = maintenance * shares.abs() - shares
+    return torch.where(shares == 0, torch.nan, ledger.account.cash / unit)
