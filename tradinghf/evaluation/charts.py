@@ -58,7 +58,7 @@ def log_ticks(low: float, high: float) -> list[float]:
     if high / low < 6:
         return nice_ticks(low, high)
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for marks in ((1, 2, 3, 5, 7), (1, 2, 5), (1,)):
+    for marks in ((1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
         ticks = [m * 10.0**p for p in powers for m in marks if low <= m * 10.0**p <= high]
         if len(ticks) <= 7:
             return ticks
@@ -136,7 +136,11 @@ def line_chart(
     if log:
         low, high = low / 1.02, high * 1.02
     else:
-        low, high = low - (pad if low != include else 0), high + (pad if high != include else 0)
+        flat = low == high
+        low, high = (
+            low - (pad if flat or low != include else 0),
+            high + (pad if flat or high != include else 0),
+        )
     y = _Scale(low, high, height - _BOTTOM, _TOP, log)
     x = _Scale(0, max(len(index) - 1, 1), _LEFT, width - _RIGHT)
     bars = keep(series)
@@ -151,7 +155,7 @@ def line_chart(
     cursor = f'<line class="cursor" y1="{_TOP}" y2="{height - _BOTTOM}" x1="0" x2="0"/>'
     return (
         legend(series)
-        + '<figure data-hover><svg class="chart" role="img" '
+        + f'<figure data-hover><svg class="chart{" wide" if width > 600 else ""}" role="img" '
         + f'aria-label="{escape(label)}" viewBox="0 0 {width:g} {height:g}">'
         + "".join(parts)
         + cursor
@@ -311,7 +315,7 @@ def interval_chart(
             f'<text x="{width - 4}" y="{at + 4}" text-anchor="end">{escape(show(value))}</text>'
         )
     return (
-        f'<figure><svg role="img" aria-label="{escape(label)}" '
+        f'<figure><svg class="wide" role="img" aria-label="{escape(label)}" '
         f'viewBox="0 0 {width:g} {height:g}">{"".join(parts)}</svg></figure>'
     )
 

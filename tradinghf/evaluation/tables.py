@@ -24,6 +24,7 @@ from tradinghf.evaluation.verdict import Verdict
 
 if TYPE_CHECKING:
     from tradinghf.evaluation.result import Report
+    from tradinghf.market.data import MarketData
 
 
 def metrics_section(reports: Sequence[Report], verdict: Verdict | None = None) -> str:
@@ -165,6 +166,12 @@ def code_version() -> str:
     return f"{tradinghf.__version__} (source {digest.hexdigest()[:12]})"
 
 
+def market_spec(market: MarketData) -> str:
+    """What `load_market` takes to load these bars again: a source with options, or a file."""
+    explicit = market.source.startswith(f"{market.name}:") or Path(market.source).suffix
+    return market.source if explicit else market.name
+
+
 def reproduce_section(report: Report, trials: int) -> str:
     """Data hash, code version, settings, and the lines that give this report again."""
     market = report.market
@@ -181,7 +188,7 @@ def reproduce_section(report: Report, trials: int) -> str:
     params = "".join(f", {k}={v!r}" for k, v in report.params.items())
     lines = (
         "from tradinghf import CostModel, backtest, load_market\n\n"
-        f'market = load_market("{market.name}")'
+        f'market = load_market("{market_spec(market)}")'
         f'.between("{report.metrics["start"]}", "{report.metrics["end"]}")\n'
         f'report = backtest("{report.name}", market, costs=CostModel({costs}),\n'
         f'                  fill="{report.fill}", engine="{report.engine}", '

@@ -113,14 +113,19 @@ def deflated_sharpe(returns: Floats, trials: int, variance: float | None = None)
     return probabilistic_sharpe(moments[0], len(returns), *moments[1:], threshold)
 
 
+def _autocorrelation(returns: Floats) -> float:
+    """First-order autocorrelation, kept inside (-1, 1)."""
+    centred = returns - returns.mean()
+    rho = metrics.ratio(float(centred[1:] @ centred[:-1]), float(centred @ centred))
+    return min(max(rho or 0.0, -0.99), 0.99)
+
+
 def sharpe_interval(returns: Floats, bars_per_year: float, level: float = 0.95) -> Interval:
     """Annual Sharpe ratio with an interval that allows for autocorrelation, skew and fat tails."""
     moments = _moments(returns)
     if moments is None:
         return Interval(None, None, None)
-    rho = float(np.clip(np.corrcoef(returns[1:], returns[:-1])[0, 1], -0.99, 0.99))
-    rho = rho if math.isfinite(rho) else 0.0
-    variance = max(sharpe_variance_factor(*moments, rho), 0.0)
+    variance = max(sharpe_variance_factor(*moments, _autocorrelation(returns)), 0.0)
     width = float(norm.ppf(0.5 + level / 2)) * math.sqrt(variance / (len(returns) - 1))
     scale = math.sqrt(bars_per_year)
     return Interval(*(scale * (moments[0] + d) for d in (0.0, -width, width)))

@@ -131,6 +131,11 @@ def p_text(p: float) -> str:
     return "p < 0.001" if p < 0.001 else "p > 0.99" if p > 0.99 else f"p = {p:.3f}"
 
 
+def signed(value: float | None) -> str:
+    """One decimal with its sign, typographic minus."""
+    return "n/a" if value is None else f"{value:+.1f}".replace("-", "−")
+
+
 def _headline(v: Verdict, report: Report) -> str:
     if not len(report.orders):
         return "Never traded, so there is nothing to judge."
@@ -165,11 +170,12 @@ def _reasons(v: Verdict, report: Report, benchmark: Report) -> list[str]:
             f"The chance that its true Sharpe ratio {luck} is {100 * v.deflated:.0f} % "
             "(deflated Sharpe ratio; 95 % is the bar)."
         )
-    if v.excess.value is not None and v.excess.low is not None and v.excess.high is not None:
+    same = np.allclose(report.returns, benchmark.returns, atol=1e-12)
+    if not same and v.excess.value is not None and v.excess.low is not None:
         more = "more" if v.excess.value >= 0 else "less"
         found.append(
             f"It grew by {abs(v.excess.value):.1f} percentage points a year {more} than "
-            f"{benchmark.name} (95 % interval {v.excess.low:+.1f} to {v.excess.high:+.1f})."
+            f"{benchmark.name} (95 % interval {signed(v.excess.low)} to {signed(v.excess.high)})."
         )
     fall, other = report.metrics["max_drawdown_pct"], benchmark.metrics["max_drawdown_pct"]
     found.append(

@@ -1,0 +1,220 @@
+"""Several backtests side by side, and what the reward model learned: the page of `make demo`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from tradinghf.errors import ConfigError
+from tradinghf.evaluation import sections, tables
+from tradinghf.evaluation.charts import interval_chart
+from tradinghf.evaluation.page import facts as fact_list
+from tradinghf.evaluation.page import number, page, pair, section, span_of, table, verdict_card
+from tradinghf.evaluation.result import Report
+from tradinghf.evaluation.validation import sharpe_interval
+from tradinghf.evaluation.verdict import judge
+
+_SCORES = {
+    "accuracy": "right in this share of pairs (win, tie or loss)",
+    "precision": "of the pairs it calls, the share that is right (mean over classes)",
+    "recall": "of the pairs of a kind, the share that it finds (mean over classes)",
+    "f1": "harmonic mean of precision and recall (mean over classes)",
+    "log_loss": "surprise at the answers, in nats; lower is better",
+    "brier": "squared error of the probabilities; lower is better",
+    "ece": "gap between confidence and accuracy; lower is better",
+}
+
+
+def comparison_report(
+    path: Path | str,
+    *,
+    title: str,
+    verdict: str,
+    reports: Mapping[str, Report],
+    values: Sequence[Mapping[str, Any]],
+    held_out: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+    trials: int = 1,
+) -> Path:
+    """Write one self-contained page that compares backtests over the same bars.
+
+    Args:
+        path: where to; parent folders are created.
+        title: of the page.
+        verdict: the conclusion in one sentence; empty: judged from the first report.
+        reports: display name to backtest. The first is the subject; the benchmark is the one
+            with "hold" in its name, else the last.
+        values: what the reward model learned (`RewardModel.explain`): name, sentence, weight, low,
+            high, and perhaps probability.
+        held_out: its scores on rankings it was not fitted to: accuracy, precision, recall, f1 ...
+            with `NAME_interval` (low, high), and the number of pairs and held_out_rankings.
+        facts: names and values worth knowing (rankings given, S, G ...).
+        provenance: names and values that reproduce the run (seed, data hash, command ...).
+        trials: how many variants were tried until the first report was chosen.
+
+    Returns:
+        The path written.
+
+    Raises:
+        ConfigError: no reports, or they do not cover the same bars.
+
+    """
+    named = _ordered(reports)
+    subject, benchmark = named[0], named[-1]
+    judged = judge(subject, benchmark, trials=trials)
+    body = [
+        verdict_card(verdict or judged.headline, judged.reasons, judged.passed),
+        _comparison_section(named),
+        sections.equity_section(named),
+        _values_section(values),
+        pair(_held_out_section(held_out), _facts_section(facts)),
+        pair(sections.timing_section(judged), sections.rolling_sharpe_section(named)),
+        pair(sections.exposure_section([subject]), tables.costs_section(subject)),
+        sections.monthly_section(subject),
+        tables.regime_section(named),
+        tables.trades_section(subject),
+        tables.metrics_section(named, judged),
+        _provenance_section(subject, provenance),
+    ]
+    market = subject.market
+    what = ", ".join(market.symbols) if market.assets <= 4 else f"{market.assets} assets"
+    subtitle = f"{what} ({market.name}); {span_of(subject.metrics)}"
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(page(title, subtitle, body), encoding="utf-8")
+    return target
+
+
+def _ordered(reports: Mapping[str, Report]) -> list[Report]:
+    """Renamed by their display names, the benchmark last."""
+    if not reports:
+        raise ConfigError("comparison_report needs at least one report.")
+    first = next(iter(reports.values()))
+    for name, report in reports.items():
+        if not report.market.index.equals(first.market.index):
+            raise ConfigError(
+                f"comparison_report: {name!r} covers {span_of(report.metrics)}; expected the bars "
+                f"of the first report, {span_of(first.metrics)}."
+            )
+    names = list(reports)
+    benchmark = next((n for n in names[1:] if "hold" in n.lower()), names[-1])
+    names = [*(n for n in names if n != benchmark), benchmark]
+    return [reports[n].renamed(n) for n in names]
+
+
+def _comparison_section(named: Sequence[Report]) -> str:
+    rows = []
+    for report in named:
+        m = report.metrics
+        sharpe = sharpe_interval(report.returns.to_numpy(), report.market.bars_per_year)
+        spread = "n/a" if sharpe.low is None else f"{number(sharpe.low)} to {number(sharpe.high)}"
+        rows.append(
+            [
+                report.name,
+                number(m["total_return_pct"], 1, " %"),
+                number(m["cagr_pct"], 1, " %"),
+                number(m["max_drawdown_pct"], 1, " %"),
+                number(m["volatility_annual_pct"], 1, " %"),
+                number(m["sharpe_annual"]),
+                spread,
+                number(m["turnover_per_year"], 1, "×"),
+                number(m["exposure_pct"], 0, " %"),
+                number(m["costs_pct_of_start"], 2, " %"),
+            ]
+        )
+    head = [
+        "",
+        "return",
+        "a year",
+        "deepest fall",
+        "volatility",
+        "Sharpe",
+        "95 % interval",
+        "turnover a year",
+        "invested",
+        "costs",
+    ]
+    note = "After fees and slippage. Invested: share of bars with a position. Costs: share of the "
+    return section("Side by side", table(head, rows), note=f"{note}starting equity.")
+
+
+def _values_section(values: Sequence[Mapping[str, Any]]) -> str:
+    title = "What the reward model learned from the rankings"
+    if not values:
+        return section(title, note="It was fitted to no rankings.")
+    drawn = [
+        (_words(v["name"]), float(v["weight"]), float(v["low"]), float(v["high"]))
+        for v in values
+        if v["name"] != "profit"
+    ]
+    chart = ""
+    if drawn:
+        chart = interval_chart(
+            drawn, label="Learned weights with intervals", show=lambda x: number(x, 2)
+        )
+    sentences = "".join(f"<li>{escape(str(v['sentence']))}</li>" for v in values)
+    return section(
+        title,
+        f"<ul>{sentences}</ul>",
+        chart,
+        note="Worth of one unit of each aspect, in percent of profit, with its interval. Faint: "
+        "the interval contains zero, so the rankings do not settle it.",
+    )
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _held_out_section(held_out: Mapping[str, Any]) -> str:
+    rows = []
+    for name, meaning in _SCORES.items():
+        if held_out.get(name) is None:
+            continue
+        interval = held_out.get(f"{name}_interval") or ()
+        spread = " to ".join(number(float(end), 3) for end in interval)
+        rows.append([_words(name), number(float(held_out[name]), 3), spread, meaning])
+    title = "How well it predicts rankings it has not seen"
+    if not rows:
+        return section(title, note="No rankings were held out.")
+    note = ""
+    if "pairs" in held_out:
+        rankings = held_out.get("held_out_rankings", "the held-out")
+        note = f"{held_out['pairs']:,} pairs of {rankings} rankings; chance is 1/2 without ties. "
+    html = table(["", "score", "95 % interval", "meaning"], rows, text_columns=(0, 3))
+    html = html.replace('<td class="text">', '<td class="wrap">')
+    return section(title, html, note=f"{note}Intervals by resampling whole rankings.")
+
+
+def _facts_section(items: Mapping[str, Any]) -> str:
+    shown = [(_words(k), _shown(v)) for k, v in items.items()]
+    return section("The experiment in numbers", fact_list(shown))
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:,.4g}".replace("-", "−")
+    return number(value) if isinstance(value, int) else str(value)
+
+
+def _provenance_section(subject: Report, provenance: Mapping[str, Any]) -> str:
+    market, costs = subject.market, subject.costs
+    known = {
+        "data": f"{market.name} ({market.source}), sha256 {market.sha256}",
+        "fills": "next bar's open" if subject.fill == "next_open" else "same bar's close",
+        "costs": ", ".join(f"{k} {v}" for k, v in vars(costs).items() if v) or "none",
+        "engine": subject.engine,
+        "code": tables.code_version(),
+    }
+    items = {**known, **provenance}
+    return section(
+        "To reproduce this page", fact_list([(_words(k), _shown(v)) for k, v in items.items()])
+    )
+
+
+__all__ = ["comparison_report"]
