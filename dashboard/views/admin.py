@@ -43,9 +43,12 @@ def data_tab() -> None:
             )
             for finding in warnings(market)[:20]:
                 st.warning(str(finding))
-    rows = [(name, "uploaded", "", path.stat().st_size) for name, path in uploads.names().items()]
-    rows += [(e.name, e.kind, e.title, None) for e in catalogue()]
-    ui.table(pd.DataFrame(rows, columns=["name", "kind", "what", "bytes"]))
+    rows = [
+        (name, "uploaded", f"{path.suffix[1:]}, {path.stat().st_size / 1024:,.0f} KB")
+        for name, path in uploads.names().items()
+    ]
+    rows += [(e.name, e.kind, e.title.replace("`", "")) for e in catalogue()]
+    ui.table(pd.DataFrame(rows, columns=["name", "kind", "what"]))
 
 
 def exchange_tab() -> None:

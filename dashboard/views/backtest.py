@@ -123,7 +123,7 @@ def show(run: Run) -> None:
         if metrics.get(name) is not None
     }
     ui.metrics(figures | {"Trials on this market": f"{found['trials']}"})
-    curves = pd.read_parquet(run.folder / "curves.parquet")
+    curves = ui.thinned(pd.read_parquet(run.folder / "curves.parquet"))
     figure = make_subplots(3, 1, shared_xaxes=True, row_heights=[3, 1, 1], vertical_spacing=0.04)
     lines = [
         (1, "equity", 1, request["strategy"], ui.UP),
@@ -132,7 +132,7 @@ def show(run: Run) -> None:
         (3, "position", 100, "position %", ui.UP),
     ]
     for row, column, scale, label, colour in lines:
-        line = go.Scattergl(
+        line = go.Scatter(
             x=curves.index,
             y=curves[column] * scale,
             name=label,

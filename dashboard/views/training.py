@@ -103,19 +103,24 @@ def live(job_name: str) -> None:
         st.code(job.output()[-3000:], language=None)
 
 
+def number(value: float) -> str:
+    """Four digits, or whole thousands."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
 def curves(run: Run, key: str) -> None:
     """One small chart per figure, against steps."""
-    rows = run.metrics()
+    rows = ui.thinned(run.metrics())
     shown = [name for name in CURVES if name in rows]
     if rows.empty or not shown:
         st.info("The first figures appear after the first update of the policy.")
         return
     last = rows.iloc[-1]
-    figures = {CURVES[name]: f"{last[name]:,.4g}" for name in shown}
+    figures = {CURVES[name]: number(float(last[name])) for name in shown}
     ui.metrics({"Steps": f"{last['step']:,.0f}"} | figures)
     figure = make_subplots(1, len(shown), subplot_titles=[CURVES[name] for name in shown])
     for column, name in enumerate(shown, start=1):
-        line = go.Scattergl(x=rows["step"], y=rows[name], line={"color": ui.UP, "width": 1.5})
+        line = go.Scatter(x=rows["step"], y=rows[name], line={"color": ui.UP, "width": 1.5})
         figure.add_trace(line, 1, column)
     figure.update_layout(showlegend=False)
     ui.chart(figure, height=260, key=f"{key}-{run.name}")

@@ -124,6 +124,7 @@ def checked_answer(body: Mapping[str, Any]) -> dict[str, Any]:
         _expect(isinstance(body[name], list) and len(body[name]) <= 20, name, "a short list")
     _expect(KEY.fullmatch(body["key"]) is not None, "key", "32 hexadecimal digits")
     _expect(len(body["comment"]) <= MAX_COMMENT, "comment", f"at most {MAX_COMMENT} characters")
+    _expect(all(type(rank) is int for rank in body["ranks"]), "ranks", "whole numbers")
     seconds = body["seconds"]
     number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
     _expect(number and math.isfinite(seconds) and seconds >= 0, "seconds", "a number >= 0")

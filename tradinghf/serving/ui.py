@@ -111,6 +111,15 @@ def chart(figure: go.Figure, *, height: int = CHART_HEIGHT, key: str | None = No
     st.plotly_chart(figure, key=key, config={"displayModeBar": False}, width="stretch")
 
 
+def thinned(frame: pd.DataFrame, most: int = 2000) -> pd.DataFrame:
+    """Evenly spaced rows, the last one included: SVG charts slow down beyond a few thousand.
+
+    (WebGL charts compile code from strings, which the content policy forbids.)
+    """
+    step = max(1, -(-len(frame) // most))
+    return frame.iloc[(len(frame) - 1) % step :: step] if step > 1 else frame
+
+
 def metrics(values: Mapping[str, str]) -> None:
     """A row of figures."""
     for column, (name, value) in zip(st.columns(len(values)), values.items(), strict=True):
@@ -146,4 +155,5 @@ __all__ = [
     "share",
     "standings",
     "table",
+    "thinned",
 ]
