@@ -36,7 +36,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "evaluation": {"market", "simulation", "episodes", "strategies", "learning"},
     "serving": {"market", "episodes", "feedback"},
-    "bench": {"market", "simulation", "episodes", "strategies", "learning", "evaluation"},
+    "bench": {
+        "market",
+        "simulation",
+        "episodes",
+        "strategies",
+        "collect",
+        "feedback",
+        "learning",
+        "evaluation",
+        "rlhf",
+    },
 }
 TOP = {"cli", "__init__", "__main__"}  # may import everything, nothing may import them
 # What a function may import lazily although its module may not depend on it.

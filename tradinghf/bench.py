@@ -16,10 +16,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tradinghf.errors import TradingHFError
 from tradinghf.registry import Registry
+
+if TYPE_CHECKING:
+    from tradinghf.learning.reward_model import RewardModel
+    from tradinghf.market.data import MarketData
 
 Row = dict[str, Any]
 PACKAGES = ("torch", "gymnasium", "numpy", "pandas", "vectorbt", "numba")
@@ -183,7 +187,7 @@ def backtest_speed(quick: bool) -> list[Row]:
                     run(engine, market, orders, costs, "next_open", 1e5)
 
                 rate = timed(work, bars * assets, "bar-assets/s", repeats=repeats)
-                about = {"case": f"{case}, {engine}", "bars": bars, "assets": assets}
+                about = {"case": f"A={assets}, {case}, {engine}", "bars": bars, "assets": assets}
                 rows.append(about | rate)
     return rows
 
@@ -222,3 +226,71 @@ def env_speed(quick: bool) -> list[Row]:
             rate = timed(work, actions.numel(), "steps/s", repeats=2 if quick else 7)
             rows.append({"case": f"N={count}, {target}", "envs": count, "device": target} | rate)
     return rows
+
+
+@benchmark("ppo", help="steps per second of a whole PPO iteration: rollout, rewards, update")
+def ppo_speed(quick: bool) -> list[Row]:
+    """PPO on `MarketEnv`, with the environment's reward alone and with two streams.
+
+    Two streams are what `tradinghf rlhf` trains on: a reward model fitted to rankings, and sparse
+    PnL. Unless `quick`, learning is checked first: on a trending market the policy must earn more.
+    """
+    from tradinghf.learning.ppo import PPO, Stream
+    from tradinghf.learning.rollout import env_reward, sparse_pnl
+    from tradinghf.market.synthetic import synthetic
+    from tradinghf.rlhf import learned_stream
+    from tradinghf.simulation.env import MarketEnv
+
+    market = synthetic(seed=0, bars=1_024 if quick else 8_192, assets=16)
+    if not quick:
+        _check_learning(market, iterations=40)
+    model = _fitted_reward(market)
+    streams = {
+        "env reward": {"env": Stream(env_reward)},
+        "learned + PnL": {"learned": Stream(learned_stream(model)), "pnl": Stream(sparse_pnl)},
+    }
+    rows = []
+    for count in (64,) if quick else (64, 512, 2_048):
+        for case, rewards in streams.items():
+            agent = PPO(MarketEnv(market, num_envs=count, seed=0), rewards, seed=0)
+
+            def work(agent: PPO = agent) -> None:
+                agent.train(1)
+
+            repeats = 1 if quick else 5
+            rate = timed(work, agent.steps_per_iteration, "steps/s", repeats=repeats)
+            rows.append({"case": f"N={count}, {case}", "envs": count} | rate)
+    return rows
+
+
+def _check_learning(market: MarketData, iterations: int) -> None:
+    from tradinghf.learning.ppo import PPO, Stream
+    from tradinghf.learning.rollout import env_reward
+    from tradinghf.simulation.env import MarketEnv
+
+    agent = PPO(MarketEnv(market, num_envs=128, seed=0), {"env": Stream(env_reward)}, seed=0)
+    pnl = [row["pnl"] for row in agent.train(iterations)]
+    before, after = statistics.mean(pnl[:5]), statistics.mean(pnl[-5:])
+    if not after > before:
+        raise TradingHFError(
+            f"ppo: mean profit per episode went from {before:.4g} to {after:.4g} in {iterations} "
+            "iterations on a trending market; not timed. Please report this."
+        )
+
+
+def _fitted_reward(market: MarketData) -> RewardModel:
+    """A reward model fitted to 12 rankings; the size of the fit does not change what it pays."""
+    from tradinghf.collect import collect, random_actor, random_windows, strategy_actor
+    from tradinghf.config import EnvConfig
+    from tradinghf.feedback.traders import SyntheticTrader
+    from tradinghf.learning.config import AspectConfig, RewardConfig
+    from tradinghf.learning.reward_model import RewardModel
+    from tradinghf.strategies import strategy_names
+
+    actors = [strategy_actor(name, market) for name in strategy_names()]
+    actors.append(random_actor(market, EnvConfig(), seed=0, hold=6))
+    groups = collect(market, actors, random_windows(market, EnvConfig(), 12, seed=0))
+    trader = SyntheticTrader("drawdown")
+    answers = [trader.rank(group, f"window {i}") for i, group in enumerate(groups)]
+    config = RewardConfig(head=AspectConfig(max_terms=1), residual=None)
+    return RewardModel(config).fit(answers, {e.id: e for group in groups for e in group})

@@ -1,0 +1,62 @@
+"""Benchmarks run, describe what they ran on, and refuse to time a wrong answer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tradinghf import bench
+from tradinghf.cli import main
+from tradinghf.errors import TradingHFError
+
+
+@pytest.mark.parametrize("name", list(bench.BENCHMARKS))
+def test_each_benchmark_writes_what_it_measured_and_on_what(name: str, tmp_path: Path) -> None:
+    target = tmp_path / "out" / f"{name}.json"
+    assert main(["bench", name, "--quick", "--json", str(target)]) == 0
+    found = json.loads(target.read_text())
+    assert found["benchmark"] == name
+    assert found["quick"] is True
+    assert found["device"]["cores"] >= 1
+    assert {"python", "torch", "tradinghf"} <= set(found["versions"])
+    assert found["results"]
+    for row in found["results"]:
+        assert 0 < row["value"] <= row["best"]
+        assert row["unit"].endswith("/s")
+    assert len({row["case"] for row in found["results"]}) == len(found["results"])
+
+
+def test_list_and_unknown_names(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench"]) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in ("env", "backtest", "ppo"))
+    assert main(["bench", "bakctest"]) == 2
+    assert "'backtest'" in capsys.readouterr().err
+
+
+def test_rate_counts_every_repeat_but_not_the_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 2.0, 10.0, 14.0, 20.0, 21.0])
+    monkeypatch.setattr(bench.time, "perf_counter", lambda: next(clock))
+    calls: list[int] = []
+    row = bench.timed(lambda: calls.append(1), 8.0, "things/s", repeats=3)
+    assert len(calls) == 4
+    assert row == {"value": 4.0, "best": 8.0, "unit": "things/s", "repeats": 3}
+
+
+def test_a_wrong_answer_is_not_timed() -> None:
+    bench._agree("case", [1.0, 2.0], [1.0, 2.0], 1e-9)
+    with pytest.raises(TradingHFError, match="not timed"):
+        bench._agree("case", [1.0, 2.0], [1.0, 2.1], 1e-9)
+    with pytest.raises(TradingHFError, match="not timed"):
+        bench._agree("case", [1.0, float("nan")], [1.0, 2.0], 1e-9)
+
+
+def test_commit_names_this_checkout() -> None:
+    root = Path(bench.__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        pytest.skip("not a git checkout")
+    found = bench.commit()
+    assert found is not None
+    assert len(found.rstrip("+")) == 12
