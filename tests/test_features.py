@@ -194,7 +194,12 @@ def planted() -> dict[str, Callable[[MarketData], np.ndarray]]:
         sparse = np.where(np.arange(m.bars)[:, None] % 3 == 0, m.close, np.nan)
         return pd.DataFrame(sparse).bfill().to_numpy()
 
+    def crash_ahead(m: MarketData) -> np.ndarray:
+        # Silent on these paths, with or without a future: only other bars betray it.
+        return np.minimum(np.roll(m.close, -1, axis=0), m.close) < 0.7 * m.close
+
     return {
+        "crash ahead": crash_ahead,
         "next return": lambda m: np.diff(np.log(m.close), axis=0, append=0.0),
         "next open": lambda m: np.roll(m.open, -1, axis=0),
         "next volume": lambda m: np.roll(m.volume, -1, axis=0),

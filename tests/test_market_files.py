@@ -188,6 +188,18 @@ def test_options_of_files(tmp_path: Path) -> None:
         load_market(path, bars_per_year="many")
 
 
+def test_inner_join_keeps_row_numbers(tmp_path: Path) -> None:
+    rows = ["A,2020-01-01", "A,2020-01-02", "A,2020-01-03", "B,2020-01-02", "B,2020-01-03"]
+    text = "symbol,date,open,high,low,close\n" + "".join(f"{row},1,1,1,1\n" for row in rows)
+    path = write(tmp_path, text)
+    assert load_market(path, join="inner").bars == 2
+    with pytest.raises(MarketDataError, match="'B' lacks 1 of 3 times"):
+        load_market(path)
+    write(tmp_path, text + "B,soon,1,1,1,1\n")
+    with pytest.raises(MarketDataError, match=r"row 7 \(B\), .*'soon' is not a readable time"):
+        load_market(path, join="inner")
+
+
 def test_paths_that_are_no_bar_files(tmp_path: Path) -> None:
     (tmp_path / "folder.csv").mkdir()
     for name, message in (
