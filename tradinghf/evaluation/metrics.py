@@ -31,7 +31,7 @@ def ratio(numerator: float, denominator: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _spread(returns: Floats) -> float:
+def spread(returns: Floats) -> float:
     """Sample standard deviation; 0 where it is only rounding noise or undefined."""
     if len(returns) < 2:
         return 0.0
@@ -42,7 +42,7 @@ def _spread(returns: Floats) -> float:
 def sharpe(returns: Floats, bars_per_year: float = 1.0) -> float | None:
     """Mean / standard deviation (n - 1), times sqrt(bars per year). Source: Sharpe 1994."""
     scaled = float(np.mean(returns)) * math.sqrt(bars_per_year) if len(returns) else 0.0
-    return ratio(scaled, _spread(returns))
+    return ratio(scaled, spread(returns))
 
 
 def sortino(returns: Floats, bars_per_year: float = 1.0) -> float | None:
@@ -119,7 +119,7 @@ def kurtosis(returns: Floats) -> float | None:
 
 
 def _moment(returns: Floats, order: int) -> float | None:
-    if _spread(returns) == 0:
+    if spread(returns) == 0:
         return None
     z = (returns - returns.mean()) / returns.std()
     return float(np.mean(z**order))
@@ -172,7 +172,7 @@ def trade_metrics(trades: pd.DataFrame) -> Metrics:
 
 def return_metrics(returns: Floats, bars_per_year: float) -> Metrics:
     """Everything that follows from the returns alone."""
-    volatility = _spread(returns) * math.sqrt(bars_per_year) if len(returns) > 1 else None
+    volatility = spread(returns) * math.sqrt(bars_per_year) if len(returns) > 1 else None
     return {
         "total_return_pct": 100.0 * total_return(returns),
         "cagr_pct": _percent(cagr(returns, bars_per_year)),

@@ -219,38 +219,43 @@ def bootstrap_intervals(
     """Headline metrics with 95 % stationary-bootstrap percentile intervals.
 
     Returns:
-        sharpe_annual, sortino_annual, cagr_pct, volatility_annual_pct, max_drawdown_pct, calmar.
-        Undefined draws are left out; an interval needs nine draws in ten.
+        The names of `headline`. Undefined draws are left out; an interval needs nine draws in ten.
 
     Source: Politis and Romano 1994; arch.
 
     """
     from arch.bootstrap import StationaryBootstrap
 
-    def measured(sample: Floats) -> Floats:
-        found = metrics.return_metrics(sample, bars_per_year)
-        return np.array([np.nan if found[n] is None else found[n] for n in names], dtype=np.float64)
+    point = headline(returns, bars_per_year)
 
-    names = [
-        "sharpe_annual",
-        "sortino_annual",
-        "cagr_pct",
-        "volatility_annual_pct",
-        "max_drawdown_pct",
-        "calmar",
-    ]
-    point = measured(returns)
+    def measured(sample: Floats) -> Floats:
+        values = headline(sample, bars_per_year).values()
+        return np.array([np.nan if v is None else v for v in values])
+
     resample = StationaryBootstrap(block_length(returns), returns, seed=seed)
     sampled = resample.apply(measured, draws)
-    return {name: _percentile(point[i], sampled[:, i]) for i, name in enumerate(names)}
+    return {n: _percentile(v, sampled[:, i]) for i, (n, v) in enumerate(point.items())}
 
 
-def _percentile(point: float, sampled: Floats) -> Interval:
+def headline(returns: Floats, bars_per_year: float) -> dict[str, float | None]:
+    """The metrics that get bootstrap intervals, named as in a report."""
+    growth, fall = metrics.cagr(returns, bars_per_year), metrics.max_drawdown(returns)
+    return {
+        "sharpe_annual": metrics.sharpe(returns, bars_per_year),
+        "sortino_annual": metrics.sortino(returns, bars_per_year),
+        "cagr_pct": None if growth is None else 100 * growth,
+        "volatility_annual_pct": 100 * metrics.spread(returns) * math.sqrt(bars_per_year),
+        "max_drawdown_pct": 100 * fall,
+        "calmar": None if growth is None else metrics.ratio(growth, fall),
+    }
+
+
+def _percentile(point: float | None, sampled: Floats) -> Interval:
     defined = sampled[np.isfinite(sampled)]
-    if not math.isfinite(point) or len(defined) < 0.9 * len(sampled):
-        return Interval(float(point) if math.isfinite(point) else None, None, None)
+    if point is None or len(defined) < 0.9 * len(sampled):
+        return Interval(point, None, None)
     low, high = np.percentile(defined, [2.5, 97.5])
-    return Interval(float(point), float(low), float(high))
+    return Interval(point, float(low), float(high))
 
 
 def paired_interval(
