@@ -38,11 +38,11 @@ def make_episode(seed: int, source: str = "sma", bars: int = 16, start: int = 0)
     )
 
 
-def postgres_url(socket: str, folder: Path) -> str:
-    """URL of a new, empty database with its episode files in `folder`."""
+def postgres_url(socket: str, folder: Path, template: str = "template1") -> str:
+    """URL of a new database, a copy of `template`, with its episode files in `folder`."""
     name = f"t{uuid.uuid4().hex[:12]}"
     server = sa.create_engine(f"postgresql+psycopg://tradinghf@/postgres?host={socket}")
     with server.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+        connection.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE {template}")
     server.dispose()
     return f"postgresql://tradinghf@/{name}?host={socket}&folder={folder}"

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, func, insert, select
+from sqlalchemy import Connection, Engine, func, insert, select
 
 from tradinghf.errors import StoreError
 from tradinghf.feedback.store import answers, rows
@@ -19,8 +19,8 @@ from tradinghf.feedback.store.blobs import blob_path, sync_folder, write_atomic,
 from tradinghf.feedback.store.engine import (
     DATABASE,
     Location,
-    connect,
     locate,
+    opened,
     reading,
     writing,
 )
@@ -86,29 +86,33 @@ def _fill(engine: Engine, location: Location, folder: Path) -> None:
         copy_database(location.database, database)
     else:
         migrate(copy)
-        target = connect(copy)
-        with reading(engine, location) as read, writing(target, copy) as write:
+        with (
+            opened(copy) as target,
+            reading(engine, location) as read,
+            writing(target, copy) as write,
+        ):
             _copy_rows(read, write)
-        target.dispose()
-    opened = connect(copy)
-    with reading(opened, copy) as connection:
-        recorded = [
-            tuple(row) for row in connection.execute(select(t.episodes.c.id, t.episodes.c.size))
-        ]
-        about: dict[str, Any] = {
-            "format": FORMAT,
-            "created": rows.now(),
-            "schema": newest(),
-            "rankings": int(connection.scalar(select(func.count()).select_from(t.rankings)) or 0),
-            "episodes": len(recorded),
-            "head": answers.head(connection),
-        }
-    opened.dispose()
+    with opened(copy) as finished, reading(finished, copy) as connection:
+        about = _summary(connection)
+        found = connection.execute(select(t.episodes.c.id, t.episodes.c.size))
+        recorded = [(row.id, row.size) for row in found]
     for episode_id, size in recorded:
         _copy_file(blob_path(location.folder, episode_id), blob_path(folder, episode_id), size)
     _settle(database)
     about["database_sha256"] = hashlib.sha256(database.read_bytes()).hexdigest()
     write_atomic(folder / MANIFEST, json.dumps(about, indent=2).encode())
+
+
+def _summary(connection: Connection) -> dict[str, Any]:
+    """What the manifest says, for people and for `verify(anchor=head)`."""
+    return {
+        "format": FORMAT,
+        "created": rows.now(),
+        "schema": newest(),
+        "rankings": int(connection.scalar(select(func.count()).select_from(t.rankings)) or 0),
+        "episodes": int(connection.scalar(select(func.count()).select_from(t.episodes)) or 0),
+        "head": answers.head(connection),
+    }
 
 
 def _settle(database: Path) -> None:
@@ -134,7 +138,7 @@ def _copy_files(source: Path, folder: Path) -> None:
         write_blob(folder, file.stem, data)
 
 
-def _copy_rows(read: Any, write: Any) -> None:
+def _copy_rows(read: Connection, write: Connection) -> None:
     """Every row of every table, parents first, by the order of their numbers."""
     for table in t.metadata.sorted_tables:
         order = table.c.seq if "seq" in table.c else None
@@ -150,13 +154,15 @@ def _fill_server(source: Path, location: Location) -> None:
         copy = locate(Path(name) / DATABASE)
         copy_database(source / DATABASE, copy.database)
         migrate(copy)
-        opened, server = connect(copy), connect(location)
-        with reading(opened, copy) as read, writing(server, location) as write:
+        with (
+            opened(copy) as backed_up,
+            opened(location) as server,
+            reading(backed_up, copy) as read,
+            writing(server, location) as write,
+        ):
             if write.scalar(select(func.count()).select_from(t.episodes)):
                 raise StoreError(f"{location} holds a store already; expected an empty database.")
             _copy_rows(read, write)
-        opened.dispose()
-        server.dispose()
 
 
 def _check(source: Path) -> None:

@@ -88,7 +88,6 @@ def connect(location: Location, *, foreign_keys: bool = True) -> Engine:
     """An engine for `location`; connections are made on first use."""
     if not location.sqlite:
         return create_engine(location.url, pool_pre_ping=True, pool_size=10)
-    location.folder.mkdir(parents=True, exist_ok=True)
     engine = create_engine(location.url, connect_args={"timeout": BUSY_SECONDS})
 
     @event.listens_for(engine, "connect")
@@ -103,6 +102,16 @@ def connect(location: Location, *, foreign_keys: bool = True) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
     return engine
+
+
+@contextmanager
+def opened(location: Location, *, foreign_keys: bool = True) -> Iterator[Engine]:
+    """An engine for the duration of a block."""
+    engine = connect(location, foreign_keys=foreign_keys)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
 
 
 @contextmanager
@@ -145,4 +154,4 @@ def _translated(name: object) -> Iterator[None]:
         raise StoreError(f"The store {name} failed: {reason}. Nothing was written.") from error
 
 
-__all__ = ["Location", "connect", "locate", "reading", "writing"]
+__all__ = ["Location", "connect", "locate", "opened", "reading", "writing"]

@@ -19,7 +19,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect
 
 from tradinghf.errors import StoreError
-from tradinghf.feedback.store.engine import BUSY_SECONDS, Location, connect, writing
+from tradinghf.feedback.store.engine import BUSY_SECONDS, Location, opened, reading, writing
 from tradinghf.feedback.store.schema import metadata
 
 _ONE_AT_A_TIME = threading.Lock()  # Alembic keeps the running migration in a module global
@@ -48,11 +48,11 @@ def migrate(location: Location, *, to: str = "head") -> None:
     """
     directory = scripts()
     target = newest() if to == "head" else to
-    engine = connect(location, foreign_keys=False)
-    try:
-        if location.sqlite:
-            _use_wal(location)
-        with engine.connect() as connection:
+    if location.sqlite:
+        _make_folder(location.folder)
+        _use_wal(location)
+    with opened(location, foreign_keys=False) as engine:
+        with reading(engine, location) as connection:
             current = _revision(connection, location, directory)
         if current == target:
             return
@@ -65,8 +65,6 @@ def migrate(location: Location, *, to: str = "head") -> None:
             _upgrade(connection, directory, target)
             if location.sqlite and connection.exec_driver_sql("PRAGMA foreign_key_check").all():
                 raise StoreError(f"Migrating {location} would break references; nothing changed.")
-    finally:
-        engine.dispose()
 
 
 def _revision(connection: Connection, location: Location, directory: ScriptDirectory) -> str | None:
@@ -99,6 +97,15 @@ def _upgrade(connection: Connection, directory: ScriptDirectory, target: str) ->
     )
     with _ONE_AT_A_TIME, Operations.context(context):
         context.run_migrations()
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"Cannot create the folder {folder} of the store: {error.strerror}. Choose another."
+        ) from error
 
 
 def _use_wal(location: Location) -> None:
