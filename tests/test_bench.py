@@ -43,6 +43,9 @@ def test_rate_counts_every_repeat_but_not_the_warm_up(monkeypatch: pytest.Monkey
     row = bench.timed(lambda: calls.append(1), 8.0, "things/s", repeats=3)
     assert len(calls) == 4
     assert row == {"value": 4.0, "best": 8.0, "unit": "things/s", "repeats": 3}
+    slow = iter([0.0, 9.0, 9.0, 18.0])
+    monkeypatch.setattr(bench.time, "perf_counter", lambda: next(slow))
+    assert bench.timed(lambda: None, 9.0, "things/s", repeats=7)["repeats"] == 2
 
 
 def test_a_wrong_answer_is_not_timed() -> None:
