@@ -1,6 +1,19 @@
-"""Episodes on random walks, and stores filled with queries about them."""
+"""Episodes on random walks, stores filled with queries about them, and running dashboards."""
 
 from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -68,3 +81,76 @@ def fill_store(store: Store, queries: int = 8, panels: int = 4, bars: int = 120)
     ]
     store.add_queries(asked)
     return asked
+
+
+@dataclass
+class Running:
+    """A dashboard in a process of its own."""
+
+    process: subprocess.Popen[str]
+    url: str
+    drain: threading.Thread
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rsplit(":", 1)[1])
+
+    def kill(self) -> None:
+        """As `kill -9`."""
+        self.process.kill()
+        self.process.wait()
+        self.drain.join()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+def start_dashboard(store: Path, *, port: int = 0, auth: str = "none", **settings: str) -> Running:
+    """Start `tradinghf dashboard` and wait until it listens."""
+    command = [
+        *(sys.executable, "-m", "tradinghf", "dashboard", "--store", str(store)),
+        *("--port", str(port), "--auth", auth, "--runs", str(store / "runs")),
+    ]
+    for name, value in settings.items():
+        command += [f"--{name}", value]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        found = re.search(r"http://[0-9.]+:\d+", line)
+        if found:
+            drain = threading.Thread(target=process.stdout.read, daemon=True)
+            drain.start()
+            return Running(process, found[0], drain)
+    raise AssertionError(f"the dashboard ended with code {process.wait()}")
+
+
+@contextmanager
+def dashboard_of(store: Path, **settings: Any) -> Iterator[Running]:
+    """A running dashboard, stopped at the end."""
+    running = start_dashboard(store, **settings)
+    try:
+        yield running
+    finally:
+        running.kill()
+
+
+def request(
+    url: str,
+    path: str,
+    *,
+    method: str = "GET",
+    body: Any = None,
+    headers: dict[str, str] | None = None,
+    raw: bytes | None = None,
+) -> tuple[int, dict[str, str], bytes]:
+    """(status, headers in lower case, body) of a plain HTTP request; no redirect is followed."""
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=30)
+    data = raw if raw is not None else None if body is None else json.dumps(body).encode()
+    try:
+        connection.request(method, path, data, headers or {})
+        reply = connection.getresponse()
+        return reply.status, {k.lower(): v for k, v in reply.getheaders()}, reply.read()
+    finally:
+        connection.close()
