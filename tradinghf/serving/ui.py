@@ -132,8 +132,8 @@ def share(value: float | None) -> str:
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
-def standings(_store_name: str, _head: str, _dashboard: Any) -> Leaderboard:
-    """The leaderboard of all answers that count for learning."""
+def standings(store_name: str, head: str, _dashboard: Any) -> Leaderboard:
+    """The leaderboard of all answers that count for learning; computed once per chain head."""
     store = _dashboard.store
     return leaderboard(store.rankings(purposes=("learn", "test")), store.sources())
 
