@@ -1,0 +1,282 @@
+"""Limit, stop, stop-limit, stop-loss, take-profit, trailing stop: hand-computed tables.
+
+And the same cases through `backtesting.py`, whose documented behaviour they share.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tradinghf.config import Brackets, CostModel, EnvConfig, TradingRules
+from tradinghf.errors import ConfigError
+from tradinghf.market.data import MarketData
+from tradinghf.simulation.simulate import Simulation, simulate
+
+FREE = CostModel(fee_bps=0, slippage_bps=0)
+NAN = float("nan")
+Rows = list[tuple[float, float, float, float]]
+
+
+def market(rows: Rows, volume: float = 1000.0) -> MarketData:
+    """Bars (open, high, low, close) of one asset, daily."""
+    o, h, low, c = (np.array(x, dtype=float)[:, None] for x in zip(*rows, strict=True))
+    stamps = np.datetime64("2024-01-01", "ns") + np.arange(len(rows)) * np.timedelta64(1, "D")
+    return MarketData(o, h, low, c, np.full_like(o, volume), stamps, ("X",))
+
+
+def first(length: int, value: float) -> np.ndarray:
+    """An order given at the first close, none later."""
+    return np.array([value] + [NAN] * (length - 1))
+
+
+def run(rows: Rows, size: float = 10.0, **options: Any) -> Simulation:
+    """An order of `size` shares at the first close; prices of the order as scalars."""
+    given = {
+        name: first(len(rows), options.pop(name))
+        for name in ("limit", "stop", "stop_loss", "take_profit")
+        if name in options
+    }
+    options.setdefault("costs", FREE)
+    return simulate(
+        market(rows), first(len(rows), size), kind="amount", cash=10_000.0, **given, **options
+    )
+
+
+def fills(result: Simulation) -> list[tuple[int, float, float]]:
+    """(bar, signed size, price) of each fill."""
+    t = result.fills
+    signed = t["side"] * t["size"]
+    return [
+        (int(b), round(float(s), 9), round(float(p), 9))
+        for b, s, p in zip(t["bar"], signed, t["price"], strict=True)
+    ]
+
+
+CALM = (100.0, 101.0, 99.0, 100.0)
+
+# (what, order, bars after the first, fills expected)
+ENTRIES: list[tuple[str, dict[str, float], Rows, list[tuple[int, float, float]]]] = [
+    ("market buys at the next open", {}, [(102, 103, 101, 102)], [(1, 10, 102)]),
+    ("buy limit touched", {"limit": 98}, [CALM, (99, 100, 97, 99)], [(2, 10, 98)]),
+    ("buy limit not touched", {"limit": 98}, [CALM, CALM], []),
+    ("buy limit gaps below: open", {"limit": 98}, [(96, 97, 95, 96)], [(1, 10, 96)]),
+    ("buy limit exactly at the low", {"limit": 99}, [CALM], [(1, 10, 99)]),
+    ("sell limit touched", {"limit": 103, "size": -10}, [(100, 104, 99, 101)], [(1, -10, 103)]),
+    (
+        "sell limit gaps above: open",
+        {"limit": 103, "size": -10},
+        [(105, 106, 104, 105)],
+        [(1, -10, 105)],
+    ),
+    ("buy stop touched", {"stop": 103}, [CALM, (101, 104, 100, 102)], [(2, 10, 103)]),
+    ("buy stop gaps above: open", {"stop": 103}, [(106, 107, 105, 106)], [(1, 10, 106)]),
+    ("sell stop touched", {"stop": 97, "size": -10}, [(99, 100, 96, 98)], [(1, -10, 97)]),
+    ("sell stop gaps below: open", {"stop": 97, "size": -10}, [(95, 96, 94, 95)], [(1, -10, 95)]),
+    (
+        "stop-limit through: at the stop",
+        {"stop": 103, "limit": 104},
+        [(101, 105, 100, 104)],
+        [(1, 10, 103)],
+    ),
+    (
+        "stop-limit gaps past its limit, comes back",
+        {"stop": 103, "limit": 104},
+        [(106, 107, 105, 106), (105, 106, 103.5, 105)],
+        [(2, 10, 104)],
+    ),
+    (
+        "stop-limit, limit below stop: waits a bar",
+        {"stop": 103, "limit": 101},
+        [(102, 104, 100, 103), (102, 103, 100.5, 102)],
+        [(2, 10, 101)],
+    ),
+    (
+        "sell stop-limit through",
+        {"stop": 97, "limit": 96, "size": -10},
+        [(99, 100, 95, 96)],
+        [(1, -10, 97)],
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("what", "order", "after", "expected"), ENTRIES, ids=[e[0] for e in ENTRIES]
+)
+def test_entry_orders(
+    what: str, order: dict[str, float], after: Rows, expected: list[tuple[int, float, float]]
+) -> None:
+    assert fills(run([CALM, *after], **order)) == expected, what
+
+
+# Long 10 (or short 10) from bar 1's open at 100; stop-loss 95 / 105, take-profit 110 / 90.
+LONG = {"stop_loss": 95.0, "take_profit": 110.0}
+SHORT = {"stop_loss": 105.0, "take_profit": 90.0, "size": -10.0}
+EXITS: list[tuple[str, dict[str, float], Rows, tuple[int, float] | None]] = [
+    ("long stop", LONG, [CALM, (98, 99, 94, 96)], (2, 95)),
+    ("long stop in the entry bar", LONG, [(100, 101, 94, 96)], (1, 95)),
+    ("long stop gaps: open", LONG, [CALM, (92, 93, 91, 92)], (2, 92)),
+    ("long target", LONG, [CALM, (105, 111, 104, 109)], (2, 110)),
+    ("long target gaps: open", LONG, [CALM, (113, 114, 112, 113)], (2, 113)),
+    ("long both in one bar: the stop", LONG, [CALM, (100, 112, 94, 100)], (2, 95)),
+    ("long neither", LONG, [CALM, CALM], None),
+    ("short stop", SHORT, [CALM, (102, 106, 101, 104)], (2, 105)),
+    ("short stop gaps: open", SHORT, [CALM, (108, 109, 107, 108)], (2, 108)),
+    ("short target", SHORT, [CALM, (95, 96, 89, 91)], (2, 90)),
+    ("short both in one bar: the stop", SHORT, [CALM, (100, 106, 89, 100)], (2, 105)),
+]
+
+
+@pytest.mark.parametrize(("what", "order", "after", "expected"), EXITS, ids=[e[0] for e in EXITS])
+def test_exits(
+    what: str, order: dict[str, float], after: Rows, expected: tuple[int, float] | None
+) -> None:
+    size = order.get("size", 10.0)
+    entry = [(1, size, 100.0)]
+    out = [] if expected is None else [(expected[0], -size, float(expected[1]))]
+    assert fills(run([CALM, *after], **order)) == entry + out, what
+
+
+@pytest.mark.parametrize(("what", "order", "after", "expected"), EXITS, ids=[e[0] for e in EXITS])
+def test_exits_agree_with_backtesting_py(
+    what: str, order: dict[str, float], after: Rows, expected: tuple[int, float] | None
+) -> None:
+    options = {"sl": order["stop_loss"], "tp": order["take_profit"]}
+    ours = fills(run([CALM, *after], **order))
+    theirs = backtesting_fills([CALM, *after], order.get("size", 10.0), **options)
+    assert theirs == ours, what
+
+
+# backtesting.py fills a stop-limit that gaps past its stop at the stop's own price, which the
+# market never traded: the one case where we differ.
+SHARED = [e for e in ENTRIES if "gaps past" not in e[0]]
+
+
+@pytest.mark.parametrize(("what", "order", "after", "expected"), SHARED, ids=[e[0] for e in SHARED])
+def test_entries_agree_with_backtesting_py(
+    what: str, order: dict[str, float], after: Rows, expected: list[Any]
+) -> None:
+    options = {k: v for k, v in order.items() if k != "size"}
+    assert backtesting_fills([CALM, *after], order.get("size", 10.0), **options) == expected
+
+
+def backtesting_fills(rows: Rows, size: float, **options: float) -> list[tuple[int, float, float]]:
+    """The same order given at the first close to backtesting.py."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from backtesting import Backtest, Strategy
+
+        class Once(Strategy):  # type: ignore[misc]
+            done = False
+
+            def init(self) -> None:
+                pass
+
+            def next(self) -> None:
+                if not self.done:
+                    self.done = True
+                    (self.buy if size > 0 else self.sell)(size=abs(size), **options)
+
+        # backtesting.py acts from the second row on, and its last bar must not close the trade.
+        padded = [CALM, *rows, rows[-1]]
+        index = pd.date_range("2024-01-01", periods=len(padded))
+        frame = pd.DataFrame(padded, index=index, columns=["Open", "High", "Low", "Close"])
+        trades = Backtest(frame, Once, cash=10_000).run()
+    found = []
+    strategy = trades["_strategy"]
+    last = len(rows) - 1
+    for t in [*strategy.closed_trades, *strategy.trades]:
+        found.append((t.entry_bar - 1, float(t.size), float(t.entry_price)))
+        if t.exit_bar is not None:
+            found.append((t.exit_bar - 1, float(-t.size), float(t.exit_price)))
+    return [f for f in found if f[0] <= last]
+
+
+def test_trailing_stop_follows_the_best_price_of_earlier_bars() -> None:
+    config = EnvConfig(brackets=Brackets(trailing_stop=0.10))
+    rows = [CALM, (100, 120, 100, 118), (118, 119, 109, 110), (110, 112, 107, 108)]
+    # Best 120 after bar 1: the stop stands at 108; bar 2's low of 109 misses it, bar 3's hits.
+    assert fills(run(rows, config=config)) == [(1, 10, 100), (3, -10, 108)]
+
+
+def test_trailing_stop_of_a_short() -> None:
+    config = EnvConfig(brackets=Brackets(trailing_stop=0.10))
+    rows = [CALM, (100, 100, 80, 82), (82, 87, 81, 85), (85, 89, 84, 88)]
+    assert fills(run(rows, size=-10, config=config)) == [(1, -10, 100), (3, 10, 88)]
+
+
+def test_brackets_of_the_config_are_fractions_of_the_entry_price() -> None:
+    config = EnvConfig(brackets=Brackets(stop_loss=0.05, take_profit=0.10))
+    assert fills(run([CALM, CALM, (98, 99, 94, 96)], config=config))[1] == (2, -10, 95)
+    assert fills(run([CALM, CALM, (100, 111, 99, 105)], config=config))[1] == (2, -10, 110)
+
+
+def test_stop_pays_slippage_and_target_does_not() -> None:
+    costs = CostModel(fee_bps=0, slippage_bps=100)
+    stopped = run([CALM, CALM, (98, 99, 94, 96)], costs=costs, **LONG)
+    taken = run([CALM, CALM, (105, 111, 104, 109)], costs=costs, **LONG)
+    assert fills(stopped) == [(1, 10, 101), (2, -10, 94.05)]
+    assert fills(taken) == [(1, 10, 101), (2, -10, 110)]
+
+
+def test_exit_of_a_position_that_opened_inside_the_bar_waits_a_bar() -> None:
+    rows = [CALM, (100, 104, 94, 100), (100, 101, 94, 96)]
+    result = run(rows, stop=103.0, stop_loss=95.0)
+    assert fills(result) == [(1, 10, 103), (2, -10, 95)]
+
+
+def test_volume_fills_in_parts_until_the_order_is_done() -> None:
+    config = EnvConfig(rules=TradingRules(participation=0.1))
+    rows = [CALM] * 6
+    result = simulate(
+        market(rows, volume=40.0), first(6, 10.0), kind="amount", costs=FREE, config=config
+    )
+    assert fills(result) == [(1, 4, 100), (2, 4, 100), (3, 2, 100)]
+
+
+def test_a_new_order_replaces_the_waiting_one() -> None:
+    rows = [CALM, CALM, (97, 98, 96, 97), CALM]
+    size = np.array([10.0, 5.0, NAN, NAN])
+    limit = np.array([98.0, 90.0, NAN, NAN])
+    result = simulate(market(rows), size, limit=limit, kind="amount", costs=FREE)
+    assert fills(result) == []
+    cancelled = simulate(
+        market(rows), np.array([10.0, 0.0, NAN, NAN]), limit=limit, kind="amount", costs=FREE
+    )
+    assert fills(cancelled) == []
+
+
+def test_orders_at_the_close_fill_there_and_wait_from_the_next_bar_on() -> None:
+    rows = [CALM, (101, 102, 95, 101), CALM]
+    at_close = simulate(market(rows), first(3, 10.0), kind="amount", fill="close", costs=FREE)
+    assert fills(at_close) == [(0, 10, 100)]
+    limit = first(3, 97.0)
+    waits = simulate(
+        market(rows), first(3, 10.0), limit=limit, kind="amount", fill="close", costs=FREE
+    )
+    assert fills(waits) == [(1, 10, 97)]
+
+
+def test_percent_orders_cannot_wait() -> None:
+    with pytest.raises(ConfigError, match="percent orders cannot wait"):
+        simulate(market([CALM] * 3), first(3, 0.5), kind="percent", limit=first(3, 99.0))
+
+
+@pytest.mark.parametrize(
+    ("kind", "asked", "shares"),
+    [
+        ("amount", 12.0, 12.0),
+        ("value", 1200.0, 12.0),
+        ("percent", 0.5, 50.0),
+        ("target_amount", 7.0, 7.0),
+        ("target_value", -300.0, -3.0),
+        ("target_percent", 0.25, 25.0),
+    ],
+)
+def test_size_kinds(kind: Any, asked: float, shares: float) -> None:
+    result = simulate(market([CALM] * 2), first(2, asked), kind=kind, cash=10_000.0, costs=FREE)
+    assert result.shares[-1, 0] == pytest.approx(shares, rel=1e-12)
