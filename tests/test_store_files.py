@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from store_support import make_episode, postgres_url
@@ -162,6 +163,48 @@ def test_garbage_files_are_refused(tmp_path: Path, name: str) -> None:
         (tmp_path / "y.jsonl").write_text("{}")
         with pytest.raises(FeedbackError, match="line 1"):
             store.import_from(tmp_path / "y.jsonl")
+
+
+def damaged(data: bytes, generator: np.random.Generator) -> bytes:
+    """The file with a few bytes changed, removed or inserted."""
+    changed = bytearray(data)
+    for _ in range(int(generator.choice([1, 1, 3, 20]))):
+        at = int(generator.integers(len(changed)))
+        match generator.integers(3):
+            case 0:
+                changed[at] ^= int(generator.integers(1, 256))
+            case 1:
+                del changed[at : at + int(generator.integers(1, 20))]
+            case _:
+                changed[at:at] = [b'"', b",", b"\n", b"{", b"\x00", b"9" * 30][
+                    generator.integers(6)
+                ]
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
+def test_damaged_files_never_crash_the_import(tmp_path: Path, suffix: str) -> None:
+    """Either an error on purpose, or nothing new (the damage was in a place that says nothing)."""
+    generator = np.random.default_rng(7)
+    with Store(tmp_path / "one") as store:
+        ids = store.add_episodes(make_episode(i, bars=4) for i in range(3))
+        query = Query.of(ids)
+        store.add_queries([query])
+        said = Ranking("k", query.episodes, (1, 2, 2), query.id, comment="hi", seconds=2.0)
+        store.submit(said)
+        store.export(tmp_path / f"good{suffix}")
+        good = (tmp_path / f"good{suffix}").read_bytes()
+        bad = tmp_path / f"bad{suffix}"
+        refused = 0
+        for _ in range(80):
+            bad.write_bytes(damaged(good, generator))
+            try:
+                store.import_from(bad)
+            except TradingHFError:
+                refused += 1
+        assert refused > 40
+        assert store.rankings()[0] == said
+        assert store.verify().ok
 
 
 def test_a_backup_is_a_store_and_comes_back(full: Store, tmp_path: Path) -> None:

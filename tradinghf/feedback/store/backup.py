@@ -62,7 +62,9 @@ def restore(folder: str | os.PathLike[str], target: str | os.PathLike[str]) -> N
     source = Path(folder).expanduser().absolute()
     _check(source)
     location = locate(target)
-    if location.sqlite and location.database.exists():
+    # A left-over write-ahead log would be replayed into the restored file.
+    there = [Path(f"{location.database}{end}") for end in ("", "-wal", "-shm")]
+    if location.sqlite and any(path.exists() for path in there):
         raise StoreError(f"{location} exists already; move it away before restoring.")
     try:
         _copy_files(source, location.folder)

@@ -7,7 +7,8 @@ written before the row that names it, so a row without its file means damage, ne
 from __future__ import annotations
 
 import os
-import tempfile
+import uuid
+from collections.abc import Iterable
 from pathlib import Path
 
 from tradinghf.episodes import Episode
@@ -52,17 +53,18 @@ def write_blob(folder: Path, episode_id: str, data: bytes) -> None:
         ) from error
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file so that a crash leaves the old one or the new one, never half."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
+def write_atomic(path: Path, data: bytes | Iterable[bytes]) -> None:
+    """Write a file, whole or in pieces, so that a crash leaves the old one or the new one."""
+    # Not mkstemp: its files are private, and a team shares the folder.
+    temporary = path.parent / f".tmp-{uuid.uuid4().hex}"
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
+        with temporary.open("xb") as file:
+            file.writelines([data] if isinstance(data, bytes) else data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(name, path)
+        os.replace(temporary, path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
 

@@ -33,17 +33,18 @@ T = TypeVar("T")
 def write(engine: Engine, location: Location, path: Path) -> int:
     """Export; see `Store.export`."""
     with reading(engine, location) as connection:
-        stored = rows.read_rankings(connection, answers.selection())
-        if path.suffix == ".jsonl":
-            data = b"".join(_lines(connection, location, [r for _, r in stored]))
-        else:
-            data = tables.encode([r for _, r in stored], _sources(connection), path.suffix)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, data)
-    except OSError as error:
-        raise StoreError(f"Cannot write {path}: {error.strerror}.") from error
-    return len(stored)
+        rankings = [r for _, r in rows.read_rankings(connection, answers.selection())]
+        data = (
+            _lines(connection, location, rankings)
+            if path.suffix == ".jsonl"
+            else tables.encode(rankings, _sources(connection), path.suffix)
+        )
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(path, data)
+        except OSError as error:
+            raise StoreError(f"Cannot write {path}: {error.strerror}.") from error
+    return len(rankings)
 
 
 def read(engine: Engine, location: Location, path: Path) -> int:
@@ -56,11 +57,8 @@ def read(engine: Engine, location: Location, path: Path) -> int:
         found = tables.decode(path)
         with writing(engine, location) as connection:
             return sum(_named(path, where, answers.submit, connection, r) for where, r in found)
-    episodes, queries, rankings = _parse(path)
-    records = []
-    for where, data in episodes:
-        episode = _named(path, where, Episode.from_bytes, data)
-        records += library.write_files(location, [episode])
+    queries, rankings = _parse(path)
+    records = library.write_files(location, _episodes(path))
     with writing(engine, location) as connection:
         library.add_rows(connection, records)
         for where, query, raters in queries:
@@ -99,21 +97,21 @@ def _line(**content: Any) -> bytes:
     return (json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-Parsed = tuple[
-    list[tuple[str, bytes]], list[tuple[str, Query, int | None]], list[tuple[str, Ranking]]
-]
+Parsed = tuple[list[tuple[str, Query, int | None]], list[tuple[str, Ranking]]]
 
 
 def _parse(path: Path) -> Parsed:
-    """Every record of a JSONL file with its line, checked for itself."""
-    episodes: list[tuple[str, bytes]] = []
+    """Check every record of a JSONL file; queries and rankings with the lines they are in.
+
+    Episodes are checked, but not kept: `_episodes` reads them again, one at a time.
+    """
     queries: list[tuple[str, Query, int | None]] = []
     rankings: list[tuple[str, Ranking]] = []
     for number, record in _records(path):
         where = f"line {number}"
         with _reported(path, where):
             if "episode" in record:
-                episodes.append((where, base64.b64decode(record["episode"], validate=True)))
+                _episode(record)
             elif "query" in record:
                 raters = record.get("raters")
                 if raters is not None and (not isinstance(raters, int) or raters < 1):
@@ -126,7 +124,15 @@ def _parse(path: Path) -> Parsed:
                     f"expected {{'format': '{FORMAT}'}} in line 1, "
                     "then an episode, a query or a ranking in each line."
                 )
-    return episodes, queries, rankings
+    return queries, rankings
+
+
+def _episode(record: dict[str, Any]) -> Episode:
+    return Episode.from_bytes(base64.b64decode(record["episode"], validate=True))
+
+
+def _episodes(path: Path) -> Iterator[Episode]:
+    return (_episode(record) for _, record in _records(path) if "episode" in record)
 
 
 def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

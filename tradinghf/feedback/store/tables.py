@@ -125,7 +125,7 @@ def _from_csv(path: Path) -> list[dict[str, Any]]:
 def _typed(path: Path, number: int, record: dict[str, Any]) -> dict[str, Any]:
     if None in record or None in record.values():
         raise StoreError(f"{path.name}, row {number}: expected {len(record)} cells, one a column.")
-    values: dict[str, Any] = {name: _plain(record[name]) for name in COLUMNS}
+    values: dict[str, Any] = {name: _plain(record.get(name, "")) for name in COLUMNS}
     for name in WHOLE:
         text = values[name]
         try:
@@ -149,7 +149,7 @@ def _to_parquet(records: list[dict[str, Any]]) -> bytes:
     kinds = {"seconds": pa.float64(), **dict.fromkeys(WHOLE, pa.int32())}
     schema = pa.schema([(name, kinds.get(name, pa.string())) for name in COLUMNS])
     sink = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(records, schema=schema), sink)
+    pq.write_table(pa.Table.from_pylist(records, schema=schema), sink, write_page_checksum=True)
     return sink.getvalue()
 
 
@@ -158,11 +158,11 @@ def _from_parquet(path: Path) -> list[dict[str, Any]]:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(path, page_checksum_verification=True)
         _check_columns(path, table.column_names)
         kinds = {name: str(table.schema.field(name).type) for name in COLUMNS if name != "source"}
         records: list[dict[str, Any]] = table.to_pylist()
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise StoreError(f"{path.name} is not a readable Parquet file: {error}.") from error
     for name, kind in kinds.items():
         expected = (
