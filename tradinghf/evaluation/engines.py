@@ -78,7 +78,7 @@ def run_vectorbt(
     """
     import vectorbt
 
-    slippage_bps = _expressible(costs)
+    slippage_bps = expressible(costs)
     size, price = order_rows(market, orders, fill)
     portfolio = vectorbt.Portfolio.from_orders(
         pd.DataFrame(market.close, index=market.index, columns=list(market.symbols)),
@@ -130,7 +130,7 @@ def run_simulator(
     return Account(done.equity, done.cash, done.shares, fills, financing=done.financing)
 
 
-def _expressible(costs: CostModel) -> float:
+def expressible(costs: CostModel) -> float:
     """Slippage with half the spread [bps]; raises where vectorbt has no such cost."""
     for item in fields(costs):
         value = getattr(costs, item.name)

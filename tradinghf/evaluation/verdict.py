@@ -59,6 +59,9 @@ class Verdict:
     excess: Interval
     track_years: float | None
 
+    def __str__(self) -> str:
+        return "\n".join([self.headline, *(f"- {reason}" for reason in self.reasons)])
+
 
 def hold_report(report: Report) -> Report:
     """Equal parts of every asset bought once, at the costs and over the bars of `report`."""
@@ -73,7 +76,14 @@ def hold_report(report: Report) -> Report:
     ).renamed("buy and hold")
 
 
-def judge(report: Report, benchmark: Report, *, trials: int = 1, draws: int = 1000) -> Verdict:
+def judge(
+    report: Report,
+    benchmark: Report,
+    *,
+    trials: int = 1,
+    variance: float | None = None,
+    draws: int = 1000,
+) -> Verdict:
     """Judge a backtest against chance, against the number of trials, and against a benchmark.
 
     It passes when both hold at 5 %: the strategy beats circular shifts of itself (p-value
@@ -84,6 +94,7 @@ def judge(report: Report, benchmark: Report, *, trials: int = 1, draws: int = 10
         report: the backtest.
         benchmark: another one over the same bars, usually `hold_report(report)`.
         trials: how many strategies or variants were tried until this one was chosen.
+        variance: variance of the trials' per-bar Sharpe ratios, where it is known.
         draws: bootstrap draws per interval.
 
     """
@@ -92,7 +103,7 @@ def judge(report: Report, benchmark: Report, *, trials: int = 1, draws: int = 10
     returns, bars_per_year = report.returns.to_numpy(), report.market.bars_per_year
     timing = random_timing(report)
     timing_p = timing.p_value(trials)
-    deflated = deflated_sharpe(returns, trials)
+    deflated = deflated_sharpe(returns, trials, variance)
 
     def growth(sample: Floats) -> float:
         # A ruined path has no log return; -1 marks the worst that can be bought.

@@ -1,0 +1,163 @@
+"""Many target-weight tables at once: vectorbt's order kernel over columns, a few hundred a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tradinghf.config import CostModel, Fill
+from tradinghf.evaluation.engines import expressible, order_rows
+from tradinghf.market.data import MarketData
+
+Floats = NDArray[np.float64]
+# Columns simulated together: large enough for numba, small enough for the cache.
+_CHUNK = 128
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """N backtests over the same bars.
+
+    Attributes:
+        returns: [T, N] simple return of each bar, after costs; the first against the cash.
+        turnover: [N] traded notional / equity just before the trade, summed over the bars.
+        fills: [N] filled orders.
+        fees: [N] paid [currency].
+
+    """
+
+    returns: Floats
+    turnover: Floats
+    fills: NDArray[np.int64]
+    fees: Floats
+
+
+def run_columns(
+    market: MarketData,
+    orders: Iterable[Floats],
+    *,
+    costs: CostModel,
+    fill: Fill,
+    cash: float,
+    progress: Callable[[int], None] | None = None,
+) -> Columns:
+    """Backtest each of `orders` ([T, A] target weights, NaN = no order) with its own cash.
+
+    The results equal `backtest(..., engine="vectorbt")` on each table; a ruined account stays at
+    a return of -1 and 0 afterwards.
+
+    Args:
+        market: the bars.
+        orders: N tables; consumed lazily.
+        costs: fees, slippage and spread.
+        fill: when orders fill.
+        cash: starting equity of each [currency].
+        progress: called with the number of tables done so far.
+
+    Raises:
+        StrategyError: a cost that vectorbt cannot express.
+
+    """
+    source = iter(orders)
+    parts: list[Columns] = []
+    done = 0
+    while chunk := list(islice(source, _CHUNK)):
+        parts.append(_simulate(market, chunk, costs, fill, cash))
+        done += len(chunk)
+        if progress is not None:
+            progress(done)
+    if not parts:
+        nothing = np.zeros(0)
+        return Columns(np.zeros((market.bars, 0)), nothing, nothing.astype(np.int64), nothing)
+    return Columns(
+        returns=np.concatenate([p.returns for p in parts], axis=1),
+        turnover=np.concatenate([p.turnover for p in parts]),
+        fills=np.concatenate([p.fills for p in parts]),
+        fees=np.concatenate([p.fees for p in parts]),
+    )
+
+
+def _simulate(
+    market: MarketData, chunk: Sequence[Floats], costs: CostModel, fill: Fill, cash: float
+) -> Columns:
+    from vectorbt.portfolio.enums import SizeType
+    from vectorbt.portfolio.nb import build_call_seq_nb, simulate_from_orders_nb
+
+    slippage = expressible(costs) / 1e4
+    count, assets = len(chunk), market.assets
+    rows = [order_rows(market, table, fill) for table in chunk]
+    size = np.hstack([r[0] for r in rows])
+    groups = np.full(count, assets, dtype=np.int64)
+    close, price = np.tile(market.close, count), np.tile(rows[0][1], count)
+    records, _ = simulate_from_orders_nb(
+        size.shape,
+        groups,
+        np.full(count, cash),
+        build_call_seq_nb(size.shape, groups),
+        size=size,
+        price=price,
+        size_type=np.asarray(SizeType.TargetPercent),
+        fees=np.asarray(costs.fee_bps / 1e4),
+        fixed_fees=np.asarray(costs.fixed_fee),
+        slippage=np.asarray(slippage),
+        min_size=np.asarray(1e-8),  # the default of Portfolio.from_orders
+        close=close,
+        auto_call_seq=assets > 1,
+        max_orders=max(int(np.isfinite(size).sum()), 1),
+    )
+    bar, column = records["idx"], records["col"]
+    group = column // assets
+    side = np.where(records["side"] == 0, 1.0, -1.0)
+    notional = records["size"] * records["price"]
+    shares = np.zeros_like(size)
+    shares[bar, column] = side * records["size"]  # at most one fill per bar and column
+    np.cumsum(shares, axis=0, out=shares)
+    spent = np.zeros((market.bars, count))
+    np.add.at(spent, (bar, group), side * notional + records["fees"])
+    left = cash - np.cumsum(spent, axis=0)
+    shape = (-1, count, assets)
+    equity = left + (shares * close).reshape(shape).sum(axis=2)
+    value = np.full_like(left, cash)  # before the bar's fills, at their reference prices
+    value[1:] = left[:-1] + (shares[:-1] * price[1:]).reshape(shape).sum(axis=2)
+    # Ruin is final, as in the simulator.
+    equity[np.logical_or.accumulate(equity <= 0, axis=0)] = 0.0
+    before = np.vstack([np.full((1, count), cash), equity[:-1]])
+    returns = np.zeros_like(equity)
+    np.divide(equity, before, out=returns, where=before > 0)
+    returns = np.where(before > 0, returns - 1.0, 0.0)
+    turned = np.zeros(count)
+    alive = (before[bar, group] > 0) & (value[bar, group] > 0)
+    np.add.at(turned, group[alive], notional[alive] / value[bar, group][alive])
+    return Columns(
+        returns,
+        turned,
+        np.bincount(group, minlength=count).astype(np.int64),
+        np.bincount(group, weights=records["fees"], minlength=count).astype(np.float64),
+    )
+
+
+def column_metrics(columns: Columns, bars_per_year: float) -> dict[str, Floats]:
+    """Headline metrics of all N columns at once; NaN where undefined."""
+    returns = columns.returns
+    bars = len(returns)
+    growth = np.cumprod(1.0 + returns, axis=0)
+    peak = np.maximum(np.maximum.accumulate(growth, axis=0), 1.0)
+    spread = returns.std(axis=0, ddof=1)
+    spread = np.where(spread <= 1e-14, np.nan, spread)
+    return {
+        "total_return_pct": 100 * (growth[-1] - 1),
+        "cagr_pct": 100 * (np.maximum(growth[-1], 0.0) ** (bars_per_year / bars) - 1),
+        "sharpe_annual": returns.mean(axis=0) / spread * np.sqrt(bars_per_year),
+        "volatility_annual_pct": 100 * np.nan_to_num(spread) * np.sqrt(bars_per_year),
+        "max_drawdown_pct": 100 * (1.0 - growth / peak).max(axis=0),
+        "turnover_per_year": columns.turnover * bars_per_year / bars,
+        "fills": columns.fills.astype(np.float64),
+        "fees": columns.fees,
+    }
+
+
+__all__ = ["Columns", "column_metrics", "run_columns"]

@@ -1,0 +1,209 @@
+"""Every combination of parameters in one go, and what the best of them is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tradinghf.config import CostModel, Fill
+from tradinghf.errors import StrategyError, unknown_name
+from tradinghf.evaluation.backtest import backtest
+from tradinghf.evaluation.columns import column_metrics, run_columns
+from tradinghf.evaluation.result import Report
+from tradinghf.evaluation.validation import overfitting_probability
+from tradinghf.evaluation.verdict import Verdict, hold_report, judge
+from tradinghf.market.data import MarketData
+from tradinghf.strategies import Strategy, load_strategy
+
+if TYPE_CHECKING:
+    import plotly.graph_objects
+
+Floats = NDArray[np.float64]
+Grid = Mapping[str, Iterable[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """Results of all combinations, in the order of the grid.
+
+    Attributes:
+        strategy: what was swept.
+        market: the bars.
+        table: one row per combination and cost model: the parameters, the costs that vary, and
+            total_return_pct, cagr_pct, sharpe_annual, volatility_annual_pct, max_drawdown_pct,
+            turnover_per_year, fills, fees [currency].
+        returns: [T, N] of every row.
+        costs: [N] cost model of every row.
+        params: [N] parameters of every row.
+        fill: when orders filled.
+        cash: starting equity [currency].
+
+    """
+
+    strategy: Strategy
+    market: MarketData
+    table: pd.DataFrame
+    returns: Floats
+    costs: tuple[CostModel, ...]
+    params: tuple[dict[str, Any], ...]
+    fill: Fill
+    cash: float
+
+    @property
+    def trials(self) -> int:
+        """N: what the best row has to be deflated by."""
+        return len(self.table)
+
+    def best(self, metric: str = "sharpe_annual") -> Report:
+        """Backtest of the row with the highest `metric`.
+
+        Raises:
+            StrategyError: unknown metric, or no row has it defined.
+
+        """
+        if metric not in self.table:
+            raise StrategyError(unknown_name("metric", metric, self.table.columns))
+        if self.table[metric].isna().all():
+            raise StrategyError(f"No combination has a defined {metric}: none of them traded.")
+        row = int(np.nanargmax(self.table[metric].to_numpy(np.float64)))
+        return backtest(
+            self.strategy,
+            self.market,
+            costs=self.costs[row],
+            fill=self.fill,
+            cash=self.cash,
+            **self.params[row],
+        )
+
+    def verdict(self, metric: str = "sharpe_annual") -> Verdict:
+        """What the best row proves, given that all the others were tried as well."""
+        best = self.best(metric)
+        ratios = self.table["sharpe_annual"].to_numpy() / np.sqrt(self.market.bars_per_year)
+        known = ratios[np.isfinite(ratios)]
+        variance = float(known.var(ddof=1)) if len(known) > 1 else None
+        return judge(best, hold_report(best), trials=self.trials, variance=variance)
+
+    def overfitting(self, blocks: int = 16) -> float | None:
+        """Probability of backtest overfitting (PBO) of choosing the best row by Sharpe ratio."""
+        return overfitting_probability(self.returns, blocks)
+
+    def heatmap(self, x: str, y: str, metric: str = "sharpe_annual") -> plotly.graph_objects.Figure:
+        """`metric` over two parameters; the mean over all others."""
+        import plotly.graph_objects as go
+
+        for name in (x, y, metric):
+            if name not in self.table:
+                raise StrategyError(unknown_name("column", name, self.table.columns))
+        grid = self.table.pivot_table(index=y, columns=x, values=metric, aggfunc="mean")
+        colours = [[0, "#E8833A"], [0.5, "#F2F4F7"], [1, "#2F81F7"]]
+        figure = go.Figure(
+            go.Heatmap(z=grid.to_numpy(), x=grid.columns, y=grid.index, colorscale=colours, zmid=0)
+        )
+        title = f"{self.strategy.name}: {metric} of {self.trials:,} trials"
+        figure.update_layout(title=title, xaxis_title=x, yaxis_title=y)
+        return figure
+
+    def save(self, path: Path | str) -> Path:
+        """Write the table as Parquet."""
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self.table.to_parquet(target)
+        return target
+
+
+def sweep(
+    strategy: str | Strategy,
+    market: MarketData,
+    grid: Grid,
+    *,
+    costs: CostModel | Sequence[CostModel] | None = None,
+    fill: Fill = "next_open",
+    cash: float = 100_000.0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Sweep:
+    """Backtest a strategy with every combination of parameters and costs.
+
+    Args:
+        strategy: name, file or `@strategy`.
+        market: the bars.
+        grid: parameter name to its values.
+        costs: one cost model, or several to repeat the grid under.
+        fill: when orders fill.
+        cash: starting equity of each backtest [currency].
+        progress: called with (done, total).
+
+    Raises:
+        StrategyError: unknown parameter, an empty grid, or a cost vectorbt cannot express.
+
+    """
+    found = load_strategy(strategy) if isinstance(strategy, str) else strategy
+    models = (
+        (costs or CostModel(),) if costs is None or isinstance(costs, CostModel) else tuple(costs)
+    )
+    combinations = expand(found, grid)
+    if not models:
+        raise StrategyError("sweep: costs is empty; give at least one CostModel.")
+    total = len(models) * len(combinations)
+    returns, metrics = [], []
+    for k, model in enumerate(models):
+        columns = run_columns(
+            market,
+            _orders(found, market, combinations),
+            costs=model,
+            fill=fill,
+            cash=cash,
+            progress=_shifted(progress, k * len(combinations), total),
+        )
+        returns.append(columns.returns)
+        metrics.append(pd.DataFrame(column_metrics(columns, market.bars_per_year)))
+    rows = [(params, model) for model in models for params in combinations]
+    varied = [f.name for f in fields(CostModel) if len({getattr(m, f.name) for m in models}) > 1]
+    settings = pd.DataFrame(
+        [{**params, **{n: getattr(model, n) for n in varied}} for params, model in rows]
+    )
+    results = pd.concat(metrics, ignore_index=True).astype({"fills": np.int64})
+    return Sweep(
+        strategy=found,
+        market=market,
+        table=pd.concat([settings, results], axis=1),
+        returns=np.concatenate(returns, axis=1),
+        costs=tuple(model for _, model in rows),
+        params=tuple(params for params, _ in rows),
+        fill=fill,
+        cash=cash,
+    )
+
+
+def expand(strategy: Strategy, grid: Grid) -> list[dict[str, Any]]:
+    """All combinations of a grid, checked against the strategy's parameters."""
+    values = {name: list(options) for name, options in grid.items()}
+    empty = [name for name, options in values.items() if not options]
+    if not values or empty:
+        what = f"no values for {empty[0]!r}" if empty else "no parameters"
+        raise StrategyError(f"The grid for {strategy.name} has {what}; expected at least one.")
+    chosen = [dict(zip(values, point, strict=True)) for point in product(*values.values())]
+    for params in chosen:
+        strategy.bind(**params)
+    return chosen
+
+
+def _orders(
+    strategy: Strategy, market: MarketData, combinations: Iterable[dict[str, Any]]
+) -> Iterator[Floats]:
+    return (strategy.orders(market, **params) for params in combinations)
+
+
+def _shifted(
+    progress: Callable[[int, int], None] | None, offset: int, total: int
+) -> Callable[[int], None] | None:
+    return None if progress is None else lambda done: progress(offset + done, total)
+
+
+__all__ = ["Grid", "Sweep", "expand", "sweep"]
