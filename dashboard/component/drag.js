@@ -14,10 +14,10 @@ const THRESHOLD = 6;
 export function enableDrag(root, onDrop) {
   /** @type {{panel: number, x: number, y: number, ghost: HTMLElement|null, over: Element|null, id: number}|null} */
   let drag = null;
-  const scope = /** @type {ShadowRoot|Document} */ (root.getRootNode());
-
-  const targetAt = (/** @type {PointerEvent} */ event) =>
-    scope.elementFromPoint(event.clientX, event.clientY)?.closest("[data-drop]") || null;
+  const targetAt = (/** @type {PointerEvent} */ event) => {
+    const scope = /** @type {ShadowRoot|Document} */ (root.getRootNode());
+    return scope.elementFromPoint(event.clientX, event.clientY)?.closest("[data-drop]") || null;
+  };
 
   const down = (/** @type {PointerEvent} */ event) => {
     const source = /** @type {HTMLElement} */ (event.target).closest?.("[data-drag]");

@@ -117,7 +117,6 @@ export function updateCards(cards, draft) {
     root.classList.toggle("first", place === 1);
     badge.textContent = place ? `${ordinal(place)}${tied ? " =" : ""}` : `pick ${ordinal(next)}${draft.tie ? " =" : ""}`;
     head.setAttribute("aria-pressed", String(place > 0));
-    head.setAttribute("aria-label", `Panel ${panel + 1}: ${badge.textContent}`);
     for (const dot of dots.children) {
       const value = Number(dot.getAttribute("data-value"));
       dot.classList.toggle("on", value <= (draft.ratings[panel] || 0));
