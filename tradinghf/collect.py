@@ -95,8 +95,13 @@ class Windows:
         return len(self.asset)
 
 
-def random_windows(market: MarketData, config: EnvConfig, count: int, seed: int) -> Windows:
-    """Distinct windows that leave room for the lookback and the horizon.
+def random_windows(
+    market: MarketData, config: EnvConfig, count: int, seed: int, *, repeat: bool = False
+) -> Windows:
+    """Windows that leave room for the lookback and the horizon.
+
+    They are distinct, so there may be fewer than `count` of them, unless `repeat` is true and the
+    market is too short for `count` distinct ones.
 
     Raises:
         ConfigError: the market is too short.
@@ -110,7 +115,8 @@ def random_windows(market: MarketData, config: EnvConfig, count: int, seed: int)
             f"{market.name} has {market.bars} bars; episodes of {config.horizon} bars with a "
             f"lookback of {config.lookback} need at least {config.horizon + config.lookback + 2}."
         )
-    pick = rng.choice(places, size=min(count, places), replace=False)
+    size = count if repeat else min(count, places)
+    pick = rng.choice(places, size=size, replace=size > places)
     return Windows(pick % market.assets, first + pick // market.assets)
 
 
@@ -238,9 +244,13 @@ def _episode(
 
 
 def episode_batch(env: MarketEnv, actor: Actor, seed: int) -> EpisodeBatch:
-    """One episode per environment, on random windows of its market."""
-    windows = random_windows(env.market, env.config, env.num_envs, seed)
-    run = run_actor(env, actor, windows, seed)
+    """One episode per environment, on random windows of its market.
+
+    A market with fewer windows than environments has each window traded about equally often.
+    """
+    found = random_windows(env.market, env.config, env.num_envs, seed)
+    turn = np.arange(env.num_envs) % len(found)
+    run = run_actor(env, actor, Windows(found.asset[turn], found.start[turn]), seed)
     return batch_of(run)
 
 

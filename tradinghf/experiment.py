@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tradinghf.collect import Actor, episode_batch, random_actor
-from tradinghf.config import CostModel, EnvConfig, to_dict
+from tradinghf.config import CostModel, EnvConfig, Randomisation, to_dict
 from tradinghf.errors import check_setting
 from tradinghf.feedback.store import Store
 from tradinghf.feedback.traders import SyntheticTrader
@@ -223,7 +223,7 @@ def _measure(
     env = MarketEnv(
         split.test,
         num_envs=experiment.test_episodes,
-        config=experiment.env,
+        config=dataclasses.replace(experiment.env, randomise=Randomisation()),
         costs=experiment.costs,
         scaler=agent.env.scaler,
     )

@@ -21,6 +21,7 @@ from tradinghf.collect import (
     pool_actors,
     random_windows,
 )
+from tradinghf.config import Randomisation
 from tradinghf.episodes import Episode
 from tradinghf.errors import FeedbackError, check_setting
 from tradinghf.feedback.queries import Group, choose_groups
@@ -335,10 +336,11 @@ class RLHF:
                 self._saved = now
 
     def _env(self, market: MarketData, count: int) -> MarketEnv:
+        """Like the training environment, without its domain randomisation."""
         return MarketEnv(
             market,
             num_envs=count,
-            config=self.env.config,
+            config=dataclasses.replace(self.env.config, randomise=Randomisation()),
             costs=self.env.costs,
             scaler=self.env.scaler,
             device=self.env.device,
