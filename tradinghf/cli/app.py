@@ -31,7 +31,7 @@ BAD_PATHS = (
 
 def commands() -> Tree:
     """Every command by name; a group is (help, its commands)."""
-    from tradinghf.cli import backtests, feedback, market, system
+    from tradinghf.cli import backtests, feedback, learn, market, system
 
     return {
         "data": (
@@ -49,6 +49,13 @@ def commands() -> Tree:
             },
         ),
         "rank": feedback.rank,
+        "reward": (
+            "The reward model: what the rankings value.",
+            {"fit": learn.reward_fit, "show": learn.reward_show},
+        ),
+        "train": learn.train,
+        "rlhf": learn.rlhf,
+        "report": learn.report,
         "dashboard": system.dashboard,
         "doctor": system.doctor,
         "bench": system.bench,

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tyro.conf import Positional
 
 from tradinghf.cli import output
-from tradinghf.cli.options import Bank, End, Names, Start
+from tradinghf.cli.options import Bank, End, Names, Output, Start
 from tradinghf.errors import EpisodeError, StoreError, unknown_name
 
 if TYPE_CHECKING:
@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
     from tradinghf.collect import Actor
     from tradinghf.config import EnvConfig
+    from tradinghf.episodes import Episode
     from tradinghf.feedback.store import Store
     from tradinghf.feedback.types import Query
+    from tradinghf.learning.policy import Policy
     from tradinghf.market.data import MarketData
 
 
@@ -52,7 +54,7 @@ def episodes_collect(
     end: End = None,
     store: Bank = "store",
     strategies: Names = (),
-    policies: tuple[Path, ...] = (),
+    policy: Output = None,
     windows: int = 40,
     horizon: int = 64,
     size: int = 4,
@@ -73,8 +75,8 @@ def episodes_collect(
         start: First day or year, inclusive.
         end: Last day or year, inclusive.
         store: Where feedback is kept: a folder, a .db file, or a postgresql:// URL.
-        strategies: Who trades, beside chance and constant positions.
-        policies: Trained policies that trade too (files written by `tradinghf train`).
+        strategies: Rules that trade, with chance; or else all of them, and constant positions.
+        policy: Also a trained policy, with and without exploration: RUN/policy.safetensors.
         windows: How many stretches of the market; one question each.
         horizon: Length of an episode [bars].
         size: Episodes per question.
@@ -89,21 +91,31 @@ def episodes_collect(
     from tradinghf.cli.market import load
     from tradinghf.collect import collect, random_windows
     from tradinghf.config import CostModel, EnvConfig
+    from tradinghf.errors import check_setting
+    from tradinghf.learning.policy import Policy
     from tradinghf.simulation.env import MarketEnv
 
+    check_setting(2 <= size <= 6, "--size", size, "2 to 6 episodes per question")
+    check_setting(0 <= held_out <= 1, "--held-out", held_out, "a share in [0, 1]")
+    check_setting(windows >= 1, "--windows", windows, "at least 1")
     market = load(data, start, end)
-    config = EnvConfig(horizon=horizon)
-    costs = CostModel(fee_bps=fee_bps, slippage_bps=slippage_bps)
+    own = Policy.load(policy) if policy is not None else None
+    config = replace(own.config if own else EnvConfig(), horizon=horizon)
     places = random_windows(market, config, windows, seed)
-    actors = pool(market, config, strategies, policies, seed)
-    env = MarketEnv(market, num_envs=len(places), config=config, costs=costs)
+    actors = pool(market, config, strategies, own, seed)
+    env = MarketEnv(
+        market,
+        num_envs=len(places),
+        config=config,
+        costs=CostModel(fee_bps=fee_bps, slippage_bps=slippage_bps),
+        scaler=own.scaler if own else None,
+    )
     recorded = collect(market, actors, places, env=env, seed=seed)
     with opened(store, must_exist=False) as bank:
-        ids = [bank.add_episodes(group) for group in recorded]
-        paths = [[episode.position.tobytes() for episode in group] for group in recorded]
-        asked = questions(ids, paths, size, held_out, np.random.default_rng(seed))
-        new = bank.add_queries(asked)
-    count = sum(len(group) for group in ids)
+        for group in recorded:
+            bank.add_episodes(group)
+        new = bank.add_queries(questions(recorded, size, held_out, np.random.default_rng(seed)))
+    count = sum(len(group) for group in recorded)
     output.line(f"{count:,} episodes of {len(actors)} traders in {len(places)} windows: {store}")
     output.line(f"{new} new questions of {size} episodes each. Next: `tradinghf dashboard`,")
     output.line("or let a synthetic trader answer: `tradinghf rank --trader drawdown`")
@@ -113,50 +125,46 @@ def pool(
     market: MarketData,
     config: EnvConfig,
     strategies: Sequence[str],
-    policies: Sequence[Path],
+    policy: Policy | None,
     seed: int,
 ) -> list[Actor]:
-    """Who trades: rules, trained policies, chance at two paces, and constant positions."""
-    from tradinghf.collect import Actor, constant_actor, random_actor, strategy_actor
-    from tradinghf.strategies import strategy_names
+    """Who trades: the loop's diverse pool, or chosen rules with chance; and a trained policy."""
+    from tradinghf.collect import Actor, pool_actors, random_actor, strategy_actor
 
-    actors = [strategy_actor(name, market) for name in strategies or strategy_names()]
-    if policies:
-        from tradinghf.learning.policy import Policy
-
-        actors.extend(Actor(Path(path).stem, policy=Policy.load(path)) for path in policies)
-    actors.extend(random_actor(market, config, seed + i, hold) for i, hold in enumerate((4, 16)))
-    actors.extend(constant_actor(market, level) for level in (-1.0, 0.0, 0.5))
-    return actors
+    trained: list[Actor] = []
+    if policy is not None:
+        name = f"policy:{policy.fingerprint}"
+        trained = [Actor(f"{name}-{e:g}", policy=policy, explore=e) for e in (0.0, 0.15, 1.0)]
+    if not strategies:
+        return pool_actors(market, config, seed, trained)
+    chance = [random_actor(market, config, seed + i, hold) for i, hold in enumerate((2, 6, 20))]
+    return [*(strategy_actor(name, market) for name in strategies), *chance, *trained]
 
 
 def questions(
-    ids: Sequence[Sequence[str]],
-    paths: Sequence[Sequence[bytes]],
-    size: int,
-    held_out: float,
-    rng: np.random.Generator,
+    recorded: Sequence[Sequence[Episode]], size: int, held_out: float, rng: np.random.Generator
 ) -> list[Query]:
-    """One question per window, among episodes whose positions differ.
+    """One question per window, among episodes that differ.
 
     Args:
-        ids: [W][G] episode ids.
-        paths: [W][G] what was held; equal bytes look equal to a trader.
+        recorded: [W][G] episodes; a row shares its window.
         size: episodes per question.
         held_out: share of the questions with purpose "test".
         rng: of the draws.
 
     """
+    from tradinghf.collect import distinct_columns
     from tradinghf.feedback.queries import choose_groups
     from tradinghf.feedback.types import Query
 
-    distinct = [list({path: g for g, path in enumerate(row)}.values()) for row in paths]
-    groups = choose_groups(None, distinct, len(ids), size=size, uniform=1.0, rng=rng)
+    distinct = [distinct_columns(row) for row in recorded]
+    groups = choose_groups(None, distinct, len(recorded), size=size, uniform=1.0, rng=rng)
     tests = round(held_out * len(groups))
-    return [
-        Query.of([ids[g.window][m] for m in g.members], purpose="test" if i < tests else "learn")
-        for i, g in enumerate(groups)
-    ]
+    found = []
+    for place, group in enumerate(groups):
+        ids = [recorded[group.window][member].id for member in group.members]
+        found.append(Query.of(ids, purpose="test" if place < tests else "learn"))
+    return found
 
 
 def episodes_list(*, store: Bank = "store", source: str = "", limit: int = 30) -> None:

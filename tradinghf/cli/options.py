@@ -11,6 +11,7 @@ from tradinghf.errors import ConfigError
 
 Start = Annotated[str | None, arg(help_behavior_hint="(default: the first bar)")]
 End = Annotated[str | None, arg(help_behavior_hint="(default: the last bar)")]
+Date = Annotated[str | None, arg(help_behavior_hint="(default: by share of the bars)")]
 Folder = Annotated[Path | None, arg(help_behavior_hint="(default: the bundled one)")]
 Output = Annotated[Path | None, arg(help_behavior_hint="(default: none)")]
 Names = Annotated[

@@ -1,0 +1,362 @@
+"""`tradinghf rlhf`, `train`, `reward` and `report`: learning from rankings, and what came of it."""
+
+from __future__ import annotations
+
+import json
+import runpy
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tyro.conf import Positional
+
+from tradinghf.cli import output
+from tradinghf.cli.feedback import opened
+from tradinghf.cli.options import Bank, Date, Output
+from tradinghf.cli.progress import progress
+from tradinghf.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from tradinghf.experiment import Experiment
+
+RESULT, REWARD, CONFIG = "result.json", "reward.json", "config.json"
+LABELS = {"rlhf": "learned from rankings", "ppo_pnl": "PPO on PnL alone"}
+HEADLINES = {
+    "S": "S: share of what is attainable over chance",
+    "G": "G: share of the gap between PPO on PnL and PPO on the true utility",
+    "utility_policy": "true utility of the policy",
+    "utility_pnl": "... of PPO on sparse PnL alone",
+    "utility_true": "... of PPO on the true utility",
+    "utility_random": "... of chance",
+    "rankings": "rankings",
+    "bits": "bits of feedback",
+    "env_steps": "environment steps",
+    "seconds": "seconds",
+}
+
+
+def rlhf(
+    *,
+    trader: str = "drawdown",
+    data: str = "synthetic",
+    rankings: int = 50,
+    rounds: int = 4,
+    steps: int = 2_400_000,
+    envs: int = 512,
+    out: Path = Path("runs/rlhf"),
+    teacher: str = "oracle",
+    train_end: Date = None,
+    test_start: Date = None,
+    baselines: bool = True,
+    test_episodes: int = 2048,
+    seed: int = 0,
+    resume: bool = False,
+) -> None:
+    """Learn a policy from a hidden trader's rankings, and measure it on unseen bars.
+
+    Each round collects episodes, asks the synthetic trader to rank the most informative ones, fits
+    the reward model, and trains PPO on the learned reward and sparse PnL. Then the policy is
+    compared with chance, with PPO on PnL alone, and with PPO on the trader's true utility.
+
+    Example: `tradinghf rlhf --trader drawdown --data synthetic --rankings 50 --out runs/first`
+
+    Example: `tradinghf rlhf --trader my_taste.py:utility --data sp500 --train-end 2012`
+
+    Args:
+        trader: A built-in taste, or FILE.py:function, a function from Episode to a number.
+        data: A data set, a source with options, or a CSV or Parquet file.
+        rankings: Questions asked in all.
+        rounds: Times that the loop asks; the policy trains in between.
+        steps: Environment steps of PPO.
+        envs: Environments that step in parallel.
+        out: Run directory: result.json, policy, reward model, checkpoints, episodes and rankings.
+        teacher: How faithfully the taste is reported: oracle, stochastic, mistakes, skips, ties.
+        train_end: Last day or year of training bars.
+        test_start: First day or year of the sealed test bars.
+        baselines: Also train on PnL alone and on the true utility, which S and G need.
+        test_episodes: Episodes behind each mean utility.
+        seed: Of everything random.
+        resume: Continue the run in --out from its newest checkpoint.
+
+    """
+    from tradinghf.experiment import Experiment, run_experiment
+    from tradinghf.rlhf import RLHFConfig
+
+    experiment = Experiment(
+        trader=trader,
+        teacher=teacher,
+        data=data,
+        train_end=train_end,
+        test_start=test_start,
+        envs=envs,
+        loop=RLHFConfig(rankings=rankings, rounds=rounds, steps=steps, seed=seed),
+        baselines=baselines,
+        test_episodes=test_episodes,
+        seed=seed,
+    )
+    with progress() as report_progress:
+        outcome = run_experiment(experiment, out, progress=report_progress, resume=resume)
+    print_result(outcome.result)
+    output.line(f"Everything is in {out}; a page of it: tradinghf report {out}")
+
+
+def train(
+    *,
+    reward: Literal["ranked", "pnl"] = "ranked",
+    store: Bank = "store",
+    data: str = "sp500",
+    train_end: Date = None,
+    test_start: Date = None,
+    steps: int = 1_000_000,
+    envs: int = 512,
+    pnl_weight: float = 0.3,
+    out: Path = Path("runs/train"),
+    seed: int = 0,
+    resume: bool = False,
+) -> None:
+    """Train a policy on what the rankings in the store value, together with sparse PnL.
+
+    Example: `tradinghf train --store store --data sp500 --train-end 2012 --out runs/mine`
+
+    Args:
+        reward: Learn from the rankings in the store and PnL, or from sparse PnL alone.
+        store: Where feedback is kept: a folder, a .db file, or a postgresql:// URL.
+        data: A data set, a source with options, or a CSV or Parquet file.
+        train_end: Last day or year of training bars.
+        test_start: First day or year of the sealed test bars.
+        steps: Environment steps of PPO.
+        envs: Environments that step in parallel.
+        pnl_weight: Weight of sparse PnL; the learned reward's is 1.
+        out: Run directory: policy.safetensors, metrics, checkpoints, result.json.
+        seed: Of everything random.
+        resume: Continue the run in --out from its newest checkpoint.
+
+    """
+    from tradinghf.experiment import Experiment
+    from tradinghf.rlhf import RLHFConfig
+
+    loop = RLHFConfig(rounds=1, steps=steps, pnl_weight=pnl_weight, seed=seed)
+    experiment = Experiment(
+        trader=f"store:{store}",
+        data=data,
+        train_end=train_end,
+        test_start=test_start,
+        envs=envs,
+        loop=loop,
+        seed=seed,
+    )
+    if reward == "pnl":
+        found = train_on_pnl(experiment, out)
+    else:
+        found = train_on_rankings(experiment, store, out, resume)
+    flat = {k: v for k, v in found.items() if isinstance(v, int | float)}
+    output.pairs(flat, title="On unseen bars")
+    output.line(f"Policy: {out / 'policy.safetensors'}; a page of it: tradinghf report {out}")
+
+
+def train_on_rankings(
+    experiment: Experiment, store: str, out: Path, resume: bool
+) -> dict[str, Any]:
+    """Fit the reward model to the store, train, evaluate, and write the run directory."""
+    from tradinghf.config import to_dict
+    from tradinghf.experiment import split_market
+    from tradinghf.rlhf import RLHF
+    from tradinghf.simulation.env import MarketEnv
+
+    split = split_market(experiment)
+    env = MarketEnv(split.train, num_envs=experiment.envs, config=experiment.env)
+    with opened(store) as bank, progress() as report_progress:
+        agent = RLHF(
+            env,
+            store=bank,
+            test_market=split.test,
+            config=experiment.loop,
+            out=out,
+            progress=report_progress,
+        )
+        if resume:
+            agent.resume()
+        agent.train()
+        found = agent.evaluate()
+    agent.policy.save(out / "policy.safetensors")
+    write_run(out, {"experiment": to_dict(experiment)}, {"reward_model": found} | found)
+    return found
+
+
+def train_on_pnl(experiment: Experiment, out: Path) -> dict[str, Any]:
+    """Train on sparse PnL alone, and write the run directory."""
+    from tradinghf.collect import Actor, episode_batch
+    from tradinghf.config import to_dict
+    from tradinghf.experiment import split_market, train_baseline
+    from tradinghf.learning.streams import sparse_pnl
+    from tradinghf.simulation.env import MarketEnv
+
+    split = split_market(experiment)
+    with progress() as report_progress:
+        policy = train_baseline(experiment, split.train, sparse_pnl, "pnl", report_progress)
+    env = MarketEnv(split.test, num_envs=1024, config=experiment.env, scaler=policy.scaler)
+    paths = episode_batch(env, Actor("pnl", policy=policy), experiment.seed)
+    found = {
+        "mean_return": float(paths.net_return.mean()),
+        "mean_max_drawdown": float(paths.drawdown.max(axis=-1).mean()),
+        "mean_turnover": float(paths.turnover.sum(axis=-1).mean()),
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    policy.save(out / "policy.safetensors")
+    write_run(out, {"experiment": to_dict(experiment)}, found)
+    return found
+
+
+def write_run(out: Path, config: Mapping[str, Any], result: Mapping[str, Any]) -> None:
+    """Write config.json and result.json of a run."""
+    for name, value in ((CONFIG, config), (RESULT, result)):
+        (out / name).write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
+
+
+def document(run: Path, name: str) -> dict[str, Any]:
+    """A JSON file of a run directory.
+
+    Raises:
+        CheckpointError: the run lacks it, or it is damaged.
+
+    """
+    try:
+        found: dict[str, Any] = json.loads((run / name).read_text())
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{run} holds no readable {name}. Expected a run directory, as written by "
+            "`tradinghf rlhf`, `tradinghf train` or `tradinghf reward fit`."
+        ) from error
+    return found
+
+
+def print_result(result: Mapping[str, Any]) -> None:
+    """The headline figures of an experiment, and what its reward model learned."""
+    shown = {text: result[name] for name, text in HEADLINES.items() if name in result}
+    output.pairs(shown, title=f"Trader {result['trader']} on {result['data']}, unseen bars")
+    print_held_out(result["reward_model"])
+    print_values(result["values"])
+
+
+def print_held_out(found: Mapping[str, Any]) -> None:
+    """The reward model's scores on rankings that it was not fitted to, with 95 % intervals."""
+    rows = []
+    for name in ("accuracy", "precision", "recall", "f1", "log_loss", "brier", "ece"):
+        if name in found:
+            low, high = found.get(f"{name}_interval", (None, None))
+            rows.append((name, found[name], low, high))
+    count = found.get("held_out_rankings", "?")
+    output.table(
+        ["reward model", "value", "low", "high"], rows, title=f"On {count} held-out rankings"
+    )
+
+
+def print_values(values: list[Mapping[str, Any]]) -> None:
+    """What the reward model thinks is valued, in words."""
+    clear = [row for row in values if row["probability"] >= 0.5]
+    output.table(
+        ["aspect", "what the rankings say", "probability that it matters"],
+        [(row["name"], row["sentence"], float(row["probability"])) for row in clear],
+        title="What the reward model learned",
+    )
+    unclear = [row["name"].replace("_", " ") for row in values if row["probability"] < 0.5]
+    if unclear:
+        output.line(f"No clear sign that these matter beyond profit: {', '.join(unclear)}.")
+
+
+def reward_fit(*, store: Bank = "store", out: Path = Path("runs/reward")) -> None:
+    """Fit the reward model to the rankings in the store, and say what it learned.
+
+    Example: `tradinghf reward fit --store store --out runs/reward`
+
+    Args:
+        store: Where feedback is kept: a folder, a .db file, or a postgresql:// URL.
+        out: Run directory; `tradinghf reward show` and the dashboard read it.
+
+    """
+    from tradinghf.resources import resource_dir
+
+    with opened(store):
+        pass
+    # The same worker as the dashboard's, so that both say the same of the same answers.
+    worker = runpy.run_path(str(resource_dir("dashboard") / "workers" / "fit_reward.py"))
+    worker["main"](store, str(out))
+    reward_show(out)
+
+
+def reward_show(run: Positional[Path] = Path("runs/reward"), /) -> None:
+    """Show what a fitted reward model thinks is valued, and how far to believe it.
+
+    Example: `tradinghf reward show runs/reward`
+
+    Args:
+        run: Run directory of `tradinghf reward fit`, `train` or `rlhf`.
+
+    """
+    found = document(run, REWARD)
+    held_out = found.get("held_out") or {}
+    if not held_out and (run / RESULT).is_file():
+        held_out = document(run, RESULT).get("reward_model", {})
+    if held_out:
+        print_held_out(held_out)
+    print_values(found["values"])
+    relation = found.get("profit_correlation")
+    if relation is not None:
+        output.line(f"Rank correlation of the learned reward with profit: {relation:+.2f}")
+    for warning in found.get("warnings", []):
+        output.line(f"warning: {warning}")
+
+
+def report(run: Positional[Path], /, *, out: Output = None) -> None:
+    """Write the page of a run: its policy against its baselines on bars that training never saw.
+
+    Example: `tradinghf report runs/first`
+
+    Args:
+        run: Run directory of `tradinghf rlhf` or `tradinghf train`.
+        out: HTML file to write, instead of RUN/report.html.
+
+    """
+    from tradinghf.evaluation.backtest import backtest
+    from tradinghf.evaluation.report import comparison_report
+    from tradinghf.experiment import Experiment, split_market
+    from tradinghf.learning.policy import Policy
+
+    config, result = document(run, CONFIG), document(run, RESULT)
+    settings = config["experiment"]
+    names = ("trader", "data", "train_end", "test_start", "seed")
+    experiment = Experiment(**{name: settings[name] for name in names})
+    test = split_market(experiment).test
+    costs = replace(experiment.costs, **settings["costs"])
+    files = (run / "policy.safetensors", run / "pnl.safetensors")
+    policies = [Policy.load(path) for path in files if path.is_file()]
+    contenders: dict[str, Any] = {LABELS.get(p.name, p.name): p for p in policies}
+    contenders["buy and hold"] = "buy_and_hold"
+    reports = {
+        label: backtest(x, test, costs=costs, fill=settings["env"]["fill"])
+        for label, x in contenders.items()
+    }
+    reward = document(run, REWARD) if (run / REWARD).is_file() else {"values": []}
+    page = comparison_report(
+        out or run / "report.html",
+        title=f"What {settings['trader']} values, learned and traded",
+        verdict="",
+        reports=reports,
+        values=reward["values"],
+        held_out=result.get("reward_model", {}),
+        facts={text: result[name] for name, text in HEADLINES.items() if name in result},
+        provenance={
+            "data": f"{settings['data']}, test {test.sha256[:12]}",
+            "seed": settings["seed"],
+            "code": config.get("code", "unknown"),
+        },
+    )
+    columns = ["total_return_pct", "max_drawdown_pct", "sharpe_annual", "turnover_per_year"]
+    span = f"{test.index[0]:%Y-%m-%d} to {test.index[-1]:%Y-%m-%d}"
+    output.table(
+        ["", *columns],
+        [(label, *(r.metrics[c] for c in columns)) for label, r in reports.items()],
+        title=f"{test.name}, {span}, not seen in training",
+    )
+    output.line(f"Report: {page}")
