@@ -76,7 +76,7 @@ class Fill:
 
     Attributes:
         size: signed shares traded; 0 where nothing was.
-        price: paid or received [currency]; NaN where nothing was traded.
+        price: paid or received [currency]; of no meaning where nothing was traded.
         fee: [currency].
 
     """
@@ -129,61 +129,33 @@ def execute(
     """
     buying = size > 0
     paid = fill_price(price, buying, size, rates, liquidity)
-    asked = _clip_to_side(
-        _available(account, size, buying, paid, rates, limits, percent), account, buying, limits
-    )
-    wanted = round_lots(_clip_to_rules(asked, account, buying, paid, limits, exposure), limits)
-    notional = wanted * paid
-    fees = fee(wanted, notional, rates)
-    flow = torch.where(buying, -(notional + fees), add(notional, -fees))
-    done, ok = wanted, (wanted > ABSOLUTE) & (buying | (flow >= 0))
+    wanted = _available(account, size, buying, paid, rates, limits, percent)
+    wanted = _clip_to_side(wanted, account, buying, limits)
+    wanted = round_lots(_clip_to_rules(wanted, account, buying, paid, limits, exposure), limits)
+    done = wanted
     if exposure is None:
         cash = _cash_limit(account, buying, paid, rates, limits, percent)
-        done, fees, flow, paid_for = _within_cash(
-            wanted, fees, flow, cash, buying, paid, rates, limits
-        )
-        ok = ok & paid_for
-    ok = ok & _accepted(done, done * paid, size, limits)
-    signed = torch.where(ok, torch.where(buying, done, -done), 0.0)
-    after = _settle(account, signed, torch.where(ok, flow, 0.0), paid)
-    fill = Fill(
-        size=signed,
-        price=torch.where(ok, paid, torch.nan),
-        fee=torch.where(ok, fees, 0.0),
-    )
-    return after, fill
+        done = torch.where(buying, _within_cash(wanted, cash, paid, rates, limits), wanted)
+    notional = done * paid
+    fees = fee(done, notional, rates)
+    ok = (done > ABSOLUTE) & (buying | (notional >= fees)) & _accepted(done, notional, size, limits)
+    refused = ~ok
+    fees = fees.masked_fill(refused, 0.0)
+    signed = torch.where(buying, done, -done).masked_fill(refused, 0.0)
+    return _settle(account, signed, fees, paid), Fill(size=signed, price=paid, fee=fees)
 
 
 def _within_cash(
-    wanted: Tensor,
-    fees: Tensor,
-    flow: Tensor,
-    cash: Tensor,
-    buying: Tensor,
-    paid: Tensor,
-    rates: Rates,
-    limits: Limits,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Shrink a buy to what `cash` pays for, its fees included.
-
-    Returns:
-        Size, fees, cash flow, and whether the order survives.
-
-    """
-    enough = ~buying | at_most(-flow, cash)
-    room = affordable(cash, paid, rates)
-    less_size = round_lots(room / paid, limits)
+    wanted: Tensor, cash: Tensor, paid: Tensor, rates: Rates, limits: Limits
+) -> Tensor:
+    """Shrink a buy to what `cash` pays for, its fees included; not positive where it pays none."""
+    most = affordable(cash, paid, rates) / paid
     if is_off(limits.lot):
-        less_fees, less_flow = cash - room, -cash
-    else:
-        less_fees = fee(less_size, less_size * paid, rates)
-        less_flow = -(less_size * paid + less_fees)
-    return (
-        torch.where(enough, wanted, less_size),
-        torch.where(enough, fees, less_fees),
-        torch.where(enough, flow, less_flow),
-        enough | (room > 0),
-    )
+        return torch.minimum(wanted, most)
+    # Rounding must not cost a lot that the cash just pays for.
+    notional = wanted * paid
+    enough = at_most(notional + fee(wanted, notional, rates), cash)
+    return torch.where(enough, wanted, round_lots(most, limits))
 
 
 def _cash_limit(
@@ -271,9 +243,10 @@ def _accepted(done: Tensor, notional: Tensor, size: Tensor, limits: Limits) -> T
     return ok
 
 
-def _settle(account: Account, signed: Tensor, flow: Tensor, paid: Tensor) -> Account:
+def _settle(account: Account, signed: Tensor, fees: Tensor, paid: Tensor) -> Account:
     """Move cash and shares; new shorts book their proceeds as debt and lock twice that."""
     before = account.shares
+    flow = -(signed * paid + fees)
     cash, shares = add(account.cash, flow), add(before, signed)
     if account.debt is None or account.free is None:
         return Account(cash, shares)

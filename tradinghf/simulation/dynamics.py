@@ -243,13 +243,15 @@ class Dynamics:
             change = equity / state.ledger.equity.clamp_min(self.setup.ruin) - 1.0
             mean, square = moments(mean, square, change)
         target = torch.where(orders.isnan(), state.target, orders)
+        if self.setup.forces:
+            target = target.masked_fill(tape.exited, 0.0)
         return replace(
             state,
             ledger=ledger,
             bar=index,
-            target=torch.where(tape.exited, 0.0, target),
+            target=target,
             peak=peak,
-            since=torch.where(tape.volume > 0, 0.0, state.since + 1.0),
+            since=(state.since + 1.0).masked_fill(tape.volume > 0, 0.0),
             volatility=bar.volatility,
             mean=mean,
             square=square,

@@ -45,13 +45,32 @@ def force_close(
 
 
 def close_ruined(ledger: Ledger, tape: Tape, setup: Setup) -> tuple[Ledger, Tape]:
-    """Close accounts whose equity at the close is at or below the ruin level, for good."""
-    ruined = ledger.ruined | (ledger.equity <= setup.ruin)
-    ledger, tape = force_close(ledger, tape, ruined, ledger.close, setup.rates)
+    """Settle accounts whose equity at the close is at or below the ruin level, for good.
+
+    Their positions go at the close without further costs; what equity lacks becomes debt.
+    """
+    equity, held = ledger.equity, ledger.account.shares
+    ruined = ledger.ruined | (equity <= setup.ruin)
+    alive = ~ruined
+    cash = torch.where(ruined, equity.clamp_min(0.0), ledger.account.cash)
+    account = replace(ledger.account, cash=cash, shares=held.masked_fill(ruined, 0.0))
+    if account.debt is not None and account.free is not None:
+        free = torch.where(ruined, cash, account.free)
+        account = replace(account, debt=account.debt.masked_fill(ruined, 0.0), free=free)
+    lost = total(ledger.open_profit).masked_fill(alive, 0.0)
+    sold = Fill(account.shares - held, ledger.close, torch.zeros_like(held))
+    tape = replace(tape, realised=tape.realised + lost, fills=(*tape.fills, sold))
+    ledger = replace(
+        ledger,
+        account=account,
+        flow=ledger.flow.masked_fill(ruined, 0.0),
+        owed=ledger.owed + (-equity).clamp_min(0.0),
+        ruined=ruined,
+    )
     if ledger.working is not None:
-        waiting = torch.where(ruined, 0.0, ledger.working.size)
+        waiting = ledger.working.size.masked_fill(ruined, 0.0)
         ledger = replace(ledger, working=replace(ledger.working, size=waiting))
-    return replace(ledger, ruined=ruined), tape
+    return ledger, tape
 
 
 def liquidate(ledger: Ledger, tape: Tape, price: Tensor, setup: Setup) -> tuple[Ledger, Tape]:

@@ -160,10 +160,17 @@ class Tape:
         none, one = torch.zeros_like(like), torch.zeros_like(like[:, :1])
         return cls(none, none, none, none, none, one, one, none.to(torch.bool))
 
+    def plus(self, earlier: Tape) -> Tape:
+        """The bar's tape: what came earlier, then this."""
+        if not earlier.fills:
+            return replace(self, realised=self.realised + earlier.realised)
+        names = ("size", "volume", "notional", "fees", "slippage", "realised")
+        return replace(self, **{n: getattr(self, n) + getattr(earlier, n) for n in names})
+
     @property
     def price(self) -> Tensor:
         """[N, A] average price of the bar's fills; NaN where nothing was traded [currency]."""
-        return torch.where(self.volume > 0, self.notional / self.volume, torch.nan)
+        return self.notional / self.volume  # 0/0 is NaN
 
     @property
     def costs(self) -> Tensor:
@@ -198,24 +205,23 @@ def book(
 
     """
     before, after = ledger.account.shares, account.shares
-    price = torch.where(fill.size == 0, 0.0, fill.price)
-    paid = fill.size * price
+    paid = fill.size * fill.price
     size = fill.size.abs()
-    closes = (before != 0) & (before * after <= 0)
+    stays = (before == 0) | (before * after > 0)
     # Share of the fill that closes the old trip; 0/0 (no fill) never counts.
-    part = torch.where(closes, before.abs() / size, 0.0)
-    gained = torch.where(closes, ledger.flow + before * price - fill.fee * part, 0.0)
-    flow = torch.where(
-        closes, -after * price - fill.fee * (1.0 - part), ledger.flow - paid - fill.fee
-    )
-    flow = torch.where(after == 0, 0.0, flow)
-    return replace(ledger, account=account, flow=flow), replace(
-        tape,
-        size=tape.size + fill.size,
-        volume=tape.volume + size,
-        notional=tape.notional + paid.abs(),
-        fees=tape.fees + fill.fee,
-        slippage=tape.slippage + size * (price - reference).abs(),
-        realised=tape.realised + total(gained),
+    part = before.abs() / size
+    gained = ledger.flow + before * fill.price - fill.fee * part
+    gained = gained.masked_fill(stays, 0.0)
+    flow = (ledger.flow - (paid + fill.fee) - gained).masked_fill(after == 0, 0.0)
+    happened = Tape(
+        size=fill.size,
+        volume=size,
+        notional=paid.abs(),
+        fees=fill.fee,
+        slippage=size * (fill.price - reference).abs(),
+        realised=total(gained),
+        financing=tape.financing,
+        exited=tape.exited,
         fills=(*tape.fills, fill),
     )
+    return replace(ledger, account=account, flow=flow), happened.plus(tape)

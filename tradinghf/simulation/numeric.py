@@ -32,7 +32,7 @@ def less(a: Tensor, b: float | Tensor) -> Tensor:
 def add(a: Tensor, b: Tensor) -> Tensor:
     """Sum, exactly zero where the two cancel within tolerance."""
     total = a + b
-    return torch.where(total.abs() <= _tolerance(torch.maximum(a.abs(), b.abs())), 0.0, total)
+    return total.masked_fill(total.abs() <= _tolerance(a), 0.0)
 
 
 def is_off(value: float | Tensor, neutral: float = 0.0) -> bool:

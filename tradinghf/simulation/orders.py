@@ -49,7 +49,8 @@ def order_size(
     match kind:
         case "target_percent":
             # An account without value has no fraction to give: its orders are refused.
-            return torch.where(value > 0, asked * value / price - shares, torch.nan), None
+            wanted = asked * value / price - shares
+            return wanted.masked_fill(value <= 0, torch.nan), None
         case "target_value":
             return asked / price - shares, None
         case "target_amount":

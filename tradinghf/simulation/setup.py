@@ -103,6 +103,11 @@ class Setup:
         return replace(self.rates, fee=self.rates.fee + self.margin.penalty_bps / 1e4)
 
     @property
+    def forces(self) -> bool:
+        """Positions may close without an order, other than by ruin or delisting."""
+        return self.exits or self.margin.maintenance > 0
+
+    @property
     def keeps_liquidity(self) -> bool:
         """Fills at the close depend on the liquidity of the bar that closes."""
         uses = self.participation > 0 or not is_off(self.rates.impact)

@@ -95,7 +95,7 @@ def _permitted(orders: Orders, ledger: Ledger, bar: Bar) -> Orders:
     """No orders in assets that are not listed."""
     if bar.member is None:
         return orders
-    return replace(orders, size=torch.where(bar.member == 0, torch.nan, orders.size))
+    return replace(orders, size=orders.size.masked_fill(bar.member == 0, torch.nan))
 
 
 def _trade(
@@ -107,7 +107,7 @@ def _trade(
     setup: Setup,
 ) -> tuple[Ledger, Tape, Tensor]:
     """Fill orders at `price` [N, A]; returns also where waiting orders were tried."""
-    asked = torch.where(ledger.ruined, torch.nan, orders.size)
+    asked = orders.size.masked_fill(ledger.ruined, torch.nan)
     held, value = ledger.account.shares, worth(ledger.account, price)
     size, percent = order_size(orders.kind, asked, held, price, value, setup.limits.side)
     if ledger.working is not None:
