@@ -29,13 +29,15 @@ const FORMATS = {
   drawdown: (/** @type {number} */ v) => `${v < -0.05 ? "\u2212" : ""}${Math.abs(v).toFixed(1)}%`,
 };
 
+const limits = () => ({ minValue: Infinity, maxValue: -Infinity });
+const noRanges = () => ({ price: limits(), position: limits(), equity: limits(), drawdown: limits() });
+
 /** Lowest and highest value of each pane over all panels and the bars in view.
  * @param {Query} query @param {number} from @param {number} to */
 export function sharedRanges(query, from, to) {
   const first = Math.max(0, Math.floor(from));
   const last = Math.min(query.bars, Math.ceil(to));
-  const limits = () => ({ minValue: Infinity, maxValue: -Infinity });
-  const ranges = { price: limits(), position: limits(), equity: limits(), drawdown: limits() };
+  const ranges = noRanges();
   const widen = (/** @type {{minValue: number, maxValue: number}} */ range, /** @type {number} */ v) => {
     if (v < range.minValue) range.minValue = v;
     if (v > range.maxValue) range.maxValue = v;
@@ -65,8 +67,7 @@ export class ChartBoard {
     this.colours = colours;
     /** @type {Query|null} */
     this.query = null;
-    this.span = { from: 0, to: 1 };
-    this.ranges = sharedRanges({ bars: -1, panels: [], market: {} }, 0, -1);
+    this.ranges = noRanges();
     this.following = false;
     this.panels = hosts.map((host, index) => this.build(host, index));
     this.panels.forEach((panel, index) => this.link(panel, index));
@@ -186,7 +187,6 @@ export class ChartBoard {
   /** @param {number} source @param {{from: number, to: number}} range */
   zoom(source, range) {
     this.following = true;
-    this.span = range;
     this.ranges = sharedRanges(/** @type {Query} */ (this.query), range.from, range.to);
     this.panels.forEach(({ chart, series }, index) => {
       if (index !== source) chart.timeScale().setVisibleLogicalRange(range);
@@ -197,23 +197,27 @@ export class ChartBoard {
 
   /** @param {number} source @param {number|undefined} bar */
   follow(source, bar) {
+    const { query } = this;
+    if (!query) return;
     this.panels.forEach(({ chart, series }, index) => {
       if (index === source) return;
       if (bar === undefined) chart.clearCrosshairPosition();
-      else chart.setCrosshairPosition(this.query.panels[index].equity[bar], bar, series.equity);
+      else chart.setCrosshairPosition(query.panels[index].equity[bar], bar, series.equity);
     });
     this.readout(bar);
   }
 
   /** Values at a bar beside the pane names; none without a crosshair. @param {number|undefined} bar */
   readout(bar) {
+    const { query } = this;
+    if (!query) return;
     this.panels.forEach(({ labels }, index) => {
       PANES.forEach((pane) => {
         const value = labels[pane].children[1];
         if (bar === undefined) value.textContent = "";
-        else if (pane === "price") value.textContent = FORMATS.price(this.query.market.close[bar]);
+        else if (pane === "price") value.textContent = FORMATS.price(query.market.close[bar]);
         else {
-          const number = this.query.panels[index][pane][bar];
+          const number = query.panels[index][pane][bar];
           value.textContent = FORMATS[pane](pane === "position" ? number * 100 : number);
         }
       });
@@ -223,7 +227,6 @@ export class ChartBoard {
   /** @param {Query} query */
   show(query) {
     this.query = query;
-    this.span = { from: 0, to: query.bars };
     this.ranges = sharedRanges(query, 0, query.bars);
     const { open, high, low, close } = query.market;
     const candles = Array.from(close, (_, time) => ({
