@@ -126,7 +126,7 @@ def test_the_lines_to_reproduce_give_the_same_equity(tmp_path: Path) -> None:
     from tradinghf import load_market
 
     market = load_market("synthetic:seed=3,bars=300,assets=2")
-    report = backtest("momentum", market, costs=CostModel(fee_bps=3), lookback=20)
+    report = backtest("momentum", market, costs=CostModel(fee_bps=0), lookback=20)
     text = saved(report, tmp_path).text
     program = text[text.index("from tradinghf import") : text.index("report.save")]
     scope: dict[str, object] = {}
@@ -134,6 +134,34 @@ def test_the_lines_to_reproduce_give_the_same_equity(tmp_path: Path) -> None:
     again = scope["report"]
     assert isinstance(again, Report)
     np.testing.assert_array_equal(again.equity, report.equity)
+
+
+def test_what_cannot_be_named_is_said_to_be_needed(tmp_path: Path) -> None:
+    def mine(market: MarketData) -> np.ndarray:
+        return np.where(np.arange(market.bars) % 9 < 4, 1.0, 0.0)
+
+    text = saved(backtest(mine, make_market(90)), tmp_path).text
+    assert "# mine: the object that was backtested" in text
+    assert "backtest(mine, market" in text
+
+
+def test_a_comparison_draws_every_report(tmp_path: Path) -> None:
+    market = make_market(200)
+    rules = {f"rule {k}": backtest("sma_cross", market, fast=2 + k, slow=20) for k in range(9)}
+    path = comparison_report(
+        tmp_path / "many.html",
+        title="Nine",
+        verdict="",
+        reports=rules,
+        values=[],
+        held_out={},
+        facts={},
+        provenance={},
+    )
+    page = path.read_text("utf-8")
+    growth = page[page.index("Growth of 1") : page.index("Drawdown: fall")]
+    looks = re.findall(r'<path class="line ([^"]+)"', growth)
+    assert len(looks) == len(set(looks)) == 9
 
 
 def test_monthly_returns_compound_to_the_total(report: Report, tmp_path: Path) -> None:

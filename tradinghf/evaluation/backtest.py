@@ -14,6 +14,7 @@ from tradinghf.errors import StrategyError
 from tradinghf.evaluation.engines import Engine, Floats, run
 from tradinghf.evaluation.result import Report
 from tradinghf.market.data import MarketData
+from tradinghf.resources import resource_dir
 from tradinghf.strategies import Strategy, changes, load_strategy
 
 
@@ -79,7 +80,19 @@ def backtest(
         fill=fill,
         engine=engine,
         cash=cash,
+        expression=_expression(x, name),
     )
+
+
+def _expression(x: Tradable, name: str) -> str:
+    """How a reader gets hold of `x`: a quoted name, or the name of a variable."""
+    if isinstance(x, str):
+        return repr(x)
+    if isinstance(x, Strategy):
+        return repr(name) if (resource_dir("strategies") / f"{name}.py").is_file() else name
+    if isinstance(x, ActingPolicy):
+        return "policy"
+    return name if name.isidentifier() else "rule"
 
 
 def target_orders(

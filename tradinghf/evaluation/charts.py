@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52.0, 12.0, 8.0, 22.0
-_DASH = ("", "", " dash", " dot")
+_STYLES = ("", " dash", " dot", " dashdot")
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +32,7 @@ class Series:
         colour: 1 to 4, an entry of the page's palette (3 is grey: benchmarks).
         fill: shade the area between the line and zero.
         last: text after the name in the legend.
+        style: 0 solid, 1 dashed, 2 dotted, 3 both.
 
     """
 
@@ -40,6 +41,12 @@ class Series:
     colour: int = 1
     fill: bool = False
     last: str = ""
+    style: int = 0
+
+    @property
+    def css(self) -> str:
+        """Classes of its line."""
+        return f"s{self.colour}{_STYLES[self.style]}"
 
 
 def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:
@@ -85,7 +92,7 @@ def legend(series: Sequence[Series]) -> str:
     """Names with their line samples."""
     items = "".join(
         f'<span><svg viewBox="0 0 20 8" aria-hidden="true"><line x1="0" y1="4" x2="20" y2="4" '
-        f'stroke-width="2" class="s{s.colour}{_DASH[s.colour - 1]}"/></svg>{escape(s.name)}'
+        f'stroke-width="2" class="{s.css}"/></svg>{escape(s.name)}'
         f"{f' <b>{escape(s.last)}</b>' if s.last else ''}</span>"
         for s in series
     )
@@ -208,7 +215,7 @@ def _line(s: Series, bars: NDArray[np.intp], x: _Scale, y: _Scale, base: float |
     if s.fill and base is not None and steps:
         ends = f"L{x(float(bars[-1])):.1f} {y(base):.1f}L{x(float(bars[0])):.1f} {y(base):.1f}Z"
         area = f'<path class="area f{s.colour}" d="{path}{ends}"/>'
-    return f'{area}<path class="line s{s.colour}{_DASH[s.colour - 1]}" d="{path}"/>'
+    return f'{area}<path class="line {s.css}" d="{path}"/>'
 
 
 def _hover_data(

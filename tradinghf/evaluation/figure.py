@@ -43,5 +43,7 @@ def report_figure(report: Report) -> go.Figure:
     figure.update_yaxes(title_text="equity", row=1, col=1)
     figure.update_yaxes(title_text="drawdown [%]", row=2, col=1)
     figure.update_yaxes(title_text="exposure [%]", row=3, col=1)
-    figure.update_layout(title=str(report), hovermode="x unified", height=720)
+    figure.update_layout(
+        title=str(report), hovermode="x unified", height=720, template="plotly_white"
+    )
     return figure

@@ -31,6 +31,7 @@ class Report:
         account: the engine's raw arrays.
         targets: [T, A] the target weights ordered at each close; NaN is no order.
         costs, fill, engine, cash: how it was traded.
+        expression: Python for the first argument of `backtest`.
 
     """
 
@@ -43,6 +44,7 @@ class Report:
     fill: Fill
     engine: Engine
     cash: float
+    expression: str
 
     @cached_property
     def equity(self) -> pd.Series:

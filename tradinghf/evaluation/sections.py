@@ -18,15 +18,16 @@ if TYPE_CHECKING:
     from tradinghf.evaluation.result import Report
 
 Floats = NDArray[np.float64]
-# Accent, grey for benchmarks, then orange and violet.
-_PALETTE = (1, 2, 4, 3)
+_PALETTE = (1, 2, 4)
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-def _coloured(reports: Sequence[Report]) -> list[tuple[Report, int]]:
-    """Reports with palette entries; the last is the benchmark (grey) when there are several."""
-    colours = [*_PALETTE[: len(reports) - 1], 3] if len(reports) > 1 else [1]
-    return list(zip(reports, colours, strict=False))
+def _coloured(reports: Sequence[Report]) -> list[tuple[Report, int, int]]:
+    """Reports with colour and line style; the last of several is the benchmark, grey and dashed."""
+    looks = [(_PALETTE[k % 3], (0, 2, 3)[k // 3 % 3]) for k in range(len(reports))]
+    if len(reports) > 1:
+        looks[-1] = (3, 1)
+    return [(report, *look) for report, look in zip(reports, looks, strict=True)]
 
 
 def equity_section(reports: Sequence[Report], note: str = "") -> str:
@@ -37,9 +38,10 @@ def equity_section(reports: Sequence[Report], note: str = "") -> str:
             r.name,
             r.equity.to_numpy() / r.cash,
             colour,
+            style=style,
             last=number(r.metrics["total_return_pct"], 1, " %"),
         )
-        for r, colour in _coloured(reports)
+        for r, colour, style in _coloured(reports)
     ]
     falls = [
         Series(
@@ -47,9 +49,10 @@ def equity_section(reports: Sequence[Report], note: str = "") -> str:
             -r.drawdown.to_numpy(),
             colour,
             fill=k == 0,
+            style=style,
             last=number(_negative(r.metrics["max_drawdown_pct"]), 1, " %"),
         )
-        for k, (r, colour) in enumerate(_coloured(reports))
+        for k, (r, colour, style) in enumerate(_coloured(reports))
     ]
     stacked = np.concatenate([s.values for s in growth])
     log = bool(stacked.min() > 0 and stacked.max() / stacked.min() > 4)
@@ -93,12 +96,14 @@ def rolling_sharpe_section(reports: Sequence[Report], width: float = 500.0) -> s
     market = reports[0].market
     window = max(2, round(min(market.bars_per_year, market.bars / 4)))
     lines = []
-    for report, colour in _coloured(reports):
+    for report, colour, style in _coloured(reports):
         rolling = report.returns.rolling(window)
         deviation = rolling.std().to_numpy()
         values = np.full(market.bars, np.nan)
         np.divide(rolling.mean().to_numpy(), deviation, out=values, where=deviation > 1e-12)
-        lines.append(Series(report.name, values * np.sqrt(market.bars_per_year), colour))
+        lines.append(
+            Series(report.name, values * np.sqrt(market.bars_per_year), colour, style=style)
+        )
     if not any(np.isfinite(line.values).any() for line in lines):
         return section("Rolling Sharpe ratio", note="Undefined: the equity does not move.")
     chart = line_chart(
@@ -121,9 +126,10 @@ def exposure_section(reports: Sequence[Report], width: float = 500.0) -> str:
             r.positions.sum(axis=1).to_numpy(),
             colour,
             fill=k == 0,
+            style=style,
             last=f"{number(r.metrics['turnover_per_year'], 1)} turnover a year",
         )
-        for k, (r, colour) in enumerate(_coloured(reports))
+        for k, (r, colour, style) in enumerate(_coloured(reports))
     ]
     chart = line_chart(
         reports[0].market.index,

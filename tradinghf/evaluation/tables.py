@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 import tradinghf
+from tradinghf.config import CostModel
 from tradinghf.evaluation import metrics
 from tradinghf.evaluation.page import code, facts, number, percent, section, span_of, table
 from tradinghf.evaluation.validation import Interval
@@ -46,8 +47,9 @@ def metrics_section(reports: Sequence[Report], verdict: Verdict | None = None) -
     return section(
         "All metrics",
         table(head, rows),
-        note="Intervals by the stationary bootstrap, 1,000 draws. n/a: undefined for this "
-        "history. Definitions: docs/metrics.md.",
+        note="Intervals by the stationary bootstrap, 1,000 draws; the Sharpe interval further up "
+        "is the analytic one, which allows for autocorrelation and fat tails. n/a: undefined for "
+        "this history. Definitions: docs/metrics.md.",
     )
 
 
@@ -184,17 +186,21 @@ def reproduce_section(report: Report, trials: int) -> str:
         ("engine", report.engine),
         ("code", f"tradinghf {code_version()}, Python {platform.python_version()}, {libraries}"),
     ]
-    costs = ", ".join(f"{k}={v!r}" for k, v in asdict(report.costs).items() if v)
+    chosen = asdict(report.costs)
+    defaults = asdict(CostModel())
+    costs = ", ".join(f"{k}={v!r}" for k, v in chosen.items() if v != defaults[k])
     params = "".join(f", {k}={v!r}" for k, v in report.params.items())
+    own = report.expression.isidentifier()
+    needed = f"# {report.expression}: the object that was backtested\n" if own else ""
     lines = (
-        "from tradinghf import CostModel, backtest, load_market\n\n"
+        f"from tradinghf import CostModel, backtest, load_market\n{needed}\n"
         f'market = load_market("{market_spec(market)}")'
         f'.between("{report.metrics["start"]}", "{report.metrics["end"]}")\n'
-        f'report = backtest("{report.name}", market, costs=CostModel({costs}),\n'
+        f"report = backtest({report.expression}, market, costs=CostModel({costs}),\n"
         f'                  fill="{report.fill}", engine="{report.engine}", '
         f"cash={report.cash:g}{params})\n"
         f'report.save("report.html", trials={trials})'
     )
-    settings = {"costs": asdict(report.costs), "params": report.params, "cash": report.cash}
+    settings = {"costs": chosen, "params": report.params, "cash": report.cash}
     extra = f"<details><summary>All settings</summary>{code(json.dumps(settings, indent=2))}"
     return section("To reproduce this page", facts(items), code(lines), extra + "</details>")
