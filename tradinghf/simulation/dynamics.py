@@ -202,6 +202,13 @@ class Dynamics:
     def transition(
         self, state: EnvState, orders: Tensor, last: bool | Tensor
     ) -> tuple[EnvState, Tensor, Info]:
+        """`advance`, with the reward [N] of what happened in its place."""
+        after, happened, info = self.advance(state, orders, last)
+        return after, self.reward(happened), info
+
+    def advance(
+        self, state: EnvState, orders: Tensor, last: bool | Tensor
+    ) -> tuple[EnvState, Transition, Info]:
         """One bar for every environment, without resets.
 
         Args:
@@ -210,15 +217,15 @@ class Dynamics:
             last: whether this step ends the episode, for all or [N, 1] bool.
 
         Returns:
-            The state at the next close, reward [N], and info as `MarketEnv.step_weights`
-            describes it.
+            The state at the next close, what rewards are made of, and info as
+            `MarketEnv.step_weights` describes it.
 
         """
         bar = self.bars.at(self.bars.row(state.asset, state.bar + 1))
         ledger, tape = step_account(state.ledger, Orders(orders), bar, self._setup(state))
         after = self._carry(state, ledger, tape, bar, orders)
         happened = self._transition(state, after, tape, last)
-        return after, self.reward(happened), self._info(happened, after, tape)
+        return after, happened, self._info(happened, after, tape)
 
     def _setup(self, state: EnvState) -> Setup:
         """The setup with the costs of each environment's episode."""

@@ -345,11 +345,19 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
 
 
 def _compiled(dynamics: Dynamics) -> Callable[..., Any]:
-    """The transition through `torch.compile`, with a compile cache of its own."""
-    function = Dynamics.transition
+    """The transition through `torch.compile`, with a compile cache of its own.
+
+    The reward stays outside: it may be any function, and compiled logarithms differ from eager
+    ones in the last bit.
+    """
+    function = Dynamics.advance
     # torch.compile counts recompilations per code object: a copy keeps environments apart.
-    own = FunctionType(
-        function.__code__.replace(), function.__globals__, function.__name__, function.__defaults__
-    )
+    code = function.__code__.replace()
+    own = FunctionType(code, function.__globals__, function.__name__, function.__defaults__)
     compiled = torch.compile(own, fullgraph=True, dynamic=False)
-    return lambda state, orders, last: compiled(dynamics, state, orders, last)
+
+    def transition(state: EnvState, orders: Tensor, last: bool | Tensor) -> Any:
+        after, happened, info = compiled(dynamics, state, orders, last)
+        return after, dynamics.reward(happened), info
+
+    return transition
