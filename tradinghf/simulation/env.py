@@ -122,7 +122,8 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
         self._seed = seed
         self._state: EnvState | None = None
         self._left: int | None = None  # bars left while all environments are in step, else None
-        self._waiting: Tensor | None = None  # ended and not reset yet, while they are not
+        # [N] ended and not reset yet, while they are not in step
+        self._waiting = torch.zeros(num_envs, dtype=torch.bool, device=self.device)
 
     def _set_spaces(self) -> None:
         config = self.config
@@ -158,7 +159,7 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
     def state(self, state: EnvState) -> None:
         done = state.bar - state.start
         together = bool((done == done[0]).all())
-        self._state, self._waiting = state, None
+        self._state, self._waiting = state, self._ended(state)
         self._left = self.config.horizon - int(done[0]) if together else None
 
     # ------------------------------------------------------------------ Gymnasium's interface
@@ -197,12 +198,11 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
         fresh = self.dynamics.fresh(key, episode, *self._window_options(options, key, episode))
         whole = mask is None or self._state is None
         if whole:
-            self._state, self._left, self._waiting = fresh, self.config.horizon, None
+            self._state, self._left = fresh, self.config.horizon
         else:
             chosen = torch.as_tensor(mask, dtype=torch.bool, device=self.device)
             self._state, self._left = choose(chosen, fresh, self.state), None
-            if self._waiting is not None:
-                self._waiting = self._waiting & ~chosen
+            self._waiting = self._ended(self._state)
         state = self.state
         close = state.ledger.close
         info = {
@@ -293,7 +293,7 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
     def _step_apart(self, orders: Tensor) -> Result:
         """Environments are at different bars of their episodes (after a masked reset)."""
         state, mode = self.state, self.config.autoreset
-        waiting = self._waiting if self._waiting is not None else state.bar < 0
+        waiting = self._waiting
         ends = state.bar + 1 - state.start >= self.config.horizon
         stays = replace(state, bar=state.bar - waiting.long())
         after, reward, info = self._advance(stays, orders, ends[:, None])
@@ -313,6 +313,10 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
         self._state = after
         terminated = torch.zeros_like(truncated)
         return self.observe(after), reward, terminated, truncated, info
+
+    def _ended(self, state: EnvState) -> Tensor:
+        """[N] bool: the episode is over and waits for a reset."""
+        return state.bar - state.start >= self.config.horizon
 
     def _next(self, state: EnvState) -> EnvState:
         """The next episode of every environment."""
