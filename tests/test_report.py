@@ -325,6 +325,32 @@ def test_numbers_for_people(value: float | str | None, digits: int, text: str) -
 
 @pytest.mark.browser
 @pytest.mark.skipif(not CHROMIUM.exists(), reason="needs /usr/bin/chromium")
+def test_pdf_and_png_show_the_whole_page(report: Report, tmp_path: Path) -> None:
+    from PIL import Image
+
+    pdf = report.save(tmp_path / "r.pdf")
+    assert pdf.read_bytes().startswith(b"%PDF-")
+    assert pdf.stat().st_size > 50_000
+    with Image.open(report.save(tmp_path / "r.png")) as picture:
+        assert picture.width == 1180
+        assert 3000 < picture.height < 12_000
+        colours = picture.convert("RGB").getcolors(maxcolors=1 << 24)
+    assert colours is not None
+    assert len(colours) > 50
+
+
+def test_unknown_formats_and_missing_browsers_are_said(
+    report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigError, match=r"'\.docx'"):
+        report.save(tmp_path / "r.docx")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ConfigError, match="Chromium"):
+        report.save(tmp_path / "r.pdf")
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(not CHROMIUM.exists(), reason="needs /usr/bin/chromium")
 def test_in_a_browser_themes_switch_and_charts_answer(report: Report, tmp_path: Path) -> None:
     from playwright.sync_api import sync_playwright
 

@@ -10,6 +10,7 @@ from typing import Any
 from tradinghf.errors import ConfigError
 from tradinghf.evaluation import sections, tables
 from tradinghf.evaluation.charts import interval_chart
+from tradinghf.evaluation.export import write_page
 from tradinghf.evaluation.page import facts as fact_list
 from tradinghf.evaluation.page import number, page, pair, section, span_of, table, verdict_card
 from tradinghf.evaluation.result import Report
@@ -42,7 +43,7 @@ def comparison_report(
     """Write one self-contained page that compares backtests over the same bars.
 
     Args:
-        path: where to; parent folders are created.
+        path: where to; .html, or .pdf or .png where Chromium is installed.
         title: of the page.
         verdict: the conclusion in one sentence; empty: judged from the first report.
         reports: display name to backtest. The first is the subject; the benchmark is the one
@@ -59,7 +60,7 @@ def comparison_report(
         The path written.
 
     Raises:
-        ConfigError: no reports, or they do not cover the same bars.
+        ConfigError: no reports, they do not cover the same bars, or `write_page` cannot write.
 
     """
     named = _ordered(reports)
@@ -82,10 +83,7 @@ def comparison_report(
     market = subject.market
     what = ", ".join(market.symbols) if market.assets <= 4 else f"{market.assets} assets"
     subtitle = f"{what} ({market.name}); {span_of(subject.metrics)}"
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(page(title, subtitle, body), encoding="utf-8")
-    return target
+    return write_page(page(title, subtitle, body), path)
 
 
 def _ordered(reports: Mapping[str, Report]) -> list[Report]:

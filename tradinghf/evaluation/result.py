@@ -130,19 +130,20 @@ class Report:
         return report_figure(self)
 
     def save(self, path: Path | str, *, trials: int = 1) -> Path:
-        """Write the tear sheet: one HTML page that needs nothing else.
+        """Write the tear sheet: one page that needs nothing else.
 
         Args:
-            path: where to; parent folders are created.
+            path: where to; .html, or .pdf or .png where Chromium is installed.
             trials: how many variants were tried before this one; the verdict is deflated by it.
 
+        Raises:
+            ConfigError: another suffix, or no browser for a PDF or PNG.
+
         """
+        from tradinghf.evaluation.export import write_page
         from tradinghf.evaluation.tearsheet import tear_sheet
 
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(tear_sheet(self, trials=trials), encoding="utf-8")
-        return target
+        return write_page(tear_sheet(self, trials=trials), path)
 
     def __str__(self) -> str:
         m = self.metrics

@@ -1,0 +1,80 @@
+"""A page as PDF or PNG, through the Chromium or Chrome that is installed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from tradinghf.errors import ConfigError
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+SUFFIXES = (".html", ".pdf", ".png")
+_WIDTH, _TALLEST = 1180, 12_000
+
+
+def write_page(html: str, path: Path | str) -> Path:
+    """Write a page to `path` in the format of its suffix; parent folders are created.
+
+    Raises:
+        ConfigError: the suffix is none of .html, .pdf, .png, or a PDF or PNG is wanted and no
+            browser is installed, or it failed.
+
+    """
+    target = Path(path)
+    suffix = target.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise ConfigError(f"{target.name!r} ends in {suffix!r}; expected one of {SUFFIXES}.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if suffix == ".html":
+        target.write_text(html, encoding="utf-8")
+        return target
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "page.html"
+        source.write_text(html, encoding="utf-8")
+        _print(source, target.resolve(), Path(folder))
+    if suffix == ".png":
+        _trim(target)
+    return target
+
+
+def _print(source: Path, target: Path, folder: Path) -> None:
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        raise ConfigError(
+            f"Writing {target.name} needs Chromium or Chrome on the PATH (one of {BROWSERS}). "
+            "Install one, or write .html and print it from any browser."
+        )
+    what = [f"--print-to-pdf={target}", "--no-pdf-header-footer"]
+    if target.suffix.lower() == ".png":
+        what = [f"--screenshot={target}", f"--window-size={_WIDTH},{_TALLEST}"]
+    # Chromium refuses its sandbox to root; the page runs one script of ours and loads nothing.
+    is_root = hasattr(os, "geteuid") and os.geteuid() == 0
+    options = ["--headless", "--disable-gpu", "--hide-scrollbars", f"--user-data-dir={folder}/p"]
+    options += ["--no-sandbox"] if is_root else []
+    target.unlink(missing_ok=True)
+    command = [browser, *options, *what, source.as_uri()]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        reason = done.stderr.strip().splitlines()[-1:] or [f"status {done.returncode}"]
+    except (OSError, subprocess.TimeoutExpired) as error:
+        reason = [str(error)]
+    if not target.is_file():
+        raise ConfigError(f"{browser} did not write {target.name} ({reason[0]}).")
+
+
+def _trim(path: Path) -> None:
+    """Cut the empty page below the content."""
+    from PIL import Image, ImageChops
+
+    with Image.open(path) as picture:
+        flat = picture.convert("RGB")
+    background = Image.new("RGB", flat.size, flat.getpixel((0, flat.height - 1)))
+    box = ImageChops.difference(flat, background).getbbox()
+    if box is not None:
+        flat.crop((0, 0, flat.width, min(box[3] + 32, flat.height))).save(path)
+
+
+__all__ = ["BROWSERS", "SUFFIXES", "write_page"]
