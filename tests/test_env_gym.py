@@ -1,0 +1,137 @@
+"""Gymnasium and Stable-Baselines3 take every registered environment, without a warning."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import gymnasium
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+from gymnasium.utils.env_checker import check_env
+from stable_baselines3 import PPO
+from stable_baselines3.common.env_checker import check_env as check_env_for_sb3
+from stable_baselines3.common.vec_env import DummyVecEnv
+
+from tradinghf.errors import ConfigError
+from tradinghf.market.synthetic import synthetic
+from tradinghf.simulation import ENV_IDS
+from tradinghf.simulation.gym import TradingEnv
+
+MARKET = synthetic(0, 300, 3)
+
+
+@pytest.mark.parametrize("env_id", sorted(ENV_IDS))
+def test_gymnasium_check_env(env_id: str) -> None:
+    """REFERENCE §7: three popular trading environments fail this one."""
+    check_env(gymnasium.make(env_id).unwrapped)
+
+
+@pytest.mark.parametrize("env_id", sorted(ENV_IDS))
+def test_stable_baselines3_check_env(env_id: str) -> None:
+    check_env_for_sb3(gymnasium.make(env_id))
+
+
+def test_gymnasium_check_env_with_dict_observations() -> None:
+    options = {"market": MARKET, "observation": "dict", "reward": "sparse_pnl"}
+    check_env(gymnasium.make("tradinghf/Market-v0", **options).unwrapped)
+
+
+@pytest.mark.parametrize("env_id", sorted(ENV_IDS))
+def test_ppo_of_stable_baselines3_trains_unmodified(env_id: str) -> None:
+    vec = DummyVecEnv([lambda: gymnasium.make(env_id, horizon=16)] * 2)
+    agent = PPO("MlpPolicy", vec, n_steps=16, batch_size=16, n_epochs=1, seed=0, device="cpu")
+    before = [p.clone() for p in agent.policy.parameters()]
+    agent.learn(64)
+    assert any((a != b).any() for a, b in zip(before, agent.policy.parameters(), strict=True))
+
+
+def test_native_and_synchronous_vector_environments_are_the_same() -> None:
+    """Environment i of the native one is the single environment that is seeded with seed + i."""
+    options: dict[str, Any] = {"num_envs": 3, "market": MARKET, "horizon": 10}
+    native = gymnasium.make_vec("tradinghf/Market-v0", **options)
+    kwargs = {"autoreset_mode": gymnasium.vector.AutoresetMode.SAME_STEP}
+    sync = gymnasium.make_vec(
+        "tradinghf/Market-v0", vectorization_mode="sync", vector_kwargs=kwargs, **options
+    )
+    assert native.metadata["autoreset_mode"] == sync.metadata["autoreset_mode"]
+    a, _ = native.reset(seed=4)
+    b, _ = sync.reset(seed=4)
+    np.testing.assert_array_equal(a, b)
+    rng = np.random.default_rng(0)
+    for _ in range(25):
+        actions = rng.integers(0, 5, 3)
+        one, two = native.step(actions), sync.step(actions)
+        np.testing.assert_array_equal(one[0], two[0])
+        np.testing.assert_allclose(one[1], two[1], rtol=1e-6)
+        np.testing.assert_array_equal(one[3], two[3])
+        if one[3].any():
+            final = np.stack(list(two[4]["final_obs"]))
+            np.testing.assert_array_equal(one[4]["final_obs"], final)
+        else:
+            np.testing.assert_allclose(one[4]["equity"], two[4]["equity"], rtol=1e-12)
+    native.close()
+    sync.close()
+
+
+def test_observations_own_their_memory() -> None:
+    """REFERENCE §7: aliased observations."""
+    env = TradingEnv(MARKET, horizon=10)
+    first, _ = env.reset(seed=0)
+    kept = first.copy()
+    second, *_ = env.step(4)
+    second += 1
+    third, *_ = env.step(4)
+    np.testing.assert_array_equal(first, kept)
+    assert not np.shares_memory(second, third)
+
+
+def test_importing_changes_nothing_in_the_host_process() -> None:
+    """REFERENCE §7, gym-trading-env: importing it turned every warning into an exception."""
+    code = (
+        "import warnings, sys; before = list(warnings.filters); import numpy as np\n"
+        "state = np.random.get_state()[1].tolist(); errors = np.geterr()\n"
+        "import tradinghf.simulation; assert 'torch' not in sys.modules\n"
+        "mine = [f for f in warnings.filters if f not in before and f[0] == 'error']\n"
+        "assert not mine, mine\n"
+        "assert np.geterr() == errors and np.random.get_state()[1].tolist() == state\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_importing_tradinghf_after_gymnasium_registers_the_ids() -> None:
+    code = "import gymnasium, tradinghf; print('tradinghf/Market-v0' in gymnasium.registry)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "True", done.stderr
+
+
+def test_rendering_shows_candles_fills_position_and_equity() -> None:
+    env = TradingEnv(MARKET, horizon=20, render_mode="plotly")
+    env.reset(seed=1)
+    for action in (4, 4, 0, 2):
+        env.step(action)
+    figure = env.render()
+    assert isinstance(figure, go.Figure)
+    named = {trace.name: trace for trace in figure.data}
+    assert set(named) == {"price", "buy", "sell", "position", "equity"}
+    assert len(named["price"].open) == len(named["equity"].y) == 5
+    assert len(named["buy"].x) == 2  # in, and back from the short
+    assert len(named["sell"].x) == 1
+    text = TradingEnv(MARKET, horizon=20, render_mode="ansi")
+    text.reset(seed=1)
+    text.step(4)
+    assert "position +1.0" in str(text.render())
+
+
+def test_unknown_options_suggest_the_right_one() -> None:
+    with pytest.raises(ConfigError, match="Did you mean 'horizon'"):
+        TradingEnv(MARKET, horizn=20)
+    with pytest.raises(ConfigError, match="render mode"):
+        TradingEnv(MARKET, render_mode="human")
+    env = TradingEnv(MARKET, fee_bps=7.0, horizon=30, config={"lookback": 3})
+    assert env.env.costs.fee_bps == 7.0
+    assert env.env.config.horizon == 30
+    assert env.env.config.lookback == 3
