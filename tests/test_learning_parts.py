@@ -7,8 +7,9 @@ import math
 import numpy as np
 import pytest
 import torch
+from episode_support import random_episode
 
-from tradinghf.episodes import Episode, EpisodeBatch
+from tradinghf.episodes import EpisodeBatch
 from tradinghf.errors import FeedbackError
 from tradinghf.feedback.queries import choose_groups, information_gain
 from tradinghf.feedback.traders import (
@@ -23,33 +24,6 @@ from tradinghf.learning.aspects import ASPECTS, TradePaths, aspect_totals, aspec
 from tradinghf.learning.rollout import gae
 
 LENGTH = 24
-
-
-def random_episode(seed: int, length: int = LENGTH, **about) -> Episode:
-    """A plausible episode: random-walk prices, piecewise constant positions, a cost per trade."""
-    rng = np.random.default_rng(seed)
-    close = 100 * np.exp(np.cumsum(np.r_[0, rng.normal(0, 0.01, length)]))
-    switch = rng.random(length) < 0.3
-    switch[0] = True
-    drawn = rng.choice([-1.0, -0.5, 0.0, 0.5, 1.0], length)
-    position = drawn[np.maximum.accumulate(np.where(switch, np.arange(length), 0))]
-    turnover = np.abs(np.diff(np.r_[0, position]))
-    costs = 2e-4 * turnover
-    equity = np.cumprod(np.r_[1, 1 + position * np.diff(close) / close[:-1] - costs])
-    return Episode(
-        open=close,
-        high=close,
-        low=close,
-        close=close,
-        volume=np.ones(length + 1),
-        timestamps=np.arange(length + 1).astype("datetime64[D]").astype("datetime64[ns]"),
-        position=position,
-        equity=equity,
-        turnover=turnover,
-        costs=costs,
-        price=np.where(turnover > 0, close[1:], np.nan),
-        **about,
-    )
 
 
 EPISODES = [random_episode(seed) for seed in range(40)]

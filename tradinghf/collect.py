@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -252,6 +252,31 @@ def episode_batch(env: MarketEnv, actor: Actor, seed: int) -> EpisodeBatch:
     turn = np.arange(env.num_envs) % len(found)
     run = run_actor(env, actor, Windows(found.asset[turn], found.start[turn]), seed)
     return batch_of(run)
+
+
+def best_network(
+    networks: Sequence[Acting],
+    env: MarketEnv,
+    worth: Callable[[EpisodeBatch], Floats],
+    seed: int,
+) -> tuple[int, list[float]]:
+    """Which of several policies does best on a market that it was not trained on.
+
+    Args:
+        networks: candidates, oldest first; the later one wins a tie.
+        env: of the validation market; one episode per environment.
+        worth: [B] of B episodes.
+        seed: of the windows, the same for all.
+
+    Returns:
+        index of the best, and every candidate's mean worth.
+
+    """
+    scores = [
+        float(worth(episode_batch(env, Actor("candidate", policy=network), seed)).mean())
+        for network in networks
+    ]
+    return max(range(len(scores)), key=lambda i: (scores[i], i)), scores
 
 
 def batch_of(run: Mapping[str, Tensor]) -> EpisodeBatch:

@@ -9,31 +9,36 @@ environment steps.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tradinghf.collect import Actor, episode_batch, random_actor
-from tradinghf.config import CostModel, EnvConfig, Randomisation, to_dict
+from tradinghf.asking import env_like
+from tradinghf.collect import Actor, best_network, episode_batch, random_actor
+from tradinghf.config import CostModel, EnvConfig, to_dict
+from tradinghf.episodes import EpisodeBatch, Floats
 from tradinghf.errors import check_setting
 from tradinghf.feedback.store import Store
 from tradinghf.feedback.traders import SyntheticTrader
 from tradinghf.learning.checkpoints import RunDirectory, code_version, torch_settings
-from tradinghf.learning.config import RewardConfig
-from tradinghf.learning.policy import Policy
-from tradinghf.learning.ppo import PPO, Stream
+from tradinghf.learning.config import RewardConfig, RLHFConfig
+from tradinghf.learning.policy import ActorCritic, Policy
+from tradinghf.learning.ppo import PPO, Metrics, Stream
 from tradinghf.learning.reward_model import RewardModel
 from tradinghf.learning.rollout import RewardStream
 from tradinghf.learning.streams import sparse_pnl, utility_stream
 from tradinghf.market.data import MarketData
 from tradinghf.market.sources import load_market
-from tradinghf.rlhf import RLHF, Progress, RLHFConfig
+from tradinghf.rlhf import RLHF, VALIDATION_EPISODES, Progress
 from tradinghf.simulation.env import MarketEnv
 
 UNSEEN_SEED = 1_000_000
+CANDIDATES = 16
 
 
 @dataclass(frozen=True)
@@ -119,17 +124,43 @@ def split_market(experiment: Experiment) -> Split:
 
 
 def train_baseline(
-    experiment: Experiment, market: MarketData, stream: RewardStream, name: str, progress: Progress
+    experiment: Experiment,
+    split: Split,
+    stream: RewardStream,
+    worth: Callable[[EpisodeBatch], Floats],
+    name: str,
+    progress: Progress,
 ) -> Policy:
-    """PPO on one reward, with the same environment, settings and steps as the RLHF policy."""
-    env = MarketEnv(market, num_envs=experiment.envs, config=experiment.env, costs=experiment.costs)
+    """PPO on one reward, with the same environment, settings and steps as the RLHF policy.
+
+    Args:
+        experiment: settings.
+        split: bars; the candidate with the highest mean `worth` in validation is kept.
+        stream: what PPO is paid by.
+        worth: [B] of B episodes.
+        name: of the baseline.
+        progress: called with (phase, done, total, metrics).
+
+    """
+    env = MarketEnv(
+        split.train, num_envs=experiment.envs, config=experiment.env, costs=experiment.costs
+    )
     agent = PPO(env, {name: Stream(stream)}, config=experiment.loop.ppo, seed=experiment.seed)
     iterations = math.ceil(experiment.loop.steps / agent.steps_per_iteration)
-    total = experiment.loop.steps
-    agent.train(
-        iterations, after=lambda a, m: progress(f"baseline {name}", int(m["step"]), total, m)
-    )
+    every = max(iterations // CANDIDATES, 1)
+    candidates: list[ActorCritic] = []
+
+    def after(agent: PPO, metrics: Metrics) -> None:
+        progress(f"baseline {name}", int(metrics["step"]), experiment.loop.steps, metrics)
+        if split.validation is not None and agent.iteration % every == 0:
+            candidates.append(copy.deepcopy(agent.network))  # type: ignore[arg-type]
+
+    agent.train(iterations, after=after)
     assert agent.network is not None
+    if split.validation is not None:
+        calm = env_like(env, split.validation, VALIDATION_EPISODES)
+        best, _ = best_network(candidates, calm, worth, experiment.seed)
+        agent.network.load_state_dict(candidates[best].state_dict())
     return Policy(agent.network, experiment.env, env.scaler, f"ppo_{name}")
 
 
@@ -186,6 +217,7 @@ def run_experiment(
         RewardModel(dataclasses.replace(experiment.reward, seed=experiment.seed)),
         trader=trader,
         store=store,
+        validation_market=split.validation,
         test_market=split.test,
         config=loop,
         out=out,
@@ -198,9 +230,12 @@ def run_experiment(
     agent.train()
     policies = {"rlhf": agent.policy}
     if experiment.baselines:
-        policies["pnl"] = train_baseline(experiment, split.train, sparse_pnl, "pnl", report)
-        truth = utility_stream(trader)
-        policies["true"] = train_baseline(experiment, split.train, truth, "true", report)
+        policies["pnl"] = train_baseline(
+            experiment, split, sparse_pnl, lambda batch: batch.net_return, "pnl", report
+        )
+        policies["true"] = train_baseline(
+            experiment, split, utility_stream(trader), trader.utilities, "true", report
+        )
     result = _measure(experiment, agent, trader, policies, split)
     result["seconds"] = round(time.monotonic() - began, 1)
     if run is not None:
@@ -220,13 +255,7 @@ def _measure(
     split: Split,
 ) -> dict[str, Any]:
     """Utilities on unseen bars, S, G, and the reward model's held-out metrics."""
-    env = MarketEnv(
-        split.test,
-        num_envs=experiment.test_episodes,
-        config=dataclasses.replace(experiment.env, randomise=Randomisation()),
-        costs=experiment.costs,
-        scaler=agent.env.scaler,
-    )
+    env = env_like(agent.env, split.test, experiment.test_episodes)
     chance = random_actor(split.test, experiment.env, experiment.seed, 1.0)
     actors = {"random": chance} | {
         name: Actor(name, policy=policy) for name, policy in policies.items()
@@ -251,6 +280,7 @@ def _measure(
         "reward_model": agent.evaluate(),
         "values": agent.reward_model.explain(),
         "history": agent.history,
+        "chosen": agent.chosen,
         "trader": trader.label,
         "teacher": experiment.teacher,
         "data": experiment.data,

@@ -7,29 +7,21 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from tradinghf.collect import (
-    Actor,
-    collect,
-    distinct_columns,
-    episode_batch,
-    pool_actors,
-    random_windows,
-)
-from tradinghf.config import Randomisation
-from tradinghf.episodes import Episode
-from tradinghf.errors import FeedbackError, check_setting
-from tradinghf.feedback.queries import Group, choose_groups
+from tradinghf.asking import ask, env_like
+from tradinghf.collect import Actor, best_network, episode_batch
+from tradinghf.episodes import Episode, EpisodeBatch, Floats
+from tradinghf.errors import FeedbackError
 from tradinghf.feedback.store import Store
 from tradinghf.feedback.traders import SyntheticTrader
 from tradinghf.feedback.types import Query, Ranking
+from tradinghf.learning.aspects import TradePaths
 from tradinghf.learning.checkpoints import RunDirectory
-from tradinghf.learning.config import PPOConfig
+from tradinghf.learning.config import RLHFConfig
 from tradinghf.learning.held_out import cross_validate, predicted_pairs, summarise
 from tradinghf.learning.policy import ActorCritic, Policy
 from tradinghf.learning.ppo import PPO, Metrics, Stream
@@ -40,6 +32,9 @@ from tradinghf.simulation.env import MarketEnv
 
 Progress = Callable[[str, int, int, Metrics], None]
 ALARM_PAIRS = 10
+EXPLORE = (0.0, 0.15, 1.0)  # the best action, some noise, the policy's own dice
+QUARTERS = 4  # candidates that each round leaves behind
+VALIDATION_EPISODES = 512
 
 
 class Answers(Protocol):
@@ -49,45 +44,6 @@ class Answers(Protocol):
 
     def rank(self, episodes: Sequence[Episode], query: str, session: str = "") -> Ranking:
         """One answer."""
-
-
-@dataclass(frozen=True)
-class RLHFConfig:
-    """The loop.
-
-    Attributes:
-        rankings: questions asked in all.
-        rounds: times that the loop asks; the policy trains in between.
-        size: episodes per question K.
-        steps: environment steps of PPO in all.
-        windows: market windows collected per round.
-        uniform: share of the questions that are drawn at random.
-        pnl_weight: weight of the sparse PnL stream; the learned stream's is 1.
-        alarm: warn when fewer fresh comparisons than this share are foreseen.
-        checkpoint_seconds: time between checkpoints while the policy trains [seconds].
-        ppo: settings of PPO.
-        seed: of everything random.
-
-    """
-
-    rankings: int = 50
-    rounds: int = 4
-    size: int = 5
-    steps: int = 2_400_000
-    windows: int = 48
-    uniform: float = 0.2
-    pnl_weight: float = 0.3
-    alarm: float = 0.6
-    checkpoint_seconds: float = 10.0
-    ppo: PPOConfig = field(default_factory=PPOConfig)
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_setting(self.rankings >= 1, "rankings", self.rankings, "at least 1")
-        check_setting(self.rounds >= 1, "rounds", self.rounds, "at least 1")
-        check_setting(2 <= self.size <= 6, "size", self.size, "2 to 6 episodes per question")
-        check_setting(0 <= self.uniform <= 1, "uniform", self.uniform, "a share in [0, 1]")
-        check_setting(self.pnl_weight >= 0, "pnl_weight", self.pnl_weight, "at least 0")
 
 
 class RLHF:
@@ -107,6 +63,8 @@ class RLHF:
         trader: who answers: a synthetic trader, its name, or `FILE.py:function`; None uses the
             rankings that people have left in the store.
         store: where episodes, queries and rankings are kept; in memory when not given.
+        validation_market: bars on which the reward model chooses among the policies that
+            training passed through; None keeps the last one.
         test_market: unseen bars for `evaluate`.
         config: the loop's settings.
         out: run directory; nothing is written when not given.
@@ -122,6 +80,7 @@ class RLHF:
         agent: PPO | None = None,
         trader: Answers | str | None = None,
         store: Store | None = None,
+        validation_market: MarketData | None = None,
         test_market: MarketData | None = None,
         config: RLHFConfig | None = None,
         out: Path | str | None = None,
@@ -134,7 +93,9 @@ class RLHF:
             SyntheticTrader(trader, seed=self.config.seed) if isinstance(trader, str) else trader
         )
         self.store = store
+        self.validation_market = validation_market
         self.test_market = test_market
+        self.chosen: dict[str, Any] = {}
         self.run = RunDirectory(out) if out is not None else None
         self.progress = progress or (lambda *_: None)
         self.episodes: dict[str, Episode] = {}
@@ -177,16 +138,35 @@ class RLHF:
                 self.ask(shares[round_] - (shares[round_ - 1] if round_ else 0), round_)
                 self.asked = round_ + 1
             self._learn()
-            self.agent.train(
-                stops[round_] - self.agent.iteration, total=iterations, after=self._after
-            )
-            self.snapshots.append(_frozen(self.agent.network))
+            begin = stops[round_ - 1] if round_ else 0
+            for quarter in range(1, QUARTERS + 1):
+                stop = begin + (stops[round_] - begin) * quarter // QUARTERS
+                if stop > self.agent.iteration:
+                    ahead = stop - self.agent.iteration
+                    self.agent.train(ahead, total=iterations, after=self._after)
+                    self.snapshots.append(_frozen(self.agent.network))
             self.round = round_ + 1
             self.checkpoint()
+        self._choose_policy()
         return self
 
+    def _choose_policy(self) -> None:
+        """Keep the policy that the reward model values most on bars it was not trained on."""
+        if self.validation_market is None or self.agent.network is None:
+            return
+        env = env_like(self.env, self.validation_market, VALIDATION_EPISODES)
+        model = self.reward_model
+
+        def worth(batch: EpisodeBatch) -> Floats:
+            score = model.rewards(TradePaths.from_episodes(batch)).sum(-1)
+            return np.asarray(score.double().cpu().numpy())
+
+        best, scores = best_network(self.snapshots, env, worth, self.config.seed)
+        self.agent.network.load_state_dict(self.snapshots[best].state_dict())
+        self.chosen = {"candidate": best + 1, "of": len(scores), "validation_scores": scores}
+
     def ask(self, count: int, round_: int) -> list[Ranking]:
-        """Collect a pool, choose `count` questions, and record the answers."""
+        """Collect episodes, choose `count` questions, and record the answers."""
         if self.trader is None:
             return self._from_store()
         queries = self.propose(count, round_)
@@ -203,61 +183,32 @@ class RLHF:
         return answers
 
     def propose(self, count: int, round_: int = 0) -> list[Query]:
-        """Collect a pool of episodes and choose `count` questions; they join the store's queue."""
-        seed = self.config.seed * 1_000_003 + round_
-        rng = np.random.default_rng(seed)
-        actors, policies = self._actors(seed)
-        windows = random_windows(self.env.market, self.env.config, self.config.windows, seed)
-        self.progress("collect", len(actors), len(actors), {})
-        pool_env = self._env(self.env.market, len(windows))
-        pool = collect(self.env.market, actors, windows, env=pool_env, seed=seed)
-        groups = self._choose(pool, policies, count, rng)
-        queries = [self._query(pool, group, round_) for group in groups]
-        if self.store is not None:
-            self.store.add_queries(queries)
-        return queries
-
-    def _actors(self, seed: int) -> tuple[list[Actor], list[int]]:
-        """Who trades the pool: rules, chance, the policy and its past; the latter's columns."""
+        """Choose `count` questions about new episodes; they join the store's queue."""
         own: list[Actor] = []
         if self.agent.iteration:
-            for age, network in enumerate([self.agent.network, *self.snapshots[-3:-1]]):
-                for explore in (0.0, 0.15, 1.0) if age == 0 else (0.0,):
+            earlier = self.snapshots[-1 - QUARTERS :: -QUARTERS][:2]
+            for age, network in enumerate([self.agent.network, *earlier]):
+                for explore in EXPLORE if age == 0 else (0.0,):
                     name = f"policy:{self.agent.iteration}-{age}-{explore:g}"
                     own.append(Actor(name, policy=network, explore=explore))
-        actors = pool_actors(self.env.market, self.env.config, seed, own)
-        return actors, list(range(len(actors) - len(own), len(actors)))
-
-    def _choose(
-        self,
-        pool: list[list[Episode]],
-        policies: Sequence[int],
-        count: int,
-        rng: np.random.Generator,
-    ) -> list[Group]:
-        distinct = [distinct_columns(row) for row in pool]
-        scores = None
-        if self.reward_model.fitted:
-            flat = [episode for row in pool for episode in row]
-            worth = self.reward_model.member_scores(flat) * self.reward_model.temperature
-            scores = worth.unflatten(1, (len(pool), len(pool[0])))
-        return choose_groups(
-            scores,
-            distinct,
-            count,
+        self.progress("collect", 1, 1, {})
+        questions = ask(
+            self.env,
+            own,
+            count=count,
+            windows=self.config.windows,
             size=self.config.size,
             uniform=self.config.uniform,
-            rng=rng,
-            keep=policies,
+            seed=self.config.seed * 1_000_003 + round_,
+            model=self.reward_model,
+            round_=round_,
         )
-
-    def _query(self, pool: list[list[Episode]], group: Group, round_: int) -> Query:
-        shown = [pool[group.window][member] for member in group.members]
-        self.episodes.update({episode.id: episode for episode in shown})
+        for question in questions:
+            self.episodes.update({episode.id: episode for episode in question.episodes})
         if self.store is not None:
-            self.store.add_episodes(shown)
-        purpose = "test" if group.uniform else "learn"
-        return Query.of([episode.id for episode in shown], purpose=purpose, round=round_)  # type: ignore[arg-type]
+            self.store.add_episodes(e for question in questions for e in question.episodes)
+            self.store.add_queries(question.query for question in questions)
+        return [question.query for question in questions]
 
     def _foresee(self, answers: Sequence[Ranking], queries: Sequence[Query], round_: int) -> None:
         """Before learning from this round's random questions: how well were they foreseen?"""
@@ -335,17 +286,6 @@ class RLHF:
                 self.checkpoint()
                 self._saved = now
 
-    def _env(self, market: MarketData, count: int) -> MarketEnv:
-        """Like the training environment, without its domain randomisation."""
-        return MarketEnv(
-            market,
-            num_envs=count,
-            config=dataclasses.replace(self.env.config, randomise=Randomisation()),
-            costs=self.env.costs,
-            scaler=self.env.scaler,
-            device=self.env.device,
-        )
-
     def evaluate(self, *, rankings: int = 40, windows: int = 1024) -> dict[str, Any]:
         """How good is what was learned, on bars that training did not see?
 
@@ -369,7 +309,7 @@ class RLHF:
                 self.rankings, self.episodes, self.reward_model.config, seed=self.config.seed
             )
         own = Actor("policy", policy=self.agent.network)
-        paths = episode_batch(self._env(market, windows), own, self.config.seed + 7)
+        paths = episode_batch(env_like(self.env, market, windows), own, self.config.seed + 7)
         returns = paths.net_return
         result |= {
             "mean_return": float(returns.mean()),
@@ -383,27 +323,24 @@ class RLHF:
     def _fresh_rankings(
         self, market: MarketData, count: int
     ) -> tuple[list[Ranking], dict[str, Episode]]:
+        """Random questions about windows of `market`, answered by the trader."""
+        own = [Actor("policy", policy=self.agent.network, explore=e) for e in EXPLORE]
         seed = self.config.seed * 1_000_003 + 999
-        windows = random_windows(market, self.env.config, count, seed)
-        own = [Actor("policy", policy=self.agent.network, explore=e) for e in (0.0, 0.15, 1.0)]
-        actors = pool_actors(market, self.env.config, seed, own)
-        pool = collect(market, actors, windows, env=self._env(market, len(windows)), seed=seed)
-        rng = np.random.default_rng(seed)
-        groups = choose_groups(
-            None,
-            [distinct_columns(row) for row in pool],
-            count,
+        questions = ask(
+            env_like(self.env, market, 1),
+            own,
+            count=count,
+            windows=count,
             size=self.config.size,
             uniform=1.0,
-            rng=rng,
+            seed=seed,
         )
         assert self.trader is not None
-        answers, shown = [], {}
-        for index, group in enumerate(groups):
-            episodes = [pool[group.window][m] for m in group.members]
-            shown.update({e.id: e for e in episodes})
-            answers.append(self.trader.rank(episodes, f"fresh-{seed}-{index}"))
-        return answers, shown
+        answers = [
+            self.trader.rank(question.episodes, f"fresh-{seed}-{index}")
+            for index, question in enumerate(questions)
+        ]
+        return answers, {e.id: e for question in questions for e in question.episodes}
 
 
 def _frozen(network: ActorCritic | None) -> ActorCritic:

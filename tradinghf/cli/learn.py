@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 RESULT, REWARD, CONFIG = "result.json", "reward.json", "config.json"
 LABELS = {"rlhf": "learned from rankings", "ppo_pnl": "PPO on PnL alone"}
 HEADLINES = {
-    "S": "S: share of what is attainable over chance",
-    "G": "G: share of the gap between PPO on PnL and PPO on the true utility",
+    "S": "S (share of what is attainable over chance)",
+    "G": "G (share of the gap from PPO on PnL to PPO on the true utility)",
     "utility_policy": "true utility of the policy",
     "utility_pnl": "... of PPO on sparse PnL alone",
     "utility_true": "... of PPO on the true utility",
@@ -81,7 +81,7 @@ def rlhf(
 
     """
     from tradinghf.experiment import Experiment, run_experiment
-    from tradinghf.rlhf import RLHFConfig
+    from tradinghf.learning.config import RLHFConfig
 
     experiment = Experiment(
         trader=trader,
@@ -134,7 +134,7 @@ def train(
 
     """
     from tradinghf.experiment import Experiment
-    from tradinghf.rlhf import RLHFConfig
+    from tradinghf.learning.config import RLHFConfig
 
     loop = RLHFConfig(rounds=1, steps=steps, pnl_weight=pnl_weight, seed=seed)
     experiment = Experiment(
@@ -194,7 +194,9 @@ def train_on_pnl(experiment: Experiment, out: Path) -> dict[str, Any]:
 
     split = split_market(experiment)
     with progress() as report_progress:
-        policy = train_baseline(experiment, split.train, sparse_pnl, "pnl", report_progress)
+        policy = train_baseline(
+            experiment, split, sparse_pnl, lambda b: b.net_return, "pnl", report_progress
+        )
     env = MarketEnv(split.test, num_envs=1024, config=experiment.env, scaler=policy.scaler)
     paths = episode_batch(env, Actor("pnl", policy=policy), experiment.seed)
     found = {
@@ -340,12 +342,16 @@ def report(run: Positional[Path], /, *, out: Output = None) -> None:
     reward = document(run, REWARD) if (run / REWARD).is_file() else {"values": []}
     page = comparison_report(
         out or run / "report.html",
-        title=f"What {settings['trader']} values, learned and traded",
+        title=f"Learned from the rankings of {settings['trader']}",
         verdict="",
         reports=reports,
         values=reward["values"],
         held_out=result.get("reward_model", {}),
-        facts={text: result[name] for name, text in HEADLINES.items() if name in result},
+        facts={
+            name.replace("_", " "): output.number(result[name])
+            for name in HEADLINES
+            if name in result
+        },
         provenance={
             "data": f"{settings['data']}, test {test.sha256[:12]}",
             "seed": settings["seed"],

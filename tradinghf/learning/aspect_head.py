@@ -28,6 +28,8 @@ class AspectPosterior:
         log_weight: [G] normalised log posterior probability of each component.
         mean: [G, P+1] MAP weights; the last column is the tie parameter.
         scale: [G, P+1, P+1] Cholesky factors of the posterior covariances (zero where unused).
+        evidence: log of how much better than chance the rankings are explained [nats]; negative
+            when chance explains them better.
 
     """
 
@@ -35,6 +37,7 @@ class AspectPosterior:
     log_weight: Tensor
     mean: Tensor
     scale: Tensor
+    evidence: float
 
     def expected(self) -> Tensor:
         """[P+1] posterior mean weights."""
@@ -94,7 +97,11 @@ def fit_aspect_posterior(
         fitted = _laplace(choices, columns[part], prior_mean[part], precision[part], config)
         for store, value in zip((mean, covariance, evidence), fitted, strict=True):
             store.append(value)
-    log_weight = (torch.cat(evidence) + log_prior).log_softmax(0)
+    log_joint = torch.cat(evidence) + log_prior
+    options = choices.available.sum(-1).to(choices.weight)
+    better = float(log_joint.logsumexp(0) - log_prior.logsumexp(0))
+    better += float((choices.weight * options.log()).sum())
+    log_weight = log_joint.log_softmax(0)
 
     # Components that cannot matter are dropped: sampling and averaging stay cheap.
     keep = log_weight > log_weight.max() - config.drop_below
@@ -108,7 +115,7 @@ def fit_aspect_posterior(
     full_mean[:, blank] = 0
     full_scale[:, blank] = 0
     return AspectPosterior(
-        tuple(names), log_weight, full_mean[:, :blank], full_scale[:, :blank, :blank]
+        tuple(names), log_weight, full_mean[:, :blank], full_scale[:, :blank, :blank], better
     )
 
 

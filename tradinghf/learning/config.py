@@ -43,6 +43,7 @@ class PPOConfig:
 
     Attributes:
         hidden: widths of the hidden layers of actor and critic.
+        shared: whether actor and critics share their hidden layers.
         learning_rate: Adam step size at the start; decays linearly to `final_learning_rate`.
         final_learning_rate: step size at the end of training.
         epochs: passes over each rollout.
@@ -62,6 +63,7 @@ class PPOConfig:
     """
 
     hidden: tuple[int, ...] = (64, 64)
+    shared: bool = False
     learning_rate: float = 1e-3
     final_learning_rate: float = 1e-4
     epochs: int = 4
@@ -135,3 +137,42 @@ class RewardConfig:
     members: int = 32
     pessimism: float = 0.1
     seed: int = 0
+
+
+@dataclass(frozen=True)
+class RLHFConfig:
+    """The loop.
+
+    Attributes:
+        rankings: questions asked in all.
+        rounds: times that the loop asks; the policy trains in between.
+        size: episodes per question K.
+        steps: environment steps of PPO in all.
+        windows: market windows collected per round.
+        uniform: share of the questions that are drawn at random.
+        pnl_weight: weight of the sparse PnL stream; the learned stream's is 1.
+        alarm: warn when fewer fresh comparisons than this share are foreseen.
+        checkpoint_seconds: time between checkpoints while the policy trains [seconds].
+        ppo: settings of PPO.
+        seed: of everything random.
+
+    """
+
+    rankings: int = 50
+    rounds: int = 4
+    size: int = 5
+    steps: int = 2_400_000
+    windows: int = 48
+    uniform: float = 0.2
+    pnl_weight: float = 0.3
+    alarm: float = 0.6
+    checkpoint_seconds: float = 10.0
+    ppo: PPOConfig = field(default_factory=PPOConfig)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_setting(self.rankings >= 1, "rankings", self.rankings, "at least 1")
+        check_setting(self.rounds >= 1, "rounds", self.rounds, "at least 1")
+        check_setting(2 <= self.size <= 6, "size", self.size, "2 to 6 episodes per question")
+        check_setting(0 <= self.uniform <= 1, "uniform", self.uniform, "a share in [0, 1]")
+        check_setting(self.pnl_weight >= 0, "pnl_weight", self.pnl_weight, "at least 0")

@@ -20,10 +20,21 @@ from tradinghf.learning.config import ResidualConfig
 FEATURES = 8
 
 
-def residual_features(paths: TradePaths) -> Tensor:
-    """[B, L, 8] bounded description of each bar: position, account and market, all in [-1, 1]."""
+def bar_volatility(paths: TradePaths) -> Tensor:
+    """[B] volatility of one bar of each episode's market."""
+    return paths.close.clamp(min=1e-9).log().diff(dim=-1).std(dim=-1)
+
+
+def residual_features(paths: TradePaths, scale: float) -> Tensor:
+    """[B, L, 8] bounded description of each bar: position, account and market, all in [-1, 1].
+
+    Args:
+        paths: B paths.
+        scale: volatility of one bar in the ranked episodes, a constant: no bar is described by
+            what came later.
+
+    """
     move = paths.close.clamp(min=1e-9).log().diff(dim=-1)
-    scale = move.std(dim=-1, keepdim=True).clamp(min=1e-6)
     span = scale * TREND_BARS**0.5
     in_hand, best = paths.open_profit()
     past = torch.cat([torch.zeros_like(move[..., :TREND_BARS]), move], dim=-1).cumsum(-1)

@@ -19,9 +19,10 @@ from tradinghf.learning.aspect_head import AspectPosterior, fit_aspect_posterior
 from tradinghf.learning.aspects import ASPECTS, TradePaths, aspect_totals, aspect_values
 from tradinghf.learning.choices import choices_from_rankings
 from tradinghf.learning.config import RewardConfig
-from tradinghf.learning.residual import Residual, fit_residual, residual_features
+from tradinghf.learning.residual import Residual, bar_volatility, fit_residual, residual_features
 
 NEVER_TIED = -20.0
+ENOUGH_TO_JUDGE = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,8 +147,8 @@ class RewardModel:
         choices = choices_from_rankings(
             totals / self.scale, data.ranks, data.mask, trust.to(totals)
         )
-        self.warnings = _warn_of_poor_rankings(data)
         self.posterior = fit_aspect_posterior(choices, self.names, self.config.head)
+        self.warnings = _warn_of_poor_rankings(data, self.posterior.evidence)
         self.ties = bool(choices.features[..., -1].any())
         self.rankings = len(data.ranks)
         self._draw(totals, data.mask)
@@ -173,9 +174,10 @@ class RewardModel:
         self.residual = None
         if self.config.residual is None:
             return
-        features = data.per_episode(residual_features) if _equal_lengths(data) else None
-        if features is None:
+        if not _equal_lengths(data):
             return
+        self.volatility = float(data.per_episode(bar_volatility).mean().clamp(min=1e-6))
+        features = data.per_episode(lambda p: residual_features(p, self.volatility))
         generator = torch.Generator().manual_seed(self.config.seed + 1)
         offset = totals @ self.weights * self.temperature
         fitted = fit_residual(
@@ -213,7 +215,10 @@ class RewardModel:
             growth = torch.cat([doubt[..., :1], doubt.diff(dim=-1)], dim=-1)
             reward = reward - self.config.pessimism * growth
         if self.residual is not None:
-            reward = reward + self.residual.agreed(residual_features(paths)) / self.temperature
+            reward = (
+                reward
+                + self.residual.agreed(residual_features(paths, self.volatility)) / self.temperature
+            )
         return reward
 
     def score(self, episodes: Sequence[Episode]) -> Tensor:
@@ -308,7 +313,7 @@ def _equal_lengths(data: RankedData) -> bool:
     return len({episode.bars for episode in data.episodes}) == 1
 
 
-def _warn_of_poor_rankings(data: RankedData) -> tuple[str, ...]:
+def _warn_of_poor_rankings(data: RankedData, evidence: float) -> tuple[str, ...]:
     """Say in words when the answers cannot teach much."""
     found = []
     top = data.ranks.masked_fill(~data.mask, 0).amax(-1)
@@ -316,6 +321,12 @@ def _warn_of_poor_rankings(data: RankedData) -> tuple[str, ...]:
         found.append(
             "Every ranking ties all of its episodes: nothing can be learned about what is "
             "preferred, and the reward stays with profit."
+        )
+    elif evidence <= 0 and len(data.ranks) >= ENOUGH_TO_JUDGE:
+        found.append(
+            f"The {len(data.ranks)} rankings are explained no better than chance: they contradict "
+            "each other, or value something that no aspect describes. Rank more episodes, and "
+            "check the raters' consistency."
         )
     for text in found:
         warnings.warn(text, stacklevel=3)
