@@ -84,7 +84,7 @@ def test_the_loop_asks_about_its_own_policy_from_the_second_round_on():
         assert len({agent.episodes[e].window for e in ranking.episodes}) == 1
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
@@ -94,10 +94,10 @@ def test_a_killed_loop_continues_bit_identically(tmp_path, stop_at):
 
     def kill(phase, done, total, metrics):
         if phase == "train" and done >= (stop_at + 1) * 16 * 32:
-            raise Killed
+            raise KilledError
 
     cut = loop(tmp_path / "cut", progress=kill)
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         cut.train()
     again = loop(tmp_path / "cut")
     assert again.resume()
@@ -230,9 +230,13 @@ def test_damaged_checkpoints_are_quarantined_and_the_previous_is_used(tmp_path):
 
 
 def test_a_run_has_one_writer(tmp_path):
-    with RunDirectory(tmp_path).lock(), pytest.raises(CheckpointError, match="Another process"):
-        with RunDirectory(tmp_path).lock():
-            pass
+    second = RunDirectory(tmp_path).lock()
+    with (
+        RunDirectory(tmp_path).lock(),
+        pytest.raises(CheckpointError, match="Another process"),
+        second,
+    ):
+        pytest.fail("two writers hold one run")
 
 
 def test_old_checkpoints_are_pruned(tmp_path):
