@@ -11,6 +11,8 @@ import pytest
 import torch
 from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tradinghf.config import Brackets, CostModel, EnvConfig, Margin, Randomisation, TradingRules
 from tradinghf.errors import ConfigError
@@ -184,6 +186,18 @@ def constant_market(bars: int, price: float = 1.0) -> MarketData:
     stamps = np.datetime64("2024-01-01", "ns") + np.arange(bars) * np.timedelta64(1, "D")
     flat = np.full((bars, 1), price)
     return MarketData(flat, flat, flat, flat, flat * 100, stamps, ("X",))
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**40), st.floats(0, 100), st.sampled_from(["next_open", "close"]))
+def test_doing_nothing_keeps_the_equity(seed: int, fee: float, fill: Any) -> None:
+    costs = CostModel(fee_bps=fee, fixed_fee=fee, slippage_bps=fee, borrow_rate=0.5)
+    env = MarketEnv(MARKET, num_envs=20, config=replace(SHORT, fill=fill), costs=costs)
+    env.reset(seed=seed)
+    for _ in range(12):
+        _, reward, _, _, info = env.step(torch.full((20,), 2))
+        assert (reward == 0).all()
+        assert (info["equity"] == 1).all()
 
 
 def test_an_indicator_of_one_blocks_no_trade() -> None:

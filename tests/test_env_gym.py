@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -135,3 +139,16 @@ def test_unknown_options_suggest_the_right_one() -> None:
     assert env.env.costs.fee_bps == 7.0
     assert env.env.config.horizon == 30
     assert env.env.config.lookback == 3
+
+
+def test_the_notebook_runs_and_shows_its_results(root: Path) -> None:
+    notebook = json.loads((root / "notebooks" / "01_env_in_ten_lines.ipynb").read_text())
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    scope: dict[str, Any] = {}
+    for cell in cells:
+        shown = "".join("".join(o.get("text", "")) for o in cell["outputs"])
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec("".join(cell["source"]), scope)
+        assert printed.getvalue().split()[:8] == shown.split()[:8]
+    assert bool(scope["total"].isfinite().all())
