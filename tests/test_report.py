@@ -258,6 +258,24 @@ def test_comparison_says_what_was_learned_and_how_well(report: Report, tmp_path:
     assert table.index("RLHF policy") < table.index("PPO on PnL") < table.index("buy & hold")
 
 
+def test_a_leaderboard_row_becomes_a_section(report: Report, tmp_path: Path) -> None:
+    from dataclasses import asdict
+
+    from tradinghf.feedback.ratings import Standing
+
+    row = Standing(
+        source="sma_cross", rating=0.4, low=0.1, high=0.7, elo=1620, elo_low=1540, elo_high=1700,
+        wins=30, losses=10, ties=8, place=2, best_place=1, worst_place=3, too_close=True,
+    )  # fmt: skip
+    path = report.save(tmp_path / "r.html", standing=asdict(row))
+    text = re.sub(r"\s+", " ", Reader(path.read_text("utf-8")).text)
+    assert "Preferred in 30 of 48 blind comparisons, tied in 8" in text
+    assert "71 % with ties as halves. Place 2 (anything from 1 to 3 is likely), too close" in text
+    unseen = asdict(row) | {"wins": 0, "losses": 0, "ties": 0}
+    page = report.save(tmp_path / "n.html", standing=unseen).read_text("utf-8")
+    assert "No rater has compared it" in page
+
+
 def test_comparison_refuses_different_windows(report: Report, tmp_path: Path) -> None:
     shorter = backtest("buy_and_hold", report.market.rows(0, 500))
     empty: dict[str, Report] = {}

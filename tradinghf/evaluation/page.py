@@ -133,3 +133,8 @@ def percent(value: float) -> str:
 def span_of(metrics: Mapping[str, float | int | str | None]) -> str:
     """The period of a report in words."""
     return f"{metrics['start']} to {metrics['end']}, {metrics['bars']:,} bars"
+
+
+def spaced(name: str) -> str:
+    """An identifier as words."""
+    return name.replace("_", " ")

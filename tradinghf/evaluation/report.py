@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
 from tradinghf.errors import ConfigError
 from tradinghf.evaluation import sections, tables
-from tradinghf.evaluation.charts import interval_chart
 from tradinghf.evaluation.export import write_page
 from tradinghf.evaluation.page import facts as fact_list
-from tradinghf.evaluation.page import number, page, pair, section, span_of, table, verdict_card
+from tradinghf.evaluation.page import (
+    number,
+    page,
+    pair,
+    section,
+    spaced,
+    span_of,
+    table,
+    verdict_card,
+)
+from tradinghf.evaluation.people import held_out_section, values_section
 from tradinghf.evaluation.result import Report
 from tradinghf.evaluation.validation import sharpe_interval
 from tradinghf.evaluation.verdict import judge
-
-_SCORES = {
-    "accuracy": "right in this share of pairs (win, tie or loss)",
-    "precision": "of the pairs it calls, the share that is right (mean over classes)",
-    "recall": "of the pairs of a kind, the share that it finds (mean over classes)",
-    "f1": "harmonic mean of precision and recall (mean over classes)",
-    "log_loss": "surprise at the answers, in nats; lower is better",
-    "brier": "squared error of the probabilities; lower is better",
-    "ece": "gap between confidence and accuracy; lower is better",
-}
 
 
 def comparison_report(
@@ -70,8 +68,8 @@ def comparison_report(
         verdict_card(verdict or judged.headline, judged.reasons, judged.passed),
         _comparison_section(named),
         sections.equity_section(named),
-        _values_section(values),
-        pair(_held_out_section(held_out), _facts_section(facts)),
+        values_section(values),
+        pair(held_out_section(held_out), _facts_section(facts)),
         pair(sections.timing_section(judged), sections.rolling_sharpe_section(named)),
         pair(sections.exposure_section([subject]), tables.costs_section(subject)),
         sections.monthly_section(subject),
@@ -139,56 +137,8 @@ def _comparison_section(named: Sequence[Report]) -> str:
     return section("Side by side", table(head, rows), note=f"{note}starting equity.")
 
 
-def _values_section(values: Sequence[Mapping[str, Any]]) -> str:
-    title = "What the reward model learned from the rankings"
-    if not values:
-        return section(title, note="It was fitted to no rankings.")
-    drawn = [
-        (_words(v["name"]), float(v["weight"]), float(v["low"]), float(v["high"]))
-        for v in values
-        if v["name"] != "profit"
-    ]
-    chart = ""
-    if drawn:
-        chart = interval_chart(
-            drawn, label="Learned weights with intervals", show=lambda x: number(x, 2)
-        )
-    sentences = "".join(f"<li>{escape(str(v['sentence']))}</li>" for v in values)
-    return section(
-        title,
-        f"<ul>{sentences}</ul>",
-        chart,
-        note="Worth of one unit of each aspect, in percent of profit, with its interval. Faint: "
-        "the interval contains zero, so the rankings do not settle it.",
-    )
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def _held_out_section(held_out: Mapping[str, Any]) -> str:
-    rows = []
-    for name, meaning in _SCORES.items():
-        if held_out.get(name) is None:
-            continue
-        interval = held_out.get(f"{name}_interval") or ()
-        spread = " to ".join(number(float(end), 3) for end in interval)
-        rows.append([_words(name), number(float(held_out[name]), 3), spread, meaning])
-    title = "How well it predicts rankings it has not seen"
-    if not rows:
-        return section(title, note="No rankings were held out.")
-    note = ""
-    if "pairs" in held_out:
-        rankings = held_out.get("held_out_rankings", "the held-out")
-        note = f"{held_out['pairs']:,} pairs of {rankings} rankings; chance is 1/2 without ties. "
-    html = table(["", "score", "95 % interval", "meaning"], rows, text_columns=(0, 3))
-    html = html.replace('<td class="text">', '<td class="wrap">')
-    return section(title, html, note=f"{note}Intervals by resampling whole rankings.")
-
-
 def _facts_section(items: Mapping[str, Any]) -> str:
-    shown = [(_words(k), _shown(v)) for k, v in items.items()]
+    shown = [(spaced(k), _shown(v)) for k, v in items.items()]
     return section("The experiment in numbers", fact_list(shown))
 
 
@@ -211,7 +161,7 @@ def _provenance_section(subject: Report, provenance: Mapping[str, Any]) -> str:
     }
     items = {**known, **provenance}
     return section(
-        "To reproduce this page", fact_list([(_words(k), _shown(v)) for k, v in items.items()])
+        "To reproduce this page", fact_list([(spaced(k), _shown(v)) for k, v in items.items()])
     )
 
 

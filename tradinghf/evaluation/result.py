@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -129,12 +130,15 @@ class Report:
 
         return report_figure(self)
 
-    def save(self, path: Path | str, *, trials: int = 1) -> Path:
+    def save(
+        self, path: Path | str, *, trials: int = 1, standing: Mapping[str, Any] | None = None
+    ) -> Path:
         """Write the tear sheet: one page that needs nothing else.
 
         Args:
             path: where to; .html, or .pdf or .png where Chromium is installed.
             trials: how many variants were tried before this one; the verdict is deflated by it.
+            standing: the strategy's row of the raters' leaderboard, as a mapping.
 
         Raises:
             ConfigError: another suffix, or no browser for a PDF or PNG.
@@ -143,7 +147,7 @@ class Report:
         from tradinghf.evaluation.export import write_page
         from tradinghf.evaluation.tearsheet import tear_sheet
 
-        return write_page(tear_sheet(self, trials=trials), path)
+        return write_page(tear_sheet(self, trials=trials, standing=standing), path)
 
     def __str__(self) -> str:
         m = self.metrics

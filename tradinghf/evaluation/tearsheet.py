@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from tradinghf.evaluation import sections, tables
 from tradinghf.evaluation.page import kpis, number, page, pair, span_of, verdict_card
+from tradinghf.evaluation.people import preference_section
 from tradinghf.evaluation.verdict import Verdict, hold_report, judge
 
 if TYPE_CHECKING:
     from tradinghf.evaluation.result import Report
 
 
-def tear_sheet(report: Report, *, trials: int = 1) -> str:
+def tear_sheet(
+    report: Report, *, trials: int = 1, standing: Mapping[str, Any] | None = None
+) -> str:
     """A self-contained HTML page about one backtest.
 
     Args:
         report: the backtest.
         trials: how many strategies or variants were tried until this one was chosen.
+        standing: its row of the raters' leaderboard, for a section on what they think of it.
 
     """
     held = hold_report(report)
@@ -28,6 +33,7 @@ def tear_sheet(report: Report, *, trials: int = 1) -> str:
         headline_numbers(report, held, verdict),
         sections.equity_section(both),
         pair(sections.timing_section(verdict), sections.rolling_sharpe_section(both)),
+        "" if standing is None else preference_section(standing),
         sections.monthly_section(report),
         pair(sections.exposure_section([report]), tables.costs_section(report)),
         tables.regime_section(both),
