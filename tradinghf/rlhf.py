@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import time
@@ -129,6 +130,13 @@ class RLHF:
 
         """
         self.config = dataclasses.replace(self.config, **settings)
+        with self.run.lock() if self.run is not None else contextlib.nullcontext():
+            self._rounds()
+            self._choose_policy()
+        return self
+
+    def _rounds(self) -> None:
+        """Ask, learn, train; as often as the configuration says."""
         config = self.config
         iterations = max(math.ceil(config.steps / self.agent.steps_per_iteration), config.rounds)
         shares = [round(config.rankings * (r + 1) / config.rounds) for r in range(config.rounds)]
@@ -147,8 +155,6 @@ class RLHF:
                     self.snapshots.append(_frozen(self.agent.network))
             self.round = round_ + 1
             self.checkpoint()
-        self._choose_policy()
-        return self
 
     def _choose_policy(self) -> None:
         """Keep the policy that the reward model values most on bars it was not trained on."""

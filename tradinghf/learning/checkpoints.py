@@ -2,6 +2,7 @@
 
     RUN/config.json             settings, seed, data hash, code version
     RUN/metrics.jsonl           one row per iteration
+    RUN/tensorboard/            the same rows for TensorBoard
     RUN/checkpoints/000012/     state.safetensors, state.json, manifest.json (sha256 of both)
     RUN/quarantine/             checkpoints that failed their hashes
 
@@ -18,7 +19,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
@@ -26,6 +27,9 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from tradinghf.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 TENSOR = "__tensor__"
 PAIRS = "__pairs__"
@@ -96,6 +100,7 @@ class RunDirectory:
         self.keep = keep
         self.checkpoints = self.path / "checkpoints"
         self.checkpoints.mkdir(parents=True, exist_ok=True)
+        self._events: SummaryWriter | None = None
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -121,9 +126,16 @@ class RunDirectory:
         write_durably(self.path / name, text.encode())
 
     def log(self, row: dict[str, Any]) -> None:
-        """Append one row to metrics.jsonl."""
+        """Append one row, with its "step", to metrics.jsonl and to TensorBoard's events."""
         with (self.path / "metrics.jsonl").open("a") as file:
             file.write(json.dumps(row) + "\n")
+        step = int(row["step"])
+        if self._events is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._events = SummaryWriter(str(self.path / "tensorboard"), purge_step=step)
+        for name, value in row.items():
+            self._events.add_scalar(name, value, step)
 
     def trim_metrics(self, step: float) -> None:
         """Drop rows after `step`: a continued run writes them again."""
