@@ -27,7 +27,9 @@ VALUES = [
     {"name": "profit", "sentence": "1 % of profit is the yardstick.", "weight": 1.0}
     | {"low": 1.0, "high": 1.0},
     {"name": "drawdown", "sentence": "Deeper falls are disliked.", "weight": -1.4}
-    | {"low": -1.8, "high": -1.1},
+    | {"low": -1.8, "high": -1.1, "probability": 1.0},
+    {"name": "holding_losers", "sentence": "No sign.", "weight": 0.0}
+    | {"low": -0.1, "high": 0.1, "probability": 0.04},
 ]
 HELD_OUT = {
     "accuracy": 0.87,
@@ -244,6 +246,7 @@ def test_comparison_says_what_was_learned_and_how_well(report: Report, tmp_path:
     for needed in (
         "Not better than buy and hold.",
         "Deeper falls are disliked.",
+        "No clear sign that these matter beyond profit: holding losers.",
         "accuracy 0.870 0.810 to 0.920",
         "f1 0.845",
         "480 pairs of 80 rankings",

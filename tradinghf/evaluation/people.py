@@ -52,9 +52,10 @@ def values_section(values: Sequence[Mapping[str, Any]]) -> str:
     title = "What the reward model learned from the rankings"
     if not values:
         return section(title, note="It was fitted to no rankings.")
+    clear = [v for v in values if float(v.get("probability", 1.0)) >= 0.5]
     drawn = [
         (spaced(v["name"]), float(v["weight"]), float(v["low"]), float(v["high"]))
-        for v in values
+        for v in clear
         if v["name"] != "profit"
     ]
     chart = ""
@@ -62,13 +63,17 @@ def values_section(values: Sequence[Mapping[str, Any]]) -> str:
         chart = interval_chart(
             drawn, label="Learned weights with intervals", show=lambda x: number(x, 2)
         )
-    sentences = "".join(f"<li>{escape(str(v['sentence']))}</li>" for v in values)
+    said = [str(v["sentence"]) for v in clear]
+    rest = [spaced(v["name"]) for v in values if v not in clear]
+    if rest:
+        said.append(f"No clear sign that these matter beyond profit: {', '.join(rest)}.")
+    sentences = "".join(f"<li>{escape(sentence)}</li>" for sentence in said)
     return section(
         title,
         f"<ul>{sentences}</ul>",
         chart,
-        note="Worth of one unit of each aspect, in percent of profit, with its interval. Faint: "
-        "the interval contains zero, so the rankings do not settle it.",
+        note="Worth of one unit of each aspect, in percent of profit, with its interval; aspects "
+        "that more likely than not do not matter are not drawn. Faint: the interval contains zero.",
     )
 
 
