@@ -168,6 +168,18 @@ def test_sparse_profit_is_paid_when_a_round_trip_closes() -> None:
     assert rewards[3] == pytest.approx(equity[3] - 1, abs=1e-12)
 
 
+def test_a_flip_pays_for_the_trip_it_closes_and_charges_the_rest_to_the_next() -> None:
+    costs = CostModel(fee_bps=100, slippage_bps=0)
+    env = MarketEnv(constant_market(40), config=SHORT, costs=costs, reward="sparse_pnl")
+    env.reset(seed=0)
+    shares = 1 / 1.01  # of the starting equity, at a price of 1
+    env.step([4])
+    _, closed, _, _, _ = env.step([0])  # sells twice the shares; half of the fee closes the long
+    assert float(closed[0]) == pytest.approx(-0.01 * shares - 0.01 * shares, rel=1e-9)
+    _, rest, _, _, info = env.step([2])
+    assert float(closed[0] + rest[0]) == pytest.approx(float(info["equity"][0]) - 1, rel=1e-9)
+
+
 def test_flip_on_a_flat_price_costs_its_fees() -> None:
     """REFERENCE §7, gym-anytrading: reward 0 while the profit fell to 0.49."""
     market = constant_market(40)
@@ -670,6 +682,21 @@ def test_gpu_equals_cpu(mode: str) -> None:
         torch.testing.assert_close(a[1], b[1].cpu(), rtol=1e-9, atol=1e-12)
         torch.testing.assert_close(a[4]["equity"], b[4]["equity"].cpu(), rtol=1e-9, atol=0)
         assert torch.equal(a[4]["start"], b[4]["start"].cpu())
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_step_on_the_gpu_never_waits_for_it() -> None:
+    env = MarketEnv(MARKET, num_envs=33, config=SHORT, device="cuda")
+    env.reset(seed=0)
+    actions = torch.randint(0, 5, (33,), device="cuda")
+    env.step(actions)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for _ in range(20):
+            env.step(actions)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 def test_settings_are_checked() -> None:

@@ -405,3 +405,45 @@ def test_gpu_equals_cpu() -> None:
     weights = np.random.default_rng(0).uniform(-0.5, 0.5, (200, 3))
     a, b = (simulate(market, weights, device=d) for d in ("cpu", "cuda"))
     np.testing.assert_allclose(a.equity, b.equity, rtol=1e-9)
+
+
+def test_waiting_orders_and_exits_follow_a_split() -> None:
+    """4 for 1 at bar 2: raw and adjusted prices must trade the same."""
+    ratio = np.array([1, 1, 4, 1, 1.0])
+    factor = np.cumprod(ratio)
+    adjusted = flat_market([100, 104, 103, 97, 92], opens=[100, 101, 104, 103, 97])
+    raw = flat_market(list(adjusted.close[:, 0] / factor), opens=list(adjusted.open[:, 0] / factor))
+    for price in ({"limit": 98.0}, {"stop": 110.0, "limit": 112.0}):
+        given = {k: hold(5, v)[:, 0] for k, v in price.items()}
+        a = simulate(adjusted, hold(5, 0.5), costs=FREE, **given)
+        b = simulate(raw, hold(5, 0.5), costs=FREE, split=ratio, **given)
+        np.testing.assert_allclose(a.equity, b.equity, rtol=1e-12)
+    stop = hold(5, 95.0)[:, 0]
+    a = simulate(adjusted, hold(5, 0.5), costs=FREE, stop_loss=stop)
+    b = simulate(raw, hold(5, 0.5), costs=FREE, stop_loss=stop, split=ratio)
+    assert a.fills["bar"].tolist() == b.fills["bar"].tolist() == [1, 4]
+    np.testing.assert_allclose(a.equity, b.equity, rtol=1e-12)
+
+
+def test_locked_cash_survives_financing_dividends_and_ruin() -> None:
+    config = EnvConfig(rules=TradingRules(lock_cash=True))
+    market = flat_market([100, 100, 100, 100])
+    short = simulate(market, np.array([-1.0, NAN, 1.0, NAN]), costs=FREE, cash=1000, config=config)
+    assert short.shares[-1, 0] == pytest.approx(10), "covered, and long with what was free"
+    greedy = simulate(market, hold(4, -3.0), costs=FREE, cash=1000, config=config)
+    assert greedy.shares[-1, 0] == pytest.approx(-10), "proceeds do not pay for more shorts"
+    costs = CostModel(0, 0, 0, borrow_rate=1.0)
+    paid = simulate(
+        market,
+        hold(4, -1.0),
+        costs=costs,
+        cash=1000,
+        config=config,
+        dividend=np.array([0, 0, 1, 0]),
+    )
+    assert paid.equity[-1] == pytest.approx(1000 - 10 - 3 * 1000 / 250)
+    ruined = simulate(
+        flat_market([100, 100, 400, 50]), hold(4, -1.0), costs=FREE, cash=1000, config=config
+    )
+    assert ruined.equity.tolist() == pytest.approx([1000, 1000, 0, 0])
+    assert ruined.owed[-1] == pytest.approx(2000)
