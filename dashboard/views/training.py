@@ -62,6 +62,11 @@ def start_form() -> None:
             begin(f"{data}, {steps:,} steps", command(uploads.spec(data), steps, seed, run))
 
 
+def resumed(words: tuple[str, ...]) -> list[str]:
+    """The command that continues a run."""
+    return [*words, *(() if "--resume" in words else ("--resume",))]
+
+
 def begin(title: str, words: list[str]) -> None:
     """Start the process."""
     try:
@@ -84,7 +89,7 @@ def controls(job: Job) -> None:
             board.accounts.note(who.rater, "stop training", job.title)
             st.rerun()
     elif job.status != "done" and right.button("Resume", width="stretch"):
-        begin(job.title, list(job.command))
+        begin(job.title, resumed(job.command))
     if job.status == "failed":
         with st.expander("What it said", expanded=True):
             st.code(job.output()[-3000:], language=None)

@@ -13,9 +13,12 @@ from tradinghf.serving.payload import open_payload
 from tradinghf.serving.routes import API
 from tradinghf.serving.state import Dashboard
 
+# All scripts are asked for at once; found one by one through their imports they come later.
 BOOT = """
 export default async (component) => {
-  const { mount } = await import(location.origin + component.data.module);
+  const { module, preload } = component.data;
+  for (const url of preload) void import(location.origin + url);
+  const { mount } = await import(location.origin + module);
   return mount(component);
 };
 """
@@ -28,7 +31,8 @@ def _mount(board: Dashboard, name: str, script: str, html: str, data: dict[str, 
     component = st.components.v2.component(
         f"tradinghf_{name}", html=html, css=board.files.text("rank.css"), js=BOOT
     )
-    component(key=name, data={"module": board.files.url(script), **data})
+    scripts = {"module": board.files.url(script), "preload": board.files.scripts()}
+    component(key=name, data=scripts | data)
 
 
 def rank(board: Dashboard, who: Identity, edit: str = "") -> None:

@@ -171,6 +171,11 @@ class ComponentFiles:
         """Where a file is served; changes with any file's content."""
         return f"{COMPONENT}/{self.version}/{name}"
 
+    def scripts(self) -> list[str]:
+        """Where all scripts are served, the largest first."""
+        names = [name for name in self._files if name.endswith(".js")]
+        return [self.url(name) for name in sorted(names, key=lambda n: -len(self._files[n]))]
+
     async def serve(self, request: Request) -> Response:
         """A file by its exact name."""
         name = request.path_params["name"]
