@@ -5,8 +5,6 @@ SHELL := /bin/bash
 
 BIN := .venv/bin
 STAMP := .venv/.tradinghf-installed
-# Two busy thread pools on two cores slow each other down: workers, not threads, fill the cores.
-export OMP_NUM_THREADS ?= 1
 WORKERS ?= 2
 ARGS ?=
 
@@ -21,6 +19,9 @@ $(STAMP): pyproject.toml constraints.txt scripts/setup scripts/fetch_assets.py
 	scripts/setup
 	@touch $@
 
+# Two busy thread pools on two cores slow each other down: workers, not threads, fill the cores.
+test quick: export OMP_NUM_THREADS ?= 1
+
 test: $(STAMP) ## Run every test.
 	scripts/system_packages
 	$(BIN)/python scripts/fetch_assets.py --tests
@@ -28,6 +29,14 @@ test: $(STAMP) ## Run every test.
 
 quick: $(STAMP) ## Run the tests that take less than ten seconds each and no browser.
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow and not browser" $(ARGS)
+
+demo: $(STAMP) ## The whole loop on real bars, and its page: runs/demo/report.html.
+	$(BIN)/tradinghf rlhf --trader drawdown --data sp500 --train-end 2012 --test-start 2015 \
+	  --rankings 60 --rounds 4 --steps 1200000 --out runs/demo
+	$(BIN)/tradinghf report runs/demo
+
+bench: $(STAMP) ## Time the environment, PPO and the backtest engines: benchmarks/results/*.json.
+	for name in env ppo backtest; do $(BIN)/tradinghf bench $$name --json benchmarks/results/$$name.json || exit 1; done
 
 check: $(STAMP) ## Lint, formatting, types, and generated documents.
 	$(BIN)/ruff check .

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import re
 import shlex
@@ -81,23 +83,44 @@ def run(command: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.slow
-@pytest.mark.xdist_group("readme")
-def test_readme_runs_from_top_to_bottom(workplace: Path) -> None:
-    ran = 0
+@pytest.fixture(scope="module")
+def followed(workplace: Path) -> Path:
+    """The folder after running every block of the README that is not covered elsewhere."""
     for block in README:
         if block.covered is not None:
             continue
-        if block.kind == "bash":
-            for line in command_lines(block):
-                done = run(shlex.split(line), workplace)
-                assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
-                ran += 1
+        commands = [shlex.split(line) for line in command_lines(block)]
         if block.kind == "python":
-            done = run([sys.executable, "-c", block.text], workplace)
-            assert done.returncode == 0, f"{block.text}\n{done.stdout}\n{done.stderr}"
-            ran += 1
-    assert ran >= 5
+            commands = [[sys.executable, "-c", block.text]]
+        for command in commands if block.kind in ("bash", "python") else []:
+            done = run(command, workplace)
+            assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return workplace
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("readme")
+def test_readme_runs_from_top_to_bottom(followed: Path) -> None:
+    assert (followed / "report.html").stat().st_size > 10_000
+    reward = json.loads((followed / "runs/reward/reward.json").read_text())
+    assert reward["values"]
+    assert (followed / "runs/mine/policy.safetensors").is_file()
+    assert "<html" in (followed / "runs/mine/report.html").read_text()[:200]
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("readme")
+def test_rlhf_writes_the_result_that_others_rely_on(followed: Path) -> None:
+    result = json.loads((followed / "runs/first/result.json").read_text())
+    names = {"S", "G", "rankings", "bits", "env_steps", "seconds"}
+    names |= {f"utility_{name}" for name in ("policy", "random", "pnl", "true")}
+    assert names <= set(result)
+    assert result["rankings"] == 12
+    assert result["env_steps"] >= 20_000
+    assert result["bits"] == pytest.approx(12 * math.log2(math.factorial(5)), abs=0.1)
+    gap = result["utility_true"] - result["utility_random"]
+    gained = result["utility_policy"] - result["utility_random"]
+    assert result["S"] == (pytest.approx(gained / gap) if gap > 1e-9 else None)
 
 
 def anchors(text: str) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
@@ -13,6 +14,9 @@ _EXPORTS = {
     "Episode": "tradinghf.episodes",
     "MarketData": "tradinghf.market.data",
     "MarketEnv": "tradinghf.simulation.env",
+    "Policy": "tradinghf.learning.policy",
+    "RLHF": "tradinghf.rlhf",
+    "RewardModel": "tradinghf.learning.reward_model",
     "backtest": "tradinghf.evaluation.backtest",
     "load_market": "tradinghf.market.sources",
     "strategy": "tradinghf.strategies",
@@ -22,8 +26,11 @@ if TYPE_CHECKING:
     from tradinghf.config import CostModel, EnvConfig
     from tradinghf.episodes import Episode
     from tradinghf.evaluation.backtest import backtest
+    from tradinghf.learning.policy import Policy
+    from tradinghf.learning.reward_model import RewardModel
     from tradinghf.market.data import MarketData
     from tradinghf.market.sources import load_market
+    from tradinghf.rlhf import RLHF
     from tradinghf.simulation.env import MarketEnv
     from tradinghf.strategies import strategy
 
@@ -33,6 +40,9 @@ __all__ = [
     "Episode",
     "MarketData",
     "MarketEnv",
+    "Policy",
+    "RLHF",
+    "RewardModel",
     "backtest",
     "load_market",
     "strategy",
@@ -48,3 +58,7 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     return sorted([*__all__, "__version__"])
+
+
+if "gymnasium" in sys.modules:  # so that `import gymnasium, tradinghf` is enough to make one
+    importlib.import_module("tradinghf.simulation")

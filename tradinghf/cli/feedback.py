@@ -268,7 +268,9 @@ def rank(
     from tradinghf.feedback.traders import SyntheticTrader
 
     judge = SyntheticTrader(trader, teacher=teacher, seed=seed)
-    rater = f"synthetic:{judge.label}"
+    # One rater per way of answering: another teacher or seed is another person.
+    rater = f"synthetic:{judge.label}" + (f"/{teacher}" if teacher != "oracle" else "")
+    rater += f"/{seed}" if seed else ""
     counts: Counter[str] = Counter()
     with opened(store) as bank:
         while limit is None or counts.total() < limit:
@@ -276,7 +278,7 @@ def rank(
             if query is None:
                 break
             answer = judge.rank(bank.episodes(query.episodes), query.id, session=f"seed {seed}")
-            bank.submit(answer)
+            bank.submit(replace(answer, rater=rater, key=f"{rater}|{query.id}"))
             counts[answer.outcome] += 1
         left = bank.pending(rater)
     output.line(f"{rater}: {counts['ranked']} ranked, {counts['skipped']} skipped, {left} left.")
