@@ -204,7 +204,7 @@ def test_the_best_candidate_is_found_on_validation_bars():
 
     env = MarketEnv(UNSEEN, num_envs=64, config=ENV)
     best, scores = best_network(
-        [Holds(0), Holds(2), Holds(4)], env, lambda b: -np.abs(b.position).mean(-1), seed=0
+        [Holds(0), Holds(2), Holds(4)], env, [(1.0, lambda b: -np.abs(b.position).mean(-1))], 0
     )
     assert best == 1
     assert scores[1] == 0.0

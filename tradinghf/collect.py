@@ -257,7 +257,7 @@ def episode_batch(env: MarketEnv, actor: Actor, seed: int) -> EpisodeBatch:
 def best_network(
     networks: Sequence[Acting],
     env: MarketEnv,
-    worth: Callable[[EpisodeBatch], Floats],
+    worths: Sequence[tuple[float, Callable[[EpisodeBatch], Floats]]],
     seed: int,
 ) -> tuple[int, list[float]]:
     """Which of several policies does best on a market that it was not trained on.
@@ -265,17 +265,20 @@ def best_network(
     Args:
         networks: candidates, oldest first; the later one wins a tie.
         env: of the validation market; one episode per environment.
-        worth: [B] of B episodes.
+        worths: (weight, function from B episodes to [B]); each is divided by its spread over the
+            episodes of all candidates, as PPO divides its reward streams.
         seed: of the windows, the same for all.
 
     Returns:
         index of the best, and every candidate's mean worth.
 
     """
-    scores = [
-        float(worth(episode_batch(env, Actor("candidate", policy=network), seed)).mean())
-        for network in networks
-    ]
+    batches = [episode_batch(env, Actor("candidate", policy=n), seed) for n in networks]
+    total = np.zeros(len(networks))
+    for weight, worth in worths:
+        values = np.stack([worth(batch) for batch in batches])
+        total += weight * values.mean(1) / max(float(values.std()), 1e-12)
+    scores = [float(value) for value in total]
     return max(range(len(scores)), key=lambda i: (scores[i], i)), scores
 
 

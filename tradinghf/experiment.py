@@ -159,7 +159,7 @@ def train_baseline(
     assert agent.network is not None
     if split.validation is not None:
         calm = env_like(env, split.validation, VALIDATION_EPISODES)
-        best, _ = best_network(candidates, calm, worth, experiment.seed)
+        best, _ = best_network(candidates, calm, [(1.0, worth)], experiment.seed)
         agent.network.load_state_dict(candidates[best].state_dict())
     return Policy(agent.network, experiment.env, env.scaler, f"ppo_{name}")
 

@@ -157,7 +157,7 @@ class RLHF:
             self.checkpoint()
 
     def _choose_policy(self) -> None:
-        """Keep the policy that the reward model values most on bars it was not trained on."""
+        """Keep the policy whose rewards, weighed as in training, are best on validation bars."""
         if self.validation_market is None or self.agent.network is None:
             return
         env = env_like(self.env, self.validation_market, VALIDATION_EPISODES)
@@ -167,7 +167,8 @@ class RLHF:
             score = model.rewards(TradePaths.from_episodes(batch)).sum(-1)
             return np.asarray(score.double().cpu().numpy())
 
-        best, scores = best_network(self.snapshots, env, worth, self.config.seed)
+        worths = [(1.0, worth), (self.config.pnl_weight, lambda batch: batch.net_return)]
+        best, scores = best_network(self.snapshots, env, worths, self.config.seed)
         self.agent.network.load_state_dict(self.snapshots[best].state_dict())
         self.chosen = {"candidate": best + 1, "of": len(scores), "validation_scores": scores}
 
