@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from tradinghf.config import EnvConfig
 from tradinghf.errors import CheckpointError
+from tradinghf.learning.heads import head_of
 from tradinghf.market.features import FeatureScaler
 
 FORMAT = "tradinghf-policy-1"
@@ -29,11 +30,16 @@ def mlp(inputs: int, hidden: tuple[int, ...], outputs: int, gain: float) -> nn.S
     Source: Andrychowicz et al. 2021 (arXiv:2006.05990), section 3.2.
 
     """
+    width = hidden[-1] if hidden else inputs
+    return nn.Sequential(*hidden_layers(inputs, hidden), _layer(width, outputs, gain))
+
+
+def hidden_layers(inputs: int, hidden: tuple[int, ...]) -> nn.Sequential:
+    """Linear layers with orthogonal weights, tanh after each."""
     layers: list[nn.Module] = []
-    for width in hidden:
-        layers += [_layer(inputs, width, math.sqrt(2)), nn.Tanh()]
-        inputs = width
-    return nn.Sequential(*layers, _layer(inputs, outputs, gain))
+    for before, width in zip((inputs, *hidden), hidden, strict=False):
+        layers += [_layer(before, width, math.sqrt(2)), nn.Tanh()]
+    return nn.Sequential(*layers)
 
 
 def _layer(inputs: int, outputs: int, gain: float) -> nn.Linear:
@@ -52,12 +58,20 @@ class ActorCritic(nn.Module):
         inputs: D.
         actions: number of discrete actions, or dimensions of a continuous action.
         streams: S.
+        hidden: widths of the hidden layers.
         discrete: kind of the action space.
+        shared: whether actor and critics share their hidden layers.
 
     """
 
     def __init__(
-        self, inputs: int, actions: int, streams: int, hidden: tuple[int, ...], discrete: bool
+        self,
+        inputs: int,
+        actions: int,
+        streams: int,
+        hidden: tuple[int, ...],
+        discrete: bool,
+        shared: bool = False,
     ) -> None:
         super().__init__()
         self.shape = {
@@ -66,12 +80,25 @@ class ActorCritic(nn.Module):
             "streams": streams,
             "hidden": list(hidden),
             "discrete": discrete,
+            "shared": shared,
         }
-        self.discrete = discrete
+        self.head = head_of(discrete)
         self.actions = actions
-        self.actor = mlp(inputs, hidden, actions, 0.01)
-        self.critic = mlp(inputs, hidden, streams, 1.0)
+        self.trunk = hidden_layers(inputs, hidden) if shared else nn.Sequential()
+        inputs, widths = (hidden[-1], ()) if shared and hidden else (inputs, hidden)
+        self.actor = mlp(inputs, widths, actions, 0.01)
+        self.critic = mlp(inputs, widths, streams, 1.0)
         self.log_std = nn.Parameter(torch.full((actions,), -0.5), requires_grad=not discrete)
+
+    def policy_out(self, obs: Tensor) -> Tensor:
+        """[.., A] what the head turns into actions."""
+        out: Tensor = self.actor(self.trunk(obs))
+        return out
+
+    def value_out(self, obs: Tensor) -> Tensor:
+        """[.., S] critics."""
+        out: Tensor = self.critic(self.trunk(obs))
+        return out
 
     def sample(self, obs: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
         """Draw actions from uniform numbers.
@@ -84,60 +111,29 @@ class ActorCritic(nn.Module):
             raw actions ([N] indices or [N, A] before squashing) and their log-probabilities [N].
 
         """
-        out = self.actor(obs)
-        if self.discrete:
-            # Gumbel-max: one argmax, no host synchronisation.
-            gumbel = -torch.log(-torch.log(uniform.clamp(1e-7, 1 - 1e-7)))
-            raw = (out + gumbel).argmax(-1)
-        else:
-            normal = torch.erfinv((2 * uniform - 1).clamp(-1 + 1e-6, 1 - 1e-6)) * math.sqrt(2)
-            raw = out + self.log_std.exp() * normal
-        return raw, self._log_prob(out, raw)
-
-    def _log_prob(self, out: Tensor, raw: Tensor) -> Tensor:
-        if self.discrete:
-            picked: Tensor = out.log_softmax(-1).gather(-1, raw[:, None])
-            return picked.squeeze(-1)
-        scaled = (raw - out) / self.log_std.exp()
-        normal = -0.5 * (scaled.square() + math.log(2 * math.pi)) - self.log_std
-        # log |d tanh(x)/dx|, in its numerically stable form.
-        squash = 2 * (math.log(2) - raw - nn.functional.softplus(-2 * raw))
-        return (normal - squash).sum(-1)
+        out = self.policy_out(obs)
+        raw = self.head.draw(out, self.head.noise(uniform), self.log_std)
+        return raw, self.head.log_prob(out, raw, self.log_std)
 
     def evaluate(self, obs: Tensor, raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Log-probability [B] of raw actions, entropy [B], values [B, S]."""
-        out: Tensor = self.actor(obs)
-        if self.discrete:
-            log_p = out.log_softmax(-1)
-            entropy = -(log_p.exp() * log_p).sum(-1)
-        else:
-            entropy = (self.log_std + 0.5 * math.log(2 * math.pi * math.e)).sum().expand(len(obs))
-        return self._log_prob(out, raw), entropy, self.critic(obs)
+        out, log_std = self.policy_out(obs), self.log_std
+        log_prob = self.head.log_prob(out, raw, log_std)
+        return log_prob, self.head.entropy(out, log_std), self.value_out(obs)
 
     def divergence(self, obs: Tensor, reference: ActorCritic) -> Tensor:
-        """[B] KL(self || reference), exact for both kinds (squashing cancels)."""
-        out: Tensor = self.actor(obs)
-        ref: Tensor = reference.actor(obs)
-        if self.discrete:
-            log_p, log_q = out.log_softmax(-1), ref.log_softmax(-1)
-            return (log_p.exp() * (log_p - log_q)).sum(-1)
-        ratio = (2 * (self.log_std - reference.log_std)).exp()
-        shift = ((out - ref) / reference.log_std.exp()).square()
-        return 0.5 * (ratio + shift - 1 - ratio.log()).sum(-1)
-
-    def to_env(self, raw: Tensor) -> Tensor:
-        """Raw actions in the environment's units."""
-        return raw if self.discrete else raw.tanh()
+        """[B] KL(self || reference)."""
+        out, other = self.policy_out(obs), reference.policy_out(obs)
+        return self.head.divergence(out, self.log_std, other, reference.log_std)
 
     @torch.no_grad()
     def act(self, obs: Tensor, deterministic: bool = True, uniform: Tensor | None = None) -> Tensor:
         """Actions for the environment: the mode, or a draw from `uniform` [N, A]."""
         if deterministic:
-            out: Tensor = self.actor(obs)
-            return out.argmax(-1) if self.discrete else out.tanh()
+            return self.head.to_env(self.head.mode(self.policy_out(obs)))
         if uniform is None:
             raise ValueError("A random action needs `uniform` numbers [N, A] from your generator.")
-        return self.to_env(self.sample(obs, uniform)[0])
+        return self.head.to_env(self.sample(obs, uniform)[0])
 
 
 @dataclasses.dataclass(eq=False)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from tradinghf.learning.aspects import TradePaths
-from tradinghf.learning.policy import ActorCritic
+from tradinghf.learning.gae import gae
+from tradinghf.learning.heads import Head
 
 
 class TensorVectorEnv(Protocol):
@@ -72,83 +74,123 @@ KEPT = ("equity", "position", "turnover", "costs", "realised_pnl", "close")
 RewardStream = Callable[[Rollout], Tensor]
 
 
+class Actors(Protocol):
+    """Whoever acts in all N environments: one policy, or several with a share each."""
+
+    head: Head
+    actions: int
+
+    def policy_out(self, obs: Tensor) -> Tensor:
+        """[N, D] to [N, A]; may be overwritten by the next call."""
+
+    def value_out(self, obs: Tensor) -> Tensor:
+        """[N, D] to [N, S]; may be overwritten by the next call."""
+
+    def draw(self, out: Tensor, noise: Tensor) -> Tensor:
+        """Raw actions of outputs [N, A]."""
+
+    def log_prob(self, out: Tensor, raw: Tensor) -> Tensor:
+        """[L, N] log-probabilities of raw actions given outputs [L, N, A]."""
+
+
+class Recorder:
+    """Memory for rollouts of one size, written over by the next; allocating costs more than it."""
+
+    def __init__(self) -> None:
+        self._columns: dict[str, Tensor] = {}
+
+    def column(self, name: str, length: int, like: Tensor) -> Tensor:
+        """[L, ..] memory for one `like` per step."""
+        found = self._columns.get(name)
+        shape = (length, *like.shape)
+        if found is None or found.shape != shape or found.dtype != like.dtype:
+            found = torch.empty(shape, dtype=like.dtype, device=like.device)
+            self._columns[name] = found
+        return found
+
+
 @torch.no_grad()
 def collect_rollout(
     env: TensorVectorEnv,
-    network: ActorCritic,
+    actors: Actors,
     steps: int,
-    generator: torch.Generator,
+    noise: Tensor,
     obs: Tensor,
     first_close: Tensor | None = None,
+    recorder: Recorder | None = None,
 ) -> tuple[Rollout, Tensor]:
     """Run the policy; returns the rollout and the observations that follow it.
 
     The environment must autoreset in the same step and put the last observation of an ended
     episode into `info["final_obs"]`.
+
+    Args:
+        env: N environments.
+        actors: who acts.
+        steps: L.
+        noise: [L, N, A] uniform numbers in (0, 1).
+        obs: [N, D] first observations.
+        first_close: [N] prices at the start, kept as `info["open_close"]`.
+        recorder: memory of the last rollout, to be written over.
+
     """
-    actions_dim = network.actions
-    uniform = torch.rand(
-        (steps, env.num_envs, actions_dim), generator=generator, device=generator.device
-    ).to(obs.device)
-    rows: list[tuple[Tensor, ...]] = []
-    infos: list[dict[str, Tensor]] = []
+    recorder = recorder or Recorder()
+    column = partial(recorder.column, length=steps)
+    noise = actors.head.noise(noise)
+    seen, finals = column("obs", like=obs), dict[int, Tensor]()
+    facts: dict[str, Tensor] = {}
     for step in range(steps):
-        raw, log_prob = network.sample(obs, uniform[step])
-        following, reward, terminated, truncated, info = env.step(network.to_env(raw))
-        final = info.get("final_obs", following)
-        rows.append((obs, raw, log_prob, final, reward, terminated, truncated))
-        infos.append({name: info[name] for name in KEPT if name in info})
-        obs = following
-    seen, actions, log_probs, reached, rewards, terminated, truncated = (
-        torch.stack(column) for column in zip(*rows, strict=True)
-    )
-    facts = {name: torch.stack([i[name] for i in infos]) for name in infos[0]}
+        seen[step] = obs
+        out = actors.policy_out(obs)
+        raw = actors.draw(out, noise[step])
+        obs, reward, terminated, truncated, info = env.step(actors.head.to_env(raw))
+        if "final_obs" in info:
+            finals[step] = info["final_obs"]
+        now = {"out": out, "raw": raw, "reward": reward, "end": terminated, "cut": truncated}
+        for name, value in (now | {k: info[k] for k in KEPT if k in info}).items():
+            facts[name] = column(name, like=value)
+            facts[name][step] = value
+    values = torch.stack([actors.value_out(seen[step]).clone() for step in range(steps)])
+    out, raw = facts.pop("out"), facts.pop("raw")
     if first_close is not None:
         facts["open_close"] = first_close[None]
     rollout = Rollout(
         obs=seen,
-        actions=actions,
-        log_probs=log_probs,
-        values=network.critic(seen),
-        next_values=network.critic(reached),
-        rewards=rewards,
-        terminated=terminated,
-        truncated=truncated,
+        actions=raw,
+        log_probs=actors.log_prob(out, raw),
+        values=values,
+        next_values=_next_values(actors, values, finals, obs),
+        rewards=facts.pop("reward"),
+        terminated=facts.pop("end"),
+        truncated=facts.pop("cut"),
         info=facts,
     )
     return rollout, obs
 
 
-def gae(
-    rewards: Tensor,
-    values: Tensor,
-    next_values: Tensor,
-    terminated: Tensor,
-    done: Tensor,
-    *,
-    gamma: float,
-    lam: float,
+def _next_values(
+    actors: Actors, values: Tensor, finals: dict[int, Tensor], following: Tensor
 ) -> Tensor:
-    """Generalised advantage estimate.
+    """[L, N, S] critics at the states reached: the next row, or an episode's last state.
 
-    Args:
-        rewards: [L, N] reward of the action taken at step t.
-        values: [L, N] V(s_t).
-        next_values: [L, N] V of the state reached; at a truncation, of the final state.
-        terminated: [L, N] no value beyond this step.
-        done: [L, N] the episode ended here (terminated or truncated); the trace stops.
-        gamma, lam: discount and trace decay, in [0, 1].
-
-    Returns:
-        [L, N] advantages, in the units of rewards.
-    Source: Schulman et al. 2016, arXiv:1506.02438, eq. 16.
-
+    `final_obs` has a row for every environment, of which those that ended matter; the others
+    hold what the environment shows next.
     """
-    deltas = rewards + gamma * next_values * (~terminated).to(rewards) - values
-    decay = gamma * lam * (~done).to(rewards)
-    advantages = torch.empty_like(rewards)
-    running = torch.zeros_like(rewards[0])
-    for step in range(len(rewards) - 1, -1, -1):
-        running = deltas[step] + decay[step] * running
-        advantages[step] = running
-    return advantages
+    reached = torch.empty_like(values)
+    reached[:-1] = values[1:]
+    if len(values) - 1 not in finals:
+        reached[-1] = actors.value_out(following)
+    for step, obs in finals.items():
+        reached[step] = actors.value_out(obs)
+    return reached
+
+
+__all__ = [
+    "Actors",
+    "Recorder",
+    "RewardStream",
+    "Rollout",
+    "TensorVectorEnv",
+    "collect_rollout",
+    "gae",
+]

@@ -1,0 +1,122 @@
+"""S actor-critics of one shape, trained side by side: forward, minibatch gradient, step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from tradinghf.learning.config import PPOConfig
+from tradinghf.learning.flat import Adam, FlatParameters
+from tradinghf.learning.perceptron import Scratch, StackedPerceptron
+from tradinghf.learning.policy import ActorCritic
+from tradinghf.learning.surrogate import Batch, Weights, policy_gradients, value_gradients
+
+
+class Learners:
+    """S networks in one tensor of parameters, with their optimiser.
+
+    Rows of observations are ordered by learner: rows [s*N, (s+1)*N) belong to learner s.
+
+    Args:
+        networks: S actor-critics of one shape on one device; their parameters become views of
+            the stack, so they follow the training.
+        config: of PPO.
+
+    """
+
+    def __init__(self, networks: Sequence[ActorCritic], config: PPOConfig) -> None:
+        first = networks[0]
+        self.networks, self.config = list(networks), config
+        self.head, self.actions = first.head, first.actions
+        self.flat = FlatParameters(networks)
+        self.adam = Adam(self.flat, config.max_gradient_norm)
+        self._scratch = Scratch()
+        shared = len(first.trunk) > 0
+        self._trunk = self._perceptron("trunk", first.trunk, last=True) if shared else None
+        self._actor = self._perceptron("actor", first.actor)
+        self._critic = self._perceptron("critic", first.critic)
+        self.log_std = self.flat.view(self.flat.data, "log_std").unsqueeze(1)
+        self._log_std_grad = self.flat.view(self.flat.grad, "log_std").unsqueeze(1)
+
+    def __len__(self) -> int:
+        return len(self.networks)
+
+    def _perceptron(self, name: str, module: nn.Module, *, last: bool = False) -> StackedPerceptron:
+        layers = [f"{name}.{i}" for i, m in module.named_children() if isinstance(m, nn.Linear)]
+
+        def parts(flat: Tensor, kind: str) -> list[Tensor]:
+            return [self.flat.view(flat, f"{layer}.{kind}") for layer in layers]
+
+        data, grad = self.flat.data, self.flat.grad
+        return StackedPerceptron(
+            parts(data, "weight"),
+            parts(data, "bias"),
+            parts(grad, "weight"),
+            parts(grad, "bias"),
+            self._scratch if name != "trunk" else Scratch(),
+            last=last,
+        )
+
+    def stacked(self, rows: Tensor) -> Tensor:
+        """[S*N, ..] as [S, N, ..]."""
+        count = len(self)
+        return rows.view(count, rows.shape[0] // count, *rows.shape[1:])
+
+    # ------------------------------------------------------------------ acting
+
+    def policy_out(self, obs: Tensor) -> Tensor:
+        """[S*N, D] to [S*N, A]; the result lasts until the next call."""
+        return self._actor.forward(self._features(self.stacked(obs))).flatten(0, 1)
+
+    def value_out(self, obs: Tensor) -> Tensor:
+        """[S*N, D] to the critics [S*N, C]; the result lasts until the next call."""
+        return self._critic.forward(self._features(self.stacked(obs))).flatten(0, 1)
+
+    def _features(self, obs: Tensor) -> Tensor:
+        return obs if self._trunk is None else self._trunk.forward(obs)
+
+    def draw(self, out: Tensor, noise: Tensor) -> Tensor:
+        """Raw actions of [S*N] rows."""
+        return self.head.draw(self.stacked(out), self.stacked(noise), self.log_std).flatten(0, 1)
+
+    def log_prob(self, out: Tensor, raw: Tensor) -> Tensor:
+        """[L, S*N] log-probabilities of raw actions [L, S*N, ..] given outputs [L, S*N, A]."""
+        out, raw = (x.unflatten(1, (len(self), -1)) for x in (out, raw))
+        return self.head.log_prob(out, raw, self.log_std).flatten(1, 2)
+
+    # ------------------------------------------------------------------ learning
+
+    @torch.no_grad()
+    def step(self, obs: Tensor, batch: Batch, weights: Weights, rate: float | Tensor) -> Tensor:
+        """One gradient step of every learner.
+
+        Args:
+            obs: [S, B, D].
+            batch: what the policy did there and what came of it.
+            weights: of the loss's terms.
+            rate: step size.
+
+        Returns:
+            [6, S] policy loss, value loss, entropy, KL(old || new), share of clipped ratios, and
+            whether the gradient was not finite.
+
+        """
+        features = self._features(obs)
+        below = None if self._trunk is None else torch.empty_like(features)
+        # One network after the other, so that the second works in the cache of the first.
+        values = self._critic.forward(features)
+        value, to_values = value_gradients(values, batch.target, weights.value)
+        self._critic.backward(to_values, to_input=below)
+        out = self._actor.forward(features)
+        stats, to_out, to_log_std = policy_gradients(self.head, out, self.log_std, batch, weights)
+        if to_log_std is not None:
+            self._log_std_grad.copy_(to_log_std)
+        above = None if below is None else torch.empty_like(below)
+        self._actor.backward(to_out, to_input=above)
+        if self._trunk is not None and above is not None and below is not None:
+            self._trunk.backward(above.add_(below))
+        ok = self.adam.step(rate)
+        rows = [stats[:1], value[None], stats[1:], (~ok).to(stats)[None]]
+        return torch.cat(rows).nan_to_num_()
