@@ -708,3 +708,14 @@ def test_settings_are_checked() -> None:
         Margin(leverage=5, maintenance=0.3)
     with pytest.raises(ConfigError, match="num_envs"):
         MarketEnv(MARKET, num_envs=0)
+
+
+def test_sequential_windows_keep_to_the_listing() -> None:
+    member = np.ones((300, 4), dtype=bool)
+    member[:150, 0] = False
+    member[:, 1:] = False
+    env = MarketEnv(MARKET, num_envs=4, config=replace(SHORT, windows="sequential"), member=member)
+    env.reset(seed=0)
+    assert env.state.start.tolist() == [150, 162, 174, 186]
+    with pytest.raises(ConfigError, match="no asset is listed for 13 bars"):
+        MarketEnv(MARKET, config=SHORT, member=np.zeros((300, 4), dtype=bool))

@@ -447,3 +447,17 @@ def test_locked_cash_survives_financing_dividends_and_ruin() -> None:
     )
     assert ruined.equity.tolist() == pytest.approx([1000, 1000, 0, 0])
     assert ruined.owed[-1] == pytest.approx(2000)
+
+
+def test_fills_at_the_close_use_that_bars_volume() -> None:
+    volume = np.array([[20.0], [60.0], [1000.0], [1000.0]])
+    market = flat_market([100.0] * 4, volume=volume)
+    config = EnvConfig(rules=TradingRules(participation=0.1))
+    result = simulate(market, hold(4, 10.0), kind="amount", fill="close", costs=FREE, config=config)
+    # 2 of bar 0's 20 at its close; then the rest waits for the opens of the next bars.
+    assert result.fills["bar"].tolist() == [0, 1, 2]
+    assert result.fills["size"].tolist() == pytest.approx([2, 6, 2])
+    impact = simulate(
+        market, hold(4, 5.0), kind="amount", fill="close", costs=CostModel(0, 0, 0, impact=1.0)
+    )
+    assert impact.fills["price"][0] == pytest.approx(100 * (1 + 0.01 * np.sqrt(5 / 20)))

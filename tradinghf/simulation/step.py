@@ -112,7 +112,9 @@ def _trade(
     size, percent = order_size(orders.kind, asked, held, price, value, setup.limits.side)
     if ledger.working is not None:
         ledger = replace(ledger, working=submit(ledger.working, size, orders))
-        return fill_at(ledger, tape, price, liquidity, setup)
+        # At a close only new orders fill: the bar's open and range had the waiting ones.
+        only = ~size.isnan() if setup.fill == "close" else None
+        return fill_at(ledger, tape, price, liquidity, setup, only)
     account, fills = execute_all(
         ledger.account,
         size,

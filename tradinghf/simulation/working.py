@@ -61,9 +61,22 @@ def submit(working: Working, size: Tensor, orders: Orders) -> Working:
 
 
 def fill_at(
-    ledger: Ledger, tape: Tape, price: Tensor, liquidity: Liquidity | None, setup: Setup
+    ledger: Ledger,
+    tape: Tape,
+    price: Tensor,
+    liquidity: Liquidity | None,
+    setup: Setup,
+    only: Tensor | None = None,
 ) -> tuple[Ledger, Tape, Tensor]:
-    """Fill what is executable at one price [N, A]: the open, or the close of the decision.
+    """Fill what is executable at one price.
+
+    Args:
+        ledger: before.
+        tape: of the bar so far.
+        price: [N, A] the open, or the close of the decision [currency].
+        liquidity: of the bar.
+        setup: costs and limits.
+        only: [N, A] bool, orders to try; None tries all.
 
     Returns:
         Ledger, tape, and [N, A] bool: where an order was tried.
@@ -76,6 +89,7 @@ def fill_at(
     reached = w.stop.isnan() | torch.where(buying, price >= w.stop, price <= w.stop)
     acceptable = w.limit.isnan() | torch.where(buying, price <= w.limit, price >= w.limit)
     ready = reached & acceptable & (w.size != 0)
+    ready = ready if only is None else ready & only
     ledger = replace(ledger, working=replace(w, stop=torch.where(reached, torch.nan, w.stop)))
     ledger, tape = _trade(ledger, tape, ready, price, liquidity, setup.rates, setup)
     return ledger, tape, ready
