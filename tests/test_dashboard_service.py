@@ -14,9 +14,10 @@ from dashboard_support import SOURCES, fill_store, trade, walk, window
 
 from tradinghf.errors import FeedbackError
 from tradinghf.feedback.store import Store
+from tradinghf.feedback.types import Query
 from tradinghf.serving.payload import bar_unit, open_payload, query_payload, trade_sizes
 from tradinghf.serving.practice import practice_comment, practice_query
-from tradinghf.serving.service import RankingService, checked_answer, panel_order
+from tradinghf.serving.service import RankingService, checked_answer, panel_order, repeated
 
 BARS = 30
 
@@ -227,3 +228,24 @@ def test_practice_has_an_answer_and_is_never_stored() -> None:
         assert "Most would say" in practice_comment(payload["query"], [3, 3, 3])
     with pytest.raises(FeedbackError, match="practice"):
         practice_query(2)
+
+
+def test_a_share_of_the_answered_queries_is_asked_again(tmp_path: Path) -> None:
+    share = sum(repeated(f"{number:032x}") for number in range(4000)) / 4000
+    assert 0.055 < share < 0.085
+    store = Store(tmp_path)
+    for seed in range(60):
+        query = Query.of(store.add_episodes(window(seed, 2, 12)))
+        if repeated(query.id):
+            break
+    store.add_queries([query])
+    service = RankingService(store)
+    body = answer(query.id, ranks=[1, 2], ratings=[])
+    service.answer("ann", body)
+    again = service.next_query("ann")
+    assert again is not None
+    assert again["query"] != query.id
+    assert service.next_query("bob") is not None
+    assert store.query(again["query"]).purpose == "repeat"
+    service.answer("ann", answer(again["query"], key=key(2), ranks=[1, 2], ratings=[]))
+    assert service.next_query("ann") is None

@@ -136,6 +136,7 @@ def show(run: Run) -> None:
             x=curves.index,
             y=curves[column] * scale,
             name=label,
+            mode="lines",
             line={"color": colour, "width": 1.5},
             showlegend=row == 1,
         )

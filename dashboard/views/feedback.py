@@ -3,6 +3,7 @@
 import streamlit as st
 
 from tradinghf.feedback.quality import rater_quality
+from tradinghf.feedback.types import Query
 from tradinghf.serving import analysis, ui
 
 board, who = ui.page("My feedback", "Every answer you gave. Correcting one keeps the old one.")
@@ -27,7 +28,19 @@ chosen = ui.table(frame, key="answers", select=True, hide=("rater", "key"))
 if chosen is None:
     st.caption("Select a row to correct that answer.")
 elif frame["state"][chosen] == "counts":
-    if st.button("Correct this answer", type="primary"):
+    left, right, _ = st.columns([1, 1, 4])
+    if left.button("Correct this answer", type="primary", width="stretch"):
         st.switch_page("views/rank.py", query_params={"edit": frame["key"][chosen]})
+    answer = next(ranking for ranking in current if ranking.key == frame["key"][chosen])
+    gold = "Ask these panels of raters who have not seen them, and count whether they agree."
+    if (
+        who.may("lead")
+        and answer.ranks
+        and right.button("Make it a gold query", help=gold, width="stretch")
+    ):
+        query = Query.of(answer.episodes, purpose="gold", answer=answer.ranks)
+        board.store.add_queries([query])
+        board.accounts.note(who.rater, "gold query", query.id)
+        st.success("Queued as a gold query.")
 else:
     st.caption("That answer was corrected already; select the newer one.")

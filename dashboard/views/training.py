@@ -16,11 +16,13 @@ from tradinghf.serving.uploads import Uploads
 
 CURVES = {
     "learned_reward": "Learned reward",
+    "reward/learned": "Learned reward",
     "pnl": "PnL",
     "kl": "KL to the reference",
     "entropy": "Entropy",
     "steps_per_s": "Steps per second",
 }
+COMPARE = Path(__file__).parents[1] / "workers" / "compare.py"
 MARKS = {"running": "● running", "done": "✓ done", "failed": "✕ failed", "stopped": "■ stopped"}
 
 board, who = ui.page(
@@ -46,14 +48,18 @@ def command(data: str, steps: int, seed: int, run: Path) -> list[str]:
     ]  # fmt: skip
 
 
+def data_names() -> list[str]:
+    """Sets to train on, the S&P 500 first."""
+    names = [*uploads.names(), *(entry.name for entry in catalogue() if entry.available)]
+    return sorted(names, key=lambda name: name != "sp500")
+
+
 def start_form() -> None:
     """Start a run."""
     answers = board.store.health()["rankings"]
     with st.form("train"):
         cells = st.columns([3, 2, 2, 2], vertical_alignment="bottom")
-        names = [*uploads.names(), *(e.name for e in catalogue() if e.available)]
-        first = names.index("sp500") if "sp500" in names else 0
-        data = cells[0].selectbox("Data", names, index=first)
+        data = cells[0].selectbox("Data", data_names())
         steps = cells[1].number_input("Steps", 10_000, 1_000_000_000, 1_000_000, 100_000)
         seed = cells[2].number_input("Seed", 0, 2**31 - 1, 0)
         label = f"Train on {answers} answers"
@@ -67,14 +73,14 @@ def resumed(words: tuple[str, ...]) -> list[str]:
     return [*words, *(() if "--resume" in words else ("--resume",))]
 
 
-def begin(title: str, words: list[str]) -> None:
+def begin(title: str, words: list[str], kind: str = "train") -> None:
     """Start the process."""
     try:
-        jobs.start("train", title, words, {"OMP_NUM_THREADS": "1"})
+        jobs.start(kind, title, words, {"OMP_NUM_THREADS": "1"})
     except TradingHFError as error:
         st.warning(str(error))
     else:
-        board.accounts.note(who.rater, "train", title)
+        board.accounts.note(who.rater, kind, title)
         st.rerun()
 
 
@@ -125,10 +131,41 @@ def curves(run: Run, key: str) -> None:
     ui.metrics({"Steps": f"{last['step']:,.0f}"} | figures)
     figure = make_subplots(1, len(shown), subplot_titles=[CURVES[name] for name in shown])
     for column, name in enumerate(shown, start=1):
-        line = go.Scatter(x=rows["step"], y=rows[name], line={"color": ui.UP, "width": 1.5})
+        line = go.Scatter(
+            x=rows["step"], y=rows[name], mode="lines", line={"color": ui.UP, "width": 1.5}
+        )
         figure.add_trace(line, 1, column)
     figure.update_layout(showlegend=False)
+    figure.update_annotations(font_size=13)
     ui.chart(figure, height=260, key=f"{key}-{run.name}")
+
+
+def compare_form() -> None:
+    """Queue blind queries between the policies of two runs."""
+    policies = {path.parent.name: path for path in sorted(folder.glob("*/policy.safetensors"))}
+    if len(policies) < 2:
+        return
+    st.subheader("Compare policies blind", anchor=False)
+    st.caption(
+        "Both trade the same windows, and the pairs are queued on the page Rank without names; "
+        "the Leaderboard then says which one traders prefer."
+    )
+    with st.form("compare", border=False):
+        cells = st.columns([3, 3, 2, 1, 2], vertical_alignment="bottom")
+        names = list(reversed(policies))
+        after = cells[0].selectbox("After", names, index=0)
+        before = cells[1].selectbox("Before", names, index=1)
+        data = cells[2].selectbox("Data", data_names(), key="compare data")
+        windows = cells[3].number_input("Pairs", 1, 200, 12)
+        if cells[4].form_submit_button("Queue the pairs", width="stretch"):
+            words = [str(COMPARE), board.settings.store, uploads.spec(data), str(windows)]
+            chosen = [str(policies[after]), str(policies[before])]
+            seed = str(int(time.time()))
+            begin(f"{after} against {before}", [*words, seed, *chosen], "compare")
+    done = jobs.list("compare")
+    if done:
+        said = done[0].output().strip().splitlines()[-1:] or [""]
+        st.caption(f"{MARKS[done[0].status]}   {done[0].title}: {said[0]}")
 
 
 start_form()
@@ -146,5 +183,6 @@ if runs:
     if compare:
         with st.expander("Result"):
             st.json(compare)
+    compare_form()
 elif not past:
     ui.empty("No run yet. Rank about twenty queries, then train on them.")

@@ -22,6 +22,8 @@ from tradinghf.serving.payload import query_payload
 KEY = re.compile(r"[0-9a-f]{32}")
 MAX_COMMENT = 2000
 MAX_SECONDS = 24 * 3600.0
+REPEATS = 0.07
+"""Share of answered queries that are asked again later: the raters' own consistency."""
 FIELDS = {
     "key", "query", "ranks", "outcome", "comment", "aspects", "ratings", "seconds", "session",
     "supersedes",
@@ -35,6 +37,11 @@ def panel_order(query: str, rater: str, episodes: Collection[str]) -> tuple[str,
         return hashlib.sha256("\x1f".join((query, rater, episode)).encode()).digest()
 
     return tuple(sorted(episodes, key=place))
+
+
+def repeated(query: str) -> bool:
+    """Whether this query is one of the `REPEATS` that are asked again; by its id, so for all."""
+    return int(hashlib.sha256(f"repeat {query}".encode()).hexdigest()[:8], 16) / 2**32 < REPEATS
 
 
 class RankingService:
@@ -92,7 +99,13 @@ class RankingService:
         fields = checked_answer(body)
         old = self._own(rater, fields["supersedes"]) if fields["supersedes"] else None
         episodes = old.episodes if old is not None else self._asked(rater, fields["query"])
-        return self.store.submit(Ranking(episodes=episodes, rater=rater, **fields))
+        stored = self.store.submit(Ranking(episodes=episodes, rater=rater, **fields))
+        if stored and old is None and fields["outcome"] == "ranked" and repeated(fields["query"]):
+            asked = self.store.query(fields["query"])
+            if asked.purpose in ("learn", "test"):
+                again = Query.of(asked.episodes, purpose="repeat", round=asked.round)
+                self.store.add_queries([again])
+        return stored
 
     @staticmethod
     def aspects(text: str) -> list[str]:
