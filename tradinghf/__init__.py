@@ -35,13 +35,13 @@ if TYPE_CHECKING:
     from tradinghf.strategies import strategy
 
 __all__ = [
+    "RLHF",
     "CostModel",
     "EnvConfig",
     "Episode",
     "MarketData",
     "MarketEnv",
     "Policy",
-    "RLHF",
     "RewardModel",
     "backtest",
     "load_market",
