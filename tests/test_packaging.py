@@ -160,13 +160,18 @@ def third_party_imports(folder: str) -> dict[str, set[str]]:
     return found
 
 
-@pytest.mark.parametrize("folder", ["tradinghf", "strategies", "dashboard"])
+@pytest.mark.parametrize(
+    "folder", ["tradinghf", "strategies", "dashboard", "tests", "scripts", "benchmarks"]
+)
 def test_every_import_is_a_declared_dependency(folder: str) -> None:
+    for_users = folder in ("tradinghf", "strategies", "dashboard")
     lines = list(PROJECT["dependencies"])
     for name, extra in PROJECT["optional-dependencies"].items():
-        lines.extend(extra if name != "dev" else [])
+        lines.extend([] if name == "dev" and for_users else extra)
     declared = {canonicalize_name(Requirement(line).name) for line in lines}
     owners = metadata.packages_distributions()
+    own = {path.stem for place in ("tests", folder) for path in (ROOT / place).rglob("*.py")}
     for top, files in third_party_imports(folder).items():
         names = {canonicalize_name(name) for name in owners.get(top, [top])}
-        assert names & declared, f"{sorted(files)} import {top}, which pyproject.toml does not list"
+        found = names & declared or top in own
+        assert found, f"{sorted(files)} import {top}, which pyproject.toml does not list"
