@@ -32,7 +32,7 @@ quick: $(STAMP) ## Run the tests that take less than ten seconds each and no bro
 
 demo: $(STAMP) ## The whole loop on real bars, and its page: runs/demo/report.html.
 	$(BIN)/tradinghf rlhf --trader drawdown --data sp500 --train-end 2012 --test-start 2015 \
-	  --rankings 60 --rounds 4 --steps 1200000 --out runs/demo
+	  --rankings 40 --rounds 3 --steps 600000 --envs 256 --out runs/demo
 	$(BIN)/tradinghf report runs/demo
 
 bench: $(STAMP) ## Time the environment, PPO and the backtest engines: benchmarks/results/*.json.

@@ -20,6 +20,7 @@ from tradinghf.errors import CheckpointError
 if TYPE_CHECKING:
     from tradinghf.experiment import Experiment
 
+Task = Literal["auto", "short", "daily"]
 RESULT, REWARD, CONFIG = "result.json", "reward.json", "config.json"
 LABELS = {"rlhf": "learned from rankings", "ppo_pnl": "PPO on PnL alone"}
 HEADLINES = {
@@ -48,6 +49,7 @@ def rlhf(
     teacher: str = "oracle",
     train_end: Date = None,
     test_start: Date = None,
+    task: Task = "auto",
     baselines: bool = True,
     test_episodes: int = 2048,
     seed: int = 0,
@@ -74,23 +76,28 @@ def rlhf(
         teacher: How faithfully the taste is reported: oracle, stochastic, mistakes, skips, ties.
         train_end: Last day or year of training bars.
         test_start: First day or year of the sealed test bars.
+        task: What the policy sees. short: eight bars of fast features; daily: four slow features
+            of the present bar and resampled training paths; auto: short for synthetic markets.
         baselines: Also train on PnL alone and on the true utility, which S and G need.
         test_episodes: Episodes behind each mean utility.
         seed: Of everything random.
         resume: Continue the run in --out from its newest checkpoint.
 
     """
-    from tradinghf.experiment import Experiment, run_experiment
-    from tradinghf.learning.config import RLHFConfig
+    from tradinghf.experiment import HIDDEN, TASKS, Experiment, run_experiment, task_for
+    from tradinghf.learning.config import PPOConfig, RLHFConfig
 
+    kind = task_for(data) if task == "auto" else task
+    ppo = PPOConfig(hidden=HIDDEN[kind])
     experiment = Experiment(
+        env=TASKS[kind],
         trader=trader,
         teacher=teacher,
         data=data,
         train_end=train_end,
         test_start=test_start,
         envs=envs,
-        loop=RLHFConfig(rankings=rankings, rounds=rounds, steps=steps, seed=seed),
+        loop=RLHFConfig(rankings=rankings, rounds=rounds, steps=steps, ppo=ppo, seed=seed),
         baselines=baselines,
         test_episodes=test_episodes,
         seed=seed,
@@ -111,6 +118,7 @@ def train(
     steps: int = 1_000_000,
     envs: int = 512,
     pnl_weight: float = 0.3,
+    task: Task = "auto",
     out: Path = Path("runs/train"),
     seed: int = 0,
     resume: bool = False,
@@ -128,16 +136,20 @@ def train(
         steps: Environment steps of PPO.
         envs: Environments that step in parallel.
         pnl_weight: Weight of sparse PnL; the learned reward's is 1.
+        task: What the policy sees: short, daily, or auto (short for synthetic markets).
         out: Run directory: policy.safetensors, metrics, checkpoints, result.json.
         seed: Of everything random.
         resume: Continue the run in --out from its newest checkpoint.
 
     """
-    from tradinghf.experiment import Experiment
-    from tradinghf.learning.config import RLHFConfig
+    from tradinghf.experiment import HIDDEN, TASKS, Experiment, task_for
+    from tradinghf.learning.config import PPOConfig, RLHFConfig
 
-    loop = RLHFConfig(rounds=1, steps=steps, pnl_weight=pnl_weight, seed=seed)
+    kind = task_for(data) if task == "auto" else task
+    ppo = PPOConfig(hidden=HIDDEN[kind])
+    loop = RLHFConfig(rounds=1, steps=steps, pnl_weight=pnl_weight, ppo=ppo, seed=seed)
     experiment = Experiment(
+        env=TASKS[kind],
         trader=f"store:{store}",
         data=data,
         train_end=train_end,
@@ -170,6 +182,7 @@ def train_on_rankings(
         agent = RLHF(
             env,
             store=bank,
+            validation_market=split.validation,
             test_market=split.test,
             config=experiment.loop,
             out=out,
