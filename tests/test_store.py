@@ -276,6 +276,25 @@ def test_trials_count_content(store: Store) -> None:
         store.count_trial("backtest", "sma", "m1", {"x": float("nan")})
 
 
+def test_many_trials_at_once_and_a_log_that_is_no_trial(store: Store) -> None:
+    variants = [{"fast": n} for n in range(1200)]
+    assert store.count_trials("sweep", "sma", "m1", [*variants, {"fast": 3}]) == 1200
+    assert store.count_trials("sweep", "sma", "m1", [{"fast": 7}, {"fast": -1}]) == 1
+    assert not store.count_trial("sweep", "sma", "m1", {"fast": 3})
+    assert store.count_trials("sweep", "sma", "m1", []) == 0
+    assert store.count_trial("opening", "report", "m1", {"who": "eve", "at": "2020-01-01"})
+    assert store.count_trial("opening", "report", "m1", {"who": "eve", "at": "2020-01-02"})
+    assert (store.trials("m1"), store.trials(), store.trials("m1", kind="opening")) == (
+        1201,
+        1201,
+        2,
+    )
+    log = store.trial_log("m1", "opening")
+    assert [(note.name, note.params["who"]) for note in log] == [("report", "eve")] * 2
+    assert log[0].created.tzinfo is not None
+    assert store.trial_log("m2", "opening") == []
+
+
 # Trust
 
 

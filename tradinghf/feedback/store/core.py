@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, select
 
 from tradinghf.episodes import Episode
-from tradinghf.feedback.store import answers, audit, exchange, library, queue, rows
+from tradinghf.feedback.store import answers, audit, exchange, library, queue, rows, trials
 from tradinghf.feedback.store import backup as backups
 from tradinghf.feedback.store import schema as t
 from tradinghf.feedback.store.audit import Verification
@@ -20,6 +19,7 @@ from tradinghf.feedback.store.blobs import read_blob
 from tradinghf.feedback.store.engine import connect, locate, reading, writing
 from tradinghf.feedback.store.migrate import migrate
 from tradinghf.feedback.store.rows import EpisodeInfo
+from tradinghf.feedback.store.trials import Trial
 from tradinghf.feedback.types import Purpose, Query, Ranking
 
 
@@ -253,24 +253,29 @@ class Store:
             FeedbackError: `params` holds something that JSON cannot.
 
         """
-        text = rows.canonical(dict(params or {}))
-        trial = hashlib.sha256(rows.canonical([kind, name, market, text]).encode()).hexdigest()
-        record = {"id": trial, "kind": kind, "name": name, "market": market, "params": text}
+        return self.count_trials(kind, name, market, [params or {}]) == 1
+
+    def count_trials(
+        self, kind: str, name: str, market: str, variants: Sequence[Mapping[str, Any]]
+    ) -> int:
+        """Count many at once, as `count_trial` does each; returns how many are new."""
         with writing(self.engine, self.location) as connection:
-            if connection.scalar(select(t.trials.c.id).where(t.trials.c.id == trial)):
-                return False
-            connection.execute(insert(t.trials), [record | {"created": rows.now()}])
-        return True
+            return trials.add(connection, kind, name, market, variants)
 
     def trials(
         self, market: str | None = None, *, kind: str | None = None, name: str | None = None
     ) -> int:
-        """How many different trials were counted, over all markets or one."""
-        query = select(func.count()).select_from(t.trials)
-        wanted = {"market": market, "kind": kind, "name": name}
-        query = query.where(*(t.trials.c[k] == v for k, v in wanted.items() if v is not None))
+        """How many different trials were counted, over all markets or one.
+
+        Seals and openings (`trial_log`) are no trials; they count only when `kind` asks for them.
+        """
         with reading(self.engine, self.location) as connection:
-            return int(connection.scalar(query) or 0)
+            return trials.count(connection, market, kind, name)
+
+    def trial_log(self, market: str, kind: str) -> list[Trial]:
+        """Every trial of a kind on a market, oldest first: who opened a sealed window, and when."""
+        with reading(self.engine, self.location) as connection:
+            return trials.listed(connection, market, kind)
 
     # Care
 
