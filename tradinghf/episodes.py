@@ -136,7 +136,7 @@ class Episode(Paths):
             about = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["episode"])
             if about.pop("format") != FORMAT:
                 raise KeyError("format")
-            tensors = load_tensors(data)
+            tensors: dict[str, Any] = load_tensors(data)
             stamps = tensors.pop("timestamps").astype("datetime64[ns]")
             episode = cls(timestamps=stamps, **tensors, **about)
         except (SafetensorError, KeyError, TypeError, ValueError) as error:
