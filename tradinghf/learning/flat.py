@@ -56,7 +56,7 @@ class Adam:
 
     Attributes:
         mean, square: [S, P] moving averages of the gradient and its square.
-        count: [S, 1] steps taken.
+        count: [S] steps taken.
     Source: Kingma and Ba 2015, arXiv:1412.6980, algorithm 1.
 
     """
@@ -66,26 +66,42 @@ class Adam:
         self.limit, self.eps = limit, eps
         self.mean = torch.zeros_like(flat.data)
         self.square = torch.zeros_like(flat.data)
-        self.count = torch.zeros(len(flat.data), 1, device=flat.data.device)
+        self.count = torch.zeros(len(flat.data), device=flat.data.device)
+        tensors = (flat.data, flat.grad, self.mean, self.square, self.count)
+        self._rows = [[[row] for row in x.unbind()] for x in tensors]
 
     @torch.no_grad()
     def step(self, rate: float | Tensor) -> Tensor:
-        """One step with step size `rate`; returns [S] whether each network took it."""
-        grad = self.flat.grad
-        norm = torch.linalg.vector_norm(grad, dim=1, keepdim=True)
-        ok = norm.isfinite()
-        taken = ok.to(grad)
-        # Outside the product as well: 0 * NaN is NaN.
-        grad = torch.where(ok, grad, 0.0) * (self.limit / (norm + 1e-6)).nan_to_num(0).clamp(max=1)
-        self.count += taken
-        self.mean.lerp_(grad, 0.1 * taken)
-        self.square.lerp_(grad.square(), 0.001 * taken)
-        steps = self.count.clamp(min=1)
-        pace = taken * rate / (1 - 0.9**steps)
-        spread = (self.square / (1 - 0.999**steps)).sqrt_().add_(self.eps)
-        self.flat.data.addcdiv_(self.mean * pace, spread, value=-1)
-        taken_by: Tensor = ok[:, 0]
-        return taken_by
+        """One step with step size `rate`; returns [S], 1 where a network skipped it."""
+        norm = torch.linalg.vector_norm(self.flat.grad, dim=1)
+        skipped = norm.isfinite().logical_not_().to(norm)
+        excess = norm.add_(1e-6).div_(self.limit).clamp_(min=1)
+        self.count += 1 - skipped
+        for row, grad, mean, square, count, found, scale in zip(
+            *self._rows, skipped.unbind(), excess.unbind(), strict=True
+        ):
+            # The kernel of torch.optim.Adam(fused=True); it divides the gradient by `grad_scale`
+            # and leaves everything as it is where `found_inf` is 1, which the optimiser offers
+            # to mixed precision only.
+            torch._fused_adam_(
+                row,
+                grad,
+                mean,
+                square,
+                [],
+                count,
+                lr=rate,
+                beta1=0.9,
+                beta2=0.999,
+                weight_decay=0.0,
+                eps=self.eps,
+                amsgrad=False,
+                maximize=False,
+                grad_scale=scale,
+                found_inf=found,
+            )
+        passed: Tensor = skipped
+        return passed
 
     def state(self) -> dict[str, Tensor]:
         """Everything that a continuation needs."""

@@ -99,7 +99,7 @@ class Learners:
             rate: step size.
 
         Returns:
-            [6, S] policy loss, value loss, entropy, KL(old || new), share of clipped ratios, and
+            [6, S] policy loss, entropy, KL(old || new), share of clipped ratios, value loss, and
             whether the gradient was not finite.
 
         """
@@ -117,6 +117,5 @@ class Learners:
         self._actor.backward(to_out, to_input=above)
         if self._trunk is not None and above is not None and below is not None:
             self._trunk.backward(above.add_(below))
-        ok = self.adam.step(rate)
-        rows = [stats[:1], value[None], stats[1:], (~ok).to(stats)[None]]
-        return torch.cat(rows).nan_to_num_()
+        skipped = self.adam.step(rate)
+        return torch.cat([stats, value[None], skipped[None]]).nan_to_num_()

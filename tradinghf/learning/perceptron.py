@@ -51,6 +51,7 @@ class StackedPerceptron:
         last: bool = False,
     ) -> None:
         self.weights, self.weight_grads = list(weights), list(weight_grads)
+        self._transposed = [weight.mT for weight in weights]
         self.biases = [b.unsqueeze(1) for b in biases]
         self.bias_grads = [b.unsqueeze(1) for b in bias_grads]
         self._squashed = len(self.weights) - (0 if last else 1)
@@ -67,9 +68,9 @@ class StackedPerceptron:
     def forward(self, x: Tensor) -> Tensor:
         """[S, B, in] to [S, B, out]; the result lasts until the scratch memory's next use."""
         self._inputs, self._outputs = [], []
-        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+        for layer, (weight, bias) in enumerate(zip(self._transposed, self.biases, strict=True)):
             out = self._room("value", layer, x.shape[1])
-            torch.baddbmm(bias, x, weight.mT, out=out)
+            torch.baddbmm(bias, x, weight, out=out)
             self._inputs.append(x)
             x = torch.tanh(out, out=out) if layer < self._squashed else out
             self._outputs.append(x)

@@ -68,22 +68,22 @@ def policy_loss(
     log_ratio = head.log_prob(out, batch.actions, log_std) - batch.log_prob
     ratio = log_ratio.exp()
     clipped = ratio.clamp(1 - weights.clip, 1 + weights.clip)
-    policy = -torch.minimum(ratio * batch.advantage, clipped * batch.advantage).mean(1)
-    entropy = head.entropy(out, log_std).mean(1)
-    loss = policy - weights.entropy * entropy
+    gain = torch.minimum(ratio * batch.advantage, clipped * batch.advantage)
+    entropy = head.entropy(out, log_std)
+    loss = -(gain + weights.entropy * entropy).mean(1)
     if batch.reference is not None and batch.reference_log_std is not None:
         away = head.divergence(out, log_std, batch.reference, batch.reference_log_std)
         loss = loss + weights.reference_kl * away.mean(1)
-    return loss, _stats(policy, entropy, ratio, log_ratio, weights.clip).detach()
+    return loss, _stats(gain, entropy, ratio, log_ratio, weights.clip).detach()
 
 
-def _stats(
-    policy: Tensor, entropy: Tensor, ratio: Tensor, log_ratio: Tensor, clip: float
-) -> Tensor:
+def _stats(gain: Tensor, entropy: Tensor, ratio: Tensor, log_ratio: Tensor, clip: float) -> Tensor:
+    """[4, S] means of the loss's terms, each [S, B]."""
+    change = ratio - 1
     # Schulman's low-variance, non-negative estimate of KL(old || new).
-    kl = (ratio - 1 - log_ratio).mean(1)
-    far = ((ratio - 1).abs() > clip).to(ratio.dtype).mean(1)
-    return torch.stack([policy, entropy, kl, far])
+    kl = change - log_ratio
+    far = (change.abs_() > clip).to(ratio.dtype)
+    return torch.stack([-gain, entropy, kl, far]).mean(2)
 
 
 def policy_gradients(
@@ -122,8 +122,7 @@ def categorical_gradients(out: Tensor, batch: Batch, weights: Weights) -> tuple[
     entropy = (p * log_p).sum(0).neg_()
     to_out = (log_p + entropy).mul_(weights.entropy / rows).sub_(push).mul_(p)
     to_out.scatter_add_(0, chosen, push[None])
-    policy = torch.minimum(gain, bound).mean(1).neg_()
-    stats = _stats(policy, entropy.mean(1), ratio, log_ratio, weights.clip)
+    stats = _stats(torch.minimum(gain, bound), entropy, ratio, log_ratio, weights.clip)
     return stats, to_out.movedim(0, -1)
 
 

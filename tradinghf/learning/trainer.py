@@ -28,7 +28,7 @@ from tradinghf.learning.surrogate import Weights
 Metrics = dict[str, float]
 MAX_BAD_ITERATIONS = 3
 SCALE_DECAY = 0.9
-LOSSES = ("loss/policy", "loss/value", "entropy", "kl", "clip_fraction", "bad_gradients")
+LOSSES = ("loss/policy", "entropy", "kl", "clip_fraction", "loss/value", "bad_gradients")
 
 
 @dataclass(frozen=True)
