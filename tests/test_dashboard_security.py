@@ -105,6 +105,11 @@ def test_rebound_host_names_are_refused(live: Running, host: str) -> None:
     assert request(live.url, "/", headers={"Host": host})[0] == 403
 
 
+def test_strangers_behind_a_local_proxy_are_strangers(live: Running) -> None:
+    assert request(live.url, "/", headers={"X-Forwarded-For": "203.0.113.9"})[0] == 403
+    assert request(live.url, "/", headers={"X-Forwarded-For": "127.0.0.1, 203.0.113.9"})[0] == 403
+
+
 def test_websocket_needs_the_pages_own_origin(live: Running) -> None:
     assert websocket(live, origin=live.url)
     assert not websocket(live)
@@ -316,10 +321,10 @@ def test_data_is_chosen_by_name_never_by_path(tmp_path: Path, name: str) -> None
 # Team mode
 
 
-def sign_in(team: Running, name: str, password: str) -> tuple[int, dict[str, str]]:
+def sign_in(team: Running, name: str, password: str, **more: str) -> tuple[int, dict[str, str]]:
     form = urlencode({"name": name, "password": password}).encode()
     headers = {"Content-Type": "application/x-www-form-urlencoded", "Origin": team.url}
-    status, got, _ = request(team.url, "/login", method="POST", raw=form, headers=headers)
+    status, got, _ = request(team.url, "/login", method="POST", raw=form, headers=headers | more)
     return status, got
 
 
@@ -343,6 +348,9 @@ def test_sign_in_gives_a_guarded_cookie_that_opens_the_websocket(team: Running) 
     pair = cookie.split(";")[0]
     assert websocket(team, origin=team.url, Cookie=pair)
     assert request(team.url, "/", headers={"Cookie": pair})[0] == 200
+    assert "secure" not in cookie.lower()
+    tls = {"X-Forwarded-Proto": "https"}
+    assert "secure" in sign_in(team, "ann", PASSWORD, **tls)[1]["set-cookie"].lower()
     forged = pair[:-1] + ("A" if pair[-1] != "A" else "B")
     assert not websocket(team, origin=team.url, Cookie=forged)
 

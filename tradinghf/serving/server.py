@@ -141,7 +141,9 @@ def serve(
         log_level="warning",
         access_log=False,
         server_header=False,
-        proxy_headers=False,
+        # A proxy on this machine says who is behind it: strangers stay strangers, TLS stays known.
+        proxy_headers=True,
+        forwarded_allow_ips="127.0.0.1",
         ws_max_size=MAX_MESSAGE,
     )
     url = f"http://{address}:{listener.getsockname()[1]}"
