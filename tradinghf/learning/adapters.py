@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -68,12 +69,14 @@ class GymnasiumEnv:
         return torch.from_numpy(flat.astype(np.float32))
 
     def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+        self, *, seed: int | Sequence[int] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Tensor, dict[str, Any]]:
-        """First observations [N, D]."""
+        """First observations [N, D]; one seed, or one for each copy."""
         # Gymnasium hands seed + i to copy i, which must stay below 2**32.
-        seed = None if seed is None else seed % 2**31
-        obs, _ = self._env.reset(seed=seed, options=options)
+        small: Any = (
+            [s % 2**31 for s in seed] if isinstance(seed, Sequence) else seed and seed % 2**31
+        )
+        obs, _ = self._env.reset(seed=small, options=options)
         self._running[:] = 0
         return self._tensor(obs), {}
 

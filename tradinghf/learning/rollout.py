@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any, Protocol
 
@@ -21,9 +21,9 @@ class TensorVectorEnv(Protocol):
     num_envs: int
 
     def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+        self, *, seed: int | Sequence[int] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        """First observations [N, D]."""
+        """First observations [N, D]; one seed, or one for each environment."""
 
     def step(self, actions: Any) -> tuple[Any, Tensor, Tensor, Tensor, dict[str, Any]]:
         """Observations, rewards, terminations, truncations [N]; info with `final_obs`."""
@@ -54,6 +54,12 @@ class Rollout:
     terminated: Tensor
     truncated: Tensor
     info: dict[str, Tensor]
+
+    def of_envs(self, start: int, stop: int) -> Rollout:
+        """The part of the environments [start, stop)."""
+        parts = {f.name: getattr(self, f.name) for f in fields(self)}
+        cut = {k: v[:, start:stop] for k, v in parts.items() if isinstance(v, Tensor)}
+        return Rollout(**cut, info={k: v[:, start:stop] for k, v in self.info.items()})
 
     def paths(self) -> TradePaths:
         """The rollout as N trading paths; needs one whole episode per environment."""

@@ -153,7 +153,10 @@ class Trainer:
 
     def _restart(self, seeds: Sequence[int]) -> tuple[Tensor, dict[str, Any]]:
         """New episodes; each learner's are those of an environment of its own with its seed."""
-        return self.env.reset(seed=seeds[0])
+        if len(seeds) == 1:
+            return self.env.reset(seed=seeds[0])
+        envs = self.env.num_envs // len(seeds)
+        return self.env.reset(seed=[seed + i for seed in seeds for i in range(envs)])
 
     def _advantages(self, rollout: Rollout) -> tuple[Tensor, Tensor, Tensor]:
         """Combined advantage [L, S*N], critics' targets [L, S*N, C], reward per episode [C, S].

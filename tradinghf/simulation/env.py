@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import FunctionType
 from typing import Any
@@ -165,13 +165,13 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
     # ------------------------------------------------------------------ Gymnasium's interface
 
     def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+        self, *, seed: int | Sequence[int] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, Info]:
         """Start new episodes.
 
         Args:
-            seed: environment i draws as a single environment seeded with seed + i; None goes on
-                to the next episodes of the current seed.
+            seed: environment i draws as a single environment seeded with seed + i, or with the
+                i-th of N seeds; None goes on to the next episodes of the current seed.
             options: "start" and "asset": [N] bar and asset indices instead of draws;
                 "reset_mask": [N] bool, environments to reset while the others stay.
 
@@ -190,8 +190,8 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
         mask = options.get("reset_mask")
         if self._state is None or seed is not None:
             seed = seed if seed is not None else self._seed
-            seed = int(np.random.default_rng().integers(2**62)) if seed is None else int(seed)
-            key = keys(seed, self.num_envs, self.device)
+            seed = int(np.random.default_rng().integers(2**62)) if seed is None else seed
+            key = keys(_checked_seed(seed, self.num_envs), self.num_envs, self.device)
             episode = torch.zeros_like(key)
         else:
             key, episode = self._state.key, self._state.episode + 1
@@ -346,6 +346,15 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
                 )
             found.append(value)
         return found[0], found[1]
+
+
+def _checked_seed(seed: int | Sequence[int], count: int) -> int | Sequence[int]:
+    """One seed, or one for each of `count` environments."""
+    if not isinstance(seed, Sequence):
+        return int(seed)
+    if len(seed) != count:
+        raise ConfigError(f"reset got {len(seed)} seeds; expected one number, or {count}.")
+    return [int(each) for each in seed]
 
 
 def _compiled(dynamics: Dynamics) -> Callable[..., Any]:

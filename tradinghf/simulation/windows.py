@@ -7,6 +7,7 @@ device, in any order, with no state but the episode's number.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,9 +35,11 @@ def splitmix64(x: Tensor) -> Tensor:
     return x ^ _shift(x, 31)
 
 
-def keys(seed: int, count: int, device: torch.device) -> Tensor:
-    """[count] one key per environment: environment i's comes from seed + i."""
-    return splitmix64(torch.arange(count, dtype=torch.int64, device=device) + seed)
+def keys(seed: int | Sequence[int], count: int, device: torch.device) -> Tensor:
+    """[count] one key per environment: environment i's comes from seed + i, or from its own."""
+    if isinstance(seed, int):
+        return splitmix64(torch.arange(count, dtype=torch.int64, device=device) + seed)
+    return splitmix64(torch.tensor(seed, dtype=torch.int64, device=device))
 
 
 def draw(key: Tensor, episode: Tensor, number: int) -> Tensor:
