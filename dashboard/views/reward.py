@@ -57,7 +57,10 @@ fit_button()
 runs = list_runs(board.settings.runs, REWARD)
 if not runs:
     ui.empty("No reward model has been fitted yet. Rank about twenty queries, then fit one here.")
-run = st.selectbox("Model", runs, format_func=lambda run: run.name)
+judged = [i for i, run in enumerate(runs) if run.document(REWARD).get("held_out")]
+run = st.selectbox(
+    "Model", runs, index=judged[0] if judged else 0, format_func=lambda run: run.name
+)
 found = run.document(REWARD)
 held_out, values = found.get("held_out", {}), found.get("values", [])
 
@@ -76,6 +79,8 @@ for name, label in FIGURES.items():
         low, high = held_out.get(f"{name}_interval", (None, None))
         span = "" if low is None else f" ({low:.2f} to {high:.2f})"
         shown[label] = f"{held_out[name]:.2f}{span}"
+if not held_out:
+    st.caption("This model was not judged on held-out answers; fit one here to see how good it is.")
 shown["Human ceiling (repeats)"] = ui.share(found.get("human_ceiling"))
 shown["Rank correlation with profit"] = "–" if relation is None else f"{relation:+.2f}"
 ui.metrics(shown)
