@@ -63,7 +63,7 @@ def test_version_is_the_same_everywhere() -> None:
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built from the sdist of a copy of the checkout in which a user dropped bars."""
     copy = tmp_path_factory.mktemp("checkout")
-    for folder in ("tradinghf", "strategies", "data", "dashboard"):
+    for folder in ("tradinghf", "strategies", "data", "dashboard", "scripts"):
         shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
     for path in ROOT.iterdir():
         if path.is_file():
