@@ -9,7 +9,7 @@ import streamlit as st
 from tradinghf.errors import ConfigError
 from tradinghf.serving import ui
 from tradinghf.serving.jobs import Jobs
-from tradinghf.serving.runs import REWARD, list_runs
+from tradinghf.serving.runs import REWARD, Run, list_runs
 
 WORKER = Path(__file__).parents[1] / "workers" / "fit_reward.py"
 FIGURES = {
@@ -53,16 +53,23 @@ def fit_button() -> None:
         st.rerun()
 
 
+def judgement(run: Run) -> dict:
+    """Held-out figures of a model: its own, else those that its training run ended with."""
+    result = run.document("result.json")
+    own = run.document(REWARD).get("held_out")
+    return own or (result if "accuracy" in result else {})
+
+
 fit_button()
 runs = list_runs(board.settings.runs, REWARD)
 if not runs:
     ui.empty("No reward model has been fitted yet. Rank about twenty queries, then fit one here.")
-judged = [i for i, run in enumerate(runs) if run.document(REWARD).get("held_out")]
+judged = [i for i, run in enumerate(runs) if judgement(run)]
 run = st.selectbox(
     "Model", runs, index=judged[0] if judged else 0, format_func=lambda run: run.name
 )
 found = run.document(REWARD)
-held_out, values = found.get("held_out", {}), found.get("values", [])
+held_out, values = judgement(run), found.get("values", [])
 
 relation = found.get("profit_correlation")
 if relation is not None and relation < 0:
