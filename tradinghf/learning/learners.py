@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tradinghf.learning.config import PPOConfig
+from tradinghf.learning.distributed import ALONE, Group
 from tradinghf.learning.flat import Adam, FlatParameters
 from tradinghf.learning.perceptron import Scratch, StackedPerceptron
 from tradinghf.learning.policy import ActorCritic
@@ -23,12 +24,15 @@ class Learners:
         networks: S actor-critics of one shape on one device; their parameters become views of
             the stack, so they follow the training.
         config: of PPO.
+        group: processes whose gradients are averaged.
 
     """
 
-    def __init__(self, networks: Sequence[ActorCritic], config: PPOConfig) -> None:
+    def __init__(
+        self, networks: Sequence[ActorCritic], config: PPOConfig, group: Group = ALONE
+    ) -> None:
         first = networks[0]
-        self.networks, self.config = list(networks), config
+        self.networks, self.config, self.group = list(networks), config, group
         self.head, self.actions = first.head, first.actions
         self.flat = FlatParameters(networks)
         self.adam = Adam(self.flat, config.max_gradient_norm)
@@ -117,5 +121,6 @@ class Learners:
         self._actor.backward(to_out, to_input=above)
         if self._trunk is not None and above is not None and below is not None:
             self._trunk.backward(above.add_(below))
+        self.group.mean_(self.flat.grad)
         skipped = self.adam.step(rate)
         return torch.cat([stats, value[None], skipped[None]]).nan_to_num_()

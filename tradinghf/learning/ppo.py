@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from tradinghf.learning.config import PPOConfig
+from tradinghf.learning.distributed import ALONE, Group
 from tradinghf.learning.policy import ActorCritic
 from tradinghf.learning.rollout import TensorVectorEnv
 from tradinghf.learning.trainer import Metrics, Stream, Trainer
@@ -29,6 +30,7 @@ class PPO:
         network: created from the environment when not given.
         steps: rollout length L; the environment's horizon when it has one.
         seed: of everything random.
+        group: processes that train the same policy (`tradinghf.learning.distributed`).
 
     """
 
@@ -38,6 +40,7 @@ class PPO:
     network: ActorCritic | None = None
     steps: int | None = None
     seed: int = 0
+    group: Group = ALONE
 
     def __post_init__(self) -> None:
         obs, _ = self.env.reset(seed=self.seed)
@@ -45,7 +48,14 @@ class PPO:
             self.network = network_for(self.env, obs, len(self.streams), self.config, self.seed)
         self.network.to(obs.device)
         self._trainer = Trainer(
-            self.env, self.streams, self.config, [self.network], [self.seed], self.steps, obs
+            self.env,
+            self.streams,
+            self.config,
+            [self.network],
+            [self.seed],
+            self.steps,
+            obs,
+            self.group,
         )
         self.steps = self._trainer.steps
 
@@ -66,8 +76,8 @@ class PPO:
 
     @property
     def steps_per_iteration(self) -> int:
-        """Environment steps of one iteration, L·N."""
-        return self._trainer.steps * self.env.num_envs
+        """Environment steps of one iteration in all processes, L·N."""
+        return self._trainer.steps * self.env.num_envs * self.group.size
 
     def freeze_reference(self) -> None:
         """Make the present policy the one that `reference_kl` refers to."""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from tradinghf.errors import CheckpointError, ConfigError
 from tradinghf.learning.config import PPOConfig
+from tradinghf.learning.distributed import ALONE, Group
 from tradinghf.learning.gae import discounted, gae
 from tradinghf.learning.learners import Learners
 from tradinghf.learning.minibatches import Experience
@@ -60,6 +61,7 @@ class Trainer:
         seeds: S seeds of everything random.
         steps: rollout length L; the environment's horizon when it has one.
         obs: [S*N, D] first observations.
+        group: processes that train the same networks, each in environments of its own.
 
     """
 
@@ -72,6 +74,7 @@ class Trainer:
         seeds: Sequence[int],
         steps: int | None,
         obs: Tensor,
+        group: Group = ALONE,
     ) -> None:
         for network in networks:
             if network.shape["streams"] != len(streams):
@@ -80,7 +83,8 @@ class Trainer:
                     f"{len(streams)} reward streams; expected one critic per stream."
                 )
         self.env, self.streams, self.config = env, streams, config
-        self.learners, self.seeds = Learners(networks, config), tuple(seeds)
+        self.learners, self.seeds = Learners(networks, config, group), tuple(seeds)
+        self.group = group
         horizon = getattr(getattr(env, "config", None), "horizon", None)
         self.steps = int(steps or horizon or 128)
         self.whole_episodes = self.steps == horizon
@@ -128,7 +132,7 @@ class Trainer:
         self.iteration += 1
         facts = self._facts(rollout)
         names = [*(f"reward/{name}" for name in self.streams), *facts]
-        rows = torch.cat([paid, *facts.values(), learned]).T.tolist()
+        rows = self.group.mean_(torch.cat([paid, *facts.values(), learned])).T.tolist()
         history = [dict(zip([*names, *LOSSES], row, strict=True)) for row in rows]
         self._guard(history)
         return history
@@ -138,8 +142,7 @@ class Trainer:
         if self.whole_episodes:
             self._obs, info = self._restart([mix(seed, self.iteration) >> 1 for seed in self.seeds])
             first_close = info.get("close")
-        shape = (self.steps, self.env.num_envs // len(self.seeds), self.learners.actions)
-        uniform = torch.cat([torch.rand(shape, generator=g) for g in generators], 1)
+        uniform = torch.cat([self._uniform(generator) for generator in generators], 1)
         rollout, self._obs = collect_rollout(
             self.env,
             self.learners,
@@ -151,12 +154,19 @@ class Trainer:
         )
         return rollout
 
+    def _uniform(self, generator: torch.Generator) -> Tensor:
+        """[L, N, A] this process's share of what one process with all environments would draw."""
+        envs, rank = self.env.num_envs // len(self.seeds), self.group.rank
+        shape = (self.steps, envs * self.group.size, self.learners.actions)
+        return torch.rand(shape, generator=generator)[:, rank * envs : (rank + 1) * envs]
+
     def _restart(self, seeds: Sequence[int]) -> tuple[Tensor, dict[str, Any]]:
         """New episodes; each learner's are those of an environment of its own with its seed."""
-        if len(seeds) == 1:
-            return self.env.reset(seed=seeds[0])
         envs = self.env.num_envs // len(seeds)
-        return self.env.reset(seed=[seed + i for seed in seeds for i in range(envs)])
+        first = self.group.rank * envs
+        if len(seeds) == 1:
+            return self.env.reset(seed=seeds[0] + first)
+        return self.env.reset(seed=[seed + first + i for seed in seeds for i in range(envs)])
 
     def _advantages(self, rollout: Rollout) -> tuple[Tensor, Tensor, Tensor]:
         """Combined advantage [L, S*N], critics' targets [L, S*N, C], reward per episode [C, S].
@@ -171,7 +181,7 @@ class Trainer:
         rewards = rewards.to(rollout.values)
         stay = config.gamma * (~done).to(rewards)
         to_go = discounted(rewards, stay.expand_as(rewards))
-        size = per_learner(to_go, count).std((0, 2)).clamp(min=1e-8)
+        size = self.group.moments(per_learner(to_go, count), (0, 2))[1][0, :, 0].clamp(min=1e-8)
         first = self.iteration == 0
         self.scale = size if first else SCALE_DECAY * self.scale + (1 - SCALE_DECAY) * size
         advantage = gae(
@@ -184,9 +194,9 @@ class Trainer:
             lam=config.gae_lambda,
         )
         grouped = per_learner(advantage, count)
-        centred = grouped - grouped.mean((0, 2), keepdim=True)
-        spread = grouped.std((0, 2), keepdim=True).clamp(min=1e-8)
-        total = (centred / spread * self._weights[:, None]).sum(-1).flatten(1, 2)
+        mean, spread = self.group.moments(grouped, (0, 2))
+        standard = (grouped - mean) / spread.clamp(min=1e-8)
+        total = (standard * self._weights[:, None]).sum(-1).flatten(1, 2)
         episodes = per_learner(done, count).sum((0, 2)).clamp(min=1)
         paid = per_learner(rewards, count).sum((0, 2)) / episodes
         return total, advantage + rollout.values, paid.T
