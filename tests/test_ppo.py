@@ -362,21 +362,24 @@ def test_a_run_killed_at_any_moment_continues_bit_identically(tmp_path: Path) ->
 
 def test_a_planted_signal_is_learned_in_seconds() -> None:
     market = synthetic(seed=0, bars=1024, assets=8, regime="momentum")
-    env = MarketEnv(market, num_envs=128, config=EnvConfig(horizon=32))
-    agent = PPO(env, {"env": Stream(env_reward)}, seed=0)
-    pnl = [row["pnl"] for row in agent.train(30)]
-    early, late = sum(pnl[:3]) / 3, sum(pnl[-3:]) / 3
-    assert late > 0.02
-    assert late > early + 0.02
+    env = MarketEnv(market, num_envs=64, config=EnvConfig(horizon=32))
+    config = PPOConfig(hidden=(32, 32), minibatches=8, learning_rate=3e-3)
+    agent = PPO(env, {"env": Stream(env_reward)}, config, seed=0)
+    pnl = [row["pnl"] for row in agent.train(20)]
+    early, late = sum(pnl[:5]) / 5, sum(pnl[-8:]) / 8
+    assert early < 0.003
+    assert late > 0.01
 
 
 def test_cart_pole_balances_after_a_few_seconds() -> None:
-    env = GymnasiumEnv("CartPole-v1", 32)
-    config = PPOConfig(gamma=0.98, gae_lambda=0.8, bootstrap=True, minibatches=8)
-    agent = PPO(env, {"env": Stream(env_reward)}, config, steps=32, seed=0)
-    agent.train(60)
-    late = [value for _, value in env.returns[-30:]]
-    assert sum(late) / len(late) > 180
+    env = GymnasiumEnv("CartPole-v1", 16)
+    config = PPOConfig(
+        (32, 32), gamma=0.98, gae_lambda=0.8, bootstrap=True, minibatches=4, learning_rate=3e-3
+    )
+    agent = PPO(env, {"env": Stream(env_reward)}, config, steps=64, seed=0)
+    agent.train(30)
+    late = [value for _, value in env.returns[-20:]]
+    assert sum(late) / len(late) > 200
 
 
 def test_gymnasium_actions_and_observations_are_scaled_to_their_bounds() -> None:
