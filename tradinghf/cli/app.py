@@ -31,7 +31,7 @@ BAD_PATHS = (
 
 def commands() -> Tree:
     """Every command by name; a group is (help, its commands)."""
-    from tradinghf.cli import backtests, feedback, learn, market, system
+    from tradinghf.cli import backtests, feedback, learn, market, research, system, walk
 
     return {
         "data": (
@@ -40,6 +40,12 @@ def commands() -> Tree:
         ),
         "strategies": ("Rule-based strategies.", {"list": backtests.strategies_list}),
         "backtest": backtests.backtest,
+        "sweep": research.sweep,
+        "walkforward": walk.walkforward,
+        "check": research.check,
+        "signal": research.signal,
+        "export": research.export,
+        "seal": research.seal,
         "episodes": (
             "Recorded stretches of trading, and questions about them.",
             {

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from dataclasses import asdict
+from typing import Literal
 
 from tyro.conf import Positional
 
 from tradinghf.cli import output
-from tradinghf.cli.options import End, Folder, Output, Settings, Start, settings
-
-if TYPE_CHECKING:
-    from tradinghf.strategies import Strategy
+from tradinghf.cli.options import End, Folder, Ledger, Output, Settings, Start, settings
+from tradinghf.cli.research import Opening, print_verdict
+from tradinghf.cli.study import label, study, tradable
 
 
 def strategies_list(*, strategies: Folder = None) -> None:
@@ -48,16 +47,21 @@ def backtest(
     fill: Literal["next_open", "close"] = "next_open",
     engine: Literal["vectorbt", "simulator"] = "vectorbt",
     cash: float = 100_000.0,
+    store: Ledger = None,
+    open_sealed: Opening = None,
     report: Output = None,
 ) -> None:
-    """Trade a strategy on past bars and print what came of it.
+    """Trade a strategy or a trained policy on past bars, and print what came of it.
+
+    Each different backtest counts as a trial in the store, and the verdict is deflated by all.
 
     Example: `tradinghf backtest sma_cross --data sp500 --set fast=10 slow=100`
 
-    Example: `tradinghf backtest mine.py --data bars.csv --fee-bps 5 --report out.html`
+    Example: `tradinghf backtest runs/first/policy.safetensors --start 2015 --report out.html`
 
     Args:
-        strategy: A strategy's name (`tradinghf strategies list`), or FILE.py, or FILE.py:function.
+        strategy: A strategy's name (`tradinghf strategies list`), FILE.py, FILE.py:function, a
+            policy.safetensors, or a run directory with one.
         data: A data set (`tradinghf data list`), or a CSV or Parquet file.
         start: First day or year, inclusive.
         end: Last day or year, inclusive.
@@ -69,25 +73,28 @@ def backtest(
         fill: Fill at the open after the decision, or at the very close it was taken on.
         engine: vectorbt, or the simulator that agents are trained in.
         cash: Starting equity [currency].
+        store: Where trials are counted and raters' opinions are: a folder, a .db file, or a URL.
+        open_sealed: Use sealed bars too; this reason is logged.
         report: Write a tear sheet with charts to this HTML file.
 
     """
-    from tradinghf.cli.market import load
     from tradinghf.config import CostModel
     from tradinghf.evaluation.backtest import backtest as run
+    from tradinghf.evaluation.verdict import hold_report, judge
 
     costs = CostModel(fee_bps=fee_bps, fixed_fee=fixed_fee, slippage_bps=slippage_bps)
-    rule = find_strategy(strategy, strategies)
-    market = load(data, start, end)
-    result = run(rule, market, costs=costs, fill=fill, engine=engine, cash=cash, **settings(params))
-    span = f"{market.index[0]:%Y-%m-%d} to {market.index[-1]:%Y-%m-%d}"
-    output.pairs(result.metrics, title=f"{result.name} on {market.name}, {span}")
+    rule = tradable(strategy, strategies)
+    name = label(rule)
+    with study(data, start, end, store, open_sealed=open_sealed, what=f"backtest {name}") as job:
+        result = run(
+            rule, job.market, costs=costs, fill=fill, engine=engine, cash=cash, **settings(params)
+        )
+        variant = {"params": result.params, "costs": asdict(costs), "fill": fill, "engine": engine}
+        trials = job.count("backtest", name, [variant])
+        standing = job.standing(name)
+    span = f"{job.market.index[0]:%Y-%m-%d} to {job.market.index[-1]:%Y-%m-%d}"
+    output.pairs(result.metrics, title=f"{result.name} on {job.market.name}, {span}")
+    verdict = judge(result, hold_report(result), trials=trials, draws=200)
+    print_verdict(verdict, job.bank is not None)
     if report is not None:
-        output.line(f"Report: {result.save(report)}")
-
-
-def find_strategy(name: str, folder: Path | None = None) -> Strategy:
-    """The strategy that a command's argument names."""
-    from tradinghf.strategies import load_strategy
-
-    return load_strategy(name, folder)
+        output.line(f"Report: {result.save(report, trials=trials, standing=standing)}")

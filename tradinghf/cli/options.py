@@ -18,6 +18,9 @@ Names = Annotated[
     tuple[str, ...], arg(metavar="NAME ...", help_behavior_hint="(default: all bundled ones)")
 ]
 Bank = Annotated[str, arg(metavar="FOLDER|URL")]
+Ledger = Annotated[
+    str | None, arg(metavar="FOLDER|URL", help_behavior_hint="(default: ./store, if there is one)")
+]
 Settings = Annotated[
     tuple[str, ...],
     arg(name="set", metavar="NAME=VALUE ...", help_behavior_hint="(default: the strategy's own)"),

@@ -156,8 +156,8 @@ def monthly_section(report: Report) -> str:
     head = "".join(f'<th scope="col">{m}</th>' for m in (*MONTHS, "Year"))
     lines = []
     for year in sorted(set(period.year)):
-        cells = [_heat(of_month.get((year, month)), scale) for month in range(1, 13)]
-        total = _heat(yearly[year], 3 * scale, "year")
+        cells = [heat(of_month.get((year, month)), scale) for month in range(1, 13)]
+        total = heat(yearly[year], 3 * scale, "year")
         lines.append(f'<tr><th scope="row">{year}</th>{"".join(cells)}{total}</tr>')
     grid = (
         f'<div class="scroll"><table class="heat"><thead><tr><th></th>{head}</tr></thead>'
@@ -166,11 +166,12 @@ def monthly_section(report: Report) -> str:
     return section("Monthly returns, after costs [%]", grid)
 
 
-def _heat(value: float | None, scale: float, css: str = "") -> str:
+def heat(value: float | None, scale: float, css: str = "", *, digits: int = 1) -> str:
+    """A table cell coloured by sign and size; `scale` gets the full colour, None is empty."""
     if value is None:
         return "<td></td>"
     strength = min(abs(float(value)) / scale, 1.0) * 55
     hue = "--up" if value >= 0 else "--down"
     colour = f"background:color-mix(in srgb, var({hue}) {strength:.0f}%, transparent)"
     kind = f' class="{css}"' if css else ""
-    return f'<td{kind} style="{colour}">{escape(number(float(value), 1))}</td>'
+    return f'<td{kind} style="{colour}">{escape(number(float(value), digits))}</td>'

@@ -82,13 +82,19 @@ class Sweep:
             **self.params[row],
         )
 
-    def verdict(self, metric: str = "sharpe_annual") -> Verdict:
-        """What the best row proves, given that all the others were tried as well."""
+    def verdict(self, metric: str = "sharpe_annual", *, trials: int = 0) -> Verdict:
+        """What the best row proves, given that all the others were tried as well.
+
+        Args:
+            metric: the best row has the highest.
+            trials: all that was tried on this data, where that is more than this sweep.
+
+        """
         best = self.best(metric)
         ratios = self.table["sharpe_annual"].to_numpy() / np.sqrt(self.market.bars_per_year)
         known = ratios[np.isfinite(ratios)]
         variance = float(known.var(ddof=1)) if len(known) > 1 else None
-        return judge(best, hold_report(best), trials=self.trials, variance=variance)
+        return judge(best, hold_report(best), trials=max(self.trials, trials), variance=variance)
 
     def overfitting(self, blocks: int = 16) -> float | None:
         """Probability of backtest overfitting (PBO) of choosing the best row by Sharpe ratio."""
@@ -144,18 +150,44 @@ def sweep(
 
     """
     found = load_strategy(strategy) if isinstance(strategy, str) else strategy
-    models = (
-        (costs or CostModel(),) if costs is None or isinstance(costs, CostModel) else tuple(costs)
+    models = cost_models(costs)
+    return run_combinations(
+        found, market, expand(found, grid), models, fill=fill, cash=cash, progress=progress
     )
-    combinations = expand(found, grid)
+
+
+def cost_models(costs: CostModel | Sequence[CostModel] | None) -> tuple[CostModel, ...]:
+    """One cost model or several, as a tuple.
+
+    Raises:
+        StrategyError: an empty sequence.
+
+    """
+    if costs is None or isinstance(costs, CostModel):
+        return (costs or CostModel(),)
+    models = tuple(costs)
     if not models:
         raise StrategyError("sweep: costs is empty; give at least one CostModel.")
+    return models
+
+
+def run_combinations(
+    strategy: Strategy,
+    market: MarketData,
+    combinations: Sequence[dict[str, Any]],
+    models: Sequence[CostModel],
+    *,
+    fill: Fill = "next_open",
+    cash: float = 100_000.0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Sweep:
+    """Backtest chosen combinations of parameters, each under every cost model; see `sweep`."""
     total = len(models) * len(combinations)
     returns, metrics = [], []
     for k, model in enumerate(models):
         columns = run_columns(
             market,
-            _orders(found, market, combinations),
+            _orders(strategy, market, combinations),
             costs=model,
             fill=fill,
             cash=cash,
@@ -170,7 +202,7 @@ def sweep(
     )
     results = pd.concat(metrics, ignore_index=True).astype({"fills": np.int64})
     return Sweep(
-        strategy=found,
+        strategy=strategy,
         market=market,
         table=pd.concat([settings, results], axis=1),
         returns=np.concatenate(returns, axis=1),
@@ -206,4 +238,4 @@ def _shifted(
     return None if progress is None else lambda done: progress(offset + done, total)
 
 
-__all__ = ["Grid", "Sweep", "expand", "sweep"]
+__all__ = ["Grid", "Sweep", "cost_models", "expand", "run_combinations", "sweep"]

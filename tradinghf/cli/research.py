@@ -1,0 +1,361 @@
+"""`tradinghf sweep`, `walkforward`, `check`, `signal` and `seal`: honest research."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from tyro.conf import Positional, UseAppendAction, arg
+
+from tradinghf.cli import output
+from tradinghf.cli.options import Bank, End, Folder, Ledger, Output, Settings, Start, settings
+from tradinghf.cli.progress import progress
+from tradinghf.cli.study import WEIGHTS, label, sealed_from, study, tradable
+from tradinghf.errors import ConfigError, check_setting
+
+if TYPE_CHECKING:
+    from tradinghf.evaluation.sweep import Sweep
+    from tradinghf.evaluation.verdict import Verdict
+
+Params = UseAppendAction[
+    Annotated[
+        tuple[str, ...], arg(metavar="NAME=VALUES", help_behavior_hint="(required; repeatable)")
+    ]
+]
+Opening = Annotated[
+    str | None, arg(metavar="REASON", help_behavior_hint="(default: sealed bars are left out)")
+]
+Seal = Annotated[str | None, arg(help_behavior_hint="(default: only say what is sealed)")]
+SHOWN = ("total_return_pct", "sharpe_annual", "max_drawdown_pct", "turnover_per_year")
+
+
+def sweep(
+    strategy: Positional[str],
+    /,
+    *,
+    param: Params = (),
+    data: tuple[str, ...] = ("sp500",),
+    start: Start = None,
+    end: End = None,
+    strategies: Folder = None,
+    fee_bps: tuple[float, ...] = (1.0,),
+    slippage_bps: tuple[float, ...] = (1.0,),
+    fill: Literal["next_open", "close"] = "next_open",
+    metric: str = "sharpe_annual",
+    optuna: int = 0,
+    seed: int = 0,
+    store: Ledger = None,
+    open_sealed: Opening = None,
+    out: Output = None,
+    report: Output = None,
+) -> None:
+    """Backtest every combination of parameters, data and costs, and say what the best one proves.
+
+    Every combination counts as a trial, and the verdict is deflated by all of them.
+
+    Example: `tradinghf sweep sma_cross --param fast=5:50:5 --param slow=20:200:10 --report s.html`
+
+    Example: `tradinghf sweep rsi_reversion --param period=7,14 --data sp500 nasdaq --fee-bps 1 5`
+
+    Example: `tradinghf sweep sma_cross --param fast=2:100:1 --param slow=20:400:5 --optuna 200`
+
+    Args:
+        strategy: A strategy's name (`tradinghf strategies list`), or FILE.py, or FILE.py:function.
+        param: Values of one parameter: FIRST:LAST:STEP with both ends, or a list: a,b,c.
+        data: One or more data sets, or CSV or Parquet files.
+        start: First day or year, inclusive.
+        end: Last day or year, inclusive.
+        strategies: Folder to look the name up in.
+        fee_bps: Fee per fill [basis points]; several repeat the sweep under each.
+        slippage_bps: Slippage per fill [basis points]; several repeat the sweep under each.
+        fill: Fill at the open after the decision, or at the very close it was taken on.
+        metric: What the best has the highest of.
+        optuna: Let Optuna choose this many combinations; 0 runs all.
+        seed: Of Optuna's choices.
+        store: Where trials are counted: a folder, a .db file, or a postgresql:// URL.
+        open_sealed: Use sealed bars too; this reason is logged.
+        out: Write the results to this Parquet file, a row per backtest.
+        report: Write a page with heatmaps to this HTML file.
+
+    """
+    from itertools import product
+
+    import pandas as pd
+
+    from tradinghf.config import CostModel
+    from tradinghf.evaluation.search import search
+    from tradinghf.evaluation.sweep import sweep as run
+    from tradinghf.evaluation.sweep_page import sweep_page
+    from tradinghf.strategies import load_strategy
+
+    rule = load_strategy(strategy, strategies)
+    grid = dict(values(item) for item in param)
+    costs = [CostModel(fee_bps=f, slippage_bps=s) for f, s in product(fee_bps, slippage_bps)]
+    check_setting(optuna >= 0, "--optuna", optuna, "a number of combinations, or 0 for all")
+    found: list[Sweep] = []
+    trials: list[int] = []
+    for name in data:
+        what = f"sweep {rule.name}"
+        with (
+            study(name, start, end, store, open_sealed=open_sealed, what=what) as job,
+            progress() as tell,
+        ):
+            options: dict[str, Any] = {
+                "costs": costs,
+                "fill": fill,
+                "progress": lambda done, all_, name=name: tell(f"sweep {name}", done, all_, {}),
+            }
+            if optuna:
+                options |= {"limit": optuna, "metric": metric, "seed": seed}
+            found.append((search if optuna else run)(rule, job.market, grid, **options))
+            tried = [
+                {"params": rule.bind(**p), "costs": asdict(c), "fill": fill}
+                for p, c in zip(found[-1].params, found[-1].costs, strict=True)
+            ]
+            trials.append(job.count("sweep", rule.name, tried))
+    for item, count in zip(found, trials, strict=True):
+        print_sweep(item, metric, count)
+    if out is not None:
+        tables = [item.table.assign(data=name) for item, name in zip(found, data, strict=True)]
+        out.parent.mkdir(parents=True, exist_ok=True)
+        pd.concat(tables, ignore_index=True).to_parquet(out)
+        output.line(f"Results: {out}")
+    if report is not None:
+        output.line(f"Report: {sweep_page(report, found, metric=metric, trials=trials)}")
+
+
+def values(item: str) -> tuple[str, list[Any]]:
+    """("fast", [5, 10, 15]) from "fast=5:15:5"; ("kind", ["a", "b"]) from "kind=a,b".
+
+    Raises:
+        ConfigError: neither a range nor a list.
+
+    """
+    import numpy as np
+
+    name, equals, text = item.partition("=")
+    parts = text.split(":")
+    try:
+        if not (name and equals and text) or len(parts) not in (1, 2, 3):
+            raise ValueError
+        if len(parts) == 1:
+            return name, text.split(",")
+        first, last, step = (float(x) for x in (*parts, "1")[:3])
+        if not (step > 0 and last >= first and np.isfinite([first, last, step]).all()):
+            raise ValueError
+        steps = int(np.floor((last - first) / step + 1e-9)) + 1
+        found = [float(f"{first + k * step:.12g}") for k in range(steps)]
+    except ValueError as error:
+        raise ConfigError(
+            f"--param got {item!r}; expected NAME=FIRST:LAST:STEP such as fast=5:50:5, "
+            "or NAME=a,b,c."
+        ) from error
+    whole = all(value == int(value) for value in found)
+    return name, [int(value) for value in found] if whole else found
+
+
+def print_sweep(found: Sweep, metric: str, trials: int) -> None:
+    """The best ten combinations, and the verdict on the first."""
+    columns = [str(name) for name in found.table]
+    cut = columns.index("total_return_pct")
+    shown = [*columns[:cut], *dict.fromkeys([metric, *SHOWN])]
+    verdict = found.verdict(metric, trials=trials)
+    best = found.table.sort_values(metric, ascending=False, na_position="last").head(10)
+    span = f"{found.market.index[0]:%Y-%m-%d} to {found.market.index[-1]:%Y-%m-%d}"
+    rows = best[shown].astype(object)
+    output.table(
+        shown,
+        rows.where(rows.notna(), None).to_numpy().tolist(),
+        title=f"Best of {found.trials:,} on {found.market.name}, {span}",
+    )
+    output.line(f"The best one: {verdict.headline}")
+
+
+def check(
+    strategy: Positional[str],
+    /,
+    *,
+    data: str = "sp500",
+    start: Start = None,
+    end: End = None,
+    params: Settings = (),
+    strategies: Folder = None,
+    fee_bps: float = 1.0,
+    slippage_bps: float = 1.0,
+    fill: Literal["next_open", "close"] = "next_open",
+    points: int = 20,
+    seed: int = 0,
+) -> int:
+    """Prove that a strategy does not look ahead, and name what else flatters its backtest.
+
+    At random bars the future is removed, and separately replaced; every weight up to there must
+    stay the same. Exit code 2 when the strategy cannot be trusted; doubts are warnings.
+
+    Example: `tradinghf check mine.py`
+
+    Example: `tradinghf check sma_cross --data bars.csv --set fast=5 --points 50`
+
+    Args:
+        strategy: FILE.py, FILE.py:function, or a strategy's name.
+        data: Bars to test on: a data set, or a CSV or Parquet file.
+        start: First day or year, inclusive.
+        end: Last day or year, inclusive.
+        params: Parameters of the strategy, such as fast=10 slow=100.
+        strategies: Folder to look the name up in.
+        fee_bps: Fee per fill of your backtest [basis points].
+        slippage_bps: Slippage per fill of your backtest [basis points].
+        fill: When your backtest fills.
+        points: Random bars at which the future is changed.
+        seed: Of their choice.
+
+    """
+    from tradinghf.cli.market import load
+    from tradinghf.config import CostModel
+    from tradinghf.evaluation.check import check_strategy
+    from tradinghf.strategies import load_strategy
+
+    check_setting(points >= 1, "--points", points, "at least 1")
+    rule = load_strategy(strategy, strategies)
+    found = check_strategy(
+        rule,
+        load(data, start, end),
+        costs=CostModel(fee_bps=fee_bps, slippage_bps=slippage_bps),
+        fill=fill,
+        points=points,
+        seed=seed,
+        **settings(params),
+    )
+    if found:
+        output.table(["", "what", "details"], [(f.severity, f.kind, f.message) for f in found])
+    errors = sum(f.severity == "error" for f in found)
+    if errors:
+        output.line(f"{rule.name}: not to be trusted, {errors} error{'s' if errors > 1 else ''}.")
+        return 2
+    count = len(found)
+    output.line(f"{rule.name}: no look-ahead, {count} warning{'' if count == 1 else 's'}.")
+    return 0
+
+
+def signal(
+    strategy: Positional[str],
+    /,
+    *,
+    data: str = "sp500",
+    start: Start = None,
+    end: End = None,
+    params: Settings = (),
+    strategies: Folder = None,
+    fee_bps: float = 1.0,
+    slippage_bps: float = 1.0,
+    out: Output = None,
+) -> None:
+    """Print the target weights after the last bar, and which of them are orders.
+
+    A policy sees its own account, so it trades through all the bars first, from flat: give it the
+    bars since you have been following it.
+
+    Example: `tradinghf signal sma_cross --data bars.csv`
+
+    Example: `tradinghf signal runs/first --data bars.csv --start 2024 --out today.csv`
+
+    Args:
+        strategy: A strategy, a policy.safetensors, or a run directory with one.
+        data: Bars up to the last one that has closed: a data set, or a CSV or Parquet file.
+        start: First day or year, inclusive.
+        end: Last day or year, inclusive: the signal of that day.
+        params: Parameters of the strategy, such as fast=10 slow=100.
+        strategies: Folder to look the name up in.
+        fee_bps: Fee per fill of the account that a policy sees [basis points].
+        slippage_bps: Slippage per fill of that account [basis points].
+        out: Also write the weights to this CSV file.
+
+    """
+    from tradinghf.cli.market import load
+    from tradinghf.config import CostModel
+    from tradinghf.evaluation.signal import signal as weights
+
+    rule = tradable(strategy, strategies)
+    market = load(data, start, end)
+    costs = CostModel(fee_bps=fee_bps, slippage_bps=slippage_bps)
+    options: dict[str, Any] = dict(settings(params))
+    found = weights(rule, market, costs=costs, **options)
+    rows = found.astype(object).to_numpy().tolist()
+    moment = f"{market.index[-1]:%Y-%m-%d %H:%M} UTC"
+    output.table(
+        [str(name) for name in found],
+        rows,
+        title=f"{label(rule)} on {market.name}, after the close of {moment}",
+    )
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        found.assign(bar=market.index[-1].isoformat()).to_csv(out, index=False)
+        output.line(f"Weights: {out}")
+
+
+def export(policy: Positional[Path], /, *, out: Output = None) -> None:
+    """Write a trained policy as an ONNX file, for programs without Python.
+
+    Input: float32 observations [N, D]; output: the deterministic action. How an observation is
+    made (features, scaler, account) is in the file's metadata, key "tradinghf".
+
+    Example: `tradinghf export runs/first --out policy.onnx`
+
+    Args:
+        policy: A policy.safetensors, or a run directory with one.
+        out: The .onnx file to write, instead of one beside the policy.
+
+    """
+    from tradinghf.learning.onnx_export import export_onnx
+    from tradinghf.learning.policy import Policy
+
+    source = policy / WEIGHTS if policy.is_dir() else policy
+    target = source.with_suffix(".onnx") if out is None else out
+    check_setting(target.suffix == ".onnx", "--out", str(target), "a file that ends in .onnx")
+    output.line(f"ONNX: {export_onnx(Policy.load(source), target)}")
+
+
+def seal(data: Positional[str], /, *, start: Seal = None, store: Bank = "store") -> None:
+    """Seal the last bars of a data set: later commands leave them out, and log who opens them.
+
+    The seal lives in the store. `backtest`, `sweep` and `walkforward` with that store cut the bars
+    off; with --open-sealed "why" they use them, and the opening is logged with user and time.
+
+    Example: `tradinghf seal sp500 --start 2015`
+
+    Args:
+        data: A data set, or a CSV or Parquet file.
+        start: First sealed day or year.
+        store: Where the seal and its openings are kept.
+
+    """
+    from tradinghf.cli.feedback import opened
+    from tradinghf.cli.market import load
+
+    whole = load(data)
+    with opened(store, must_exist=start is None) as bank:
+        if start is not None:
+            first = f"{whole.between(start).index[0]:%Y-%m-%d}"
+            bank.count_trial("seal", first, whole.sha256)
+        since = sealed_from(whole, bank)
+        notes = bank.trial_log(whole.sha256, "opening")
+    sealed = "not sealed" if since is None else f"sealed from {since} on"
+    output.line(f"{whole.name}: {sealed}; {times(len(notes))}.")
+    if notes:
+        rows = [(n.params["at"][:16], n.params["who"], n.name, n.params["reason"]) for n in notes]
+        output.table(["when (UTC)", "who", "what", "why"], rows)
+
+
+def times(count: int) -> str:
+    """How often bars were opened, in words."""
+    return {0: "never opened", 1: "opened once"}.get(count, f"opened {count:,} times")
+
+
+def print_verdict(verdict: Verdict, counted: bool) -> None:
+    """The verdict in words, and where its number of trials comes from."""
+    output.line(f"Verdict: {verdict.headline}")
+    if not counted:
+        output.line("Trials are not counted: there is no store here; --store FOLDER counts them.")
+
+
+__all__ = ["check", "export", "print_verdict", "seal", "signal", "sweep", "times", "values"]

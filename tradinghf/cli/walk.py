@@ -1,0 +1,222 @@
+"""`tradinghf walkforward`: choose or train on the past, trade what comes after it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Literal
+
+from tyro.conf import Positional
+
+from tradinghf.cli import output
+from tradinghf.cli.options import End, Folder, Ledger, Output, Start
+from tradinghf.cli.progress import Report as Tell
+from tradinghf.cli.progress import progress
+from tradinghf.cli.research import Opening, Params, print_verdict, values
+from tradinghf.cli.study import Study, study
+from tradinghf.errors import ConfigError, check_setting
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tradinghf.config import CostModel
+    from tradinghf.evaluation.result import Report
+    from tradinghf.evaluation.walkpolicy import Trainer
+    from tradinghf.feedback.store import Store
+
+SHARE = 5
+"""One in so many training bars chooses among a policy's checkpoints, and has to fit an episode."""
+
+
+def walkforward(
+    strategy: Positional[str] = "sma_cross",
+    /,
+    *,
+    param: Params = (),
+    train_policy: bool = False,
+    reward: Literal["pnl", "ranked"] = "pnl",
+    steps: int = 200_000,
+    envs: int = 256,
+    data: str = "sp500",
+    start: Start = None,
+    end: End = None,
+    strategies: Folder = None,
+    train_bars: int = 1000,
+    test_bars: int = 250,
+    purge: int = 0,
+    anchored: bool = False,
+    metric: str = "sharpe_annual",
+    fee_bps: float = 1.0,
+    slippage_bps: float = 1.0,
+    seed: int = 0,
+    store: Ledger = None,
+    open_sealed: Opening = None,
+    out: Output = None,
+    report: Output = None,
+) -> None:
+    """Choose parameters, or train a policy, on each past, and trade the bars that follow it.
+
+    The test windows join to one account that no choice has seen.
+
+    Example: `tradinghf walkforward sma_cross --param fast=5:50:5 --param slow=20:200:20`
+
+    Example: `tradinghf walkforward --train-policy --train-bars 2000 --test-bars 500 --purge 10`
+
+    Args:
+        strategy: A strategy's name, or FILE.py, or FILE.py:function; not with --train-policy.
+        param: Values of one parameter: FIRST:LAST:STEP with both ends, or a list: a,b,c.
+        train_policy: Train a policy by PPO in each window, instead of choosing parameters.
+        reward: What policies learn from: sparse PnL, or also the rankings in the store.
+        steps: Environment steps of PPO, per window.
+        envs: Environments that step in parallel.
+        data: A data set, or a CSV or Parquet file.
+        start: First day or year, inclusive.
+        end: Last day or year, inclusive.
+        strategies: Folder to look the name up in.
+        train_bars: Length of each training window [bars]; of a policy's, the last fifth chooses.
+        test_bars: Length of each test window [bars].
+        purge: Bars left out between training and test.
+        anchored: Training starts at the first bar and grows, instead of rolling along.
+        metric: What the chosen parameters have the highest of in training.
+        fee_bps: Fee per fill [basis points].
+        slippage_bps: Slippage per fill [basis points].
+        seed: Of the policies.
+        store: Where trials are counted and rankings are: a folder, a .db file, or a URL.
+        open_sealed: Use sealed bars too; this reason is logged.
+        out: Write the windows to this Parquet file.
+        report: Write a tear sheet of the joined test windows to this HTML file.
+
+    """
+    from tradinghf.config import CostModel, EnvConfig
+
+    if train_policy == bool(param):
+        raise ConfigError(
+            "walkforward needs either --param NAME=VALUES (what to choose from), or --train-policy."
+        )
+    if train_policy:
+        task = EnvConfig()
+        least = SHARE * (task.lookback + task.horizon)
+        check_setting(train_bars >= least, "--train-bars", train_bars, f"at least {least}")
+    name = f"ppo {reward}" if train_policy else strategy
+    costs = CostModel(fee_bps=fee_bps, slippage_bps=slippage_bps)
+    shape: dict[str, Any] = {
+        "train_bars": train_bars,
+        "test_bars": test_bars,
+        "purge": purge,
+        "anchored": anchored,
+    }
+    with (
+        study(data, start, end, store, open_sealed=open_sealed, what=f"walkforward {name}") as job,
+        progress() as tell,
+    ):
+        if train_policy:
+            train = trainer(job.bank, reward, steps, envs, costs, seed, tell)
+            windows, found = by_policies(job, train, name, costs, shape)
+            variant: dict[str, Any] = {"steps": steps, "envs": envs, "seed": seed}
+        else:
+            grid = dict(values(item) for item in param)
+            windows, found = by_parameters(
+                job, strategy, strategies, grid, metric, costs, shape, tell
+            )
+            variant = {"grid": grid, "metric": metric}
+        # One joined account is one trial: none of its choices has seen a test bar.
+        trials = job.count("walkforward", name, [variant | shape | {"costs": asdict(costs)}])
+    print_walk(windows, found, trials, counted=job.bank is not None)
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        windows.to_parquet(out)
+        output.line(f"Windows: {out}")
+    if report is not None:
+        output.line(f"Report: {found.save(report, trials=trials)}")
+
+
+def by_parameters(
+    job: Study,
+    strategy: str,
+    folder: Any,
+    grid: dict[str, list[Any]],
+    metric: str,
+    costs: CostModel,
+    shape: dict[str, Any],
+    tell: Tell,
+) -> tuple[pd.DataFrame, Report]:
+    """Windows and joined report of parameters chosen on each past."""
+    from tradinghf.evaluation.walkforward import walk_forward
+    from tradinghf.strategies import load_strategy
+
+    walked = walk_forward(
+        load_strategy(strategy, folder),
+        job.market,
+        grid,
+        metric=metric,
+        costs=costs,
+        progress=lambda done, total: tell("windows", done, total, {}),
+        **shape,
+    )
+    return walked.windows, walked.report
+
+
+def by_policies(
+    job: Study, train: Trainer, name: str, costs: CostModel, shape: dict[str, Any]
+) -> tuple[pd.DataFrame, Report]:
+    """Windows and joined report of policies trained on each past."""
+    from tradinghf.evaluation.walkpolicy import walk_forward_policy
+
+    walked = walk_forward_policy(
+        train, job.market, name=name, costs=costs, validation_share=1 / SHARE, **shape
+    )
+    return walked.windows, walked.report
+
+
+def trainer(
+    bank: Store | None,
+    reward: str,
+    steps: int,
+    envs: int,
+    costs: CostModel,
+    seed: int,
+    tell: Tell,
+) -> Trainer:
+    """What trains the policy of one window: PPO on sparse PnL, or also on the store's rankings."""
+    if reward == "ranked" and bank is None:
+        raise ConfigError("--reward ranked needs a store with rankings; name it with --store.")
+    from tradinghf.experiment import Experiment, Split, train_baseline
+    from tradinghf.learning.config import RLHFConfig
+    from tradinghf.learning.streams import sparse_pnl
+    from tradinghf.rlhf import RLHF
+    from tradinghf.simulation.env import MarketEnv
+
+    def train(past: Any, validation: Any, number: int) -> Any:
+        loop = RLHFConfig(rounds=1, steps=steps, seed=seed)
+        experiment = Experiment(envs=envs, costs=costs, loop=loop, seed=seed)
+
+        def said(phase: str, *state: Any) -> None:
+            tell(f"window {number + 1} {phase}", *state)
+
+        if reward == "pnl":
+            split = Split(past, validation, validation)
+            return train_baseline(
+                experiment, split, sparse_pnl, lambda batch: batch.net_return, "pnl", said
+            )
+        env = MarketEnv(past, num_envs=envs, config=experiment.env, costs=costs)
+        agent = RLHF(env, store=bank, validation_market=validation, config=loop, progress=said)
+        agent.train()
+        return agent.policy
+
+    return train
+
+
+def print_walk(windows: pd.DataFrame, found: Report, trials: int, *, counted: bool) -> None:
+    """Every window, the joined account, and its verdict."""
+    from tradinghf.evaluation.verdict import hold_report, judge
+
+    shown = windows.copy()
+    for name in ("train_start", "train_end", "test_start", "test_end"):
+        shown[name] = shown[name].dt.strftime("%Y-%m-%d")
+    columns = [str(name) for name in shown]
+    rows = shown.astype(object).where(shown.notna(), None).to_numpy().tolist()
+    output.table(columns, rows, title=found.name)
+    output.line(f"All test windows: {found}")
+    print_verdict(judge(found, hold_report(found), trials=trials), counted)
+
+
+__all__ = ["print_walk", "trainer", "walkforward"]

@@ -1,0 +1,120 @@
+"""Walk-forward for policies: one trained on each past, judged on the bars after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from tradinghf.config import CostModel, Fill
+from tradinghf.evaluation.backtest import ActingPolicy, backtest
+from tradinghf.evaluation.policies import policy_orders
+from tradinghf.evaluation.result import Report
+from tradinghf.evaluation.walkforward import held, splits
+from tradinghf.market.data import MarketData
+from tradinghf.strategies import changes
+
+WARM_BARS = 256
+"""Past bars that a policy replays before a test window, for warm features and an account."""
+
+Trainer = Callable[[MarketData, MarketData, int], ActingPolicy]
+"""(training bars, validation bars, window number) to a policy."""
+
+
+@dataclass(frozen=True, eq=False)
+class PolicyWalk:
+    """Stitched out-of-sample result of policies.
+
+    Attributes:
+        report: one backtest over all test windows, each traded by the policy trained before it.
+        windows: one row per window: train_start, train_end, test_start, test_end (timestamps,
+            ends inclusive), and the policy's return_pct and sharpe_annual in the test window.
+        policies: one per window.
+
+    """
+
+    report: Report
+    windows: pd.DataFrame
+    policies: tuple[ActingPolicy, ...]
+
+
+def walk_forward_policy(
+    train: Trainer,
+    market: MarketData,
+    *,
+    train_bars: int,
+    test_bars: int,
+    purge: int = 0,
+    anchored: bool = False,
+    validation_share: float = 0.2,
+    name: str = "policy",
+    costs: CostModel | None = None,
+    fill: Fill = "next_open",
+    cash: float = 100_000.0,
+    progress: Callable[[int, int], None] | None = None,
+) -> PolicyWalk:
+    """Train a policy on each training window, trade it on the next test window.
+
+    The account carries over: a change of policy is traded and paid for like any other order. Each
+    policy first replays up to `WARM_BARS` past bars without trading them, so that its features are
+    warm and it sees the account it would have.
+
+    Args:
+        train: called once per window with the first part of its training bars, the last part for
+            choosing among checkpoints, and the number of the window.
+        market: the bars.
+        train_bars, test_bars, purge, anchored: see `splits`; validation lies inside training.
+        validation_share: of the training window.
+        name: of the result.
+        costs, fill, cash: of the account.
+        progress: called with (windows done, windows).
+
+    Raises:
+        ConfigError: windows that do not fit.
+        StrategyError: a policy looks further back than there are bars.
+
+    """
+    costs = costs or CostModel()
+    windows = splits(
+        market.bars, train_bars=train_bars, test_bars=test_bars, purge=purge, anchored=anchored
+    )
+    first = windows[0][1].start
+    stitched = np.zeros((market.bars - first, market.assets))
+    policies, rows = [], []
+    for number, (past, test) in enumerate(windows):
+        cut = past.stop - max(int(validation_share * (past.stop - past.start)), 2)
+        policy = train(market.rows(past.start, cut), market.rows(cut, past.stop), number)
+        warm = max(test.start - WARM_BARS, 0)
+        orders = policy_orders(
+            policy, market.rows(warm, test.stop), costs=costs, fill=fill, cash=cash
+        )
+        targets = held(orders)[test.start - warm :]
+        stitched[test.start - first : test.stop - first] = targets
+        part = _traded(targets, market.rows(test.start, test.stop), costs, fill, cash)
+        rows.append(
+            {
+                "train_start": market.index[past.start],
+                "train_end": market.index[past.stop - 1],
+                "test_start": market.index[test.start],
+                "test_end": market.index[test.stop - 1],
+                "return_pct": part.metrics["total_return_pct"],
+                "sharpe_annual": part.metrics["sharpe_annual"],
+            }
+        )
+        policies.append(policy)
+        if progress is not None:
+            progress(number + 1, len(windows))
+    report = _traded(stitched, market.rows(first, market.bars), costs, fill, cash)
+    return PolicyWalk(report.renamed(f"{name}, walk-forward"), pd.DataFrame(rows), tuple(policies))
+
+
+def _traded(
+    targets: np.ndarray, market: MarketData, costs: CostModel, fill: Fill, cash: float
+) -> Report:
+    table = pd.DataFrame(changes(targets), index=market.index, columns=list(market.symbols))
+    return backtest(table, market, costs=costs, fill=fill, cash=cash)
+
+
+__all__ = ["WARM_BARS", "PolicyWalk", "Trainer", "walk_forward_policy"]
