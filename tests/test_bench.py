@@ -24,7 +24,7 @@ def test_each_benchmark_writes_what_it_measured_and_on_what(name: str, tmp_path:
     assert found["results"]
     for row in found["results"]:
         assert 0 < row["value"] <= row["best"]
-        assert row["unit"].endswith("/s")
+        assert row["unit"].endswith(("/s", "/min"))
     assert len({row["case"] for row in found["results"]}) == len(found["results"])
 
 
@@ -38,11 +38,14 @@ def test_list_and_unknown_names(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_rate_counts_every_repeat_but_not_the_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([0.0, 2.0, 10.0, 14.0, 20.0, 21.0])
+    cpu = iter([0.0, 1.0, 1.0, 3.0, 3.0, 3.5])
     monkeypatch.setattr(bench.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(bench.time, "process_time", lambda: next(cpu, 0.0))
     calls: list[int] = []
     row = bench.timed(lambda: calls.append(1), 8.0, "things/s", repeats=3)
     assert len(calls) == 4
-    assert row == {"value": 4.0, "best": 8.0, "unit": "things/s", "repeats": 3}
+    about = {"unit": "things/s", "repeats": 3, "per_cpu_second": 16.0}
+    assert row == {"value": 4.0, "best": 8.0} | about
     slow = iter([0.0, 9.0, 9.0, 18.0])
     monkeypatch.setattr(bench.time, "perf_counter", lambda: next(slow))
     assert bench.timed(lambda: None, 9.0, "things/s", repeats=7)["repeats"] == 2

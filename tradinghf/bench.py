@@ -22,6 +22,7 @@ from tradinghf.errors import TradingHFError
 from tradinghf.registry import Registry
 
 if TYPE_CHECKING:
+    from tradinghf.learning.ppo import PPO
     from tradinghf.learning.reward_model import RewardModel
     from tradinghf.market.data import MarketData
 
@@ -135,17 +136,24 @@ def timed(work: Callable[[], object], amount: float, unit: str, *, repeats: int)
     """Rate of `work`, which does `amount` units of something.
 
     One warm-up call is not counted; slow work stops repeating after `ENOUGH_SECONDS`.
+
+    Returns:
+        value (median) and best rate by the clock; per_cpu_second, the best rate by the processor
+        time of all threads, which other processes on the machine disturb less; unit; repeats.
+
     """
     work()
     rates: list[float] = []
+    cpu_rates: list[float] = []
     spent = 0.0
     while len(rates) < repeats and (len(rates) < 2 or spent < ENOUGH_SECONDS):
-        begin = time.perf_counter()
+        begin, cpu = time.perf_counter(), time.process_time()
         work()
-        took = time.perf_counter() - begin
+        took, cpu = time.perf_counter() - begin, time.process_time() - cpu
         spent += took
         rates.append(amount / took)
-    about = {"unit": unit, "repeats": len(rates)}
+        cpu_rates.append(amount / max(cpu, 1e-9))
+    about = {"per_cpu_second": max(cpu_rates), "unit": unit, "repeats": len(rates)}
     return {"value": statistics.median(rates), "best": max(rates)} | about
 
 
@@ -242,6 +250,8 @@ def ppo_speed(quick: bool) -> list[Row]:
 
     Two streams are what `tradinghf rlhf` trains on: a reward model fitted to rankings, and sparse
     PnL. Unless `quick`, learning is checked first: on a trending market the policy must earn more.
+    `gemm_share` is the share of the machine's matrix-product rate, measured in the same run, that
+    the arithmetic of the networks amounts to, by processor time.
     """
     from tradinghf.learning.ppo import PPO, Stream
     from tradinghf.learning.streams import env_reward, learned_stream, sparse_pnl
@@ -266,7 +276,81 @@ def ppo_speed(quick: bool) -> list[Row]:
 
             repeats = 1 if quick else 5
             rate = timed(work, agent.steps_per_iteration, "steps/s", repeats=repeats)
-            rows.append({"case": f"N={count}, {case}", "envs": count} | rate)
+            work_done = rate["per_cpu_second"] * flops_per_step(agent)
+            share = {"gemm_share": work_done / gemm_rate()}
+            rows.append({"case": f"N={count}, {case}", "envs": count} | rate | share)
+    return rows
+
+
+def flops_per_step(agent: PPO) -> float:
+    """Floating-point operations of the networks' matrix products per environment step.
+
+    Acting takes one pass of actor and critics; each epoch a forward pass, the weights' gradients,
+    and the activations' gradients of every layer but the first.
+    """
+    from torch import nn
+
+    assert agent.network is not None
+    layers = [m for m in agent.network.modules() if isinstance(m, nn.Linear)]
+    inputs = agent.network.shape["inputs"]
+    sizes = [m.in_features * m.out_features for m in layers]
+    inner = sum(s for s, m in zip(sizes, layers, strict=True) if m.in_features != inputs)
+    return 2.0 * (sum(sizes) + agent.config.epochs * (2 * sum(sizes) + inner))
+
+
+def gemm_rate() -> float:
+    """The machine's rate of float32 matrix products of PPO's size [operations per CPU second]."""
+    import torch
+
+    left, right = torch.randn(2048, 64), torch.randn(64, 64)
+    out = torch.empty(2048, 64)
+
+    def work() -> None:
+        for _ in range(100):
+            torch.mm(left, right, out=out)
+
+    row = timed(work, 100 * 2.0 * 2048 * 64 * 64, "operations/s", repeats=7)
+    return float(row["per_cpu_second"])
+
+
+@benchmark("stacked", help="PPO trainings per minute, one after another and side by side")
+def stacked_speed(quick: bool) -> list[Row]:
+    """S small trainings (N environments each, 40 iterations) in a row, and stacked into one.
+
+    Before timing, a stacked learner must have learned what it learns alone.
+    """
+    from tradinghf.learning.ppo import PPO, Stream
+    from tradinghf.learning.stacked import StackedPPO
+    from tradinghf.learning.streams import env_reward, sparse_pnl
+    from tradinghf.market.synthetic import synthetic
+    from tradinghf.simulation.env import MarketEnv
+
+    market = synthetic(seed=0, bars=1_024, assets=16)
+    streams = {"env": Stream(env_reward), "pnl": Stream(sparse_pnl, 0.3)}
+    rows = []
+    for envs, learners in ((4, 2),) if quick else ((16, 16), (16, 64), (64, 16), (64, 64)):
+        together = StackedPPO(
+            MarketEnv(market, num_envs=envs * learners, seed=0), streams, range(learners)
+        )
+        alone = PPO(MarketEnv(market, num_envs=envs, seed=0), streams, seed=0)
+        together.train(2, total=40)
+        alone.train(2, total=40)
+        assert alone.network is not None
+        pairs = zip(together.networks[0].parameters(), alone.network.parameters(), strict=True)
+        gap = max(float((a - b).detach().abs().max()) for a, b in pairs)
+        if not gap <= 1e-4:
+            raise TradingHFError(
+                f"stacked: weights differ by {gap:.3g} from a training alone; not timed. Please "
+                "report this."
+            )
+        for case, agent, amount in (("in a row", alone, 1), ("stacked", together, learners)):
+
+            def work(agent: PPO | StackedPPO = agent) -> None:
+                agent.train(1, total=40)
+
+            rate = timed(work, 60.0 * amount / 40, "trainings/min", repeats=1 if quick else 5)
+            about = {"case": f"N={envs}, S={learners}, {case}", "envs": envs, "learners": learners}
+            rows.append(about | rate)
     return rows
 
 
