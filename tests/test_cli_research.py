@@ -210,6 +210,20 @@ def test_a_window_before_the_seal_needs_no_opening() -> None:
         assert job.bank.trials(market.sha256, kind="opening") == 0
 
 
+def test_report_says_how_often_the_test_bars_were_opened(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    args = ["train", "--reward", "pnl", "--data", DATA, "--steps", "1000", "--envs", "8"]
+    assert main([*args, "--out", "runs/p"]) == 0
+    for wanted in ("opened once", "opened 2 times"):
+        assert main(["report", "runs/p"]) == 0
+        assert wanted in capsys.readouterr().out
+        assert wanted in Path("runs/p/report.html").read_text()
+    assert main(["report", "runs/p", "--store", "bank"]) == 0
+    assert "opened once; trials on this data: 1" in capsys.readouterr().out
+    assert not Path("store").exists()
+
+
 # Checks
 
 

@@ -31,7 +31,7 @@ BAD_PATHS = (
 
 def commands() -> Tree:
     """Every command by name; a group is (help, its commands)."""
-    from tradinghf.cli import backtests, feedback, learn, market, research, system, walk
+    from tradinghf.cli import backtests, feedback, learn, market, pages, research, system, walk
 
     return {
         "data": (
@@ -61,7 +61,7 @@ def commands() -> Tree:
         ),
         "train": learn.train,
         "rlhf": learn.rlhf,
-        "report": learn.report,
+        "report": pages.report,
         "dashboard": system.dashboard,
         "doctor": system.doctor,
         "bench": system.bench,

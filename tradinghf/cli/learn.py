@@ -1,11 +1,10 @@
-"""`tradinghf rlhf`, `train`, `reward` and `report`: learning from rankings, and what came of it."""
+"""`tradinghf rlhf`, `train` and `reward`: learning from rankings."""
 
 from __future__ import annotations
 
 import json
 import runpy
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,7 +12,7 @@ from tyro.conf import Positional
 
 from tradinghf.cli import output
 from tradinghf.cli.feedback import opened
-from tradinghf.cli.options import Bank, Date, Output
+from tradinghf.cli.options import Bank, Date
 from tradinghf.cli.progress import progress
 from tradinghf.errors import CheckpointError
 
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
 Task = Literal["auto", "short", "daily"]
 RESULT, REWARD, CONFIG = "result.json", "reward.json", "config.json"
-LABELS = {"rlhf": "learned from rankings", "ppo_pnl": "PPO on PnL alone"}
 HEADLINES = {
     "S": "S (share of what is attainable over chance)",
     "G": "G (share of the gap from PPO on PnL to PPO on the true utility)",
@@ -321,61 +319,3 @@ def reward_show(run: Positional[Path] = Path("runs/reward"), /) -> None:
         output.line(f"Rank correlation of the learned reward with profit: {relation:+.2f}")
     for warning in found.get("warnings", []):
         output.line(f"warning: {warning}")
-
-
-def report(run: Positional[Path], /, *, out: Output = None) -> None:
-    """Write the page of a run: its policy against its baselines on bars that training never saw.
-
-    Example: `tradinghf report runs/first`
-
-    Args:
-        run: Run directory of `tradinghf rlhf` or `tradinghf train`.
-        out: HTML file to write, instead of RUN/report.html.
-
-    """
-    from tradinghf.evaluation.backtest import backtest
-    from tradinghf.evaluation.report import comparison_report
-    from tradinghf.experiment import Experiment, split_market
-    from tradinghf.learning.policy import Policy
-
-    config, result = document(run, CONFIG), document(run, RESULT)
-    settings = config["experiment"]
-    names = ("trader", "data", "train_end", "test_start", "seed")
-    experiment = Experiment(**{name: settings[name] for name in names})
-    test = split_market(experiment).test
-    costs = replace(experiment.costs, **settings["costs"])
-    files = (run / "policy.safetensors", run / "pnl.safetensors")
-    policies = [Policy.load(path) for path in files if path.is_file()]
-    contenders: dict[str, Any] = {LABELS.get(p.name, p.name): p for p in policies}
-    contenders["buy and hold"] = "buy_and_hold"
-    reports = {
-        label: backtest(x, test, costs=costs, fill=settings["env"]["fill"])
-        for label, x in contenders.items()
-    }
-    reward = document(run, REWARD) if (run / REWARD).is_file() else {"values": []}
-    page = comparison_report(
-        out or run / "report.html",
-        title=f"Learned from the rankings of {settings['trader']}",
-        verdict="",
-        reports=reports,
-        values=reward["values"],
-        held_out=result.get("reward_model", {}),
-        facts={
-            name.replace("_", " "): output.number(result[name])
-            for name in HEADLINES
-            if name in result
-        },
-        provenance={
-            "data": f"{settings['data']}, test {test.sha256[:12]}",
-            "seed": settings["seed"],
-            "code": config.get("code", "unknown"),
-        },
-    )
-    columns = ["total_return_pct", "max_drawdown_pct", "sharpe_annual", "turnover_per_year"]
-    span = f"{test.index[0]:%Y-%m-%d} to {test.index[-1]:%Y-%m-%d}"
-    output.table(
-        ["", *columns],
-        [(label, *(r.metrics[c] for c in columns)) for label, r in reports.items()],
-        title=f"{test.name}, {span}, not seen in training",
-    )
-    output.line(f"Report: {page}")

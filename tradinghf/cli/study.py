@@ -90,13 +90,11 @@ def study(
     """
     from tradinghf.cli.market import load
     from tradinghf.feedback.store import Store
-    from tradinghf.feedback.store.engine import locate
 
     whole = load(data)
     market = whole.between(start, end) if start or end else whole
-    if store is None:
-        place = locate(DEFAULT_STORE)
-        store = DEFAULT_STORE if place.database.is_file() else None
+    if store is None and has_store():
+        store = DEFAULT_STORE
     if store is None:
         if open_sealed is not None:
             raise ConfigError("--open-sealed needs a store to log it in; name one with --store.")
@@ -104,6 +102,13 @@ def study(
         return
     with Store(store) as bank:
         yield Study(whole, unsealed(whole, market, bank, open_sealed, what), bank)
+
+
+def has_store() -> bool:
+    """Whether there is a ./store."""
+    from tradinghf.feedback.store.engine import locate
+
+    return locate(DEFAULT_STORE).database.is_file()
 
 
 def unsealed(
