@@ -89,10 +89,12 @@ def followed(workplace: Path) -> Path:
     for block in README:
         if block.covered is not None:
             continue
-        commands = [shlex.split(line) for line in command_lines(block)]
         if block.kind == "python":
             commands = [[sys.executable, "-c", block.text]]
-        for command in commands if block.kind in ("bash", "python") else []:
+        else:
+            lines = command_lines(block) if block.kind == "bash" else []
+            commands = [shlex.split(line) for line in lines]
+        for command in commands:
             done = run(command, workplace)
             assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return workplace
