@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 
 import numpy as np
@@ -169,3 +170,62 @@ def test_intervals_resample_whole_rankings():
     assert low < found["accuracy"] < high
     assert found["held_out_rankings"] == 30
     assert found["pairs"] == 300
+
+
+def relabelled(rankings, **changes):
+    """The same answers, given by somebody else or with something added."""
+    return [
+        dataclasses.replace(r, **{k: v(r) if callable(v) else v for k, v in changes.items()})
+        for r in rankings
+    ]
+
+
+def test_ratings_teach_what_tied_rankings_leave_open():
+    trader = SyntheticTrader("drawdown")
+    edges = np.quantile(np.concatenate([trader.utilities(g) for g in GROUPS]), [0.2, 0.4, 0.6, 0.8])
+
+    def stars(ranking):
+        shown = [EVERYONE[e] for e in ranking.episodes]
+        return tuple(int(1 + np.searchsorted(edges, u)) for u in trader.utilities(shown))
+
+    tied = relabelled(answers("drawdown", GROUPS[:8]), ranks=(1,) * 5, ratings=stars)
+    with pytest.warns(UserWarning, match="ties all"):
+        model = RewardModel(PLAIN).fit(tied, EVERYONE)
+    scores = np.stack([model.score(g).numpy() for g in HELD])
+    truth = np.stack([trader.utilities(g) for g in HELD])
+    first, second = np.triu_indices(5, 1)
+    gap, real = scores[:, first] - scores[:, second], truth[:, first] - truth[:, second]
+    assert (np.sign(gap) == np.sign(real)).mean() >= 0.85
+
+
+def test_a_comment_points_at_an_aspect_and_the_rankings_give_its_sign():
+    few = answers("drawdown", GROUPS[:3])
+    said = relabelled(few, comment="I do not like deep drawdowns")
+
+    def found(rankings):
+        rows = RewardModel(PLAIN).fit(rankings, EVERYONE).explain()
+        return next(row for row in rows if row["name"] == "max_drawdown")
+
+    assert found(said)["probability"] > found(few)["probability"]
+    assert found(said)["weight"] < 0
+    praised = relabelled(few, comment="what a lovely drawdown")
+    assert found(praised)["weight"] < 0
+
+
+def test_a_contrarian_among_raters_is_found_out_and_does_no_harm():
+    honest = [
+        r
+        for name in "abc"
+        for r in relabelled(
+            answers("drawdown", GROUPS[:12]), rater=name, key=lambda r, n=name: r.key + n
+        )
+    ]
+    contrary = relabelled(
+        answers("drawdown", GROUPS[:12]),
+        rater="contrarian",
+        key=lambda r: r.key + "x",
+        ranks=lambda r: tuple(6 - rank for rank in r.ranks),
+    )
+    model = RewardModel(PLAIN).fit(honest + contrary, EVERYONE)
+    assert model.trust["contrarian"] < 0 < min(model.trust[n] for n in "abc")
+    assert accuracy(model, answers("drawdown", HELD)) >= 0.95

@@ -9,7 +9,7 @@ rankings do not settle, profit decides.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -55,7 +55,7 @@ class AspectPosterior:
 
 
 def fit_aspect_posterior(
-    choices: Choices, names: Sequence[str], config: AspectConfig
+    choices: Choices, names: Sequence[str], config: AspectConfig, mentioned: Collection[str] = ()
 ) -> AspectPosterior:
     """Fit all sparse models to the choices.
 
@@ -63,6 +63,7 @@ def fit_aspect_posterior(
         choices: with P+1 standardised features (the last one the tie term).
         names: P aspects, profit first.
         config: prior scales, sparsity, label noise.
+        mentioned: aspects that raters wrote about: likelier to matter, in either direction.
 
     Returns:
         The posterior; `log_weight` sums to one.
@@ -81,9 +82,9 @@ def fit_aspect_posterior(
         [[*s, aspects] + [blank] * (width - len(s) - 1) for s in sets for _ in config.prior_scales]
     )
     scales = torch.tensor(config.prior_scales, dtype=choices.features.dtype).repeat(len(sets))
-    size = torch.tensor([len(s) - 1 for s in sets for _ in config.prior_scales])
-    inclusion = torch.tensor(config.inclusion, dtype=scales.dtype)
-    log_prior = size * inclusion.log() + (aspects - 1 - size) * torch.log1p(-inclusion)
+    log_prior = _log_prior(sets, names, mentioned, config).repeat_interleave(
+        len(config.prior_scales)
+    )
 
     prior_mean = torch.zeros(len(columns), width, dtype=scales.dtype)
     prior_mean[:, 0] = config.profit_prior * scales
@@ -117,6 +118,23 @@ def fit_aspect_posterior(
     return AspectPosterior(
         tuple(names), log_weight, full_mean[:, :blank], full_scale[:, :blank, :blank], better
     )
+
+
+def _log_prior(
+    sets: Sequence[tuple[int, ...]],
+    names: Sequence[str],
+    mentioned: Collection[str],
+    config: AspectConfig,
+) -> Tensor:
+    """[sets] log prior probability of each set of aspects; profit is in all of them."""
+    chance = torch.tensor(
+        [config.mentioned if name in mentioned else config.inclusion for name in names],
+        dtype=torch.float64,
+    )
+    member = torch.zeros(len(sets), len(names), dtype=torch.bool)
+    for row, columns in enumerate(sets):
+        member[row, list(columns)] = True
+    return torch.where(member, chance.log(), torch.log1p(-chance))[:, 1:].sum(-1)
 
 
 def _laplace(

@@ -7,12 +7,15 @@ are groups of episodes, with the group's mean features and, for groups larger th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from tradinghf.feedback.likelihoods import subset_bits
+
+RATING_PAIRS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +34,13 @@ class Choices:
     available: Tensor
     ranking: Tensor
     weight: Tensor
+
+    def scaled(self, factor: Tensor) -> Choices:
+        """The same choices with the features (not the tie term) times `factor` [C]."""
+        features = torch.cat(
+            [self.features[..., :-1] * factor[:, None, None], self.features[..., -1:]], dim=-1
+        )
+        return Choices(features, self.available, self.ranking, self.weight)
 
     def select(self, rankings: Tensor) -> Choices:
         """Choices of the rankings whose [R] boolean entry is True."""
@@ -91,3 +101,91 @@ def choices_from_rankings(totals: Tensor, ranks: Tensor, mask: Tensor, weight: T
         torch.cat([p.ranking for p in parts]),
         torch.cat([p.weight for p in parts]),
     )
+
+
+def choices_from_ratings(
+    totals: Tensor, ratings: Tensor, ranking: Tensor, weight: float
+) -> Choices:
+    """Ratings as comparisons: an episode rated higher is preferred, in whatever window.
+
+    Each episode is compared with up to RATING_PAIRS others, spread over the rater's whole
+    history; together the comparisons count `weight` per rated episode.
+
+    Args:
+        totals: [n, P] features of the rated episodes of one rater.
+        ratings: [n] integers; only their order is used, so raters may use the scale differently.
+        ranking: [n] index of the ranking that each rating came with.
+        weight: of ratings against rankings.
+
+    Returns:
+        Choices between two options, with P+1 features (the tie term is zero).
+    Source: ordinal comparison of ratings, Joachims 2002 (KDD), section 4.
+
+    """
+    count = len(ratings)
+    strides = {max(1, round(count * k / (RATING_PAIRS + 1))) for k in range(1, RATING_PAIRS + 1)}
+    first = torch.arange(count).repeat(len(strides))
+    second = (first + torch.tensor(sorted(strides)).repeat_interleave(count)) % count
+    higher = ratings[first] > ratings[second]
+    lower = ratings[first] < ratings[second]
+    better = torch.cat([first[higher], second[lower]])
+    worse = torch.cat([second[higher], first[lower]])
+    gap = totals[worse] - totals[better]
+    options = torch.stack([torch.zeros_like(gap), gap], dim=1)
+    share = weight * count / max(len(gap), 1)
+    return Choices(
+        torch.cat([options, torch.zeros_like(options[..., :1])], dim=-1),
+        torch.ones(len(gap), 2, dtype=torch.bool),
+        ranking[better],
+        torch.full((len(gap),), share, dtype=totals.dtype),
+    )
+
+
+def join(parts: Sequence[Choices]) -> Choices:
+    """All choices together; those with fewer options are padded."""
+    widest = max(part.features.shape[1] for part in parts)
+    features, available = [], []
+    for part in parts:
+        missing = widest - part.features.shape[1]
+        features.append(torch.nn.functional.pad(part.features, (0, 0, 0, missing)))
+        available.append(torch.nn.functional.pad(part.available, (0, missing)))
+    return Choices(
+        torch.cat(features),
+        torch.cat(available),
+        torch.cat([part.ranking for part in parts]),
+        torch.cat([part.weight for part in parts]),
+    )
+
+
+def rater_trust(choices: Choices, owner: Tensor, weights: Tensor, prior: float) -> Tensor:
+    """How far each rater's choices follow the common weights.
+
+    Rater u's worth is α_u times the common one: 1 is typical, 0 answers at random, a negative
+    value reverses. α_u is the posterior mode under a Gaussian prior around 1.
+
+    Args:
+        choices: of all raters.
+        owner: [C] rater of each choice, 0..U-1.
+        weights: [P+1] common weights.
+        prior: standard deviation of the prior.
+
+    Returns:
+        [U] α.
+
+    """
+    count = int(owner.max()) + 1
+    slope = choices.features[..., :-1] @ weights[:-1]  # [C, O]
+    tie = choices.features[..., -1] * weights[-1]
+    alpha = torch.ones(count, dtype=slope.dtype)
+    for _ in range(25):
+        logits = (alpha[owner][:, None] * slope + tie).masked_fill(~choices.available, -torch.inf)
+        share = logits.softmax(-1)
+        mean = (share * slope).sum(-1)
+        spread = (share * slope.square()).sum(-1) - mean.square()
+        gradient = torch.zeros_like(alpha).index_add_(0, owner, -choices.weight * mean)
+        curvature = torch.zeros_like(alpha).index_add_(0, owner, choices.weight * spread)
+        step = (gradient - (alpha - 1) / prior**2) / (curvature + 1 / prior**2)
+        alpha = alpha + step.clamp(-1, 1)
+        if bool(step.abs().max() < 1e-9):
+            break
+    return alpha

@@ -14,6 +14,7 @@ class AspectConfig:
     Attributes:
         max_terms: how many aspects besides profit one model may use.
         inclusion: prior probability that an aspect matters.
+        mentioned: the same for an aspect that the raters wrote about.
         prior_scales: prior standard deviations of a standardised weight; averaged over.
         profit_prior: prior mean of profit's weight, in prior standard deviations.
         tie_prior_scale: prior standard deviation of the log tie parameter.
@@ -27,6 +28,7 @@ class AspectConfig:
 
     max_terms: int = 3
     inclusion: float = 0.15
+    mentioned: float = 0.5
     prior_scales: tuple[float, ...] = (1.0, 3.0, 10.0)
     profit_prior: float = 1.0
     tie_prior_scale: float = 5.0
@@ -58,6 +60,8 @@ class PPOConfig:
         reference_kl: weight of KL(policy || reference policy), if there is a reference.
         bootstrap: whether the end of an episode by time limit continues with the critic's value
             (a window cut out of ongoing trading) or ends all reward (the episode is the task).
+        compile: run the minibatch step through torch.compile: takes up to a minute first, so
+            only long trainings gain.
     Source: Schulman et al. 2017 (arXiv:1707.06347); Huang et al. 2022, 37 implementation details.
 
     """
@@ -77,6 +81,7 @@ class PPOConfig:
     max_gradient_norm: float = 0.5
     reference_kl: float = 0.0
     bootstrap: bool = False
+    compile: bool = False
 
     def __post_init__(self) -> None:
         check_setting(0 < self.gamma <= 1, "PPOConfig.gamma", self.gamma, "in (0, 1]")
@@ -124,6 +129,8 @@ class RewardConfig:
         head: prior of the aspect head.
         residual: the residual ensemble; None leaves it out.
         members: draws from the posterior that stand for its uncertainty M.
+        rating_weight: weight of what ratings say, against rankings.
+        trust_prior: prior standard deviation of a rater's trust around 1; 0 trusts all alike.
         pessimism: λ of mean - λ·variance; the variance is of the episode's score in units of
             the reference pool's spread, across members.
         seed: of the draws.
@@ -135,6 +142,8 @@ class RewardConfig:
     head: AspectConfig = field(default_factory=AspectConfig)
     residual: ResidualConfig | None = field(default_factory=ResidualConfig)
     members: int = 32
+    rating_weight: float = 0.3
+    trust_prior: float = 0.5
     pessimism: float = 0.1
     seed: int = 0
 

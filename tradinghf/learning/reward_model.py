@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,79 +16,20 @@ from tradinghf.feedback.likelihoods import pair_probabilities
 from tradinghf.feedback.types import Ranking
 from tradinghf.learning.aspect_head import AspectPosterior, fit_aspect_posterior
 from tradinghf.learning.aspects import ASPECTS, TradePaths, aspect_totals, aspect_values
-from tradinghf.learning.choices import choices_from_rankings
+from tradinghf.learning.choices import (
+    Choices,
+    choices_from_rankings,
+    choices_from_ratings,
+    join,
+    rater_trust,
+)
 from tradinghf.learning.config import RewardConfig
+from tradinghf.learning.ranked_data import RankedData, per_episode
 from tradinghf.learning.residual import Residual, bar_volatility, fit_residual, residual_features
 
 NEVER_TIED = -20.0
 ENOUGH_TO_JUDGE = 5
-
-
-@dataclass(frozen=True, eq=False)
-class RankedData:
-    """Rankings as tensors.
-
-    Attributes:
-        episodes: the distinct ranked episodes.
-        index: [R, K] row of each ranked episode in `episodes`.
-        ranks: [R, K] 1 = best, equal = tied.
-        mask: [R, K] False where a ranking has fewer episodes.
-
-    """
-
-    episodes: list[Episode]
-    index: Tensor
-    ranks: Tensor
-    mask: Tensor
-
-    @classmethod
-    def of(cls, rankings: Sequence[Ranking], episodes: Mapping[str, Episode]) -> RankedData:
-        """Usable rankings only ("skipped" and "cant_tell" carry no preference).
-
-        Raises:
-            FeedbackError: no usable ranking, or an episode is missing.
-
-        """
-        usable = [r for r in rankings if r.outcome == "ranked"]
-        if not usable:
-            raise FeedbackError(
-                f"There are {len(usable)} usable rankings among {len(rankings)} answers; a reward "
-                "model needs at least 1. Rank episodes in the dashboard, or with `tradinghf rank`."
-            )
-        names = sorted({name for r in usable for name in r.episodes})
-        missing = [name for name in names if name not in episodes]
-        if missing:
-            raise FeedbackError(
-                f"{len(missing)} ranked episodes are missing, the first is {missing[0][:12]}. "
-                "Pass every episode that the rankings name."
-            )
-        row = {name: i for i, name in enumerate(names)}
-        most = max(len(r.episodes) for r in usable)
-        index = torch.zeros(len(usable), most, dtype=torch.long)
-        ranks = torch.ones(len(usable), most, dtype=torch.long)
-        mask = torch.zeros(len(usable), most, dtype=torch.bool)
-        for i, r in enumerate(usable):
-            count = len(r.episodes)
-            index[i, :count] = torch.tensor([row[name] for name in r.episodes])
-            ranks[i, :count] = torch.tensor(r.ranks)
-            mask[i, :count] = True
-        return cls([episodes[name] for name in names], index, ranks, mask)
-
-    def per_episode(self, function: Any) -> Tensor:
-        """Apply paths -> [B, ...] to all episodes, whatever their lengths; rows as `episodes`."""
-        parts: dict[int, list[int]] = {}
-        for i, episode in enumerate(self.episodes):
-            parts.setdefault(episode.bars, []).append(i)
-        rows = {
-            i: value
-            for group in parts.values()
-            for i, value in zip(
-                group,
-                function(TradePaths.from_episodes([self.episodes[i] for i in group])),
-                strict=True,
-            )
-        }
-        return torch.stack([rows[i] for i in range(len(self.episodes))])
+TRUST_ROUNDS = 2
 
 
 class RewardModel:
@@ -114,6 +54,7 @@ class RewardModel:
         self.posterior: AspectPosterior | None = None
         self.residual: Residual | None = None
         self.warnings: tuple[str, ...] = ()
+        self.trust: dict[str, float] = {}
         self.rankings = 0
 
     @property
@@ -121,39 +62,57 @@ class RewardModel:
         """Whether `fit` has succeeded."""
         return self.posterior is not None
 
-    def fit(
-        self,
-        rankings: Sequence[Ranking],
-        episodes: Mapping[str, Episode],
-        *,
-        weights: Sequence[float] | None = None,
-    ) -> RewardModel:
-        """Fit to rankings; replaces any earlier fit.
+    def fit(self, rankings: Sequence[Ranking], episodes: Mapping[str, Episode]) -> RewardModel:
+        """Fit to rankings, with their ties, ratings and comments; replaces any earlier fit.
 
         Args:
             rankings: answers; skipped ones are ignored.
             episodes: id -> episode, for every ranked id.
-            weights: per usable ranking, how much it counts; default 1.
 
         Raises:
             FeedbackError: no usable ranking, or missing episodes.
 
         """
         data = RankedData.of(rankings, episodes)
-        totals = data.per_episode(lambda p: aspect_totals(p, self.names)).double()[data.index]
+        totals = per_episode(data.episodes, lambda p: aspect_totals(p, self.names)).double()
+        totals = totals[data.index]
         self.scale = _within_window_scale(totals, data.mask)
         self.centre = (totals * data.mask[..., None]).sum((0, 1)) / data.mask.sum()
-        trust = torch.ones(len(data.ranks)) if weights is None else torch.tensor(list(weights))
-        choices = choices_from_rankings(
-            totals / self.scale, data.ranks, data.mask, trust.to(totals)
-        )
-        self.posterior = fit_aspect_posterior(choices, self.names, self.config.head)
+        choices = self._choices(data, totals / self.scale)
+        self.posterior = fit_aspect_posterior(choices, self.names, self.config.head, data.mentioned)
+        self.trust = dict.fromkeys(data.raters, 1.0)
+        if len(data.raters) > 1 and self.config.trust_prior > 0:
+            self._trust(choices, data)
         self.warnings = _warn_of_poor_rankings(data, self.posterior.evidence)
         self.ties = bool(choices.features[..., -1].any())
         self.rankings = len(data.ranks)
         self._draw(totals, data.mask)
         self._fit_residual(data, totals)
         return self
+
+    def _choices(self, data: RankedData, features: Tensor) -> Choices:
+        """Rankings, and each rater's ratings, as choices."""
+        weight = torch.ones(len(data.ranks), dtype=features.dtype)
+        parts = [choices_from_rankings(features, data.ranks, data.mask, weight)]
+        for rater in range(len(data.raters)):
+            row, column = torch.nonzero(
+                (data.ratings > 0) & (data.owner == rater)[:, None], as_tuple=True
+            )
+            if len(row):
+                rated = (features[row, column], data.ratings[row, column], row)
+                parts.append(choices_from_ratings(*rated, self.config.rating_weight))
+        return join(parts)
+
+    def _trust(self, choices: Choices, data: RankedData) -> None:
+        """Alternate between the raters' trust and the weights that they share."""
+        owner = data.owner[choices.ranking]
+        for _ in range(TRUST_ROUNDS):
+            weights = self._posterior.expected()
+            alpha = rater_trust(choices, owner, weights, self.config.trust_prior)
+            self.posterior = fit_aspect_posterior(
+                choices.scaled(alpha[owner]), self.names, self.config.head, data.mentioned
+            )
+        self.trust = dict(zip(data.raters, alpha.tolist(), strict=True))
 
     def _draw(self, totals: Tensor, mask: Tensor) -> None:
         """Posterior draws [M, P] in units of the aspects, scaled to a common spread."""
@@ -174,10 +133,10 @@ class RewardModel:
         self.residual = None
         if self.config.residual is None:
             return
-        if not _equal_lengths(data):
+        if not data.equal_lengths:
             return
-        self.volatility = float(data.per_episode(bar_volatility).mean().clamp(min=1e-6))
-        features = data.per_episode(lambda p: residual_features(p, self.volatility))
+        self.volatility = float(per_episode(data.episodes, bar_volatility).mean().clamp(min=1e-6))
+        features = per_episode(data.episodes, lambda p: residual_features(p, self.volatility))
         generator = torch.Generator().manual_seed(self.config.seed + 1)
         offset = totals @ self.weights * self.temperature
         fitted = fit_residual(
@@ -224,13 +183,12 @@ class RewardModel:
     def score(self, episodes: Sequence[Episode]) -> Tensor:
         """[B] worth of each episode, in units of the reference pool's spread."""
         self._posterior  # noqa: B018
-        pool = RankedData(list(episodes), *(torch.empty(0),) * 3)
-        return pool.per_episode(lambda p: self.rewards(p).sum(-1))
+        return per_episode(episodes, lambda p: self.rewards(p).sum(-1))
 
     def member_scores(self, episodes: Sequence[Episode]) -> Tensor:
         """[M, B] scores under each posterior draw, for query selection and intervals."""
-        pool = RankedData(list(episodes), *(torch.empty(0),) * 3)
-        return self.draws @ pool.per_episode(lambda p: aspect_totals(p, self.names)).double().T
+        totals = per_episode(episodes, lambda p: aspect_totals(p, self.names))
+        return self.draws @ totals.double().T
 
     def predict_pairs(self, first: Tensor, second: Tensor) -> Tensor:
         """[..., 3] probability that the first of two scores wins, ties, loses.
@@ -278,6 +236,7 @@ class RewardModel:
             "rankings": self.rankings,
             "residual_gain": self.residual.gain if self.residual else 0.0,
             "warnings": list(self.warnings),
+            "trust": self.trust,
             "values": self.explain(),
         }
 
@@ -309,10 +268,6 @@ def _within_window_scale(totals: Tensor, mask: Tensor) -> Tensor:
     return torch.where(scale > 1e-12, scale, torch.ones_like(scale))
 
 
-def _equal_lengths(data: RankedData) -> bool:
-    return len({episode.bars for episode in data.episodes}) == 1
-
-
 def _warn_of_poor_rankings(data: RankedData, evidence: float) -> tuple[str, ...]:
     """Say in words when the answers cannot teach much."""
     found = []
@@ -331,6 +286,3 @@ def _warn_of_poor_rankings(data: RankedData, evidence: float) -> tuple[str, ...]
     for text in found:
         warnings.warn(text, stacklevel=3)
     return tuple(found)
-
-
-__all__ = ["RankedData", "RewardModel"]

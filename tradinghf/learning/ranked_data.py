@@ -1,0 +1,109 @@
+"""Rankings as tensors: what the reward model is fitted to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tradinghf.episodes import Episode
+from tradinghf.errors import FeedbackError
+from tradinghf.feedback.comments import aspects_of
+from tradinghf.feedback.lexicon import LEXICON
+from tradinghf.feedback.types import Ranking
+from tradinghf.learning.aspects import TradePaths
+
+
+def per_episode(episodes: Sequence[Episode], function: Callable[[TradePaths], Tensor]) -> Tensor:
+    """Apply paths -> [B, ...] to episodes of whatever lengths; one row each, in their order."""
+    parts: dict[int, list[int]] = {}
+    for i, episode in enumerate(episodes):
+        parts.setdefault(episode.bars, []).append(i)
+    rows: dict[int, Tensor] = {}
+    for group in parts.values():
+        values = function(TradePaths.from_episodes([episodes[i] for i in group]))
+        rows.update(zip(group, values, strict=True))
+    return torch.stack([rows[i] for i in range(len(episodes))])
+
+
+@dataclass(frozen=True, eq=False)
+class RankedData:
+    """R usable rankings of up to K episodes.
+
+    Attributes:
+        episodes: the distinct ranked episodes.
+        index: [R, K] row of each ranked episode in `episodes`.
+        ranks: [R, K] 1 = best, equal = tied.
+        mask: [R, K] False where a ranking has fewer episodes.
+        ratings: [R, K] 1 to 5; 0 where an episode was not rated.
+        owner: [R] rater of each ranking, an index into `raters`.
+        raters: U names.
+        mentioned: aspects that the comments are about; their sign is the rankings' to tell.
+
+    """
+
+    episodes: list[Episode]
+    index: Tensor
+    ranks: Tensor
+    mask: Tensor
+    ratings: Tensor
+    owner: Tensor
+    raters: tuple[str, ...]
+    mentioned: frozenset[str]
+
+    @classmethod
+    def of(cls, rankings: Sequence[Ranking], episodes: Mapping[str, Episode]) -> RankedData:
+        """Usable rankings only ("skipped" and "cant_tell" carry no preference).
+
+        Raises:
+            FeedbackError: no usable ranking, or an episode is missing.
+
+        """
+        usable = [r for r in rankings if r.outcome == "ranked"]
+        if not usable:
+            raise FeedbackError(
+                f"There are {len(usable)} usable rankings among {len(rankings)} answers; a reward "
+                "model needs at least 1. Rank episodes in the dashboard, or with `tradinghf rank`."
+            )
+        names = sorted({name for r in usable for name in r.episodes})
+        missing = [name for name in names if name not in episodes]
+        if missing:
+            raise FeedbackError(
+                f"{len(missing)} ranked episodes are missing, the first is {missing[0][:12]}. "
+                "Pass every episode that the rankings name."
+            )
+        row = {name: i for i, name in enumerate(names)}
+        raters = tuple(sorted({r.rater for r in usable}))
+        shape = (len(usable), max(len(r.episodes) for r in usable))
+        index, ratings = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long)
+        ranks, mask = torch.ones(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.bool)
+        for i, r in enumerate(usable):
+            count = len(r.episodes)
+            index[i, :count] = torch.tensor([row[name] for name in r.episodes])
+            ranks[i, :count] = torch.tensor(r.ranks)
+            mask[i, :count] = True
+            if r.ratings:
+                ratings[i, :count] = torch.tensor([rating or 0 for rating in r.ratings])
+        return cls(
+            episodes=[episodes[name] for name in names],
+            index=index,
+            ranks=ranks,
+            mask=mask,
+            ratings=ratings,
+            owner=torch.tensor([raters.index(r.rater) for r in usable]),
+            raters=raters,
+            mentioned=frozenset(
+                column
+                for r in usable
+                if r.comment
+                for mention in aspects_of(r.comment)
+                for column in LEXICON[mention.aspect].columns
+            ),
+        )
+
+    @property
+    def equal_lengths(self) -> bool:
+        """Whether all episodes have the same number of bars."""
+        return len({episode.bars for episode in self.episodes}) == 1
