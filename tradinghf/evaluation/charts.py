@@ -73,8 +73,13 @@ def log_ticks(low: float, high: float) -> list[float]:
 
 
 def keep(series: Sequence[Series], points: int = 600) -> NDArray[np.intp]:
-    """Bars to draw: evenly spaced ones, plus each series' extremes in every stretch."""
+    """Bars to draw: evenly spaced ones, plus each series' extremes in every stretch.
+
+    Extremes of many series add up to all bars, and a page to a megabyte: beyond four series there
+    are fewer stretches.
+    """
     bars = len(series[0].values)
+    points = points if len(series) <= 4 else min(points, 1000 // len(series))
     if bars <= 2 * points:
         return np.arange(bars)
     chosen = [np.linspace(0, bars - 1, points).astype(np.intp)]
