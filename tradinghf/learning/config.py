@@ -60,8 +60,6 @@ class PPOConfig:
         reference_kl: weight of KL(policy || reference policy), if there is a reference.
         bootstrap: whether the end of an episode by time limit continues with the critic's value
             (a window cut out of ongoing trading) or ends all reward (the episode is the task).
-        compile: run the minibatch step through torch.compile: takes up to a minute first, so
-            only long trainings gain.
     Source: Schulman et al. 2017 (arXiv:1707.06347); Huang et al. 2022, 37 implementation details.
 
     """
@@ -81,7 +79,6 @@ class PPOConfig:
     max_gradient_norm: float = 0.5
     reference_kl: float = 0.0
     bootstrap: bool = False
-    compile: bool = False
 
     def __post_init__(self) -> None:
         check_setting(0 < self.gamma <= 1, "PPOConfig.gamma", self.gamma, "in (0, 1]")
