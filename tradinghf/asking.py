@@ -84,10 +84,14 @@ def ask(
         rng=np.random.default_rng(seed),
         keep=range(len(actors) - len(own), len(actors)),
     )
+    # Before the first fit everything is drawn at random; only the asked share of it is held out.
+    held_out = sum(g.uniform for g in groups) if scores is not None else round(uniform * count)
     questions = []
     for group in groups:
         shown = [pool[group.window][member] for member in group.members]
-        purpose: Purpose = "test" if group.uniform else "learn"
+        purpose: Purpose = "learn"
+        if group.uniform and held_out > 0:
+            purpose, held_out = "test", held_out - 1
         query = Query.of([e.id for e in shown], purpose=purpose, round=round_)
         questions.append(Question(query, shown))
     return questions

@@ -19,7 +19,7 @@ from tradinghf.episodes import Episode, EpisodeBatch, Floats
 from tradinghf.errors import FeedbackError
 from tradinghf.feedback.store import Store
 from tradinghf.feedback.traders import SyntheticTrader
-from tradinghf.feedback.types import Query, Ranking
+from tradinghf.feedback.types import Purpose, Query, Ranking
 from tradinghf.learning.aspects import TradePaths
 from tradinghf.learning.checkpoints import RunDirectory
 from tradinghf.learning.config import RLHFConfig
@@ -34,6 +34,8 @@ from tradinghf.simulation.env import MarketEnv
 Progress = Callable[[str, int, int, Metrics], None]
 ALARM_PAIRS = 10
 EXPLORE = (0.0, 0.15, 1.0)  # the best action, some noise, the policy's own dice
+LEARN: tuple[Purpose, ...] = ("learn", "repeat")
+TEST: tuple[Purpose, ...] = ("test",)
 QUARTERS = 4  # candidates that each round leaves behind
 VALIDATION_EPISODES = 512
 
@@ -101,10 +103,11 @@ class RLHF:
         self.progress = progress or (lambda *_: None)
         self.episodes: dict[str, Episode] = {}
         self.rankings: list[Ranking] = []
+        self.held_out: list[Ranking] = []
         self.snapshots: list[ActorCritic] = []
         self.history: list[dict[str, Any]] = []
         self.asked = self.round = 0
-        self._saved = time.monotonic()
+        self._saved = self._began = time.monotonic()
         self.agent = agent or PPO(
             env,
             {
@@ -270,25 +273,40 @@ class RLHF:
         return True
 
     def _from_store(self, queries: Collection[str] | None = None) -> list[Ranking]:
+        """Answers of people, those to "test" questions held out; or the answers to `queries`."""
         if self.store is None:
             raise FeedbackError(
                 "RLHF has neither a trader nor a store with rankings; give trader=... or store=..."
             )
-        self.rankings = [r for r in self.store.rankings() if queries is None or r.query in queries]
-        names = {name for ranking in self.rankings for name in ranking.episodes}
+        if queries is None:
+            self.rankings = self.store.rankings(purposes=LEARN)
+            self.held_out = self.store.rankings(purposes=TEST)
+        else:
+            self.rankings = [r for r in self.store.rankings() if r.query in queries]
+        known = [*self.rankings, *self.held_out]
+        names = {name for ranking in known for name in ranking.episodes}
         self.episodes = {name: self.store.episode(name) for name in names}
         return self.rankings
 
     def _learn(self) -> None:
         self.reward_model.fit(self.rankings, self.episodes)
         if self.run is not None:
-            self.run.write_json("reward.json", self.reward_model.to_dict())
+            found = self.reward_model.to_dict()
+            if any(r.outcome == "ranked" for r in self.held_out):
+                found["held_out"] = self._on_held_out()
+            self.run.write_json("reward.json", found)
+
+    def _on_held_out(self) -> dict[str, Any]:
+        return summarise(predicted_pairs(self.reward_model, self.held_out, self.episodes))
 
     def _after(self, agent: PPO, metrics: Metrics) -> None:
+        now = time.monotonic()
+        metrics["steps_per_s"] = self.agent.steps_per_iteration / max(now - self._began, 1e-9)
+        metrics["learned_reward"] = metrics.get("reward/learned", 0.0)
+        self._began = now
         self.progress("train", int(metrics["step"]), self.config.steps, metrics)
         if self.run is not None:
             self.run.log(metrics)
-            now = time.monotonic()
             if now - self._saved > self.config.checkpoint_seconds:
                 self.checkpoint()
                 self._saved = now
@@ -297,8 +315,9 @@ class RLHF:
         """How good is what was learned, on bars that training did not see?
 
         Args:
-            rankings: fresh questions to the synthetic trader about unseen windows; people are
-                not asked again, their rankings are cross-validated instead.
+            rankings: fresh questions to the synthetic trader about unseen windows. People are
+                not asked again: their answers to "test" questions, which nothing is learned from,
+                are predicted; without any, their rankings are cross-validated.
             windows: episodes for the policy's trading metrics.
 
         Returns:
@@ -311,6 +330,8 @@ class RLHF:
         if isinstance(self.trader, SyntheticTrader):
             fresh, episodes = self._fresh_rankings(market, rankings)
             result |= summarise(predicted_pairs(self.reward_model, fresh, episodes))
+        elif any(r.outcome == "ranked" for r in self.held_out):
+            result |= self._on_held_out()
         else:
             result |= cross_validate(
                 self.rankings, self.episodes, self.reward_model.config, seed=self.config.seed
