@@ -310,6 +310,19 @@ def test_streams_and_critics_must_match() -> None:
         PPO(market_env(4), rewards(), SMALL, network=network)
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("actions", ["discrete", "continuous"])
+def test_iterations_on_a_gpu_equal_the_cpus(actions: str) -> None:
+    histories = []
+    for device in ("cpu", "cuda"):
+        task = EnvConfig(horizon=16, actions=actions)  # type: ignore[arg-type]
+        env = MarketEnv(MARKET, num_envs=64, config=task, device=device)
+        histories.append(PPO(env, rewards(), config=SMALL, seed=0).train(3))
+    for on_cpu, on_gpu in zip(*histories, strict=True):
+        assert on_gpu == pytest.approx(on_cpu, rel=1e-2, abs=1e-3)
+
+
 # ---------------------------------------------------------------------- killed and resumed
 
 KILLED = """

@@ -253,12 +253,17 @@ def ppo_speed(quick: bool) -> list[Row]:
     `gemm_share` is the share of the machine's matrix-product rate, measured in the same run, that
     the arithmetic of the networks amounts to, by processor time.
     """
+    import torch
+
     from tradinghf.learning.ppo import PPO, Stream
     from tradinghf.learning.streams import env_reward, learned_stream, sparse_pnl
     from tradinghf.market.synthetic import synthetic
     from tradinghf.simulation.env import MarketEnv
 
     market = synthetic(seed=0, bars=1_024 if quick else 8_192, assets=16)
+    sizes = [("cpu", count) for count in ((64,) if quick else (64, 512, 2_048))]
+    if torch.cuda.is_available() and not quick:
+        sizes += [("cuda", count) for count in (2_048, 16_384, 65_536, 262_144)]
     if not quick:
         _check_learning(market, iterations=40)
     model = _fitted_reward(market)
@@ -267,18 +272,21 @@ def ppo_speed(quick: bool) -> list[Row]:
         "learned + PnL": {"learned": Stream(learned_stream(model)), "pnl": Stream(sparse_pnl)},
     }
     rows = []
-    for count in (64,) if quick else (64, 512, 2_048):
+    for target, count in sizes:
         for case, rewards in streams.items():
-            agent = PPO(MarketEnv(market, num_envs=count, seed=0), rewards, seed=0)
+            env = MarketEnv(market, num_envs=count, device=target, seed=0)
+            agent = PPO(env, rewards, seed=0)
 
             def work(agent: PPO = agent) -> None:
                 agent.train(1)
 
             repeats = 1 if quick else 5
             rate = timed(work, agent.steps_per_iteration, "steps/s", repeats=repeats)
-            work_done = rate["per_cpu_second"] * flops_per_step(agent)
-            share = {"gemm_share": work_done / gemm_rate()}
-            rows.append({"case": f"N={count}, {case}", "envs": count} | rate | share)
+            about: Row = {"case": f"N={count}, {case}, {target}", "envs": count, "device": target}
+            if target == "cpu":
+                work_done = rate["per_cpu_second"] * flops_per_step(agent)
+                about["gemm_share"] = work_done / gemm_rate()
+            rows.append(about | rate)
     return rows
 
 

@@ -14,6 +14,8 @@ from tradinghf.learning.perceptron import Scratch, StackedPerceptron
 from tradinghf.learning.policy import ActorCritic
 from tradinghf.learning.surrogate import Batch, Weights, policy_gradients, value_gradients
 
+CHUNK_ROWS = 4096  # decisions that the critics judge at once: more fall out of the cache
+
 
 class Learners:
     """S networks in one tensor of parameters, with their optimiser.
@@ -77,6 +79,15 @@ class Learners:
     def value_out(self, obs: Tensor) -> Tensor:
         """[S*N, D] to the critics [S*N, C]; the result lasts until the next call."""
         return self._critic.forward(self._features(self.stacked(obs))).flatten(0, 1)
+
+    def value_outs(self, obs: Tensor) -> Tensor:
+        """[L, S*N, D] to the critics [L, S*N, C]; small steps of a single learner go together."""
+        steps = max(CHUNK_ROWS // obs.shape[1], 1) if len(self) == 1 else 1
+        parts = [
+            self.value_out(part.flatten(0, 1)).unflatten(0, part.shape[:2]).clone()
+            for part in obs.split(steps)
+        ]
+        return torch.cat(parts)
 
     def _features(self, obs: Tensor) -> Tensor:
         return obs if self._trunk is None else self._trunk.forward(obs)

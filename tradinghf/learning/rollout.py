@@ -92,6 +92,9 @@ class Actors(Protocol):
     def value_out(self, obs: Tensor) -> Tensor:
         """[N, D] to [N, S]; may be overwritten by the next call."""
 
+    def value_outs(self, obs: Tensor) -> Tensor:
+        """[L, N, D] to [L, N, S]."""
+
     def draw(self, out: Tensor, noise: Tensor) -> Tensor:
         """Raw actions of outputs [N, A]."""
 
@@ -156,7 +159,7 @@ def collect_rollout(
         for name, value in (now | {k: info[k] for k in KEPT if k in info}).items():
             facts[name] = column(name, like=value)
             facts[name][step] = value
-    values = torch.stack([actors.value_out(seen[step]).clone() for step in range(steps)])
+    values = actors.value_outs(seen)
     out, raw = facts.pop("out"), facts.pop("raw")
     if first_close is not None:
         facts["open_close"] = first_close[None]
