@@ -39,7 +39,10 @@ def source(found: dict[str, Any]) -> str:
 
 def bench(name: str) -> str:
     """Results of `tradinghf bench NAME`."""
-    found = json.loads((RESULTS / f"{name}.json").read_text())
+    file = RESULTS / f"{name}.json"
+    if not file.exists():
+        return "Not measured."
+    found = json.loads(file.read_text())
     rows = []
     for row in found["results"]:
         cells = [row["case"], number(row["value"]), number(row["best"])]
