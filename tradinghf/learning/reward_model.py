@@ -30,6 +30,7 @@ from tradinghf.learning.residual import Residual, bar_volatility, fit_residual, 
 NEVER_TIED = -20.0
 ENOUGH_TO_JUDGE = 5
 TRUST_ROUNDS = 2
+NEGLIGIBLE = 1e-3
 
 
 class RewardModel:
@@ -128,6 +129,12 @@ class RewardModel:
         self.temperature = float(spread[0].clamp(min=1e-9))
         self.weights = natural[0] / self.temperature
         self.draws = natural[1:] / spread[1:, None].clamp(min=1e-9)
+        # What hardly matters in any draw is left out, and costs nothing in every rollout.
+        size = torch.maximum(self.weights.abs(), self.draws.abs().mean(0)) * self.scale
+        matters = size >= NEGLIGIBLE * size.max()
+        matters[0] = True
+        self.weights, self.draws = self.weights * matters, self.draws * matters
+        self.active = matters.nonzero().squeeze(-1)
 
     def _fit_residual(self, data: RankedData, totals: Tensor) -> None:
         self.residual = None
@@ -165,11 +172,11 @@ class RewardModel:
         """
         self._posterior  # noqa: B018
         device, dtype = paths.equity.device, paths.equity.dtype
-        values = aspect_values(paths, self.names)
-        reward = values @ self.weights.to(device, dtype)
+        values = aspect_values(paths, [self.names[i] for i in self.active])
+        reward = values @ self.weights[self.active].to(device, dtype)
         if self.config.pessimism > 0:
-            drift = self.centre.to(device, dtype) / paths.bars
-            so_far = (values - drift).cumsum(-2) @ self.draws.T.to(device, dtype)
+            drift = self.centre[self.active].to(device, dtype) / paths.bars
+            so_far = (values - drift).cumsum(-2) @ self.draws[:, self.active].T.to(device, dtype)
             doubt = so_far.var(-1)
             growth = torch.cat([doubt[..., :1], doubt.diff(dim=-1)], dim=-1)
             reward = reward - self.config.pessimism * growth
