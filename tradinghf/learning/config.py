@@ -103,6 +103,8 @@ class ResidualConfig:
         learning_rate: of Adam.
         weight_decay: of Adam.
         folds: cross-validation folds that decide whether it is admitted.
+        least_rankings: it is not tried with fewer rankings.
+        settled: nor where the aspect head's surprise per choice is below this [nats].
         gains: shares of the network's output that are tried; 0 leaves it out.
 
     """
@@ -114,6 +116,8 @@ class ResidualConfig:
     learning_rate: float = 1e-2
     weight_decay: float = 1e-2
     folds: int = 4
+    least_rankings: int = 20
+    settled: float = 0.1
     gains: tuple[float, ...] = (0.0, 0.5, 1.0)
 
 

@@ -110,6 +110,10 @@ def fit_residual(
 
     """
     rankings = len(ranks)
+    explained = ranking_log_likelihood(offset, ranks, tie, mask=mask).sum()
+    choices = (mask.sum(-1) - 1).clamp(min=1).sum()
+    if rankings < config.least_rankings or float(explained / choices) > -config.settled:
+        return Residual((), 0.0, 0.0)  # too little to learn from, or nothing left to explain
     spread = float(offset[mask].std()) if rankings > 1 else 1.0
     bound = config.bound * spread
     folds = torch.randperm(rankings, generator=generator) % max(min(config.folds, rankings), 1)
