@@ -119,20 +119,38 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=folder / "classic_control.json")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    found = json.loads(options.out.read_text())["tasks"] if options.out.exists() else {}
     for name in options.tasks:
-        runs = []
         for seed in range(options.seeds):
-            runs.append(train(name, seed))
-            print({k: v for k, v in runs[-1].items() if k != "curve"}, name, flush=True)  # noqa: T201
-        found[name] = {
-            "published": TASKS[name]["published"],
-            "training_return": statistics.mean(r["training_return"] for r in runs),
-            "deterministic_return": statistics.mean(r["deterministic_return"] for r in runs),
-            "runs": runs,
-        }
-        about = {"commit": commit(), "device": device(), "tasks": found}
-        options.out.write_text(json.dumps(about, indent=1) + "\n")
+            done = recorded(options.out).get(name, {"runs": []})["runs"]
+            if any(run["seed"] == seed for run in done):
+                continue
+            run = train(name, seed)
+            print({k: v for k, v in run.items() if k != "curve"}, name, flush=True)  # noqa: T201
+            record(options.out, name, run)
+
+
+def recorded(path: Path) -> dict[str, Any]:
+    """Tasks that the file holds; a run that was stopped goes on where it was."""
+    found: dict[str, Any] = json.loads(path.read_text())["tasks"] if path.exists() else {}
+    return found
+
+
+def record(path: Path, name: str, run: dict[str, Any]) -> None:
+    """Add a run to the file."""
+    tasks = recorded(path)
+    runs = [*tasks.get(name, {"runs": []})["runs"], run]
+    tasks[name] = {
+        "published": TASKS[name]["published"],
+        "training_return": statistics.mean(r["training_return"] for r in runs),
+        "deterministic_return": statistics.mean(r["deterministic_return"] for r in runs),
+        "runs": runs,
+    }
+    about = {
+        "commit": commit(),
+        "device": device(),
+        "tasks": {n: tasks[n] for n in TASKS if n in tasks},
+    }
+    path.write_text(json.dumps(about, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -323,6 +323,15 @@ def test_iterations_on_a_gpu_equal_the_cpus(actions: str) -> None:
         assert on_gpu == pytest.approx(on_cpu, rel=1e-2, abs=1e-3)
 
 
+def test_a_portfolio_needs_continuous_actions() -> None:
+    with pytest.raises(ConfigError, match="continuous"):
+        PPO(market_env(4, portfolio=True), rewards(), SMALL)
+    agent = PPO(
+        market_env(4, portfolio=True, actions="continuous"), {"env": Stream(env_reward)}, SMALL
+    )
+    assert agent.train(1)[0]["bad_gradients"] == 0
+
+
 # ---------------------------------------------------------------------- killed and resumed
 
 KILLED = """

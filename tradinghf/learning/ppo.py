@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from gymnasium import spaces
 from torch import Tensor
 
+from tradinghf.errors import ConfigError
 from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.distributed import ALONE, Group
 from tradinghf.learning.policy import ActorCritic
@@ -127,9 +129,19 @@ class PPO:
 def network_for(
     env: TensorVectorEnv, obs: Tensor, streams: int, config: PPOConfig, seed: int
 ) -> ActorCritic:
-    """A fresh network with the environment's input and action sizes; its weights from a seed."""
+    """A fresh network with the environment's input and action sizes; its weights from a seed.
+
+    Raises:
+        ConfigError: actions are neither Discrete nor a Box.
+
+    """
     space: Any = getattr(env, "single_action_space")  # noqa: B009
-    discrete = hasattr(space, "n")
+    discrete = isinstance(space, spaces.Discrete)
+    if not discrete and not isinstance(space, spaces.Box):
+        raise ConfigError(
+            f"PPO has no policy for actions {space}; expected Discrete or Box. A portfolio needs "
+            'EnvConfig(actions="continuous").'
+        )
     actions = int(space.n) if discrete else int(torch.Size(space.shape).numel())
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -241,10 +241,13 @@ class Trainer:
         info, count = rollout.info, len(self.seeds)
         if "equity" not in info or not self.whole_episodes:
             return {}
+        gross = info["position"].abs()
+        if gross.ndim == 3:  # a portfolio holds several assets
+            gross = gross.sum(-1)
         rows = {
             "pnl": info["equity"][-1] - 1,
             "turnover": info["turnover"].sum(0),
-            "exposure": info["position"].abs().mean(0),
+            "exposure": gross.mean(0),
         }
         return {n: x.float().unflatten(0, (count, -1)).mean(1)[None] for n, x in rows.items()}
 
