@@ -81,39 +81,68 @@ def run_columns(
     )
 
 
-def _simulate(
-    market: MarketData, chunk: Sequence[Floats], costs: CostModel, fill: Fill, cash: float
-) -> Columns:
-    from vectorbt.portfolio.enums import SizeType
+def _order_records(
+    market: MarketData, orders: Floats, costs: CostModel, fill: Fill, cash: float
+) -> NDArray[np.void]:
+    """Order records of vectorbt, one account: idx (bar), col (asset), size, price, fees, side."""
+    from vectorbt.portfolio.enums import Direction, SizeType
     from vectorbt.portfolio.nb import build_call_seq_nb, simulate_from_orders_nb
 
-    slippage = expressible(costs) / 1e4
-    count, assets = len(chunk), market.assets
-    rows = [order_rows(market, table, fill) for table in chunk]
-    size = np.hstack([r[0] for r in rows])
-    groups = np.full(count, assets, dtype=np.int64)
-    close, price = np.tile(market.close, count), np.tile(rows[0][1], count)
+    size, price = order_rows(market, orders, fill)
+    # The kernel values positions at the prices of the bar that it is in, so bars without an order
+    # change nothing; most strategies order in few bars.
+    bars = np.flatnonzero(np.isfinite(size).any(axis=1))
+    size, price = size[bars], price[bars]
+    groups = np.array([market.assets])
+    # Every argument is given: numba takes longer over a default than over the orders.
+    no, inf, nan = np.asarray(False), np.asarray(np.inf), np.asarray(np.nan)
     records, _ = simulate_from_orders_nb(
         size.shape,
         groups,
-        np.full(count, cash),
+        np.array([cash]),
         build_call_seq_nb(size.shape, groups),
-        size=size,
-        price=price,
-        size_type=np.asarray(SizeType.TargetPercent),
-        fees=np.asarray(costs.fee_bps / 1e4),
-        fixed_fees=np.asarray(costs.fixed_fee),
-        slippage=np.asarray(slippage),
-        min_size=np.asarray(1e-8),  # the default of Portfolio.from_orders
-        close=close,
-        auto_call_seq=assets > 1,
-        max_orders=max(int(np.isfinite(size).sum()), 1),
+        size,
+        price,
+        np.asarray(SizeType.TargetPercent),
+        np.asarray(Direction.Both),
+        np.asarray(costs.fee_bps / 1e4),
+        np.asarray(costs.fixed_fee),
+        np.asarray(expressible(costs) / 1e4),
+        np.asarray(1e-8),  # min_size: the default of Portfolio.from_orders
+        inf,  # max_size
+        nan,  # size_granularity
+        np.asarray(0.0),  # reject_prob
+        no,  # lock_cash
+        np.asarray(True),  # allow_partial
+        no,  # raise_reject
+        no,  # log
+        inf,  # val_price: the order's price
+        price,  # close
+        market.assets > 1,  # auto_call_seq
+        True,  # ffill_val_price
+        False,  # update_value
+        max(size.size, 1),  # max_orders
+        0,  # max_logs
+        False,  # init_temp_records
+        True,  # flex_2d
     )
-    bar, column = records["idx"], records["col"]
-    group = column // assets
+    records["idx"] = bars[records["idx"]]
+    return np.asarray(records)
+
+
+def _simulate(
+    market: MarketData, chunk: Sequence[Floats], costs: CostModel, fill: Fill, cash: float
+) -> Columns:
+    count, assets = len(chunk), market.assets
+    parts = [_order_records(market, orders, costs, fill, cash) for orders in chunk]
+    records = np.concatenate(parts)
+    group = np.repeat(np.arange(count), [len(part) for part in parts])
+    bar, column = records["idx"], group * assets + records["col"]
+    close = np.tile(market.close, count)
+    price = close if fill == "close" else np.tile(market.open, count)
     side = np.where(records["side"] == 0, 1.0, -1.0)
     notional = records["size"] * records["price"]
-    shares = np.zeros_like(size)
+    shares = np.zeros_like(close)
     shares[bar, column] = side * records["size"]  # at most one fill per bar and column
     np.cumsum(shares, axis=0, out=shares)
     spent = np.zeros((market.bars, count))
