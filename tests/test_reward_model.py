@@ -207,9 +207,9 @@ def test_a_comment_points_at_an_aspect_and_the_rankings_give_its_sign():
         return next(row for row in rows if row["name"] == "max_drawdown")
 
     assert found(said)["probability"] > found(few)["probability"]
-    assert found(said)["weight"] < 0
+    assert -found(said)["low"] > max(found(said)["high"], 0.0)
     praised = relabelled(few, comment="what a lovely drawdown")
-    assert found(praised)["weight"] < 0
+    assert -found(praised)["low"] > max(found(praised)["high"], 0.0)
 
 
 def test_a_contrarian_among_raters_is_found_out_and_does_no_harm():

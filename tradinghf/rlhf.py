@@ -302,7 +302,6 @@ class RLHF:
     def _after(self, agent: PPO, metrics: Metrics) -> None:
         now = time.monotonic()
         metrics["steps_per_s"] = self.agent.steps_per_iteration / max(now - self._began, 1e-9)
-        metrics["learned_reward"] = metrics.get("reward/learned", 0.0)
         self._began = now
         self.progress("train", int(metrics["step"]), self.config.steps, metrics)
         if self.run is not None:

@@ -240,7 +240,12 @@ def _from_file(path: Path, wanted: str) -> Strategy:
     found = strategies_in(path)
     if wanted in found:
         return found[wanted]
-    if wanted or not found:
+    if not found:
+        raise StrategyError(
+            f"{path.name} defines no strategy. Put `@strategy` (from tradinghf import strategy) "
+            "above its function."
+        )
+    if wanted:
         raise StrategyError(unknown_name(f"strategy in {path.name}", wanted, found))
     if len(found) > 1:
         raise StrategyError(

@@ -183,6 +183,18 @@ for _name, _teacher in {
     TEACHERS.add(_name, _teacher)
 
 
+def _probe(bars: int = 64) -> Episode:
+    """A plausible episode to try a utility on."""
+    rng = np.random.default_rng(0)
+    close = 100 * np.exp(np.cumsum(rng.normal(0, 0.01, bars + 1)))
+    position = np.where(np.arange(bars) % 16 < 8, 1.0, -0.5)
+    turnover = np.abs(np.diff(position, prepend=0.0))
+    costs = 2e-4 * turnover
+    equity = np.cumprod(np.r_[1.0, 1 + position * (close[1:] / close[:-1] - 1) - costs])
+    batch = EpisodeBatch(*(a[None] for a in (close, position, equity, turnover, costs)))
+    return batch.episodes()[0]
+
+
 @dataclass
 class SyntheticTrader:
     """Answers queries like a person with a hidden utility.
@@ -207,6 +219,8 @@ class SyntheticTrader:
         self._batched = self.label in UTILITIES and UTILITIES[self.label] is self.function
         if isinstance(self.teacher, str):
             self.teacher = TEACHERS[self.teacher]
+        if not self._batched:
+            self._one(_probe())  # a broken file is told now, not after the first round
 
     def utilities(self, episodes: Sequence[Episode] | EpisodeBatch) -> Floats:
         """[B] true utility of each episode.

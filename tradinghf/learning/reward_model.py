@@ -222,8 +222,9 @@ class RewardModel:
         rows = []
         for i, (name, chance) in enumerate(zip(self.names, posterior.inclusion(), strict=True)):
             ratio = worth[:, i] / anchor[:, 0].abs().clamp(min=1e-12)
-            mean = float(self.weights[i] * units[i] / (self.weights[0] * units[0]).abs())
-            low, high = (float(q) for q in ratio.quantile(torch.tensor([0.05, 0.95]).double()))
+            # Point and interval are of one distribution; profit is the yardstick of both.
+            quantiles = ratio.quantile(torch.tensor([0.05, 0.5, 0.95], dtype=torch.float64))
+            low, mean, high = (1.0, 1.0, 1.0) if i == 0 else quantiles.tolist()
             share = float((self.weights[i] * self.scale[i]).abs())
             row = {
                 "name": name,

@@ -248,7 +248,8 @@ class MarketData:
             span = pd.Series(np.arange(self.bars), index=self.index).loc[start:end]
         except (ValueError, TypeError, KeyError) as error:
             raise MarketDataError(
-                f"{self.name}: cannot read the dates {start!r} and {end!r} ({error}). "
+                f"{self.name}: cannot read the dates: start {start or 'not set'}, "
+                f"end {end or 'not set'}. "
                 "Write them as 2012, 2012-06 or 2012-06-30."
             ) from error
         if span.empty:

@@ -238,6 +238,11 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
 
         """
         orders = torch.as_tensor(weights, dtype=self._dtype, device=self.device)
+        if orders.numel() != self.num_envs * self._assets:
+            raise ConfigError(
+                f"MarketEnv.step got {orders.numel()} targets; expected {self._assets} for each of "
+                f"{self.num_envs} environments."
+            )
         orders = orders.reshape(self.num_envs, self._assets)
         if self._left is None:
             return self._step_apart(orders)
