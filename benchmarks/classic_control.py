@@ -36,7 +36,7 @@ CLEANRL = PPOConfig(
 )
 ZOO_PENDULUM = PPOConfig(
     learning_rate=1e-3,
-    final_learning_rate=1e-3,
+    final_learning_rate=0.0,
     epochs=10,
     minibatches=64,
     gamma=0.9,
@@ -100,7 +100,7 @@ def curve(returns: list[tuple[int, float]], steps: int) -> list[tuple[int, float
     return points
 
 
-def score(name: str, agent: PPO, seed: int, episodes: int = 100) -> float:
+def score(name: str, agent: PPO, seed: int, episodes: int = 300) -> float:
     """Mean return of the deterministic policy."""
     env = GymnasiumEnv(name, 10)
     obs, _ = env.reset(seed=1_000_000 + seed)
