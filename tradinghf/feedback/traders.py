@@ -191,8 +191,8 @@ def _probe(bars: int = 64) -> Episode:
     turnover = np.abs(np.diff(position, prepend=0.0))
     costs = 2e-4 * turnover
     equity = np.cumprod(np.r_[1.0, 1 + position * (close[1:] / close[:-1] - 1) - costs])
-    batch = EpisodeBatch(*(a[None] for a in (close, position, equity, turnover, costs)))
-    return batch.episodes()[0]
+    arrays: list[Any] = [close, position, equity, turnover, costs]
+    return EpisodeBatch(*(array[None] for array in arrays)).episodes()[0]
 
 
 @dataclass
