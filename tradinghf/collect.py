@@ -16,7 +16,7 @@ from tradinghf.episodes import Episode, EpisodeBatch, Floats
 from tradinghf.errors import ConfigError
 from tradinghf.market.data import MarketData
 from tradinghf.simulation.env import MarketEnv
-from tradinghf.strategies import Strategy, load_strategy, strategy_names
+from tradinghf.strategies import Strategy, held, load_strategy, strategy_names
 
 
 class Acting(Protocol):
@@ -50,16 +50,8 @@ class Actor:
 def strategy_actor(strategy: Strategy | str, market: MarketData, **params: Any) -> Actor:
     """A strategy that trades each asset alone, with its targets known on the whole market."""
     rule = load_strategy(strategy) if isinstance(strategy, str) else strategy
-    columns = [_held(rule(market.select([symbol]), **params))[:, 0] for symbol in market.symbols]
+    columns = [held(rule(market.select([symbol]), **params))[:, 0] for symbol in market.symbols]
     return Actor(rule.name, np.stack(columns, axis=1), meta={"params": rule.bind(**params)})
-
-
-def _held(weights: Floats) -> Floats:
-    """Targets with every gap filled by the last known one, flat before the first."""
-    known = np.isfinite(weights)
-    last = np.maximum.accumulate(np.where(known, np.arange(len(weights))[:, None], -1), axis=0)
-    held = np.take_along_axis(weights, np.maximum(last, 0), axis=0)
-    return np.where(last < 0, 0.0, held)
 
 
 def random_actor(market: MarketData, config: EnvConfig, seed: int, hold: float) -> Actor:
@@ -69,7 +61,7 @@ def random_actor(market: MarketData, config: EnvConfig, seed: int, hold: float) 
     drawn = rng.choice(np.array(config.levels), size=shape)
     switch = rng.random(shape) < 1.0 / hold
     switch[0] = True
-    weights = _held(np.where(switch, drawn, np.nan))
+    weights = held(np.where(switch, drawn, np.nan))
     return Actor(f"random_{hold:g}", weights, meta={"seed": seed, "hold": hold})
 
 
@@ -141,13 +133,13 @@ def run_actor(env: MarketEnv, actor: Actor, windows: Windows, seed: int) -> dict
     facts: list[dict[str, Tensor]] = []
     generator = torch.Generator().manual_seed(seed)
     targets = None if actor.weights is None else torch.as_tensor(actor.weights, device=device)
-    held = torch.full((len(windows),), torch.nan, dtype=torch.float64, device=device)
+    standing = torch.full((len(windows),), torch.nan, dtype=torch.float64, device=device)
     first_close = info["close"].clone()
     for bar in range(env.config.horizon):
         if targets is not None:
             target = targets[start + bar, asset]
-            order = torch.where(target == held, torch.nan, target)
-            held = target
+            order = torch.where(target == standing, torch.nan, target)
+            standing = target
             obs, _, _, _, info = env.step_weights(order)
         else:
             obs, _, _, _, info = env.step(_decide(env, actor, obs, generator))

@@ -10,21 +10,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
-from tradinghf.errors import ConfigError
+from tradinghf.errors import check_setting
 
 Fill = Literal["next_open", "close"]
 Side = Literal["both", "long", "short"]
 Autoreset = Literal["same_step", "next_step", "disabled"]
 
 
-def _check(ok: bool, what: str, value: object, expected: str) -> None:
-    if not ok:
-        raise ConfigError(f"{what} is {value!r}; expected {expected}.")
-
-
 def _check_choice(owner: object, name: str, choices: tuple[str, ...]) -> None:
     value = getattr(owner, name)
-    _check(value in choices, f"{type(owner).__name__}.{name}", value, " or ".join(choices))
+    check_setting(value in choices, f"{type(owner).__name__}.{name}", value, " or ".join(choices))
 
 
 def _check_range(owner: object, names: str, low: float, high: float = math.inf) -> None:
@@ -33,7 +28,7 @@ def _check_range(owner: object, names: str, low: float, high: float = math.inf) 
         value = getattr(owner, name)
         limits = f"a number >= {low:g}" if high == math.inf else f"a number in [{low:g}, {high:g}]"
         ok = isinstance(value, (int, float)) and math.isfinite(value) and low <= value <= high
-        _check(ok, f"{type(owner).__name__}.{name}", value, limits)
+        check_setting(ok, f"{type(owner).__name__}.{name}", value, limits)
 
 
 @dataclass(frozen=True)
@@ -74,7 +69,7 @@ class CostModel:
         _check_range(self, "funding_bps", -1e4, 1e4)
         _check_range(self, "slippage_bps spread_bps", 0, 9_999)
         total = self.slippage_bps + self.spread_bps / 2
-        _check(total < 1e4, "CostModel.slippage_bps + spread_bps / 2", total, "below 10000")
+        check_setting(total < 1e4, "CostModel.slippage_bps + spread_bps / 2", total, "below 10000")
 
 
 @dataclass(frozen=True)
@@ -136,7 +131,7 @@ class Margin:
         _check_range(self, "leverage", 1)
         _check_range(self, "maintenance", 0, 1)
         _check_range(self, "penalty_bps", 0, 9_999)
-        _check(
+        check_setting(
             self.maintenance * self.leverage < 1,
             "Margin.maintenance",
             self.maintenance,
@@ -193,7 +188,9 @@ class Randomisation:
             if value is not None:
                 object.__setattr__(self, name, tuple(value))
                 ok = len(value) == 2 and 0 <= value[0] <= value[1] < 1e4
-                _check(ok, f"Randomisation.{name}", value, "(low, high) with 0 <= low <= high")
+                check_setting(
+                    ok, f"Randomisation.{name}", value, "(low, high) with 0 <= low <= high"
+                )
         _check_range(self, "bootstrap_paths", 0)
         _check_range(self, "bootstrap_block", 1)
 
@@ -255,13 +252,17 @@ class EnvConfig:
 
     def __post_init__(self) -> None:
         self._coerce()
-        _check(self.horizon >= 2, "EnvConfig.horizon", self.horizon, "at least 2 bars")
-        _check(self.lookback >= 1, "EnvConfig.lookback", self.lookback, "at least 1 bar")
-        _check(self.cash > 0, "EnvConfig.cash", self.cash, "a positive amount")
-        _check(len(self.levels) >= 2, "EnvConfig.levels", self.levels, "at least 2 positions")
+        check_setting(self.horizon >= 2, "EnvConfig.horizon", self.horizon, "at least 2 bars")
+        check_setting(self.lookback >= 1, "EnvConfig.lookback", self.lookback, "at least 1 bar")
+        check_setting(self.cash > 0, "EnvConfig.cash", self.cash, "a positive amount")
+        check_setting(
+            len(self.levels) >= 2, "EnvConfig.levels", self.levels, "at least 2 positions"
+        )
         _check_range(self, "ruin", 1e-9, 0.5)
         if self.review is not None:
-            _check(self.review >= 1, "EnvConfig.review", self.review, "at least 1 bar, or None")
+            check_setting(
+                self.review >= 1, "EnvConfig.review", self.review, "at least 1 bar, or None"
+            )
         _check_choice(self, "fill", get_args(Fill))
         _check_choice(self, "actions", ("discrete", "continuous"))
         _check_choice(self, "windows", ("random", "sequential"))

@@ -146,14 +146,19 @@ class Strategy:
         return array
 
 
-def changes(weights: Floats) -> Floats:
-    """[T, A] `weights` where they differ from the last known target (initially 0), else NaN."""
+def held(weights: Floats) -> Floats:
+    """[T, A] `weights` with every gap filled by the last known target, flat before the first."""
     known = np.isfinite(weights)
     last = np.maximum.accumulate(np.where(known, np.arange(len(weights))[:, None], -1), axis=0)
-    held = np.take_along_axis(weights, np.maximum(last, 0), axis=0)
-    held = np.where(last < 0, 0.0, held)
-    before = np.vstack([np.zeros_like(held[:1]), held[:-1]])
-    return np.where(held != before, held, np.nan)
+    targets = np.take_along_axis(weights, np.maximum(last, 0), axis=0)
+    return np.where(last < 0, 0.0, targets)
+
+
+def changes(weights: Floats) -> Floats:
+    """[T, A] `weights` where they differ from the last known target (initially 0), else NaN."""
+    targets = held(weights)
+    before = np.vstack([np.zeros_like(targets[:1]), targets[:-1]])
+    return np.where(targets != before, targets, np.nan)
 
 
 def strategy(function: Callable[..., Any]) -> Strategy:

@@ -15,7 +15,6 @@ import contextlib
 import fcntl
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +26,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from tradinghf.errors import CheckpointError
+from tradinghf.feedback.store.blobs import sync_folder, write_atomic
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -66,26 +66,6 @@ def unpack(value: Any, tensors: dict[str, Tensor]) -> Any:
     return value
 
 
-def write_durably(path: Path, data: bytes) -> None:
-    """Write a file so that it is whole or absent, also after a power cut."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.rename(path)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Flush a folder's entries to disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 class RunDirectory:
     """One training run on disk.
 
@@ -123,7 +103,7 @@ class RunDirectory:
     def write_json(self, name: str, value: Any) -> None:
         """Write RUN/name durably."""
         text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False)
-        write_durably(self.path / name, text.encode())
+        write_atomic(self.path / name, text.encode())
 
     def log(self, row: dict[str, Any]) -> None:
         """Append one row, with its "step", to metrics.jsonl and to TensorBoard's events."""
@@ -150,7 +130,7 @@ class RunDirectory:
                 continue  # the line that a kill cut short
             if row.get("step", 0) <= step:
                 kept.append(json.dumps(row))
-        write_durably(path, "".join(f"{line}\n" for line in kept).encode())
+        write_atomic(path, "".join(f"{line}\n" for line in kept).encode())
 
     def save(self, step: int, state: State) -> Path:
         """Write checkpoint `step`; older ones beyond `keep` are removed.
@@ -168,7 +148,7 @@ class RunDirectory:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
         for name, data in files.items():
-            write_durably(partial / name, data)
+            write_atomic(partial / name, data)
         if final.exists():
             self._remove(final)
         partial.rename(final)
