@@ -11,38 +11,33 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
 
+from tradinghf.cli.study import label, study, tradable
 from tradinghf.config import CostModel
+from tradinghf.errors import TradingHFError
 from tradinghf.evaluation.backtest import backtest
-from tradinghf.feedback.store import Store
 from tradinghf.feedback.store.blobs import write_atomic
-from tradinghf.learning.policy import Policy
-from tradinghf.market.sources import load_market
 
 
 def main(request_file: str, folder: str) -> None:
-    """Trade and write."""
+    """Trade and write; counted and sealed exactly as `tradinghf backtest` does it."""
     request = json.loads(Path(request_file).read_text())
     run = Path(folder)
     run.mkdir(parents=True, exist_ok=True)
-    market = load_market(request["data"]).between(request["start"], request["end"])
-    traded = Policy.load(request["policy"]) if request["policy"] else request["strategy"]
-    report = backtest(
-        traded,
-        market,
-        costs=CostModel(**request["costs"]),
-        fill=request["fill"],
-        engine=request["engine"],
-        **request["params"],
-    )
-    about = {k: request[k] for k in ("params", "costs", "fill", "engine", "start", "end")}
-    with Store(request["store"]) as store:
-        name = request["policy"] or request["strategy"]
-        store.count_trial("backtest", str(name), market.sha256, about)
-        trials = store.trials(market.sha256)
+    rule = tradable(request["policy"] or request["strategy"])
+    name, costs = label(rule), CostModel(**request["costs"])
+    how = {"fill": request["fill"], "engine": request["engine"]}
+    window = (request["start"], request["end"])
+    with study(request["data"], *window, request["store"], what=f"backtest {name}") as job:
+        market = job.market
+        report = backtest(rule, market, costs=costs, **how, **request["params"])
+        variant = {"params": report.params, "costs": asdict(costs), **how}
+        trials = job.count("backtest", name, [variant])
+        standing = job.standing(name)
     held = market.close[:, 0] / market.close[0, 0] * float(report.cash)
     curves = pd.DataFrame(
         {
@@ -53,11 +48,14 @@ def main(request_file: str, folder: str) -> None:
         }
     )
     curves.to_parquet(run / "curves.parquet")
-    report.save(run / "report.html", trials=max(trials, 1))
+    report.save(run / "report.html", trials=trials, standing=standing)
     found = {"request": request, "metrics": dict(report.metrics), "trials": trials}
     write_atomic(run / "backtest.json", json.dumps(found, indent=1, default=str).encode())
     print(f"Traded {market.name}.")  # noqa: T201 - the job's output
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except TradingHFError as error:
+        sys.exit(str(error))

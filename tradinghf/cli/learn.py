@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import runpy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -288,13 +287,10 @@ def reward_fit(*, store: Bank = "store", out: Path = Path("runs/reward")) -> Non
         out: Run directory; `tradinghf reward show` and the dashboard read it.
 
     """
-    from tradinghf.resources import resource_dir
+    from tradinghf.learning.reward_run import fit_reward_run
 
-    with opened(store):
-        pass
-    # The same worker as the dashboard's, so that both say the same of the same answers.
-    worker = runpy.run_path(str(resource_dir("dashboard") / "workers" / "fit_reward.py"))
-    worker["main"](store, str(out))
+    with opened(store) as bank:
+        fit_reward_run(bank, out)
     reward_show(out)
 
 
