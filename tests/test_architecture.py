@@ -77,6 +77,9 @@ NO_TORCH = (
     "tradinghf.feedback.traders",
     "tradinghf.feedback.ratings",
     "tradinghf.feedback.comments",
+    "tradinghf.feedback.fragments",
+    "tradinghf.feedback.pairs",
+    "tradinghf.feedback.trl",
     "tradinghf.cli",
 )
 

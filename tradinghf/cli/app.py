@@ -31,7 +31,17 @@ BAD_PATHS = (
 
 def commands() -> Tree:
     """Every command by name; a group is (help, its commands)."""
-    from tradinghf.cli import backtests, feedback, learn, market, pages, research, system, walk
+    from tradinghf.cli import (
+        backtests,
+        exchange,
+        feedback,
+        learn,
+        market,
+        pages,
+        research,
+        system,
+        walk,
+    )
 
     return {
         "data": (
@@ -55,6 +65,10 @@ def commands() -> Tree:
             },
         ),
         "rank": feedback.rank,
+        "feedback": (
+            "Answers as files, also for other preference learners.",
+            {"export": exchange.feedback_export, "import": exchange.feedback_import},
+        ),
         "reward": (
             "The reward model: what the rankings value.",
             {"fit": learn.reward_fit, "show": learn.reward_show},

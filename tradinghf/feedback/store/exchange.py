@@ -177,7 +177,7 @@ def _reported(path: Path, where: str) -> Iterator[None]:
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise StoreError(
             f"{path.name}, {where}: {type(error).__name__}: {error}. "
-            "Expected a file written by 'tradinghf store export'."
+            "Expected a file written by 'tradinghf feedback export'."
         ) from error
 
 

@@ -1,0 +1,92 @@
+"""`tradinghf feedback export` and `import`: answers as files, for us and for other learners."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from tyro.conf import Positional
+
+from tradinghf.cli import output
+from tradinghf.cli.feedback import opened
+from tradinghf.cli.options import Bank
+
+if TYPE_CHECKING:
+    from tradinghf.feedback.types import Purpose
+
+Format = Literal["tradinghf", "imitation", "trl"]
+
+
+def feedback_export(
+    file: Positional[Path],
+    /,
+    *,
+    format: Format = "tradinghf",  # noqa: A002 (the option is called so)
+    held_out: bool = False,
+    store: Bank = "store",
+) -> None:
+    """Write the answers in a store to a file.
+
+    Example: `tradinghf feedback export feedback.jsonl`
+
+    Example: `tradinghf feedback export pairs.jsonl --format trl`
+
+    Example: `tradinghf feedback export pairs.npz --format imitation`
+
+    Args:
+        file: What to write. Our own format is chosen by the name: .jsonl holds everything, episodes
+            included; .csv and .parquet one row per ranked episode.
+        format: tradinghf; imitation (.npz: pairs of fragments with their preferences); trl (JSON
+            lines: prompt, chosen, rejected). The last two hold pairs of ranked episodes.
+        held_out: For imitation and trl: the answers to test questions, instead of those that may
+            be learned from.
+        store: Where feedback is kept: a folder, a .db file, or a postgresql:// URL.
+
+    """
+    from tradinghf.feedback.fragments import write_fragments
+    from tradinghf.feedback.trl import write_trl
+
+    with opened(store) as bank:
+        if format == "tradinghf":
+            output.line(f"{bank.export(file):,} rankings: {file}")
+            return
+        purposes: tuple[Purpose, ...] = ("test",) if held_out else ("learn", "repeat")
+        rankings = bank.rankings(purposes=purposes)
+        names = {name for r in rankings if r.ranks for name in r.episodes}
+        episodes = {name: bank.episode(name) for name in names}
+    write = write_trl if format == "trl" else write_fragments
+    count = write(file, rankings, episodes)
+    output.line(f"{count:,} pairs of {len(rankings):,} rankings: {file}")
+
+
+def feedback_import(
+    file: Positional[Path],
+    /,
+    *,
+    format: Format = "tradinghf",  # noqa: A002 (the option is called so)
+    store: Bank = "store",
+) -> None:
+    """Read answers from a file into a store; what is there already is left as it is.
+
+    Example: `tradinghf feedback import feedback.jsonl`
+
+    Example: `tradinghf feedback import pairs.jsonl --format trl`
+
+    Args:
+        file: A file of `tradinghf feedback export`, or of another program in the same format.
+        format: tradinghf, imitation or trl. Pairs of one ranking become that ranking again; the
+            last two name episodes by id, which the store must hold.
+        store: Where feedback is kept: a folder, a .db file, or a postgresql:// URL.
+
+    """
+    from tradinghf.feedback.fragments import read_fragments
+    from tradinghf.feedback.trl import read_trl
+
+    with opened(store, must_exist=format != "tradinghf") as bank:
+        if format == "tradinghf":
+            output.line(f"{bank.import_from(file):,} new rankings in {store}")
+            return
+        rankings = read_trl(file) if format == "trl" else read_fragments(file)
+        known = {r.key for r in bank.rankings(include_superseded=True)}
+        new = sum(bank.submit(r) for r in rankings if r.key not in known)
+    output.line(f"{new:,} new rankings of {len(rankings):,} in {store}")

@@ -1,0 +1,101 @@
+"""Rankings as preference data of language-model libraries: prompt, chosen, rejected, as trl has it.
+
+An episode becomes text: what traders see, without names and dates.
+Source: trl's documentation, "Dataset formats and types", preference with an explicit prompt.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from tradinghf.episodes import Episode
+from tradinghf.errors import FeedbackError
+from tradinghf.feedback.pairs import Pair, pairs_of, rankings_of
+from tradinghf.feedback.store.blobs import write_atomic
+from tradinghf.feedback.types import Ranking
+
+PROMPT = "Rank the trading of one market window of {bars} bars. Closes: {closes}."
+MAX_LINE = 2**22
+"""Longest line that is read [bytes]."""
+
+
+def describe(episode: Episode) -> str:
+    """An episode in words and numbers, for language models; blind: no name, no dates."""
+    changes = np.flatnonzero(np.diff(episode.position, prepend=np.nan, append=np.nan))
+    held = [f"{episode.position[a]:+.2f} x{b - a}" for a, b in pairwise(changes)]
+    return (
+        f"Net return {100 * float(episode.net_return):.2f} %, maximum drawdown "
+        f"{100 * float(episode.drawdown.max()):.2f} %, turnover {episode.turnover.sum():.2f} times "
+        f"the account, costs {100 * episode.costs.sum():.2f} %. Positions: {', '.join(held)}."
+    )
+
+
+def trl_rows(
+    rankings: Iterable[Ranking], episodes: Mapping[str, Episode]
+) -> Iterator[dict[str, str]]:
+    """One row per pair with a winner: prompt, chosen, rejected, as trl's preference datasets.
+
+    trl knows no ties: tied pairs have no row. Further columns name the episodes and the ranking.
+    """
+    for p in pairs_of(rankings):
+        if p.preference == 0.5:
+            continue
+        best, worst = (p.first, p.second) if p.preference > 0.5 else (p.second, p.first)
+        close = episodes[best].close
+        closes = " ".join(f"{c:.1f}" for c in 100 * close / close[0])
+        yield {
+            "prompt": PROMPT.format(bars=len(close) - 1, closes=closes),
+            "chosen": describe(episodes[best]),
+            "rejected": describe(episodes[worst]),
+            "chosen_id": best,
+            "rejected_id": worst,
+            "ranking": p.ranking,
+            "rater": p.rater,
+            "session": p.session,
+        }
+
+
+def write_trl(
+    path: Path | str, rankings: Iterable[Ranking], episodes: Mapping[str, Episode]
+) -> int:
+    """Write `trl_rows` as JSON lines; returns how many."""
+    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in trl_rows(rankings, episodes)]
+    write_atomic(Path(path), "".join(lines).encode())
+    return len(lines)
+
+
+def read_trl(path: Path | str) -> list[Ranking]:
+    """Rankings from trl-style JSON lines that name their episodes by id.
+
+    Rows without "ranking" are answers of their own.
+
+    Raises:
+        FeedbackError: a line that is no such row; the message names it.
+
+    """
+    pairs = []
+    with Path(path).open("rb") as file:
+        for number, line in enumerate(iter(lambda: file.readline(MAX_LINE + 1), b""), 1):
+            try:
+                if len(line) > MAX_LINE:
+                    raise ValueError(f"longer than {MAX_LINE} bytes")
+                row = json.loads(line)
+                ids = (str(row["chosen_id"]), str(row["rejected_id"]))
+                own = "trl|" + hashlib.sha256(f"{number}|{ids}".encode()).hexdigest()[:32]
+                about = {"rater": str(row.get("rater", "trl")), "session": row.get("session", "")}
+                pairs.append(Pair(*ids, 1.0, str(row.get("ranking", own)), **about))
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+                raise FeedbackError(
+                    f"{Path(path).name}, line {number}: {type(error).__name__}: {error}. Expected "
+                    'a JSON object with "chosen_id" and "rejected_id", ids of stored episodes.'
+                ) from error
+    return rankings_of(pairs)
+
+
+__all__ = ["describe", "read_trl", "trl_rows", "write_trl"]
