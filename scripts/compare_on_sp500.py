@@ -19,10 +19,10 @@ from pathlib import Path
 from tradinghf import CostModel, MarketData, Policy, backtest
 from tradinghf.evaluation.report import comparison_report
 from tradinghf.evaluation.result import Report
-from tradinghf.evaluation.tables import code_version
 from tradinghf.evaluation.validation import Interval
 from tradinghf.evaluation.verdict import Verdict, hold_report, judge
 from tradinghf.experiment import Experiment, split_market
+from tradinghf.resources import code_version
 from tradinghf.strategies import strategy_names
 
 OUT = Path(__file__).resolve().parent.parent / "docs" / "reports"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from tradinghf import CostModel, EnvConfig, backtest, load_market
 from tradinghf.cli.app import main
 from tradinghf.cli.research import values
 from tradinghf.cli.study import study
-from tradinghf.errors import ConfigError, StrategyError
+from tradinghf.errors import ConfigError, FeedbackError, StrategyError
 from tradinghf.evaluation.policies import policy_orders
 from tradinghf.evaluation.signal import signal
 from tradinghf.evaluation.sweep import sweep
@@ -215,13 +216,85 @@ def test_report_says_how_often_the_test_bars_were_opened(
 ) -> None:
     args = ["train", "--reward", "pnl", "--data", DATA, "--steps", "1000", "--envs", "8"]
     assert main([*args, "--out", "runs/p"]) == 0
-    for wanted in ("opened once", "opened 2 times"):
+    out = capsys.readouterr().out
+    assert "Opening 1 of the test bars" in out
+    assert "logged in runs/p/store" in out
+    for wanted in ("opened 2 times", "opened 3 times"):
         assert main(["report", "runs/p"]) == 0
         assert wanted in capsys.readouterr().out
         assert wanted in Path("runs/p/report.html").read_text()
     assert main(["report", "runs/p", "--store", "bank"]) == 0
-    assert "opened once; trials on this data: 1" in capsys.readouterr().out
+    assert "opened once; trials on this data: 1 (counted in bank)" in capsys.readouterr().out
     assert not Path("store").exists()
+
+
+@pytest.mark.parametrize("command", ["train", "rlhf"])
+def test_what_trains_leaves_sealed_bars_out_and_logs_its_looks(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = "synthetic:bars=1000,assets=1,seed=5"
+    market = load_market(data)
+    day = str(market.index[700].date())
+    assert main(["seal", data, "--start", day]) == 0
+    args = [command, "--data", data, "--steps", "1000", "--envs", "8", "--task", "daily"]
+    more = ["--no-baselines", "--rankings", "4", "--rounds", "1", "--test-episodes", "8"]
+    args += ["--reward", "pnl"] if command == "train" else more
+    assert main([*args, "--out", "runs/p"]) == 0
+    out = capsys.readouterr().out
+    assert f"Bars from {day} on are sealed and left out" in out
+    last = str(market.index[699].date())
+    assert f"to {last}), logged in store" in out
+    config = json.loads(Path("runs/p/config.json").read_text())
+    assert last <= config["experiment"]["end"] < day
+    test = market.rows(560, 700)
+    assert config["data_sha256"]["test"] == test.sha256
+    with Store("store") as bank:
+        (note,) = bank.trial_log(market.sha256, "opening")
+        assert note.name == f"{command} p"
+        assert bank.trials(market.sha256, kind="training") == 1
+    assert main(["report", "runs/p"]) == 0
+    assert last in capsys.readouterr().out, "the page is about the same bars"
+    assert main([*args, "--out", "runs/o", "--open-sealed", "the final look"]) == 0
+    assert "left out" not in capsys.readouterr().out
+    with Store("store") as bank:
+        assert bank.trial_log(market.sha256, "opening")[-1].params["reason"] == "the final look"
+    assert main(["report", "runs/o"]) == 2
+    assert "sealed" in capsys.readouterr().err
+    assert main(["report", "runs/o", "--open-sealed", "to show it"]) == 0
+
+
+def test_rankings_about_later_windows_are_left_out_of_a_walk() -> None:
+    """Each window's reward model knows the rankings of episodes that ended before it did."""
+    from tradinghf.collect import Windows, collect, strategy_actor
+    from tradinghf.learning.config import PPOConfig, RLHFConfig
+    from tradinghf.rlhf import RLHF
+    from tradinghf.simulation.env import MarketEnv
+
+    market = load_market("synthetic:bars=400,assets=1,seed=2")
+    config = EnvConfig(horizon=32)
+    actors = [strategy_actor("sma_cross", market), strategy_actor("momentum", market)]
+    starts = np.arange(60, 360, 30)
+    windows = Windows(asset=np.zeros(len(starts), dtype=np.int64), start=starts)
+    with Store("bank") as bank:
+        for number, row in enumerate(collect(market, actors, windows, config=config)):
+            ids = tuple(bank.add_episodes(row))
+            bank.submit(Ranking(f"k{number}", ids, (1, 2)))
+        loop = RLHFConfig(rounds=1, steps=512, ppo=PPOConfig(hidden=(8,)))
+        for stop in (92, 93, 250, 400):
+            past = market.rows(0, stop)
+            env = MarketEnv(past, num_envs=16, config=config)
+            agent = RLHF(env, store=bank, until=past.timestamps[-1], config=loop)
+            wanted = int((starts + 32 < stop).sum())
+            if not wanted:
+                with pytest.raises(
+                    FeedbackError, match="No ranking in the store is about bars up to"
+                ):
+                    agent.ask(0, 0)
+                continue
+            assert len(agent.ask(0, 0)) == wanted
+            for ranking in agent.rankings:
+                for name in ranking.episodes:
+                    assert agent.episodes[name].timestamps[-1] <= past.timestamps[-1]
 
 
 # Checks

@@ -22,10 +22,10 @@ from tradinghf.asking import env_like
 from tradinghf.collect import Actor, best_network, episode_batch, random_actor
 from tradinghf.config import CostModel, EnvConfig, Randomisation, to_dict
 from tradinghf.episodes import EpisodeBatch, Floats
-from tradinghf.errors import check_setting
+from tradinghf.errors import ConfigError, check_setting
 from tradinghf.feedback.store import Store
 from tradinghf.feedback.traders import SyntheticTrader
-from tradinghf.learning.checkpoints import RunDirectory, code_version, torch_settings
+from tradinghf.learning.checkpoints import RunDirectory, torch_settings
 from tradinghf.learning.config import RewardConfig, RLHFConfig
 from tradinghf.learning.policy import ActorCritic, Policy
 from tradinghf.learning.ppo import PPO, Metrics, Stream
@@ -34,6 +34,7 @@ from tradinghf.learning.rollout import RewardStream
 from tradinghf.learning.streams import sparse_pnl, utility_stream
 from tradinghf.market.data import MarketData
 from tradinghf.market.sources import load_market
+from tradinghf.resources import code_version
 from tradinghf.rlhf import RLHF, VALIDATION_EPISODES, Progress
 from tradinghf.simulation.env import MarketEnv
 
@@ -74,7 +75,8 @@ class Experiment:
         teacher: how faithfully it answers (`tradinghf.feedback.traders.TEACHERS`).
         data: market, as for `load_market`. Synthetic markets are unseen by another seed.
         train_end: last year or date of training bars (real data); default: the first 70 %.
-        test_start: first year or date of the sealed test bars; default: the last 20 %.
+        test_start: first year or date of the test bars; default: the last 20 %.
+        end: last day of real data to use at all, such as the day before a seal; default: all.
         envs: parallel environments N.
         env: the task.
         costs: of trading.
@@ -91,6 +93,7 @@ class Experiment:
     data: str = "synthetic"
     train_end: str | None = None
     test_start: str | None = None
+    end: str | None = None
     envs: int = 512
     env: EnvConfig = field(default_factory=EnvConfig)
     costs: CostModel = field(default_factory=CostModel)
@@ -115,19 +118,26 @@ def task_for(data: str) -> str:
     return "short" if data.partition(":")[0] == "synthetic" else "daily"
 
 
+def drawn_again(data: str) -> bool:
+    """Whether the test bars of a market are another draw of it, instead of its last part."""
+    name, _, options = data.partition(":")
+    return name == "synthetic" and "seed=" not in options
+
+
 def split_market(experiment: Experiment) -> Split:
     """Training bars and bars that nothing has seen.
 
     A synthetic market is drawn again from another seed; real bars are cut in time, and the test
     window is the last part.
     """
-    name, _, options = experiment.data.partition(":")
-    if name == "synthetic" and "seed=" not in options:
+    if drawn_again(experiment.data):
+        options = experiment.data.partition(":")[2]
         joined = f"{options}," if options else ""
         seeds = (experiment.seed, experiment.seed + UNSEEN_SEED)
         train, test = (load_market(f"synthetic:{joined}seed={seed}") for seed in seeds)
         return Split(train, None, test)
     market = load_market(experiment.data)
+    market = market.between(None, experiment.end) if experiment.end else market
     if experiment.train_end is None:
         first, second = int(0.7 * market.bars), int(0.8 * market.bars)
         return Split(
@@ -139,6 +149,23 @@ def split_market(experiment: Experiment) -> Split:
     test = market.between(experiment.test_start, None)
     between = market.rows(train.bars, market.bars - test.bars)
     return Split(train, between, test)
+
+
+def long_enough(split: Split, env: EnvConfig) -> Split:
+    """`split`, each of whose parts has room for an episode.
+
+    Raises:
+        ConfigError: one has not; said before training instead of after it.
+
+    """
+    least = env.lookback + env.horizon + 1
+    for name, part in vars(split).items():
+        if part is not None and part.bars < least:
+            raise ConfigError(
+                f"The {name} bars of {part.name} are {part.bars}; an episode needs {least}. "
+                "Use more bars, move the cuts (train_end, test_start), or shorten the horizon."
+            )
+    return split
 
 
 def train_baseline(
@@ -206,6 +233,7 @@ def run_experiment(
     *,
     progress: Progress | None = None,
     resume: bool = False,
+    look: Callable[[Split], None] | None = None,
 ) -> Outcome:
     """Run the loop and the baselines, and measure S and G on unseen bars.
 
@@ -215,6 +243,8 @@ def run_experiment(
             files, the store of episodes and rankings, checkpoints.
         progress: called with (phase, done, total, metrics).
         resume: continue the run in `out` from its newest checkpoint.
+        look: called once, when all settings are known to be good and nothing has seen the test
+            bars yet: to log that they are opened.
 
     Raises:
         CheckpointError: another process is writing to `out`.
@@ -222,7 +252,7 @@ def run_experiment(
     """
     report = progress or (lambda *_: None)
     began = time.monotonic()
-    split = split_market(experiment)
+    split = long_enough(split_market(experiment), experiment.env)
     trader = SyntheticTrader(experiment.trader, experiment.teacher, experiment.seed)
     env = MarketEnv(
         split.train, num_envs=experiment.envs, config=experiment.env, costs=experiment.costs
@@ -242,7 +272,9 @@ def run_experiment(
         progress=report,
     )
     if run is not None:
-        run.write_json("config.json", _provenance(experiment, split))
+        run.write_json("config.json", provenance(experiment, split))
+    if look is not None:
+        look(split)
     if resume:
         agent.resume()
     agent.train()
@@ -313,8 +345,8 @@ def _share(gained: float, top: float | None, bottom: float) -> float | None:
     return gained / (top - bottom)
 
 
-def _provenance(experiment: Experiment, split: Split) -> dict[str, Any]:
-    """Everything needed to run it again."""
+def provenance(experiment: Experiment, split: Split) -> dict[str, Any]:
+    """Everything needed to run it again: the config.json of a run."""
     return {
         "experiment": to_dict(experiment),
         "data_sha256": {"train": split.train.sha256, "test": split.test.sha256},
@@ -323,4 +355,13 @@ def _provenance(experiment: Experiment, split: Split) -> dict[str, Any]:
     }
 
 
-__all__ = ["Experiment", "Outcome", "Split", "run_experiment", "split_market"]
+__all__ = [
+    "Experiment",
+    "Outcome",
+    "Split",
+    "drawn_again",
+    "long_enough",
+    "provenance",
+    "run_experiment",
+    "split_market",
+]

@@ -1,7 +1,9 @@
-"""Where the bundled folders live: in the wheel, or in the checkout."""
+"""What an installation consists of: its bundled folders, and which code exactly it is."""
 
 from __future__ import annotations
 
+from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
 
 from tradinghf.errors import ConfigError
@@ -26,3 +28,32 @@ def resource_dir(name: str) -> Path:
         f"The folder {name!r} is missing from this installation of tradinghf. "
         "Reinstall the package, or run from a full checkout."
     )
+
+
+@lru_cache
+def code_version() -> str:
+    """The exact code: version, commit where it is a checkout, and a hash of the source files.
+
+    The hash tells edited code from committed code, and works without git.
+    """
+    from tradinghf import __version__
+
+    package = Path(__file__).resolve().parent
+    digest = sha256()
+    for path in sorted(package.rglob("*.py")):
+        name = path.relative_to(package).as_posix()
+        digest.update(name.encode() + b"\0" + path.read_bytes())
+    commit = _commit(package.parent)
+    return f"{__version__}{f'+{commit}' if commit else ''} (source {digest.hexdigest()[:12]})"
+
+
+def _commit(checkout: Path) -> str:
+    """First digits of the commit that is checked out; empty where there is none."""
+    head = checkout / ".git" / "HEAD"
+    try:
+        text = head.read_text().strip()
+        if text.startswith("ref: "):
+            text = (head.parent / text[5:]).read_text().strip()
+    except OSError:
+        return ""
+    return text[:12]

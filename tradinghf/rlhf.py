@@ -26,6 +26,7 @@ from tradinghf.learning.config import RLHFConfig
 from tradinghf.learning.held_out import cross_validate, predicted_pairs, summarise
 from tradinghf.learning.policy import ActorCritic, Policy
 from tradinghf.learning.ppo import PPO, Metrics, Stream
+from tradinghf.learning.ranked_data import ended_by
 from tradinghf.learning.reward_model import RewardModel
 from tradinghf.learning.streams import learned_stream, sparse_pnl
 from tradinghf.market.data import MarketData
@@ -69,6 +70,8 @@ class RLHF:
         validation_market: bars on which the reward model chooses among the policies that
             training passed through; None keeps the last one.
         test_market: unseen bars for `evaluate`.
+        until: rankings in the store about episodes that end later are left out; for training
+            windows of a walk-forward. Rankings in answer to this loop's own queries are not cut.
         config: the loop's settings.
         out: run directory; nothing is written when not given.
         progress: called with (phase, done, total, metrics).
@@ -85,6 +88,7 @@ class RLHF:
         store: Store | None = None,
         validation_market: MarketData | None = None,
         test_market: MarketData | None = None,
+        until: np.datetime64 | None = None,
         config: RLHFConfig | None = None,
         out: Path | str | None = None,
         progress: Progress | None = None,
@@ -98,6 +102,7 @@ class RLHF:
         self.store = store
         self.validation_market = validation_market
         self.test_market = test_market
+        self.until = until
         self.chosen: dict[str, Any] = {}
         self.run = RunDirectory(out) if out is not None else None
         self.progress = progress or (lambda *_: None)
@@ -286,6 +291,12 @@ class RLHF:
         known = [*self.rankings, *self.held_out]
         names = {name for ranking in known for name in ranking.episodes}
         self.episodes = {name: self.store.episode(name) for name in names}
+        if queries is None and self.until is not None:
+            self.rankings = ended_by(self.rankings, self.episodes, self.until)
+            self.held_out = ended_by(self.held_out, self.episodes, self.until)
+            if not self.rankings:
+                day = np.datetime_as_string(self.until, "D")
+                raise FeedbackError(f"No ranking in the store is about bars up to {day} only.")
         return self.rankings
 
     def _learn(self) -> None:

@@ -8,8 +8,8 @@ from typing import Literal
 from tyro.conf import Positional
 
 from tradinghf.cli import output
-from tradinghf.cli.options import End, Folder, Ledger, Output, Settings, Start, settings
-from tradinghf.cli.research import Opening, print_verdict
+from tradinghf.cli.options import End, Folder, Ledger, Opening, Output, Settings, Start, settings
+from tradinghf.cli.research import print_verdict
 from tradinghf.cli.study import label, study, tradable
 
 

@@ -11,12 +11,14 @@ from tyro.conf import Positional
 
 from tradinghf.cli import output
 from tradinghf.cli.feedback import opened
-from tradinghf.cli.options import Bank, Date
+from tradinghf.cli.options import Bank, Date, Ledger, Opening
 from tradinghf.cli.progress import progress
+from tradinghf.cli.study import count_run, last_unsealed, ledger, log_look, place
 from tradinghf.errors import CheckpointError
 
 if TYPE_CHECKING:
     from tradinghf.experiment import Experiment
+    from tradinghf.market.data import MarketData
 
 Task = Literal["auto", "short", "daily"]
 RESULT, REWARD, CONFIG = "result.json", "reward.json", "config.json"
@@ -49,6 +51,8 @@ def rlhf(
     task: Task = "auto",
     baselines: bool = True,
     test_episodes: int = 2048,
+    store: Ledger = None,
+    open_sealed: Opening = None,
     seed: int = 0,
     resume: bool = False,
 ) -> None:
@@ -72,11 +76,14 @@ def rlhf(
         out: Run directory: result.json, policy, reward model, checkpoints, episodes and rankings.
         teacher: How faithfully the taste is reported: oracle, stochastic, mistakes, skips, ties.
         train_end: Last day or year of training bars.
-        test_start: First day or year of the sealed test bars.
+        test_start: First day or year of the test bars.
         task: What the policy sees. short: eight bars of fast features; daily: four slow features
             of the present bar and resampled training paths; auto: short for synthetic markets.
         baselines: Also train on PnL alone and on the true utility, which S and G need.
         test_episodes: Episodes behind each mean utility.
+        store: Where looks at test bars and trials are counted, and seals are: a folder, a .db
+            file, or a URL. The run's own rankings stay in OUT/store.
+        open_sealed: Use sealed bars too; this reason is logged.
         seed: Of everything random.
         resume: Continue the run in --out from its newest checkpoint.
 
@@ -86,8 +93,10 @@ def rlhf(
 
     kind = task_for(data) if task == "auto" else task
     ppo = PPOConfig(hidden=HIDDEN[kind])
+    bank = ledger(store, out)
     experiment = Experiment(
         env=TASKS[kind],
+        end=last_unsealed(data, bank, open_sealed),
         trader=trader,
         teacher=teacher,
         data=data,
@@ -100,7 +109,17 @@ def rlhf(
         seed=seed,
     )
     with progress() as report_progress:
-        outcome = run_experiment(experiment, out, progress=report_progress, resume=resume)
+        outcome = run_experiment(
+            experiment,
+            out,
+            progress=report_progress,
+            resume=resume,
+            look=lambda split: look(data, split.test, bank, f"rlhf {out.name}", open_sealed),
+        )
+    # The baseline on PnL is a contender of the report as well; the one on the true utility, which
+    # nobody knows of a person, is not.
+    policies = [outcome.policies[name] for name in ("rlhf", "pnl") if name in outcome.policies]
+    count_run(data, outcome.split.test, bank, policies)
     print_result(outcome.result)
     output.line(f"Everything is in {out}; a page of it: tradinghf report {out}")
 
@@ -117,6 +136,7 @@ def train(
     pnl_weight: float = 0.3,
     task: Task = "auto",
     out: Path = Path("runs/train"),
+    open_sealed: Opening = None,
     seed: int = 0,
     resume: bool = False,
 ) -> None:
@@ -126,15 +146,17 @@ def train(
 
     Args:
         reward: Learn from the rankings in the store and PnL, or from sparse PnL alone.
-        store: Where feedback is kept: a folder, a .db file, or a postgresql:// URL.
+        store: Where feedback is kept, looks at test bars are counted, and seals are: a folder, a
+            .db file, or a postgresql:// URL.
         data: A data set, a source with options, or a CSV or Parquet file.
         train_end: Last day or year of training bars.
-        test_start: First day or year of the sealed test bars.
+        test_start: First day or year of the test bars.
         steps: Environment steps of PPO.
         envs: Environments that step in parallel.
         pnl_weight: Weight of sparse PnL; the learned reward's is 1.
         task: What the policy sees: short, daily, or auto (short for synthetic markets).
         out: Run directory: policy.safetensors, metrics, checkpoints, result.json.
+        open_sealed: Use sealed bars too; this reason is logged.
         seed: Of everything random.
         resume: Continue the run in --out from its newest checkpoint.
 
@@ -145,7 +167,9 @@ def train(
     kind = task_for(data) if task == "auto" else task
     ppo = PPOConfig(hidden=HIDDEN[kind])
     loop = RLHFConfig(rounds=1, steps=steps, pnl_weight=pnl_weight, ppo=ppo, seed=seed)
+    bank = ledger(store, out)
     experiment = Experiment(
+        end=last_unsealed(data, bank, open_sealed),
         env=TASKS[kind],
         trader=f"store:{store}",
         data=data,
@@ -156,24 +180,30 @@ def train(
         seed=seed,
     )
     if reward == "pnl":
-        found = train_on_pnl(experiment, out)
+        found = train_on_pnl(experiment, bank, out, open_sealed)
     else:
-        found = train_on_rankings(experiment, store, out, resume)
+        found = train_on_rankings(experiment, store, out, resume, open_sealed)
     flat = {k: v for k, v in found.items() if isinstance(v, int | float)}
     output.pairs(flat, title="On unseen bars")
     output.line(f"Policy: {out / 'policy.safetensors'}; a page of it: tradinghf report {out}")
 
 
+def look(data: str, test: MarketData, bank: str, what: str, reason: str | None) -> None:
+    """Log that a run opens its test bars, and say so."""
+    number = log_look(data, test, bank, what, reason)
+    span = f"{test.index[0]:%Y-%m-%d} to {test.index[-1]:%Y-%m-%d}"
+    output.line(f"Opening {number} of the test bars ({span}), logged in {place(bank)}.")
+
+
 def train_on_rankings(
-    experiment: Experiment, store: str, out: Path, resume: bool
+    experiment: Experiment, store: str, out: Path, resume: bool, reason: str | None
 ) -> dict[str, Any]:
     """Fit the reward model to the store, train, evaluate, and write the run directory."""
-    from tradinghf.config import to_dict
-    from tradinghf.experiment import split_market
+    from tradinghf.experiment import long_enough, provenance, split_market
     from tradinghf.rlhf import RLHF
     from tradinghf.simulation.env import MarketEnv
 
-    split = split_market(experiment)
+    split = long_enough(split_market(experiment), experiment.env)
     env = MarketEnv(split.train, num_envs=experiment.envs, config=experiment.env)
     with opened(store) as bank, progress() as report_progress:
         agent = RLHF(
@@ -188,25 +218,30 @@ def train_on_rankings(
         if resume:
             agent.resume()
         agent.train()
+        look(experiment.data, split.test, store, f"train {out.name}", reason)
         found = agent.evaluate()
     agent.policy.save(out / "policy.safetensors")
-    write_run(out, {"experiment": to_dict(experiment)}, {"reward_model": found} | found)
+    count_run(experiment.data, split.test, store, [agent.policy])
+    write_run(out, provenance(experiment, split), {"reward_model": found} | found)
     return found
 
 
-def train_on_pnl(experiment: Experiment, out: Path) -> dict[str, Any]:
+def train_on_pnl(
+    experiment: Experiment, bank: str, out: Path, reason: str | None
+) -> dict[str, Any]:
     """Train on sparse PnL alone, and write the run directory."""
     from tradinghf.collect import Actor, episode_batch
-    from tradinghf.config import to_dict
-    from tradinghf.experiment import split_market, train_baseline
+    from tradinghf.experiment import long_enough, provenance, split_market, train_baseline
     from tradinghf.learning.streams import sparse_pnl
     from tradinghf.simulation.env import MarketEnv
 
-    split = split_market(experiment)
+    split = long_enough(split_market(experiment), experiment.env)
     with progress() as report_progress:
         policy = train_baseline(
             experiment, split, sparse_pnl, lambda b: b.net_return, "pnl", report_progress
         )
+    out.mkdir(parents=True, exist_ok=True)
+    look(experiment.data, split.test, bank, f"train {out.name}", reason)
     env = MarketEnv(split.test, num_envs=1024, config=experiment.env, scaler=policy.scaler)
     paths = episode_batch(env, Actor("pnl", policy=policy), experiment.seed)
     found = {
@@ -214,9 +249,9 @@ def train_on_pnl(experiment: Experiment, out: Path) -> dict[str, Any]:
         "mean_max_drawdown": float(paths.drawdown.max(axis=-1).mean()),
         "mean_turnover": float(paths.turnover.sum(axis=-1).mean()),
     }
-    out.mkdir(parents=True, exist_ok=True)
     policy.save(out / "policy.safetensors")
-    write_run(out, {"experiment": to_dict(experiment)}, found)
+    count_run(experiment.data, split.test, bank, [policy])
+    write_run(out, provenance(experiment, split), found)
     return found
 
 

@@ -21,6 +21,9 @@ Bank = Annotated[str, arg(metavar="FOLDER|URL")]
 Ledger = Annotated[
     str | None, arg(metavar="FOLDER|URL", help_behavior_hint="(default: ./store, if there is one)")
 ]
+Opening = Annotated[
+    str | None, arg(metavar="REASON", help_behavior_hint="(default: sealed bars are left out)")
+]
 Settings = Annotated[
     tuple[str, ...],
     arg(name="set", metavar="NAME=VALUE ...", help_behavior_hint="(default: the strategy's own)"),

@@ -10,13 +10,12 @@ from tyro.conf import Positional, arg
 
 from tradinghf.cli import output
 from tradinghf.cli.learn import CONFIG, HEADLINES, RESULT, REWARD, document
-from tradinghf.cli.options import Output
+from tradinghf.cli.options import Opening, Output
 from tradinghf.cli.research import times
-from tradinghf.cli.study import DEFAULT_STORE, has_store, label, log_opening
+from tradinghf.cli.study import count_run, ledger, log_look, place
 
 if TYPE_CHECKING:
-    from tradinghf.learning.policy import Policy
-    from tradinghf.market.data import MarketData
+    pass
 
 LABELS = {"rlhf": "learned from rankings", "ppo_pnl": "PPO on PnL alone"}
 RunStore = Annotated[
@@ -27,7 +26,14 @@ RunStore = Annotated[
 ]
 
 
-def report(run: Positional[Path], /, *, out: Output = None, store: RunStore = None) -> None:
+def report(
+    run: Positional[Path],
+    /,
+    *,
+    out: Output = None,
+    store: RunStore = None,
+    open_sealed: Opening = None,
+) -> None:
     """Write the page of a run: its policy against its baselines on bars that training never saw.
 
     Each look at the test bars is logged in the store with user and time, and the page says how
@@ -39,6 +45,7 @@ def report(run: Positional[Path], /, *, out: Output = None, store: RunStore = No
         run: Run directory of `tradinghf rlhf` or `tradinghf train`.
         out: HTML file to write, instead of RUN/report.html.
         store: Where trials and openings are counted: a folder, a .db file, or a URL.
+        open_sealed: Show test bars that were sealed since; this reason is logged.
 
     """
     from tradinghf.evaluation.backtest import backtest
@@ -48,9 +55,11 @@ def report(run: Positional[Path], /, *, out: Output = None, store: RunStore = No
 
     config, result = document(run, CONFIG), document(run, RESULT)
     settings = config["experiment"]
-    names = ("trader", "data", "train_end", "test_start", "seed")
-    experiment = Experiment(**{name: settings[name] for name in names})
+    names = ("trader", "data", "train_end", "test_start", "end", "seed")
+    experiment = Experiment(**{name: settings[name] for name in names if name in settings})
     test = split_market(experiment).test
+    bank = ledger(store, run)
+    openings = log_look(settings["data"], test, bank, f"report {run.name}", open_sealed)
     costs = replace(experiment.costs, **settings["costs"])
     files = (run / "policy.safetensors", run / "pnl.safetensors")
     policies = [Policy.load(path) for path in files if path.is_file()]
@@ -60,8 +69,7 @@ def report(run: Positional[Path], /, *, out: Output = None, store: RunStore = No
         label: backtest(x, test, costs=costs, fill=settings["env"]["fill"])
         for label, x in contenders.items()
     }
-    subject = policies[0] if policies else None
-    trials, openings = counted(settings["data"], test, store, run, subject)
+    trials = count_run(settings["data"], test, bank, policies)
     reward = document(run, REWARD) if (run / REWARD).is_file() else {"values": []}
     page = comparison_report(
         out or run / "report.html",
@@ -90,22 +98,8 @@ def report(run: Positional[Path], /, *, out: Output = None, store: RunStore = No
         [(label, *(r.metrics[c] for c in columns)) for label, r in reports.items()],
         title=f"{test.name}, {span}, not seen in training",
     )
-    output.line(f"The test bars were {times(openings)}; trials on this data: {trials:,}.")
+    output.line(
+        f"The test bars were {times(openings)}; trials on this data: {trials:,} "
+        f"(counted in {place(bank)})."
+    )
     output.line(f"Report: {page}")
-
-
-def counted(
-    data: str, test: MarketData, store: str | None, run: Path, policy: Policy | None
-) -> tuple[int, int]:
-    """Count a policy's look at the test bars; trials on its data and openings so far."""
-    from tradinghf.cli.market import load
-    from tradinghf.feedback.store import Store
-
-    # A synthetic market is drawn again for the test; a real one holds its test bars.
-    whole = test if data.partition(":")[0] == "synthetic" else load(data)
-    with Store(store or (DEFAULT_STORE if has_store() else run / "store")) as bank:
-        if policy is not None:
-            window = {"from": str(test.index[0]), "to": str(test.index[-1])}
-            bank.count_trial("training", label(policy), whole.sha256, window)
-        openings = log_opening(bank, whole, f"report {run.name}", "test bars of a run")
-        return max(bank.trials(whole.sha256), 1), openings

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tyro.conf import Positional, UseAppendAction, arg
 
 from tradinghf.cli import output
-from tradinghf.cli.options import Bank, End, Folder, Ledger, Output, Settings, Start, settings
+from tradinghf.cli.options import (
+    Bank,
+    End,
+    Folder,
+    Ledger,
+    Opening,
+    Output,
+    Settings,
+    Start,
+    settings,
+)
 from tradinghf.cli.progress import progress
 from tradinghf.cli.study import WEIGHTS, label, sealed_from, study, tradable
 from tradinghf.errors import ConfigError, check_setting
@@ -22,9 +32,6 @@ Params = UseAppendAction[
     Annotated[
         tuple[str, ...], arg(metavar="NAME=VALUES", help_behavior_hint="(required; repeatable)")
     ]
-]
-Opening = Annotated[
-    str | None, arg(metavar="REASON", help_behavior_hint="(default: sealed bars are left out)")
 ]
 Seal = Annotated[str | None, arg(help_behavior_hint="(default: only say what is sealed)")]
 SHOWN = ("total_return_pct", "sharpe_annual", "max_drawdown_pct", "turnover_per_year")

@@ -6,7 +6,7 @@ import getpass
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 DEFAULT_STORE = "store"
 WEIGHTS = "policy.safetensors"
+USE_SEALED = '--open-sealed "why" uses them and is logged.'
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,13 +130,10 @@ def unsealed(
         return market
     if visible < 2:
         raise ConfigError(
-            f"All bars asked for are sealed (from {first} on). Choose earlier ones with --end, "
-            'or open them with --open-sealed "why", which is logged.'
+            f"All bars asked for are sealed (from {first} on). Choose earlier ones with --end; "
+            f"{USE_SEALED}"
         )
-    output.line(
-        f"Bars from {first} on are sealed and left out; "
-        '--open-sealed "why" uses them and is logged.'
-    )
+    output.line(f"Bars from {first} on are sealed and left out; {USE_SEALED}")
     return market.rows(0, visible)
 
 
@@ -154,6 +152,77 @@ def log_opening(bank: Store, whole: MarketData, what: str, reason: str) -> int:
     }
     bank.count_trial("opening", what, whole.sha256, note)
     return bank.trials(whole.sha256, kind="opening")
+
+
+def ledger(store: str | None, run: Path) -> str:
+    """Where a run's looks and trials are counted: `store`, else ./store, else RUN/store."""
+    if store is not None and (store != DEFAULT_STORE or has_store()):
+        return store
+    return DEFAULT_STORE if has_store() else str(run / "store")
+
+
+def place(store: str) -> str:
+    """A store's name for people: as it was given; of a URL without its password."""
+    from tradinghf.feedback.store.engine import locate
+
+    return str(locate(store)) if "://" in store else store
+
+
+def last_unsealed(data: str, store: str, reason: str | None) -> str | None:
+    """Last day that a run on `data` may use; None: all, because nothing is sealed or `reason`."""
+    from tradinghf.cli.market import load
+    from tradinghf.experiment import drawn_again
+    from tradinghf.feedback.store import Store
+    from tradinghf.feedback.store.engine import locate
+
+    found = locate(store)
+    if drawn_again(data) or (found.sqlite and not found.database.is_file()):
+        return None
+    with Store(store) as bank:
+        first = sealed_from(load(data), bank)
+    if first is None or reason is not None:
+        return None
+    output.line(f"Bars from {first} on are sealed and left out; {USE_SEALED}")
+    return str(date.fromisoformat(first) - timedelta(days=1))
+
+
+def log_look(data: str, test: MarketData, store: str, what: str, reason: str | None = None) -> int:
+    """Log that a run opens its test bars; returns how often that data set's were opened.
+
+    Raises:
+        ConfigError: some of these bars are sealed, and there is no reason to open them.
+
+    """
+    import pandas as pd
+
+    from tradinghf.feedback.store import Store
+
+    whole = whole_of(data, test)
+    with Store(store) as bank:
+        first = sealed_from(whole, bank)
+        if first and reason is None and test.index[-1] >= pd.Timestamp(first, tz="UTC"):
+            raise ConfigError(f"Its test bars are sealed from {first} on; {USE_SEALED}")
+        return log_opening(bank, whole, what, reason or "test bars of a run")
+
+
+def count_run(data: str, test: MarketData, store: str, policies: Sequence[Any]) -> int:
+    """Count trained policies as trials of their data; returns how many there are by now."""
+    from tradinghf.feedback.store import Store
+
+    whole = whole_of(data, test)
+    window = {"from": str(test.index[0]), "to": str(test.index[-1])}
+    with Store(store) as bank:
+        for policy in policies:
+            bank.count_trial("training", label(policy), whole.sha256, window)
+        return max(bank.trials(whole.sha256), 1)
+
+
+def whole_of(data: str, test: MarketData) -> MarketData:
+    """The data set that test bars belong to; trials and openings are counted on it."""
+    from tradinghf.cli.market import load
+    from tradinghf.experiment import drawn_again
+
+    return test if drawn_again(data) else load(data)
 
 
 def tradable(name: str, folder: Path | None = None) -> Strategy | ActingPolicy:
@@ -180,4 +249,17 @@ def label(x: Any) -> str:
     return str(x.name) if mark is None else f"policy:{mark}"
 
 
-__all__ = ["Study", "label", "log_opening", "sealed_from", "study", "tradable", "unsealed"]
+__all__ = [
+    "Study",
+    "count_run",
+    "label",
+    "last_unsealed",
+    "ledger",
+    "log_look",
+    "log_opening",
+    "place",
+    "sealed_from",
+    "study",
+    "tradable",
+    "unsealed",
+]

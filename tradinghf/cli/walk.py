@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from tyro.conf import Positional
 
 from tradinghf.cli import output
-from tradinghf.cli.options import End, Folder, Ledger, Output, Start
+from tradinghf.cli.options import End, Folder, Ledger, Opening, Output, Start
 from tradinghf.cli.progress import Report as Tell
 from tradinghf.cli.progress import progress
-from tradinghf.cli.research import Opening, Params, print_verdict, values
+from tradinghf.cli.research import Params, print_verdict, values
 from tradinghf.cli.study import Study, study
 from tradinghf.errors import ConfigError, check_setting
 
@@ -65,7 +65,8 @@ def walkforward(
         strategy: A strategy's name, or FILE.py, or FILE.py:function; not with --train-policy.
         param: Values of one parameter: FIRST:LAST:STEP with both ends, or a list: a,b,c.
         train_policy: Train a policy by PPO in each window, instead of choosing parameters.
-        reward: What policies learn from: sparse PnL, or also the rankings in the store.
+        reward: What policies learn from: sparse PnL, or also the rankings in the store about
+            episodes that end before the window's training does.
         steps: Environment steps of PPO, per window.
         envs: Environments that step in parallel.
         data: A data set, or a CSV or Parquet file.
@@ -198,7 +199,15 @@ def trainer(
                 experiment, split, sparse_pnl, lambda batch: batch.net_return, "pnl", said
             )
         env = MarketEnv(past, num_envs=envs, config=experiment.env, costs=costs)
-        agent = RLHF(env, store=bank, validation_market=validation, config=loop, progress=said)
+        # Rankings about later windows would tell this policy what is valued there.
+        agent = RLHF(
+            env,
+            store=bank,
+            validation_market=validation,
+            until=validation.timestamps[-1],
+            config=loop,
+            progress=said,
+        )
         agent.train()
         return agent.policy
 

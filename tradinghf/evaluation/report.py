@@ -24,6 +24,7 @@ from tradinghf.evaluation.people import held_out_section, values_section
 from tradinghf.evaluation.result import Report
 from tradinghf.evaluation.validation import sharpe_interval
 from tradinghf.evaluation.verdict import judge
+from tradinghf.resources import code_version
 
 
 def comparison_report(
@@ -157,7 +158,7 @@ def _provenance_section(subject: Report, provenance: Mapping[str, Any]) -> str:
         "fills": "next bar's open" if subject.fill == "next_open" else "same bar's close",
         "costs": ", ".join(f"{k} {v}" for k, v in vars(costs).items() if v) or "none",
         "engine": subject.engine,
-        "code": tables.code_version(),
+        "code": code_version(),
     }
     items = {**known, **provenance}
     return section(

@@ -6,8 +6,6 @@ import json
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict
-from functools import lru_cache
-from hashlib import sha256
 from html import escape
 from importlib.metadata import version
 from pathlib import Path
@@ -16,12 +14,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-import tradinghf
 from tradinghf.config import CostModel
 from tradinghf.evaluation import metrics
 from tradinghf.evaluation.page import code, facts, number, percent, section, span_of, table
 from tradinghf.evaluation.validation import Interval
 from tradinghf.evaluation.verdict import Verdict
+from tradinghf.resources import code_version
 
 if TYPE_CHECKING:
     from tradinghf.evaluation.result import Report
@@ -156,16 +154,6 @@ def regime_section(reports: Sequence[Report]) -> str:
         note="Volatility and trend of the traded assets over the last 20 and 60 bars; thirds are "
         "drawn in hindsight, to describe, not to trade.",
     )
-
-
-@lru_cache
-def code_version() -> str:
-    """Package version and a hash of its source files: the exact code, with or without git."""
-    folder = Path(tradinghf.__file__).parent
-    digest = sha256()
-    for path in sorted(folder.rglob("*.py")):
-        digest.update(str(path.relative_to(folder)).encode() + b"\0" + path.read_bytes())
-    return f"{tradinghf.__version__} (source {digest.hexdigest()[:12]})"
 
 
 def market_spec(market: MarketData) -> str:
