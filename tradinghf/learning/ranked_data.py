@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,6 +27,14 @@ def per_episode(episodes: Sequence[Episode], function: Callable[[TradePaths], Te
         values = function(TradePaths.from_episodes([episodes[i] for i in group]))
         rows.update(zip(group, values, strict=True))
     return torch.stack([rows[i] for i in range(len(episodes))])
+
+
+def ended_by(
+    rankings: Sequence[Ranking], episodes: Mapping[str, Episode], until: np.datetime64
+) -> list[Ranking]:
+    """The rankings whose episodes had all ended by a time: what could be known then."""
+    early = {name for name, episode in episodes.items() if episode.timestamps[-1] <= until}
+    return [ranking for ranking in rankings if early.issuperset(ranking.episodes)]
 
 
 @dataclass(frozen=True, eq=False)
