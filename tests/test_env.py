@@ -651,7 +651,7 @@ def test_an_exit_frees_the_target_for_a_new_order() -> None:
 @pytest.mark.parametrize("mode", ["plain", "margin"])
 def test_compiled_steps_equal_eager_ones_bit_for_bit(mode: str) -> None:
     config = MODES[mode]
-    envs = [MarketEnv(MARKET, num_envs=67, config=config, compile=c) for c in (False, True)]
+    envs = [MarketEnv(MARKET, num_envs=67, config=config, engine=e) for e in ("tensor", "compiled")]
     rng = np.random.default_rng(0)
     for env in envs:
         env.reset(seed=0)

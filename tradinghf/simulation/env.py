@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from tradinghf.market.features import FeatureScaler
 from tradinghf.simulation.bars import Extras
 from tradinghf.simulation.bootstrap import with_bootstrap
 from tradinghf.simulation.dynamics import Dynamics, EnvState, Info, choose
+from tradinghf.simulation.engines import Engine, engine_of
 from tradinghf.simulation.observe import Observation, market_features
 from tradinghf.simulation.rewards import REWARDS, Reward
 from tradinghf.simulation.windows import keys
@@ -56,7 +56,10 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
         scaler: of a training market's features; None fits one on `market`.
         device: where tensors live.
         seed: of the first reset; None draws one.
-        compile: run the step through `torch.compile`.
+        engine: how a step is carried out: "tensor" (any task, any device), "fused" (one compiled
+            pass on a CPU, for single assets with plain orders and costs), "compiled" (the tensor
+            step through `torch.compile`); "auto" takes the fused one where it covers the task.
+            All give the same numbers.
         own_features: the user's features beside `config.features`, see `market_features`.
         funding: [T, A] funding rates, see `Extras`; so are the next three.
         split: share splits, for raw prices.
@@ -82,7 +85,7 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
         scaler: FeatureScaler | None = None,
         device: str | torch.device = "cpu",
         seed: int | None = None,
-        compile: bool = False,  # noqa: A002 - torch's own word for it
+        engine: Engine = "auto",
         own_features: Any = None,
         funding: Any = None,
         split: Any = None,
@@ -118,7 +121,7 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
         self._dtype = self.dynamics.bars.rows.dtype
         self._levels = torch.tensor(config.levels, dtype=self._dtype, device=self.device)
         self._set_spaces()
-        self._advance = _compiled(self.dynamics) if compile else self.dynamics.transition
+        self._advance, self._watch = engine_of(engine, self.dynamics)
         self._seed = seed
         self._state: EnvState | None = None
         self._left: int | None = None  # bars left while all environments are in step, else None
@@ -271,7 +274,7 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
 
     def observe(self, state: EnvState) -> Observation:
         """Observation of a state."""
-        return self.dynamics.observe(state)
+        return self._watch(state)
 
     # ------------------------------------------------------------------ stepping and resetting
 
@@ -360,22 +363,3 @@ def _checked_seed(seed: int | Sequence[int], count: int) -> int | Sequence[int]:
     if len(seed) != count:
         raise ConfigError(f"reset got {len(seed)} seeds; expected one number, or {count}.")
     return [int(each) for each in seed]
-
-
-def _compiled(dynamics: Dynamics) -> Callable[..., Any]:
-    """The transition through `torch.compile`, with a compile cache of its own.
-
-    The reward stays outside: it may be any function, and compiled logarithms differ from eager
-    ones in the last bit.
-    """
-    function = Dynamics.advance
-    # torch.compile counts recompilations per code object: a copy keeps environments apart.
-    code = function.__code__.replace()
-    own = FunctionType(code, function.__globals__, function.__name__, function.__defaults__)
-    compiled = torch.compile(own, fullgraph=True, dynamic=False)
-
-    def transition(state: EnvState, orders: Tensor, last: bool | Tensor) -> Any:
-        after, happened, info = compiled(dynamics, state, orders, last)
-        return after, dynamics.reward(happened), info
-
-    return transition

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 ABSOLUTE = 1e-12
-_RELATIVE = {torch.float64: 1e-9, torch.float32: 1e-6}
+RELATIVE = {torch.float64: 1e-9, torch.float32: 1e-6}
 
 
 def _tolerance(scale: Tensor) -> Tensor:
-    return scale.abs().mul(_RELATIVE[scale.dtype]).clamp_min(ABSOLUTE)
+    return scale.abs().mul(RELATIVE[scale.dtype]).clamp_min(ABSOLUTE)
 
 
 def at_most(a: Tensor, b: Tensor) -> Tensor:
@@ -26,7 +26,7 @@ def less(a: Tensor, b: float | Tensor) -> Tensor:
     """Elementwise: a < b by more than the tolerance."""
     if isinstance(b, Tensor):
         return a < b - _tolerance(b)
-    return a < b - max(abs(b) * _RELATIVE[a.dtype], ABSOLUTE)
+    return a < b - max(abs(b) * RELATIVE[a.dtype], ABSOLUTE)
 
 
 def add(a: Tensor, b: Tensor) -> Tensor:

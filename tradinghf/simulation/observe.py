@@ -19,6 +19,7 @@ from tradinghf.market.features import FeatureScaler, features
 from tradinghf.simulation.bars import Floats, feature_windows
 
 LIMIT = 5.0  # bound of every observed number
+PROFIT_BARS = 20.0  # open profit is seen in units of the volatility of so many bars
 Observation = Tensor | dict[str, Tensor]
 
 
@@ -115,7 +116,7 @@ class Observer:
 
     def account(self, view: AccountView) -> Tensor:
         """[N, 3 A' + 1] float32 account part, each number within ±5."""
-        profit = view.open_profit / (view.volatility * 20.0**0.5)
+        profit = view.open_profit / (view.volatility * PROFIT_BARS**0.5)
         since = (view.since / self.review).clamp_max(1.0)
         parts = (view.position, profit, since, view.drawdown)
         return torch.cat([p.to(torch.float32) for p in parts], dim=1).clamp(-LIMIT, LIMIT)

@@ -1,0 +1,206 @@
+"""The fused step against the tensor step, which defines the accounting: bit for bit."""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tradinghf.config import Brackets, CostModel, EnvConfig, Margin, Randomisation, TradingRules
+from tradinghf.errors import ConfigError
+from tradinghf.market.data import MarketData
+from tradinghf.market.synthetic import synthetic
+from tradinghf.simulation.env import MarketEnv
+from tradinghf.simulation.fused import covers
+
+MARKET = synthetic(0, 220, 3)
+
+
+def same(a: Any, b: Any, path: str = "") -> None:
+    """Equal tensors (NaN equals NaN) all through nested dataclasses and dicts."""
+    if isinstance(a, torch.Tensor):
+        assert a.dtype == b.dtype, path
+        assert torch.equal(a.isnan(), b.isnan()), path
+        assert torch.equal(a.nan_to_num(nan=7.0), b.nan_to_num(nan=7.0)), path
+    elif is_dataclass(a) and not isinstance(a, type):
+        for f in fields(a):
+            same(getattr(a, f.name), getattr(b, f.name), f"{path}.{f.name}")
+    elif isinstance(a, dict):
+        assert a.keys() == b.keys(), path
+        for name in a:
+            same(a[name], b[name], f"{path}[{name}]")
+    elif isinstance(a, tuple):
+        assert len(a) == len(b), path
+        for i, (x, y) in enumerate(zip(a, b, strict=True)):
+            same(x, y, f"{path}[{i}]")
+    else:
+        assert a == b, path
+
+
+def pair(market: MarketData, **settings: Any) -> list[MarketEnv]:
+    """The same environment by both engines."""
+    return [MarketEnv(market, engine=engine, **settings) for engine in ("tensor", "fused")]
+
+
+def walk(envs: list[MarketEnv], steps: int, seed: int, *, empty: float = 0.3) -> None:
+    """Random target weights, some beyond what cash allows, some absent; everything compared."""
+    rng = np.random.default_rng(seed)
+    first, second = (env.reset(seed=seed) for env in envs)
+    same(first[0], second[0])
+    for step in range(steps):
+        weights = rng.uniform(-1.5, 1.5, envs[0].num_envs)
+        weights[rng.random(len(weights)) < empty] = np.nan
+        weights[rng.random(len(weights)) < 0.2] = 0.0
+        a, b = (env.step_weights(weights) for env in envs)
+        for x, y, name in zip(a, b, ("obs", "reward", "end", "cut", "info"), strict=True):
+            same(x, y, f"step {step} {name}")
+        same(envs[0].state, envs[1].state, f"step {step} state")
+
+
+def crashing(bars: int = 220) -> MarketData:
+    """Bars that double or halve: shorts are ruined, longs nearly so."""
+    rng = np.random.default_rng(3)
+    close = 100 * np.exp(np.cumsum(rng.choice([-0.7, 0.0, 0.75], bars)))
+    opened = close * np.exp(rng.normal(0, 0.3, bars))
+    frame = synthetic(0, bars, 1).to_frame()
+    frame = frame.copy()
+    values = [opened, np.maximum(opened, close), np.minimum(opened, close), close]
+    for name, column in zip(("open", "high", "low", "close"), values, strict=True):
+        for key in frame.columns:
+            if key == name or (isinstance(key, tuple) and name in key):
+                frame[key] = column
+    return MarketData.from_frame(frame, name="crashing")
+
+
+CRASHING = crashing()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    costs=st.builds(
+        CostModel,
+        fee_bps=st.sampled_from([0.0, 2.0, 250.0]),
+        slippage_bps=st.sampled_from([0.0, 1.0, 90.0]),
+        spread_bps=st.sampled_from([0.0, 3.0]),
+        fixed_fee=st.sampled_from([0.0, 5.0, 60_000.0]),
+        per_share_fee=st.sampled_from([0.0, 0.01]),
+        borrow_rate=st.sampled_from([0.0, 0.5]),
+        margin_rate=st.sampled_from([0.0, 0.3]),
+        cash_rate=st.sampled_from([0.0, 0.2]),
+        funding_bps=st.sampled_from([0.0, -3.0]),
+    ),
+    side=st.sampled_from(["both", "long", "short"]),
+    fill=st.sampled_from(["next_open", "close"]),
+    dtype=st.sampled_from(["float32", "float64"]),
+    review=st.sampled_from([None, 3]),
+    random_costs=st.booleans(),
+    market=st.sampled_from([MARKET, CRASHING]),
+    reward=st.sampled_from(["log_equity", "differential_sharpe", "sparse_pnl"]),
+    seed=st.integers(0, 99),
+)
+def test_fused_equals_tensor_step_bit_for_bit(
+    costs: CostModel,
+    side: Any,
+    fill: Any,
+    dtype: Any,
+    review: int | None,
+    random_costs: bool,
+    market: MarketData,
+    reward: str,
+    seed: int,
+) -> None:
+    ranges = Randomisation(fee_bps=(0, 30), slippage_bps=(0, 20))
+    config = EnvConfig(
+        horizon=9,
+        lookback=4,
+        dtype=dtype,
+        fill=fill,
+        review=review,
+        rules=TradingRules(side=side),
+        randomise=ranges if random_costs else Randomisation(),
+    )
+    envs = pair(market, num_envs=17, config=config, costs=costs, reward=reward)
+    walk(envs, 21, seed)
+
+
+def test_ruin_happens_in_the_crashing_market() -> None:
+    """Otherwise the test above would not see it."""
+    env = MarketEnv(CRASHING, num_envs=64, config=EnvConfig(horizon=9, lookback=4), engine="fused")
+    env.reset(seed=0)
+    for _ in range(8):
+        env.step_weights(np.full(64, -1.0))
+    assert bool(env.state.ledger.ruined.any())
+    assert float(env.state.ledger.owed.max()) > 0
+
+
+@pytest.mark.parametrize("autoreset", ["same_step", "next_step", "disabled"])
+def test_environments_out_of_step_agree(autoreset: Any) -> None:
+    config = EnvConfig(horizon=6, lookback=4, autoreset=autoreset)
+    envs = pair(MARKET, num_envs=8, config=config)
+    rng = np.random.default_rng(0)
+    for env in envs:
+        env.reset(seed=1)
+    mask = torch.tensor([True, False] * 4)
+    for step in range(14):
+        if step == 3:
+            infos = [env.reset(options={"reset_mask": mask}) for env in envs]
+            same(infos[0], infos[1], "masked reset")
+        actions = rng.integers(0, 5, 8)
+        a, b = (env.step(actions) for env in envs)
+        for x, y in zip(a, b, strict=True):
+            same(x, y, f"step {step}")
+
+
+def test_several_threads_give_the_same_numbers() -> None:
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        walk(pair(MARKET, num_envs=4096, config=EnvConfig(horizon=5, lookback=4)), 7, 0)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_a_saved_state_goes_on_alike() -> None:
+    env = MarketEnv(MARKET, num_envs=5, config=EnvConfig(horizon=20, lookback=4), engine="fused")
+    env.reset(seed=0)
+    env.step_weights(np.full(5, 0.7))
+    saved = env.state
+    once = [env.step_weights(np.full(5, w)) for w in (0.2, -0.4)]
+    env.state = saved
+    again = [env.step_weights(np.full(5, w)) for w in (0.2, -0.4)]
+    for a, b in zip(once, again, strict=True):
+        same(a[0], b[0])
+        same(a[4], b[4])
+
+
+PLAIN = EnvConfig(horizon=6, lookback=4)
+
+
+@pytest.mark.parametrize(
+    ("config", "costs"),
+    [
+        (replace(PLAIN, brackets=Brackets(stop_loss=0.1)), CostModel()),
+        (replace(PLAIN, margin=Margin(leverage=2.0)), CostModel()),
+        (replace(PLAIN, margin=Margin(maintenance=0.2)), CostModel()),
+        (replace(PLAIN, rules=TradingRules(lot=1.0)), CostModel()),
+        (replace(PLAIN, rules=TradingRules(participation=0.1)), CostModel()),
+        (replace(PLAIN, rules=TradingRules(lock_cash=True)), CostModel()),
+        (replace(PLAIN, rules=TradingRules(max_position=5)), CostModel()),
+        (replace(PLAIN, portfolio=True), CostModel()),
+        (PLAIN, CostModel(impact=0.5)),
+    ],
+)
+def test_what_the_kernel_does_not_cover_takes_the_tensor_step(
+    config: EnvConfig, costs: CostModel
+) -> None:
+    env = MarketEnv(MARKET, num_envs=2, config=config, costs=costs)
+    assert not covers(env.dynamics)
+    with pytest.raises(ConfigError, match="engine='auto'"):
+        MarketEnv(MARKET, num_envs=2, config=config, costs=costs, engine="fused")
+    with pytest.raises(ConfigError, match="fusedd"):
+        MarketEnv(MARKET, num_envs=2, engine="fusedd")  # type: ignore[arg-type]
