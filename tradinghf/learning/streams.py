@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from tradinghf.episodes import EpisodeBatch
 from tradinghf.feedback.traders import SyntheticTrader
 from tradinghf.learning.reward_model import RewardModel
 from tradinghf.learning.rollout import RewardStream, Rollout
+from tradinghf.learning.score_model import growth
 
 
 def env_reward(rollout: Rollout) -> Tensor:
@@ -34,21 +33,7 @@ def utility_stream(trader: SyntheticTrader, stride: int = 4) -> RewardStream:
     """
 
     def reward(rollout: Rollout) -> Tensor:
-        batch = rollout.paths().batch()
-        length = batch.position.shape[-1]
-        out = torch.zeros_like(rollout.rewards)
-        before = np.zeros(len(batch))
-        for stop in [*range(stride, length, stride), length]:
-            part = EpisodeBatch(
-                batch.close[:, : stop + 1],
-                batch.position[:, :stop],
-                batch.equity[:, : stop + 1],
-                batch.turnover[:, :stop],
-                batch.costs[:, :stop],
-            )
-            now = trader.utilities(part)
-            out[stop - 1] = torch.as_tensor(now - before, dtype=out.dtype, device=out.device)
-            before = now
-        return out
+        paid = growth(trader.utilities, rollout.paths().batch(), stride).T
+        return torch.as_tensor(paid, dtype=rollout.rewards.dtype, device=rollout.rewards.device)
 
     return reward
