@@ -3,59 +3,31 @@
  * K panels of charts that share everything but their data: time range, price ranges, crosshair.
  *
  * @typedef {import("./codec.js").Query} Query
+ * @typedef {import("./panes.js").Pane} Pane
  * @typedef {{up: string, down: string, text: string, muted: string, grid: string, surface: string, font: string}} Colours
+ * @typedef {{host: HTMLElement, chart: any, series: Record<Pane, any>, markers: any, labels: Record<Pane, HTMLElement>}} Board
  */
 
 // The pinned library lies in a folder that is not committed; see scripts/fetch_assets.py.
 // @ts-ignore
 import * as lib from "./assets/lightweight-charts.js";
+import { h } from "./dom.js";
+import { AXIS_FORMATS, FORMATS, NAMES, noRanges, PANES, sharedRanges, span, STRETCH, tickWeight, valueAt } from "./panes.js";
 
-const PANES = /** @type {const} */ (["price", "position", "equity", "drawdown"]);
-const STRETCH = { price: 5, position: 1.3, equity: 2.6, drawdown: 1.6 };
-const LABELS = { price: "Price", position: "Position", equity: "Equity", drawdown: "Drawdown" };
-const AXIS_WIDTH = 50;
+const AXIS = { minimumWidth: 52, borderVisible: false, entireTextOnly: true };
+const LABEL_HEIGHT = 20;
 const MARGIN = 0.06;
 
-/** Times are bar numbers, so that no date is shown. @param {ArrayLike<number>} values */
-const points = (values) => Array.from(values, (value, time) => ({ time, value }));
-
-/** @param {number} value */
-const signed = (value) => `${value > 0 ? "+" : value < 0 ? "\u2212" : ""}${Math.abs(value).toFixed(0)}`;
-
-const FORMATS = {
-  price: (/** @type {number} */ v) => v.toFixed(Math.abs(v) < 1000 ? 1 : 0),
-  position: (/** @type {number} */ v) => `${signed(v)}%`,
-  equity: (/** @type {number} */ v) => v.toFixed(1),
-  drawdown: (/** @type {number} */ v) => `${v < -0.05 ? "\u2212" : ""}${Math.abs(v).toFixed(1)}%`,
-};
-
-const limits = () => ({ minValue: Infinity, maxValue: -Infinity });
-const noRanges = () => ({ price: limits(), position: limits(), equity: limits(), drawdown: limits() });
-
-/** Lowest and highest value of each pane over all panels and the bars in view.
- * @param {Query} query @param {number} from @param {number} to */
-export function sharedRanges(query, from, to) {
-  const first = Math.max(0, Math.floor(from));
-  const last = Math.min(query.bars, Math.ceil(to));
-  const ranges = noRanges();
-  const widen = (/** @type {{minValue: number, maxValue: number}} */ range, /** @type {number} */ v) => {
-    if (v < range.minValue) range.minValue = v;
-    if (v > range.maxValue) range.maxValue = v;
-  };
-  for (let bar = first; bar <= last; bar += 1) {
-    widen(ranges.price, query.market.low[bar]);
-    widen(ranges.price, query.market.high[bar]);
-    for (const panel of query.panels) {
-      widen(ranges.equity, panel.equity[bar]);
-      widen(ranges.drawdown, panel.drawdown[bar]);
-      widen(ranges.position, panel.position[bar] * 100);
-    }
+/** Times are bar numbers, so that no date is shown; ticks are at round numbers of bars. */
+class BarScale extends lib.defaultHorzScaleBehavior() {
+  /** @param {{timeWeight: number, originalTime: number}[]} points @param {number} start */
+  fillWeightsForPoints(points, start) {
+    for (let i = start; i < points.length; i += 1) points[i].timeWeight = tickWeight(i);
   }
-  for (const bound of [-100, 100]) widen(ranges.position, bound);
-  for (const bound of [99.5, 100.5]) widen(ranges.equity, bound);
-  for (const bound of [-1, 0]) widen(ranges.drawdown, bound);
-  return ranges;
 }
+
+/** @param {ArrayLike<number>} values */
+const points = (values) => Array.from(values, (value, time) => ({ time, value }));
 
 /** @param {() => void} run */
 const afterTwoFrames = (run) => requestAnimationFrame(() => requestAnimationFrame(run));
@@ -69,17 +41,17 @@ export class ChartBoard {
     this.query = null;
     this.ranges = noRanges();
     this.following = false;
-    this.panels = hosts.map((host, index) => this.build(host, index));
+    this.panels = hosts.map((host) => this.build(host));
     this.panels.forEach((panel, index) => this.link(panel, index));
   }
 
-  /** @param {HTMLElement} host @param {number} index */
-  build(host, index) {
-    const chart = lib.createChart(host, { autoSize: true, ...this.chartOptions(index === 0) });
-    const options = (/** @type {string} */ pane) => ({
+  /** @param {HTMLElement} host @returns {Board} */
+  build(host) {
+    const chart = lib.createChartEx(host, new BarScale(), { autoSize: true, ...this.chartOptions() });
+    const options = (/** @type {Pane} */ pane) => ({
       priceLineVisible: false,
       lastValueVisible: false,
-      priceFormat: { type: "custom", minMove: 0.01, formatter: FORMATS[pane] },
+      priceFormat: { type: "custom", minMove: 0.01, formatter: AXIS_FORMATS[pane] },
       autoscaleInfoProvider: () => ({ priceRange: this.ranges[pane] }),
     });
     const steps = { lineType: lib.LineType.WithSteps };
@@ -90,38 +62,25 @@ export class ChartBoard {
       drawdown: chart.addSeries(lib.BaselineSeries, options("drawdown"), 3),
     };
     const markers = lib.createSeriesMarkers(series.price, [], { autoScale: false });
-    chart.panes().forEach((pane, i) => pane.setStretchFactor(STRETCH[PANES[i]]));
-    Object.values(series).forEach((item) =>
-      item.priceScale().applyOptions({
-        minimumWidth: AXIS_WIDTH,
-        borderVisible: false,
-        scaleMargins: { top: MARGIN, bottom: MARGIN },
-      }),
-    );
-    const labels = Object.fromEntries(
-      PANES.map((pane) => {
-        const label = document.createElement("div");
-        label.className = "pane-label";
-        label.append(document.createElement("span"), document.createElement("b"));
-        label.children[0].textContent = LABELS[pane];
-        host.append(label);
-        return [pane, label];
-      }),
-    );
+    chart.panes().forEach((/** @type {any} */ pane, /** @type {number} */ i) => pane.setStretchFactor(STRETCH[PANES[i]]));
+    Object.values(series).forEach((item) => item.priceScale().applyOptions(AXIS));
+    const label = (/** @type {Pane} */ pane) => h("div", { class: "pane-label" }, h("span", {}, NAMES[pane]), h("b"));
+    const labels = { price: label("price"), position: label("position"), equity: label("equity"), drawdown: label("drawdown") };
+    host.append(...Object.values(labels));
     const panel = { host, chart, series, markers, labels };
     this.paint(panel);
     return panel;
   }
 
-  chartOptions(logo = false) {
+  chartOptions() {
     const { text, grid, font, muted, surface } = this.colours;
     return {
       layout: {
         background: { color: "transparent" },
         textColor: text,
         fontFamily: font,
-        fontSize: 10,
-        attributionLogo: logo,
+        fontSize: 11,
+        attributionLogo: false, // each page names the library in words, where no curve is covered
         panes: { separatorColor: grid, enableResize: false },
       },
       grid: { vertLines: { visible: false }, horzLines: { color: grid } },
@@ -136,6 +95,8 @@ export class ChartBoard {
         fixLeftEdge: true,
         fixRightEdge: true,
         minBarSpacing: 0.2,
+        allowBoldLabels: false,
+        uniformDistribution: true,
         tickMarkFormatter: (/** @type {number} */ bar) => this.query?.dates?.[bar] || String(bar),
       },
       localization: { timeFormatter: (/** @type {number} */ bar) => this.query?.dates?.[bar] || `bar ${bar}` },
@@ -144,7 +105,8 @@ export class ChartBoard {
     };
   }
 
-  /** Series colours; up candles are hollow and down candles filled, so colour never stands alone. */
+  /** Series colours; up candles are hollow and down candles filled, so colour never stands alone.
+   * @param {Board} panel */
   paint({ series }) {
     const { up, down, muted } = this.colours;
     series.price.applyOptions({
@@ -173,12 +135,12 @@ export class ChartBoard {
     series.drawdown.applyOptions(twoSided(0, 1));
   }
 
-  /** Crosshair and zoom of one panel move all others. */
+  /** Crosshair and zoom of one panel move all others. @param {Board} panel @param {number} index */
   link(panel, index) {
-    panel.chart.subscribeCrosshairMove((event) => {
+    panel.chart.subscribeCrosshairMove((/** @type {any} */ event) => {
       if (event.sourceEvent) this.follow(index, event.time);
     });
-    panel.chart.timeScale().subscribeVisibleLogicalRangeChange((range) => {
+    panel.chart.timeScale().subscribeVisibleLogicalRangeChange((/** @type {any} */ range) => {
       if (!range || this.following || !this.query) return;
       this.zoom(index, range);
     });
@@ -207,20 +169,17 @@ export class ChartBoard {
     this.readout(bar);
   }
 
-  /** Values at a bar beside the pane names; none without a crosshair. @param {number|undefined} bar */
+  /** Beside the pane names: values at the crosshair's bar, without one the span of the curve.
+   * @param {number|undefined} bar */
   readout(bar) {
     const { query } = this;
     if (!query) return;
     this.panels.forEach(({ labels }, index) => {
-      PANES.forEach((pane) => {
-        const value = labels[pane].children[1];
-        if (bar === undefined) value.textContent = "";
-        else if (pane === "price") value.textContent = FORMATS.price(query.market.close[bar]);
-        else {
-          const number = query.panels[index][pane][bar];
-          value.textContent = FORMATS[pane](pane === "position" ? number * 100 : number);
-        }
-      });
+      const panel = query.panels[index];
+      for (const pane of PANES) {
+        const text = bar === undefined ? span(query, panel, pane) : FORMATS[pane](valueAt(query, panel, pane, bar));
+        labels[pane].children[1].textContent = text;
+      }
     });
   }
 
@@ -236,10 +195,12 @@ export class ChartBoard {
       low: low[time],
       close: close[time],
     }));
+    const tickMarkMaxCharacterLength = query.dates ? 12 : 5;
     this.following = true;
     this.panels.forEach(({ chart, series, markers }, index) => {
       const panel = query.panels[index];
       chart.clearCrosshairPosition();
+      chart.timeScale().applyOptions({ tickMarkMaxCharacterLength });
       series.price.setData(candles);
       series.position.setData(points(panel.position.map((value) => value * 100)));
       series.equity.setData(points(panel.equity));
@@ -279,12 +240,20 @@ export class ChartBoard {
     afterTwoFrames(() => this.placeLabels());
   }
 
+  /** Each pane keeps a strip at its top free of data, and its label lies there. */
   placeLabels() {
-    for (const { host, chart, labels } of this.panels) {
+    for (const { host, chart, series, labels } of this.panels) {
       const top = host.getBoundingClientRect().top;
-      chart.panes().forEach((pane, i) => {
-        const element = pane.getHTMLElement();
-        if (element) labels[PANES[i]].style.top = `${element.getBoundingClientRect().top - top + 3}px`;
+      chart.panes().forEach((/** @type {any} */ pane, /** @type {number} */ i) => {
+        const box = pane.getHTMLElement()?.getBoundingClientRect();
+        if (!box?.height) return;
+        const label = labels[PANES[i]];
+        label.style.top = `${box.top - top + 2}px`;
+        const height = String(Math.round(box.height));
+        if (label.dataset.height === height) return;
+        label.dataset.height = height;
+        const scaleMargins = { top: Math.min(LABEL_HEIGHT / box.height, 0.4), bottom: MARGIN };
+        series[PANES[i]].priceScale().applyOptions({ scaleMargins });
       });
     }
   }
@@ -293,7 +262,7 @@ export class ChartBoard {
   recolour(colours) {
     this.colours = colours;
     this.panels.forEach((panel, index) => {
-      panel.chart.applyOptions(this.chartOptions(index === 0));
+      panel.chart.applyOptions(this.chartOptions());
       this.paint(panel);
       if (this.query) panel.markers.setMarkers(this.tradeMarkers(this.query.panels[index].trades));
     });

@@ -3,6 +3,7 @@
 import { cssColour, cssValue, h } from "./dom.js";
 
 const CHOICE = "tradinghf.palette";
+/** @type {Record<string, string[]>} name -> up, down */
 const PALETTES = { blue: ["#2F81F7", "#E8833A"], green: ["#1FA971", "#E5484D"] };
 
 /** @param {HTMLElement} element inside the theme @returns {import("./charts.js").Colours} */

@@ -5,6 +5,13 @@ import { ordinal, ranks, unplaced } from "./model.js";
 
 /** @typedef {import("./model.js").Draft} Draft */
 
+const SAVING = {
+  saved: () => "Saved",
+  saving: () => "Saving…",
+  waiting: (/** @type {number} */ n) => `Offline: ${n} ${n === 1 ? "answer waits" : "answers wait"} here and will be sent`,
+  rejected: (/** @type {number} */ _, /** @type {string} */ detail) => `Not stored: ${detail}`,
+};
+
 export const KEYS = [
   ["1 – 5", "pick panels, best first"],
   ["=", "tie the next pick with the last one"],
@@ -24,6 +31,14 @@ const keycap = (key) => h("kbd", {}, key);
 const action = (label, key, onclick, kind = "") =>
   h("button", { class: `action ${kind}`, type: "button", onclick }, h("span", {}, label), keycap(key));
 
+/** Who made the charts: the licence asks for a link on the page. */
+export const credit = () =>
+  h(
+    "a",
+    { class: "credit", href: "https://www.tradingview.com/", target: "_blank", rel: "noopener noreferrer" },
+    "Charts: TradingView Lightweight Charts™",
+  );
+
 /** The fixed frame. @param {Record<string, () => void>} on */
 export function frame(on) {
   const part = {
@@ -35,7 +50,7 @@ export function frame(on) {
     note: h("div", { class: "note", hidden: true }),
     message: h("p", { class: "message", role: "status", "aria-live": "polite" }),
     submit: action("Submit", "↵", on.submit, "primary"),
-    blank: h("div", { class: "blank", hidden: true }),
+    blank: h("div", { class: "blank", hidden: true }, h("h2"), h("p")),
   };
   const root = h(
     "section",
@@ -67,8 +82,24 @@ export function frame(on) {
         part.submit,
       ),
     ),
+    credit(),
   );
   return { root, ...part };
+}
+
+/** What is asked, above the panels.
+ * @param {import("./codec.js").Query} query @param {boolean} correcting */
+export function contextLine(query, correcting) {
+  if (query.practice) return [h("b", {}, query.practice.title), ` ${query.practice.hint}`];
+  const what = correcting ? "Correcting your answer" : `Rank ${query.panels.length}, best first`;
+  return [h("b", {}, what), ` one market window · ${query.bars} bars of 1 ${query.unit} · prices and equity from 100`];
+}
+
+/** @param {HTMLElement} element @param {import("./outbox.js").State} state
+ * @param {number} waiting @param {string} [detail] */
+export function showSaving(element, state, waiting, detail = "") {
+  element.textContent = SAVING[state](waiting, detail);
+  element.dataset.state = state;
 }
 
 /** Five dots; pressing the chosen one again clears it.
@@ -164,16 +195,15 @@ export function helpDialog(close) {
       "p",
       {},
       "Drag a panel's header, or a number below, onto the ranking; drop it on another number for a tie. ",
-      "Wheel or pinch zooms all panels. ▲ is a buy, ▼ is a sell; hollow candles rose.",
+      "Wheel or pinch zooms all panels. ▲ is a buy, ▼ is a sell; hollow candles rose. ",
+      "Beside each name is the span of its curve; at the crosshair, the value of that bar.",
     ),
     h(
       "p",
       { class: "credit" },
-      "Charts: ",
-      h("a", { href: "https://www.tradingview.com/", target: "_blank", rel: "noopener noreferrer" }, "TradingView Lightweight Charts™"),
-      ", Apache-2.0.",
+      "Charts: TradingView Lightweight Charts™, © 2026 TradingView, Inc., Apache-2.0.",
     ),
-    h("button", { class: "action primary", type: "button", onclick: close }, "Close"),
+    h("button", { class: "action primary", type: "button", onclick: close, autofocus: true }, "Close"),
   );
 }
 

@@ -54,6 +54,7 @@ def episode_charts(board: Dashboard, episode: Episode) -> None:
     """Charts of one episode, in the open."""
     html = '<div class="episode"></div>'
     _mount(board, "episode", "episode.js", html, {"payload": open_payload(episode)})
+    st.caption("Charts: [TradingView Lightweight Charts™](https://www.tradingview.com/)")
 
 
 __all__ = ["episode_charts", "rank"]

@@ -81,7 +81,7 @@ def practice_comment(query: str, ranks: Sequence[int]) -> str:
     """What to tell the rater about an answer to a practice query."""
     number = 1 if query.endswith("1") else 0
     if tuple(ranks) == _ANSWERS[number]:
-        return "Well done: that is how it works." if number else "Right. One more."
+        return "Right: that is how ties work." if number else "Right, and easy. One more."
     best_first = ", ".join(dict.fromkeys(LESSONS[number][2]))
     return f"Most would say: {best_first}. On real queries your own taste decides."
 
