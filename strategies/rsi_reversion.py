@@ -9,7 +9,7 @@ from tradinghf.market.data import MarketData
 from tradinghf.strategies import Floats, run_script, strategy
 
 
-@strategy
+@strategy(requires="enter <= leave")
 def rsi_reversion(
     market: MarketData, *, period: int = 14, enter: float = 30.0, leave: float = 50.0
 ) -> Floats:

@@ -9,7 +9,7 @@ from tradinghf.market.data import MarketData
 from tradinghf.strategies import Floats, run_script, strategy
 
 
-@strategy
+@strategy(requires="fast < slow")
 def sma_cross(market: MarketData, *, fast: int = 20, slow: int = 50, short: bool = False) -> Floats:
     """Hold an asset while its fast moving average is above its slow one.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from tradinghf.errors import ConfigError, FeedbackError, StrategyError
 from tradinghf.evaluation.policies import policy_orders
 from tradinghf.evaluation.signal import signal
 from tradinghf.evaluation.sweep import sweep
+from tradinghf.evaluation.validation import deflated_sharpe
 from tradinghf.evaluation.walkpolicy import walk_forward_policy
 from tradinghf.feedback.store import Store
 from tradinghf.feedback.types import Query, Ranking
@@ -166,6 +168,17 @@ def test_optuna_runs_a_part_of_the_grid_each_once() -> None:
     pd.testing.assert_frame_equal(some.table, again.table)
     everything = search("sma_cross", market, grid, limit=999)
     assert everything.trials == 30
+    # Proposed from each other's results: no spread below chance, and no PBO after the fact.
+    assert some.adaptive
+    assert some.overfitting() is None
+    least = 1 / (market.bars - 1)
+    alike = replace(some, table=some.table.assign(sharpe_annual=some.table["sharpe_annual"].max()))
+    returns = alike.best().returns.to_numpy()
+    assert alike.verdict().deflated == pytest.approx(deflated_sharpe(returns, 20, least))
+    steep = {"fast": [5, 10, 20, 30], "slow": [10, 20]}
+    kept = search("sma_cross", market, steep, limit=99)
+    assert (kept.table["fast"] < kept.table["slow"]).all()
+    assert (kept.trials, kept.left_out) == (3, 5)
     with pytest.raises(StrategyError, match="Did you mean 'sharpe_annual'"):
         search("sma_cross", market, grid, limit=3, metric="sharp_annual")
 

@@ -281,3 +281,38 @@ def test_script_refuses_bad_input_with_status_2_and_one_line(
         runpy.run_path(str(root / "strategies" / "sma_cross.py"), run_name="__main__")
     assert stop.value.code == 2
     assert "'fast' is 'ten'" in capsys.readouterr().err
+
+
+# Orders of parameters
+
+
+def test_parameters_in_the_wrong_order_are_refused() -> None:
+    market = make_market(60)
+    with pytest.raises(StrategyError, match="sma_cross requires fast < slow; got fast 50, slow 20"):
+        load_strategy("sma_cross")(market, fast=50, slow=20)
+    with pytest.raises(StrategyError, match="enter <= leave"):
+        load_strategy("rsi_reversion").bind(enter=60)
+    load_strategy("rsi_reversion").bind(enter=50)
+
+
+def test_a_grid_leaves_out_what_the_strategy_does_not_allow() -> None:
+    from tradinghf.evaluation.sweep import sweep
+    from tradinghf.evaluation.walkforward import walk_forward
+
+    market = make_market(200, seed=3)
+    grid = {"fast": iter([5, 10, 20]), "slow": iter([10, 20])}
+    found = sweep("sma_cross", market, grid)
+    pairs = list(zip(found.table["fast"], found.table["slow"], strict=True))
+    assert pairs == [(5, 10), (5, 20), (10, 20)]
+    assert found.left_out == 3
+    with pytest.raises(StrategyError, match="requires fast < slow"):
+        sweep("sma_cross", market, {"fast": [30, 40], "slow": [20]})
+    grid = {"fast": [5, 30], "slow": [20]}
+    walked = walk_forward("sma_cross", market, grid, train_bars=100, test_bars=50)
+    assert set(walked.windows["fast"]) == {5}
+
+
+@pytest.mark.parametrize("rule", ["size < speed", "size", "size > bars", "size < bars < on"])
+def test_an_order_of_unknown_parameters_is_refused(rule: str) -> None:
+    with pytest.raises(StrategyError, match="requires"):
+        strategy(requires=rule)(tilt.function)

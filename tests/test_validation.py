@@ -210,3 +210,17 @@ def test_verdict_rarely_passes_in_worlds_without_skill() -> None:
         naive += (v.deflated_sharpe(returns, 1) or 0) >= 0.95
     assert passed / worlds <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / worlds)
     assert naive / worlds > 0.10
+
+
+def test_effective_trials_count_what_is_different() -> None:
+    rng = np.random.default_rng(0)
+    independent = rng.normal(size=(20_000, 8))
+    assert v.effective_trials(independent) == pytest.approx(8, abs=0.05)
+    copies = np.repeat(independent[:, :3], 5, axis=1) * rng.uniform(0.5, 2, 15)
+    assert v.effective_trials(copies) == pytest.approx(3, abs=0.05)
+    assert v.effective_trials(np.zeros((100, 4))) == 1.0
+    # One common factor of correlation 0.5: eigenvalues 4.5 and seven times 0.5, of 8.
+    common = rng.normal(size=(200_000, 1)) + rng.normal(size=(200_000, 8))
+    shares = np.array([4.5 / 8, *[0.5 / 8] * 7])
+    wanted = float(np.exp(-(shares * np.log(shares)).sum()))
+    assert v.effective_trials(common) == pytest.approx(wanted, rel=0.02)

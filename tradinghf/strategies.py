@@ -16,13 +16,14 @@ import functools
 import hashlib
 import importlib.util
 import inspect
+import operator
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, get_type_hints
+from typing import Any, get_type_hints, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,7 @@ from tradinghf.resources import resource_dir
 Floats = NDArray[np.float64]
 Value = int | float | bool | str
 _TYPES: dict[type, str] = {int: "a whole number", float: "a number", bool: "a yes/no", str: "text"}
+_ORDERS: dict[str, Callable[[Any, Any], bool]] = {"<": operator.lt, "<=": operator.le}
 _WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -85,6 +87,7 @@ class Strategy:
         doc: first paragraph of its docstring.
         parameters: its keyword arguments, in order.
         function: the function itself.
+        requires: what must hold between its parameters, such as "fast < slow"; empty: nothing.
 
     """
 
@@ -92,6 +95,7 @@ class Strategy:
     doc: str
     parameters: tuple[Parameter, ...]
     function: Callable[..., Any]
+    requires: str = ""
 
     def __call__(self, market: MarketData, **params: Any) -> Floats:
         """[T, A] target weights, decided at the close of each bar; NaN is "no opinion".
@@ -113,12 +117,27 @@ class Strategy:
         return self._checked(weights, market)
 
     def bind(self, **params: Any) -> dict[str, Value]:
+        """All parameters, defaults filled in, types and what is required of them checked."""
+        bound = self.typed(**params)
+        if not self.allows(bound):
+            got = ", ".join(f"{name} {bound[name]}" for name in _names(self.requires))
+            raise StrategyError(f"{self.name} requires {self.requires}; got {got}.")
+        return bound
+
+    def typed(self, **params: Any) -> dict[str, Value]:
         """All parameters, defaults filled in and types checked."""
         known = {parameter.name: parameter for parameter in self.parameters}
         for name in params:
             if name not in known:
                 raise StrategyError(unknown_name(f"parameter of {self.name}", name, known))
         return {n: p.parse(params[n]) if n in params else p.default for n, p in known.items()}
+
+    def allows(self, bound: Mapping[str, Value]) -> bool:
+        """Whether complete parameters are what `requires` says; grids leave out the others."""
+        if not self.requires:
+            return True
+        values: list[Any] = [bound[name] for name in _names(self.requires)]
+        return bool(_ORDERS[self.requires.split()[1]](*values))
 
     def orders(self, market: MarketData, **params: Any) -> Floats:
         """[T, A] target weights where the target changes, NaN (no order) where it does not.
@@ -161,14 +180,34 @@ def changes(weights: Floats) -> Floats:
     return np.where(targets != before, targets, np.nan)
 
 
-def strategy(function: Callable[..., Any]) -> Strategy:
+@overload
+def strategy(function: Callable[..., Any]) -> Strategy: ...
+
+
+@overload
+def strategy(*, requires: str) -> Callable[[Callable[..., Any]], Strategy]: ...
+
+
+def strategy(
+    function: Callable[..., Any] | None = None, *, requires: str = ""
+) -> Strategy | Callable[[Callable[..., Any]], Strategy]:
     """Turn a function into a `Strategy`; its keyword-only arguments are the parameters.
+
+    Args:
+        function: from the market and the parameters to weights.
+        requires: an order of two parameters, such as "fast < slow" or "enter <= leave".
 
     Raises:
         StrategyError: a parameter without default, documentation, or one of the types
-            int, float, bool, str.
+            int, float, bool, str; or `requires` is no such order.
 
     """
+    if function is None:
+        return lambda function: _strategy(function, requires)
+    return _strategy(function, requires)
+
+
+def _strategy(function: Callable[..., Any], requires: str) -> Strategy:
     name, text = function.__name__, inspect.getdoc(function) or ""
     arguments = list(inspect.signature(function).parameters.values())
     if not text or not arguments:
@@ -177,7 +216,20 @@ def strategy(function: Callable[..., Any]) -> Strategy:
         )
     parameters = [_parameter(name, function, argument, text) for argument in arguments[1:]]
     doc = " ".join(text.split("\n\n")[0].split())
-    return Strategy(name, doc, tuple(parameters), function)
+    known = {parameter.name for parameter in parameters}
+    words = requires.split()
+    if words and not (len(words) == 3 and words[1] in _ORDERS and {words[0], words[2]} <= known):
+        raise StrategyError(
+            f"The strategy {name!r} requires {requires!r}; expected two of its parameters and "
+            '"<" or "<=" between them.'
+        )
+    return Strategy(name, doc, tuple(parameters), function, requires)
+
+
+def _names(requires: str) -> tuple[str, str]:
+    """The two parameters of "fast < slow"."""
+    first, _, second = requires.split()
+    return first, second
 
 
 def _parameter(

@@ -33,6 +33,9 @@ Params = UseAppendAction[
         tuple[str, ...], arg(metavar="NAME=VALUES", help_behavior_hint="(required; repeatable)")
     ]
 ]
+Cluster = Annotated[
+    str | None, arg(metavar="ADDRESS", help_behavior_hint="(default: in this process)")
+]
 Seal = Annotated[str | None, arg(help_behavior_hint="(default: only say what is sealed)")]
 SHOWN = ("total_return_pct", "sharpe_annual", "max_drawdown_pct", "turnover_per_year")
 
@@ -51,6 +54,7 @@ def sweep(
     fill: Literal["next_open", "close"] = "next_open",
     metric: str = "sharpe_annual",
     optuna: int = 0,
+    ray: Cluster = None,
     seed: int = 0,
     store: Ledger = None,
     open_sealed: Opening = None,
@@ -79,6 +83,7 @@ def sweep(
         fill: Fill at the open after the decision, or at the very close it was taken on.
         metric: What the best has the highest of.
         optuna: Let Optuna choose this many combinations; 0 runs all.
+        ray: Run on a Ray cluster: auto (the one that is running), ray://HOST:10001, or local.
         seed: Of Optuna's choices.
         store: Where trials are counted: a folder, a .db file, or a postgresql:// URL.
         open_sealed: Use sealed bars too; this reason is logged.
@@ -91,6 +96,7 @@ def sweep(
     import pandas as pd
 
     from tradinghf.config import CostModel
+    from tradinghf.evaluation.executors import ray as cluster
     from tradinghf.evaluation.search import search
     from tradinghf.evaluation.sweep import sweep as run
     from tradinghf.evaluation.sweep_page import sweep_page
@@ -100,6 +106,11 @@ def sweep(
     grid = dict(values(item) for item in param)
     costs = [CostModel(fee_bps=f, slippage_bps=s) for f, s in product(fee_bps, slippage_bps)]
     check_setting(optuna >= 0, "--optuna", optuna, "a number of combinations, or 0 for all")
+    if optuna and ray is not None:
+        raise ConfigError(
+            "--optuna proposes combinations from the results so far, a few at a time; "
+            "that gains nothing from --ray. Use one of the two."
+        )
     found: list[Sweep] = []
     trials: list[int] = []
     for name in data:
@@ -113,6 +124,8 @@ def sweep(
                 "fill": fill,
                 "progress": lambda done, all_, name=name: tell(f"sweep {name}", done, all_, {}),
             }
+            if ray is not None:
+                options["executor"] = cluster(ray)
             if optuna:
                 options |= {"limit": optuna, "metric": metric, "seed": seed}
             found.append((search if optuna else run)(rule, job.market, grid, **options))
@@ -176,6 +189,11 @@ def print_sweep(found: Sweep, metric: str, trials: int) -> None:
         rows.where(rows.notna(), None).to_numpy().tolist(),
         title=f"Best of {found.trials:,} on {found.market.name}, {span}",
     )
+    if found.left_out:
+        output.line(
+            f"{found.left_out:,} combinations were left out: {found.strategy.name} requires "
+            f"{found.strategy.requires}."
+        )
     output.line(f"The best one: {verdict.headline}")
 
 

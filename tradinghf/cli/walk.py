@@ -16,9 +16,12 @@ from tradinghf.cli.study import Study, study
 from tradinghf.errors import ConfigError, check_setting
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
 
     from tradinghf.config import CostModel
+    from tradinghf.evaluation.crossvalidation import CrossValidation
     from tradinghf.evaluation.result import Report
     from tradinghf.evaluation.walkpolicy import Trainer
     from tradinghf.feedback.store import Store
@@ -44,6 +47,9 @@ def walkforward(
     test_bars: int = 250,
     purge: int = 0,
     anchored: bool = False,
+    folds: int = 0,
+    test_folds: int = 2,
+    embargo: int = 0,
     metric: str = "sharpe_annual",
     fee_bps: float = 1.0,
     slippage_bps: float = 1.0,
@@ -55,11 +61,14 @@ def walkforward(
 ) -> None:
     """Choose parameters, or train a policy, on each past, and trade the bars that follow it.
 
-    The test windows join to one account that no choice has seen.
+    The test windows join to one account that no choice has seen. With --folds, combinatorial
+    purged cross-validation instead: every choice of test folds, joined to several histories.
 
     Example: `tradinghf walkforward sma_cross --param fast=5:50:5 --param slow=20:200:20`
 
     Example: `tradinghf walkforward --train-policy --train-bars 2000 --test-bars 500 --purge 10`
+
+    Example: `tradinghf walkforward sma_cross --param slow=20:200:20 --folds 10 --embargo 20`
 
     Args:
         strategy: A strategy's name, or FILE.py, or FILE.py:function; not with --train-policy.
@@ -75,8 +84,11 @@ def walkforward(
         strategies: Folder to look the name up in.
         train_bars: Length of each training window [bars]; of a policy's, the last fifth chooses.
         test_bars: Length of each test window [bars].
-        purge: Bars left out between training and test.
+        purge: Bars left out between training and test, and before a policy's validation.
         anchored: Training starts at the first bar and grows, instead of rolling along.
+        folds: Cut the bars into this many folds for cross-validation; 0 walks forward.
+        test_folds: How many of the folds are tests at a time.
+        embargo: Bars left out of training after a test, beside the purge; only with --folds.
         metric: What the chosen parameters have the highest of in training.
         fee_bps: Fee per fill [basis points].
         slippage_bps: Slippage per fill [basis points].
@@ -97,6 +109,11 @@ def walkforward(
         task = EnvConfig()
         least = SHARE * (task.lookback + task.horizon)
         check_setting(train_bars >= least, "--train-bars", train_bars, f"at least {least}")
+    if (folds or embargo) and (train_policy or not folds):
+        raise ConfigError(
+            "walkforward: --embargo concerns training bars after a test, which only --folds has; "
+            "--folds goes with --param, not with --train-policy."
+        )
     name = f"ppo {reward}" if train_policy else strategy
     costs = CostModel(fee_bps=fee_bps, slippage_bps=slippage_bps)
     shape: dict[str, Any] = {
@@ -105,6 +122,21 @@ def walkforward(
         "purge": purge,
         "anchored": anchored,
     }
+    if folds:
+        cut: dict[str, Any] = {
+            "folds": folds,
+            "test_folds": test_folds,
+            "purge": purge,
+            "embargo": embargo,
+        }
+        with (
+            study(data, start, end, store, open_sealed=open_sealed, what=f"folds {name}") as job,
+            progress() as tell,
+        ):
+            crossed = by_folds(job, strategy, strategies, param, metric, costs, cut, tell)
+        if out is not None:
+            write_table(crossed.splits, out)
+        return
     with (
         study(data, start, end, store, open_sealed=open_sealed, what=f"walkforward {name}") as job,
         progress() as tell,
@@ -123,11 +155,66 @@ def walkforward(
         trials = job.count("walkforward", name, [variant | shape | {"costs": asdict(costs)}])
     print_walk(windows, found, trials, counted=job.bank is not None)
     if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        windows.to_parquet(out)
-        output.line(f"Windows: {out}")
+        write_table(windows, out)
     if report is not None:
         output.line(f"Report: {found.save(report, trials=trials)}")
+
+
+def write_table(windows: pd.DataFrame, out: Path) -> None:
+    """Write the windows or splits as Parquet."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    windows.to_parquet(out)
+    output.line(f"Windows: {out}")
+
+
+def by_folds(
+    job: Study,
+    strategy: str,
+    folder: Path | None,
+    param: tuple[str, ...],
+    metric: str,
+    costs: CostModel,
+    cut: dict[str, Any],
+    tell: Tell,
+) -> CrossValidation:
+    """Cross-validate, count it, and print how the out-of-sample histories spread."""
+    import numpy as np
+
+    from tradinghf.evaluation.crossvalidation import cross_validate
+    from tradinghf.evaluation.sweep import expand
+    from tradinghf.strategies import load_strategy
+
+    rule, grid = load_strategy(strategy, folder), dict(values(item) for item in param)
+    found = cross_validate(
+        rule,
+        job.market,
+        grid,
+        metric=metric,
+        costs=costs,
+        progress=lambda done, total: tell("combinations", done, total, {}),
+        **cut,
+    )
+    # Every combination was backtested over all bars, and the histories overlap: all of them count.
+    job.count(
+        "sweep",
+        rule.name,
+        [
+            {"params": rule.bind(**chosen), "costs": asdict(costs), "fill": "next_open"}
+            for chosen in expand(rule, grid)
+        ],
+    )
+    known = found.path_sharpes[np.isfinite(found.path_sharpes)]
+    columns = [str(name) for name in found.splits]
+    rows = found.splits.astype(object).where(found.splits.notna(), None).to_numpy().tolist()
+    output.table(columns, rows, title=f"{rule.name}: {len(rows)} splits")
+    if len(known):
+        low, middle, high = np.quantile(known, [0.0, 0.5, 1.0])
+        output.line(
+            f"Sharpe ratio of the {found.paths.shape[1]} out-of-sample histories: median "
+            f"{middle:.2f}, from {low:.2f} to {high:.2f}; {100 * found.losing_share:.0f} % of them "
+            "are not positive."
+        )
+    return found
 
 
 def by_parameters(

@@ -14,8 +14,8 @@ from tradinghf.evaluation.engines import expressible, order_rows
 from tradinghf.market.data import MarketData
 
 Floats = NDArray[np.float64]
-# Columns simulated together: large enough for numba, small enough for the cache.
-_CHUNK = 128
+CHUNK = 128
+"""Columns simulated together: large enough for numba, small enough for the cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +65,7 @@ def run_columns(
     source = iter(orders)
     parts: list[Columns] = []
     done = 0
-    while chunk := list(islice(source, _CHUNK)):
+    while chunk := list(islice(source, CHUNK)):
         parts.append(_simulate(market, chunk, costs, fill, cash))
         done += len(chunk)
         if progress is not None:
@@ -189,4 +189,4 @@ def column_metrics(columns: Columns, bars_per_year: float) -> dict[str, Floats]:
     }
 
 
-__all__ = ["Columns", "column_metrics", "run_columns"]
+__all__ = ["CHUNK", "Columns", "column_metrics", "run_columns"]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice, product
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -37,9 +38,9 @@ def search(
     """`limit` combinations of a grid, chosen by Optuna's tree-structured Parzen estimator.
 
     Every combination runs at most once, under every cost model; its score is the mean over them.
-    The result is a `Sweep`, whose verdict counts what ran. A search that homes in on good rows
-    has looked at fewer, but they are not independent draws: the variance of their Sharpe ratios
-    is smaller than that of a whole grid, and so is the correction.
+    The result is a `Sweep` whose rows are no independent draws: they were proposed from earlier
+    results. So `Sweep.verdict` counts each as a trial and deflates by no less than the spread of
+    strategies without skill, and `Sweep.overfitting` is None.
 
     Args:
         strategy, market, grid, costs, fill, cash: as for `sweep`.
@@ -59,9 +60,14 @@ def search(
     optuna = _optuna()
     found = load_strategy(strategy) if isinstance(strategy, str) else strategy
     models = cost_models(costs)
-    combinations = expand(found, grid)
-    limit = min(limit, len(combinations))
     values = {name: list(options) for name, options in grid.items()}
+    combinations = expand(found, values)
+    limit = min(limit, len(combinations))
+    allowed = {
+        point
+        for point in product(*(range(len(options)) for options in values.values()))
+        if found.allows(found.typed(**_chosen(values, point)))
+    }
     places = {n: optuna.distributions.IntDistribution(0, len(v) - 1) for n, v in values.items()}
     sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
     study = optuna.create_study(direction="maximize", sampler=sampler)
@@ -71,20 +77,22 @@ def search(
         batch = min(BATCH, limit - len(scores))
         trials = [study.ask(places) for _ in range(batch)]
         points = [tuple(trial.params[n] for n in values) for trial in trials]
-        new = [point for point in dict.fromkeys(points) if point not in scores]
+        new = [point for point in dict.fromkeys(points) if point in allowed - scores.keys()]
         # A sampler that only repeats itself has found its optimum: go on in the grid's order.
-        new = new or _unseen(values, scores, batch)
-        chosen = [{n: values[n][i] for n, i in zip(values, point, strict=True)} for point in new]
+        new = new or sorted(allowed - scores.keys())[:batch]
+        chosen = [_chosen(values, point) for point in new]
         parts.append(run_combinations(found, market, chosen, models, fill=fill, cash=cash))
         scores |= dict(zip(new, _scores(parts[-1], metric, len(models)), strict=True))
         for trial, point in zip(trials, points, strict=True):
-            known = np.isfinite(scores[point])
-            # A combination that never trades has no score: it failed.
+            score = scores.get(point, math.nan)
+            # A combination that is not allowed, or never trades, has no score: it failed.
+            known = math.isfinite(score)
             state = optuna.trial.TrialState.COMPLETE if known else optuna.trial.TrialState.FAIL
-            study.tell(trial, scores[point] if known else None, state)
+            study.tell(trial, score if known else None, state)
         if progress is not None:
             progress(len(scores), limit)
-    return _joined(parts)
+    size = math.prod(len(options) for options in values.values())
+    return replace(_joined(parts), left_out=size - len(combinations), adaptive=True)
 
 
 def _optuna() -> Any:
@@ -96,11 +104,9 @@ def _optuna() -> Any:
     return optuna
 
 
-def _unseen(
-    values: Mapping[str, list[Any]], scores: Mapping[Point, float], most: int
-) -> list[Point]:
-    every = product(*(range(len(options)) for options in values.values()))
-    return list(islice((point for point in every if point not in scores), most))
+def _chosen(values: Mapping[str, list[Any]], point: Point) -> dict[str, Any]:
+    """Parameters of a point of the grid."""
+    return {n: values[n][i] for n, i in zip(values, point, strict=True)}
 
 
 def _scores(part: Sweep, metric: str, models: int) -> list[float]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -15,9 +16,10 @@ from numpy.typing import NDArray
 from tradinghf.config import CostModel, Fill
 from tradinghf.errors import StrategyError, unknown_name
 from tradinghf.evaluation.backtest import backtest
-from tradinghf.evaluation.columns import column_metrics, run_columns
+from tradinghf.evaluation.columns import CHUNK, Columns, column_metrics, run_columns
+from tradinghf.evaluation.executors import Executor, local, resolve
 from tradinghf.evaluation.result import Report
-from tradinghf.evaluation.validation import overfitting_probability
+from tradinghf.evaluation.validation import effective_trials, overfitting_probability
 from tradinghf.evaluation.verdict import Verdict, hold_report, judge
 from tradinghf.market.data import MarketData
 from tradinghf.strategies import Strategy, load_strategy
@@ -44,6 +46,8 @@ class Sweep:
         params: [N] parameters of every row.
         fill: when orders filled.
         cash: starting equity [currency].
+        left_out: combinations of the grid that the strategy's `requires` excludes.
+        adaptive: the rows were proposed from the results of earlier ones (`search`).
 
     """
 
@@ -55,6 +59,8 @@ class Sweep:
     params: tuple[dict[str, Any], ...]
     fill: Fill
     cash: float
+    left_out: int = 0
+    adaptive: bool = False
 
     @property
     def trials(self) -> int:
@@ -85,6 +91,12 @@ class Sweep:
     def verdict(self, metric: str = "sharpe_annual", *, trials: int = 0) -> Verdict:
         """What the best row proves, given that all the others were tried as well.
 
+        The rows' own variance of Sharpe ratios sets how far luck may lift the best of them. Rows
+        that a search proposed crowd where results were good, and vary less than draws would: there
+        the variance is at least that of strategies without skill, 1/(T - 1). Alike rows are worth
+        fewer independent trials (`independent_trials`) than are counted, so that the deflated
+        ratio is a lower bound.
+
         Args:
             metric: the best row has the highest.
             trials: all that was tried on this data, where that is more than this sweep.
@@ -94,11 +106,22 @@ class Sweep:
         ratios = self.table["sharpe_annual"].to_numpy() / np.sqrt(self.market.bars_per_year)
         known = ratios[np.isfinite(ratios)]
         variance = float(known.var(ddof=1)) if len(known) > 1 else None
+        if self.adaptive:
+            variance = max(variance or 0.0, 1 / (self.market.bars - 1))
         return judge(best, hold_report(best), trials=max(self.trials, trials), variance=variance)
 
     def overfitting(self, blocks: int = 16) -> float | None:
-        """Probability of backtest overfitting (PBO) of choosing the best row by Sharpe ratio."""
-        return overfitting_probability(self.returns, blocks)
+        """Probability of backtest overfitting (PBO) of choosing the best row by Sharpe ratio.
+
+        None for a search: its rows were chosen on all bars, test halves included, which no
+        splitting afterwards undoes.
+        """
+        return None if self.adaptive else overfitting_probability(self.returns, blocks)
+
+    @property
+    def independent_trials(self) -> float:
+        """How many independent trials the rows are worth; all of them are the careful count."""
+        return effective_trials(self.returns)
 
     def heatmap(self, x: str, y: str, metric: str = "sharpe_annual") -> plotly.graph_objects.Figure:
         """`metric` over two parameters; the mean over all others."""
@@ -132,6 +155,7 @@ def sweep(
     costs: CostModel | Sequence[CostModel] | None = None,
     fill: Fill = "next_open",
     cash: float = 100_000.0,
+    executor: Executor | Literal["local", "ray"] = "local",
     progress: Callable[[int, int], None] | None = None,
 ) -> Sweep:
     """Backtest a strategy with every combination of parameters and costs.
@@ -143,17 +167,30 @@ def sweep(
         costs: one cost model, or several to repeat the grid under.
         fill: when orders fill.
         cash: starting equity of each backtest [currency].
+        executor: where: "local", "ray" (the Ray cluster that is running, or one of this machine's
+            cores), or `tradinghf.evaluation.executors.ray(ADDRESS)`. The results are the same.
         progress: called with (done, total).
 
     Raises:
         StrategyError: unknown parameter, an empty grid, or a cost vectorbt cannot express.
+        MissingExtraError: "ray" without Ray.
 
     """
     found = load_strategy(strategy) if isinstance(strategy, str) else strategy
-    models = cost_models(costs)
-    return run_combinations(
-        found, market, expand(found, grid), models, fill=fill, cash=cash, progress=progress
+    values = {name: list(options) for name, options in grid.items()}
+    models, chosen = cost_models(costs), expand(found, values)
+    run = run_combinations(
+        found,
+        market,
+        chosen,
+        models,
+        fill=fill,
+        cash=cash,
+        executor=resolve(executor),
+        progress=progress,
     )
+    size = math.prod(len(options) for options in values.values())
+    return replace(run, left_out=size - len(chosen))
 
 
 def cost_models(costs: CostModel | Sequence[CostModel] | None) -> tuple[CostModel, ...]:
@@ -179,22 +216,24 @@ def run_combinations(
     *,
     fill: Fill = "next_open",
     cash: float = 100_000.0,
+    executor: Executor = local,
     progress: Callable[[int, int], None] | None = None,
 ) -> Sweep:
     """Backtest chosen combinations of parameters, each under every cost model; see `sweep`."""
-    total = len(models) * len(combinations)
+    chunks = [
+        (model, tuple(combinations[first : first + CHUNK]))
+        for model in models
+        for first in range(0, len(combinations), CHUNK)
+    ]
+    total, done = len(models) * len(combinations), 0
     returns, metrics = [], []
-    for k, model in enumerate(models):
-        columns = run_columns(
-            market,
-            _orders(strategy, market, combinations),
-            costs=model,
-            fill=fill,
-            cash=cash,
-            progress=_shifted(progress, k * len(combinations), total),
-        )
+    setting = (strategy, market, fill, cash)
+    for (_, part), columns in zip(chunks, executor(_columns, setting, chunks), strict=True):
         returns.append(columns.returns)
         metrics.append(pd.DataFrame(column_metrics(columns, market.bars_per_year)))
+        done += len(part)
+        if progress is not None:
+            progress(done, total)
     rows = [(params, model) for model in models for params in combinations]
     varied = [f.name for f in fields(CostModel) if len({getattr(m, f.name) for m in models}) > 1]
     settings = pd.DataFrame(
@@ -214,28 +253,27 @@ def run_combinations(
 
 
 def expand(strategy: Strategy, grid: Grid) -> list[dict[str, Any]]:
-    """All combinations of a grid, checked against the strategy's parameters."""
+    """The combinations of a grid that the strategy allows, checked against its parameters."""
     values = {name: list(options) for name, options in grid.items()}
     empty = [name for name, options in values.items() if not options]
     if not values or empty:
         what = f"no values for {empty[0]!r}" if empty else "no parameters"
         raise StrategyError(f"The grid for {strategy.name} has {what}; expected at least one.")
-    chosen = [dict(zip(values, point, strict=True)) for point in product(*values.values())]
-    for params in chosen:
-        strategy.bind(**params)
+    every = [dict(zip(values, point, strict=True)) for point in product(*values.values())]
+    chosen = [params for params in every if strategy.allows(strategy.typed(**params))]
+    if not chosen:
+        strategy.bind(**every[0])  # raises: no combination is what the strategy requires
     return chosen
 
 
-def _orders(
-    strategy: Strategy, market: MarketData, combinations: Iterable[dict[str, Any]]
-) -> Iterator[Floats]:
-    return (strategy.orders(market, **params) for params in combinations)
-
-
-def _shifted(
-    progress: Callable[[int, int], None] | None, offset: int, total: int
-) -> Callable[[int], None] | None:
-    return None if progress is None else lambda done: progress(offset + done, total)
+def _columns(
+    setting: tuple[Strategy, MarketData, Fill, float],
+    chunk: tuple[CostModel, tuple[dict[str, Any], ...]],
+) -> Columns:
+    """One chunk of a sweep; runs wherever the executor puts it."""
+    (strategy, market, fill, cash), (model, combinations) = setting, chunk
+    orders = (strategy.orders(market, **params) for params in combinations)
+    return run_columns(market, orders, costs=model, fill=fill, cash=cash)
 
 
 __all__ = ["Grid", "Sweep", "cost_models", "expand", "run_combinations", "sweep"]

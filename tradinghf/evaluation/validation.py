@@ -113,6 +113,29 @@ def deflated_sharpe(returns: Floats, trials: int, variance: float | None = None)
     return probabilistic_sharpe(moments[0], len(returns), *moments[1:], threshold)
 
 
+def effective_trials(returns: Floats) -> float:
+    """How many independent strategies N correlated ones are worth, from 1 to N.
+
+    The exponential of the entropy of the correlation matrix's eigenvalues: N where no two are
+    correlated, 1 where all are the same. Strategies without variance are left out.
+
+    Args:
+        returns: [T, N] of every strategy tried.
+
+    Source: Roy and Vetterli 2007, "The effective rank".
+
+    """
+    moving = returns[:, np.ptp(returns, axis=0) > 1e-15]
+    if moving.shape[1] < 2:
+        return 1.0
+    scaled = moving - moving.mean(axis=0)
+    scaled /= np.linalg.norm(scaled, axis=0)
+    # The singular values' squares are the eigenvalues of the correlation matrix, and add up to N.
+    share = np.linalg.svd(scaled, compute_uv=False) ** 2 / moving.shape[1]
+    share = share[share > 1e-12]
+    return float(np.exp(-(share * np.log(share)).sum()))
+
+
 def _autocorrelation(returns: Floats) -> float:
     """First-order autocorrelation, kept inside (-1, 1)."""
     centred = returns - returns.mean()
