@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -156,7 +157,7 @@ def _decide(env: MarketEnv, actor: Actor, obs: Any, generator: torch.Generator) 
     if actor.policy is None:
         raise ConfigError(f"The actor {actor.name!r} has neither weights nor a policy.")
     space: Any = env.single_action_space
-    choices = int(space.n) if hasattr(space, "n") else 1
+    choices = int(space.n) if hasattr(space, "n") else math.prod(space.shape)
     if actor.explore == 0:
         return actor.policy.act(obs)
     uniform = torch.rand((len(obs), choices), generator=generator).to(obs.device)

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 from tradinghf.errors import check_setting
+
+Network = Literal["mlp", "attention"]
+ContinuousHead = Literal["gaussian", "beta"]
+ATTENTION_HEADS = 4
 
 
 @dataclass(frozen=True)
@@ -79,8 +84,19 @@ class PPOConfig:
     max_gradient_norm: float = 0.5
     reference_kl: float = 0.0
     bootstrap: bool = False
+    network: Network = "mlp"
+    head: ContinuousHead = "gaussian"
 
     def __post_init__(self) -> None:
+        for name, kinds in (("network", Network), ("head", ContinuousHead)):
+            value, known = getattr(self, name), get_args(kinds)
+            check_setting(value in known, f"PPOConfig.{name}", value, f"one of {known}")
+        check_setting(
+            self.network == "mlp" or (*self.hidden, 1)[0] % ATTENTION_HEADS == 0,
+            "PPOConfig.hidden",
+            self.hidden,
+            f"a first width divisible by {ATTENTION_HEADS} for network='attention'",
+        )
         check_setting(0 < self.gamma <= 1, "PPOConfig.gamma", self.gamma, "in (0, 1]")
         check_setting(
             0 <= self.gae_lambda <= 1, "PPOConfig.gae_lambda", self.gae_lambda, "in [0, 1]"
@@ -160,7 +176,9 @@ class RLHFConfig:
         steps: environment steps of PPO in all.
         windows: market windows collected per round.
         uniform: share of the questions that are drawn at random.
-        pnl_weight: weight of the sparse PnL stream; the learned stream's is 1.
+        pnl_weight: weight of the sparse PnL stream where the rankings explain nothing; it shrinks
+            with the share that the reward model explains. The learned stream's is 1.
+        early: share of the steps before the last answers; the rest trains on what all of them say.
         alarm: warn when fewer fresh comparisons than this share are foreseen.
         checkpoint_seconds: time between checkpoints while the policy trains [seconds].
         ppo: settings of PPO.
@@ -174,7 +192,8 @@ class RLHFConfig:
     steps: int = 2_400_000
     windows: int = 48
     uniform: float = 0.2
-    pnl_weight: float = 0.3
+    pnl_weight: float = 0.5
+    early: float = 0.15
     alarm: float = 0.6
     checkpoint_seconds: float = 10.0
     ppo: PPOConfig = field(default_factory=PPOConfig)
@@ -185,4 +204,5 @@ class RLHFConfig:
         check_setting(self.rounds >= 1, "rounds", self.rounds, "at least 1")
         check_setting(2 <= self.size <= 6, "size", self.size, "2 to 6 episodes per question")
         check_setting(0 <= self.uniform <= 1, "uniform", self.uniform, "a share in [0, 1]")
+        check_setting(0 <= self.early <= 1, "early", self.early, "a share in [0, 1]")
         check_setting(self.pnl_weight >= 0, "pnl_weight", self.pnl_weight, "at least 0")

@@ -9,15 +9,22 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from tradinghf.simulation.windows import splitmix64
+
+LOG_2 = math.log(2)
+
 
 class Head(Protocol):
-    """What a policy needs of a distribution; `out` is [.., A], `log_std` broadcasts against it."""
+    """What a policy needs of a distribution; `out` is [.., O], `log_std` [.., A] broadcasts."""
+
+    def outputs(self, actions: int) -> int:
+        """O, numbers that a network puts out for A actions."""
 
     def noise(self, uniform: Tensor) -> Tensor:
-        """Uniform numbers [.., A] in (0, 1) as the noise that `draw` adds."""
+        """Uniform numbers [.., A] in (0, 1) as the noise that `draw` uses."""
 
     def draw(self, out: Tensor, noise: Tensor, log_std: Tensor) -> Tensor:
-        """A raw action per row: [..] indices, or [.., A] before squashing."""
+        """A raw action per row: [..] indices, or [.., A] before it is scaled to [-1, 1]."""
 
     def mode(self, out: Tensor) -> Tensor:
         """The likeliest raw action per row."""
@@ -26,10 +33,10 @@ class Head(Protocol):
         """Raw actions in the environment's units."""
 
     def log_prob(self, out: Tensor, raw: Tensor, log_std: Tensor) -> Tensor:
-        """[..] log-probability (density of the squashed action) of raw actions."""
+        """[..] log-probability of raw actions; densities are of the environment's action."""
 
     def entropy(self, out: Tensor, log_std: Tensor) -> Tensor:
-        """[..] entropy; of a squashed Gaussian, before squashing."""
+        """[..] entropy of the environment's actions; of a squashed Gaussian, before squashing."""
 
     def divergence(
         self, out: Tensor, log_std: Tensor, reference: Tensor, reference_log_std: Tensor
@@ -39,6 +46,10 @@ class Head(Protocol):
 
 class Categorical:
     """Logits over A actions."""
+
+    def outputs(self, actions: int) -> int:
+        """See `Head`."""
+        return actions
 
     def noise(self, uniform: Tensor) -> Tensor:
         """Gumbel noise: the largest noisy logit is a draw, without a host synchronisation."""
@@ -81,6 +92,10 @@ def _normalised(out: Tensor) -> Tensor:
 class SquashedGaussian:
     """tanh of a Gaussian with mean `out`, per dimension; actions in [-1, 1]."""
 
+    def outputs(self, actions: int) -> int:
+        """See `Head`."""
+        return actions
+
     def noise(self, uniform: Tensor) -> Tensor:
         """Standard normal noise."""
         return torch.erfinv((2 * uniform - 1).clamp(-1 + 1e-6, 1 - 1e-6)) * math.sqrt(2)
@@ -102,7 +117,7 @@ class SquashedGaussian:
         scaled = (raw - out) / log_std.exp()
         normal = -0.5 * (scaled.square() + math.log(2 * math.pi)) - log_std
         # log |d tanh(x)/dx|, in its numerically stable form.
-        squash = 2 * (math.log(2) - raw - softplus(-2 * raw))
+        squash = 2 * (LOG_2 - raw - softplus(-2 * raw))
         return (normal - squash).sum(-1)
 
     def entropy(self, out: Tensor, log_std: Tensor) -> Tensor:
@@ -119,9 +134,88 @@ class SquashedGaussian:
         return 0.5 * (ratio + shift - 1 - ratio.log()).sum(-1)
 
 
-CATEGORICAL, GAUSSIAN = Categorical(), SquashedGaussian()
+class ScaledBeta:
+    """Beta(a, b) stretched to [-1, 1], per dimension; a and b are 1 + softplus of `out`'s halves.
+
+    With a, b > 1 there is one mode and no mass piles up at the bounds, as it does where a Gaussian
+    is squashed or clipped. Raw actions are in (0, 1).
+
+    Source: Chou, Maturana & Scherer 2017, "Improving stochastic policy gradients in continuous
+    control with deep reinforcement learning using the Beta distribution", ICML.
+    """
+
+    TRIES = 4  # of the rejection sampler; all fail with a probability below 1e-5
+    EDGE = 1e-6  # raw actions keep away from 0 and 1, where the logarithm ends
+
+    def outputs(self, actions: int) -> int:
+        """See `Head`."""
+        return 2 * actions
+
+    def noise(self, uniform: Tensor) -> Tensor:
+        """[.., A, 2, TRIES, 2] uniform numbers, hashed from the one per action."""
+        key = splitmix64((uniform.double() * 2.0**53).long())[..., None]
+        number = torch.arange(4 * self.TRIES, device=uniform.device)
+        bits = (splitmix64(key + number) >> 40) & (2**24 - 1)
+        several = ((bits + 0.5) * 2.0**-24).to(uniform.dtype)
+        return several.view(*uniform.shape, 2, self.TRIES, 2)
+
+    def draw(self, out: Tensor, noise: Tensor, log_std: Tensor) -> Tensor:
+        """X / (X + Y) of two gamma variates.
+
+        Source: Marsaglia & Tsang 2000, ACM Transactions on Mathematical Software 26(3).
+        """
+        shape = torch.stack(_shapes(out), -1)[..., None] - 1 / 3
+        normal, uniform = GAUSSIAN.noise(noise[..., 0]), noise[..., 1]
+        cube = (1 + normal / (9 * shape).sqrt()).clamp(min=self.EDGE) ** 3
+        room = 0.5 * normal.square() + shape * (1 - cube + cube.log())
+        first = (uniform.log() < room).to(out.dtype).argmax(-1, keepdim=True)
+        gamma = (shape * cube.gather(-1, first)).squeeze(-1)
+        return (gamma[..., 0] / gamma.sum(-1)).clamp(self.EDGE, 1 - self.EDGE)
+
+    def mode(self, out: Tensor) -> Tensor:
+        """See `Head`."""
+        a, b = _shapes(out)
+        return (a - 1 + self.EDGE) / (a + b - 2 + 2 * self.EDGE)
+
+    def to_env(self, raw: Tensor) -> Tensor:
+        """See `Head`."""
+        return 2 * raw - 1
+
+    def log_prob(self, out: Tensor, raw: Tensor, log_std: Tensor) -> Tensor:
+        """See `Head`."""
+        a, b = _shapes(out)
+        density = (a - 1) * raw.log() + (b - 1) * torch.log1p(-raw) - _log_beta(a, b)
+        return (density - LOG_2).sum(-1)
+
+    def entropy(self, out: Tensor, log_std: Tensor) -> Tensor:
+        """See `Head`."""
+        a, b = _shapes(out)
+        spread = (a - 1) * a.digamma() + (b - 1) * b.digamma() - (a + b - 2) * (a + b).digamma()
+        return (_log_beta(a, b) - spread + LOG_2).sum(-1)
+
+    def divergence(
+        self, out: Tensor, log_std: Tensor, reference: Tensor, reference_log_std: Tensor
+    ) -> Tensor:
+        """See `Head`."""
+        (a, b), (c, d) = _shapes(out), _shapes(reference)
+        mean = (a - c) * a.digamma() + (b - d) * b.digamma() + (c + d - a - b) * (a + b).digamma()
+        return (_log_beta(c, d) - _log_beta(a, b) + mean).sum(-1)
 
 
-def head_of(discrete: bool) -> Head:
-    """The head of a kind of action space."""
-    return CATEGORICAL if discrete else GAUSSIAN
+def _shapes(out: Tensor) -> tuple[Tensor, Tensor]:
+    """[.., A] both parameters of a Beta distribution from a network's outputs [.., 2A]."""
+    a, b = (1 + softplus(out)).chunk(2, -1)
+    return a, b
+
+
+def _log_beta(a: Tensor, b: Tensor) -> Tensor:
+    return a.lgamma() + b.lgamma() - (a + b).lgamma()
+
+
+CATEGORICAL, GAUSSIAN, BETA = Categorical(), SquashedGaussian(), ScaledBeta()
+CONTINUOUS: dict[str, Head] = {"gaussian": GAUSSIAN, "beta": BETA}
+
+
+def head_of(discrete: bool, continuous: str = "gaussian") -> Head:
+    """The head of a kind of action space; `continuous` names one of `CONTINUOUS`."""
+    return CATEGORICAL if discrete else CONTINUOUS[continuous]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.distributed import ALONE, Group
 from tradinghf.learning.flat import Adam, FlatParameters
-from tradinghf.learning.perceptron import Scratch, StackedPerceptron
+from tradinghf.learning.passes import passes_of
 from tradinghf.learning.policy import ActorCritic
 from tradinghf.learning.surrogate import Batch, Weights, policy_gradients, value_gradients
 
@@ -38,32 +38,12 @@ class Learners:
         self.head, self.actions = first.head, first.actions
         self.flat = FlatParameters(networks)
         self.adam = Adam(self.flat, config.max_gradient_norm)
-        self._scratch = Scratch()
-        shared = len(first.trunk) > 0
-        self._trunk = self._perceptron("trunk", first.trunk, last=True) if shared else None
-        self._actor = self._perceptron("actor", first.actor)
-        self._critic = self._perceptron("critic", first.critic)
+        self._passes = passes_of(networks, self.flat)
         self.log_std = self.flat.view(self.flat.data, "log_std").unsqueeze(1)
         self._log_std_grad = self.flat.view(self.flat.grad, "log_std").unsqueeze(1)
 
     def __len__(self) -> int:
         return len(self.networks)
-
-    def _perceptron(self, name: str, module: nn.Module, *, last: bool = False) -> StackedPerceptron:
-        layers = [f"{name}.{i}" for i, m in module.named_children() if isinstance(m, nn.Linear)]
-
-        def parts(flat: Tensor, kind: str) -> list[Tensor]:
-            return [self.flat.view(flat, f"{layer}.{kind}") for layer in layers]
-
-        data, grad = self.flat.data, self.flat.grad
-        return StackedPerceptron(
-            parts(data, "weight"),
-            parts(data, "bias"),
-            parts(grad, "weight"),
-            parts(grad, "bias"),
-            self._scratch if name != "trunk" else Scratch(),
-            last=last,
-        )
 
     def stacked(self, rows: Tensor) -> Tensor:
         """[S*N, ..] as [S, N, ..]."""
@@ -73,12 +53,12 @@ class Learners:
     # ------------------------------------------------------------------ acting
 
     def policy_out(self, obs: Tensor) -> Tensor:
-        """[S*N, D] to [S*N, A]; the result lasts until the next call."""
-        return self._actor.forward(self._features(self.stacked(obs))).flatten(0, 1)
+        """[S*N, D] to [S*N, O]; the result lasts until the next call."""
+        return self._passes.policy_out(self.stacked(obs)).flatten(0, 1)
 
     def value_out(self, obs: Tensor) -> Tensor:
         """[S*N, D] to the critics [S*N, C]; the result lasts until the next call."""
-        return self._critic.forward(self._features(self.stacked(obs))).flatten(0, 1)
+        return self._passes.value_out(self.stacked(obs)).flatten(0, 1)
 
     def value_outs(self, obs: Tensor) -> Tensor:
         """[L, S*N, D] to the critics [L, S*N, C]; small steps of a single learner go together."""
@@ -88,9 +68,6 @@ class Learners:
             for part in obs.split(steps)
         ]
         return torch.cat(parts)
-
-    def _features(self, obs: Tensor) -> Tensor:
-        return obs if self._trunk is None else self._trunk.forward(obs)
 
     def draw(self, out: Tensor, noise: Tensor) -> Tensor:
         """Raw actions of [S*N] rows."""
@@ -118,20 +95,21 @@ class Learners:
             whether the gradient was not finite.
 
         """
-        features = self._features(obs)
-        below = None if self._trunk is None else torch.empty_like(features)
-        # One network after the other, so that the second works in the cache of the first.
-        values = self._critic.forward(features)
-        value, to_values = value_gradients(values, batch.target, weights.value)
-        self._critic.backward(to_values, to_input=below)
-        out = self._actor.forward(features)
-        stats, to_out, to_log_std = policy_gradients(self.head, out, self.log_std, batch, weights)
-        if to_log_std is not None:
-            self._log_std_grad.copy_(to_log_std)
-        above = None if below is None else torch.empty_like(below)
-        self._actor.backward(to_out, to_input=above)
-        if self._trunk is not None and above is not None and below is not None:
-            self._trunk.backward(above.add_(below))
+        found: dict[str, Tensor] = {}
+
+        def judge_values(values: Tensor) -> Tensor:
+            found["values"], to_values = value_gradients(values, batch.target, weights.value)
+            return to_values
+
+        def judge_policy(out: Tensor) -> Tensor:
+            found["policy"], to_out, to_log_std = policy_gradients(
+                self.head, out, self.log_std, batch, weights
+            )
+            if to_log_std is not None:
+                self._log_std_grad.copy_(to_log_std)
+            return to_out
+
+        self._passes.gradients(obs, judge_policy, judge_values)
         self.group.mean_(self.flat.grad)
         skipped = self.adam.step(rate)
-        return torch.cat([stats, value[None], skipped[None]]).nan_to_num_()
+        return torch.cat([found["policy"], found["values"][None], skipped[None]]).nan_to_num_()

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from torch import Tensor, nn
 
 from tradinghf.config import EnvConfig
 from tradinghf.errors import CheckpointError
+from tradinghf.feedback.store.blobs import write_atomic
+from tradinghf.learning.attention import WindowAttention
 from tradinghf.learning.heads import head_of
 from tradinghf.market.features import FeatureScaler
 
@@ -52,7 +55,8 @@ def _layer(inputs: int, outputs: int, gain: float) -> nn.Linear:
 class ActorCritic(nn.Module):
     """Actor and S critics.
 
-    Discrete: logits over A actions. Continuous: tanh-squashed Gaussian in [-1, 1] per dimension.
+    Discrete: logits over A actions. Continuous: a squashed Gaussian or a Beta distribution in
+    [-1, 1] per dimension.
 
     Args:
         inputs: D.
@@ -61,6 +65,9 @@ class ActorCritic(nn.Module):
         hidden: widths of the hidden layers.
         discrete: kind of the action space.
         shared: whether actor and critics share their hidden layers.
+        head: distribution of continuous actions.
+        window: (W, F') of the market part of the observation, for attention over its bars; None
+            takes the observation as one vector.
 
     """
 
@@ -72,6 +79,8 @@ class ActorCritic(nn.Module):
         hidden: tuple[int, ...],
         discrete: bool,
         shared: bool = False,
+        head: str = "gaussian",
+        window: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         self.shape = {
@@ -81,17 +90,37 @@ class ActorCritic(nn.Module):
             "hidden": list(hidden),
             "discrete": discrete,
             "shared": shared,
+            "head": head,
+            "window": None if window is None else list(window),
         }
-        self.head = head_of(discrete)
+        self.head = head_of(discrete, head)
         self.actions = actions
-        self.trunk = hidden_layers(inputs, hidden) if shared else nn.Sequential()
-        inputs, widths = (hidden[-1], ()) if shared and hidden else (inputs, hidden)
-        self.actor = mlp(inputs, widths, actions, 0.01)
-        self.critic = mlp(inputs, widths, streams, 1.0)
-        self.log_std = nn.Parameter(torch.full((actions,), -0.5), requires_grad=not discrete)
+        width = inputs if window is None else hidden[0]
+
+        def body() -> nn.Sequential:
+            if window is None:
+                return nn.Sequential()
+            return nn.Sequential(WindowAttention(window[0], window[1], inputs, width))
+
+        self.trunk = nn.Sequential(*body(), *hidden_layers(width, hidden)) if shared else body()[:0]
+        start, widths = (hidden[-1], ()) if shared and hidden else (width, hidden)
+
+        def network(outputs: int, gain: float) -> nn.Sequential:
+            first = nn.Sequential() if shared else body()
+            return nn.Sequential(*first, *mlp(start, widths, outputs, gain))
+
+        self.actor = network(self.head.outputs(actions), 0.01)
+        self.critic = network(streams, 1.0)
+        learned = not discrete and head == "gaussian"
+        self.log_std = nn.Parameter(torch.full((actions,), -0.5), requires_grad=learned)
+
+    def forward(self, obs: Tensor) -> tuple[Tensor, Tensor]:
+        """`policy_out` and `value_out`, with one pass through what they share."""
+        features = self.trunk(obs)
+        return self.actor(features), self.critic(features)
 
     def policy_out(self, obs: Tensor) -> Tensor:
-        """[.., A] what the head turns into actions."""
+        """[.., O] what the head turns into actions."""
         out: Tensor = self.actor(self.trunk(obs))
         return out
 
@@ -117,9 +146,9 @@ class ActorCritic(nn.Module):
 
     def evaluate(self, obs: Tensor, raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Log-probability [B] of raw actions, entropy [B], values [B, S]."""
-        out, log_std = self.policy_out(obs), self.log_std
+        (out, values), log_std = self(obs), self.log_std
         log_prob = self.head.log_prob(out, raw, log_std)
-        return log_prob, self.head.entropy(out, log_std), self.value_out(obs)
+        return log_prob, self.head.entropy(out, log_std), values
 
     def divergence(self, obs: Tensor, reference: ActorCritic) -> Tensor:
         """[B] KL(self || reference)."""
@@ -166,7 +195,12 @@ class Policy:
         return digest.hexdigest()[:12]
 
     def save(self, path: Path | str) -> None:
-        """Write one safetensors file with weights, task and scaler."""
+        """Write one safetensors file with weights, task and scaler; whole or not at all.
+
+        Raises:
+            CheckpointError: the file cannot be written.
+
+        """
         about = {
             "format": FORMAT,
             "name": self.name,
@@ -177,7 +211,13 @@ class Policy:
         tensors = {k: v.detach().cpu().contiguous() for k, v in self.network.state_dict().items()}
         # One metadata key only: safetensors writes several in random order.
         data = save(tensors, metadata={"policy": json.dumps(about, sort_keys=True)})
-        Path(path).write_bytes(data)
+        try:
+            write_atomic(Path(path), data)
+        except OSError as error:
+            raise CheckpointError(
+                f"Cannot write the policy {path}: {error.strerror or error}. "
+                "Check the folder and the space on the disk."
+            ) from error
 
     @classmethod
     def load(cls, path: Path | str) -> Policy:
@@ -193,16 +233,49 @@ class Policy:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             if about["format"] != FORMAT:
                 raise KeyError(f"format {about['format']}")
-            network = ActorCritic(**_tupled(about["network"]))
-            network.load_state_dict(tensors)
+            network = _network(about["network"], tensors)
             config = EnvConfig(**_tupled(about["config"]))
             scaler = FeatureScaler.from_dict(about["scaler"])
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            name = str(about["name"])
+        except (
+            OSError,
+            SafetensorError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            ValueError,
+            RuntimeError,
+        ) as error:
             raise CheckpointError(
                 f"{path} is not a usable policy ({type(error).__name__}: {error}). "
                 f"Expected a file written by Policy.save ({FORMAT})."
             ) from error
-        return cls(network, config, scaler, about["name"])
+        return cls(network, config, scaler, name)
+
+
+def _network(shape: dict[str, Any], tensors: dict[str, Tensor]) -> ActorCritic:
+    """The network that a file describes.
+
+    It is laid out without memory first: a header of a few bytes can ask for terabytes, while
+    the weights that are there were paid for by the size of the file.
+
+    Raises:
+        ValueError: the weights are not those of such a network.
+
+    """
+    settings = _tupled(shape)
+    if 2 * len(settings["hidden"]) > len(tensors):
+        raise ValueError("fewer weights than layers")
+    with torch.device("meta"):
+        wanted = ActorCritic(**settings).state_dict()
+    for name, value in wanted.items():
+        if name not in tensors or tensors[name].shape != value.shape:
+            raise ValueError(f"weights {name} are not {tuple(value.shape)}")
+        if tensors[name].dtype != torch.float32 or not bool(tensors[name].isfinite().all()):
+            raise ValueError(f"weights {name} are not finite 32-bit numbers")
+    network = ActorCritic(**settings)
+    network.load_state_dict(tensors)
+    return network
 
 
 def _tupled(values: dict[str, Any]) -> dict[str, Any]:

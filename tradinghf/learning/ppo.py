@@ -81,6 +81,10 @@ class PPO:
         """Environment steps of one iteration in all processes, L·N."""
         return self._trainer.steps * self.env.num_envs * self.group.size
 
+    def weigh(self, stream: str, weight: float) -> None:
+        """Change the weight of a reward stream from the next iteration on."""
+        self._trainer.weigh(stream, weight)
+
     def freeze_reference(self) -> None:
         """Make the present policy the one that `reference_kl` refers to."""
         self._trainer.freeze_reference()
@@ -132,7 +136,7 @@ def network_for(
     """A fresh network with the environment's input and action sizes; its weights from a seed.
 
     Raises:
-        ConfigError: actions are neither Discrete nor a Box.
+        ConfigError: actions are neither Discrete nor a Box, or there is no window to attend to.
 
     """
     space: Any = getattr(env, "single_action_space")  # noqa: B009
@@ -146,9 +150,32 @@ def network_for(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = ActorCritic(
-            int(obs.shape[-1]), actions, streams, config.hidden, discrete, config.shared
+            int(obs.shape[-1]),
+            actions,
+            streams,
+            config.hidden,
+            discrete,
+            config.shared,
+            config.head,
+            _window(env) if config.network == "attention" else None,
         )
     return network.to(obs.device)
+
+
+def _window(env: TensorVectorEnv) -> tuple[int, int]:
+    """(W, F') bars and features of the market part that the environment's observations begin with.
+
+    Raises:
+        ConfigError: the environment has no such part.
+
+    """
+    observer = getattr(getattr(env, "dynamics", None), "observer", None)
+    if observer is None:
+        raise ConfigError(
+            f"PPOConfig(network='attention') attends to the bars of a market; {type(env).__name__} "
+            "shows none. Use network='mlp'."
+        )
+    return observer.lookback, observer.width
 
 
 __all__ = ["PPO", "Metrics", "Stream", "network_for"]
