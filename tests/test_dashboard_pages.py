@@ -18,6 +18,7 @@ from tradinghf.resources import resource_dir
 from tradinghf.serving import ui
 from tradinghf.serving.access import Identity
 from tradinghf.serving.accounts import Accounts
+from tradinghf.serving.names import kind, label
 from tradinghf.serving.state import _open
 
 VIEWS = resource_dir("dashboard") / "views"
@@ -96,7 +97,8 @@ def test_leaderboard_ranks_the_preferred_source_first(store: Store) -> None:
     ranked(store, count=12)
     app = page("leaderboard")
     frame = app.dataframe[0].value
-    assert frame["source"][0] == "rsi_reversion"
+    assert frame["who"][0] == "rsi reversion"
+    assert set(frame["what"]) == {"Shipped strategies"}
     assert set(frame["to the next"][1:2]) == {"too close to call"}
 
 
@@ -115,7 +117,7 @@ def test_episode_is_shown_by_permalink_and_only_after_the_vote(
     unseen = next(i.id for i in store.episode_infos() if all(i.id not in q.episodes for q in asked))
     monkeypatch.setattr(ui, "identity", lambda: Identity("ann", "rater"))
     app = page("episodes", episode=seen)
-    assert app.metric[0].value == store.episode(seen).source
+    assert app.metric[0].value == label(store.episode(seen).source)
     assert len(app.dataframe[0].value) == 6
     app = page("episodes", episode=unseen)
     assert "cannot see that episode" in texts(app)
@@ -128,30 +130,102 @@ def test_learned_reward_is_read_without_torch(store: Store, tmp_path: Path) -> N
     asked = ranked(store, count=1)
     episode = asked[0].episodes[0]
     run = tmp_path / "runs" / "reward-1"
-    run.mkdir(parents=True)
-    save_file({episode: np.ones((2, 20), np.float32)}, run / "bar_rewards.safetensors")
+    write_reward(store, run, bar_unit="percent of profit")
+    save_file({episode: np.full((2, 20), 0.5, np.float32)}, run / "bar_rewards.safetensors")
     app = page("episodes", episode=episode)
     assert not app.exception
-    assert "reward-1" in app.subheader[0].value
+    assert app.subheader[0].value == "Learned reward, in percent of profit"
+    assert "+0.50 ± 1.00 for the whole episode" in texts(app)
 
 
-def write_reward(folder: Path, **found: object) -> None:
+def write_reward(store: Store, folder: Path, **found: object) -> None:
+    """A fitted model of this store's answers, as a run leaves it."""
     folder.mkdir(parents=True)
     row = {"name": "max_drawdown", "sentence": "Drawdown costs you.", "weight": -1.5}
     value = row | {"low": -2.0, "high": -1.0, "probability": 0.99}
-    (folder / "reward.json").write_text(json.dumps({"values": [value], "rankings": 25} | found))
+    health = store.health()
+    answers = {"head": health["head"], "count": health["rankings"]}
+    about = {"values": [value], "rankings": 25, "answers": answers}
+    (folder / "reward.json").write_text(json.dumps(about | found))
 
 
 def test_reward_model_speaks_in_words_and_alarms_when_it_leaves_profit(
     store: Store, tmp_path: Path
 ) -> None:
+    ranked(store)
     held_out = {"accuracy": 0.81, "accuracy_interval": [0.7, 0.9], "f1": 0.7, "pairs": 60}
-    write_reward(tmp_path / "runs" / "a", held_out=held_out, profit_correlation=-0.4)
+    write_reward(store, tmp_path / "runs" / "a", held_out=held_out, profit_correlation=-0.4)
     app = page("reward")
     assert not app.exception
     assert "Drawdown costs you." in texts(app)
     assert "runs against profit" in app.error[0].value
-    assert app.metric[0].value == "0.81 (0.70 to 0.90)"
+    assert (app.metric[0].label, app.metric[0].value) == ("Calls right", "81 % (70 to 90)")
+
+
+def test_reward_page_shows_models_of_this_store_only(store: Store, tmp_path: Path) -> None:
+    ranked(store, count=2)
+    runs = tmp_path / "runs"
+    write_reward(store, runs / "mine")
+    write_reward(store, runs / "foreign", answers={"head": "f" * 64, "count": 2})
+    write_reward(store, runs / "elsewhere", answers=None)
+    write_reward(store, runs / "trained", answers=None)
+    for name, trader in (("elsewhere", "drawdown"), ("trained", f"store:{tmp_path / 'store'}")):
+        config = {"experiment": {"trader": trader}}
+        (runs / name / "config.json").write_text(json.dumps(config))
+    ranked(store, rater="bob", count=1)
+    app = page("reward")
+    assert sorted(app.selectbox[0].options) == [
+        "mine · 25 rankings · 1 newer answers",
+        "trained · 25 rankings",
+    ]
+    assert "2 models of other answers" in texts(app)
+
+
+def test_worst_explained_answers_have_addresses_and_belong_to_their_rater(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ranked(store, rater="ann", count=2)
+    rows = [
+        {
+            "key": f"{rater}-0", "rater": rater, "query": asked[0].id, "chance": 0.1,
+            "episodes": asked[0].episodes, "ranks": [2, 2, 1], "scores": [3.0, 1.0, -1.0],
+            "pairs": 3, "otherwise": 2,
+        }
+        for rater in ("ann", "bob")
+    ]  # fmt: skip
+    write_reward(store, tmp_path / "runs" / "a", worst=rows)
+    app = page("reward", answer="ann-0")
+    assert not app.exception
+    assert list(app.dataframe[0].value["rater"]) == ["ann", "bob"]
+    names = [label(store.sources()[name]) for name in asked[0].episodes]
+    said = app.dataframe[0].value.iloc[0]
+    assert said["answered, best first"] == f"{names[2]} > {names[0]} = {names[1]}"
+    assert said["the model would say"] == " > ".join(names)
+    assert "Ranked 1, learned reward -1.00" in texts(app)
+    monkeypatch.setattr(ui, "identity", lambda: Identity("ann", "rater"))
+    app = page("reward", answer="bob-0")
+    assert list(app.dataframe[0].value["rater"]) == ["ann"]
+    assert "Ranked 1" not in texts(app)
+
+
+@pytest.mark.parametrize(
+    ("source", "words", "what"),
+    [
+        ("hold_-1", "always short", "reference"),
+        ("hold_+0", "always flat", "reference"),
+        ("hold_+0.5", "always 50 % long", "reference"),
+        ("random_20", "random (20 bars)", "reference"),
+        ("sma_cross", "sma cross", "strategy"),
+        ("my_rule", "my rule", "other"),
+        ("policy:120-0-0", "policy of step 120", "policy"),
+        ("policy:120-2-0.15", "policy of step 120, 2 before, 15 % random", "policy"),
+        (f"policy:{'ab12' * 16}-1", "policy ab12ab12, sampled", "policy"),
+        ("policy:train-20261122-101010", "policy train-20261122-101010", "policy"),
+    ],
+)
+def test_sources_have_names_that_traders_read(source: str, words: str, what: str) -> None:
+    assert label(source) == words
+    assert kind(source, {"sma_cross"}) == what
 
 
 def test_half_written_files_of_a_run_do_not_break_pages(store: Store, tmp_path: Path) -> None:
@@ -169,7 +243,9 @@ def test_training_shows_the_curves_of_a_run(store: Store, tmp_path: Path) -> Non
     rows = [{"step": s, "pnl": 0.01 * s, "steps_per_s": 230_000.0} for s in range(1, 5)]
     (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     app = page("training")
-    assert [m.value for m in app.metric] == ["4", "0.04", "230,000"]
+    (figure,) = app.get("plotly_chart")
+    titles = [note["text"] for note in json.loads(figure.proto.spec)["layout"]["annotations"]]
+    assert titles == ["Profit per episode: <b>4</b> %", "Speed: <b>230,000</b> steps per second"]
 
 
 def test_training_needs_answers(store: Store) -> None:

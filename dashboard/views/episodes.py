@@ -1,10 +1,14 @@
 """Episodes: what was recorded, one at a time in the open, only after the vote."""
 
+import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
+from plotly.subplots import make_subplots
 
+from tradinghf.episodes import Episode
 from tradinghf.serving import analysis, components, ui
-from tradinghf.serving.runs import BARS, list_runs
+from tradinghf.serving.models import reward_runs
+from tradinghf.serving.names import label
 
 board, who = ui.page(
     "Episodes", "Names and results show only once you have voted; leads see everything."
@@ -25,7 +29,7 @@ def tear_sheet(episode_id: str) -> None:
     years = episode.bars / 252
     ui.metrics(
         {
-            "Source": episode.source,
+            "Source": label(episode.source),
             "Return": f"{100 * episode.net_return:+.1f} %",
             "Max drawdown": f"{100 * episode.drawdown.max():.1f} %",
             "Turnover": f"{episode.turnover.sum():.1f} ×",
@@ -39,31 +43,51 @@ def tear_sheet(episode_id: str) -> None:
         f"({years:.1f} years of daily bars); episode {episode.id[:12]}"
     )
     components.episode_charts(board, episode)
-    learned_reward(episode_id)
+    learned_reward(episode)
 
 
-def learned_reward(episode_id: str) -> None:
-    """Reward of each bar, cumulated, with two standard deviations, from the newest model."""
-    for run in list_runs(board.settings.runs, BARS):
-        if (rewards := run.bar_rewards(episode_id)) is not None:
+def learned_reward(episode: Episode) -> None:
+    """What the newest model of this store pays for each bar, and how sure it is of the sum."""
+    for model in reward_runs(board.settings.runs, board.store)[0]:
+        if (rewards := model.run.bar_rewards(episode.id)) is not None:
             break
     else:
-        st.caption("No learned reward yet: fit a reward model on the page Reward model.")
+        st.caption("No learned reward for this episode yet: fit a model on the page Reward model.")
         return
-    mean, spread = rewards
-    bars = list(range(1, mean.size + 1))
+    so_far, spread = rewards
+    unit = model.found.get("bar_unit", "points")
+    st.subheader(f"Learned reward, in {unit}", anchor=False)
+    st.caption(
+        f"Model {model.run.name}: {so_far[-1]:+.2f} ± {2 * spread[-1]:.2f} for the whole episode. "
+        "The band is two standard deviations of what the answers leave open."
+    )
+    ui.chart(reward_chart(episode, so_far, spread), height=380)
+
+
+def reward_chart(episode: Episode, so_far: np.ndarray, spread: np.ndarray) -> go.Figure:
+    """Reward up to each bar with its band, above the reward of each bar."""
+    dates = episode.timestamps[1:]
+    each = np.diff(so_far, prepend=0.0)
     band = go.Scatter(
-        x=bars + bars[::-1],
-        y=[*(mean + 2 * spread), *(mean - 2 * spread)[::-1]],
+        x=np.concatenate([dates, dates[::-1]]),
+        y=np.concatenate([so_far + 2 * spread, (so_far - 2 * spread)[::-1]]),
         fill="toself",
         line={"width": 0},
-        fillcolor="rgba(76,141,255,0.18)",
+        fillcolor="rgba(76,141,255,0.20)",
         name="± 2 standard deviations",
         hoverinfo="skip",
     )
-    line = go.Scatter(x=bars, y=mean, line={"color": ui.UP, "width": 2}, name="learned reward")
-    st.subheader(f"Learned reward so far (model {run.name})", anchor=False)
-    ui.chart(go.Figure([band, line]))
+    line = go.Scatter(x=dates, y=so_far, line={"color": ui.UP, "width": 2}, name="so far")
+    colours = np.where(each >= 0, ui.UP, ui.DOWN)
+    bars = go.Bar(x=dates, y=each, marker={"color": colours}, name="each bar", showlegend=False)
+    figure = make_subplots(2, 1, shared_xaxes=True, row_heights=[2, 1], vertical_spacing=0.06)
+    figure.add_traces([band, line], rows=[1, 1], cols=[1, 1])
+    figure.add_trace(bars, 2, 1)
+    figure.update_traces(hovertemplate="%{y:+.3f}", selector={"type": "bar"})
+    figure.update_traces(hovertemplate="%{y:+.2f}", selector={"name": "so far"})
+    figure.update_yaxes(title_text="so far", row=1, col=1)
+    figure.update_yaxes(title_text="each bar", row=2, col=1)
+    return figure
 
 
 ids = visible_ids()
@@ -72,7 +96,7 @@ if not infos:
     ui.empty("There is nothing here yet: rank a query first.")
 names = sorted({info.source for info in infos})
 left, middle, right = st.columns([2, 1, 1])
-sources = left.multiselect("Source", names, placeholder="all sources")
+sources = left.multiselect("Source", names, placeholder="all sources", format_func=label)
 symbols = middle.multiselect("Symbol", sorted({info.symbol for info in infos}), placeholder="all")
 order = right.selectbox("Order", ["newest", "best return", "smallest drawdown"])
 kept = [

@@ -1,9 +1,15 @@
 """Leaderboard: which strategies and policies the traders prefer, and how sure that is."""
 
+import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
+from plotly.subplots import make_subplots
 
 from tradinghf.serving import analysis, ui
+from tradinghf.serving.names import KINDS
+from tradinghf.strategies import strategy_names
+
+GAMES = ["won", "lost", "tied"]
 
 board, _ = ui.page(
     "Leaderboard",
@@ -15,37 +21,63 @@ standings = ui.standings(health["store"], health["head"], board)
 if not standings.standings:
     ui.empty("No ranking compares two different sources yet. Rank a few queries first.")
 
-frame = analysis.standings_table(standings)
-leader = standings.standings[0]
+frame = analysis.standings_table(standings, strategy_names())
+contenders = frame[frame["what"] != KINDS["reference"]]
+leader = (contenders if len(contenders) else frame).iloc[0]
 ui.metrics(
     {
-        "Leader": leader.source,
-        "Called ahead of the next": "not yet" if leader.too_close else "yes",
+        "Leader": leader["who"],
+        "Ahead of the next": leader["to the next"] or "–",
         "Rankings": f"{standings.rankings}",
-        "Tie strength ν": f"{standings.tie_strength:.2f}",
+        "Pairs tied": ui.share(frame["tied"].sum() / max(frame[GAMES].to_numpy().sum(), 1)),
     }
 )
+st.caption(
+    "Reference behaviour is what doing nothing, always holding, or trading at random would get: "
+    "a strategy that is not ahead of it has shown no skill that these traders value."
+)
+
+
+def ratings(frame: pd.DataFrame) -> go.Figure:
+    """Ratings with intervals, one block for each kind of contender."""
+    blocks = [(name, rows) for name in KINDS.values() if len(rows := frame[frame["what"] == name])]
+    figure = make_subplots(
+        len(blocks),
+        1,
+        shared_xaxes=True,
+        row_heights=[len(rows) + 0.6 for _, rows in blocks],
+        subplot_titles=[name for name, _ in blocks],
+        vertical_spacing=min(0.09, 0.5 / len(blocks)),
+    )
+    for number, (name, rows) in enumerate(blocks, start=1):
+        grey = name == KINDS["reference"]
+        points = go.Scatter(
+            x=rows["rating"],
+            y=rows["who"],
+            mode="markers",
+            marker={"size": 10, "color": ui.GREY if grey else ui.UP},
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": rows["high"] - rows["rating"],
+                "arrayminus": rows["rating"] - rows["low"],
+                "thickness": 1.5,
+            },
+            hovertemplate="%{y}: %{x:.0f}<extra></extra>",
+        )
+        figure.add_trace(points, number, 1)
+        figure.update_yaxes(autorange="reversed", row=number, col=1)
+        figure.add_vline(x=1000, line_dash="dot", line_width=1, line_color=ui.GREY, row=number)
+    figure.update_layout(showlegend=False)
+    figure.update_annotations(font_size=13, x=0, xanchor="left")
+    figure.update_xaxes(title_text="rating, the average is 1000", row=len(blocks), col=1)
+    return figure
+
+
 left, right = st.columns([3, 2])
 with left:
     st.subheader("Rating", anchor=False)
-    points = go.Scatter(
-        x=frame["rating"],
-        y=frame["source"],
-        mode="markers",
-        marker={"size": 10, "color": ui.UP},
-        error_x={
-            "type": "data",
-            "symmetric": False,
-            "array": frame["high"] - frame["rating"],
-            "arrayminus": frame["rating"] - frame["low"],
-            "thickness": 1.5,
-        },
-        hovertemplate="%{y}: %{x:.0f}<extra></extra>",
-    )
-    figure = go.Figure(points)
-    figure.update_yaxes(autorange="reversed")
-    figure.add_vline(x=1000, line_dash="dot", line_width=1, line_color="#7C8896")
-    ui.chart(figure, height=90 + 34 * len(frame))
+    ui.chart(ratings(frame), height=150 + 32 * len(frame))
 with right:
     st.subheader("Won by row against column, %", anchor=False)
     shares = analysis.win_matrix(standings)
@@ -63,6 +95,6 @@ with right:
     )
     figure = go.Figure(heat)
     figure.update_yaxes(autorange="reversed", showgrid=False)
-    figure.update_xaxes(showgrid=False)
-    ui.chart(figure, height=90 + 34 * len(frame))
+    figure.update_xaxes(showgrid=False, tickangle=-60)
+    ui.chart(figure, height=150 + 32 * len(frame))
 ui.table(frame)

@@ -7,20 +7,27 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from tradinghf.errors import ConfigError
-from tradinghf.serving import ui
+from tradinghf.serving import analysis, ui
 from tradinghf.serving.jobs import Jobs
-from tradinghf.serving.runs import REWARD, Run, list_runs
+from tradinghf.serving.models import RewardRun, reward_runs
+from tradinghf.serving.names import label
 
 WORKER = Path(__file__).parents[1] / "workers" / "fit_reward.py"
-FIGURES = {
-    "accuracy": "Accuracy (win, tie, loss)",
-    "f1": "Macro F1",
-    "log_loss": "Log-loss",
-    "ece": "Calibration error",
+HELPS = {
+    "Calls right": "Win, tie or loss of each pair in rankings that the model was not fitted to.",
+    "Human ceiling": "How often traders repeat their own judgement when asked again. No model can "
+    "agree with them more often.",
+    "Macro F1": "Like calls right, with wins, ties and losses weighing the same.",
+    "Log-loss": "Mean surprise at the true outcome; 1.10 is guessing among win, tie and loss.",
+    "Calibration error": "How far stated probabilities are from what comes true, on average.",
+    "In doubt": "How far the model's draws disagree on who wins a pair: 0 % not, 50 % split.",
+    "Goes with profit": "Rank correlation of learned reward and profit over the ranked episodes. "
+    "Below 0 the model works against profit.",
 }
 
 board, who = ui.page(
-    "Reward model", "What the model believes is valued, and how well it foresees unseen answers."
+    "Reward model",
+    "What the answers in this store say traders value, and how well that foresees unseen answers.",
 )
 jobs = Jobs(board.settings.runs)
 
@@ -41,7 +48,8 @@ def fit_button() -> None:
         wait_for_fit()
         return
     if past and past[0].status == "failed":
-        st.error(f"The last fit failed: {past[0].output().strip().splitlines()[-1:]}")
+        st.error("The last fit failed. This is what it said:")
+        st.text("\n".join(past[0].output().strip().splitlines()[-1:]))
     answers = board.store.health()["rankings"]
     if who.may("lead") and st.button(f"Fit to all {answers} answers", disabled=not answers):
         folder = Path(board.settings.runs) / f"reward-{time.strftime('%Y%m%d-%H%M%S')}"
@@ -53,100 +61,189 @@ def fit_button() -> None:
         st.rerun()
 
 
-def judgement(run: Run) -> dict:
-    """Held-out figures of a model: its own, else those that its training run ended with."""
-    result = run.document("result.json")
-    own = run.document(REWARD).get("held_out")
-    return own or (result if "accuracy" in result else {})
-
-
-fit_button()
-runs = list_runs(board.settings.runs, REWARD)
-if not runs:
-    ui.empty("No reward model has been fitted yet. Rank about twenty queries, then fit one here.")
-judged = [i for i, run in enumerate(runs) if judgement(run)]
-run = st.selectbox(
-    "Model", runs, index=judged[0] if judged else 0, format_func=lambda run: run.name
-)
-found = run.document(REWARD)
-held_out, values = judgement(run), found.get("values", [])
-
-relation = found.get("profit_correlation")
-if relation is not None and relation < 0:
-    st.error(
-        f"The learned reward runs against profit (rank correlation {relation:+.2f}). Check the "
-        "answers on the page Raters and quality before training on it."
+def choose() -> RewardRun:
+    """The model to show: by default the newest that was judged on answers it had not seen."""
+    models, others = reward_runs(board.settings.runs, board.store)
+    if not models:
+        ui.empty("No model of these answers yet. Rank about twenty queries, then fit one here.")
+    judged = [number for number, model in enumerate(models) if model.held_out]
+    model = st.selectbox(
+        "Model", models, index=judged[0] if judged else 0, format_func=lambda model: model.title
     )
-for warning in found.get("warnings", []):
-    st.warning(warning)
+    if model.newer:
+        st.caption(f"{model.newer} answers came after this fit; fit again to include them.")
+    if others:
+        text = "1 model" if others == 1 else f"{others} models"
+        st.caption(f"{text} of other answers in the runs folder: not shown.")
+    return model
 
-shown = {}
-for name, label in FIGURES.items():
-    if name in held_out:
-        low, high = held_out.get(f"{name}_interval", (None, None))
-        span = "" if low is None else f" ({low:.2f} to {high:.2f})"
-        shown[label] = f"{held_out[name]:.2f}{span}"
-if not held_out:
-    st.caption("This model was not judged on held-out answers; fit one here to see how good it is.")
-shown["Human ceiling (repeats)"] = ui.share(found.get("human_ceiling"))
-shown["Rank correlation with profit"] = "–" if relation is None else f"{relation:+.2f}"
-ui.metrics(shown)
-if held_out:
-    st.caption(
-        f"Held out by {held_out.get('method', 'the training run')}: "
-        f"{held_out.get('held_out_rankings', '?')} rankings, {held_out.get('pairs', '?')} pairs; "
-        f"95 % intervals. Fitted to {found.get('rankings', '?')} rankings."
-    )
 
-left, right = st.columns([3, 2])
-with left:
-    st.subheader("What it is worth, in percent of profit", anchor=False)
-    names = [row["name"].replace("_", " ") for row in values]
-    bars = go.Scatter(
+def alarms(model: RewardRun) -> None:
+    """What speaks against using the model."""
+    relation = model.found.get("profit_correlation")
+    if relation is not None and relation < 0:
+        st.error(
+            f"The learned reward runs against profit (rank correlation {relation:+.2f}). Check the "
+            "answers on the page Raters and quality before training on it."
+        )
+    for warning in model.found.get("warnings", []):
+        st.warning(warning)
+
+
+def percent(held_out: dict, name: str) -> str:
+    """A share with its interval, in percent."""
+    low, high = held_out.get(f"{name}_interval", (None, None))
+    span = "" if low is None else f" ({100 * low:.0f} to {100 * high:.0f})"
+    return f"{100 * held_out[name]:.0f} %{span}"
+
+
+def figures(model: RewardRun) -> None:
+    """How well it foresees, against how well people agree with themselves."""
+    found, held_out = model.found, model.held_out
+    shown = {}
+    if "accuracy" in held_out:
+        shown["Calls right"] = percent(held_out, "accuracy")
+    ceiling = found.get("human_ceiling")
+    shown["Human ceiling"] = "no repeats yet" if ceiling is None else ui.share(ceiling)
+    if "f1" in held_out:
+        shown["Macro F1"] = f"{held_out['f1']:.2f}"
+    if "log_loss" in held_out:
+        shown["Log-loss"] = f"{held_out['log_loss']:.2f}"
+    if "ece" in held_out:
+        shown["Calibration error"] = f"{100 * held_out['ece']:.0f} %"
+    if found.get("disagreement") is not None:
+        shown["In doubt"] = f"{100 * found['disagreement']:.0f} %"
+    relation = found.get("profit_correlation")
+    shown["Goes with profit"] = "–" if relation is None else f"{relation:+.2f}"
+    ui.metrics(shown, HELPS)
+    if held_out:
+        st.caption(
+            f"Judged by {held_out.get('method', 'answers that its training run kept back')}: "
+            f"{held_out.get('held_out_rankings', '?')} rankings, {held_out.get('pairs', '?')} "
+            "pairs; 95 % intervals in brackets."
+        )
+    else:
+        st.caption(
+            "How well this model foresees unseen answers is unknown: none were kept back when it "
+            "was fitted. The button above fits one that is judged on answers kept back."
+        )
+
+
+def worth(values: list[dict]) -> go.Figure:
+    """What one unit of each aspect is worth, with intervals."""
+    colour = [ui.UP if row["weight"] >= 0 else ui.DOWN for row in values]
+    points = go.Scatter(
         x=[row["weight"] for row in values],
-        y=names,
+        y=[row.get("says", row["name"].replace("_", " ")) for row in values],
         mode="markers",
         marker={
             "size": 10,
-            "color": [ui.UP if row["weight"] >= 0 else ui.DOWN for row in values],
+            "color": colour,
             "symbol": ["circle" if row["weight"] >= 0 else "diamond" for row in values],
+            "opacity": [1.0 if row.get("probability", 1.0) >= 0.5 else 0.35 for row in values],
         },
         error_x={
             "type": "data",
             "symmetric": False,
             "array": [row["high"] - row["weight"] for row in values],
             "arrayminus": [row["weight"] - row["low"] for row in values],
-            "color": "#7C8896",
+            "color": ui.GREY,
             "thickness": 1.5,
         },
-        hovertemplate="%{y}: %{x:.2f}<extra></extra>",
+        hovertemplate="%{y}: %{x:.2f} % of profit<extra></extra>",
     )
-    figure = go.Figure(bars)
-    figure.update_yaxes(autorange="reversed")
-    figure.add_vline(x=0, line_width=1, line_color="#7C8896")
-    ui.chart(figure, height=90 + 30 * len(names))
-with right:
-    st.subheader("In words", anchor=False)
-    for row in values:
-        if row.get("probability", 1.0) >= 0.5:
-            st.text(f"• {row['sentence']}")
-    unclear = [r["name"].replace("_", " ") for r in values if r.get("probability", 1.0) < 0.5]
-    if unclear:
-        st.caption(f"No clear sign yet that these matter: {', '.join(unclear)}.")
+    figure = go.Figure(points)
+    figure.update_yaxes(autorange="reversed", automargin=True)
+    figure.update_xaxes(title_text="is worth this much profit [%]")
+    figure.add_vline(x=0, line_width=1, line_color=ui.GREY)
+    return figure
 
-if found.get("calibration"):
-    st.subheader("Calibration: stated against observed", anchor=False)
-    points = found["calibration"]
-    figure = go.Figure(
-        [
-            go.Scatter(x=[0.3, 1], y=[0.3, 1], mode="lines", line={"dash": "dot"}, name="perfect"),
-            go.Scatter(
-                x=[p["stated"] for p in points],
-                y=[p["observed"] for p in points],
-                mode="markers+lines",
-                marker={"size": [6 + p["pairs"] ** 0.5 for p in points], "color": ui.UP},
-                name="this model",
-            ),
-        ]
+
+def valued(model: RewardRun) -> None:
+    """What is valued, by all or by one trader, in numbers and in words."""
+    traders = model.found.get("traders", {})
+    names = [name for name in traders if who.may("lead") or name == who.rater]
+    values = model.found.get("values", [])
+    if names:
+        one = st.segmented_control("Whose answers", ["everybody", *names], default="everybody")
+        if one in names:
+            values = traders[one]["values"]
+            st.caption(
+                f"{traders[one]['rankings']} rankings of {one}, fitted alone. In the model of all, "
+                f"each of them counts {traders[one]['trust']:.2f} times as much as an average one."
+            )
+    left, right = st.columns([3, 2])
+    with left:
+        st.subheader("What it is worth", anchor=False)
+        ui.chart(worth(values), height=110 + 30 * len(values))
+    with right:
+        st.subheader("In words", anchor=False)
+        for row in values:
+            if row.get("probability", 1.0) >= 0.5:
+                st.text(f"• {row['sentence']}")
+        unclear = [r["name"].replace("_", " ") for r in values if r.get("probability", 1.0) < 0.5]
+        if unclear:
+            st.caption(f"No clear sign yet that these matter (pale): {', '.join(unclear)}.")
+
+
+def calibration(points: list[dict]) -> None:
+    """Stated probabilities against what came true."""
+    st.subheader("Can its probabilities be believed?", anchor=False)
+    marks = go.Scatter(
+        x=[100 * p["stated"] for p in points],
+        y=[100 * p["observed"] for p in points],
+        mode="markers+lines",
+        marker={"size": [7 + p["pairs"] ** 0.5 for p in points], "color": ui.UP},
+        customdata=[p["pairs"] for p in points],
+        hovertemplate="said %{x:.0f} %, true %{y:.0f} % of %{customdata} pairs<extra></extra>",
+        name="this model",
     )
+    line = {"dash": "dot", "color": ui.GREY}
+    perfect = go.Scatter(x=[33, 100], y=[33, 100], mode="lines", line=line, name="perfect")
+    figure = go.Figure([perfect, marks])
+    figure.update_xaxes(title_text="how sure it said it was [%]")
+    figure.update_yaxes(title_text="how often it was right [%]", range=[0, 106])
     ui.chart(figure, height=320)
+
+
+def unexplained(rows: list[dict]) -> None:
+    """The answers that the model fits worst; each has an address of its own."""
+    own = [row for row in rows if who.may("lead") or row["rater"] == who.rater]
+    if not own:
+        return
+    st.subheader("Answers that the model explains worst", anchor=False)
+    st.caption(
+        "A slip, or something that no aspect describes. Select one to look at its episodes; the "
+        "address of the page then leads back to it."
+    )
+    names = board.store.sources()
+    chosen = ui.table(analysis.worst_table(own, names), key="worst", select=True, hide=("key",))
+    if chosen is not None:
+        st.query_params["answer"] = own[chosen]["key"]
+    linked = st.query_params.get("answer", "")
+    row = next((row for row in own if row["key"] == linked), None)
+    if row is not None:
+        one_answer(row, names)
+
+
+def one_answer(row: dict, names: dict[str, str]) -> None:
+    """Links to the episodes of one answer, as ranked, with what the model pays for each."""
+    ranked = sorted(zip(row["ranks"], row["episodes"], row["scores"], strict=True))
+    for column, (rank, episode, score) in zip(st.columns(len(ranked)), ranked, strict=True):
+        with column.container(border=True):
+            st.text(f"Ranked {rank}, learned reward {score:+.2f}")
+            st.link_button(
+                label(names.get(episode, "?")), f"/episodes?episode={episode}", width="stretch"
+            )
+    if row["rater"] == who.rater and st.button("Correct this answer"):
+        st.switch_page("views/rank.py", query_params={"edit": row["key"]})
+
+
+fit_button()
+model = choose()
+alarms(model)
+figures(model)
+valued(model)
+if model.found.get("calibration"):
+    calibration(model.found["calibration"])
+unexplained(model.found.get("worst", []))

@@ -14,14 +14,18 @@ from tradinghf.serving.jobs import Job, Jobs
 from tradinghf.serving.runs import METRICS, Run, list_runs
 from tradinghf.serving.uploads import Uploads
 
+# name in metrics.jsonl -> (title, unit, factor)
 CURVES = {
-    "learned_reward": "Learned reward",
-    "reward/learned": "Learned reward",
-    "pnl": "PnL",
-    "kl": "KL to the reference",
-    "entropy": "Entropy",
-    "steps_per_s": "Steps per second",
+    "pnl": ("Profit per episode", "%", 100.0),
+    "learned_reward": ("Learned reward per episode", "points", 1.0),
+    "reward/learned": ("Learned reward per episode", "points", 1.0),
+    "entropy": ("Entropy of the policy", "nats", 1.0),
+    "kl": ("Change of the policy per update (KL)", "nats", 1.0),
+    "turnover": ("Turnover per episode", "times the account", 1.0),
+    "steps_per_s": ("Speed", "steps per second", 1.0),
 }
+COLUMNS = 2
+ROW_HEIGHT = 250
 COMPARE = Path(__file__).parents[1] / "workers" / "compare.py"
 MARKS = {"running": "● running", "done": "✓ done", "failed": "✕ failed", "stopped": "■ stopped"}
 
@@ -90,7 +94,7 @@ def controls(job: Job) -> None:
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(job.started))
     left.text(f"{MARKS[job.status]}   {job.title}, started {when}")
     if job.status == "running":
-        if middle.button("Stop", width="stretch"):
+        if middle.button("Stop", width="stretch", help="It can be resumed later."):
             job.stop()
             board.accounts.note(who.rater, "stop training", job.title)
             st.rerun()
@@ -101,43 +105,72 @@ def controls(job: Job) -> None:
             st.code(job.output()[-3000:], language=None)
 
 
+def option(job: Job, name: str) -> str:
+    """An option of the job's command; empty when it has none of that name."""
+    return job.command[job.command.index(name) + 1] if name in job.command else ""
+
+
 @st.fragment(run_every=2.0)
 def live(job_name: str) -> None:
-    """Curves of a running job's run; the page starts over when it has ended."""
+    """Progress and curves of a running job; the page starts over when it has ended."""
     job = jobs.get(job_name)
     if job.status != "running":
         st.rerun()
-    out = Path(job.command[job.command.index("--out") + 1]) if "--out" in job.command else None
-    if out is not None:
-        curves(Run(out), key="live")
+    run = Run(Path(option(job, "--out")))
+    rows = run.metrics()
+    wanted = int(option(job, "--steps") or 0)
+    if rows.empty:
+        st.progress(0.0, "Fitting the reward model, then the first update …")
+    else:
+        last = rows.iloc[-1]
+        done, speed = float(last["step"]), float(last.get("steps_per_s", 0.0))
+        left = max(wanted - done, 0) / speed if speed else 0.0
+        text = f"{done:,.0f} of {wanted:,} steps, {speed:,.0f} per second, {left:,.0f} s to go"
+        st.progress(min(done / max(wanted, 1), 1.0), text)
+    curves(run, key="live")
     with st.expander("Output"):
         st.code(job.output()[-3000:], language=None)
 
 
 def number(value: float) -> str:
-    """Four digits, or whole thousands."""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    """Three digits, or whole thousands."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def curves(run: Run, key: str) -> None:
-    """One small chart per figure, against steps."""
+    """One chart per figure, against steps; the last value and the unit in its title."""
     rows = ui.thinned(run.metrics())
     shown = [name for name in CURVES if name in rows]
     if rows.empty or not shown:
         st.info("The first figures appear after the first update of the policy.")
         return
     last = rows.iloc[-1]
-    figures = {CURVES[name]: number(float(last[name])) for name in shown}
-    ui.metrics({"Steps": f"{last['step']:,.0f}"} | figures)
-    figure = make_subplots(1, len(shown), subplot_titles=[CURVES[name] for name in shown])
-    for column, name in enumerate(shown, start=1):
+    titles = [
+        f"{title}: <b>{number(factor * float(last[name]))}</b> {unit}"
+        for name, (title, unit, factor) in CURVES.items()
+        if name in shown
+    ]
+    height = -(-len(shown) // COLUMNS)
+    spacing = 0.34 / height if height > 1 else 0.0
+    figure = make_subplots(
+        height, COLUMNS, subplot_titles=titles, vertical_spacing=spacing, horizontal_spacing=0.08
+    )
+    for place, name in enumerate(shown):
+        unit, factor = CURVES[name][1:]
         line = go.Scatter(
-            x=rows["step"], y=rows[name], mode="lines", line={"color": ui.UP, "width": 1.5}
+            x=rows["step"],
+            y=factor * rows[name],
+            mode="lines",
+            line={"color": ui.UP, "width": 2},
+            hovertemplate=f"%{{y:.4g}} {unit} at step %{{x:,.0f}}<extra></extra>",
         )
-        figure.add_trace(line, 1, column)
+        cell = {"row": place // COLUMNS + 1, "col": place % COLUMNS + 1}
+        figure.add_trace(line, **cell)
+        figure.update_yaxes(title_text=unit, **cell)
+        figure.update_xaxes(title_text="steps", **cell)
     figure.update_layout(showlegend=False)
-    figure.update_annotations(font_size=13)
-    ui.chart(figure, height=260, key=f"{key}-{run.name}")
+    figure.update_annotations(font_size=14)
+    ui.chart(figure, height=30 + ROW_HEIGHT * height, key=f"{key}-{run.name}")
 
 
 def compare_form() -> None:
@@ -170,19 +203,21 @@ def compare_form() -> None:
 
 start_form()
 past = jobs.list("train")
+running = bool(past) and past[0].status == "running"
 if past:
     controls(past[0])
-    if past[0].status == "running":
-        live(past[0].name)
-runs = list_runs(folder, METRICS)
+if running:
+    live(past[0].name)
+busy = Path(option(past[0], "--out")).name if running else ""
+runs = [run for run in list_runs(folder, METRICS) if run.name != busy]
 if runs:
-    st.subheader("Runs", anchor=False)
+    st.subheader("Earlier runs" if running else "Runs", anchor=False)
     chosen = st.selectbox("Run", runs, format_func=lambda run: run.name)
     curves(chosen, key="past")
-    compare = chosen.document("result.json")
-    if compare:
+    result = chosen.document("result.json")
+    if result:
         with st.expander("Result"):
-            st.json(compare)
+            st.json(result)
     compare_form()
 elif not past:
     ui.empty("No run yet. Rank about twenty queries, then train on them.")

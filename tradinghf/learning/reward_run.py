@@ -67,6 +67,7 @@ def fit_reward_run(store: Store, folder: Path) -> dict[str, Any]:
     unit, size = bar_unit(model)
     found = {
         **model.to_dict(),
+        "values": explained(model),
         **judge(model, learn, test, episodes),
         "traders": traders(learn or test, episodes, model.trust),
         "worst": worst_fitted(pairs, answers, model, episodes),
@@ -80,6 +81,11 @@ def fit_reward_run(store: Store, folder: Path) -> dict[str, Any]:
     write_atomic(folder / "bar_rewards.safetensors", save(rewards))
     write_atomic(folder / "reward.json", json.dumps(found, indent=1).encode())
     return found
+
+
+def explained(model: RewardModel) -> list[dict[str, Any]]:
+    """`RewardModel.explain`, each row with `says`: how a person names one unit of the aspect."""
+    return [row | {"says": ASPECTS[row["name"]].says} for row in model.explain()]
 
 
 def bar_unit(model: RewardModel) -> tuple[str, float]:
@@ -169,7 +175,7 @@ def traders(
     for rater in enough[:MOST_TRADERS]:
         model = RewardModel(RewardConfig(residual=None)).fit(own[rater], episodes)
         found[rater] = {
-            "values": model.explain(),
+            "values": explained(model),
             "rankings": len(own[rater]),
             "trust": float(trust.get(rater, 1.0)),
         }
@@ -260,6 +266,7 @@ __all__ = [
     "bar_unit",
     "calibration",
     "disagreement",
+    "explained",
     "fit_reward_run",
     "judge",
     "profit_correlation",

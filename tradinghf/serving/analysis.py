@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,16 +12,46 @@ from tradinghf.feedback.quality import RaterQuality
 from tradinghf.feedback.ratings import Leaderboard
 from tradinghf.feedback.store import EpisodeInfo
 from tradinghf.feedback.types import Ranking
+from tradinghf.serving.names import KINDS, kind, label
 
 OUTCOMES = {"ranked": "ranked", "skipped": "skipped", "cant_tell": "can't tell"}
 
 
 def in_words(ranking: Ranking, names: Mapping[str, str]) -> str:
-    """A ranking as one line: "sma_cross > momentum = buy_and_hold"."""
-    groups: dict[int, list[str]] = {}
-    for episode, rank in zip(ranking.episodes, ranking.ranks, strict=False):
-        groups.setdefault(rank, []).append(names.get(episode, "?"))
+    """A ranking as one line: "sma cross > momentum = buy and hold"."""
+    return order_in_words(ranking.episodes, ranking.ranks, names)
+
+
+def order_in_words(
+    episodes: Sequence[str], ranks: Sequence[float], names: Mapping[str, str]
+) -> str:
+    """Episodes by rank, the lowest first, as one line of what they are called."""
+    groups: dict[float, list[str]] = {}
+    for episode, rank in zip(episodes, ranks, strict=False):
+        groups.setdefault(rank, []).append(label(names.get(episode, "?")))
     return " > ".join(" = ".join(groups[rank]) for rank in sorted(groups))
+
+
+def worst_table(rows: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> pd.DataFrame:
+    """The answers that a reward model fits worst, as `reward.json` holds them; one row each."""
+    found = [
+        {
+            "rater": row["rater"],
+            "answered, best first": order_in_words(row["episodes"], row["ranks"], names),
+            "the model would say": order_in_words(
+                row["episodes"], [-score for score in row["scores"]], names
+            ),
+            "pairs called otherwise": f"{row['otherwise']} of {row['pairs']}",
+            "chance of a pair %": 100 * row["chance"],
+            "key": row["key"],
+        }
+        for row in rows
+    ]
+    columns = [
+        "rater", "answered, best first", "the model would say", "pairs called otherwise",
+        "chance of a pair %", "key",
+    ]  # fmt: skip
+    return pd.DataFrame(found, columns=columns)
 
 
 def answers_table(rankings: Sequence[Ranking], names: Mapping[str, str]) -> pd.DataFrame:
@@ -43,13 +73,14 @@ def answers_table(rankings: Sequence[Ranking], names: Mapping[str, str]) -> pd.D
     return pd.DataFrame(rows, columns=columns)
 
 
-def standings_table(board: Leaderboard) -> pd.DataFrame:
-    """One row per source, best first."""
+def standings_table(board: Leaderboard, shipped: Collection[str]) -> pd.DataFrame:
+    """One row per source, best first; `shipped` are the names of the shipped strategies."""
     rows = [
         {
             "place": s.place,
             "places open": _span(s.best_place, s.worst_place),
-            "source": s.source,
+            "who": label(s.source),
+            "what": KINDS[kind(s.source, shipped)],
             "rating": s.rating,
             "low": s.low,
             "high": s.high,
@@ -73,7 +104,8 @@ def _span(first: int, last: int) -> str:
 def win_matrix(board: Leaderboard) -> pd.DataFrame:
     """Share of comparisons won by the row against the column [%]; NaN where they never met."""
     shares = np.where(board.met > 0, 100.0 * board.wins, np.nan)
-    return pd.DataFrame(shares, index=board.sources, columns=board.sources)
+    names = [label(source) for source in board.sources]
+    return pd.DataFrame(shares, index=names, columns=names)
 
 
 def episodes_table(infos: Iterable[EpisodeInfo]) -> pd.DataFrame:
@@ -81,7 +113,7 @@ def episodes_table(infos: Iterable[EpisodeInfo]) -> pd.DataFrame:
     rows = [
         {
             "episode": info.id[:12],
-            "source": info.source,
+            "source": label(info.source),
             "symbol": info.symbol,
             "start bar": info.start,
             "bars": info.bars,
@@ -126,7 +158,9 @@ __all__ = [
     "answers_table",
     "episodes_table",
     "in_words",
+    "order_in_words",
     "quality_table",
     "standings_table",
     "win_matrix",
+    "worst_table",
 ]

@@ -81,7 +81,7 @@ class Job:
             return ""
 
     def stop(self) -> None:
-        """Ask it to end; training saves a checkpoint first and can be resumed."""
+        """Ask it to end; training resumes from its last checkpoint, at most some seconds old."""
         if self.status == "running":
             os.kill(self.pid, signal.SIGTERM)
 

@@ -14,7 +14,8 @@ from tradinghf.feedback.types import Ranking
 from tradinghf.serving.access import LOCAL, Identity, Role
 from tradinghf.serving.state import Dashboard, dashboard
 
-UP, DOWN = "#2F81F7", "#E8833A"
+UP, DOWN, GREY = "#2F81F7", "#E8833A", "#7C8896"
+METRICS_PER_ROW = 6
 CHART_HEIGHT = 300
 _NUMBER = "%.1f"
 
@@ -120,10 +121,14 @@ def thinned(frame: pd.DataFrame, most: int = 2000) -> pd.DataFrame:
     return frame.iloc[(len(frame) - 1) % step :: step] if step > 1 else frame
 
 
-def metrics(values: Mapping[str, str]) -> None:
-    """A row of figures."""
-    for column, (name, value) in zip(st.columns(len(values)), values.items(), strict=True):
-        column.metric(name, value, border=True)
+def metrics(values: Mapping[str, str], helps: Mapping[str, str] | None = None) -> None:
+    """Rows of figures; `helps` explains some of them in a tooltip."""
+    rows = -(-len(values) // METRICS_PER_ROW)
+    width = -(-len(values) // rows) if rows else 0
+    columns: list[Any] = []
+    for name, value in values.items():
+        columns = columns or list(st.columns(width))
+        columns.pop(0).metric(name, value, border=True, help=(helps or {}).get(name))
 
 
 def share(value: float | None) -> str:
@@ -145,6 +150,7 @@ def own_rankings(board: Dashboard, who: Identity) -> list[Ranking]:
 
 __all__ = [
     "DOWN",
+    "GREY",
     "UP",
     "chart",
     "empty",
