@@ -80,14 +80,16 @@ def run_benchmark(name: str, *, quick: bool = False) -> dict[str, Any]:
 
     """
     results = BENCHMARKS[name].run(quick)
+    return {"benchmark": name, "quick": quick, **stamp(), "results": results}
+
+
+def stamp() -> dict[str, Any]:
+    """When, on what and with which code something was measured."""
     return {
-        "benchmark": name,
-        "quick": quick,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "device": device(),
         "versions": {"python": platform.python_version(), **_versions()},
         "commit": commit(),
-        "results": results,
     }
 
 
@@ -172,12 +174,14 @@ def _agree(what: str, left: Any, right: Any, tolerance: float) -> None:
 def backtest_speed(quick: bool) -> list[Row]:
     """SMA cross and daily rebalancing of A assets through vectorbt and the simulator.
 
-    The rate counts bar-assets: bars x assets of one backtest, by its time, from weights to equity.
+    The rate counts bar-assets: bars x assets of one backtest, by its time, from weights to equity;
+    then bars x columns of sweeps, from weights to Sharpe ratios.
     """
     import numpy as np
 
     from tradinghf.config import CostModel
     from tradinghf.evaluation.engines import run
+    from tradinghf.evaluation.sweep_speed import sweep_speed
     from tradinghf.market.synthetic import synthetic
     from tradinghf.strategies import load_strategy
 
@@ -205,7 +209,7 @@ def backtest_speed(quick: bool) -> list[Row]:
                 rate = timed(work, bars * assets, "bar-assets/s", repeats=repeats)
                 about = {"case": f"A={assets}, {case}, {engine}", "bars": bars, "assets": assets}
                 rows.append(about | rate)
-    return rows
+    return rows + sweep_speed(timed, _agree, quick)
 
 
 @benchmark("env", help="steps per second of MarketEnv for several numbers of environments")
