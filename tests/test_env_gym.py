@@ -133,6 +133,8 @@ def test_rendering_shows_candles_fills_position_and_equity() -> None:
 def test_unknown_options_suggest_the_right_one() -> None:
     with pytest.raises(ConfigError, match="Did you mean 'horizon'"):
         TradingEnv(MARKET, horizn=20)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'frameskip'"):
+        TradingEnv(MARKET, frameskip=1)  # how TorchRL finds out
     with pytest.raises(ConfigError, match="render mode"):
         TradingEnv(MARKET, render_mode="human")
     env = TradingEnv(MARKET, fee_bps=7.0, horizon=30, config={"lookback": 3})

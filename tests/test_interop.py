@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from torch import nn
 
 import tradinghf.simulation
 from tradinghf import MarketData, backtest
-from tradinghf.errors import ConfigError
+from tradinghf.errors import MissingExtraError
 from tradinghf.learning.checkpoints import RunDirectory
 from tradinghf.learning.mlflow_log import MLflowLogger
 from tradinghf.market.synthetic import synthetic
@@ -206,6 +207,7 @@ def test_mlflow_gets_each_training_row_once() -> None:
     ]
 
 
+@pytest.mark.filterwarnings("default")  # of its own tables
 def test_mlflow_itself_keeps_the_rows(tmp_path: Path) -> None:
     mlflow = pytest.importorskip("mlflow", reason="mlflow is not installed")
     place = f"sqlite:///{tmp_path}/mlflow.db"
@@ -219,6 +221,6 @@ def test_mlflow_itself_keeps_the_rows(tmp_path: Path) -> None:
 
 
 def test_without_mlflow_the_message_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "mlflow", None)
-    with pytest.raises(ConfigError, match=r"tradinghf\[mlflow\]"):
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    with pytest.raises(MissingExtraError, match=r"tradinghf\[mlflow\]"):
         MLflowLogger("desk")

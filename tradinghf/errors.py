@@ -4,6 +4,7 @@ Each error names the thing, what was expected, what came, and the next step::
 
     TradingHFError (ValueError)
     ├── ConfigError        a setting outside its range
+    │   └── UnexpectedOptionError  an option that does not exist (also TypeError)
     ├── MarketDataError    bars that cannot be trusted
     ├── StrategyError      a strategy that is unknown or returns nonsense
     ├── EpisodeError       a recorded episode that is malformed or altered
@@ -25,6 +26,13 @@ class TradingHFError(ValueError):
 
 class ConfigError(TradingHFError):
     """A setting is outside its documented range."""
+
+
+class UnexpectedOptionError(ConfigError, TypeError):
+    """An option that does not exist; a TypeError too, as an unexpected keyword argument is.
+
+    TorchRL offers `frameskip` to every environment and goes on without it after such an error.
+    """
 
 
 class MarketDataError(TradingHFError):

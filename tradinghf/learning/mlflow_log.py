@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
-from tradinghf.errors import ConfigError
+from tradinghf.errors import MissingExtraError
 
 
 class MLflowLogger:
@@ -25,7 +25,7 @@ class MLflowLogger:
         client: something with MLflow's fluent functions, instead of the package itself.
 
     Raises:
-        ConfigError: MLflow is not installed.
+        MissingExtraError: MLflow is not installed.
 
     """
 
@@ -66,7 +66,7 @@ def _mlflow() -> Any:
     try:
         return importlib.import_module("mlflow")
     except ImportError as error:
-        raise ConfigError("MLflow is not installed; `pip install 'tradinghf[mlflow]'`.") from error
+        raise MissingExtraError("mlflow", "mlflow", "Logging to MLflow") from error
 
 
 __all__ = ["MLflowLogger"]

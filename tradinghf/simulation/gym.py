@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tradinghf.config import CostModel, EnvConfig
-from tradinghf.errors import ConfigError, unknown_name
+from tradinghf.errors import ConfigError, UnexpectedOptionError, unknown_name
 from tradinghf.market.data import MarketData
 from tradinghf.market.sources import load_market
 from tradinghf.simulation.env import MarketEnv
@@ -35,7 +35,7 @@ def make_market_env(
             (config, costs, reward, scaler, device, seed ...).
 
     Raises:
-        ConfigError: an option is unknown; the message suggests close ones.
+        UnexpectedOptionError: an option is unknown; the message suggests close ones.
 
     """
     task = {f.name for f in fields(EnvConfig)}
@@ -44,7 +44,8 @@ def make_market_env(
     own |= {"own_features", "funding", "split", "dividend", "member"}
     for name in options:
         if name not in task | cost | own:
-            raise ConfigError(unknown_name("option", name, task | cost | own))
+            known = unknown_name("option", name, task | cost | own)
+            raise UnexpectedOptionError(f"{known} (unexpected keyword argument {name!r})")
     config = options.pop("config", None) or EnvConfig()
     config = EnvConfig(**config) if isinstance(config, dict) else config
     config = replace(config, **{k: v for k, v in options.items() if k in task})
