@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -12,10 +13,19 @@ from tradinghf.collect import Actor, collect, distinct_columns, pool_actors, ran
 from tradinghf.config import Randomisation
 from tradinghf.episodes import Episode
 from tradinghf.feedback.queries import choose_groups
-from tradinghf.feedback.types import Purpose, Query
+from tradinghf.feedback.types import Purpose, Query, Ranking
 from tradinghf.learning.reward_model import RewardModel
 from tradinghf.market.data import MarketData
 from tradinghf.simulation.env import MarketEnv
+
+
+class Answers(Protocol):
+    """Whoever answers queries: a synthetic trader, or people through the store."""
+
+    label: str
+
+    def rank(self, episodes: Sequence[Episode], query: str, session: str = "") -> Ranking:
+        """One answer."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,13 +7,13 @@ import dataclasses
 import math
 import time
 import warnings
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from tradinghf.asking import ask, env_like
+from tradinghf.asking import Answers, ask, env_like
 from tradinghf.collect import Actor, best_network, episode_batch
 from tradinghf.episodes import Episode, EpisodeBatch, Floats
 from tradinghf.errors import FeedbackError
@@ -21,7 +21,7 @@ from tradinghf.feedback.store import Store
 from tradinghf.feedback.traders import SyntheticTrader
 from tradinghf.feedback.types import Purpose, Query, Ranking
 from tradinghf.learning.aspects import TradePaths
-from tradinghf.learning.checkpoints import RunDirectory
+from tradinghf.learning.checkpoints import RunDirectory, recall, understood
 from tradinghf.learning.config import RLHFConfig
 from tradinghf.learning.held_out import cross_validate, predicted_pairs, summarise
 from tradinghf.learning.policy import ActorCritic, Policy
@@ -39,15 +39,6 @@ LEARN: tuple[Purpose, ...] = ("learn", "repeat")
 TEST: tuple[Purpose, ...] = ("test",)
 QUARTERS = 4  # candidates that each round leaves behind
 VALIDATION_EPISODES = 512
-
-
-class Answers(Protocol):
-    """Whoever answers queries: a synthetic trader, or people through the store."""
-
-    label: str
-
-    def rank(self, episodes: Sequence[Episode], query: str, session: str = "") -> Ranking:
-        """One answer."""
 
 
 class RLHF:
@@ -139,6 +130,8 @@ class RLHF:
         """
         self.config = dataclasses.replace(self.config, **settings)
         with self.run.lock() if self.run is not None else contextlib.nullcontext():
+            if self.run and self.agent.iteration == 0:
+                self.run.start_over()
             self._rounds()
             self._choose_policy()
         return self
@@ -147,7 +140,9 @@ class RLHF:
         """Ask, learn, train; as often as the configuration says."""
         config = self.config
         iterations = max(math.ceil(config.steps / self.agent.steps_per_iteration), config.rounds)
-        shares = [round(config.rankings * (r + 1) / config.rounds) for r in range(config.rounds)]
+        shares = [
+            math.ceil(config.rankings * (r + 1) / config.rounds) for r in range(config.rounds)
+        ]
         stops = [round(iterations * (r + 1) / config.rounds) for r in range(config.rounds)]
         for round_ in range(self.round, config.rounds):
             if self.asked == round_:
@@ -250,6 +245,8 @@ class RLHF:
             "asked": self.asked,
             "round": self.round,
             "history": self.history,
+            "answers": [ranking.key for ranking in self.rankings],
+            "held_out": [ranking.key for ranking in self.held_out],
             "agent": self.agent.state(),
             "snapshots": [network.state_dict() for network in self.snapshots],
         }
@@ -259,11 +256,24 @@ class RLHF:
         """Continue from the newest good checkpoint of the run directory; False when there is none.
 
         Answers are read back from the store, so a resumed loop needs the store it started with.
+
+        Raises:
+            CheckpointError: another process writes to the run, the checkpoint is of another task
+                or version, or the store lacks the answers.
+
         """
-        found = self.run.latest() if self.run is not None else None
-        if found is None or self.run is None:
+        if self.run is None:
             return False
-        _, state = found
+        with self.run.lock():
+            found = self.run.latest()
+            if found is None:
+                return False
+            with understood(f"{self.run.path}, checkpoint {found[0]}"):
+                self._continue(found[1])
+            self.run.trim_metrics(self.agent.iteration * self.agent.steps_per_iteration)
+        return True
+
+    def _continue(self, state: dict[str, Any]) -> None:
         self.asked, self.round = int(state["asked"]), int(state["round"])
         self.history = list(state["history"])
         self.agent.restore(state["agent"])
@@ -271,27 +281,27 @@ class RLHF:
             network = _frozen(self.agent.network)
             network.load_state_dict(weights)
             self.snapshots.append(network)
-        self.run.trim_metrics(self.agent.iteration * self.agent.steps_per_iteration)
-        if self.trader is not None and self.store is not None:
-            earlier = {q.id for q in self.store.queries() if q.round < self.asked}
-            self._from_store(earlier)
-        return True
+        self.rankings = recall(self.store, state["answers"])
+        self.held_out = recall(self.store, state["held_out"])
+        self._load_episodes()
+        if self.asked == self.round and self.rankings:
+            # The next questions are chosen by what the round before had learned.
+            self.reward_model.fit(self.rankings, self.episodes)
 
-    def _from_store(self, queries: Collection[str] | None = None) -> list[Ranking]:
-        """Answers of people, those to "test" questions held out; or the answers to `queries`."""
+    def _load_episodes(self) -> None:
+        names = {name for r in (*self.rankings, *self.held_out) for name in r.episodes}
+        self.episodes = {name: self.store.episode(name) for name in names} if self.store else {}
+
+    def _from_store(self) -> list[Ranking]:
+        """Answers of people, those to "test" questions held out."""
         if self.store is None:
             raise FeedbackError(
                 "RLHF has neither a trader nor a store with rankings; give trader=... or store=..."
             )
-        if queries is None:
-            self.rankings = self.store.rankings(purposes=LEARN)
-            self.held_out = self.store.rankings(purposes=TEST)
-        else:
-            self.rankings = [r for r in self.store.rankings() if r.query in queries]
-        known = [*self.rankings, *self.held_out]
-        names = {name for ranking in known for name in ranking.episodes}
-        self.episodes = {name: self.store.episode(name) for name in names}
-        if queries is None and self.until is not None:
+        self.rankings = self.store.rankings(purposes=LEARN)
+        self.held_out = self.store.rankings(purposes=TEST)
+        self._load_episodes()
+        if self.until is not None:
             self.rankings = ended_by(self.rankings, self.episodes, self.until)
             self.held_out = ended_by(self.held_out, self.episodes, self.until)
             if not self.rankings:

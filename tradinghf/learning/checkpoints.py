@@ -5,6 +5,8 @@
     RUN/tensorboard/            the same rows for TensorBoard
     RUN/checkpoints/000012/     state.safetensors, state.json, manifest.json (sha256 of both)
     RUN/quarantine/             checkpoints that failed their hashes
+    RUN/earlier/                checkpoints and metrics of a run that was here before
+    RUN/lock                    held by the one process that writes
 
 A checkpoint is written under another name, flushed to disk, and renamed: it is whole or absent.
 """
@@ -12,11 +14,14 @@ A checkpoint is written under another name, flushed to disk, and renamed: it is 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
+import itertools
 import json
+import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,8 +36,23 @@ from tradinghf.feedback.store.blobs import sync_folder, write_atomic
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
+    from tradinghf.feedback.store import Store
+    from tradinghf.feedback.types import Ranking
+
 TENSOR = "__tensor__"
 PAIRS = "__pairs__"
+# What a killed writer can leave behind in a run directory.
+LEFTOVERS = (".tmp-*", "checkpoints/.*.partial", "checkpoints/.*.removed")
+# What reading a damaged checkpoint can raise: bytes may turn into any JSON, of any depth.
+DAMAGE = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+    SafetensorError,
+)
 State = dict[str, Any]
 
 
@@ -81,15 +101,21 @@ class RunDirectory:
         self.checkpoints = self.path / "checkpoints"
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         self._events: SummaryWriter | None = None
+        self._held = False
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the run; a second process is refused instead of writing into it.
 
+        Within the block it may be taken again. What a killed process left half is removed.
+
         Raises:
             CheckpointError: another process holds it.
 
         """
+        if self._held:
+            yield
+            return
         with (self.path / "lock").open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -98,24 +124,80 @@ class RunDirectory:
                     f"Another process is writing to the run {self.path}. Wait for it, stop it, "
                     "or choose another directory with --out."
                 ) from error
-            yield
+            self._held = True
+            try:
+                self.sweep()
+                yield
+            finally:
+                self._held = False
+
+    def sweep(self) -> list[Path]:
+        """Remove what killed writers left half; only for the holder of the lock."""
+        found = [p for pattern in LEFTOVERS for p in self.path.glob(pattern)]
+        for path in found:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        return found
+
+    def start_over(self) -> None:
+        """Move checkpoints and metrics of an earlier run in this directory out of the way.
+
+        Otherwise they would be taken for the new run's, whose numbers are still smaller.
+        """
+        old = [*self._steps(), *self.path.glob("metrics.jsonl")]
+        if old:
+            aside = _free(self.path / "earlier", "run")
+            aside.mkdir(parents=True)
+            for path in old:
+                path.rename(aside / path.name)
 
     def write_json(self, name: str, value: Any) -> None:
-        """Write RUN/name durably."""
+        """Write RUN/name durably.
+
+        Raises:
+            CheckpointError: the disk refused (full, read-only).
+
+        """
         text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False)
-        write_atomic(self.path / name, text.encode())
+        with _written(self.path / name):
+            write_atomic(self.path / name, text.encode())
 
     def log(self, row: dict[str, Any]) -> None:
-        """Append one row, with its "step", to metrics.jsonl and to TensorBoard's events."""
-        with (self.path / "metrics.jsonl").open("a") as file:
-            file.write(json.dumps(row) + "\n")
+        """Append one row, with its "step", to metrics.jsonl and to TensorBoard's events.
+
+        Raises:
+            CheckpointError: the disk refused (full, read-only).
+
+        """
+        with _written(self.path / "metrics.jsonl"):
+            self._append(json.dumps(row) + "\n")
+            self._chart(row)
+
+    def _append(self, text: str) -> None:
+        with (self.path / "metrics.jsonl").open("ab", buffering=0) as file:
+            before = file.tell()
+            data = text.encode()
+            try:
+                if file.write(data) != len(data):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            except OSError:
+                file.truncate(before)  # no half row
+                raise
+
+    def _chart(self, row: dict[str, Any]) -> None:
         step = int(row["step"])
         if self._events is None:
             from torch.utils.tensorboard import SummaryWriter
 
             self._events = SummaryWriter(str(self.path / "tensorboard"), purge_step=step)
-        for name, value in row.items():
-            self._events.add_scalar(name, value, step)
+        try:
+            for name, value in row.items():
+                self._events.add_scalar(name, value, step)
+        except OSError:
+            self._events = None  # its thread has ended: the next row starts another file
+            raise
 
     def trim_metrics(self, step: float) -> None:
         """Drop rows after `step`: a continued run writes them again."""
@@ -135,8 +217,11 @@ class RunDirectory:
     def save(self, step: int, state: State) -> Path:
         """Write checkpoint `step`; older ones beyond `keep` are removed.
 
+        Raises:
+            CheckpointError: a value that it cannot hold, or the disk refused (full, read-only).
         Source: order of operations after Pillai et al. 2014, "All File Systems Are Not Created
         Equal" (temporary name, flush, rename, flush the folder).
+
         """
         tensors: dict[str, Tensor] = {}
         about = json.dumps(pack(state, tensors)).encode()
@@ -145,17 +230,25 @@ class RunDirectory:
         files["manifest.json"] = json.dumps(manifest).encode()
         final = self.checkpoints / f"{step:08d}"
         partial = self.checkpoints / f".{step:08d}.partial"
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-        for name, data in files.items():
-            write_atomic(partial / name, data)
-        if final.exists():
-            self._remove(final)
-        partial.rename(final)
-        sync_folder(self.checkpoints)
+        with _written(final):
+            self._place(files, partial, final)
         for old in self._steps()[: -self.keep]:
             self._remove(old)
         return final
+
+    def _place(self, files: dict[str, bytes], partial: Path, final: Path) -> None:
+        shutil.rmtree(partial, ignore_errors=True)
+        try:
+            partial.mkdir()
+            for name, data in files.items():
+                write_atomic(partial / name, data)
+            if final.exists():
+                self._remove(final)
+            partial.rename(final)
+        except OSError:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        sync_folder(self.checkpoints)
 
     def _remove(self, folder: Path) -> None:
         doomed = folder.with_name(f".{folder.name}.removed")
@@ -171,12 +264,28 @@ class RunDirectory:
         for folder in reversed(self._steps()):
             try:
                 return int(folder.name), _read(folder)
-            except (OSError, ValueError, KeyError, SafetensorError):
+            except DAMAGE:
                 quarantine = self.path / "quarantine"
                 quarantine.mkdir(exist_ok=True)
-                number = len(list(quarantine.iterdir()))
-                folder.rename(quarantine / f"{folder.name}-{number}")
+                folder.rename(_free(quarantine, folder.name))
         return None
+
+
+def _free(folder: Path, name: str) -> Path:
+    """A path in `folder` that is not taken."""
+    return next(p for n in itertools.count() if not (p := folder / f"{name}-{n}").exists())
+
+
+@contextlib.contextmanager
+def _written(path: Path) -> Iterator[None]:
+    """The operating system's refusal to write, in a sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise CheckpointError(
+            f"Cannot write {path}: {error.strerror or error}. What was there before is whole. "
+            "Free some space or fix the permissions, then continue with --resume."
+        ) from error
 
 
 def _read(folder: Path) -> State:
@@ -187,21 +296,42 @@ def _read(folder: Path) -> State:
             raise ValueError(f"{folder / name} does not match its manifest")
     tensors = load(files["state.safetensors"])
     state: State = unpack(json.loads(files["state.json"]), tensors)
+    if not isinstance(state, dict):
+        raise ValueError(f"{folder} holds no state of a run")
     return state
 
 
-def code_version() -> str:
-    """Package version, and the commit where the package is a checkout."""
-    from tradinghf import __version__
+@contextlib.contextmanager
+def understood(what: str) -> Iterator[None]:
+    """Errors of reading a state that was made by something else, in a sentence.
 
-    head = Path(__file__).resolve().parents[2] / ".git" / "HEAD"
+    Raises:
+        CheckpointError: the block met a state of another shape.
+
+    """
     try:
-        text = head.read_text().strip()
-        if text.startswith("ref: "):
-            text = (head.parent / text[5:]).read_text().strip()
-        return f"{__version__}+{text[:12]}"
-    except OSError:
-        return __version__
+        yield
+    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{what} is of another task or version ({type(error).__name__}: {error}). "
+            "Start again without --resume."
+        ) from error
+
+
+def recall(store: Store | None, keys: Sequence[str]) -> list[Ranking]:
+    """The answers with these keys, in this order: what a run had learned from.
+
+    Raises:
+        CheckpointError: the store lacks one, or there is no store.
+
+    """
+    known = {r.key: r for r in store.rankings(include_superseded=True)} if store and keys else {}
+    if lost := [key for key in keys if key not in known]:
+        raise CheckpointError(
+            f"{len(lost)} of the answers that this run learned from are not in its store, first "
+            f"{lost[0]!r}. Resume with the store that it started with."
+        )
+    return [known[key] for key in keys]
 
 
 def torch_settings() -> dict[str, Any]:

@@ -118,7 +118,8 @@ def categorical_gradients(out: Tensor, batch: Batch, weights: Weights) -> tuple[
     ratio = log_ratio.exp()
     gain = ratio * batch.advantage
     bound = ratio.clamp(1 - weights.clip, 1 + weights.clip).mul_(batch.advantage)
-    push = torch.where(gain <= bound, gain, 0.0).div_(-rows)
+    # Written so that a NaN stays one: the optimiser skips it, where a zero would pass unseen.
+    push = torch.where(gain > bound, 0.0, gain).div_(-rows)
     entropy = (p * log_p).sum(0).neg_()
     to_out = (log_p + entropy).mul_(weights.entropy / rows).sub_(push).mul_(p)
     to_out.scatter_add_(0, chosen, push[None])

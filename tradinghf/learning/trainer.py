@@ -183,7 +183,9 @@ class Trainer:
         to_go = discounted(rewards, stay.expand_as(rewards))
         size = self.group.moments(per_learner(to_go, count), (0, 2))[1][0, :, 0].clamp(min=1e-8)
         first = self.iteration == 0
-        self.scale = size if first else SCALE_DECAY * self.scale + (1 - SCALE_DECAY) * size
+        blend = size if first else SCALE_DECAY * self.scale + (1 - SCALE_DECAY) * size
+        # Rewards that are not finite spoil this iteration, not the scale of all that follow.
+        self.scale = torch.where(blend.isfinite(), blend, self.scale)
         advantage = gae(
             (per_learner(rewards, count) / self.scale[:, None]).flatten(1, 2),
             rollout.values,

@@ -7,6 +7,7 @@ import json
 import os
 import sqlite3
 import tempfile
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def backup(engine: Engine, location: Location, folder: Path) -> Path:
             _fill(engine, location, inner)
             os.replace(inner, folder)
         sync_folder(folder.parent)
-    except OSError as error:
+    except (OSError, sqlite3.Error) as error:
         raise StoreError(f"The backup to {folder} failed: {error}. It was removed.") from error
     return folder
 
@@ -71,12 +72,14 @@ def restore(folder: str | os.PathLike[str], target: str | os.PathLike[str]) -> N
         if not location.sqlite:
             _fill_server(source, location)
             return
-        handle, name = tempfile.mkstemp(dir=location.folder, prefix=".restore-")
-        os.close(handle)
-        copy_database(source / DATABASE, Path(name))
-        os.replace(name, location.database)
+        draft = location.folder / f".restore-{uuid.uuid4().hex}"
+        try:
+            copy_database(source / DATABASE, draft)
+            os.replace(draft, location.database)
+        finally:
+            draft.unlink(missing_ok=True)
         sync_folder(location.folder)
-    except OSError as error:
+    except (OSError, sqlite3.Error) as error:
         raise StoreError(f"Restoring {source} to {location} failed: {error}.") from error
 
 

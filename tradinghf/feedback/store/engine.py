@@ -8,6 +8,7 @@ the hash chain needs one writer at a time.
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from tradinghf.errors import StoreError
 
 BUSY_SECONDS = 30.0
+LEAST_ROOM = 2**20  # [bytes] free, below which SQLite's failures are the disk's
 DATABASE = "feedback.db"
 DEFAULT_FOLDER = "store"
 _LOCK = 0x7472_6164_6868  # one advisory lock key for every writer of a PostgreSQL store
@@ -138,6 +140,9 @@ def writing(engine: Engine, name: object) -> Iterator[Connection]:
         connection = plain.execution_options(writing=True)
         with connection.begin():
             if engine.dialect.name == "postgresql":
+                # Without it a writer would wait for ever behind one that hangs.
+                patience = text("SELECT set_config('lock_timeout', :limit, true)")
+                connection.execute(patience, {"limit": f"{1000 * BUSY_SECONDS:.0f}ms"})
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
             yield connection
 
@@ -149,9 +154,17 @@ def _translated(name: object) -> Iterator[None]:
         yield
     except DBAPIError as error:
         reason = str(error.orig).strip().splitlines()[0] if error.orig else "unknown reason"
-        if "locked" in reason:
+        if isinstance(name, Location):
+            reason = disk_reason(reason, name.folder)
+        if "locked" in reason or "lock timeout" in reason:
             reason = f"another process has held it locked for {BUSY_SECONDS:g} seconds"
         raise StoreError(f"The store {name} failed: {reason}. Nothing was written.") from error
 
 
-__all__ = ["Location", "connect", "locate", "opened", "reading", "writing"]
+def disk_reason(reason: str, folder: Path) -> str:
+    """SQLite calls a full disk "disk I/O error" while it opens a file; say what it is."""
+    full = "disk I/O" in reason and shutil.disk_usage(folder).free < LEAST_ROOM
+    return "the disk is full" if full else reason
+
+
+__all__ = ["Location", "connect", "disk_reason", "locate", "opened", "reading", "writing"]

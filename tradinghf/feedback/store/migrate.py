@@ -19,7 +19,14 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect
 
 from tradinghf.errors import StoreError
-from tradinghf.feedback.store.engine import BUSY_SECONDS, Location, opened, reading, writing
+from tradinghf.feedback.store.engine import (
+    BUSY_SECONDS,
+    Location,
+    disk_reason,
+    opened,
+    reading,
+    writing,
+)
 from tradinghf.feedback.store.schema import metadata
 
 _ONE_AT_A_TIME = threading.Lock()  # Alembic keeps the running migration in a module global
@@ -121,7 +128,8 @@ def _use_wal(location: Location) -> None:
             return
         except sqlite3.OperationalError as error:
             if "locked" not in str(error) or time.monotonic() > deadline:
-                raise StoreError(f"Cannot open the store {location}: {error}.") from error
+                reason = disk_reason(str(error), location.folder)
+                raise StoreError(f"Cannot open the store {location}: {reason}.") from error
             time.sleep(0.05)
         except sqlite3.DatabaseError as error:
             raise StoreError(
