@@ -1,0 +1,223 @@
+"""Learning a Gymnasium task from rankings: teachers, reward, questions, loop, refusals."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+
+from tradinghf.errors import ConfigError, FeedbackError
+from tradinghf.learning.config import PPOConfig
+from tradinghf.learning.tasks import (
+    EnsembleConfig,
+    RewardEnsemble,
+    TaskConfig,
+    TaskEnv,
+    TaskRLHF,
+    Teacher,
+    train_on_true_reward,
+    true_return,
+)
+from tradinghf.learning.tasks.env import Experience, explore
+from tradinghf.learning.tasks.loop import agreement
+from tradinghf.learning.tasks.teacher import Fragments, cut
+
+GENERATOR = torch.Generator()
+
+
+class Line(gym.Env[Any, Any]):
+    """A point on a line, moved by at most 0.3 a step, paid for being near 1.
+
+    observation: [1] position. action: [1] in [-1, 1] or 3 choices. reward: -|x - 1|.
+    Ends early beyond 2 when `fragile`.
+    """
+
+    def __init__(self, discrete: bool = False, fragile: bool = False) -> None:
+        self.observation_space = spaces.Box(-np.inf, np.inf, (1,))
+        self.action_space: Any = spaces.Discrete(3) if discrete else spaces.Box(-1.0, 1.0, (1,))
+        self.discrete, self.fragile = discrete, fragile
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        self.x = self.np_random.uniform(-1, 1, 1)
+        return self.x.astype(np.float32), {}
+
+    def step(self, action: Any) -> Any:
+        move = action - 1 if self.discrete else float(np.asarray(action)[0])
+        self.x = self.x + 0.3 * move
+        ended = bool(self.fragile and abs(self.x[0]) > 2)
+        return self.x.astype(np.float32), -abs(float(self.x[0]) - 1), ended, False, {}
+
+
+@pytest.fixture(autouse=True)
+def line() -> Iterator[None]:
+    """The task under three names."""
+    gym.register("Line-v0", Line, max_episode_steps=16)
+    gym.register("LineDiscrete-v0", Line, max_episode_steps=16, kwargs={"discrete": True})
+    gym.register("LineEndless-v0", Line)
+    gym.register("LineFragile-v0", Line, max_episode_steps=16, kwargs={"fragile": True})
+    yield
+    for name in ("Line-v0", "LineDiscrete-v0", "LineEndless-v0", "LineFragile-v0"):
+        del gym.registry[name]
+
+
+SMALL = TaskConfig(
+    questions=20,
+    fragment=4,
+    rounds=5,
+    asking=0.75,
+    steps=16_384,
+    envs=32,
+    reward=EnsembleConfig(members=3, hidden=(16, 16)),
+    ppo=PPOConfig(hidden=(16, 16), gamma=0.9, minibatches=4, learning_rate=5e-3, bootstrap=True),
+)
+
+
+@pytest.mark.parametrize("name", ["Line-v0", "LineDiscrete-v0"])
+def test_twenty_rankings_teach_the_task(name: str) -> None:
+    agent = TaskRLHF(name, SMALL)
+    chance = float(torch.cat([e.rewards for e in agent._fresh], 1).sum(0).mean())
+    learned = agent.train().evaluate()
+    best, env = train_on_true_reward(name, SMALL)
+    ceiling = true_return(best, env, 100, 1_000_000)
+    assert ceiling > chance + 5
+    assert (learned - chance) / (ceiling - chance) > 0.8
+    assert len(agent.ranks) == agent.history[-1]["questions"] == SMALL.questions
+    assert agent.steps == agent.history[-1]["steps"] == SMALL.steps
+
+
+def test_the_same_seed_gives_the_same_policy_and_another_seed_another() -> None:
+    short = dataclasses.replace(SMALL, steps=2_048, questions=4, rounds=2)
+    runs = [TaskRLHF("Line-v0", dataclasses.replace(short, seed=s)).train() for s in (3, 3, 4)]
+    weights = [torch.cat([p.flatten() for p in r.agent.network.parameters()]) for r in runs]  # type: ignore[union-attr]
+    assert torch.equal(weights[0], weights[1])
+    assert torch.equal(runs[0].ranks, runs[1].ranks)
+    assert not torch.equal(weights[0], weights[2])
+
+
+def test_tasks_without_a_fixed_horizon_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"LineEndless-v0 has no time limit.*max_episode_steps"):
+        TaskEnv("LineEndless-v0", 2)
+    assert TaskEnv("LineEndless-v0", 2, max_episode_steps=7).config.horizon == 7
+    with pytest.raises(ConfigError, match="ended before its horizon of 16 steps"):
+        explore(TaskEnv("LineFragile-v0", 64), 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"fragment": 17}, "Fragments of 17 steps, but episodes of Line-v0 have 16"),
+        ({"questions": 2}, "rounds is 5; expected 1 to 2"),
+        ({"size": 7}, "size is 7"),
+        ({"choices": 4}, "choices is 4; expected at least 5"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(change: dict[str, int], match: str) -> None:
+    with pytest.raises(ConfigError, match=match):
+        TaskRLHF("Line-v0", dataclasses.replace(SMALL, **change))  # type: ignore[arg-type]
+
+
+def test_bits_of_rankings_of_five() -> None:
+    assert SMALL.bits == pytest.approx(20 * math.log2(120))
+    assert dataclasses.replace(SMALL, size=2).bits == 20
+
+
+def test_exploration_freezes_units_and_holds_actions() -> None:
+    env = TaskEnv("Line-v0", 10)
+    found = explore(env, 5)
+    torch.testing.assert_close(found.obs.mean((0, 1)), torch.zeros(1), atol=1e-5, rtol=0)
+    torch.testing.assert_close(found.obs.flatten().std(), torch.tensor(1.0), atol=1e-4, rtol=0)
+    changes = (found.actions[1:] != found.actions[:-1]).squeeze(-1).sum(0)
+    assert changes.tolist() == [15, 7, 3, 1, 0] * 2
+    again, _ = env.reset(seed=5)
+    torch.testing.assert_close(again, found.obs[0])
+
+
+def test_fragments_are_consecutive_steps_of_one_episode() -> None:
+    time = torch.arange(9.0)[:, None] + 100 * torch.arange(4.0)
+    episodes = Experience(time[..., None], -time[..., None], time)
+    found = cut(episodes, 3, (50, 2), GENERATOR.manual_seed(0))
+    assert found.features.shape == (50, 2, 3, 2)
+    assert bool((found.rewards.diff(dim=-1) == 1).all())
+    assert torch.equal(found.features[..., 0], found.rewards)
+    assert set((found.rewards[..., 0] % 100).flatten().tolist()) == set(range(7))
+
+
+def test_the_oracle_ranks_by_return_and_ties_what_is_close() -> None:
+    rewards = torch.tensor([[[1.0, 2.0], [4.0, 4.0], [0.0, 0.5], [4.0, 4.2]]])
+    assert Teacher().rank(rewards, GENERATOR).tolist() == [[3, 2, 4, 1]]
+    assert Teacher(tie=0.5).rank(rewards, GENERATOR).tolist() == [[2, 1, 3, 1]]
+    # Only the last step counts: 2, 4, 0.5, 4.2; then reversed by mistake.
+    assert Teacher(myopia=1e-9).rank(rewards, GENERATOR).tolist() == [[3, 2, 4, 1]]
+    assert Teacher(mistake=1.0).rank(rewards, GENERATOR).tolist() == [[2, 3, 1, 4]]
+
+
+def test_a_stochastic_teacher_follows_plackett_luce() -> None:
+    rewards = torch.tensor([[[0.0], [1.0], [2.0]]]).expand(20_000, 3, 1)
+    ranks = Teacher(rationality=0.7).rank(rewards, GENERATOR.manual_seed(1))
+    strength = torch.tensor([0.0, 0.7, 1.4]).exp()
+    order = strength[2] / strength.sum() * strength[1] / strength[:2].sum()
+    assert float((ranks == 1).float().mean(0)[2]) == pytest.approx(
+        float(strength[2] / strength.sum()), abs=0.015
+    )
+    assert float((ranks == torch.tensor([3, 2, 1])).all(1).float().mean()) == pytest.approx(
+        float(order), abs=0.015
+    )
+
+
+def test_the_ensemble_recovers_a_reward_of_observation_and_action() -> None:
+    draw = GENERATOR.manual_seed(2)
+    features = torch.randn(60, 5, 3, 3, generator=draw)
+    rewards = features[..., 0] - features[..., 2].square()
+    ranks = Teacher().rank(rewards, draw)
+    model = RewardEnsemble(3, EnsembleConfig(members=3, hidden=(32, 32)))
+    model.fit(Fragments(features, rewards), ranks, features.flatten(0, 2))
+    fresh = torch.randn(400, 5, 3, 3, generator=draw)
+    truth = fresh[..., 0] - fresh[..., 2].square()
+    accuracy = agreement(model.rewards(fresh).sum(-1), Teacher().rank(truth, draw))
+    assert accuracy > 0.8
+    values = model.members(fresh)
+    assert float(values.abs().max()) <= 1, "bounded"
+    standard = (values - model._shift[..., None, None]) / model._scale[..., None, None]
+    cautious = standard.mean(0) - model.config.pessimism * standard.var(0)
+    torch.testing.assert_close(model.rewards(fresh), cautious, atol=1e-5, rtol=1e-4)
+
+
+def test_tied_rankings_teach_indifference() -> None:
+    features = torch.randn(40, 4, 5, 2, generator=GENERATOR.manual_seed(3))
+    questions = Fragments(features, torch.zeros(40, 4, 5))
+    tied = RewardEnsemble(2).fit(
+        questions, torch.ones(40, 4, dtype=torch.long), features.flatten(0, 2)
+    )
+    assert float(tied.members(features).sum(-1).std((1, 2)).max()) < 0.2
+
+
+def test_nothing_is_learned_from_nothing() -> None:
+    empty = Fragments(torch.zeros(0, 5, 4, 2), torch.zeros(0, 5, 4))
+    with pytest.raises(FeedbackError, match="at least one question"):
+        RewardEnsemble(2).fit(empty, torch.zeros(0, 5, dtype=torch.long), torch.zeros(1, 2))
+    with pytest.raises(FeedbackError, match="not been fitted"):
+        RewardEnsemble(2).rewards(torch.zeros(3, 2))
+
+
+def test_agreement_counts_untied_pairs() -> None:
+    ranks = torch.tensor([[1, 2, 3], [1, 1, 2]])
+    scores = torch.tensor([[3.0, 1.0, 2.0], [0.0, 5.0, 1.0]])
+    assert agreement(scores, ranks) == pytest.approx(3 / 5)
+
+
+def test_a_mujoco_task_takes_a_step_of_the_loop() -> None:
+    pytest.importorskip("mujoco")
+    config = TaskConfig(
+        questions=2, rounds=1, steps=200, envs=2, fragment=10, reward=EnsembleConfig(steps=5)
+    )
+    agent = TaskRLHF("Reacher-v5", config).train()
+    assert agent.steps == 200
+    assert math.isfinite(agent.evaluate(2))

@@ -1,0 +1,21 @@
+"""Any fixed-horizon Gymnasium task, learned from rankings of fragments of its episodes.
+
+Features are observations and actions; nothing here knows about trading. It lets the reward learner
+and the loop be compared with other people's work on the tasks that they publish.
+"""
+
+from tradinghf.learning.tasks.env import TaskEnv
+from tradinghf.learning.tasks.loop import TaskConfig, TaskRLHF, train_on_true_reward, true_return
+from tradinghf.learning.tasks.reward import EnsembleConfig, RewardEnsemble
+from tradinghf.learning.tasks.teacher import Teacher
+
+__all__ = [
+    "EnsembleConfig",
+    "RewardEnsemble",
+    "TaskConfig",
+    "TaskEnv",
+    "TaskRLHF",
+    "Teacher",
+    "train_on_true_reward",
+    "true_return",
+]
