@@ -115,6 +115,11 @@ class RLHF:
         )
 
     @property
+    def pnl_weight(self) -> float:
+        """Weight of the sparse PnL stream: it carries what the rankings do not settle."""
+        return self.config.pnl_weight * (1.0 - self.reward_model.explained) ** 2
+
+    @property
     def policy(self) -> Policy:
         """The present policy; trades anywhere (`backtest(agent.policy, market)`)."""
         network = self.agent.network
@@ -143,7 +148,9 @@ class RLHF:
         shares = [
             math.ceil(config.rankings * (r + 1) / config.rounds) for r in range(config.rounds)
         ]
-        stops = [round(iterations * (r + 1) / config.rounds) for r in range(config.rounds)]
+        last = config.rounds - 1
+        ahead_of_last = [config.early * (r + 1) / max(last, 1) for r in range(last)]
+        stops = [round(iterations * share) for share in (*ahead_of_last, 1.0)]
         for round_ in range(self.round, config.rounds):
             if self.asked == round_:
                 self.ask(shares[round_] - (shares[round_ - 1] if round_ else 0), round_)
@@ -170,7 +177,7 @@ class RLHF:
             score = model.rewards(TradePaths.from_episodes(batch)).sum(-1)
             return np.asarray(score.double().cpu().numpy())
 
-        worths = [(1.0, worth), (self.config.pnl_weight, lambda batch: batch.net_return)]
+        worths = [(1.0, worth), (self.pnl_weight, lambda batch: batch.net_return)]
         best, scores = best_network(self.snapshots, env, worths, self.config.seed)
         self.agent.network.load_state_dict(self.snapshots[best].state_dict())
         self.chosen = {"candidate": best + 1, "of": len(scores), "validation_scores": scores}
@@ -179,6 +186,8 @@ class RLHF:
         """Collect episodes, choose `count` questions, and record the answers."""
         if self.trader is None:
             return self._from_store()
+        if count < 1:
+            return []
         queries = self.propose(count, round_)
         answers = []
         for index, query in enumerate(queries):
@@ -311,6 +320,8 @@ class RLHF:
 
     def _learn(self) -> None:
         self.reward_model.fit(self.rankings, self.episodes)
+        if "pnl" in self.agent.streams:
+            self.agent.weigh("pnl", self.pnl_weight)
         if self.run is not None:
             found = self.reward_model.to_dict()
             if any(r.outcome == "ranked" for r in self.held_out):

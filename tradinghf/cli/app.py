@@ -33,6 +33,7 @@ def commands() -> Tree:
     """Every command by name; a group is (help, its commands)."""
     from tradinghf.cli import (
         backtests,
+        bench,
         exchange,
         feedback,
         learn,
@@ -78,7 +79,7 @@ def commands() -> Tree:
         "report": pages.report,
         "dashboard": system.dashboard,
         "doctor": system.doctor,
-        "bench": system.bench,
+        "bench": ("How fast this machine is, and how few rankings teach how much.", bench.COMMANDS),
     }
 
 

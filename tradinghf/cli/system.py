@@ -10,10 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from tyro.conf import Positional
-
 from tradinghf.cli import output
-from tradinghf.cli.options import Bank, Output
+from tradinghf.cli.options import Bank
 
 SHOWN = ("torch", "gymnasium", "vectorbt", "pandas", "numpy", "streamlit", "sqlalchemy")
 OPTIONAL = {"yfinance": "data", "ccxt": "data"}
@@ -110,36 +108,6 @@ def disk() -> Check:
     """Room for runs in the current folder."""
     free = shutil.disk_usage(".").free / 2**30
     return "disk", free >= 1, f"{free:.1f} GiB free here"
-
-
-def bench(benchmark: Positional[str] = "", /, *, json: Output = None, quick: bool = False) -> None:
-    """Measure how fast this machine is at something; without a name, list the benchmarks.
-
-    Example: `tradinghf bench env --json env.json`
-
-    Args:
-        benchmark: What to measure.
-        json: Write the results, with device, versions and commit, to this file.
-        quick: Small sizes: shows that it works, not how fast.
-
-    """
-    from json import dumps
-
-    from tradinghf.bench import BENCHMARKS, run_benchmark
-
-    if not benchmark:
-        rows = [(name, BENCHMARKS[name].help) for name in BENCHMARKS]
-        output.table(["benchmark", "what it measures"], rows)
-        return
-    found = run_benchmark(benchmark, quick=quick)
-    columns = ["case", "value", "best", "unit"]
-    rows = [tuple(row[column] for column in columns) for row in found["results"]]
-    where = f"{found['device']['gpu'] or found['device']['cpu']}, {found['device']['cores']} cores"
-    output.table(["case", "median", "best", "unit"], rows, title=f"{benchmark} on {where}")
-    if json is not None:
-        json.parent.mkdir(parents=True, exist_ok=True)
-        json.write_text(dumps(found, indent=1) + "\n")
-        output.line(f"Results: {json}")
 
 
 def dashboard(

@@ -100,7 +100,7 @@ def choose_groups(
         for w in windows[:random_count]
     ]
     rest = windows[random_count:]
-    if scores is None or not rest:
+    if scores is None or not rest or random_count >= count:
         return plain
     candidates = [(w, _candidate(distinct[w], size, keep, rng)) for w in rest for _ in range(tries)]
     rows = torch.tensor([w for w, _ in candidates])

@@ -57,6 +57,7 @@ class RewardModel:
         self.warnings: tuple[str, ...] = ()
         self.trust: dict[str, float] = {}
         self.rankings = 0
+        self.explained = 0.0
 
     @property
     def fitted(self) -> bool:
@@ -84,6 +85,7 @@ class RewardModel:
         self.trust = dict.fromkeys(data.raters, 1.0)
         if len(data.raters) > 1 and self.config.trust_prior > 0:
             self._trust(choices, data)
+        self.explained = _explained(choices, self.posterior)
         self.warnings = _warn_of_poor_rankings(data, self.posterior.evidence)
         self.ties = bool(choices.features[..., -1].any())
         self.rankings = len(data.ranks)
@@ -274,6 +276,20 @@ def _within_window_scale(totals: Tensor, mask: Tensor) -> Tensor:
     gap = (totals - mean[:, None]) * mask[..., None]
     scale = gap.square().sum((0, 1)).div(mask.sum()).sqrt()
     return torch.where(scale > 1e-12, scale, torch.ones_like(scale))
+
+
+def _explained(choices: Choices, posterior: AspectPosterior) -> float:
+    """Share of the answers' surprise that the aspects take away, 0 to 1.
+
+    The marginal likelihood of all answers against that of somebody who answers at random but ties
+    as often: it foresees every answer from the earlier ones, so a model that only fits is not paid.
+    """
+    options = choices.available.sum(-1).to(choices.weight)
+    surprise = float((choices.weight * options.log()).sum()) - posterior.evidence
+    ties_only = posterior.expected() * 0.0
+    ties_only[-1] = posterior.expected()[-1]
+    chance = -float((choices.weight * choices.log_likelihood(ties_only)).sum())
+    return min(max(1.0 - surprise / max(chance, 1e-9), 0.0), 1.0)
 
 
 def _warn_of_poor_rankings(data: RankedData, evidence: float) -> tuple[str, ...]:

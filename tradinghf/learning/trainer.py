@@ -101,6 +101,10 @@ class Trainer:
         ).float()
         self._obs, self._recorder = obs, Recorder()
 
+    def weigh(self, stream: str, weight: float) -> None:
+        """Change the weight of a stream from the next iteration on, for every learner."""
+        self._weights[:, list(self.streams).index(stream)] = weight
+
     def freeze_reference(self) -> None:
         """Make the present policies the ones that `reference_kl` refers to."""
         copies = [copy.deepcopy(network) for network in self.learners.networks]

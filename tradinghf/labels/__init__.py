@@ -1,0 +1,1 @@
+"""The label-efficiency benchmark: how much of a trader's taste so many rankings teach."""

@@ -1,0 +1,171 @@
+"""From trainings to S, G, their intervals, and whether learning ever did harm.
+
+S = (U - U_random) / (U_true - U_random)        G = (U - U_pnl) / (U_true - U_pnl)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Found = Mapping[str, Any]
+LEAST_GAP = 0.1  # G counts where PPO on PnL leaves at least this share of the range
+HARM = 0.05  # of the range, below PPO on PnL
+RESAMPLES = 2000
+
+
+def iqm(values: NDArray[np.float64]) -> float:
+    """Mean of the middle half (interquartile mean); the mean of fewer than four values.
+
+    Source: Agarwal et al. 2021 (arXiv:2108.13264).
+    """
+    if len(values) < 4:
+        return float(values.mean())
+    cut = len(values) / 4
+    ordered = np.sort(values)
+    weight = np.clip(np.arange(1, len(values) + 1) - cut, 0, 1)
+    weight = np.minimum(weight, weight[::-1])
+    return float((ordered * weight).sum() / weight.sum())
+
+
+def interval(strata: Sequence[NDArray[np.float64]], seed: int = 0) -> tuple[float, float]:
+    """95 % interval of the IQM: runs are resampled within each stratum (trader and market)."""
+    rng = np.random.default_rng(seed)
+    draws = [
+        iqm(np.concatenate([s[rng.integers(len(s), size=len(s))] for s in strata]))
+        for _ in range(RESAMPLES)
+    ]
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def scored(found: Iterable[Found]) -> list[dict[str, Any]]:
+    """Every training with S, G (None where PnL leaves too small a gap) and harm.
+
+    Trainings whose baseline on the true utility is missing are left out.
+    """
+    rows = list(found)
+    marks = {(r["market"], r["seed"], r["trader"]): r for r in rows if r["kind"] == "true"}
+    out = []
+    for row in rows:
+        mark = marks.get((row["market"], row["seed"], row["trader"]))
+        if mark is None or row["kind"] == "pnl":
+            continue
+        chance, pnl, true = (mark[k] for k in ("utility_random", "utility_pnl", "utility"))
+        span, gap = true - chance, true - pnl
+        own = row["utility"]
+        about = {
+            "S": (own - chance) / span,
+            "G": (own - pnl) / gap if gap >= LEAST_GAP * span else None,
+            "S_pnl": (pnl - chance) / span,
+            "harm": own < pnl - HARM * span,
+        }
+        out.append({**row, **about})
+    return out
+
+
+def summarise(found: Iterable[Found]) -> list[dict[str, Any]]:
+    """One row per kind, teacher and number of rankings, over traders, markets and seeds.
+
+    Returns:
+        S and G as IQM with 95 % intervals, mean S, the worst trader by mean S, harmed trainings,
+        and the reward model's mean held-out accuracy, macro F1 and calibration error.
+
+    """
+    groups: dict[tuple[str, str, int], list[dict[str, Any]]] = {}
+    for row in scored(found):
+        if row["kind"] != "true":
+            groups.setdefault((row["kind"], row["teacher"], row["rankings"]), []).append(row)
+    return [_row(key, rows) for key, rows in sorted(groups.items())]
+
+
+def _row(key: tuple[str, str, int], rows: list[dict[str, Any]]) -> dict[str, Any]:
+    kind, teacher, rankings = key
+    s_strata, g_strata = _strata(rows, "S"), _strata(rows, "G")
+    traders = sorted({row["trader"] for row in rows})
+    means = {t: float(np.mean([r["S"] for r in rows if r["trader"] == t])) for t in traders}
+    worst = min(means, key=means.__getitem__)
+    every = np.concatenate(s_strata)
+    return {
+        "kind": kind,
+        "teacher": teacher,
+        "rankings": rankings,
+        "bits": float(np.mean([row["bits"] for row in rows])),
+        "runs": len(rows),
+        "S": iqm(every),
+        "S_interval": interval(s_strata),
+        "S_mean": float(every.mean()),
+        "worst": worst,
+        "worst_S": means[worst],
+        "G": iqm(np.concatenate(g_strata)) if g_strata else None,
+        "G_interval": interval(g_strata) if g_strata else None,
+        "G_runs": sum(len(s) for s in g_strata),
+        "harmed": sum(row["harm"] for row in rows),
+        "S_by_trader": means,
+        **{name: float(np.mean([r[name] for r in rows])) for name in ("accuracy", "f1", "ece")},
+    }
+
+
+def _strata(rows: list[dict[str, Any]], name: str) -> list[NDArray[np.float64]]:
+    """Values by trader and market."""
+    found: dict[tuple[str, str], list[float]] = {}
+    for row in rows:
+        if row[name] is not None:
+            found.setdefault((row["trader"], row["market"]), []).append(row[name])
+    return [np.array(values) for values in found.values()]
+
+
+def markdown(rows: Sequence[Found], traders: Sequence[Found] = ()) -> str:
+    """The summary as a Markdown table, and S by trader under it."""
+    header = (
+        "| learned from | teacher | rankings | bits | runs | S, IQM | mean S | worst utility "
+        "| G, IQM | harmed | accuracy | macro F1 | ECE |"
+    )
+    lines = [header, "|---|---|" + "---:|" * 11]
+    for row in rows:
+        cells = [
+            {"rlhf": "rankings of five", "plain": "pairs, plain network"}[row["kind"]],
+            row["teacher"],
+            str(row["rankings"]),
+            f"{row['bits']:.0f}",
+            str(row["runs"]),
+            _with_interval(row["S"], row["S_interval"]),
+            f"{row['S_mean']:.3f}",
+            f"{row['worst_S']:.2f} ({label(row['worst'])})",
+            _with_interval(row["G"], row["G_interval"]),
+            str(row["harmed"]),
+            *(f"{row[name]:.3f}" for name in ("accuracy", "f1", "ece")),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n" + _by_trader(rows)
+
+
+def _by_trader(rows: Sequence[Found]) -> str:
+    names = sorted({name for row in rows for name in row["S_by_trader"]})
+    header = ["mean S", *(_case(row) for row in rows)]
+    lines = ["", "| " + " | ".join(header) + " |", "|---|" + "---:|" * len(rows)]
+    for name in names:
+        cells = [row["S_by_trader"].get(name, math.nan) for row in rows]
+        text = ["" if math.isnan(value) else f"{value:.2f}" for value in cells]
+        lines.append("| " + " | ".join([label(name), *text]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _case(row: Found) -> str:
+    kind = "" if row["kind"] == "rlhf" else "plain, "
+    return f"{kind}{row['teacher']} {row['rankings']}"
+
+
+def label(trader: str) -> str:
+    """A utility's name without its file."""
+    return trader.rpartition(":")[2].replace("_", " ")
+
+
+def _with_interval(value: float | None, bounds: Sequence[float] | None) -> str:
+    if value is None or bounds is None:
+        return ""
+    return f"{value:.3f} ({bounds[0]:.3f} to {bounds[1]:.3f})"
