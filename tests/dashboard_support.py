@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -104,17 +105,33 @@ class Running:
         self.process.stdout.close()
 
 
-def start_dashboard(store: Path, *, port: int = 0, auth: str = "none", **settings: str) -> Running:
-    """Start `tradinghf dashboard` and wait until it listens."""
+def start_dashboard(
+    store: Path | str,
+    *,
+    port: int = 0,
+    auth: str = "none",
+    folder: Path | None = None,
+    **settings: str,
+) -> Running:
+    """Start `tradinghf dashboard` in `folder` and wait until it listens.
+
+    `folder`, by default a local store's own, gets the runs, and is where secrets are looked up.
+    """
+    place = folder or Path(store)
     command = [
         *(sys.executable, "-m", "tradinghf", "dashboard", "--store", str(store)),
-        *("--port", str(port), "--auth", auth, "--runs", str(store / "runs")),
+        *("--port", str(port), "--auth", auth, "--runs", str(place / "runs")),
     ]
     for name, value in settings.items():
         command += [f"--{name}", value]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
+        cwd=place,
     )
     assert process.stdout is not None
     for line in process.stdout:
@@ -127,13 +144,20 @@ def start_dashboard(store: Path, *, port: int = 0, auth: str = "none", **setting
 
 
 @contextmanager
-def dashboard_of(store: Path, **settings: Any) -> Iterator[Running]:
+def dashboard_of(store: Path | str, **settings: Any) -> Iterator[Running]:
     """A running dashboard, stopped at the end."""
     running = start_dashboard(store, **settings)
     try:
         yield running
     finally:
         running.kill()
+
+
+def free_port() -> int:
+    """A port that nobody listens on right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def request(

@@ -135,7 +135,7 @@ def test_every_reply_carries_the_headers(live: Running, path: str) -> None:
     assert not re.search(r"https?:", policy)
     assert headers["x-frame-options"] == "DENY"
     assert headers["x-content-type-options"] == "nosniff"
-    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["referrer-policy"] == "same-origin"
 
 
 def test_refusals_carry_the_headers_too(live: Running) -> None:

@@ -1,4 +1,4 @@
-"""A fit as files: what it says of a trader whose taste is known, and of an answer that breaks it."""
+"""A fit as files: what it says of a trader whose taste is known, and of one slip."""
 
 from __future__ import annotations
 
