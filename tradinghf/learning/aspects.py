@@ -109,6 +109,7 @@ class Aspect:
         says: how a person names one unit of it ("1 % of maximum drawdown").
         unit: amount of the episode total that `says` stands for.
         values: paths -> [B, L] per-bar values.
+        counts: what thresholds are read in: "%", or a noun in the plural.
 
     """
 
@@ -116,17 +117,20 @@ class Aspect:
     says: str
     unit: float
     values: Callable[[TradePaths], Tensor]
+    counts: str = "%"
 
 
 ASPECTS: Registry[Aspect] = Registry("aspect", EpisodeError)
 
 
-def aspect(says: str, unit: float) -> Callable[[Callable[[TradePaths], Tensor]], Aspect]:
+def aspect(
+    says: str, unit: float, counts: str = "%"
+) -> Callable[[Callable[[TradePaths], Tensor]], Aspect]:
     """Register a function paths -> [B, L] under its own name."""
 
     def wrap(function: Callable[[TradePaths], Tensor]) -> Aspect:
         name = function.__name__
-        return ASPECTS.add(name, Aspect(name, says, unit, function))
+        return ASPECTS.add(name, Aspect(name, says, unit, function, counts))
 
     return wrap
 
@@ -155,13 +159,13 @@ def average_drawdown(p: TradePaths) -> Tensor:
     return p.drawdown[..., 1:] / p.bars
 
 
-@aspect("turning over the account once", 1.0)
+@aspect("turning over the account once", 1.0, "times")
 def turnover(p: TradePaths) -> Tensor:
     """Traded notional."""
     return p.turnover
 
 
-@aspect("one trade", 1.0)
+@aspect("one trade", 1.0, "trades")
 def trades(p: TradePaths) -> Tensor:
     """Number of bars with a trade."""
     return (p.turnover > TRADE).to(p.turnover)

@@ -42,6 +42,10 @@ class Choices:
         )
         return Choices(features, self.available, self.ranking, self.weight)
 
+    def of(self, columns: Tensor) -> Choices:
+        """The same choices with some of the features only."""
+        return Choices(self.features[..., columns], self.available, self.ranking, self.weight)
+
     def select(self, rankings: Tensor) -> Choices:
         """Choices of the rankings whose [R] boolean entry is True."""
         keep = rankings[self.ranking]

@@ -17,31 +17,51 @@ class AspectConfig:
     """Prior of the aspect head (`tradinghf.learning.aspect_head`).
 
     Attributes:
-        max_terms: how many aspects besides profit one model may use.
+        max_terms: how many plain aspects besides profit one model may use.
+        all_terms: the same when thresholds, conditions and path shapes are tried as well.
         inclusion: prior probability that an aspect matters.
         mentioned: the same for an aspect that the raters wrote about.
+        shapes, conditions, thresholds, levels: how many of each further family of terms
+            (`tradinghf.learning.terms`) are expected to matter; 0 leaves the family out.
         prior_scales: prior standard deviations of a standardised weight; averaged over.
         profit_prior: prior mean of profit's weight, in prior standard deviations.
         tie_prior_scale: prior standard deviation of the log tie parameter.
-        noise: probability that a choice was a slip.
+        noise: probabilities that a choice was a slip; the likeliest is kept.
         newton_steps: most Newton iterations.
         halvings: most step halvings per iteration.
+        tolerance: Newton's method stops when the log posterior gains less [nats].
         models_per_batch: models fitted at once (memory).
         drop_below: components this far below the best in log posterior are dropped [nats].
+        beam: leading models that each round of the search grows.
+        branch: terms tried at each place.
+        rounds: most rounds of the search.
+        enough: the search ends when a round gains less [nats].
+        hopeless: terms promising less than minus this are not tried [nats].
 
     """
 
     max_terms: int = 3
+    all_terms: int = 5
     inclusion: float = 0.15
     mentioned: float = 0.5
+    shapes: float = 0.2
+    conditions: float = 0.2
+    thresholds: float = 0.2
+    levels: float = 0.1
     prior_scales: tuple[float, ...] = (1.0, 3.0, 10.0)
     profit_prior: float = 1.0
     tie_prior_scale: float = 5.0
-    noise: float = 0.02
+    noise: tuple[float, ...] = (0.02, 0.1)
     newton_steps: int = 30
     halvings: int = 8
-    models_per_batch: int = 128
-    drop_below: float = 12.0
+    tolerance: float = 1e-4
+    models_per_batch: int = 64
+    drop_below: float = 10.0
+    beam: int = 4
+    branch: int = 8
+    rounds: int = 6
+    enough: float = 0.2
+    hopeless: float = 2.0
 
 
 @dataclass(frozen=True)

@@ -116,3 +116,11 @@ class RankedData:
     def equal_lengths(self) -> bool:
         """Whether all episodes have the same number of bars."""
         return len({episode.bars for episode in self.episodes}) == 1
+
+    @property
+    def commonest_length(self) -> list[Episode]:
+        """The episodes of the most frequent number of bars."""
+        groups: dict[int, list[Episode]] = {}
+        for episode in self.episodes:
+            groups.setdefault(episode.bars, []).append(episode)
+        return max(groups.values(), key=len)

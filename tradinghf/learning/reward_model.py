@@ -15,7 +15,7 @@ from tradinghf.errors import FeedbackError
 from tradinghf.feedback.likelihoods import pair_probabilities
 from tradinghf.feedback.types import Ranking
 from tradinghf.learning.aspect_head import AspectPosterior, fit_aspect_posterior
-from tradinghf.learning.aspects import ASPECTS, TradePaths, aspect_totals, aspect_values
+from tradinghf.learning.aspects import ASPECTS, TradePaths
 from tradinghf.learning.choices import (
     Choices,
     choices_from_rankings,
@@ -24,8 +24,10 @@ from tradinghf.learning.choices import (
     rater_trust,
 )
 from tradinghf.learning.config import RewardConfig
+from tradinghf.learning.explain import value_rows
 from tradinghf.learning.ranked_data import RankedData, per_episode
 from tradinghf.learning.residual import Residual, bar_volatility, fit_residual, residual_features
+from tradinghf.learning.terms import Measured, Term, candidates
 
 NEVER_TIED = -20.0
 ENOUGH_TO_JUDGE = 5
@@ -49,9 +51,10 @@ class RewardModel:
     def __init__(self, config: RewardConfig | None = None) -> None:
         self.config = config or RewardConfig()
         names = self.config.aspects or tuple(ASPECTS)
-        self.names = ("profit", *(n for n in names if n != "profit"))
-        for name in self.names:
+        self.aspects = ("profit", *(n for n in names if n != "profit"))
+        for name in self.aspects:
             ASPECTS[name]
+        self.terms: tuple[Term, ...] = tuple(Term(name) for name in self.aspects)
         self.posterior: AspectPosterior | None = None
         self.residual: Residual | None = None
         self.warnings: tuple[str, ...] = ()
@@ -76,22 +79,54 @@ class RewardModel:
 
         """
         data = RankedData.of(rankings, episodes)
-        totals = per_episode(data.episodes, lambda p: aspect_totals(p, self.names)).double()
+        terms, chance = self._candidates(data)
+        totals = per_episode(data.episodes, lambda p: Measured(p).totals(terms)).double()
         totals = totals[data.index]
-        self.scale = _within_window_scale(totals, data.mask)
-        self.centre = (totals * data.mask[..., None]).sum((0, 1)) / data.mask.sum()
-        choices = self._choices(data, totals / self.scale)
-        self.posterior = fit_aspect_posterior(choices, self.names, self.config.head, data.mentioned)
+        scale = _within_window_scale(totals, data.mask)
+        choices = self._choices(data, totals / scale)
+        self.posterior = self._search(choices, chance)
         self.trust = dict.fromkeys(data.raters, 1.0)
         if len(data.raters) > 1 and self.config.trust_prior > 0:
-            self._trust(choices, data)
-        self.explained = _explained(choices, self.posterior)
+            self._trust(choices, chance, data)
+        used = self.posterior.columns
+        tie = torch.tensor([-1])
+        self.explained = _explained(choices.of(torch.cat([used, tie])), self.posterior)
+        self.terms = tuple(terms[i] for i in used.tolist())
+        self.scale, totals = scale[used], totals[..., used]
+        self.centre = (totals * data.mask[..., None]).sum((0, 1)) / data.mask.sum()
         self.warnings = _warn_of_poor_rankings(data, self.posterior.evidence)
         self.ties = bool(choices.features[..., -1].any())
         self.rankings = len(data.ranks)
         self._draw(totals, data.mask)
         self._fit_residual(data, totals)
         return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the terms, in the order of `weights`; profit first."""
+        return tuple(term.name for term in self.terms)
+
+    def _candidates(self, data: RankedData) -> tuple[list[Term], Tensor]:
+        """Everything that may matter, and its prior probability: plain aspects first."""
+        head = self.config.head
+        terms = [Term(name) for name in self.aspects]
+        chance = [head.mentioned if n in data.mentioned else head.inclusion for n in self.aspects]
+        families = {
+            "shape": head.shapes,
+            "condition": head.conditions,
+            "threshold": head.thresholds,
+            "level": head.levels,
+        }
+        if any(families.values()):
+            reference = Measured(TradePaths.from_episodes(data.commonest_length))
+            for family, found in candidates(reference, self.aspects):
+                if families[family] > 0:
+                    terms += found
+                    chance += [families[family] / max(len(found), 1)] * len(found)
+        return terms, torch.tensor(chance, dtype=torch.float64)
+
+    def _search(self, choices: Choices, chance: Tensor) -> AspectPosterior:
+        return fit_aspect_posterior(choices, chance, len(self.aspects), self.config.head)
 
     def _choices(self, data: RankedData, features: Tensor) -> Choices:
         """Rankings, and each rater's ratings, as choices."""
@@ -106,15 +141,14 @@ class RewardModel:
                 parts.append(choices_from_ratings(*rated, self.config.rating_weight))
         return join(parts)
 
-    def _trust(self, choices: Choices, data: RankedData) -> None:
+    def _trust(self, choices: Choices, chance: Tensor, data: RankedData) -> None:
         """Alternate between the raters' trust and the weights that they share."""
         owner = data.owner[choices.ranking]
         for _ in range(TRUST_ROUNDS):
             weights = self._posterior.expected()
-            alpha = rater_trust(choices, owner, weights, self.config.trust_prior)
-            self.posterior = fit_aspect_posterior(
-                choices.scaled(alpha[owner]), self.names, self.config.head, data.mentioned
-            )
+            columns = torch.cat([self._posterior.columns, torch.tensor([-1])])
+            alpha = rater_trust(choices.of(columns), owner, weights, self.config.trust_prior)
+            self.posterior = self._search(choices.scaled(alpha[owner]), chance)
         self.trust = dict(zip(data.raters, alpha.tolist(), strict=True))
 
     def _draw(self, totals: Tensor, mask: Tensor) -> None:
@@ -137,6 +171,9 @@ class RewardModel:
         matters[0] = True
         self.weights, self.draws = self.weights * matters, self.draws * matters
         self.active = matters.nonzero().squeeze(-1)
+        # The plain aspects come first among all terms, hence among the active ones.
+        gains = (totals * self.weights).masked_fill(~mask[..., None], 0.0)
+        self.limit = gains.flatten(0, 1).amax(0).clamp(min=0)
 
     def _fit_residual(self, data: RankedData, totals: Tensor) -> None:
         self.residual = None
@@ -174,8 +211,9 @@ class RewardModel:
         """
         self._posterior  # noqa: B018
         device, dtype = paths.equity.device, paths.equity.dtype
-        values = aspect_values(paths, [self.names[i] for i in self.active])
-        reward = values @ self.weights[self.active].to(device, dtype)
+        values = self.values(paths, self.active.tolist())
+        paid = values * self.weights[self.active].to(device, dtype)
+        reward = self._capped(paid).sum(-1)
         if self.config.pessimism > 0:
             drift = self.centre[self.active].to(device, dtype) / paths.bars
             so_far = (values - drift).cumsum(-2) @ self.draws[:, self.active].T.to(device, dtype)
@@ -189,6 +227,26 @@ class RewardModel:
             )
         return reward
 
+    def values(self, paths: TradePaths, columns: Sequence[int] | None = None) -> Tensor:
+        """[B, L, Q] what each term (or those in `columns`) is worth in each bar, in its units."""
+        measured = Measured(paths)
+        terms = self.terms if columns is None else [self.terms[i] for i in columns]
+        return torch.stack([measured.values(term) for term in terms], dim=-1)
+
+    def _capped(self, paid: Tensor) -> Tensor:
+        """Thresholds and conditions never pay more than they paid a ranked episode.
+
+        Beyond what was ranked nothing is known of them: losses are believed, gains are not.
+        """
+        first = int((self.active < len(self.aspects)).sum())
+        if first == paid.shape[-1]:
+            return paid
+        total = paid[..., first:].cumsum(-2)
+        limit = self.limit[self.active][first:].to(paid)
+        total = torch.minimum(total, limit)
+        bent = torch.cat([total[..., :1, :], total.diff(dim=-2)], dim=-2)
+        return torch.cat([paid[..., :first], bent], dim=-1)
+
     def score(self, episodes: Sequence[Episode]) -> Tensor:
         """[B] worth of each episode, in units of the reference pool's spread."""
         self._posterior  # noqa: B018
@@ -196,7 +254,8 @@ class RewardModel:
 
     def member_scores(self, episodes: Sequence[Episode]) -> Tensor:
         """[M, B] scores under each posterior draw, for query selection and intervals."""
-        totals = per_episode(episodes, lambda p: aspect_totals(p, self.names))
+        self._posterior  # noqa: B018
+        totals = per_episode(episodes, lambda p: Measured(p).totals(self.terms))
         return self.draws @ totals.double().T
 
     def predict_pairs(self, first: Tensor, second: Tensor) -> Tensor:
@@ -212,32 +271,13 @@ class RewardModel:
         """What the model believes is valued, most important first.
 
         Returns:
-            One dict per aspect: name, sentence, `weight` (worth of one unit of the aspect, in
-            percent of profit) with `low` and `high` (90 % interval), `probability` that it
-            matters, `share` of the ranked episodes' spread that it explains.
+            One dict per aspect, and per threshold or condition that was found: name, `says` (one
+            unit in words), sentence, `weight` (worth of one unit, in percent of profit) with
+            `low` and `high` (90 % interval), `probability` that it matters, `share` of the ranked
+            episodes' spread that it explains.
 
         """
-        posterior = self._posterior
-        units = torch.tensor([ASPECTS[n].unit for n in self.names], dtype=torch.float64)
-        worth = self.draws * units
-        anchor = worth[:, :1]
-        rows = []
-        for i, (name, chance) in enumerate(zip(self.names, posterior.inclusion(), strict=True)):
-            ratio = worth[:, i] / anchor[:, 0].abs().clamp(min=1e-12)
-            # Point and interval are of one distribution; profit is the yardstick of both.
-            quantiles = ratio.quantile(torch.tensor([0.05, 0.5, 0.95], dtype=torch.float64))
-            low, mean, high = (1.0, 1.0, 1.0) if i == 0 else quantiles.tolist()
-            share = float((self.weights[i] * self.scale[i]).abs())
-            row = {
-                "name": name,
-                "weight": mean,
-                "low": low,
-                "high": high,
-                "probability": float(chance),
-                "share": share,
-            }
-            rows.append(row | {"sentence": _sentence(row)})
-        return sorted(rows, key=lambda r: (r["name"] != "profit", -r["probability"] * r["share"]))
+        return value_rows(self, self._posterior)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready settings and findings."""
@@ -249,21 +289,6 @@ class RewardModel:
             "trust": self.trust,
             "values": self.explain(),
         }
-
-
-def _sentence(row: Mapping[str, Any]) -> str:
-    """One finding in words."""
-    says = ASPECTS[row["name"]].says
-    if row["name"] == "profit":
-        return "1 % of profit is the yardstick."
-    if row["probability"] < 0.5:
-        return f"No clear sign that {row['name'].replace('_', ' ')} matters beyond profit."
-    verb = "costs" if row["weight"] < 0 else "is worth"
-    low, high = sorted((abs(row["low"]), abs(row["high"])))
-    return (
-        f"{says[0].upper()}{says[1:]} {verb} you as much as {abs(row['weight']):.2g} % of profit "
-        f"(90 % sure: {low:.2g} to {high:.2g} %)."
-    )
 
 
 def _masked_mean(values: Tensor, mask: Tensor) -> Tensor:

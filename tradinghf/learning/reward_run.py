@@ -24,7 +24,7 @@ from tradinghf.feedback.quality import consistency
 from tradinghf.feedback.store import Store
 from tradinghf.feedback.store.blobs import write_atomic
 from tradinghf.feedback.types import Ranking
-from tradinghf.learning.aspects import ASPECTS, TradePaths, aspect_values
+from tradinghf.learning.aspects import ASPECTS, TradePaths
 from tradinghf.learning.config import RewardConfig
 from tradinghf.learning.held_out import Pairs, cross_validate, predicted_pairs, summarise
 from tradinghf.learning.reward_model import RewardModel
@@ -85,7 +85,7 @@ def fit_reward_run(store: Store, folder: Path) -> dict[str, Any]:
 
 def explained(model: RewardModel) -> list[dict[str, Any]]:
     """`RewardModel.explain`, each row with `says`: how a person names one unit of the aspect."""
-    return [row | {"says": ASPECTS[row["name"]].says} for row in model.explain()]
+    return model.explain()
 
 
 def bar_unit(model: RewardModel) -> tuple[str, float]:
@@ -113,7 +113,7 @@ def bar_rewards(
     found = {}
     for episode in episodes:
         paths = TradePaths.from_episodes([episode])
-        values = aspect_values(paths, model.names)[0].double().cumsum(0)
+        values = model.values(paths)[0].double().cumsum(0)
         spread = (values @ model.draws.T.double()).std(-1)
         mean = model.rewards(paths)[0].double().cumsum(0)
         found[episode.id] = (torch.stack([mean, spread]) / size).float().numpy()
