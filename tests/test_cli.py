@@ -236,6 +236,11 @@ def test_debug_shows_the_traceback_of_bad_input(monkeypatch: pytest.MonkeyPatch)
         main(["bactest"])
 
 
+def heeds_interrupts() -> None:
+    """A suite in the background inherits ignored interrupts, and so would the child."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def test_interrupt_is_130(tmp_path: Path) -> None:
     code = (
         "import time, sys; from tradinghf.cli import app, market\n"
@@ -245,6 +250,7 @@ def test_interrupt_is_130(tmp_path: Path) -> None:
     child = subprocess.Popen(
         [sys.executable, "-c", code],
         cwd=tmp_path,
+        preexec_fn=heeds_interrupts,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -261,6 +267,7 @@ def test_dashboard_serves_until_interrupted(tmp_path: Path) -> None:
     child = subprocess.Popen(
         [sys.executable, "-m", "tradinghf", "dashboard", "--port", "0"],
         cwd=tmp_path,
+        preexec_fn=heeds_interrupts,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
