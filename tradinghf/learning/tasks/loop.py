@@ -50,7 +50,7 @@ class TaskConfig:
     size: int = 5
     fragment: int = 25
     rounds: int = 8
-    asking: float = 0.5
+    asking: float = 0.75
     steps: int = 120_000
     envs: int = 16
     uniform: float = 0.2
