@@ -68,7 +68,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         "rlhf",
         "experiment",
     },
+    "ceilings": {"simulation", "learning"},
     "bench": {
+        "ceilings",
         "market",
         "simulation",
         "episodes",

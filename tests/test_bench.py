@@ -6,10 +6,18 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from tradinghf import bench
+from tradinghf.ceilings import bytes_per_step, copy_rate, flops_per_step, gemm_rate
 from tradinghf.cli import main
+from tradinghf.config import CostModel, EnvConfig
 from tradinghf.errors import TradingHFError
+from tradinghf.learning.config import PPOConfig
+from tradinghf.learning.ppo import PPO, Stream
+from tradinghf.learning.streams import env_reward
+from tradinghf.market.synthetic import synthetic
+from tradinghf.simulation.env import MarketEnv
 
 
 @pytest.mark.parametrize("name", list(bench.BENCHMARKS))
@@ -51,6 +59,35 @@ def test_rate_counts_every_repeat_but_not_the_warm_up(monkeypatch: pytest.Monkey
     slow = iter([0.0, 9.0, 9.0, 18.0])
     monkeypatch.setattr(bench.time, "perf_counter", lambda: next(slow))
     assert bench.timed(lambda: None, 9.0, "things/s", repeats=7)["repeats"] == 2
+
+
+def test_ceilings_count_what_a_step_takes() -> None:
+    market = synthetic(bars=200, assets=2)
+    traffic = []
+    for lookback in (4, 8):
+        task = EnvConfig(horizon=16, lookback=lookback)
+        env = MarketEnv(market, num_envs=3, config=task)
+        traffic.append(bytes_per_step(env, torch.zeros(3, dtype=torch.int64)))
+    features = len(EnvConfig().features)
+    assert traffic[1] - traffic[0] == 4 * features * 4 * 2, "four bars, read and written"
+    config = PPOConfig(hidden=(8,), epochs=3)
+    agent = PPO(MarketEnv(market, num_envs=2), {"env": Stream(env_reward)}, config)
+    inputs = 8 * features + 4
+    actor, critic = inputs * 8 + 8 * 5, inputs * 8 + 8 * 1
+    update = 2 * (actor + critic) + 8 * 5 + 8 * 1
+    assert flops_per_step(agent) == 2 * (actor + critic + 3 * update)
+    assert gemm_rate() > 1e6
+    assert copy_rate() > 1e6
+
+
+def test_engines_that_disagree_are_not_timed() -> None:
+    market = synthetic(bars=200, assets=2)
+    one, other = (MarketEnv(market, num_envs=4) for _ in range(2))
+    actions = torch.full((3, 4), 4)
+    bench._same_steps(one, other, actions)
+    dear = MarketEnv(market, num_envs=4, costs=CostModel(fee_bps=50))
+    with pytest.raises(TradingHFError, match="not timed"):
+        bench._same_steps(one, dear, actions)
 
 
 def test_a_wrong_answer_is_not_timed() -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tradinghf.learning.ppo import PPO
     from tradinghf.learning.reward_model import RewardModel
     from tradinghf.market.data import MarketData
+    from tradinghf.simulation.env import MarketEnv
 
 Row = dict[str, Any]
 ENOUGH_SECONDS = 10.0
@@ -216,36 +217,63 @@ def backtest_speed(quick: bool) -> list[Row]:
 def env_speed(quick: bool) -> list[Row]:
     """`MarketEnv.step` with random actions, fees, slippage, autoreset, and the default observation.
 
-    A step is one environment advancing one bar.
+    A step is one environment advancing one bar. On a CPU both engines are timed, after their
+    observations and rewards were found equal. `copy_share` is the least memory traffic of the
+    steps (`bytes_per_step`) as a share of the machine's rate of copying memory.
     """
     import torch
 
-    from tradinghf.config import EnvConfig
+    from tradinghf.ceilings import bytes_per_step, copy_rate
     from tradinghf.market.synthetic import synthetic
+    from tradinghf.simulation.engines import Engine
     from tradinghf.simulation.env import MarketEnv
 
     market = synthetic(seed=0, bars=1_024 if quick else 16_384, assets=16)
-    cuda = [] if quick or not torch.cuda.is_available() else ["cuda"]
+    engines: tuple[Engine, ...] = ("fused", "tensor")
     sizes = (1, 64) if quick else (1, 64, 1_024, 16_384)
+    cases: list[tuple[str, Engine, int]] = [("cpu", e, n) for n in sizes for e in engines]
+    if torch.cuda.is_available() and not quick:
+        cases += [("cuda", "tensor", n) for n in (2_048, 16_384, 65_536, 262_144)]
+    ceilings = {target: copy_rate(target) for target in {case[0] for case in cases}}
     rows = []
-    for target in ["cpu", *cuda]:
-        for count in sizes:
-            env = MarketEnv(market, num_envs=count, config=EnvConfig(), device=target, seed=0)
-            generator = torch.Generator(device=target).manual_seed(0)
-            levels = len(env.config.levels)
-            shape = (32 if quick else 128, count)
-            actions = torch.randint(levels, shape, generator=generator, device=target)
-            env.reset(seed=0)
+    for target, engine, count in cases:
+        env = MarketEnv(market, num_envs=count, device=target, seed=0, engine=engine)
+        generator = torch.Generator(device=target).manual_seed(0)
+        shape = (32 if quick else 128, count)
+        levels = len(env.config.levels)
+        actions = torch.randint(levels, shape, generator=generator, device=target)
+        if engine == "fused":
+            _same_steps(env, MarketEnv(market, num_envs=count, seed=0, engine="tensor"), actions)
 
-            def work(env: Any = env, actions: Any = actions) -> None:
-                for action in actions:
-                    env.step(action)
-                if env.device.type == "cuda":
-                    torch.cuda.synchronize()
+        def work(env: MarketEnv = env, actions: torch.Tensor = actions) -> None:
+            for action in actions:
+                env.step(action)
+            if env.device.type == "cuda":
+                torch.cuda.synchronize()
 
-            rate = timed(work, actions.numel(), "steps/s", repeats=2 if quick else 7)
-            rows.append({"case": f"N={count}, {target}", "envs": count, "device": target} | rate)
+        traffic = bytes_per_step(env, actions[0])
+        rate = timed(work, actions.numel(), "steps/s", repeats=2 if quick else 7)
+        done = rate["per_cpu_second" if target == "cpu" else "best"]
+        about: Row = {"case": f"N={count}, {engine}, {target}", "envs": count, "device": target}
+        about |= {"bytes_per_step": traffic, "copy_share": done * traffic / ceilings[target]}
+        rows.append(about | rate)
     return rows
+
+
+def _same_steps(one: MarketEnv, other: MarketEnv, actions: Any) -> None:
+    import torch
+
+    one.reset(seed=0)
+    other.reset(seed=0)
+    for action in actions:
+        (obs, reward, *_), (obs_too, reward_too, *_) = one.step(action), other.step(action)
+        if not (
+            torch.equal(torch.as_tensor(obs), torch.as_tensor(obs_too))
+            and torch.equal(reward, reward_too)
+        ):
+            raise TradingHFError(
+                f"env: engines disagree with N={one.num_envs}; not timed. Please report this."
+            )
 
 
 @benchmark("ppo", help="steps per second of a whole PPO iteration: rollout, rewards, update")
@@ -259,6 +287,7 @@ def ppo_speed(quick: bool) -> list[Row]:
     """
     import torch
 
+    from tradinghf.ceilings import flops_per_step, gemm_rate
     from tradinghf.learning.ppo import PPO, Stream
     from tradinghf.learning.streams import env_reward, learned_stream, sparse_pnl
     from tradinghf.market.synthetic import synthetic
@@ -292,37 +321,6 @@ def ppo_speed(quick: bool) -> list[Row]:
                 about["gemm_share"] = work_done / gemm_rate()
             rows.append(about | rate)
     return rows
-
-
-def flops_per_step(agent: PPO) -> float:
-    """Floating-point operations of the networks' matrix products per environment step.
-
-    Acting takes one pass of actor and critics; each epoch a forward pass, the weights' gradients,
-    and the activations' gradients of every layer but the first.
-    """
-    from torch import nn
-
-    assert agent.network is not None
-    layers = [m for m in agent.network.modules() if isinstance(m, nn.Linear)]
-    inputs = agent.network.shape["inputs"]
-    sizes = [m.in_features * m.out_features for m in layers]
-    inner = sum(s for s, m in zip(sizes, layers, strict=True) if m.in_features != inputs)
-    return 2.0 * (sum(sizes) + agent.config.epochs * (2 * sum(sizes) + inner))
-
-
-def gemm_rate() -> float:
-    """The machine's rate of float32 matrix products of PPO's size [operations per CPU second]."""
-    import torch
-
-    left, right = torch.randn(2048, 64), torch.randn(64, 64)
-    out = torch.empty(2048, 64)
-
-    def work() -> None:
-        for _ in range(100):
-            torch.mm(left, right, out=out)
-
-    row = timed(work, 100 * 2.0 * 2048 * 64 * 64, "operations/s", repeats=7)
-    return float(row["per_cpu_second"])
 
 
 @benchmark("stacked", help="PPO trainings per minute, one after another and side by side")
