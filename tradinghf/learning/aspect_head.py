@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -62,8 +62,29 @@ class AspectPosterior:
         return self.mean[pick] + (self.scale[pick] @ noise[..., None]).squeeze(-1)
 
 
+@dataclass(frozen=True, eq=False)
+class Start:
+    """Weights that somebody else has, from which a trader may start.
+
+    Attributes:
+        columns: terms that are used, profit first.
+        mean, deviation: [d] Gaussian prior of their standardised weights.
+        log_prior: log probability that this trader is like that.
+
+    """
+
+    columns: Columns
+    mean: Tensor
+    deviation: Tensor
+    log_prior: float
+
+
 def fit_aspect_posterior(
-    choices: Choices, chance: Tensor, aspects: int, config: AspectConfig
+    choices: Choices,
+    chance: Tensor,
+    aspects: int,
+    config: AspectConfig,
+    starts: Sequence[Start] = (),
 ) -> AspectPosterior:
     """Search the sparse models that explain the choices, and average them.
 
@@ -77,6 +98,7 @@ def fit_aspect_posterior(
         chance: [X] prior probability that a term matters; profit's is ignored.
         aspects: P <= X, number of plain aspects.
         config: prior scales, size of the search, label noise.
+        starts: further models with priors of their own, such as a desk's.
 
     Returns:
         The posterior; `log_weight` sums to one.
@@ -99,6 +121,8 @@ def fit_aspect_posterior(
         if now < best + config.enough:
             break
         best = now
+    for start in starts:
+        search.compare(start)
     return search.posterior()
 
 
@@ -115,6 +139,7 @@ class _Search:
         )
         self.found: dict[Columns, tuple[Tensor, Tensor, Tensor]] = {}
         self.expanded: set[Columns] = set()
+        self.started: list[tuple[Columns, Tensor, Tensor, Tensor]] = []
 
     def fit(self, sets: Iterable[Columns]) -> None:
         """Fit the sets that are new; log joints [S], means [S, w], covariances [S, w, w]."""
@@ -216,36 +241,47 @@ class _Search:
                 picked.append(column)
         return [tuple(sorted({*columns, column})) for column in picked]
 
+    def compare(self, start: Start) -> None:
+        """Fit a model that starts from somebody else's weights."""
+        columns = torch.tensor([[*start.columns, self.design.tie]])
+        prior_mean = torch.cat([start.mean, torch.zeros(1, dtype=torch.float64)])[None]
+        precision = start.deviation.pow(-2)
+        precision = torch.cat([precision, precision.new_tensor([self.config.tie_prior_scale**-2])])
+        mean, covariance, evidence = laplace(
+            self.design, columns, prior_mean, precision[None], self.noise, self.config
+        )
+        joint = evidence + start.log_prior
+        self.started.append((start.columns, joint[0], mean[0], covariance[0]))
+
+    def _components(self) -> list[tuple[Columns, Tensor, Tensor, Tensor]]:
+        """Columns, log joint, mode and covariance of every model that was fitted."""
+        # The prior's normaliser: every term left out, but for those of the set.
+        nothing = float(torch.log1p(-self.odds.sigmoid())[1:].sum())
+        share = -math.log(len(self.config.prior_scales)) + (math.log(0.5) if self.started else 0.0)
+        own = [
+            (columns, joint[scale] + nothing + share, mean[scale], covariance[scale])
+            for columns, (joint, mean, covariance) in self.found.items()
+            for scale in range(len(joint))
+        ]
+        return own + self.started
+
     def posterior(self) -> AspectPosterior:
         """The mixture of all models that could matter."""
-        sets = list(self.found)
-        log_joint = torch.stack([self.found[s][0] for s in sets])
-        total = log_joint.flatten().logsumexp(0)
-        # The prior's normaliser: every term out, but for those of the set.
-        chance = self.odds.sigmoid()
-        nothing = torch.log1p(-chance)[1:].sum()
-        better = float(total - math.log(len(self.config.prior_scales)) + nothing)
-        better += self.design.chance()
-        keep = log_joint > log_joint.max() - self.config.drop_below
-        index = keep.nonzero()
-        used = sorted({c for row in index[:, 0].unique().tolist() for c in sets[row]})
-        columns = [*range(self.aspects), *(c for c in used if c >= self.aspects)]
-        place = {c: i for i, c in enumerate(columns)}
-        size = len(columns) + 1
-        mean = torch.zeros(len(index), size, dtype=torch.float64)
-        factor = torch.zeros(len(index), size, size, dtype=torch.float64)
-        for component, (row, scale) in enumerate(index.tolist()):
-            at = torch.tensor([*(place[c] for c in sets[row]), size - 1])
+        fitted = self._components()
+        log_joint = torch.stack([joint for _, joint, _, _ in fitted])
+        better = float(log_joint.logsumexp(0)) + self.design.chance()
+        keep = (log_joint > log_joint.max() - self.config.drop_below).nonzero().squeeze(-1)
+        kept = [fitted[i] for i in keep.tolist()]
+        used = sorted({column for columns, _, _, _ in kept for column in columns})
+        order = [*range(self.aspects), *(c for c in used if c >= self.aspects)]
+        place = {column: i for i, column in enumerate(order)}
+        size = len(order) + 1
+        mean = torch.zeros(len(kept), size, dtype=torch.float64)
+        factor = torch.zeros(len(kept), size, size, dtype=torch.float64)
+        for row, (columns, _, mode, covariance) in enumerate(kept):
+            at = torch.tensor([*(place[c] for c in columns), size - 1])
             width = len(at)
-            _, means, covariances = self.found[sets[row]]
-            mean[component, at] = means[scale, :width]
-            cholesky = torch.linalg.cholesky(covariances[scale, :width, :width])
-            factor[component, at[:, None], at[None]] = cholesky
-        return AspectPosterior(
-            torch.tensor(columns),
-            log_joint[keep].log_softmax(0),
-            mean,
-            factor,
-            better,
-            self.noise,
-        )
+            mean[row, at] = mode[:width]
+            factor[row, at[:, None], at[None]] = torch.linalg.cholesky(covariance[:width, :width])
+        weight = log_joint[keep].log_softmax(0)
+        return AspectPosterior(torch.tensor(order), weight, mean, factor, better, self.noise)

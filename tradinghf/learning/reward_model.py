@@ -14,7 +14,7 @@ from tradinghf.episodes import Episode
 from tradinghf.errors import FeedbackError
 from tradinghf.feedback.likelihoods import pair_probabilities
 from tradinghf.feedback.types import Ranking
-from tradinghf.learning.aspect_head import AspectPosterior, fit_aspect_posterior
+from tradinghf.learning.aspect_head import AspectPosterior, Start, fit_aspect_posterior
 from tradinghf.learning.aspects import ASPECTS, TradePaths
 from tradinghf.learning.choices import (
     Choices,
@@ -25,6 +25,7 @@ from tradinghf.learning.choices import (
 )
 from tradinghf.learning.config import RewardConfig
 from tradinghf.learning.explain import value_rows
+from tradinghf.learning.personal import personal_model, starts_of
 from tradinghf.learning.ranked_data import RankedData, per_episode
 from tradinghf.learning.residual import Residual, bar_volatility, fit_residual, residual_features
 from tradinghf.learning.terms import Measured, Term, candidates
@@ -60,6 +61,8 @@ class RewardModel:
         self.warnings: tuple[str, ...] = ()
         self.trust: dict[str, float] = {}
         self.rankings = 0
+        self.starts: list[Start] = []
+        self.fitted_to: tuple[tuple[Ranking, ...], Mapping[str, Episode]] = ((), {})
         self.explained = 0.0
 
     @property
@@ -67,23 +70,32 @@ class RewardModel:
         """Whether `fit` has succeeded."""
         return self.posterior is not None
 
-    def fit(self, rankings: Sequence[Ranking], episodes: Mapping[str, Episode]) -> RewardModel:
+    def fit(
+        self,
+        rankings: Sequence[Ranking],
+        episodes: Mapping[str, Episode],
+        *,
+        desk: RewardModel | None = None,
+    ) -> RewardModel:
         """Fit to rankings, with their ties, ratings and comments; replaces any earlier fit.
 
         Args:
             rankings: answers; skipped ones are ignored.
             episodes: id -> episode, for every ranked id.
+            desk: fitted to the answers of others, whom these raters may resemble.
 
         Raises:
             FeedbackError: no usable ranking, or missing episodes.
 
         """
         data = RankedData.of(rankings, episodes)
-        terms, chance = self._candidates(data)
+        self.fitted_to = (tuple(rankings), episodes)
+        terms, chance = self._candidates(data, desk)
         totals = per_episode(data.episodes, lambda p: Measured(p).totals(terms)).double()
         totals = totals[data.index]
         scale = _within_window_scale(totals, data.mask)
         choices = self._choices(data, totals / scale)
+        self.starts = starts_of(desk, terms, scale) if desk is not None else []
         self.posterior = self._search(choices, chance)
         self.trust = dict.fromkeys(data.raters, 1.0)
         if len(data.raters) > 1 and self.config.trust_prior > 0:
@@ -106,7 +118,7 @@ class RewardModel:
         """Names of the terms, in the order of `weights`; profit first."""
         return tuple(term.name for term in self.terms)
 
-    def _candidates(self, data: RankedData) -> tuple[list[Term], Tensor]:
+    def _candidates(self, data: RankedData, desk: RewardModel | None) -> tuple[list[Term], Tensor]:
         """Everything that may matter, and its prior probability: plain aspects first."""
         head = self.config.head
         terms = [Term(name) for name in self.aspects]
@@ -123,10 +135,15 @@ class RewardModel:
                 if families[family] > 0:
                     terms += found
                     chance += [families[family] / max(len(found), 1)] * len(found)
+        known = [t for t in desk.terms if t not in terms] if desk is not None else []
+        terms += known
+        chance += [head.inclusion] * len(known)
         return terms, torch.tensor(chance, dtype=torch.float64)
 
     def _search(self, choices: Choices, chance: Tensor) -> AspectPosterior:
-        return fit_aspect_posterior(choices, chance, len(self.aspects), self.config.head)
+        return fit_aspect_posterior(
+            choices, chance, len(self.aspects), self.config.head, self.starts
+        )
 
     def _choices(self, data: RankedData, features: Tensor) -> Choices:
         """Rankings, and each rater's ratings, as choices."""
@@ -266,6 +283,15 @@ class RewardModel:
 
         """
         return pair_probabilities((first - second) * self.temperature, self.tie).mean(0)
+
+    def personal(self, rater: str) -> RewardModel:
+        """The model of one rater, who starts from what all the others value.
+
+        With few answers it is near the others' model; a rater of another mind is learned from
+        the own answers alone. Without own answers, or without others, it is this model.
+        """
+        rankings, episodes = self.fitted_to
+        return personal_model(rankings, episodes, rater, self.config) or self
 
     def explain(self) -> list[dict[str, Any]]:
         """What the model believes is valued, most important first.

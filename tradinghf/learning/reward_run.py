@@ -27,10 +27,11 @@ from tradinghf.feedback.types import Ranking
 from tradinghf.learning.aspects import ASPECTS, TradePaths
 from tradinghf.learning.config import RewardConfig
 from tradinghf.learning.held_out import Pairs, cross_validate, predicted_pairs, summarise
+from tradinghf.learning.personal import personal_model
 from tradinghf.learning.reward_model import RewardModel
 
 FEWEST_TESTS = 8
-FEWEST_OF_ONE_TRADER = 8
+FEWEST_OF_ONE_TRADER = 5
 MOST_TRADERS = 12
 BINS = 10
 WORST = 20
@@ -156,7 +157,7 @@ def judge(
 def traders(
     answers: Sequence[Ranking], episodes: Mapping[str, Episode], trust: Mapping[str, float]
 ) -> dict[str, Any]:
-    """What each trader values, from that trader's answers alone; those with enough of them.
+    """What each trader values, starting from what the others do; those with enough answers.
 
     Returns:
         rater -> `values` as `RewardModel.explain` tells them, `rankings`, and `trust`: how far
@@ -173,7 +174,9 @@ def traders(
     enough.sort(key=lambda rater: -len(own[rater]))
     found = {}
     for rater in enough[:MOST_TRADERS]:
-        model = RewardModel(RewardConfig(residual=None)).fit(own[rater], episodes)
+        config = RewardConfig(residual=None)
+        model = personal_model(answers, episodes, rater, config)
+        assert model is not None  # there are others: `own` holds several raters
         found[rater] = {
             "values": explained(model),
             "rankings": len(own[rater]),
