@@ -35,8 +35,8 @@ demo: $(STAMP) ## The whole loop on real bars, and its page: runs/demo/report.ht
 	  --rankings 40 --rounds 3 --steps 600000 --envs 256 --out runs/demo
 	$(BIN)/tradinghf report runs/demo
 
-bench: $(STAMP) ## Time the environment, PPO and the backtest engines: benchmarks/results/*.json.
-	for name in env ppo backtest; do $(BIN)/tradinghf bench $$name --json benchmarks/results/$$name.json || exit 1; done
+bench: $(STAMP) ## Time everything on this machine and renew docs/benchmarks.md (some minutes).
+	benchmarks/quiet.sh
 
 check: $(STAMP) ## Lint, formatting, types, and generated documents.
 	$(BIN)/ruff check .
