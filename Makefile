@@ -43,9 +43,11 @@ check: $(STAMP) ## Lint, formatting, types, and generated documents.
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python scripts/reference.py --check
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --clean
 
-docs: $(STAMP) ## Regenerate docs/cli.md and docs/api.md.
+docs: $(STAMP) ## Regenerate docs/cli.md and docs/api.md, and build the site in site/.
 	$(BIN)/python scripts/reference.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --clean
 
 lock: $(STAMP) ## Rewrite constraints.txt from what .venv holds.
 	$(BIN)/python scripts/lock.py
