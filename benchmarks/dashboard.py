@@ -1,12 +1,14 @@
 """The dashboard's speed: what a trader feels, and what a team of them costs the server.
 
-    python benchmarks/dashboard.py latency --json benchmarks/results/dashboard-latency.json
-    python benchmarks/dashboard.py load --seconds 300 --json benchmarks/results/dashboard-load.json
+    python benchmarks/dashboard.py --all --json benchmarks/results/dashboard.json
+
+runs all of these and renews the figures in docs/dashboard.md:
 
 `latency`: one trader in Chromium, 4 panels of 500 bars: from Enter to the next query painted, and
-the first load. `load`: 20 raters with 4 s think time against a live server that is killed (kill -9)
-in the middle and started again, with another process writing to the same store; afterwards every
-answer must be stored exactly once.
+the first load. `load`: 20 raters with 4 s think time against a live server, for 5 minutes.
+`faults`: the same, while another process writes episodes and queries to the same store as a
+training loop does, and with a kill -9 of the server in the middle. `team`: the same as `faults` on
+PostgreSQL, where its programs are installed. After each load every answer must be stored once.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import json
 import os
 import platform
 import random
+import shutil
 import statistics
 import subprocess
 import sys
@@ -23,6 +26,7 @@ import tempfile
 import threading
 import time
 import uuid
+from datetime import UTC, datetime
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -32,21 +36,27 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from dashboard_browser import chromium, next_query, ready, saved, visit  # noqa: E402
 from dashboard_support import Running, fill_store, request, start_dashboard  # noqa: E402
+from store_fixtures import postgres_server  # noqa: E402
+from store_support import postgres_url  # noqa: E402
 
 from tradinghf.feedback.store import Store  # noqa: E402
-from tradinghf.feedback.types import Query  # noqa: E402
 from tradinghf.serving.access import Identity, Passes, load_secret  # noqa: E402
 
 RATERS = 20
 THINK = 4.0
+PARTS = ("latency", "load", "faults", "team")
+PAGE = ROOT / "docs" / "dashboard.md"
+BEGIN, END = "<!-- measured -->", "<!-- end measured -->"
+# A round of a training loop: episodes, then the query about them, again and again.
 WRITER = """
 import sys, time
 sys.path.insert(0, sys.argv[2])
 from dashboard_support import window
 from tradinghf.feedback.store import Store
+from tradinghf.feedback.types import Query
 store, seed = Store(sys.argv[1]), 10_000
 while True:
-    store.add_episodes(window(seed, 4, 250))
+    store.add_queries([Query.of(store.add_episodes(window(seed, 4, 250)), round=seed)])
     seed += 1
     time.sleep(0.05)
 """
@@ -98,7 +108,7 @@ def latency(rankings: int) -> dict[str, Any]:
                 )
         finally:
             running.kill()
-    return {"submit_to_painted_ms": summary(steps), "warm_load_ms": summary(loads)}
+    return {"next_query_ms": summary(steps), "warm_load_ms": summary(loads)}
 
 
 class Rater(threading.Thread):
@@ -113,6 +123,7 @@ class Rater(threading.Thread):
         self.sent: list[str] = []
         self.milliseconds: list[float] = []
         self.retries = 0
+        self.problem = ""
 
     def call(self, path: str, body: Any = None) -> Any:
         """A request, sent again while the server is away."""
@@ -130,7 +141,8 @@ class Rater(threading.Thread):
                 continue
             self.milliseconds.append(1000 * (time.perf_counter() - start))
             if status != 200:
-                raise AssertionError(f"{status}: {reply[:200]!r}")
+                self.problem = f"{self.name} got {status}: {reply[:200]!r}"
+                raise SystemExit(self.problem)
             return json.loads(reply)
 
     def run(self) -> None:
@@ -153,49 +165,67 @@ class Rater(threading.Thread):
 
 
 class Team:
-    """The raters, the server, and a writer beside it."""
+    """The raters, the server, and perhaps a writer beside it.
 
-    def __init__(self, folder: Path, seconds: float) -> None:
-        self.folder = folder
-        self.seconds = seconds
-        self.passes = Passes(load_secret(folder))
+    Args:
+        store: folder or URL of the feedback store.
+        folder: of this drill; a local store's own.
+        seconds: how long the raters rank.
+        faults: with a writer, and a kill -9 of the server half-way.
+
+    """
+
+    def __init__(self, store: str, folder: Path, seconds: float, faults: bool) -> None:
+        self.store, self.folder = store, folder
+        self.seconds, self.faults = seconds, faults
+        with Store(store) as opened:
+            self.passes = Passes(load_secret(opened.location.folder))
         self.deadline = time.monotonic() + seconds
-        self.running: Running = start_dashboard(folder)
+        self.running = self.start()
+
+    def start(self, port: int = 0) -> Running:
+        """The server, on a free port or on that of one that was killed."""
+        return start_dashboard(self.store, port=port, folder=self.folder)
 
     def work(self) -> list[Rater]:
-        """Everybody ranks; the server is killed and started again half-way."""
-        writer = subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(self.folder), str(ROOT / "tests")]
-        )
-        self.deadline = time.monotonic() + self.seconds
-        raters = [Rater(self, number) for number in range(RATERS)]
-        for rater in raters:
-            rater.start()
-        time.sleep(self.seconds / 2)
-        port = self.running.port
-        self.running.kill()
-        self.running = start_dashboard(self.folder, port=port)
-        for rater in raters:
-            rater.join()
-        writer.kill()
-        writer.wait()
-        self.running.kill()
+        """Everybody ranks."""
+        command = [sys.executable, "-c", WRITER, self.store, str(ROOT / "tests")]
+        writer = subprocess.Popen(command) if self.faults else None
+        try:
+            self.deadline = time.monotonic() + self.seconds
+            raters = [Rater(self, number) for number in range(RATERS)]
+            for rater in raters:
+                rater.start()
+            if self.faults:
+                time.sleep(self.seconds / 2)
+                self.running.kill()
+                self.running = self.start(self.running.port)
+            for rater in raters:
+                rater.join()
+        finally:
+            if writer is not None:
+                writer.kill()
+                writer.wait()
+            self.running.kill()
         return raters
 
 
-def load(seconds: float) -> dict[str, Any]:
-    """20 raters: server time per request [ms], and answers lost or doubled."""
+def load(seconds: float, *, faults: bool = False, store: str = "") -> dict[str, Any]:
+    """20 raters: time of a request [ms] as they see it, and answers lost or doubled."""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        with Store(folder) as store:
-            asked = fill_store(store, queries=int(seconds / THINK) + 20, panels=4, bars=250)
-            assert isinstance(asked[0], Query)
-        raters = Team(folder, seconds).work()
-        with Store(folder) as store:
-            stored = [ranking.key for ranking in store.rankings(include_superseded=True)]
-            intact = store.verify().ok
+        target = store or name
+        with Store(target) as opened:
+            fill_store(opened, queries=int(seconds / THINK) + 20, panels=4, bars=250)
+        raters = Team(target, Path(name), seconds, faults).work()
+        with Store(target) as opened:
+            stored = [ranking.key for ranking in opened.rankings(include_superseded=True)]
+            intact = opened.verify().ok
+    if any(rater.problem for rater in raters):
+        raise SystemExit(next(rater.problem for rater in raters if rater.problem))
     sent = [key for rater in raters for key in rater.sent]
     return {
+        "seconds": seconds,
+        "raters": RATERS,
         "request_ms": summary([value for rater in raters for value in rater.milliseconds]),
         "answers": len(sent),
         "lost": len(set(sent) - set(stored)),
@@ -205,35 +235,110 @@ def load(seconds: float) -> dict[str, Any]:
     }
 
 
+def team(seconds: float) -> dict[str, Any]:
+    """`load` with faults on a PostgreSQL server of our own; empty where none is installed."""
+    if shutil.which("initdb") is None:
+        return {}
+    with postgres_server() as socket, tempfile.TemporaryDirectory() as folder:
+        return load(seconds, faults=True, store=postgres_url(socket, Path(folder)))
+
+
+def measure(part: str, options: argparse.Namespace) -> dict[str, Any]:
+    """One part."""
+    if part == "latency":
+        return latency(options.rankings)
+    if part == "team":
+        return team(options.seconds)
+    return load(options.seconds, faults=part == "faults")
+
+
+def about() -> dict[str, Any]:
+    """Where and of what this was measured."""
+    commit = ["git", "rev-parse", "--short=12", "HEAD"]
+    found = subprocess.run(commit, capture_output=True, text=True, cwd=ROOT, check=False)
+    return {
+        "benchmark": "dashboard",
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "commit": found.stdout.strip(),
+        "load_before": round(os.getloadavg()[0], 1),
+    }
+
+
+def processor() -> str:
+    """The processor's name, where the system tells."""
+    table = Path("/proc/cpuinfo")
+    lines = table.read_text().splitlines() if table.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def table(found: dict[str, Any]) -> str:
+    """The figures as they stand in docs/dashboard.md."""
+    rows = ["| what | median | p95 | worst |", "| --- | ---: | ---: | ---: |"]
+
+    def row(what: str, figures: dict[str, float]) -> None:
+        cells = [f"{figures[name]:,.0f} ms" for name in ("median", "p95", "max")]
+        rows.append(f"| {what} | {' | '.join(cells)} |")
+
+    if "latency" in found:
+        row("Enter to next query painted, 4 panels of 500 bars", found["latency"]["next_query_ms"])
+        row("page load, warm", found["latency"]["warm_load_ms"])
+    names = {
+        "load": "a request of 20 raters",
+        "faults": "the same, with a trainer writing and a kill -9",
+        "team": "the same on PostgreSQL",
+    }
+    lines = []
+    for part, what in names.items():
+        if drill := found.get(part):
+            row(what, drill["request_ms"])
+            lines.append(
+                f"{drill['answers']:,} answers in {drill['seconds'] / 60:g} minutes ({what}): "
+                f"{drill['lost']} lost, {drill['doubled']} stored twice."
+            )
+    where = f"{found['processor']}, {found['cores']} cores, load {found['load_before']} before"
+    return "\n".join([*rows, "", *lines, "", f"{where}; commit `{found['commit']}`."])
+
+
+def renew(found: dict[str, Any]) -> None:
+    """Put the figures into docs/dashboard.md."""
+    before, _, rest = PAGE.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    PAGE.write_text(f"{before}{BEGIN}\n{table(found)}\n{END}{after}")
+
+
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("what", choices=["latency", "load"])
-    parser.add_argument("--rankings", type=int, default=60)
-    parser.add_argument("--seconds", type=float, default=300)
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
-    before = os.getloadavg()[0]
-    found = latency(options.rankings) if options.what == "latency" else load(options.seconds)
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        check=False,
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    about = {
-        "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "load_before": round(before, 1),
-        "python": platform.python_version(),
-        "commit": commit.stdout.strip(),
-    }
-    text = json.dumps({"benchmark": f"dashboard {options.what}", **about, **found}, indent=1)
-    print(text)  # noqa: T201 - the result
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--all", action="store_true", help="every part, and renew the docs")
+    parser.add_argument("--rankings", type=int, default=60)
+    parser.add_argument("--seconds", type=float, default=300, help="of each load")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--docs", action="store_true", help="only renew the docs from --json")
+    options = parser.parse_args()
+    if unknown := set(options.parts) - set(PARTS):
+        parser.error(f"unknown parts {sorted(unknown)}; expected some of {', '.join(PARTS)}")
+    if options.docs:
+        if options.json is None:
+            parser.error("--docs needs --json FILE, as --all wrote it")
+        renew(json.loads(options.json.read_text()))
+        return
+    found = about()
+    for part in PARTS if options.all else options.parts:
+        if figures := measure(part, options):
+            found[part] = figures
+            print(json.dumps({part: figures}, indent=1), flush=True)  # noqa: T201 - the result
     if options.json is not None:
         options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(text + "\n")
+        options.json.write_text(json.dumps(found, indent=1) + "\n")
+    if options.all:
+        renew(found)
 
 
 if __name__ == "__main__":

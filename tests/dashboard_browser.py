@@ -25,6 +25,9 @@ ASSETS = resource_dir("dashboard") / "component" / "assets" / "lightweight-chart
 AXE = Path(__file__).parents[1] / "build" / "assets" / "axe.min.js"
 PRACTISED = "if (location.protocol === 'http:') localStorage.setItem('tradinghf.practised', '1')"
 
+PATIENCE = 120_000
+"""How long a page may take on a machine that is busy with other things [ms]."""
+
 needs_browser = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="NO CHROMIUM: the dashboard is not tested"),
@@ -39,6 +42,7 @@ needs_browser = [
 def chromium() -> Iterator[Browser]:
     """A headless browser."""
     with sync_playwright() as playwright:
+        expect.set_options(timeout=PATIENCE)
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         try:
             yield browser
@@ -56,7 +60,8 @@ def visit(browser: Browser, url: str, *, practised: bool = True, **options: Any)
     page = context.new_page()
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(PATIENCE)
+    page.set_default_navigation_timeout(PATIENCE)
     try:
         page.goto(url)
         yield page
@@ -67,23 +72,23 @@ def visit(browser: Browser, url: str, *, practised: bool = True, **options: Any)
 
 def ready(page: Page) -> str:
     """Wait until a query is painted; its id."""
-    expect(page.locator(".rank")).to_have_attribute("data-query", _ANY, timeout=30_000)
+    expect(page.locator(".rank")).to_have_attribute("data-query", _ANY, timeout=PATIENCE)
     return str(page.locator(".rank").get_attribute("data-query"))
 
 
 def next_query(page: Page, before: str) -> str:
     """Wait until another query is painted; its id."""
-    expect(page.locator(".rank")).not_to_have_attribute("data-query", before, timeout=30_000)
+    expect(page.locator(".rank")).not_to_have_attribute("data-query", before, timeout=PATIENCE)
     return ready(page)
 
 
 def saved(page: Page) -> None:
     """Wait until the server has confirmed every answer."""
-    expect(page.locator(".save")).to_have_text("Saved", timeout=60_000)
+    expect(page.locator(".save")).to_have_text("Saved", timeout=PATIENCE)
 
 
 def settled(page: Page) -> None:
     """Wait until a page of Streamlit has drawn everything."""
-    page.locator("[data-testid=stMainBlockContainer]").wait_for()
-    expect(page.locator("[data-testid=stStatusWidget]")).to_have_count(0, timeout=30_000)
-    expect(page.locator("[data-testid=stSkeleton]")).to_have_count(0, timeout=30_000)
+    page.locator("[data-testid=stMain] h1, .rank").first.wait_for()
+    expect(page.locator("[data-testid=stStatusWidget]")).to_have_count(0, timeout=PATIENCE)
+    expect(page.locator("[data-testid=stSkeleton]")).to_have_count(0, timeout=PATIENCE)

@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from safetensors.numpy import save_file
 
 from tradinghf.episodes import Episode
 from tradinghf.feedback.store import Store
-from tradinghf.feedback.types import Query
+from tradinghf.feedback.types import Query, Ranking
 
 SOURCES = ("sma_cross", "momentum", "rsi_reversion", "donchian_breakout", "buy_and_hold")
 
@@ -82,6 +84,55 @@ def fill_store(store: Store, queries: int = 8, panels: int = 4, bars: int = 120)
     ]
     store.add_queries(asked)
     return asked
+
+
+def fill_runs(store: Store, runs: Path, rater: str = "local") -> None:
+    """Answers to the first queries, and what a fit, a training and a backtest leave behind."""
+    asked = store.queries()[:6]
+    for number, query in enumerate(asked):
+        ranks = tuple(range(1, len(query.episodes) + 1))
+        answer = Ranking(f"{number:032x}", query.episodes, ranks, query.id, rater, seconds=4.0)
+        store.submit(answer)
+    fit, training, test = (runs / name for name in ("reward-1", "train-1", "backtest-1"))
+    for folder in (fit, training, test):
+        folder.mkdir(parents=True)
+    values = [
+        {
+            "name": name, "says": says, "sentence": f"{says} costs you something.", "low": -2.0,
+            "high": -0.5, "weight": -1.0, "probability": chance,
+        }
+        for name, says, chance in (
+            ("max_drawdown", "1 % of maximum drawdown", 0.99),
+            ("trades", "one trade", 0.2),
+        )
+    ]  # fmt: skip
+    first, health = asked[0], store.health()
+    worst = {
+        "key": f"{0:032x}", "rater": rater, "query": first.id, "episodes": first.episodes,
+        "ranks": list(range(1, len(first.episodes) + 1)), "pairs": 6, "otherwise": 4,
+        "scores": [0.1 * k for k in range(len(first.episodes))], "chance": 0.2,
+    }  # fmt: skip
+    about = {
+        "values": values, "rankings": 6, "worst": [worst], "bar_unit": "percent of profit",
+        "held_out": {"accuracy": 0.8, "accuracy_interval": [0.7, 0.9], "f1": 0.7, "ece": 0.05},
+        "calibration": [{"stated": 0.6, "observed": 0.5, "pairs": 9}], "disagreement": 0.1,
+        "traders": {rater: {"values": values, "rankings": 6, "trust": 1.0}},
+        "answers": {"head": health["head"], "count": health["rankings"]},
+    }  # fmt: skip
+    (fit / "reward.json").write_text(json.dumps(about))
+    rewards = {
+        name: np.cumsum(np.ones((2, store.episode(name).bars), np.float32), axis=1)
+        for name in first.episodes
+    }
+    save_file(rewards, fit / "bar_rewards.safetensors")
+    rows = [{"step": 100.0 * i, "pnl": 0.01 * i, "kl": 0.01, "entropy": 1.0} for i in range(9)]
+    (training / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    days = pd.date_range("2020-01-01", periods=20)
+    curve = {name: np.linspace(0, 1, 20) for name in ("equity", "drawdown", "position", "held")}
+    pd.DataFrame(curve, index=days).to_parquet(test / "curves.parquet")
+    (test / "report.html").write_text("<p>report</p>")
+    found = {"request": {"strategy": "sma_cross"}, "metrics": {"sharpe_annual": 1.0}, "trials": 3}
+    (test / "backtest.json").write_text(json.dumps(found))
 
 
 @dataclass

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -27,14 +28,21 @@ def _unprivileged() -> str | None:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
-    """Socket folder of a PostgreSQL server of our own; no network, gone afterwards."""
+    """Socket folder of a PostgreSQL server of our own."""
     missing = [name for name in ("initdb", "pg_ctl", "postgres") if shutil.which(name) is None]
     if missing:
         pytest.skip(f"POSTGRESQL IS NOT TESTED: {', '.join(missing)} not installed")
-    user = _unprivileged()
-    if os.geteuid() == 0 and user is None:
+    if os.geteuid() == 0 and _unprivileged() is None:
         pytest.skip("POSTGRESQL IS NOT TESTED: running as root, no account to run it as")
     pytest.importorskip("psycopg", reason="POSTGRESQL IS NOT TESTED: no psycopg")
+    with postgres_server() as socket:
+        yield socket
+
+
+@contextmanager
+def postgres_server() -> Iterator[str]:
+    """A PostgreSQL server of our own: its socket's folder; no network, gone afterwards."""
+    user = _unprivileged()
     folder = Path(tempfile.mkdtemp(prefix="pg-"))  # short: a socket path has at most 107 bytes
     if user is not None:
         shutil.chown(folder, user)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from dashboard_browser import (
-    AXE,
     chromium,
     needs_browser,
     next_query,
@@ -412,30 +409,3 @@ def test_killed_server_loses_and_doubles_nothing(browser: Browser, tmp_path: Pat
     stored = answers(tmp_path)
     assert sorted(r.query for r in stored) == sorted(given)
     assert all(r.ranks for r in stored)
-
-
-@pytest.mark.parametrize("scheme", ["dark", "light"])
-def test_axe_finds_nothing_serious(browser: Browser, live: Running, scheme: str) -> None:
-    if not AXE.exists():
-        pytest.skip("NO AXE: accessibility is not tested; run scripts/fetch_assets.py --tests")
-    with visit(browser, live.url, color_scheme=scheme, bypass_csp=True) as page:
-        ready(page)
-        press(page, "2 1 n")
-        found = serious(page)
-        for name in ("feedback", "leaderboard"):
-            page.goto(f"{live.url}/{name}")
-            settled(page)
-            found += serious(page)
-    assert not found, json.dumps(found, indent=1)
-
-
-def serious(page: Page) -> list[dict[str, Any]]:
-    """Serious findings of axe in what is ours: elements inside Streamlit's own widgets are left
-    out, their markup is not."""
-    page.add_script_tag(path=str(AXE))
-    report = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-    return [
-        {"page": page.url, "rule": v["id"], "nodes": [n["html"][:200] for n in v["nodes"]][:4]}
-        for v in report["violations"]
-        if v["impact"] in ("serious", "critical")
-    ]

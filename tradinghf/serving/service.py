@@ -10,8 +10,10 @@ import hashlib
 import math
 import re
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import Any
 
+from tradinghf.episodes import Episode
 from tradinghf.errors import FeedbackError
 from tradinghf.feedback.comments import aspects_of, with_tags
 from tradinghf.feedback.lexicon import LEXICON
@@ -22,6 +24,7 @@ from tradinghf.serving.payload import query_payload
 KEY = re.compile(r"[0-9a-f]{32}")
 MAX_COMMENT = 2000
 MAX_SECONDS = 24 * 3600.0
+REMEMBERED = 128
 REPEATS = 0.07
 """Share of answered queries that are asked again later: the raters' own consistency."""
 FIELDS = {
@@ -49,6 +52,13 @@ class RankingService:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        # Queries and episodes never change, and many raters are asked the same.
+        self._shown = lru_cache(REMEMBERED)(self._look_up)
+
+    def _look_up(self, query: str) -> tuple[Query, dict[str, Episode]]:
+        found = self.store.query(query)
+        episodes = self.store.episodes(found.episodes)
+        return found, dict(zip(found.episodes, episodes, strict=True))
 
     def next_query(
         self, rater: str, session: str = "", have: Collection[str] = ()
@@ -62,11 +72,11 @@ class RankingService:
 
         """
         query = self.store.next_query(rater, session, exclude=have)
-        return None if query is None else self._payload(query.id, rater, query)
-
-    def _payload(self, shown: str, rater: str, query: Query) -> dict[str, Any]:
+        if query is None:
+            return None
+        _, episodes = self._shown(query.id)
         order = panel_order(query.id, rater, query.episodes)
-        return query_payload(shown, self.store.episodes(order))
+        return query_payload(query.id, [episodes[name] for name in order])
 
     def reopen(self, rater: str, key: str) -> dict[str, Any]:
         """The payload of an answered query, with the answer, for correcting it.
@@ -101,7 +111,7 @@ class RankingService:
         episodes = old.episodes if old is not None else self._asked(rater, fields["query"])
         stored = self.store.submit(Ranking(episodes=episodes, rater=rater, **fields))
         if stored and old is None and fields["outcome"] == "ranked" and repeated(fields["query"]):
-            asked = self.store.query(fields["query"])
+            asked, _ = self._shown(fields["query"])
             if asked.purpose in ("learn", "test"):
                 again = Query.of(asked.episodes, purpose="repeat", round=asked.round)
                 self.store.add_queries([again])
@@ -113,7 +123,7 @@ class RankingService:
         return [mention.aspect for mention in aspects_of(text[:MAX_COMMENT])]
 
     def _asked(self, rater: str, query: str) -> tuple[str, ...]:
-        found = self.store.query(query)
+        found, _ = self._shown(query)
         return panel_order(found.id, rater, found.episodes)
 
 
