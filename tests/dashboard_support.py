@@ -137,11 +137,12 @@ def fill_runs(store: Store, runs: Path, rater: str = "local") -> None:
 
 @dataclass
 class Running:
-    """A dashboard in a process of its own."""
+    """A dashboard in a process of its own; once dead, `said` holds what it printed."""
 
     process: subprocess.Popen[str]
     url: str
     drain: threading.Thread
+    said: list[str]
 
     @property
     def port(self) -> int:
@@ -188,9 +189,10 @@ def start_dashboard(
     for line in process.stdout:
         found = re.search(r"http://[0-9.]+:\d+", line)
         if found:
-            drain = threading.Thread(target=process.stdout.read, daemon=True)
+            said, output = [], process.stdout
+            drain = threading.Thread(target=lambda: said.append(output.read()), daemon=True)
             drain.start()
-            return Running(process, found[0], drain)
+            return Running(process, found[0], drain, said)
     raise AssertionError(f"the dashboard ended with code {process.wait()}")
 
 

@@ -100,6 +100,14 @@ def test_taken_port_is_explained(live: Running, tmp_path: Path) -> None:
         serve(tmp_path, live.port)
 
 
+def test_the_terminal_stays_quiet_while_people_work(tmp_path: Path) -> None:
+    with dashboard_of(tmp_path) as running:
+        for path in ("/", f"{API}/query", "/nowhere"):
+            request(running.url, path)
+        assert websocket(running, origin=running.url)
+    assert running.said == [""]
+
+
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "", "["])
 def test_rebound_host_names_are_refused(live: Running, host: str) -> None:
     assert request(live.url, "/", headers={"Host": host})[0] == 403
