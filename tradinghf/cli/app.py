@@ -40,6 +40,7 @@ def commands() -> Tree:
         market,
         pages,
         research,
+        store,
         system,
         walk,
     )
@@ -78,6 +79,14 @@ def commands() -> Tree:
         "rlhf": learn.rlhf,
         "report": pages.report,
         "dashboard": system.dashboard,
+        "store": (
+            "The feedback store: copies, and proof that it is whole.",
+            {
+                "backup": store.store_backup,
+                "restore": store.store_restore,
+                "verify": store.store_verify,
+            },
+        ),
         "doctor": system.doctor,
         "bench": ("How fast this machine is, and how few rankings teach how much.", bench.COMMANDS),
     }

@@ -20,16 +20,21 @@ Auth = Literal["none", "local", "oidc"]
 Check = tuple[str, bool, str]  # what, fit?, detail
 
 
-def doctor(*, store: Bank = "store") -> int:
-    """Check versions, device, data, store and disk; exit code 1 when something is wrong.
+def doctor(*, store: Bank = "store", runs: Path = Path("runs"), repair: bool = False) -> int:
+    """Check versions, device, data, store, runs and disk; exit code 1 when something is wrong.
 
     Example: `tradinghf doctor`
 
+    Example: `tradinghf doctor --repair`
+
     Args:
         store: Where feedback is kept; checked to the last file when it is there.
+        runs: Folder of training runs.
+        repair: Remove what killed processes left half, and put damaged checkpoints aside.
 
     """
-    checks = [*versions(), device(), *folders(), sample(), feedback(store), disk()]
+    checks = [*versions(), device(), *folders(), sample(), feedback(store)]
+    checks += [drafts(store, repair), *trainings(runs, repair), disk()]
     output.table(
         ["check", "", "detail"],
         [(what, "ok" if fit else "PROBLEM", detail) for what, fit, detail in checks],
@@ -102,6 +107,42 @@ def feedback(store: str) -> Check:
         return "store", False, str(error)
     counts = f"{found.episodes:,} episodes, {found.rankings:,} rankings"
     return "store", found.ok, "; ".join([f"{place}: {counts}", *found.problems])
+
+
+def drafts(store: str, repair: bool) -> Check:
+    """Files beside the store that a killed writer left half."""
+    from tradinghf.errors import TradingHFError
+    from tradinghf.feedback.store.engine import locate
+    from tradinghf.feedback.store.leftovers import leftovers, remove
+
+    try:
+        found = leftovers(locate(store).folder)
+    except TradingHFError as error:
+        return "drafts", False, str(error)
+    if found and repair:
+        remove(found)
+        return "drafts", True, f"{len(found)} removed"
+    hint = "; they do no harm: tradinghf doctor --repair removes them" if found else ""
+    return "drafts", True, f"{len(found)} left by killed processes{hint}"
+
+
+def trainings(runs: Path, repair: bool) -> Iterator[Check]:
+    """Run directories: whether their newest checkpoints can be continued from."""
+    from tradinghf.errors import CheckpointError
+    from tradinghf.learning.checkpoints import RunDirectory
+
+    folders = sorted(path.parent for path in runs.glob("*/checkpoints"))
+    for folder in folders:
+        run = RunDirectory(folder)
+        try:
+            problems = run.repair() if repair else run.problems()
+        except CheckpointError as error:
+            yield f"run {folder.name}", True, str(error)
+            continue
+        hint = "; repaired" if repair else "; tradinghf doctor --repair puts them aside"
+        if problems:
+            yield f"run {folder.name}", repair, "; ".join(problems) + hint
+    yield "runs", True, f"{len(folders)} in {runs}"
 
 
 def disk() -> Check:

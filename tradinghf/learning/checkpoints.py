@@ -262,13 +262,42 @@ class RunDirectory:
     def latest(self) -> tuple[int, State] | None:
         """Newest good checkpoint as (step, state); bad ones are moved to quarantine."""
         for folder in reversed(self._steps()):
-            try:
-                return int(folder.name), _read(folder)
-            except DAMAGE:
-                quarantine = self.path / "quarantine"
-                quarantine.mkdir(exist_ok=True)
-                folder.rename(_free(quarantine, folder.name))
+            if (state := self._read_or_quarantine(folder)) is not None:
+                return int(folder.name), state
         return None
+
+    def _read_or_quarantine(self, folder: Path) -> State | None:
+        try:
+            return _read(folder)
+        except DAMAGE:
+            quarantine = self.path / "quarantine"
+            quarantine.mkdir(exist_ok=True)
+            folder.rename(_free(quarantine, folder.name))
+            return None
+
+    def problems(self) -> list[str]:
+        """What a continuation would stumble over or clean up, one sentence each."""
+        found = []
+        for folder in self._steps():
+            try:
+                _read(folder)
+            except DAMAGE as error:
+                found.append(f"checkpoint {folder.name} is damaged ({type(error).__name__})")
+        drafts = sum(len(list(self.path.glob(pattern))) for pattern in LEFTOVERS)
+        return [*found, f"{drafts} drafts of killed writers"] if drafts else found
+
+    def repair(self) -> list[str]:
+        """Put damaged checkpoints aside and remove drafts; returns what `problems` had found.
+
+        Raises:
+            CheckpointError: another process is writing to the run.
+
+        """
+        found = self.problems()
+        with self.lock():
+            for folder in self._steps():
+                self._read_or_quarantine(folder)
+        return found
 
 
 def _free(folder: Path, name: str) -> Path:

@@ -19,11 +19,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Column, Connection, Integer, MetaData, Row, String, Table, Text, func, select
+from sqlalchemy import Connection, Row, func, select
 
 from tradinghf.errors import MissingExtraError, TradingHFError, unknown_name
 from tradinghf.feedback.store import Store
 from tradinghf.feedback.store.engine import reading, writing
+from tradinghf.feedback.store.rows import next_seq
+from tradinghf.feedback.store.schema import audit, users
 from tradinghf.serving.access import ROLES, AccessError, Identity, Role
 
 if TYPE_CHECKING:
@@ -34,28 +36,6 @@ LOCK_AFTER = 5
 LOCK_FOR = timedelta(minutes=15)
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _REFUSED = "Wrong name or password, or the account is locked for a while."
-
-metadata = MetaData()
-users = Table(
-    "dashboard_users",
-    metadata,
-    Column("name", String(64), primary_key=True),
-    Column("role", String(16), nullable=False),
-    Column("password", Text, nullable=False),
-    Column("failures", Integer, nullable=False),
-    Column("locked_until", String(32), nullable=False),
-    Column("changed", String(32), nullable=False),
-    Column("active", Integer, nullable=False),
-)
-audit = Table(
-    "dashboard_audit",
-    metadata,
-    Column("seq", Integer, primary_key=True, autoincrement=True),
-    Column("at", String(32), nullable=False),
-    Column("who", String(100), nullable=False),
-    Column("what", String(40), nullable=False),
-    Column("detail", Text, nullable=False),
-)
 
 
 @dataclass(frozen=True)
@@ -95,8 +75,6 @@ class Accounts:
         self._nobody = ""
         # argon2id takes 64 MiB a time: a burst of attempts must not exhaust the memory.
         self._slots = threading.BoundedSemaphore(4)
-        with writing(store.engine, store.location) as connection:
-            metadata.create_all(connection)
 
     def _hasher(self) -> PasswordHasher:
         if self._hashes is None:
@@ -267,7 +245,14 @@ class Accounts:
 
 
 def _note(connection: Connection, who: str, what: str, detail: str) -> None:
-    row = {"at": _now().isoformat(), "who": who[:100], "what": what[:40], "detail": detail[:2000]}
+    seq = next_seq(connection, audit)
+    row = {
+        "seq": seq,
+        "at": _now().isoformat(),
+        "who": who[:100],
+        "what": what[:40],
+        "detail": detail[:2000],
+    }
     connection.execute(audit.insert().values(row))
 
 

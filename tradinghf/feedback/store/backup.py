@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import sqlite3
 import tempfile
 import uuid
@@ -16,6 +17,7 @@ from sqlalchemy import Connection, Engine, func, insert, select
 from tradinghf.errors import StoreError
 from tradinghf.feedback.store import answers, rows
 from tradinghf.feedback.store import schema as t
+from tradinghf.feedback.store.audit import Verification, verify
 from tradinghf.feedback.store.blobs import blob_path, sync_folder, write_atomic, write_blob
 from tradinghf.feedback.store.engine import (
     DATABASE,
@@ -81,6 +83,32 @@ def restore(folder: str | os.PathLike[str], target: str | os.PathLike[str]) -> N
         sync_folder(location.folder)
     except (OSError, sqlite3.Error) as error:
         raise StoreError(f"Restoring {source} to {location} failed: {error}.") from error
+
+
+def verify_backup(folder: str | os.PathLike[str], anchor: str | None = None) -> Verification:
+    """Check a backup without changing it: opening it as a store would alter its hash.
+
+    Args:
+        folder: written by `Store.backup`.
+        anchor: as for `Store.verify`.
+
+    Raises:
+        StoreError: not a backup, or its database differs from the manifest.
+
+    """
+    source = Path(folder).expanduser().absolute()
+    _check(source)
+    with tempfile.TemporaryDirectory() as name:
+        copy = locate(Path(name) / DATABASE)
+        shutil.copyfile(source / DATABASE, copy.database)
+        migrate(copy)
+        with opened(copy) as engine:
+            return verify(engine, Location(copy.url, source), anchor)
+
+
+def is_backup(folder: str | os.PathLike[str]) -> bool:
+    """Whether `Store.backup` wrote this folder."""
+    return "://" not in str(folder) and (Path(folder) / MANIFEST).is_file()
 
 
 def _fill(engine: Engine, location: Location, folder: Path) -> None:
@@ -179,7 +207,10 @@ def _check(source: Path) -> None:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{source} is not a backup ({type(error).__name__}: {error}).") from error
     if not genuine:
-        raise StoreError(f"The backup {source} was altered: its hash differs from the manifest's.")
+        raise StoreError(
+            f"The backup {source} was altered: its hash differs from the manifest's. If it was "
+            "only opened as a store, it is one now: copy the folder instead of restoring it."
+        )
 
 
-__all__ = ["backup", "restore"]
+__all__ = ["backup", "is_backup", "restore", "verify_backup"]

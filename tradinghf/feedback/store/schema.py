@@ -125,7 +125,31 @@ trials = Table(
     Column("created", String(32), nullable=False),
 )
 
+# Who signs in to the dashboard (`tradinghf.serving.accounts`); here, so that backups hold them.
+users = Table(
+    "dashboard_users",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("role", String(16), nullable=False),
+    Column("password", Text, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("locked_until", String(32), nullable=False),
+    Column("changed", String(32), nullable=False),
+    Column("active", Integer, nullable=False),
+)
+
+audit = Table(
+    "dashboard_audit",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("at", String(32), nullable=False),
+    Column("who", String(100), nullable=False),
+    Column("what", String(40), nullable=False),
+    Column("detail", Text, nullable=False),
+)
+
 __all__ = [
+    "audit",
     "episodes",
     "metadata",
     "queries",
@@ -134,4 +158,5 @@ __all__ = [
     "rankings",
     "serves",
     "trials",
+    "users",
 ]
