@@ -139,7 +139,14 @@ class Episode(Paths):
             tensors: dict[str, Any] = load_tensors(data)
             stamps = tensors.pop("timestamps").astype("datetime64[ns]")
             episode = cls(timestamps=stamps, **tensors, **about)
-        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        except (
+            SafetensorError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            ValueError,
+            RecursionError,
+        ) as error:
             raise EpisodeError(
                 f"Not a {FORMAT} document ({type(error).__name__}: {error}). "
                 "Expected a file written by Episode.save."

@@ -164,7 +164,8 @@ def save_market(market: MarketData, path: Path | str) -> None:
     part = path.with_name(f".{path.name}.part")
     try:
         if path.suffix.lower() in PARQUET_SUFFIXES:
-            frame.to_parquet(part, index=False)
+            # With checksums a flipped bit is found, not read as another price.
+            frame.to_parquet(part, index=False, engine="pyarrow", write_page_checksum=True)
         elif path.suffix.lower() in CSV_SUFFIXES:
             times = np.datetime_as_string(market.timestamps, unit="ns")
             frame["timestamp"] = np.tile(np.char.add(times, "Z"), market.assets)
@@ -244,15 +245,16 @@ def _decode(data: bytes, what: str) -> str:
 
 def _parquet_columns(path: Path) -> list[tuple[str, Any]]:
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
             about = file.metadata
             groups = (about.row_group(i) for i in range(about.num_row_groups))
             size = sum(group.total_byte_size for group in groups)
             _check_size(path, size, MAX_PARQUET_BYTES, "split it by asset or by year")
             # Without the pandas metadata: an untrusted file has no say in how it is rebuilt.
             frame = file.read().to_pandas(ignore_metadata=True)
-    except (pa.ArrowException, ValueError, TypeError, KeyError) as error:
-        if isinstance(error, MarketDataError):
+    except (pa.ArrowException, OSError, ValueError, TypeError, KeyError) as error:
+        # Arrow reports damage as an OSError too, without the number that the system's have.
+        if isinstance(error, MarketDataError) or getattr(error, "errno", None) is not None:
             raise
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise MarketDataError(

@@ -44,7 +44,7 @@ class Run:
         """A JSON file of the run; empty when missing or half written."""
         try:
             found = json.loads((self.folder / name).read_text())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
         return found if isinstance(found, dict) else {"values": found}
 
@@ -58,7 +58,7 @@ class Run:
         for line in lines:
             try:
                 rows.append(json.loads(line))
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
         return pd.DataFrame([row for row in rows if isinstance(row, dict)])
 
