@@ -181,7 +181,7 @@ class RewardConfig:
     members: int = 32
     rating_weight: float = 0.3
     trust_prior: float = 0.5
-    pessimism: float = 0.1
+    pessimism: float = 0.03
     seed: int = 0
 
 
@@ -213,7 +213,7 @@ class RLHFConfig:
     windows: int = 48
     uniform: float = 0.2
     pnl_weight: float = 0.5
-    early: float = 0.15
+    early: float = 0.1
     alarm: float = 0.6
     checkpoint_seconds: float = 10.0
     ppo: PPOConfig = field(default_factory=PPOConfig)
