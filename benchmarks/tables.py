@@ -1,4 +1,4 @@
-"""Write the tables of docs/benchmarks.md, and the learning curves' plot, from benchmarks/results.
+"""Write the tables of docs/benchmarks.md and its plots from benchmarks/results.
 
 Run `python benchmarks/tables.py`; with --check, exit code 1 says that the page is out of date.
 """
@@ -15,7 +15,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "benchmarks.md"
-PLOT = ROOT / "docs" / "images" / "classic_control.svg"
+IMAGES = ROOT / "docs" / "images"
+SHARES = {"copy_share": "share of copy rate", "gemm_share": "share of GEMM rate"}
 
 
 def number(value: float) -> str:
@@ -43,18 +44,45 @@ def bench(name: str) -> str:
     if not file.exists():
         return "Not measured."
     found = json.loads(file.read_text())
+    shares = [key for key in SHARES if any(key in row for row in found["results"])]
     rows = []
     for row in found["results"]:
         cells = [row["case"], number(row["value"]), number(row["best"])]
         cells.append(number(row["per_cpu_second"]) if "per_cpu_second" in row else "")
-        cells.append(f"{row['gemm_share']:.0%}" if "gemm_share" in row else "")
-        rows.append(cells)
+        rows.append(cells + [f"{row[key]:.1%}" if key in row else "" for key in shares])
     unit = found["results"][0]["unit"]
     minutes = "CPU minute" if unit.endswith("/min") else "CPU second"
-    header = ["case", f"median {unit}", f"best {unit}", f"best per {minutes}", "share of GEMM rate"]
-    if not any("gemm_share" in row for row in found["results"]):
-        header, rows = header[:-1], [row[:-1] for row in rows]
-    return markdown(header, rows) + source(found)
+    header = ["case", f"median {unit}", f"best {unit}", f"best per {minutes}"]
+    return markdown(header + [SHARES[key] for key in shares], rows) + source(found)
+
+
+def env_peers() -> str:
+    """Results of env_peers.py."""
+    file = RESULTS / "env_peers.json"
+    if not file.exists():
+        return "Not measured."
+    found = json.loads(file.read_text())
+    ours = {
+        row["envs"]: row["per_cpu_second"]
+        for row in found["results"]
+        if row["contender"] == "tradinghf, fused"
+    }
+    rows = [
+        [
+            f"N={row['envs']}, {row['contender']}",
+            number(row["value"]),
+            number(row["per_cpu_second"]),
+            number(ours[row["envs"]] / row["per_cpu_second"]),
+            row["leaves_out"],
+        ]
+        for row in found["results"]
+    ]
+    header = ["environment", "median steps/s", "best steps per CPU second"]
+    header += ["CPU time, fused = 1", "what ours has and it leaves out"]
+    names = [name for name in found["versions"] if name not in ("torch", "numpy", "numba")]
+    versions = ", ".join(f"{name} {found['versions'][name]}" for name in names)
+    lost = "".join(f"\n\nNot measured: {line}." for line in found["failed"])
+    return markdown(header, rows) + source(found) + f" Versions: {versions}." + lost
 
 
 def peers() -> str:
@@ -99,6 +127,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "stacked": lambda: bench("stacked"),
     "backtest": lambda: bench("backtest"),
     "peers": peers,
+    "env-peers": env_peers,
     "classic": classic,
 }
 
@@ -113,14 +142,52 @@ def filled(page: str) -> str:
     return page
 
 
-def plot() -> None:
-    """Learning curves of every seed, with the published scores as lines."""
+def pyplot() -> Any:
+    """Matplotlib, set up to write the same SVG file for the same figures."""
     import matplotlib as mpl
 
     mpl.use("svg")
     mpl.rcParams["svg.hashsalt"] = "tradinghf"
     from matplotlib import pyplot as plt
 
+    return plt
+
+
+def save(figure: Any, name: str) -> None:
+    """Write docs/images/NAME.svg."""
+    figure.tight_layout()
+    IMAGES.mkdir(exist_ok=True)
+    figure.savefig(IMAGES / f"{name}.svg", metadata={"Date": None})
+
+
+def plot_env_peers() -> None:
+    """Rates of every environment, one panel per number of environments."""
+    file = RESULTS / "env_peers.json"
+    if not file.exists():
+        return
+    found = json.loads(file.read_text())["results"]
+    sizes = sorted({row["envs"] for row in found})
+    most = max(sum(row["envs"] == size for row in found) for size in sizes)
+    plt = pyplot()
+    figure, axes = plt.subplots(len(sizes), 1, figsize=(8, 0.36 * most * len(sizes)), sharex=True)
+    for axis, size in zip(axes, sizes, strict=True):
+        rows = sorted((r for r in found if r["envs"] == size), key=lambda r: r["per_cpu_second"])
+        own = ["#2962ff" if r["contender"].startswith("tradinghf") else "#9aa4b2" for r in rows]
+        rates = [r["per_cpu_second"] for r in rows]
+        bars = axis.barh([r["contender"] for r in rows], rates, color=own)
+        axis.bar_label(bars, [number(rate) for rate in rates], padding=3, fontsize=8)
+        axis.set_xscale("log")
+        axis.set_title(f"N = {size:,}", loc="left", fontsize=10)
+        axis.tick_params(axis="y", labelsize=8)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].set_xlim(min(r["per_cpu_second"] for r in found) / 2, 1e8)
+    axes[-1].set_xlabel("environment steps per CPU second, logarithmic")
+    save(figure, "env_peers")
+
+
+def plot_classic() -> None:
+    """Learning curves of every seed, with the published scores as lines."""
+    plt = pyplot()
     tasks = json.loads((RESULTS / "classic_control.json").read_text())["tasks"]
     figure, axes = plt.subplots(1, len(tasks), figsize=(4 * len(tasks), 3), squeeze=False)
     for axis, (name, task) in zip(axes[0], tasks.items(), strict=True):
@@ -133,9 +200,7 @@ def plot() -> None:
         axis.set_xlabel("environment steps [thousands]")
         axis.legend(fontsize=7, loc="lower right")
     axes[0][0].set_ylabel("return of an episode")
-    figure.tight_layout()
-    PLOT.parent.mkdir(exist_ok=True)
-    figure.savefig(PLOT, metadata={"Date": None})
+    save(figure, "classic_control")
 
 
 def main() -> int:
@@ -147,7 +212,8 @@ def main() -> int:
     if options.check:
         return int(filled(page) != page)
     PAGE.write_text(filled(page))
-    plot()
+    plot_classic()
+    plot_env_peers()
     return 0
 
 
