@@ -13,6 +13,8 @@ import pytest
 from tradinghf.cli import app, options, output
 from tradinghf.cli.app import main
 from tradinghf.errors import ConfigError
+from tradinghf.evaluation.backtest import backtest
+from tradinghf.market.sources import load_market
 
 LEAVES = [words for words, _ in app.flat(app.commands())]
 
@@ -174,7 +176,14 @@ def test_backtest_of_a_file_prints_metrics_and_writes_the_report(
     assert main([*command, "--set", "weight=0.25", "--report", "out/r.html"]) == 0
     out = capsys.readouterr().out
     assert "half on synthetic" in out
-    assert "total_return_pct" in out
+    assert "Verdict: Rehearsal on a synthetic market" in out
+    headline = next(line for line in out.splitlines() if "deepest fall" in line)
+    assert headline.split()[-2:] == ["0.0", "%"], "cash does not fall"
+    assert "expected_shortfall_95_pct" not in out
+    assert main([*command, "--all"]) == 0
+    out = capsys.readouterr().out
+    for name in backtest("mine.py", load_market(command[-1])).metrics:
+        assert name in out
     assert "<html" in Path("out/r.html").read_text()[:200].lower()
 
 

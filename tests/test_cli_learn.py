@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from tradinghf.cli import learn
 from tradinghf.cli.app import main
 from tradinghf.cli.feedback import questions
+from tradinghf.cli.options import command_line
 from tradinghf.cli.progress import Lines, details
 from tradinghf.collect import collect, constant_actor, random_actor, random_windows
 from tradinghf.config import EnvConfig
@@ -157,3 +159,27 @@ def test_values_without_evidence_are_named_not_listed(capsys: pytest.CaptureFixt
     assert "It costs you." in out
     assert "No sign." not in out
     assert "beyond profit: short exposure." in out
+
+
+def test_a_share_over_noise_is_called_not_meaningful() -> None:
+    found = {"G": -1.1, "G_interval": None, "G_gap_interval": [-0.02, 0.05]}
+    text = learn.share_text(found, "G")
+    assert text.startswith("not meaningful: PPO on the true utility is not measurably better")
+    assert "-1.1" not in text
+    found = {"G": 0.9, "G_interval": [0.8, 1.0], "G_gap_interval": [0.01, 0.05]}
+    assert learn.share_text(found, "G") == "0.90 (95 % interval 0.80 to 1.00)"
+    assert "baselines" in learn.share_text({"S": None}, "S")
+
+
+def test_the_command_of_a_run_names_what_differs_from_the_defaults() -> None:
+    values = {
+        name: parameter.default
+        for name, parameter in inspect.signature(learn.rlhf).parameters.items()
+    }
+    values |= {"data": "my bars.csv", "baselines": False, "seed": 3, "resume": True}
+    values |= {"store": "postgresql://me:secret@host/db"}
+    text = command_line("rlhf", learn.rlhf, values)
+    assert text.startswith("tradinghf rlhf --data 'my bars.csv' --no-baselines")
+    assert text.endswith("--seed 3")
+    assert "secret" not in text
+    assert "resume" not in text

@@ -360,7 +360,7 @@ def test_a_saved_policy_is_a_strategy_on_the_command_line(
 ) -> None:
     from tradinghf.learning.policy import Policy
 
-    assert main(["backtest", str(policy_file), "--data", DATA, "--report", "p.html"]) == 0
+    assert main(["backtest", str(policy_file), "--data", DATA, "--report", "p.html", "--all"]) == 0
     out = capsys.readouterr().out
     report = backtest(Policy.load(policy_file), load_market(DATA))
     assert report.metrics["fills"], "this policy trades"

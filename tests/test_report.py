@@ -398,3 +398,60 @@ def test_in_a_browser_themes_switch_and_charts_answer(report: Report, tmp_path: 
             assert wide <= width, "the page itself must not scroll sideways"
         browser.close()
     assert problems == []
+
+
+# Rehearsals, and shares that divide by noise
+
+
+def test_a_synthetic_market_never_passes(tmp_path: Path) -> None:
+    """A strategy that knows the future passes on bars as loaded, and rehearses on made-up ones."""
+    from dataclasses import replace
+
+    from tradinghf.evaluation.verdict import hold_report, judge
+
+    made = make_market(600, seed=2)
+    knows = np.sign(np.vstack([np.diff(made.close, axis=0), np.zeros((1, 1))]))
+    table = pd.DataFrame(knows, index=made.index, columns=list(made.symbols))
+    for market, wanted in ((made, True), (replace(made, source="synthetic:seed=2"), None)):
+        report = backtest(table, market, fill="close")
+        verdict = judge(report, hold_report(report), draws=50)
+        assert verdict.passed is wanted
+        assert verdict.headline.startswith("Rehearsal") is (wanted is None)
+        page = report.save(tmp_path / "r.html").read_text()
+        assert ('class="verdict pass"' in page) is (wanted is True)
+        assert (">Rehearsal</p>" in page) is (wanted is None)
+
+
+def test_a_share_has_an_interval_only_where_its_denominator_is_clear() -> None:
+    from tradinghf.learning.attained import attained
+
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(100), 5)
+    luck = rng.normal(size=100)[groups]  # the window's, the same for all
+    bottom, top = luck + rng.normal(0, 0.1, 500), luck + 1 + rng.normal(0, 0.1, 500)
+    own = 0.25 * bottom + 0.75 * top
+    found = attained(own, top, bottom, groups)
+    assert found.share == pytest.approx(0.75)
+    assert found.interval is not None
+    assert found.interval[0] <= 0.75 <= found.interval[1]
+    assert found.gap == pytest.approx(1, abs=0.05)
+    noise = attained(own, bottom + rng.normal(0, 1, 500), bottom, groups)
+    assert noise.interval is None
+    assert noise.gap_interval[0] < 0 < noise.gap_interval[1]
+    assert set(noise.result("G")) == {"G", "G_interval", "G_gap_interval"}
+    # Copies of a window add nothing: the interval is as wide as with one of each.
+    once = attained(own[::5], top[::5], bottom[::5], groups[::5])
+    many = attained(
+        *(np.repeat(v[::5], 20) for v in (own, top, bottom)), np.repeat(groups[::5], 20)
+    )
+    assert many.gap_interval == pytest.approx(once.gap_interval)
+
+
+def test_every_metric_belongs_to_one_group(report: Report) -> None:
+    from tradinghf.evaluation.headline import GROUPS, headline
+    from tradinghf.evaluation.verdict import hold_report
+
+    assert sorted(key for keys in GROUPS.values() for key in keys) == sorted(report.metrics)
+    rows = {name: cells for name, *cells in headline(report, hold_report(report))}
+    assert rows["growth a year"][0] == number(report.metrics["cagr_pct"], 1, " %")
+    assert rows["growth a year"][2] == "0.0 %"

@@ -270,7 +270,8 @@ def test_each_file_runs_as_a_script(
     runpy.run_path(str(root / "strategies" / f"{name}.py"), run_name="__main__")
     printed = capsys.readouterr().out
     assert f"{name} on" in printed
-    assert "sharpe_annual" in printed
+    assert "Sharpe ratio" in printed
+    assert "buy and hold" in printed
 
 
 def test_script_refuses_bad_input_with_status_2_and_one_line(

@@ -241,10 +241,14 @@ def episode_batch(env: MarketEnv, actor: Actor, seed: int) -> EpisodeBatch:
 
     A market with fewer windows than environments has each window traded about equally often.
     """
+    return batch_of(run_actor(env, actor, batch_windows(env, seed), seed))
+
+
+def batch_windows(env: MarketEnv, seed: int) -> Windows:
+    """The windows that `episode_batch` trades, one per environment."""
     found = random_windows(env.market, env.config, env.num_envs, seed)
     turn = np.arange(env.num_envs) % len(found)
-    run = run_actor(env, actor, Windows(found.asset[turn], found.start[turn]), seed)
-    return batch_of(run)
+    return Windows(found.asset[turn], found.start[turn])
 
 
 def best_network(

@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from tradinghf.asking import env_like
-from tradinghf.collect import Actor, best_network, episode_batch, random_actor
+from tradinghf.collect import Actor, batch_windows, best_network, episode_batch, random_actor
 from tradinghf.config import CostModel, EnvConfig, Randomisation, to_dict
 from tradinghf.episodes import EpisodeBatch, Floats
 from tradinghf.errors import ConfigError, check_setting
 from tradinghf.feedback.store import Store
 from tradinghf.feedback.traders import SyntheticTrader
+from tradinghf.learning.attained import attained
 from tradinghf.learning.checkpoints import RunDirectory, torch_settings
 from tradinghf.learning.config import RewardConfig, RLHFConfig
 from tradinghf.learning.policy import ActorCritic, Policy
@@ -234,6 +235,7 @@ def run_experiment(
     progress: Progress | None = None,
     resume: bool = False,
     look: Callable[[Split], None] | None = None,
+    command: str = "",
 ) -> Outcome:
     """Run the loop and the baselines, and measure S and G on unseen bars.
 
@@ -245,6 +247,7 @@ def run_experiment(
         resume: continue the run in `out` from its newest checkpoint.
         look: called once, when all settings are known to be good and nothing has seen the test
             bars yet: to log that they are opened.
+        command: what to type to run it again, for config.json.
 
     Raises:
         CheckpointError: another process is writing to `out`.
@@ -272,7 +275,7 @@ def run_experiment(
         progress=report,
     )
     if run is not None:
-        run.write_json("config.json", provenance(experiment, split))
+        run.write_json("config.json", provenance(experiment, split, command))
     if look is not None:
         look(split)
     if resume:
@@ -304,26 +307,31 @@ def _measure(
     policies: dict[str, Policy],
     split: Split,
 ) -> dict[str, Any]:
-    """Utilities on unseen bars, S, G, and the reward model's held-out metrics."""
+    """Utilities on unseen bars, S and G with intervals, and the reward model's held-out metrics."""
     env = env_like(agent.env, split.test, experiment.test_episodes)
     chance = random_actor(split.test, experiment.env, experiment.seed, 1.0)
     actors = {"random": chance} | {
         name: Actor(name, policy=policy) for name, policy in policies.items()
     }
-    worth = {
-        name: float(trader.utilities(episode_batch(env, actor, UNSEEN_SEED)).mean())
+    worths = {
+        name: trader.utilities(episode_batch(env, actor, UNSEEN_SEED))
         for name, actor in actors.items()
     }
-    own, rand = worth["rlhf"], worth["random"]
-    pnl, true = worth.get("pnl"), worth.get("true")
+    worth = {name: float(values.mean()) for name, values in worths.items()}
+    shares: dict[str, Any] = {"S": None, "G": None}
+    if "true" in worths:
+        windows = batch_windows(env, UNSEEN_SEED)
+        overlap = windows.asset * split.test.bars + windows.start // experiment.env.horizon
+        for letter, bottom in (("S", "random"), ("G", "pnl")):
+            found = attained(worths["rlhf"], worths["true"], worths[bottom], overlap)
+            shares |= found.result(letter)
     usable = [r for r in agent.rankings if r.outcome == "ranked"]
     return {
-        "S": _share(own - rand, true, rand),
-        "G": _share(own - pnl, true, pnl) if pnl is not None else None,
-        "utility_policy": own,
-        "utility_random": rand,
-        "utility_pnl": pnl,
-        "utility_true": true,
+        **shares,
+        "utility_policy": worth["rlhf"],
+        "utility_random": worth["random"],
+        "utility_pnl": worth.get("pnl"),
+        "utility_true": worth.get("true"),
         "rankings": len(agent.rankings),
         "bits": round(sum(r.bits for r in usable), 1),
         "env_steps": int(agent.agent.iteration * agent.agent.steps_per_iteration),
@@ -338,19 +346,13 @@ def _measure(
     }
 
 
-def _share(gained: float, top: float | None, bottom: float) -> float | None:
-    """`gained` as a share of the range from bottom to top; None without a range."""
-    if top is None or top - bottom <= 1e-9:
-        return None
-    return gained / (top - bottom)
-
-
-def provenance(experiment: Experiment, split: Split) -> dict[str, Any]:
+def provenance(experiment: Experiment, split: Split, command: str = "") -> dict[str, Any]:
     """Everything needed to run it again: the config.json of a run."""
     return {
         "experiment": to_dict(experiment),
         "data_sha256": {"train": split.train.sha256, "test": split.test.sha256},
         "code": code_version(),
+        "command": command,
         "machine": torch_settings(),
     }
 

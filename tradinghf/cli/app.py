@@ -148,6 +148,12 @@ def run(args: Sequence[str]) -> int:
 
     tree = commands()
     brief = resolve(tree, args) is None
+    if not brief:
+        # Only this command, so that a mistyped option is not looked for in all the others.
+        item = tree[args[0]]
+        tree = {
+            args[0]: (item[0], {args[1]: item[1][args[1]]}) if isinstance(item, tuple) else item
+        }
     if brief and not {"-h", "--help"} & set(args):
         args = [*args, "--help"]
     result = build(tree, brief=brief).cli(

@@ -50,6 +50,7 @@ def backtest(
     store: Ledger = None,
     open_sealed: Opening = None,
     report: Output = None,
+    all: bool = False,  # noqa: A002 (the option's name)
 ) -> None:
     """Trade a strategy or a trained policy on past bars, and print what came of it.
 
@@ -76,10 +77,12 @@ def backtest(
         store: Where trials are counted and raters' opinions are: a folder, a .db file, or a URL.
         open_sealed: Use sealed bars too; this reason is logged.
         report: Write a tear sheet with charts to this HTML file.
+        all: Print every metric (docs/metrics.md), not only the headline numbers.
 
     """
     from tradinghf.config import CostModel
     from tradinghf.evaluation.backtest import backtest as run
+    from tradinghf.evaluation.headline import grouped, headline
     from tradinghf.evaluation.verdict import hold_report, judge
 
     costs = CostModel(fee_bps=fee_bps, fixed_fee=fixed_fee, slippage_bps=slippage_bps)
@@ -91,10 +94,18 @@ def backtest(
         )
         variant = {"params": result.params, "costs": asdict(costs), "fill": fill, "engine": engine}
         trials = job.count("backtest", name, [variant])
-        standing = job.standing(name)
+        standing, counted = job.standing(name), job.counted
     span = f"{job.market.index[0]:%Y-%m-%d} to {job.market.index[-1]:%Y-%m-%d}"
-    output.pairs(result.metrics, title=f"{result.name} on {job.market.name}, {span}")
-    verdict = judge(result, hold_report(result), trials=trials, draws=200)
-    print_verdict(verdict, job.bank is not None)
+    held = hold_report(result)
+    output.table(
+        ["after costs", result.name, "buy and hold", "cash"],
+        headline(result, held),
+        title=f"{result.name} on {job.market.name}, {span}",
+        numeric=True,
+    )
+    if all:
+        rows = [(group, key, output.number(value)) for group, key, value in grouped(result.metrics)]
+        output.table(["", "metric", "value"], rows)
+    print_verdict(judge(result, held, trials=trials, draws=200), counted)
     if report is not None:
         output.line(f"Report: {result.save(report, trials=trials, standing=standing)}")

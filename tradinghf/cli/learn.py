@@ -11,7 +11,7 @@ from tyro.conf import Positional
 
 from tradinghf.cli import output
 from tradinghf.cli.feedback import opened
-from tradinghf.cli.options import Bank, Date, Ledger, Opening
+from tradinghf.cli.options import Bank, Date, Ledger, Opening, command_line
 from tradinghf.cli.progress import progress
 from tradinghf.cli.study import count_run, last_unsealed, ledger, log_look, place
 from tradinghf.errors import CheckpointError
@@ -22,17 +22,15 @@ if TYPE_CHECKING:
 
 Task = Literal["auto", "short", "daily"]
 RESULT, REWARD, CONFIG = "result.json", "reward.json", "config.json"
-HEADLINES = {
-    "S": "S (share of what is attainable over chance)",
-    "G": "G (share of the gap from PPO on PnL to PPO on the true utility)",
-    "utility_policy": "true utility of the policy",
-    "utility_pnl": "... of PPO on sparse PnL alone",
-    "utility_true": "... of PPO on the true utility",
-    "utility_random": "... of chance",
-    "rankings": "rankings",
-    "bits": "bits of feedback",
-    "env_steps": "environment steps",
-    "seconds": "seconds",
+UTILITIES = {
+    "utility_policy": "true utility of an episode: this policy",
+    "utility_pnl": "... PPO on sparse PnL alone",
+    "utility_true": "... PPO on the true utility",
+    "utility_random": "... chance",
+}
+SHARES = {
+    "S": ("S: share attained of what is attainable over chance", "chance"),
+    "G": ("G: share closed of the gap from PPO on PnL to PPO on the true utility", "PPO on PnL"),
 }
 
 
@@ -88,6 +86,7 @@ def rlhf(
         resume: Continue the run in --out from its newest checkpoint.
 
     """
+    command = command_line("rlhf", rlhf, locals())
     from tradinghf.experiment import HIDDEN, TASKS, Experiment, run_experiment, task_for
     from tradinghf.learning.config import PPOConfig, RLHFConfig
 
@@ -115,6 +114,7 @@ def rlhf(
             progress=report_progress,
             resume=resume,
             look=lambda split: look(data, split.test, bank, f"rlhf {out.name}", open_sealed),
+            command=command,
         )
     # The baseline on PnL is a contender of the report as well; the one on the true utility, which
     # nobody knows of a person, is not.
@@ -161,6 +161,7 @@ def train(
         resume: Continue the run in --out from its newest checkpoint.
 
     """
+    command = command_line("train", train, locals())
     from tradinghf.experiment import HIDDEN, TASKS, Experiment, task_for
     from tradinghf.learning.config import PPOConfig, RLHFConfig
 
@@ -180,9 +181,9 @@ def train(
         seed=seed,
     )
     if reward == "pnl":
-        found = train_on_pnl(experiment, bank, out, open_sealed)
+        found = train_on_pnl(experiment, bank, out, open_sealed, command)
     else:
-        found = train_on_rankings(experiment, store, out, resume, open_sealed)
+        found = train_on_rankings(experiment, store, out, resume, open_sealed, command)
     flat = {k: v for k, v in found.items() if isinstance(v, int | float)}
     output.pairs(flat, title="On unseen bars")
     output.line(f"Policy: {out / 'policy.safetensors'}; a page of it: tradinghf report {out}")
@@ -196,7 +197,12 @@ def look(data: str, test: MarketData, bank: str, what: str, reason: str | None) 
 
 
 def train_on_rankings(
-    experiment: Experiment, store: str, out: Path, resume: bool, reason: str | None
+    experiment: Experiment,
+    store: str,
+    out: Path,
+    resume: bool,
+    reason: str | None,
+    command: str,
 ) -> dict[str, Any]:
     """Fit the reward model to the store, train, evaluate, and write the run directory."""
     from tradinghf.experiment import long_enough, provenance, split_market
@@ -222,12 +228,12 @@ def train_on_rankings(
         found = agent.evaluate()
     agent.policy.save(out / "policy.safetensors")
     count_run(experiment.data, split.test, store, [agent.policy])
-    write_run(out, provenance(experiment, split), {"reward_model": found} | found)
+    write_run(out, provenance(experiment, split, command), {"reward_model": found} | found)
     return found
 
 
 def train_on_pnl(
-    experiment: Experiment, bank: str, out: Path, reason: str | None
+    experiment: Experiment, bank: str, out: Path, reason: str | None, command: str
 ) -> dict[str, Any]:
     """Train on sparse PnL alone, and write the run directory."""
     from tradinghf.collect import Actor, episode_batch
@@ -251,7 +257,7 @@ def train_on_pnl(
     }
     policy.save(out / "policy.safetensors")
     count_run(experiment.data, split.test, bank, [policy])
-    write_run(out, provenance(experiment, split), found)
+    write_run(out, provenance(experiment, split, command), found)
     return found
 
 
@@ -280,10 +286,41 @@ def document(run: Path, name: str) -> dict[str, Any]:
 
 def print_result(result: Mapping[str, Any]) -> None:
     """The headline figures of an experiment, and what its reward model learned."""
-    shown = {text: result[name] for name, text in HEADLINES.items() if name in result}
+    shown = experiment_facts(result)
     output.pairs(shown, title=f"Trader {result['trader']} on {result['data']}, unseen bars")
     print_held_out(result["reward_model"])
     print_values(result["values"])
+
+
+def experiment_facts(result: Mapping[str, Any]) -> dict[str, str]:
+    """What an experiment measured, under plain names; G and S with intervals, or why not."""
+    shown = {SHARES[name][0]: share_text(result, name) for name in SHARES if name in result}
+    for name, text in UTILITIES.items():
+        if result.get(name) is not None:
+            shown[text] = output.number(float(result[name]))
+    if "rankings" in result:
+        bits = f" ({result['bits']:,.0f} bits)" if result.get("bits") else ""
+        shown["rankings learned from"] = f"{result['rankings']:,}{bits}"
+    if "env_steps" in result:
+        shown["environment steps"] = f"{result['env_steps']:,}"
+    if "seconds" in result:
+        shown["time it took"] = f"{result['seconds'] / 60:,.1f} minutes"
+    return shown
+
+
+def share_text(result: Mapping[str, Any], name: str) -> str:
+    """S or G with its interval; "not meaningful" where its denominator is noise."""
+    share, interval = result[name], result.get(f"{name}_interval")
+    gap = result.get(f"{name}_gap_interval")
+    if gap is None:
+        return "not measured: it needs the baselines" if share is None else f"{share:.2f}"
+    if interval is None:
+        low, high = (output.number(float(end), 2) for end in gap)
+        return (
+            f"not meaningful: PPO on the true utility is not measurably better than "
+            f"{SHARES[name][1]} (difference {low} to {high})"
+        )
+    return f"{share:.2f} (95 % interval {interval[0]:.2f} to {interval[1]:.2f})"
 
 
 def print_held_out(found: Mapping[str, Any]) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Callable, Mapping
+from inspect import signature
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from tyro.conf import arg
 
@@ -44,3 +47,22 @@ def settings(items: tuple[str, ...]) -> dict[str, str]:
             raise ConfigError(f"--set got {item!r}; expected NAME=VALUE, such as fast=10.")
         found[name] = value
     return found
+
+
+def command_line(command: str, function: Callable[..., None], values: Mapping[str, Any]) -> str:
+    """The command that calls `function` with `values`, defaults left out; for reports.
+
+    Whether it resumed is left out, and so are passwords of URLs.
+    """
+    from tradinghf.cli.study import place
+
+    words = ["tradinghf", command]
+    for name, parameter in signature(function).parameters.items():
+        value, flag = values[name], name.replace("_", "-")
+        if value == parameter.default or name == "resume":
+            continue
+        if isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            words += [f"--{flag}", place(value) if name == "store" else str(value)]
+    return shlex.join(words)

@@ -41,8 +41,12 @@ def table(
     *,
     title: str | None = None,
     digits: int = 4,
+    numeric: bool = False,
 ) -> None:
-    """Print rows under headings; numbers are right-aligned. Cells are text, never markup."""
+    """Print rows under headings; cells are text, never markup.
+
+    Columns of numbers are right-aligned; numeric: all but the first column are.
+    """
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -50,8 +54,9 @@ def table(
     rows = [list(row) for row in rows]
     out = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=any(columns))
     for i, column in enumerate(columns):
-        numeric = all(isinstance(row[i], int | float | None) for row in rows) and bool(rows)
-        out.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        figures = all(isinstance(row[i], int | float | None) for row in rows) and bool(rows)
+        right = figures or (numeric and i > 0)
+        out.add_column(column, justify="right" if right else "left", overflow="fold")
     for row in rows:
         out.add_row(*(Text(number(cell, digits)) for cell in row))
     if title:

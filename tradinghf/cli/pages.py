@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import Positional, arg
 
 from tradinghf.cli import output
-from tradinghf.cli.learn import CONFIG, HEADLINES, RESULT, REWARD, document
+from tradinghf.cli.learn import CONFIG, RESULT, REWARD, document, experiment_facts
 from tradinghf.cli.options import Opening, Output
 from tradinghf.cli.research import times
 from tradinghf.cli.study import count_run, ledger, log_look, place
@@ -78,17 +78,19 @@ def report(
         reports=reports,
         values=reward["values"],
         held_out=result.get("reward_model", {}),
-        facts={
-            name.replace("_", " "): output.number(result[name])
-            for name in HEADLINES
-            if name in result
-        }
-        | {"test bars": times(openings), "trials on this data": output.number(trials)},
+        facts=experiment_facts(result)
+        | {
+            "test bars": times(openings),
+            "trials on this data": f"{trials:,}, counted in {place(bank)}",
+        },
         trials=trials,
         provenance={
-            "data": f"{settings['data']}, test {test.sha256[:12]}",
+            "market of the run": str(settings["data"]),
             "seed": settings["seed"],
-            "code": config.get("code", "unknown"),
+            "code of the run": config.get("code", "unknown"),
+            "command": "\n".join(
+                [*filter(None, [config.get("command")]), f"tradinghf report {run}"]
+            ),
         },
     )
     columns = ["total_return_pct", "max_drawdown_pct", "sharpe_annual", "turnover_per_year"]

@@ -113,6 +113,7 @@ def sweep(
         )
     found: list[Sweep] = []
     trials: list[int] = []
+    counted: list[str] = []
     for name in data:
         what = f"sweep {rule.name}"
         with (
@@ -134,8 +135,10 @@ def sweep(
                 for p, c in zip(found[-1].params, found[-1].costs, strict=True)
             ]
             trials.append(job.count("sweep", rule.name, tried))
-    for item, count in zip(found, trials, strict=True):
+            counted.append(job.counted)
+    for item, count, said in zip(found, trials, counted, strict=True):
         print_sweep(item, metric, count)
+        output.line(said)
     if out is not None:
         tables = [item.table.assign(data=name) for item, name in zip(found, data, strict=True)]
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -376,11 +379,10 @@ def times(count: int) -> str:
     return {0: "never opened", 1: "opened once"}.get(count, f"opened {count:,} times")
 
 
-def print_verdict(verdict: Verdict, counted: bool) -> None:
+def print_verdict(verdict: Verdict, counted: str) -> None:
     """The verdict in words, and where its number of trials comes from."""
     output.line(f"Verdict: {verdict.headline}")
-    if not counted:
-        output.line("Trials are not counted: there is no store here; --store FOLDER counts them.")
+    output.line(counted)
 
 
 __all__ = ["check", "export", "print_verdict", "seal", "signal", "sweep", "times", "values"]

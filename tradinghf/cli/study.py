@@ -32,12 +32,22 @@ class Study:
         whole: the data set as it was loaded; trials are counted on it, whatever the window.
         market: the bars between --start and --end, without sealed ones.
         bank: the store, or None where there is none.
+        store: its name, as it was given.
 
     """
 
     whole: MarketData
     market: MarketData
     bank: Store | None
+    store: str = ""
+
+    @property
+    def counted(self) -> str:
+        """How many trials of this data set are counted where; why none are without a store."""
+        if self.bank is None:
+            return "Trials are not counted: there is no store here; --store FOLDER counts them."
+        trials = self.bank.trials(self.whole.sha256)
+        return f"Trials of {self.whole.name} so far: {trials:,}, counted in {place(self.store)}."
 
     def count(self, kind: str, name: str, variants: Sequence[Mapping[str, Any]]) -> int:
         """Count variants in the store; how many trials this data set has seen by now.
@@ -102,7 +112,7 @@ def study(
         yield Study(whole, market, None)
         return
     with Store(store) as bank:
-        yield Study(whole, unsealed(whole, market, bank, open_sealed, what), bank)
+        yield Study(whole, unsealed(whole, market, bank, open_sealed, what), bank, store)
 
 
 def has_store() -> bool:

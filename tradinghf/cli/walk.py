@@ -153,7 +153,8 @@ def walkforward(
             variant = {"grid": grid, "metric": metric}
         # One joined account is one trial: none of its choices has seen a test bar.
         trials = job.count("walkforward", name, [variant | shape | {"costs": asdict(costs)}])
-    print_walk(windows, found, trials, counted=job.bank is not None)
+        counted = job.counted
+    print_walk(windows, found, trials, counted=counted)
     if out is not None:
         write_table(windows, out)
     if report is not None:
@@ -301,7 +302,7 @@ def trainer(
     return train
 
 
-def print_walk(windows: pd.DataFrame, found: Report, trials: int, *, counted: bool) -> None:
+def print_walk(windows: pd.DataFrame, found: Report, trials: int, *, counted: str) -> None:
     """Every window, the joined account, and its verdict."""
     from tradinghf.evaluation.verdict import hold_report, judge
 

@@ -60,12 +60,14 @@ def pair(*sections: str) -> str:
     return f'<div class="pair">{"".join(sections)}</div>\n'
 
 
-def verdict_card(headline: str, reasons: Iterable[str], passed: bool | None) -> str:
+def verdict_card(
+    headline: str, reasons: Iterable[str], passed: bool | None, *, label: str = "Verdict"
+) -> str:
     """The first card: the conclusion in words, then why."""
     kind = {True: " pass", False: " fail", None: ""}[passed]
     items = "".join(f"<li>{escape(reason)}</li>" for reason in reasons)
     return (
-        f'<section class="verdict{kind}"><p class="label">Verdict</p>'
+        f'<section class="verdict{kind}"><p class="label">{escape(label)}</p>'
         f'<p class="headline">{escape(headline)}</p><ul>{items}</ul></section>\n'
     )
 

@@ -9,6 +9,10 @@ from typing import Any
 from tradinghf.evaluation.charts import interval_chart
 from tradinghf.evaluation.page import number, section, spaced, table
 
+_CAPTION = (
+    "Worth of one unit of each aspect, in percent of profit, with its interval; aspects that more "
+    "likely than not do not matter are not drawn. Faint: the interval contains zero."
+)
 _SCORES = {
     "accuracy": "right in this share of pairs (win, tie or loss)",
     "precision": "of the pairs it calls, the share that is right (mean over classes)",
@@ -72,8 +76,7 @@ def values_section(values: Sequence[Mapping[str, Any]]) -> str:
         title,
         f"<ul>{sentences}</ul>",
         chart,
-        note="Worth of one unit of each aspect, in percent of profit, with its interval; aspects "
-        "that more likely than not do not matter are not drawn. Faint: the interval contains zero.",
+        note=_CAPTION if chart else "",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,8 @@ from typing import Any
 from tradinghf.errors import ConfigError
 from tradinghf.evaluation import sections, tables
 from tradinghf.evaluation.export import write_page
-from tradinghf.evaluation.page import facts as fact_list
 from tradinghf.evaluation.page import (
+    code,
     number,
     page,
     pair,
@@ -20,6 +21,7 @@ from tradinghf.evaluation.page import (
     table,
     verdict_card,
 )
+from tradinghf.evaluation.page import facts as fact_list
 from tradinghf.evaluation.people import held_out_section, values_section
 from tradinghf.evaluation.result import Report
 from tradinghf.evaluation.validation import sharpe_interval
@@ -44,14 +46,15 @@ def comparison_report(
     Args:
         path: where to; .html, or .pdf or .png where Chromium is installed.
         title: of the page.
-        verdict: the conclusion in one sentence; empty: judged from the first report.
+        verdict: the conclusion in one sentence; empty: judged from the first report. On a
+            synthetic market it is a rehearsal, and never passes.
         reports: display name to backtest. The first is the subject; the benchmark is the one
             with "hold" in its name, else the last.
         values: what the reward model learned (`RewardModel.explain`): name, sentence, weight, low,
             high, and perhaps probability.
         held_out: its scores on rankings it was not fitted to: accuracy, precision, recall, f1 ...
             with `NAME_interval` (low, high), and the number of pairs and held_out_rankings.
-        facts: names and values worth knowing (rankings given, S, G ...).
+        facts: names and values worth knowing (rankings given, S, G ...); short sentences.
         provenance: names and values that reproduce the run (seed, data hash, command ...).
         trials: how many variants were tried until the first report was chosen.
 
@@ -66,7 +69,7 @@ def comparison_report(
     subject, benchmark = named[0], named[-1]
     judged = judge(subject, benchmark, trials=trials)
     body = [
-        verdict_card(verdict or judged.headline, judged.reasons, judged.passed),
+        verdict_card(verdict or judged.headline, judged.reasons, judged.passed, label=judged.label),
         _comparison_section(named),
         sections.equity_section(named),
         values_section(values),
@@ -139,8 +142,17 @@ def _comparison_section(named: Sequence[Report]) -> str:
 
 
 def _facts_section(items: Mapping[str, Any]) -> str:
-    shown = [(spaced(k), _shown(v)) for k, v in items.items()]
-    return section("The experiment in numbers", fact_list(shown))
+    if not items:
+        return ""
+    rows = [(spaced(name), _minus(_shown(value))) for name, value in items.items()]
+    html = table(["", ""], rows, text_columns=(0,)).replace("<thead>", "<thead hidden>")
+    html = html.replace('<th scope="row" class="text">', '<th scope="row" class="wrap">')
+    return section("The experiment in numbers", html.replace("<td>", '<td class="wrap end">'))
+
+
+def _minus(text: str) -> str:
+    """Negative numbers with a typographic minus; dates and names as they are."""
+    return re.sub(r"(?<!\w)-(?=\d)", "−", text)
 
 
 def _shown(value: Any) -> str:
@@ -161,8 +173,11 @@ def _provenance_section(subject: Report, provenance: Mapping[str, Any]) -> str:
         "code": code_version(),
     }
     items = {**known, **provenance}
+    command = str(items.pop("command", ""))
     return section(
-        "To reproduce this page", fact_list([(spaced(k), _shown(v)) for k, v in items.items()])
+        "To reproduce this page",
+        fact_list([(spaced(k), _shown(v)) for k, v in items.items()]),
+        code(command) if command else "",
     )
 
 

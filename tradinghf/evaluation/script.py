@@ -13,7 +13,10 @@ from rich.table import Table
 from tradinghf.config import CostModel
 from tradinghf.errors import TradingHFError
 from tradinghf.evaluation.backtest import backtest
+from tradinghf.evaluation.headline import grouped, headline
+from tradinghf.evaluation.page import number
 from tradinghf.evaluation.result import Report
+from tradinghf.evaluation.verdict import hold_report
 from tradinghf.strategies import Strategy
 
 
@@ -30,6 +33,7 @@ def script_parser(strategy: Strategy) -> argparse.ArgumentParser:
     parser.add_argument("--fill", default="next_open", choices=["next_open", "close"])
     parser.add_argument("--engine", default="vectorbt", choices=["vectorbt", "simulator"])
     parser.add_argument("--report", help="write the tear sheet to this HTML file")
+    parser.add_argument("--all", action="store_true", help="print every metric")
     parser.add_argument("--trials", type=int, default=1, help="variants tried before this one")
     for cost in fields(CostModel):
         flag = "--" + cost.name.replace("_", "-")
@@ -63,7 +67,9 @@ def main(strategy: Strategy, argv: Sequence[str] | None = None) -> Report:
             engine=options.engine,
             **{p.name: getattr(options, f"p_{p.name}") for p in strategy.parameters},
         )
-        console.print(metrics_table(report))
+        console.print(headline_table(report))
+        if options.all:
+            console.print(all_metrics(report))
         if options.report:
             console.print(f"Report: {report.save(options.report, trials=options.trials)}")
     except TradingHFError as error:
@@ -72,15 +78,20 @@ def main(strategy: Strategy, argv: Sequence[str] | None = None) -> Report:
     return report
 
 
-def metrics_table(report: Report) -> Table:
-    """The metrics of a report as a table for the terminal."""
+def headline_table(report: Report) -> Table:
+    """The headline numbers of a report, next to buy and hold and to cash, for the terminal."""
     period = f"{report.metrics['start']} to {report.metrics['end']}"
     table = Table(title=f"{report.name} on {report.market.name}, {period}")
-    table.add_column("metric")
-    table.add_column("value", justify="right")
-    for name, value in report.metrics.items():
-        if name in ("start", "end"):
-            continue
-        text = "undefined" if value is None else f"{value:,.2f}"
-        table.add_row(name, f"{value:,}" if isinstance(value, int) else text)
+    for k, column in enumerate(("after costs", report.name, "buy and hold", "cash")):
+        table.add_column(column, justify="right" if k else "left")
+    for row in headline(report, hold_report(report)):
+        table.add_row(*row)
+    return table
+
+
+def all_metrics(report: Report) -> Table:
+    """Every metric of a report, grouped."""
+    table = Table("", "metric", "value")
+    for group, name, value in grouped(report.metrics):
+        table.add_row(group, name, number(value))
     return table

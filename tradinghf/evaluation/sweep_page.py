@@ -52,6 +52,7 @@ def _sections(found: Sweep, metric: str, trials: int) -> list[str]:
     settings = ", ".join(f"{name} {value}" for name, value in best.params.items())
     headline = f"Best on {found.market.name}: {settings}. {verdict.headline}"
     reasons = list(verdict.reasons)
+    reasons.append(_trials_text(found))
     overfit = found.overfitting()
     if overfit is not None:
         reasons.append(
@@ -59,10 +60,20 @@ def _sections(found: Sweep, metric: str, trials: int) -> list[str]:
             "average; single figures scatter widely around it)."
         )
     return [
-        verdict_card(headline, reasons, verdict.passed),
+        verdict_card(headline, reasons, verdict.passed, label=verdict.label),
         heatmap_section(found, metric),
         _best_section(found, metric, span_of(best.metrics)),
     ]
+
+
+def _trials_text(found: Sweep) -> str:
+    """How many independent trials the rows are worth, and why all of them are counted."""
+    worth = number(found.independent_trials, 1)
+    proposed = "proposed from each other's results" if found.adaptive else "alike"
+    return (
+        f"Its {found.trials:,} combinations are {proposed} and worth about {worth} independent "
+        "trials; all are counted, so the verdict errs on the careful side."
+    )
 
 
 def heatmap_section(found: Sweep, metric: str) -> str:

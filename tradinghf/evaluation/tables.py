@@ -140,19 +140,15 @@ def regime_section(reports: Sequence[Report]) -> str:
         for report in reports:
             part = report.returns.to_numpy()[mask]
             yearly = float(part.mean()) * market.bars_per_year if len(part) else None
-            cells += [
-                number(None if yearly is None else 100 * yearly, 1, " %"),
-                number(metrics.sharpe(part, market.bars_per_year)),
-            ]
+            ratio = number(metrics.sharpe(part, market.bars_per_year))
+            cells.append(number(None if yearly is None else 100 * yearly, 1, f" % ({ratio})"))
         rows.append(cells)
-    head = ["market", "share of bars"]
-    for report in reports:
-        head += [f"{report.name}, mean a year", "Sharpe"]
     return section(
         "In which markets it earned",
-        table(head, rows),
-        note="Volatility and trend of the traded assets over the last 20 and 60 bars; thirds are "
-        "drawn in hindsight, to describe, not to trade.",
+        table(["market", "share of bars", *(report.name for report in reports)], rows),
+        note="Mean return a year, and the Sharpe ratio in brackets. Volatility and trend of the "
+        "traded assets over the last 20 and 60 bars; thirds are drawn in hindsight, to describe, "
+        "not to trade.",
     )
 
 

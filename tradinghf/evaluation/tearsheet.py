@@ -29,7 +29,7 @@ def tear_sheet(
     verdict = judge(report, held, trials=trials)
     both = [report] if report.name == held.name else [report, held]
     body = [
-        verdict_card(verdict.headline, verdict.reasons, verdict.passed),
+        verdict_card(verdict.headline, verdict.reasons, verdict.passed, label=verdict.label),
         headline_numbers(report, held, verdict),
         sections.equity_section(both),
         pair(sections.timing_section(verdict), sections.rolling_sharpe_section(both)),

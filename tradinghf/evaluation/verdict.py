@@ -34,7 +34,7 @@ class Verdict:
     Attributes:
         headline: one sentence.
         passed: True where timing and Sharpe ratio both survive the number of trials; False where
-            one does not; None where there is nothing to judge (no decisions).
+            one does not; None where there is nothing to judge: no decisions, or a rehearsal.
         reasons: sentences, most important first.
         trials: how many variants were tried, this one included.
         timing: the random-timing baseline.
@@ -44,6 +44,7 @@ class Verdict:
         intervals: bootstrap intervals of the headline metrics.
         excess: growth per year above the benchmark, with its interval [percentage points].
         track_years: years needed to be 95 % sure of a positive Sharpe ratio; None if it is not.
+        rehearsal: the market is synthetic, so nothing is proven about a real one.
 
     """
 
@@ -58,6 +59,12 @@ class Verdict:
     intervals: dict[str, Interval]
     excess: Interval
     track_years: float | None
+    rehearsal: bool = False
+
+    @property
+    def label(self) -> str:
+        """What it is: "Verdict", or "Rehearsal" on a synthetic market."""
+        return "Rehearsal" if self.rehearsal else "Verdict"
 
     def __str__(self) -> str:
         return "\n".join([self.headline, *(f"- {reason}" for reason in self.reasons)])
@@ -112,8 +119,8 @@ def judge(
 
     excess = paired_interval(returns, benchmark.returns.to_numpy(), growth, draws=draws)
     needed = min_track_record(returns)
-    passed = None
-    if timing_p is not None and deflated is not None:
+    passed, rehearsal = None, synthetic(report)
+    if timing_p is not None and deflated is not None and not rehearsal:
         passed = timing_p <= 0.05 and deflated >= 0.95
     found = Verdict(
         headline="",
@@ -127,9 +134,15 @@ def judge(
         intervals=bootstrap_intervals(returns, bars_per_year, draws=draws),
         excess=excess,
         track_years=None if needed is None else needed / bars_per_year,
+        rehearsal=rehearsal,
     )
     reasons = tuple(_reasons(found, report, benchmark))
     return Verdict(**{**vars(found), "headline": _headline(found, report), "reasons": reasons})
+
+
+def synthetic(report: Report) -> bool:
+    """Whether the bars were made up by `tradinghf.market.synthetic`."""
+    return report.market.source.partition(":")[0] == "synthetic"
 
 
 def after(trials: int) -> str:
@@ -148,6 +161,11 @@ def signed(value: float | None) -> str:
 
 
 def _headline(v: Verdict, report: Report) -> str:
+    said = _finding(v, report)
+    return f"Rehearsal on a synthetic market: {said[0].lower()}{said[1:]}" if v.rehearsal else said
+
+
+def _finding(v: Verdict, report: Report) -> str:
     if not len(report.orders):
         return "Never traded, so there is nothing to judge."
     if report.account.equity[-1] <= 0:
@@ -165,6 +183,11 @@ def _headline(v: Verdict, report: Report) -> str:
 
 def _reasons(v: Verdict, report: Report, benchmark: Report) -> list[str]:
     found = []
+    if v.rehearsal:
+        found.append(
+            "The bars were made up, and built to be learned from: this shows that the machinery "
+            "works, not that anything would earn in a real market."
+        )
     if v.timing.percentile is not None and v.timing_p is not None:
         found.append(
             f"Its timing beats {v.timing.percentile:.1f} % of the {len(v.timing.shifted):,} shifts "
@@ -202,4 +225,4 @@ def _reasons(v: Verdict, report: Report, benchmark: Report) -> list[str]:
     return found
 
 
-__all__ = ["Verdict", "hold_report", "judge"]
+__all__ = ["Verdict", "hold_report", "judge", "synthetic"]

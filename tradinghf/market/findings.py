@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Sequence
 from functools import partial
 
@@ -21,11 +23,17 @@ _FIX_ZONE = "Give every time a zone (append Z for UTC), or none"
 
 
 def table_findings(table: Table) -> list[Finding]:
-    """Every broken rule: unreadable cells, bars, times, and times that only some assets have."""
+    """Every broken rule, the earliest row first: cells, bars, times, and what assets lack."""
     if not len(table.rows):
         return [Finding("", "", "there are no rows", "Add bars below the header", rule="empty")]
     found = [*table.problems, *_bar_findings(table), *_time_findings(table)]
-    return found or _alignment_findings(table)
+    return sorted(found, key=_row) or _alignment_findings(table)
+
+
+def _row(finding: Finding) -> float:
+    """Its row; the whole file comes before, "so many more rows" after every row."""
+    named = re.match(r"row (\d+)", finding.place)
+    return float(named[1]) if named else math.inf if finding.place else -math.inf
 
 
 def raise_findings(name: str, findings: Sequence[Finding], *, hint: str = "") -> None:
