@@ -78,7 +78,7 @@ def choices_from_rankings(totals: Tensor, ranks: Tensor, mask: Tensor, weight: T
     """
     count, features = totals.shape[1:]
     same = (ranks[:, :, None] == ranks[:, None, :]) & mask[:, :, None] & mask[:, None, :]
-    largest = int(same.sum(-1).max()) if ranks.numel() else 1
+    largest = max(int(same.sum(-1).max()), 1) if ranks.numel() else 1
     bits = torch.tensor(subset_bits(count, largest), dtype=totals.dtype)
     sizes = bits.sum(-1)
     group = torch.einsum("sk,rkp->rsp", bits / sizes[:, None], totals * mask[..., None])

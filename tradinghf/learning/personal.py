@@ -20,6 +20,7 @@ from tradinghf.episodes import Episode
 from tradinghf.feedback.types import Ranking
 from tradinghf.learning.aspect_head import Start
 from tradinghf.learning.config import RewardConfig
+from tradinghf.learning.ranked_data import teaches
 from tradinghf.learning.terms import Term
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def personal_model(
     """
     from tradinghf.learning.reward_model import RewardModel
 
-    ranked = [r for r in rankings if r.outcome == "ranked"]
+    ranked = [r for r in rankings if teaches(r)]
     own = [r for r in ranked if r.rater == rater]
     others = [r for r in ranked if r.rater != rater]
     if not own or not others:

@@ -37,6 +37,11 @@ def ended_by(
     return [ranking for ranking in rankings if early.issuperset(ranking.episodes)]
 
 
+def teaches(answer: Ranking) -> bool:
+    """Whether something can be learned from an answer: it ranks, or it rates or labels."""
+    return answer.outcome == "ranked" or (answer.outcome != "skipped" and bool(answer.ratings))
+
+
 @dataclass(frozen=True, eq=False)
 class RankedData:
     """R usable rankings of up to K episodes.
@@ -46,6 +51,7 @@ class RankedData:
         index: [R, K] row of each ranked episode in `episodes`.
         ranks: [R, K] 1 = best, equal = tied.
         mask: [R, K] False where a ranking has fewer episodes.
+        ordered: [R] False where the episodes were only rated or labelled.
         ratings: [R, K] 1 to 5; 0 where an episode was not rated.
         owner: [R] rater of each ranking, an index into `raters`.
         raters: U names.
@@ -57,6 +63,7 @@ class RankedData:
     index: Tensor
     ranks: Tensor
     mask: Tensor
+    ordered: Tensor
     ratings: Tensor
     owner: Tensor
     raters: tuple[str, ...]
@@ -64,13 +71,13 @@ class RankedData:
 
     @classmethod
     def of(cls, rankings: Sequence[Ranking], episodes: Mapping[str, Episode]) -> RankedData:
-        """Usable rankings only ("skipped" and "cant_tell" carry no preference).
+        """Usable answers only; skipped ones, and "can't tell" without ratings, say nothing.
 
         Raises:
             FeedbackError: no usable ranking, or an episode is missing.
 
         """
-        usable = [r for r in rankings if r.outcome == "ranked"]
+        usable = [r for r in rankings if teaches(r)]
         if not usable:
             raise FeedbackError(
                 f"There are {len(usable)} usable rankings among {len(rankings)} answers; a reward "
@@ -91,7 +98,8 @@ class RankedData:
         for i, r in enumerate(usable):
             count = len(r.episodes)
             index[i, :count] = torch.tensor([row[name] for name in r.episodes])
-            ranks[i, :count] = torch.tensor(r.ranks)
+            if r.ranks:
+                ranks[i, :count] = torch.tensor(r.ranks)
             mask[i, :count] = True
             if r.ratings:
                 ratings[i, :count] = torch.tensor([rating or 0 for rating in r.ratings])
@@ -100,6 +108,7 @@ class RankedData:
             index=index,
             ranks=ranks,
             mask=mask,
+            ordered=torch.tensor([r.outcome == "ranked" for r in usable]),
             ratings=ratings,
             owner=torch.tensor([raters.index(r.rater) for r in usable]),
             raters=raters,
@@ -111,6 +120,11 @@ class RankedData:
                 for column in LEXICON[mention.aspect].columns
             ),
         )
+
+    @property
+    def compared(self) -> Tensor:
+        """[R, K] the mask of the rankings proper."""
+        return self.mask & self.ordered[:, None]
 
     @property
     def equal_lengths(self) -> bool:

@@ -148,7 +148,7 @@ class RewardModel:
     def _choices(self, data: RankedData, features: Tensor) -> Choices:
         """Rankings, and each rater's ratings, as choices."""
         weight = torch.ones(len(data.ranks), dtype=features.dtype)
-        parts = [choices_from_rankings(features, data.ranks, data.mask, weight)]
+        parts = [choices_from_rankings(features, data.ranks, data.compared, weight)]
         for rater in range(len(data.raters)):
             row, column = torch.nonzero(
                 (data.ratings > 0) & (data.owner == rater)[:, None], as_tuple=True
@@ -206,7 +206,7 @@ class RewardModel:
             features[data.index],
             offset,
             data.ranks,
-            data.mask,
+            data.compared,
             self.tie,
             self.config.residual,
             generator,
@@ -346,8 +346,8 @@ def _explained(choices: Choices, posterior: AspectPosterior) -> float:
 def _warn_of_poor_rankings(data: RankedData, evidence: float) -> tuple[str, ...]:
     """Say in words when the answers cannot teach much."""
     found = []
-    top = data.ranks.masked_fill(~data.mask, 0).amax(-1)
-    if bool((top <= 1).all()):
+    top = data.ranks.masked_fill(~data.compared, 0).amax(-1)
+    if bool(data.ordered.any()) and bool((top <= 1).all()):
         found.append(
             "Every ranking ties all of its episodes: nothing can be learned about what is "
             "preferred, and the reward stays with profit."

@@ -111,7 +111,7 @@ class ScoreModel(RewardModel):
         def loss() -> Tensor:
             optimiser.zero_grad()
             likelihood = ranking_log_likelihood(
-                scores * free[0].exp(), data.ranks, free[1], mask=data.mask
+                scores * free[0].exp(), data.ranks, free[1], mask=data.compared
             )
             value = PRIOR * free.square().sum() - likelihood.sum()
             value.backward()
