@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pandas as pd
@@ -189,11 +189,16 @@ def start_dashboard(
     for line in process.stdout:
         found = re.search(r"http://[0-9.]+:\d+", line)
         if found:
-            said, output = [], process.stdout
-            drain = threading.Thread(target=lambda: said.append(output.read()), daemon=True)
+            said: list[str] = []
+            drain = threading.Thread(target=_keep, args=(process.stdout, said), daemon=True)
             drain.start()
             return Running(process, found[0], drain, said)
     raise AssertionError(f"the dashboard ended with code {process.wait()}")
+
+
+def _keep(output: IO[str], said: list[str]) -> None:
+    """Read until the process ends, so that it never waits for a reader."""
+    said.append(output.read())
 
 
 @contextmanager

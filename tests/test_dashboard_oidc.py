@@ -59,10 +59,10 @@ def browser() -> Iterator[Browser]:
 def test_nobody_answers_without_a_sign_in(browser: Browser, live: Running) -> None:
     assert request(live.url, "/tradinghf/api/query")[0] == 401
     with visit(browser, live.url) as page:
-        expect(page.get_by_role("button", name="Sign in")).to_be_visible(timeout=30_000)
+        expect(page.get_by_role("button", name="Sign in")).to_be_visible()
         assert page.locator(".rank").count() == 0
         page.goto(f"{live.url}/leaderboard")
-        expect(page.get_by_role("button", name="Sign in")).to_be_visible(timeout=30_000)
+        expect(page.get_by_role("button", name="Sign in")).to_be_visible()
         assert page.locator("[data-testid=stDataFrame]").count() == 0
 
 
@@ -78,7 +78,7 @@ def test_a_verified_address_ranks_under_its_own_name_as_a_rater(
         saved(page)
         page.goto(f"{live.url}/admin")
         settled(page)
-        expect(page.get_by_text("This page is for the role")).to_be_visible(timeout=30_000)
+        expect(page.get_by_text("This page is for the role")).to_be_visible()
     assert authority.problems == []
     assert authority.sign_ins == 1
     with Store(place) as store:
@@ -94,7 +94,7 @@ def test_an_account_of_that_name_gives_it_a_role(
         page.get_by_role("button", name="Sign in").click()
         ready(page)
         page.goto(f"{live.url}/training")
-        expect(page.get_by_role("button", name="Train on")).to_be_visible(timeout=30_000)
+        expect(page.get_by_role("button", name="Train on")).to_be_visible()
 
 
 @pytest.mark.parametrize(
@@ -110,5 +110,5 @@ def test_people_switched_off_or_unverified_stay_outside(
     authority.person = person
     with visit(browser, live.url) as page:
         page.get_by_role("button", name="Sign in").click()
-        expect(page.get_by_text(words)).to_be_visible(timeout=30_000)
+        expect(page.get_by_text(words)).to_be_visible()
         assert page.locator(".rank").count() == 0

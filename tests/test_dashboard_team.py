@@ -72,7 +72,7 @@ def test_a_rater_of_the_team_ranks_through_a_kill_of_the_server(team, tmp_path: 
             next_query(page, query)
         saved(page)
         page.goto(f"{holder[0].url}/feedback")
-        expect(page.get_by_role("heading", name="My feedback")).to_be_visible(timeout=30_000)
+        expect(page.get_by_role("heading", name="My feedback")).to_be_visible()
     with Store(url) as store:
         answers = store.rankings("ann")
         assert store.verify().ok

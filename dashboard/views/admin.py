@@ -29,7 +29,7 @@ uploads = Uploads(board.settings.runs)
 def data_tab() -> None:
     """Upload with checks, and what there is."""
     file = st.file_uploader("Upload bars (.csv or .parquet, at most 20 MB)", ["csv", "parquet"])
-    if file is not None and st.button("Check and keep", type="primary"):
+    if file is not None and st.button("Check and keep"):
         try:
             name, market = uploads.add(file.name, file.getvalue())
         except MarketDataError as error:
@@ -110,7 +110,7 @@ def users_tab() -> None:
         name = st.text_input("Name")
         role = st.selectbox("Role", ROLES, help="A lead also starts jobs; an admin also this page.")
         password = st.text_input("Password, at least 12 characters", type="password")
-        if st.form_submit_button("Add user", type="primary"):
+        if st.form_submit_button("Add user"):
             attempt(lambda: board.accounts.add(name, password, role, by=who.rater))
     if not people:
         return

@@ -81,7 +81,7 @@ def choose() -> None:
         slippage = cells[3].number_input("Slippage, bps", 0.0, 500.0, 1.0, 0.5)
         fill = cells[4].selectbox("Fill", ["next_open", "close"])
         engine = cells[5].selectbox("Engine", ["vectorbt", "simulator"])
-        if st.form_submit_button("Run backtest", type="primary"):
+        if st.form_submit_button("Run backtest"):
             request = {
                 "strategy": name,
                 "policy": str(policy) if policy else "",

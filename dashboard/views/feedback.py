@@ -29,7 +29,7 @@ if chosen is None:
     st.caption("Select a row to correct that answer.")
 elif frame["state"][chosen] == "counts":
     left, right, _ = st.columns([1, 1, 4])
-    if left.button("Correct this answer", type="primary", width="stretch"):
+    if left.button("Correct this answer", width="stretch"):
         st.switch_page("views/rank.py", query_params={"edit": frame["key"][chosen]})
     answer = next(ranking for ranking in current if ranking.key == frame["key"][chosen])
     gold = "Ask these panels of raters who have not seen them, and count whether they agree."

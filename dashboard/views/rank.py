@@ -40,7 +40,7 @@ def offer_samples() -> None:
     if past and past[0].status == "failed":
         st.error("Recording the samples failed. This is what it said:")
         st.code(past[0].output()[-2000:], language=None)
-    if st.button("Load sample episodes", type="primary"):
+    if st.button("Load sample episodes"):
         command = ["-m", "tradinghf", "episodes", "collect", "--store", board.settings.store]
         try:
             jobs.start("samples", "Sample episodes", [*command, *SAMPLES])

@@ -62,14 +62,14 @@ def fit_button() -> None:
 
 
 def choose() -> RewardRun:
-    """The model to show: by default the newest that was judged on answers it had not seen."""
+    """The model to show: by default the newest fit that was judged on answers it had not seen."""
     models, others = reward_runs(board.settings.runs, board.store)
     if not models:
         ui.empty("No model of these answers yet. Rank about twenty queries, then fit one here.")
-    judged = [number for number, model in enumerate(models) if model.held_out]
-    model = st.selectbox(
-        "Model", models, index=judged[0] if judged else 0, format_func=lambda model: model.title
-    )
+    # A fit says more than what a training run leaves: each trader's values, the worst answers.
+    told = [bool(model.held_out) + (model.newer is not None) for model in models]
+    best = told.index(max(told))
+    model = st.selectbox("Model", models, index=best, format_func=lambda model: model.title)
     if model.newer:
         st.caption(f"{model.newer} answers came after this fit; fit again to include them.")
     if others:

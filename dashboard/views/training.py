@@ -67,7 +67,7 @@ def start_form() -> None:
         steps = cells[1].number_input("Steps", 10_000, 1_000_000_000, 1_000_000, 100_000)
         seed = cells[2].number_input("Seed", 0, 2**31 - 1, 0)
         label = f"Train on {answers} answers"
-        if cells[3].form_submit_button(label, type="primary", disabled=not answers):
+        if cells[3].form_submit_button(label, disabled=not answers):
             run = folder / f"train-{time.strftime('%Y%m%d-%H%M%S')}"
             begin(f"{data}, {steps:,} steps", command(uploads.spec(data), steps, seed, run))
 

@@ -39,7 +39,7 @@ def _provided(board: Dashboard) -> Identity:
     """Who the identity provider says this is; the role is the one that an admin gave the name."""
     if not st.user.is_logged_in:
         st.title("Sign in to tradinghf", anchor=False)
-        st.button("Sign in", type="primary", on_click=st.login)
+        st.button("Sign in", on_click=st.login)
         st.stop()
     name = str(st.user.get("email") or st.user.get("sub") or "")
     if not name or st.user.get("email_verified") is False:
