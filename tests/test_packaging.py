@@ -170,8 +170,60 @@ def test_every_import_is_a_declared_dependency(folder: str) -> None:
         lines.extend([] if name == "dev" and for_users else extra)
     declared = {canonicalize_name(Requirement(line).name) for line in lines}
     owners = metadata.packages_distributions()
-    own = {path.stem for place in ("tests", folder) for path in (ROOT / place).rglob("*.py")}
+    own = {
+        path.stem for place in ("tests", "scripts", folder) for path in (ROOT / place).rglob("*.py")
+    }
     for top, files in third_party_imports(folder).items():
         names = {canonicalize_name(name) for name in owners.get(top, [top])}
         found = names & declared or top in own
         assert found, f"{sorted(files)} import {top}, which pyproject.toml does not list"
+
+
+HEAVY = {
+    "arch",
+    "numba",
+    "pandas",
+    "plotly",
+    "scipy",
+    "sklearn",
+    "sqlalchemy",
+    "streamlit",
+    "torch",
+}
+HEAVY |= {"matplotlib", "numpy", "pyarrow", "transformers", "vectorbt"}
+
+
+def loaded(python, code: str) -> set[str]:
+    """Which heavy packages a piece of code loads, by Python's own list of modules."""
+    done = python("-c", f"{code}\nimport sys; print(*sys.modules)")
+    assert done.returncode == 0, done.stderr
+    return {name.split(".")[0] for name in done.stdout.split()} & HEAVY
+
+
+def test_importing_the_package_is_cheap(python) -> None:
+    """What costs time is what is loaded; seconds would measure the machine."""
+    assert loaded(python, "import tradinghf; dir(tradinghf)") == set()
+    done = python("-X", "importtime", "-c", "import tradinghf")
+    own = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
+    assert len(own) < 120, "half of them are the interpreter's own"
+
+
+def test_the_environment_needs_neither_backtests_nor_dashboard(python) -> None:
+    """Training on a cluster node: no vectorbt, numba's compiler or streamlit in the process."""
+    code = (
+        "from tradinghf import MarketEnv, load_market\n"
+        "env = MarketEnv(load_market('synthetic:bars=200'), num_envs=2)\n"
+        "env.reset(seed=0); env.step([4, 0])\n"
+        "import gymnasium, tradinghf.simulation\n"
+        "gymnasium.make('tradinghf/Market-v0', market='synthetic:bars=200').reset(seed=0)\n"
+    )
+    found = loaded(python, code)
+    assert "torch" in found
+    assert not found & {"vectorbt", "streamlit", "sqlalchemy", "matplotlib", "transformers"}
+
+
+def test_every_extra_is_named_in_the_readme_or_the_documents() -> None:
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), ROOT / "CONTRIBUTING.md"]
+    text = "\n".join(page.read_text() for page in pages)
+    for extra in PROJECT["optional-dependencies"]:
+        assert f"`{extra}`" in text or f"tradinghf[{extra}]" in text, extra
