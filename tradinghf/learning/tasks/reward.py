@@ -28,7 +28,7 @@ class EnsembleConfig:
         steps: gradient steps of a fit.
         batch: most questions in one gradient step.
         learning_rate: of AdamW.
-        weight_decay: of AdamW, times the learning rate; a strong one, since rankings are few.
+        weight_decay: of AdamW, times the learning rate.
         noise: probability that a choice was a slip.
         pessimism: λ of mean - λ·variance over members, per step, in units of the pool's spread.
 
@@ -36,10 +36,10 @@ class EnsembleConfig:
 
     members: int = 5
     hidden: tuple[int, ...] = (64, 64)
-    steps: int = 100
+    steps: int = 200
     batch: int = 64
     learning_rate: float = 1e-2
-    weight_decay: float = 1.0
+    weight_decay: float = 1e-2
     noise: float = 0.02
     pessimism: float = 0.1
 
