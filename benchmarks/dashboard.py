@@ -18,7 +18,6 @@ import json
 import os
 import platform
 import random
-import shutil
 import statistics
 import subprocess
 import sys
@@ -36,9 +35,9 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from dashboard_browser import chromium, next_query, ready, saved, visit  # noqa: E402
 from dashboard_support import Running, fill_store, request, start_dashboard  # noqa: E402
-from store_fixtures import postgres_server  # noqa: E402
-from store_support import postgres_url  # noqa: E402
 
+from tradinghf.drill.core import NotHereError  # noqa: E402
+from tradinghf.drill.server import postgres, postgres_url  # noqa: E402
 from tradinghf.feedback.store import Store  # noqa: E402
 from tradinghf.serving.access import Identity, Passes, load_secret  # noqa: E402
 
@@ -237,10 +236,11 @@ def load(seconds: float, *, faults: bool = False, store: str = "") -> dict[str, 
 
 def team(seconds: float) -> dict[str, Any]:
     """`load` with faults on a PostgreSQL server of our own; empty where none is installed."""
-    if shutil.which("initdb") is None:
+    try:
+        with postgres() as socket, tempfile.TemporaryDirectory() as folder:
+            return load(seconds, faults=True, store=postgres_url(socket, folder))
+    except NotHereError:
         return {}
-    with postgres_server() as socket, tempfile.TemporaryDirectory() as folder:
-        return load(seconds, faults=True, store=postgres_url(socket, Path(folder)))
 
 
 def measure(part: str, options: argparse.Namespace) -> dict[str, Any]:

@@ -131,7 +131,11 @@ def figures(model: RewardRun) -> None:
 
 def worth(values: list[dict]) -> go.Figure:
     """What one unit of each aspect is worth, with intervals."""
-    colour = [ui.UP if row["weight"] >= 0 else ui.DOWN for row in values]
+    clear = [row.get("probability", 1.0) >= 0.5 for row in values]
+    colour = [
+        (ui.UP if row["weight"] >= 0 else ui.DOWN) if sure else ui.GREY
+        for row, sure in zip(values, clear, strict=True)
+    ]
     points = go.Scatter(
         x=[row["weight"] for row in values],
         y=[row.get("says", row["name"].replace("_", " ")) for row in values],
@@ -140,7 +144,6 @@ def worth(values: list[dict]) -> go.Figure:
             "size": 10,
             "color": colour,
             "symbol": ["circle" if row["weight"] >= 0 else "diamond" for row in values],
-            "opacity": [1.0 if row.get("probability", 1.0) >= 0.5 else 0.35 for row in values],
         },
         error_x={
             "type": "data",
@@ -169,8 +172,8 @@ def valued(model: RewardRun) -> None:
         if one in names:
             values = traders[one]["values"]
             st.caption(
-                f"{traders[one]['rankings']} rankings of {one}, fitted alone. In the model of all, "
-                f"each of them counts {traders[one]['trust']:.2f} times as much as an average one."
+                f"From {traders[one]['rankings']} rankings of {one}. In the model of all, each "
+                f"of them counts {traders[one]['trust']:.2f} times as much as an average one."
             )
     left, right = st.columns([3, 2])
     with left:
@@ -183,7 +186,7 @@ def valued(model: RewardRun) -> None:
                 st.text(f"• {row['sentence']}")
         unclear = [r["name"].replace("_", " ") for r in values if r.get("probability", 1.0) < 0.5]
         if unclear:
-            st.caption(f"No clear sign yet that these matter (pale): {', '.join(unclear)}.")
+            st.caption(f"No clear sign yet that these matter (grey): {', '.join(unclear)}.")
 
 
 def calibration(points: list[dict]) -> None:
