@@ -8,7 +8,7 @@ STAMP := .venv/.tradinghf-installed
 WORKERS ?= 2
 ARGS ?=
 
-.PHONY: help setup demo test quick check docs bench lock clean
+.PHONY: help setup demo test quick check docs drills bench lock clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,11 +38,17 @@ demo: $(STAMP) ## The whole loop on real bars, and its page: runs/demo/report.ht
 bench: $(STAMP) ## Time everything on this machine and renew docs/benchmarks.md (some minutes).
 	benchmarks/quiet.sh
 
+drills: $(STAMP) ## Break everything on purpose, in full (an hour), and renew docs/reliability.md.
+	for name in $$($(BIN)/python -m tradinghf.drill --names); do \
+	  $(BIN)/python -m tradinghf.drill $$name --full --json docs/reliability/$$name.json || exit 1; done
+	$(BIN)/python scripts/reliability.py
+
 check: $(STAMP) ## Lint, formatting, types, and generated documents.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python scripts/reference.py --check
+	$(BIN)/python scripts/reliability.py --check
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --clean
 
 docs: $(STAMP) ## Regenerate docs/cli.md and docs/api.md, and build the site in site/.

@@ -15,15 +15,16 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from store_support import make_episode, postgres_url
 
+from tradinghf.drill.schemas import old_store, older_schemas, revision_of
 from tradinghf.errors import StoreError
 from tradinghf.feedback.store import Store
 from tradinghf.feedback.store.engine import connect, locate
-from tradinghf.feedback.store.migrate import migrate, newest, scripts
+from tradinghf.feedback.store.migrate import migrate, newest
 from tradinghf.feedback.store.schema import metadata
-from tradinghf.feedback.types import Query, Ranking
+from tradinghf.feedback.types import Ranking
 
 pytest_plugins = ("store_fixtures",)
-OLDER = [s.revision for s in scripts().walk_revisions() if s.revision != newest()]
+OLDER = older_schemas()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -32,49 +33,6 @@ def empty(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return str(tmp_path / "store")
     return postgres_url(request.getfixturevalue("postgres"), tmp_path / "store")
-
-
-def old_store(target: str, revision: str) -> list[Ranking]:
-    """A store as an older version left it, with two episodes, a query and two answers."""
-    location = locate(target)
-    migrate(location, to=revision)
-    with Store(str(location.folder / "elsewhere" / "feedback.db")) as modern:
-        ids = modern.add_episodes([make_episode(0), make_episode(1)])
-        query = Query.of(ids, answer=(2, 1), purpose="gold")
-        modern.add_queries([query])
-        answers = [
-            Ranking("k1", tuple(ids), (1, 2), query=query.id, comment="=1", seconds=2.5),
-            Ranking("k2", tuple(ids), (1, 1), query=query.id, supersedes="k1", ratings=(1, None)),
-        ]
-        for answer in answers:
-            modern.submit(answer)
-        shutil.copytree(location.folder / "elsewhere" / "episodes", location.folder / "episodes")
-        _copy(modern.engine, connect(location))
-    return answers
-
-
-def _copy(source: sa.Engine, target: sa.Engine) -> None:
-    """Copy the columns that the older schema has."""
-    old = sa.MetaData()
-    old.reflect(target)
-    with source.connect() as read, target.connect() as write:
-        for table in metadata.sorted_tables:
-            if table.name not in old.tables:
-                continue
-            known = old.tables[table.name]
-            columns = [table.c[c.name] for c in known.columns]
-            for row in read.execute(sa.select(*columns).order_by(*table.primary_key)).mappings():
-                write.execute(sa.insert(known), [dict(row)])
-        write.commit()
-    target.dispose()
-
-
-def revision_of(target: str) -> str | None:
-    engine = connect(locate(target))
-    with engine.connect() as connection:
-        found = MigrationContext.configure(connection).get_current_revision()
-    engine.dispose()
-    return found
 
 
 def test_there_is_an_older_schema_to_test() -> None:

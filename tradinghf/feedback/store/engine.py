@@ -8,8 +8,10 @@ the hash chain needs one writer at a time.
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +25,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from tradinghf.errors import StoreError
 
 BUSY_SECONDS = 30.0
+BETWEEN_TURNS = (0.002, 0.02)  # [s] between two attempts of a waiting writer
 LEAST_ROOM = 2**20  # [bytes] free, below which SQLite's failures are the disk's
 DATABASE = "feedback.db"
 DEFAULT_FOLDER = "store"
@@ -100,10 +103,36 @@ def connect(location: Location, *, foreign_keys: bool = True) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        writing = connection.get_execution_options().get("writing", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+        if connection.get_execution_options().get("writing", False):
+            _take_turn(connection)
+        else:
+            connection.exec_driver_sql("BEGIN")
 
     return engine
+
+
+def _take_turn(connection: Connection) -> None:
+    """BEGIN IMMEDIATE, asking every few milliseconds whether the turn has come.
+
+    SQLite's own waiting asks ever more rarely, so that of twenty busy writers those who wait
+    longest get nothing.
+    """
+    raw: Any = connection.connection.driver_connection
+    deadline = time.monotonic() + BUSY_SECONDS
+    raw.execute("PRAGMA busy_timeout=0")
+    try:
+        while time.monotonic() < deadline:
+            try:
+                raw.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error):
+                    break
+                time.sleep(random.uniform(*BETWEEN_TURNS))
+            else:
+                return
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # raises in SQLAlchemy's terms
+    finally:
+        raw.execute(f"PRAGMA busy_timeout={1000 * BUSY_SECONDS:.0f}")
 
 
 @contextmanager
