@@ -24,10 +24,11 @@ from tradinghf.learning.aspects import TradePaths
 from tradinghf.learning.checkpoints import RunDirectory, recall, understood
 from tradinghf.learning.config import RLHFConfig
 from tradinghf.learning.held_out import cross_validate, predicted_pairs, summarise
-from tradinghf.learning.policy import ActorCritic, Policy
+from tradinghf.learning.policy import ActorCritic, Policy, frozen
 from tradinghf.learning.ppo import PPO, Metrics, Stream
 from tradinghf.learning.ranked_data import ended_by
 from tradinghf.learning.reward_model import RewardModel
+from tradinghf.learning.scores import Scores
 from tradinghf.learning.streams import learned_stream, sparse_pnl
 from tradinghf.market.data import MarketData
 from tradinghf.simulation.env import MarketEnv
@@ -61,8 +62,7 @@ class RLHF:
         validation_market: bars on which the reward model chooses among the policies that
             training passed through; None keeps the last one.
         test_market: unseen bars for `evaluate`.
-        until: rankings in the store about episodes that end later are left out; for training
-            windows of a walk-forward. Rankings in answer to this loop's own queries are not cut.
+        until: rankings in the store about episodes that end later are left out (walk-forward).
         config: the loop's settings.
         out: run directory; nothing is written when not given.
         progress: called with (phase, done, total, metrics).
@@ -162,7 +162,7 @@ class RLHF:
                 if stop > self.agent.iteration:
                     ahead = stop - self.agent.iteration
                     self.agent.train(ahead, total=iterations, after=self._after)
-                    self.snapshots.append(_frozen(self.agent.network))
+                    self.snapshots.append(frozen(self.agent.network))
             self.round = round_ + 1
             self.checkpoint()
 
@@ -287,7 +287,7 @@ class RLHF:
         self.history = list(state["history"])
         self.agent.restore(state["agent"])
         for weights in state["snapshots"]:
-            network = _frozen(self.agent.network)
+            network = frozen(self.agent.network)
             network.load_state_dict(weights)
             self.snapshots.append(network)
         self.rankings = recall(self.store, state["answers"])
@@ -311,11 +311,8 @@ class RLHF:
         self.held_out = self.store.rankings(purposes=TEST)
         self._load_episodes()
         if self.until is not None:
-            self.rankings = ended_by(self.rankings, self.episodes, self.until)
+            self.rankings = ended_by(self.rankings, self.episodes, self.until, needed=True)
             self.held_out = ended_by(self.held_out, self.episodes, self.until)
-            if not self.rankings:
-                day = np.datetime_as_string(self.until, "D")
-                raise FeedbackError(f"No ranking in the store is about bars up to {day} only.")
         return self.rankings
 
     def _learn(self) -> None:
@@ -377,7 +374,7 @@ class RLHF:
             "mean_exposure": float(np.abs(paths.position).mean()),
             "win_rate": float((returns > 0).mean()),
         }
-        return result
+        return Scores(result)
 
     def _fresh_rankings(
         self, market: MarketData, count: int
@@ -400,10 +397,3 @@ class RLHF:
             for index, question in enumerate(questions)
         ]
         return answers, {e.id: e for question in questions for e in question.episodes}
-
-
-def _frozen(network: ActorCritic | None) -> ActorCritic:
-    assert network is not None
-    copy = ActorCritic(**{**network.shape, "hidden": tuple(network.shape["hidden"])})  # type: ignore[arg-type]
-    copy.load_state_dict(network.state_dict())
-    return copy.to(next(network.parameters()).device).requires_grad_(False)

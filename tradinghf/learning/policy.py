@@ -165,6 +165,14 @@ class ActorCritic(nn.Module):
         return self.head.to_env(self.sample(obs, uniform)[0])
 
 
+def frozen(network: ActorCritic | None) -> ActorCritic:
+    """A copy of a network that no training changes."""
+    assert network is not None
+    copy = ActorCritic(**{**network.shape, "hidden": tuple(network.shape["hidden"])})  # type: ignore[arg-type]
+    copy.load_state_dict(network.state_dict())
+    return copy.to(next(network.parameters()).device).requires_grad_(False)
+
+
 @dataclasses.dataclass(eq=False)
 class Policy:
     """A trained network together with the task it was trained for; trades anywhere.

@@ -30,11 +30,27 @@ def per_episode(episodes: Sequence[Episode], function: Callable[[TradePaths], Te
 
 
 def ended_by(
-    rankings: Sequence[Ranking], episodes: Mapping[str, Episode], until: np.datetime64
+    rankings: Sequence[Ranking],
+    episodes: Mapping[str, Episode],
+    until: np.datetime64,
+    *,
+    needed: bool = False,
 ) -> list[Ranking]:
-    """The rankings whose episodes had all ended by a time: what could be known then."""
+    """The rankings whose episodes had all ended by a time: what could be known then.
+
+    Raises:
+        FeedbackError: there is none, and some are `needed`.
+
+    """
     early = {name for name, episode in episodes.items() if episode.timestamps[-1] <= until}
-    return [ranking for ranking in rankings if early.issuperset(ranking.episodes)]
+    kept = [ranking for ranking in rankings if early.issuperset(ranking.episodes)]
+    if needed and not kept:
+        day = np.datetime_as_string(until, "D")
+        raise FeedbackError(
+            f"No ranking in the store is about bars up to {day} only. Rank episodes of earlier "
+            "bars, or train on later ones."
+        )
+    return kept
 
 
 def teaches(answer: Ranking) -> bool:
