@@ -20,24 +20,42 @@ from tradinghf.market.synthetic import synthetic
 from tradinghf.simulation.env import MarketEnv
 
 
-def policy(actions: int, discrete: bool, shared: bool = False) -> Policy:
+def policy(
+    actions: int,
+    discrete: bool,
+    shared: bool = False,
+    head: str = "gaussian",
+    attends: bool = False,
+) -> Policy:
     torch.manual_seed(actions)
     env = MarketEnv(synthetic(bars=200, assets=1), num_envs=1, config=EnvConfig(horizon=16))
-    network = ActorCritic(env.obs_dim, actions, 2, (16, 8), discrete, shared)
+    observer = env.dynamics.observer
+    window = (observer.lookback, observer.width) if attends else None
+    network = ActorCritic(env.obs_dim, actions, 2, (16, 8), discrete, shared, head, window)
     with torch.no_grad():
         for parameter in network.actor.parameters():
             parameter.mul_(20)
     return Policy(network, EnvConfig(horizon=16), env.scaler, "exported")
 
 
-@pytest.mark.parametrize(("actions", "discrete"), [(3, True), (1, False), (4, False)])
+@pytest.mark.parametrize(
+    ("actions", "discrete", "head", "attends"),
+    [
+        (3, True, "gaussian", False),
+        (1, False, "gaussian", False),
+        (4, False, "gaussian", False),
+        (3, True, "gaussian", True),
+        (2, False, "beta", False),
+        (1, False, "beta", True),
+    ],
+)
 @pytest.mark.parametrize("shared", [False, True])
 def test_onnxruntime_takes_the_same_actions(
-    actions: int, discrete: bool, shared: bool, tmp_path: Path
+    actions: int, discrete: bool, head: str, attends: bool, shared: bool, tmp_path: Path
 ) -> None:
     pytest.importorskip("onnxscript")
     runtime = pytest.importorskip("onnxruntime")
-    own = policy(actions, discrete, shared)
+    own = policy(actions, discrete, shared, head, attends)
     path = export_onnx(own, tmp_path / "out" / "policy.onnx")
     session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     for rows in (1, 2, 257):
