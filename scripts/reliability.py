@@ -52,6 +52,7 @@ def row(name: str, found: dict[str, Any]) -> str:
     """One line of the table."""
     drill = DRILLS[name]
     held = f"{found['passed']:,} of {found['cases']:,}"
+    held += "" if found["full"] else f" (in full: {drill.full:,})"
     return f"| `{name}` | {drill.breaks} | {drill.promise} | {held} | {found['seconds']:,.0f} s |"
 
 
