@@ -57,7 +57,7 @@ def personal_model(
     if not own or not others:
         return None
     desk = RewardModel(config).fit(others, episodes)
-    return RewardModel(config).fit(own, episodes, desk=desk)
+    return RewardModel(config, desk=desk).fit(own, episodes)
 
 
 def starts_of(desk: RewardModel, terms: Sequence[Term], scale: Tensor) -> list[Start]:

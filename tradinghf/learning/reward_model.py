@@ -42,6 +42,10 @@ class RewardModel:
     r_t = Σ_a w_a·g_a(t) + residual(t), with w the posterior mean of a sparse Bayesian aspect head,
     in units of the reference pool's spread, minus λ times the growth of the score's variance.
 
+    Args:
+        config: settings.
+        desk: fitted to the answers of others, whom the raters may resemble.
+
     Example:
         >>> model = RewardModel()                                  # doctest: +SKIP
         >>> model.fit(store.rankings(), store.episodes())          # doctest: +SKIP
@@ -49,8 +53,11 @@ class RewardModel:
 
     """
 
-    def __init__(self, config: RewardConfig | None = None) -> None:
+    def __init__(
+        self, config: RewardConfig | None = None, *, desk: RewardModel | None = None
+    ) -> None:
         self.config = config or RewardConfig()
+        self.desk = desk
         names = self.config.aspects or tuple(ASPECTS)
         self.aspects = ("profit", *(n for n in names if n != "profit"))
         for name in self.aspects:
@@ -70,19 +77,12 @@ class RewardModel:
         """Whether `fit` has succeeded."""
         return self.posterior is not None
 
-    def fit(
-        self,
-        rankings: Sequence[Ranking],
-        episodes: Mapping[str, Episode],
-        *,
-        desk: RewardModel | None = None,
-    ) -> RewardModel:
+    def fit(self, rankings: Sequence[Ranking], episodes: Mapping[str, Episode]) -> RewardModel:
         """Fit to rankings, with their ties, ratings and comments; replaces any earlier fit.
 
         Args:
             rankings: answers; skipped ones are ignored.
             episodes: id -> episode, for every ranked id.
-            desk: fitted to the answers of others, whom these raters may resemble.
 
         Raises:
             FeedbackError: no usable ranking, or missing episodes.
@@ -90,12 +90,12 @@ class RewardModel:
         """
         data = RankedData.of(rankings, episodes)
         self.fitted_to = (tuple(rankings), episodes)
-        terms, chance = self._candidates(data, desk)
+        terms, chance = self._candidates(data)
         totals = per_episode(data.episodes, lambda p: Measured(p).totals(terms)).double()
         totals = totals[data.index]
         scale = _within_window_scale(totals, data.mask)
         choices = self._choices(data, totals / scale)
-        self.starts = starts_of(desk, terms, scale) if desk is not None else []
+        self.starts = starts_of(self.desk, terms, scale) if self.desk is not None else []
         self.posterior = self._search(choices, chance)
         self.trust = dict.fromkeys(data.raters, 1.0)
         if len(data.raters) > 1 and self.config.trust_prior > 0:
@@ -118,7 +118,7 @@ class RewardModel:
         """Names of the terms, in the order of `weights`; profit first."""
         return tuple(term.name for term in self.terms)
 
-    def _candidates(self, data: RankedData, desk: RewardModel | None) -> tuple[list[Term], Tensor]:
+    def _candidates(self, data: RankedData) -> tuple[list[Term], Tensor]:
         """Everything that may matter, and its prior probability: plain aspects first."""
         head = self.config.head
         terms = [Term(name) for name in self.aspects]
@@ -135,7 +135,7 @@ class RewardModel:
                 if families[family] > 0:
                     terms += found
                     chance += [families[family] / max(len(found), 1)] * len(found)
-        known = [t for t in desk.terms if t not in terms] if desk is not None else []
+        known = [t for t in self.desk.terms if t not in terms] if self.desk is not None else []
         terms += known
         chance += [head.inclusion] * len(known)
         return terms, torch.tensor(chance, dtype=torch.float64)
