@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -105,3 +105,31 @@ def ask(
         query = Query.of([e.id for e in shown], purpose=purpose, round=round_)
         questions.append(Question(query, shown))
     return questions
+
+
+def quiz(
+    env: MarketEnv,
+    own: Sequence[Actor],
+    rank: Callable[[Sequence[Episode], str], Ranking],
+    *,
+    count: int,
+    size: int,
+    seed: int,
+) -> tuple[list[Ranking], dict[str, Episode]]:
+    """Random questions, answered: what a reward model is tested on.
+
+    Args:
+        env: the task and the market.
+        own: actors beside rules and chance.
+        rank: (episodes, query id) to an answer.
+        count: questions.
+        size: episodes per question K.
+        seed: of windows, chance and choice.
+
+    Returns:
+        The answers, and id -> episode.
+
+    """
+    asked = ask(env, own, count=count, windows=count, size=size, uniform=1.0, seed=seed)
+    answers = [rank(question.episodes, f"fresh-{seed}-{i}") for i, question in enumerate(asked)]
+    return answers, {e.id: e for question in asked for e in question.episodes}

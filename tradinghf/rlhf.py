@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from tradinghf.asking import Answers, ask, env_like
-from tradinghf.collect import Actor, best_network, episode_batch
-from tradinghf.episodes import Episode, EpisodeBatch, Floats
+from tradinghf.asking import Answers, ask, env_like, quiz
+from tradinghf.collect import Actor, episode_batch
+from tradinghf.episodes import Episode
 from tradinghf.errors import FeedbackError
 from tradinghf.feedback.store import Store
 from tradinghf.feedback.traders import SyntheticTrader
 from tradinghf.feedback.types import Purpose, Query, Ranking
-from tradinghf.learning.aspects import TradePaths
+from tradinghf.learning.alarm import best_by_reward, watch
 from tradinghf.learning.checkpoints import RunDirectory, recall, understood
 from tradinghf.learning.config import RLHFConfig
 from tradinghf.learning.held_out import cross_validate, predicted_pairs, summarise
@@ -40,6 +40,7 @@ LEARN: tuple[Purpose, ...] = ("learn", "repeat")
 TEST: tuple[Purpose, ...] = ("test",)
 QUARTERS = 4  # candidates that each round leaves behind
 VALIDATION_EPISODES = 512
+WATCHED_EPISODES = 256
 
 
 class RLHF:
@@ -163,22 +164,30 @@ class RLHF:
                     ahead = stop - self.agent.iteration
                     self.agent.train(ahead, total=iterations, after=self._after)
                     self.snapshots.append(frozen(self.agent.network))
+            self._watch()
             self.round = round_ + 1
             self.checkpoint()
+
+    def _watch(self) -> None:
+        """Warn when the policy seems to game the reward that it was just trained on."""
+        if len(self.snapshots) < QUARTERS:
+            return
+        env = env_like(self.env, self.env.market, WATCHED_EPISODES)
+        foreseen = [entry["foreseen"] for entry in self.history if "foreseen" in entry]
+        old, new = self.snapshots[-QUARTERS], self.snapshots[-1]
+        found = watch(self.reward_model, env, old, new, foreseen, self.config.seed)
+        if found.raised:
+            self.history.append({"round": self.round, "alarm": found.text})
+            warnings.warn(found.text, stacklevel=4)
 
     def _choose_policy(self) -> None:
         """Keep the policy whose rewards, weighed as in training, are best on validation bars."""
         if self.validation_market is None or self.agent.network is None:
             return
         env = env_like(self.env, self.validation_market, VALIDATION_EPISODES)
-        model = self.reward_model
-
-        def worth(batch: EpisodeBatch) -> Floats:
-            score = model.rewards(TradePaths.from_episodes(batch)).sum(-1)
-            return np.asarray(score.double().cpu().numpy())
-
-        worths = [(1.0, worth), (self.pnl_weight, lambda batch: batch.net_return)]
-        best, scores = best_network(self.snapshots, env, worths, self.config.seed)
+        best, scores = best_by_reward(
+            self.reward_model, self.snapshots, env, self.pnl_weight, self.config.seed
+        )
         self.agent.network.load_state_dict(self.snapshots[best].state_dict())
         self.chosen = {"candidate": best + 1, "of": len(scores), "validation_scores": scores}
 
@@ -356,7 +365,14 @@ class RLHF:
         market = self.test_market or self.env.market
         result: dict[str, Any] = {"unseen_market": self.test_market is not None}
         if isinstance(self.trader, SyntheticTrader):
-            fresh, episodes = self._fresh_rankings(market, rankings)
+            fresh, episodes = quiz(
+                env_like(self.env, market, 1),
+                [Actor("policy", policy=self.agent.network, explore=e) for e in EXPLORE],
+                self.trader.rank,
+                count=rankings,
+                size=self.config.size,
+                seed=self.config.seed * 1_000_003 + 999,
+            )
             result |= summarise(predicted_pairs(self.reward_model, fresh, episodes))
         elif any(r.outcome == "ranked" for r in self.held_out):
             result |= self._on_held_out()
@@ -375,25 +391,3 @@ class RLHF:
             "win_rate": float((returns > 0).mean()),
         }
         return Scores(result)
-
-    def _fresh_rankings(
-        self, market: MarketData, count: int
-    ) -> tuple[list[Ranking], dict[str, Episode]]:
-        """Random questions about windows of `market`, answered by the trader."""
-        own = [Actor("policy", policy=self.agent.network, explore=e) for e in EXPLORE]
-        seed = self.config.seed * 1_000_003 + 999
-        questions = ask(
-            env_like(self.env, market, 1),
-            own,
-            count=count,
-            windows=count,
-            size=self.config.size,
-            uniform=1.0,
-            seed=seed,
-        )
-        assert self.trader is not None
-        answers = [
-            self.trader.rank(question.episodes, f"fresh-{seed}-{index}")
-            for index, question in enumerate(questions)
-        ]
-        return answers, {e.id: e for question in questions for e in question.episodes}

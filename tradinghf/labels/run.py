@@ -56,7 +56,9 @@ def run_labels(
 def _spread(bench: LabelBench, cells: list[Cell], folder: Path, jobs: int) -> Iterator[None]:
     """Run cells, `jobs` at a time; yields after each."""
     if jobs == 1:
-        yield from (_work(bench, cell, folder) for cell in cells)
+        for cell in cells:
+            _work(bench, cell, folder)
+            yield
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context, initializer=_one_thread) as pool:

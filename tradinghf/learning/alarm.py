@@ -1,4 +1,4 @@
-"""The alarm against reward hacking: the learned reward rises, and everything else falls."""
+"""Policies judged by the learned reward: which to keep, and the alarm when one games it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tradinghf.collect import Acting, Actor, best_network, episode_batch
 from tradinghf.episodes import Episode, EpisodeBatch, Floats
 from tradinghf.learning.aspects import TradePaths
 from tradinghf.learning.reward_model import RewardModel
+from tradinghf.simulation.env import MarketEnv
 
 CERTAIN = 2.0  # standard errors
 FORESEEN = 0.6  # below this share of fresh comparisons the model is not to be followed
@@ -77,6 +79,27 @@ def alarm(
             "policy, or give profit more weight."
         )
     return Alarm(raised, *learned, *profit, latest, text)
+
+
+def watch(
+    model: RewardModel,
+    env: MarketEnv,
+    before: Acting,
+    after: Acting,
+    foreseen: Sequence[float],
+    seed: int,
+) -> Alarm:
+    """`alarm` about two policies' best actions on the same windows, one per environment."""
+    old, new = (episode_batch(env, Actor("watched", policy=p), seed) for p in (before, after))
+    return alarm(model, old, new, foreseen)
+
+
+def best_by_reward(
+    model: RewardModel, policies: Sequence[Acting], env: MarketEnv, pnl_weight: float, seed: int
+) -> tuple[int, list[float]]:
+    """`best_network` by the learned reward and profit, weighed as in training."""
+    worths = [(1.0, lambda batch: _score(model, batch)), (pnl_weight, _profit)]
+    return best_network(policies, env, worths, seed)
 
 
 def _batch(episodes: Sequence[Episode] | EpisodeBatch) -> EpisodeBatch:
