@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tradinghf.cli import learn
+from tradinghf.cli import learn, runs
 from tradinghf.cli.app import main
 from tradinghf.cli.feedback import questions
 from tradinghf.cli.options import command_line
@@ -154,7 +154,7 @@ def test_values_without_evidence_are_named_not_listed(capsys: pytest.CaptureFixt
         {"name": "max_drawdown", "sentence": "It costs you.", "probability": 0.9},
         {"name": "short_exposure", "sentence": "No sign.", "probability": 0.1},
     ]
-    learn.print_values(rows)
+    runs.print_values(rows)
     out = capsys.readouterr().out
     assert "It costs you." in out
     assert "No sign." not in out
@@ -163,12 +163,12 @@ def test_values_without_evidence_are_named_not_listed(capsys: pytest.CaptureFixt
 
 def test_a_share_over_noise_is_called_not_meaningful() -> None:
     found = {"G": -1.1, "G_interval": None, "G_gap_interval": [-0.02, 0.05]}
-    text = learn.share_text(found, "G")
+    text = runs.share_text(found, "G")
     assert text.startswith("not meaningful: PPO on the true utility is not measurably better")
     assert "-1.1" not in text
     found = {"G": 0.9, "G_interval": [0.8, 1.0], "G_gap_interval": [0.01, 0.05]}
-    assert learn.share_text(found, "G") == "0.90 (95 % interval 0.80 to 1.00)"
-    assert "baselines" in learn.share_text({"S": None}, "S")
+    assert runs.share_text(found, "G") == "0.90 (95 % interval 0.80 to 1.00)"
+    assert "baselines" in runs.share_text({"S": None}, "S")
 
 
 def test_the_command_of_a_run_names_what_differs_from_the_defaults() -> None:

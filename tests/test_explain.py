@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from tradinghf.cli.learn import reward_show
+from tradinghf.cli.reward import reward_show
 from tradinghf.errors import CheckpointError
 from tradinghf.learning.explain import reward_figure, worst_rows
 

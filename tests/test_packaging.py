@@ -141,7 +141,7 @@ def test_installed_wheel_runs_from_another_folder(installed: Path, tmp_path: Pat
         cwd=tmp_path,
     )
     assert tested.returncode == 0, tested.stderr
-    assert "total_return_pct" in tested.stdout
+    assert "buy and hold" in tested.stdout
     assert report.stat().st_size > 10_000
 
 

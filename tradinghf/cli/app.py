@@ -40,6 +40,7 @@ def commands() -> Tree:
         market,
         pages,
         research,
+        reward,
         store,
         system,
         walk,
@@ -73,7 +74,7 @@ def commands() -> Tree:
         ),
         "reward": (
             "The reward model: what the rankings value.",
-            {"fit": learn.reward_fit, "show": learn.reward_show},
+            {"fit": reward.reward_fit, "show": reward.reward_show},
         ),
         "train": learn.train,
         "rlhf": learn.rlhf,

@@ -1,37 +1,22 @@
-"""`tradinghf rlhf`, `train` and `reward`: learning from rankings."""
+"""`tradinghf rlhf` and `train`: policies from rankings and from PnL."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from tyro.conf import Positional
-
 from tradinghf.cli import output
 from tradinghf.cli.feedback import opened
-from tradinghf.cli.options import Bank, Date, Ledger, Opening, Output, command_line
+from tradinghf.cli.options import Bank, Date, Ledger, Opening, command_line
 from tradinghf.cli.progress import progress
+from tradinghf.cli.runs import print_result, write_run
 from tradinghf.cli.study import count_run, last_unsealed, ledger, log_look, place
-from tradinghf.errors import CheckpointError
 
 if TYPE_CHECKING:
     from tradinghf.experiment import Experiment
     from tradinghf.market.data import MarketData
 
 Task = Literal["auto", "short", "daily"]
-RESULT, REWARD, CONFIG = "result.json", "reward.json", "config.json"
-UTILITIES = {
-    "utility_policy": "true utility of an episode: this policy",
-    "utility_pnl": "... PPO on sparse PnL alone",
-    "utility_true": "... PPO on the true utility",
-    "utility_random": "... chance",
-}
-SHARES = {
-    "S": ("S: share attained of what is attainable over chance", "chance"),
-    "G": ("G: share closed of the gap from PPO on PnL to PPO on the true utility", "PPO on PnL"),
-}
 
 
 def rlhf(
@@ -259,170 +244,3 @@ def train_on_pnl(
     count_run(experiment.data, split.test, bank, [policy])
     write_run(out, provenance(experiment, split, command), found)
     return found
-
-
-def write_run(out: Path, config: Mapping[str, Any], result: Mapping[str, Any]) -> None:
-    """Write config.json and result.json of a run."""
-    for name, value in ((CONFIG, config), (RESULT, result)):
-        (out / name).write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
-
-
-def document(run: Path, name: str) -> dict[str, Any]:
-    """A JSON file of a run directory.
-
-    Raises:
-        CheckpointError: the run lacks it, or it is damaged.
-
-    """
-    try:
-        found: dict[str, Any] = json.loads((run / name).read_text())
-    except (OSError, ValueError) as error:
-        raise CheckpointError(
-            f"{run} holds no readable {name}. Expected a run directory, as written by "
-            "`tradinghf rlhf`, `tradinghf train` or `tradinghf reward fit`."
-        ) from error
-    return found
-
-
-def print_result(result: Mapping[str, Any]) -> None:
-    """The headline figures of an experiment, and what its reward model learned."""
-    shown = experiment_facts(result)
-    output.pairs(shown, title=f"Trader {result['trader']} on {result['data']}, unseen bars")
-    print_held_out(result["reward_model"])
-    print_values(result["values"])
-
-
-def experiment_facts(result: Mapping[str, Any]) -> dict[str, str]:
-    """What an experiment measured, under plain names; G and S with intervals, or why not."""
-    shown = {SHARES[name][0]: share_text(result, name) for name in SHARES if name in result}
-    for name, text in UTILITIES.items():
-        if result.get(name) is not None:
-            shown[text] = output.number(float(result[name]))
-    if "rankings" in result:
-        bits = f" ({result['bits']:,.0f} bits)" if result.get("bits") else ""
-        shown["rankings learned from"] = f"{result['rankings']:,}{bits}"
-    if "env_steps" in result:
-        shown["environment steps"] = f"{result['env_steps']:,}"
-    if "seconds" in result:
-        shown["time it took"] = f"{result['seconds'] / 60:,.1f} minutes"
-    return shown
-
-
-def share_text(result: Mapping[str, Any], name: str) -> str:
-    """S or G with its interval; "not meaningful" where its denominator is noise."""
-    share, interval = result[name], result.get(f"{name}_interval")
-    gap = result.get(f"{name}_gap_interval")
-    if gap is None:
-        return "not measured: it needs the baselines" if share is None else f"{share:.2f}"
-    if interval is None:
-        low, high = (output.number(float(end), 2) for end in gap)
-        return (
-            f"not meaningful: PPO on the true utility is not measurably better than "
-            f"{SHARES[name][1]} (difference {low} to {high})"
-        )
-    return f"{share:.2f} (95 % interval {interval[0]:.2f} to {interval[1]:.2f})"
-
-
-def print_held_out(found: Mapping[str, Any]) -> None:
-    """The reward model's scores on rankings that it was not fitted to, with 95 % intervals."""
-    rows = []
-    for name in ("accuracy", "precision", "recall", "f1", "log_loss", "brier", "ece"):
-        if name in found:
-            low, high = found.get(f"{name}_interval", (None, None))
-            rows.append((name, found[name], low, high))
-    count = found.get("held_out_rankings", "?")
-    output.table(
-        ["reward model", "value", "low", "high"], rows, title=f"On {count} held-out rankings"
-    )
-
-
-def print_values(values: list[Mapping[str, Any]]) -> None:
-    """What the reward model thinks is valued, in words."""
-    clear = [row for row in values if row["probability"] >= 0.5]
-    output.table(
-        ["aspect", "what the rankings say", "probability that it matters"],
-        [(row["name"], row["sentence"], float(row["probability"])) for row in clear],
-        title="What the reward model learned",
-    )
-    unclear = [row["name"].replace("_", " ") for row in values if row["probability"] < 0.5]
-    if unclear:
-        output.line(f"No clear sign that these matter beyond profit: {', '.join(unclear)}.")
-
-
-def reward_fit(*, store: Bank = "store", out: Path = Path("runs/reward")) -> None:
-    """Fit the reward model to the rankings in the store, and say what it learned.
-
-    Example: `tradinghf reward fit --store store --out runs/reward`
-
-    Args:
-        store: Where feedback is kept: a folder, a .db file, or a postgresql:// URL.
-        out: Run directory; `tradinghf reward show` and the dashboard read it.
-
-    """
-    from tradinghf.learning.reward_run import fit_reward_run
-
-    with opened(store) as bank:
-        fit_reward_run(bank, out)
-    reward_show(out)
-
-
-def reward_show(run: Positional[Path] = Path("runs/reward"), /, *, plot: Output = None) -> None:
-    """Show what a fitted reward model thinks is valued, and how far to believe it.
-
-    Example: `tradinghf reward show runs/reward`
-
-    Example: `tradinghf reward show runs/reward --plot reward.html`
-
-    Args:
-        run: Run directory of `tradinghf reward fit`, `train` or `rlhf`.
-        plot: Also write a page: the learned reward, bar by bar, of the episodes of the answer
-            that the model fits worst. Needs a run of `tradinghf reward fit`.
-
-    """
-    from tradinghf.learning.explain import worst_rows
-
-    found = document(run, REWARD)
-    held_out = found.get("held_out") or {}
-    if not held_out and (run / RESULT).is_file():
-        held_out = document(run, RESULT).get("reward_model", {})
-    if held_out:
-        print_held_out(held_out)
-    print_values(found["values"])
-    if found.get("worst"):
-        output.table(
-            ["rater", "query", "ranks given", "ranks foreseen", "probability", "pairs otherwise"],
-            worst_rows(found["worst"]),
-            title="The answers that it fits worst",
-        )
-    relation = found.get("profit_correlation")
-    if relation is not None:
-        output.line(f"Rank correlation of the learned reward with profit: {relation:+.2f}")
-    for warning in found.get("warnings", []):
-        output.line(f"warning: {warning}")
-    if plot is not None:
-        plot_reward(run, found, plot)
-
-
-def plot_reward(run: Path, found: Mapping[str, Any], file: Path) -> None:
-    """Write the page of `tradinghf reward show --plot`.
-
-    Raises:
-        CheckpointError: the run has no rewards of bars.
-
-    """
-    from safetensors.numpy import load_file
-
-    from tradinghf.learning.explain import reward_figure
-
-    rewards = run / "bar_rewards.safetensors"
-    if not rewards.is_file():
-        raise CheckpointError(
-            f"{run} holds no {rewards.name}, which --plot draws. Fit the rankings with "
-            "`tradinghf reward fit` first."
-        )
-    bars = load_file(rewards)
-    names = list(bars)[:5]
-    some = {"episodes": names, "ranks": [0] * len(names)}
-    answer = next(iter(found.get("worst", [])), some)
-    reward_figure(bars, answer, found.get("bar_unit", "points")).write_html(file)
-    output.line(f"Reward of each bar: {file}")

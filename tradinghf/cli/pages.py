@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import Positional, arg
 
 from tradinghf.cli import output
-from tradinghf.cli.learn import CONFIG, RESULT, REWARD, document, experiment_facts
 from tradinghf.cli.options import Opening, Output
 from tradinghf.cli.research import times
+from tradinghf.cli.runs import CONFIG, RESULT, REWARD, document, experiment_facts
 from tradinghf.cli.study import count_run, ledger, log_look, place
 
 if TYPE_CHECKING:
