@@ -447,6 +447,16 @@ def test_a_share_has_an_interval_only_where_its_denominator_is_clear() -> None:
     assert many.gap_interval == pytest.approx(once.gap_interval)
 
 
+def test_who_is_preferred_window_by_window() -> None:
+    from tradinghf.learning.attained import preferred
+
+    own, other = np.array([1.0, 2.0, 3.0, 0.0]), np.array([0.0, 2.0, 1.0, 5.0])
+    share, (low, high) = preferred(own, other, np.arange(4))
+    assert share == pytest.approx(2.5 / 4)
+    assert low < share < high
+    assert preferred(own, own - 1, np.arange(4)) == (1.0, (1.0, 1.0))
+
+
 def test_every_metric_belongs_to_one_group(report: Report) -> None:
     from tradinghf.evaluation.headline import GROUPS, headline
     from tradinghf.evaluation.verdict import hold_report

@@ -25,7 +25,7 @@ from tradinghf.episodes import EpisodeBatch, Floats
 from tradinghf.errors import ConfigError, check_setting
 from tradinghf.feedback.store import Store
 from tradinghf.feedback.traders import SyntheticTrader
-from tradinghf.learning.attained import attained
+from tradinghf.learning.attained import attained, preferred
 from tradinghf.learning.checkpoints import RunDirectory, torch_settings
 from tradinghf.learning.config import RewardConfig, RLHFConfig
 from tradinghf.learning.policy import ActorCritic, Policy
@@ -325,6 +325,8 @@ def _measure(
         for letter, bottom in (("S", "random"), ("G", "pnl")):
             found = attained(worths["rlhf"], worths["true"], worths[bottom], overlap)
             shares |= found.result(letter)
+        share, interval = preferred(worths["rlhf"], worths["pnl"], overlap)
+        shares |= {"preferred_to_pnl": share, "preferred_to_pnl_interval": interval}
     usable = [r for r in agent.rankings if r.outcome == "ranked"]
     return {
         **shares,

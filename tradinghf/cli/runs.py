@@ -60,6 +60,11 @@ def print_result(result: Mapping[str, Any]) -> None:
 def experiment_facts(result: Mapping[str, Any]) -> dict[str, str]:
     """What an experiment measured, under plain names; G and S with intervals, or why not."""
     shown = {SHARES[name][0]: share_text(result, name) for name in SHARES if name in result}
+    if result.get("preferred_to_pnl") is not None:
+        low, high = result["preferred_to_pnl_interval"]
+        shown["shown both blind, the trader prefers it to PPO on PnL"] = (
+            f"{result['preferred_to_pnl']:.0%} of windows (95 % interval {low:.0%} to {high:.0%})"
+        )
     for name, text in UTILITIES.items():
         if result.get(name) is not None:
             shown[text] = output.number(float(result[name]))

@@ -62,9 +62,30 @@ def attained(
     return Attained(share, _interval(shares) if clear else None, gap, gap_interval)
 
 
+def preferred(
+    own: Floats, other: Floats, groups: NDArray[np.int64], *, seed: int = 0
+) -> tuple[float, tuple[float, float]]:
+    """How often a trader shown both prefers `own`, window by window; a tie counts half.
+
+    Args:
+        own, other: [B] utilities of two policies on the same B windows.
+        groups: [B], as for `attained`.
+        seed: of the bootstrap.
+
+    Returns:
+        The share, and its 95 % interval.
+
+    """
+    _, group = np.unique(groups, return_inverse=True)
+    count = np.bincount(group).astype(np.float64)
+    wins = np.bincount(group, np.where(own == other, 0.5, own > other))
+    draws = np.random.default_rng(seed).integers(0, len(count), (DRAWS, len(count)))
+    return float(wins.sum() / count.sum()), _interval(wins[draws].sum(1) / count[draws].sum(1))
+
+
 def _interval(values: Floats) -> tuple[float, float]:
     low, high = np.nanquantile(values, [0.025, 0.975])
     return float(low), float(high)
 
 
-__all__ = ["Attained", "attained"]
+__all__ = ["Attained", "attained", "preferred"]

@@ -40,7 +40,7 @@ def make_market_env(
     """
     task = {f.name for f in fields(EnvConfig)}
     cost = {f.name for f in fields(CostModel)}
-    own = {"config", "costs", "reward", "scaler", "device", "seed", "compile"}
+    own = {"config", "costs", "reward", "scaler", "device", "seed", "engine"}
     own |= {"own_features", "funding", "split", "dividend", "member"}
     for name in options:
         if name not in task | cost | own:
