@@ -12,13 +12,13 @@ import pytest
 from dashboard_browser import chromium, needs_browser, next_query, ready, saved, visit
 from dashboard_support import Running, fill_store, request, start_dashboard
 from playwright.sync_api import Page, expect
-from store_fixtures import migrated, postgres  # noqa: F401 - fixtures
 from store_support import postgres_url
 
 from tradinghf.feedback.store import Store
 from tradinghf.serving.access import Identity, Passes, load_secret
 from tradinghf.serving.accounts import Accounts
 
+pytest_plugins = ("store_fixtures",)
 pytestmark = [*needs_browser, pytest.mark.slow]
 PASSWORD = "correct horse battery"
 RATERS = 20
@@ -27,8 +27,8 @@ EACH = 3
 
 @pytest.fixture
 def team(
-    postgres: str,  # noqa: F811 - the fixture
-    migrated: str,  # noqa: F811 - the fixture
+    postgres: str,
+    migrated: str,
     tmp_path: Path,
 ) -> Iterator[tuple[Running, str]]:
     """A dashboard with sign-in over an own database; and the store's URL."""

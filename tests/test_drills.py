@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -29,7 +28,6 @@ def test_the_short_drill_keeps_its_promise(name: str, tmp_path: Path, root: Path
     result = subprocess.run(
         [sys.executable, "-m", "tradinghf.drill", name, "--json", str(outcome)],
         cwd=root,
-        env={**os.environ, "TMPDIR": str(tmp_path)},
         capture_output=True,
         text=True,
         timeout=300,

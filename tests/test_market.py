@@ -202,7 +202,10 @@ def test_one_bar_and_one_dimension_are_refused() -> None:
         (frame().assign(symbol=["A", "A", "B", "B", ""]), "row 4 .*names no asset"),
         (frame().assign(symbol=list("AABBB")), "'A' lacks 3 of 5 times, first 2020-01-08.*inner"),
         (frame().set_index(pd.Index(list("abcde"))), "row 0.*'a' is not a readable time"),
-        (frame().assign(open=["1", "2", "x", "4", "5"]), "row 2 .*'open': 'x' is not a number"),
+        (
+            frame().assign(open=["100", "100", "x", "100", "100"]),
+            "row 2 .*'open': 'x' is not a number",
+        ),
     ],
 )
 def test_bad_frames(frames: pd.DataFrame, message: str) -> None:
