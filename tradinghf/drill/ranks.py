@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 from torch import distributed as dist
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from tradinghf.config import EnvConfig
@@ -65,23 +66,33 @@ def train_rank(folder: str) -> None:
 
 
 def launch(folder: Path) -> None:
-    """What `torchrun --standalone --nproc_per_node=2 --max-restarts=2` does, with this function."""
+    """`torchrun --standalone --nproc_per_node=2 --max-restarts=0`, started again when it fails.
+
+    A fresh agent has a fresh rendezvous; the agent's own restarts sometimes hang on the old one.
+    """
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     logging.disable(logging.CRITICAL)  # the agent reports each killed rank at length
     warnings.simplefilter("ignore")
-    config = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=RANKS,
-        run_id=folder.name,
-        rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",
-        max_restarts=RESTARTS,
-        monitor_interval=0.1,
-        start_method="fork",
-        local_addr="127.0.0.1",
-    )
-    elastic_launch(config, train_rank)(str(folder))
+    for attempt in range(RESTARTS + 1):
+        config = LaunchConfig(
+            min_nodes=1,
+            max_nodes=1,
+            nproc_per_node=RANKS,
+            run_id=f"{folder.name}-{attempt}",
+            rdzv_backend="c10d",
+            rdzv_endpoint="localhost:0",
+            max_restarts=0,
+            monitor_interval=0.1,
+            start_method="fork",
+            local_addr="127.0.0.1",
+        )
+        try:
+            elastic_launch(config, train_rank)(str(folder))
+        except ChildFailedError:
+            if attempt == RESTARTS:
+                raise
+        else:
+            return
 
 
 def ddp_rank_kill(work: Path, count: int, say: Say) -> Outcome:
