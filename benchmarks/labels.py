@@ -44,11 +44,11 @@ def draw_labels(found: dict[str, Any]) -> None:
     counts = [r["rankings"] for r in rows]
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.6), width_ratios=(1, 1.25))
     value = np.array([r["S"] for r in rows])
-    bounds = np.array([r["S_interval"] for r in rows])
+    bounds = np.array([r["S_interval"] or (r["S"], r["S"]) for r in rows])
     error = np.abs(bounds.T - value)
     left.errorbar(counts, value, yerr=error, marker="o", capsize=3, label="rankings of five")
     for row in plain:
-        low, high = row["S_interval"]
+        low, high = row["S_interval"] or (row["S"], row["S"])
         bars = [[row["S"] - low], [high - row["S"]]]
         spot = {"marker": "s", "capsize": 3, "color": "tab:orange"}
         left.errorbar(

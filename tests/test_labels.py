@@ -38,11 +38,13 @@ def test_iqm_known_answers() -> None:
 def test_the_interval_resamples_within_strata() -> None:
     """Traders that differ do not widen it; seeds that differ do."""
     apart = [np.full(5, 0.2), np.full(5, 0.9)]
-    low, high = interval(apart)
-    assert low == high == pytest.approx(0.55)
+    assert interval(apart) == pytest.approx((0.55, 0.55))
+    assert interval([np.array([0.5]), np.array([0.1, 0.2])]) is None
     rng = np.random.default_rng(0)
     noisy = [rng.normal(0.5, 0.1, 20) for _ in range(4)]
-    low, high = interval(noisy)
+    found = interval(noisy)
+    assert found is not None
+    low, high = found
     centre = iqm(np.concatenate(noisy))
     assert low < centre < high
     assert high - low == pytest.approx(2 * 1.96 * 0.1 / np.sqrt(80) * 1.2, rel=0.35)

@@ -32,8 +32,13 @@ def iqm(values: NDArray[np.float64]) -> float:
     return float((ordered * weight).sum() / weight.sum())
 
 
-def interval(strata: Sequence[NDArray[np.float64]], seed: int = 0) -> tuple[float, float]:
-    """95 % interval of the IQM: runs are resampled within each stratum (trader and market)."""
+def interval(strata: Sequence[NDArray[np.float64]], seed: int = 0) -> tuple[float, float] | None:
+    """95 % interval of the IQM: runs are resampled within each stratum (trader and market).
+
+    None where a stratum has one run, which would count as certain.
+    """
+    if min(len(stratum) for stratum in strata) < 2:
+        return None
     rng = np.random.default_rng(seed)
     draws = [
         iqm(np.concatenate([s[rng.integers(len(s), size=len(s))] for s in strata]))
@@ -166,6 +171,8 @@ def label(trader: str) -> str:
 
 
 def _with_interval(value: float | None, bounds: Sequence[float] | None) -> str:
-    if value is None or bounds is None:
+    if value is None:
         return ""
+    if bounds is None:
+        return f"{value:.3f}"
     return f"{value:.3f} ({bounds[0]:.3f} to {bounds[1]:.3f})"
