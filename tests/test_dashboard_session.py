@@ -27,7 +27,11 @@ def test_thirty_rankings_by_keyboard_become_a_policy(tmp_path: Path) -> None:
         visit(browser, running.url, practised=False) as page,
     ):
         load = page.get_by_role("button", name="Load sample episodes")
+        # The first script run replaces the page once more; a key pressed before that is lost.
+        app = page.get_by_test_id("stApp")
+        expect(app).to_have_attribute("data-test-script-state", "notRunning", timeout=60_000)
         load.focus()
+        expect(load).to_be_focused()
         page.keyboard.press("Enter")
         start = page.get_by_role("button", name="Start ranking")
         expect(start).to_be_visible(timeout=120_000)
