@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tradinghf.drill.training import tiny_loop
+from tradinghf.drill.training import ITERATIONS, result_of, tiny_loop
 from tradinghf.episodes import Episode
 from tradinghf.errors import CheckpointError, EpisodeError
 from tradinghf.feedback.store import Store
@@ -60,7 +60,21 @@ def test_a_loop_killed_while_it_asks_continues_bit_identically(
     assert torch.equal(weights(again), weights(whole))
     assert [r.query for r in again.rankings] == [r.query for r in whole.rankings]
     rows = (tmp_path / "cut" / "metrics.jsonl").read_text().splitlines()
-    assert len(rows) == 6  # none is left from before the kill
+    assert len(rows) == ITERATIONS  # none is left from before the kill
+
+
+@pytest.mark.parametrize("number", [2, 7, 11])
+def test_a_killed_loop_keeps_every_candidate(tmp_path: Path, number: int) -> None:
+    """The candidate of an iteration was missing from the checkpoint of the same iteration."""
+    whole = tiny_loop(tmp_path / "whole").train()
+    cut = tiny_loop(tmp_path / "cut")
+    cut.progress = stop_at("train", number)
+    with pytest.raises(KilledError):
+        cut.train()
+    again = tiny_loop(tmp_path / "cut")
+    assert again.resume()
+    again.train()
+    assert result_of(again) == result_of(whole)
 
 
 def test_a_training_on_peoples_answers_resumes_with_those_it_had(tmp_path: Path) -> None:

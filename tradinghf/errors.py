@@ -12,10 +12,13 @@ Each error names the thing, what was expected, what came, and the next step::
     ├── StoreError         a feedback store that cannot be opened, migrated or trusted
     ├── CheckpointError    a run directory that cannot be resumed
     └── MissingExtraError  an optional dependency that is not installed
+
+    Stopped (KeyboardInterrupt)   a signal asked the process to end
 """
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -67,6 +70,22 @@ class MissingExtraError(TradingHFError):
             f"{purpose} needs the package {package!r}, which is not installed. "
             f"Install it with: pip install 'tradinghf[{extra}]'"
         )
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal asked the process to end.
+
+    Not a `TradingHFError`: nothing may take it for a fault of a file or a setting, and go on.
+
+    Attributes:
+        code: exit code by convention, 128 + the signal's number.
+
+    """
+
+    def __init__(self, number: int, text: str = "") -> None:
+        named = f"Stopped by {signal.Signals(number).name}." if number else "Stopped."
+        super().__init__(text or f"{named} Checkpoints are kept; continue with --resume.")
+        self.code = 128 + number
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:

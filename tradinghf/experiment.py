@@ -9,9 +9,8 @@ environment steps.
 
 from __future__ import annotations
 
-import copy
+import contextlib
 import dataclasses
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from tradinghf.asking import env_like
-from tradinghf.collect import Actor, batch_windows, best_network, episode_batch, random_actor
+from tradinghf.baselines import train_baseline
+from tradinghf.collect import Actor, batch_windows, episode_batch, random_actor
 from tradinghf.config import CostModel, EnvConfig, Randomisation, to_dict
 from tradinghf.episodes import EpisodeBatch, Floats
 from tradinghf.errors import ConfigError, check_setting
@@ -28,15 +28,14 @@ from tradinghf.feedback.traders import SyntheticTrader
 from tradinghf.learning.attained import attained, preferred
 from tradinghf.learning.checkpoints import RunDirectory, torch_settings
 from tradinghf.learning.config import RewardConfig, RLHFConfig
-from tradinghf.learning.policy import ActorCritic, Policy
-from tradinghf.learning.ppo import PPO, Metrics, Stream
+from tradinghf.learning.policy import Policy
 from tradinghf.learning.reward_model import RewardModel
 from tradinghf.learning.rollout import RewardStream
 from tradinghf.learning.streams import sparse_pnl, utility_stream
 from tradinghf.market.data import MarketData
 from tradinghf.market.sources import load_market
 from tradinghf.resources import code_version
-from tradinghf.rlhf import RLHF, VALIDATION_EPISODES, Progress
+from tradinghf.rlhf import RLHF, Progress
 from tradinghf.simulation.env import MarketEnv
 
 UNSEEN_SEED = 1_000_000
@@ -48,7 +47,6 @@ DAILY = EnvConfig(
 )
 TASKS = {"short": SHORT, "daily": DAILY}
 HIDDEN = {"short": (64, 64), "daily": (32, 32)}
-CANDIDATES = 16
 
 
 @dataclass(frozen=True)
@@ -169,47 +167,6 @@ def long_enough(split: Split, env: EnvConfig) -> Split:
     return split
 
 
-def train_baseline(
-    experiment: Experiment,
-    split: Split,
-    stream: RewardStream,
-    worth: Callable[[EpisodeBatch], Floats],
-    name: str,
-    progress: Progress,
-) -> Policy:
-    """PPO on one reward, with the same environment, settings and steps as the RLHF policy.
-
-    Args:
-        experiment: settings.
-        split: bars; the candidate with the highest mean `worth` in validation is kept.
-        stream: what PPO is paid by.
-        worth: [B] of B episodes.
-        name: of the baseline.
-        progress: called with (phase, done, total, metrics).
-
-    """
-    env = MarketEnv(
-        split.train, num_envs=experiment.envs, config=experiment.env, costs=experiment.costs
-    )
-    agent = PPO(env, {name: Stream(stream)}, config=experiment.loop.ppo, seed=experiment.seed)
-    iterations = math.ceil(experiment.loop.steps / agent.steps_per_iteration)
-    every = max(iterations // CANDIDATES, 1)
-    candidates: list[ActorCritic] = []
-
-    def after(agent: PPO, metrics: Metrics) -> None:
-        progress(f"baseline {name}", int(metrics["step"]), experiment.loop.steps, metrics)
-        if split.validation is not None and agent.iteration % every == 0:
-            candidates.append(copy.deepcopy(agent.network))  # type: ignore[arg-type]
-
-    agent.train(iterations, after=after)
-    assert agent.network is not None
-    if split.validation is not None:
-        calm = env_like(env, split.validation, VALIDATION_EPISODES)
-        best, _ = best_network(candidates, calm, [(1.0, worth)], experiment.seed)
-        agent.network.load_state_dict(candidates[best].state_dict())
-    return Policy(agent.network, experiment.env, env.scaler, f"ppo_{name}")
-
-
 @dataclass(frozen=True, eq=False)
 class Outcome:
     """What an experiment produced.
@@ -242,15 +199,16 @@ def run_experiment(
     Args:
         experiment: settings.
         out: run directory: result.json, reward.json, config.json, metrics.jsonl, policy
-            files, the store of episodes and rankings, checkpoints.
+            files, the store of episodes and rankings, checkpoints, baselines.
         progress: called with (phase, done, total, metrics).
-        resume: continue the run in `out` from its newest checkpoint.
+        resume: continue the run in `out` from its newest checkpoints.
         look: called once, when all settings are known to be good and nothing has seen the test
             bars yet: to log that they are opened.
         command: what to type to run it again, for config.json.
 
     Raises:
         CheckpointError: another process is writing to `out`.
+        Stopped: a signal came within `stopping.stoppable`; a checkpoint was written.
 
     """
     report = progress or (lambda *_: None)
@@ -260,44 +218,67 @@ def run_experiment(
     env = MarketEnv(
         split.train, num_envs=experiment.envs, config=experiment.env, costs=experiment.costs
     )
-    run = RunDirectory(out) if out is not None else None
-    store = Store(run.path / "store") if run is not None else None
-    loop = dataclasses.replace(experiment.loop, seed=experiment.seed)
     agent = RLHF(
         env,
         RewardModel(dataclasses.replace(experiment.reward, seed=experiment.seed)),
         trader=trader,
-        store=store,
+        store=Store(Path(out) / "store") if out is not None else None,
         validation_market=split.validation,
         test_market=split.test,
-        config=loop,
+        config=dataclasses.replace(experiment.loop, seed=experiment.seed),
         out=out,
         progress=report,
     )
-    if run is not None:
-        run.write_json("config.json", provenance(experiment, split, command))
-    if look is not None:
-        look(split)
-    if resume:
-        agent.resume()
-    agent.train()
-    policies = {"rlhf": agent.policy}
-    if experiment.baselines:
-        policies["pnl"] = train_baseline(
-            experiment, split, sparse_pnl, lambda batch: batch.net_return, "pnl", report
-        )
-        policies["true"] = train_baseline(
-            experiment, split, utility_stream(trader), trader.utilities, "true", report
-        )
-    result = _measure(experiment, agent, trader, policies, split)
-    result["seconds"] = round(time.monotonic() - began, 1)
-    if run is not None:
-        for name, policy in policies.items():
-            policy.save(
-                run.path / ("policy.safetensors" if name == "rlhf" else f"{name}.safetensors")
-            )
-        run.write_json("result.json", result)
+    run = agent.run
+    with run.lock() if run is not None else contextlib.nullcontext():
+        if run is not None:
+            run.write_json("config.json", provenance(experiment, split, command))
+        if look is not None:
+            look(split)
+        if resume:
+            agent.resume()
+        agent.train()
+        policies = {
+            "rlhf": agent.policy,
+            **_baselines(experiment, trader, split, run, agent, resume),
+        }
+        result = _measure(experiment, agent, trader, policies, split)
+        result["seconds"] = round(time.monotonic() - began, 1)
+        if run is not None:
+            for name, policy in policies.items():
+                policy.save(
+                    run.path / ("policy.safetensors" if name == "rlhf" else f"{name}.safetensors")
+                )
+            run.write_json("result.json", result)
     return Outcome(result, agent, policies, split)
+
+
+def _baselines(
+    experiment: Experiment,
+    trader: SyntheticTrader,
+    split: Split,
+    run: RunDirectory | None,
+    agent: RLHF,
+    resume: bool,
+) -> dict[str, Policy]:
+    """PPO on sparse PnL and on the true utility, where they are wanted."""
+    rewards: dict[str, tuple[RewardStream, Callable[[EpisodeBatch], Floats]]] = {
+        "pnl": (sparse_pnl, lambda batch: batch.net_return),
+        "true": (utility_stream(trader), trader.utilities),
+    }
+    return {
+        name: train_baseline(
+            experiment,
+            split,
+            stream,
+            worth,
+            name,
+            agent.progress,
+            RunDirectory(run.path / "baselines" / name) if run is not None else None,
+            resume,
+        )
+        for name, (stream, worth) in (rewards.items() if experiment.baselines else ())
+    }
 
 
 def _measure(

@@ -29,6 +29,7 @@ from tradinghf.learning.ppo import PPO, Metrics, Stream
 from tradinghf.learning.ranked_data import ended_by
 from tradinghf.learning.reward_model import RewardModel
 from tradinghf.learning.scores import Scores
+from tradinghf.learning.stopping import asked, held, stop
 from tradinghf.learning.streams import learned_stream, sparse_pnl
 from tradinghf.market.data import MarketData
 from tradinghf.simulation.env import MarketEnv
@@ -103,7 +104,7 @@ class RLHF:
         self.held_out: list[Ranking] = []
         self.snapshots: list[ActorCritic] = []
         self.history: list[dict[str, Any]] = []
-        self.asked = self.round = 0
+        self.asked = self.round = self._candidate_at = 0
         self._saved = self._began = time.monotonic()
         self.agent = agent or PPO(
             env,
@@ -132,6 +133,7 @@ class RLHF:
 
         Raises:
             FeedbackError: nobody answers: there is neither a trader nor a ranking in the store.
+            Stopped: a signal came within `stopping.stoppable`; a checkpoint was written.
 
         """
         self.config = dataclasses.replace(self.config, **settings)
@@ -159,11 +161,11 @@ class RLHF:
             self._learn()
             begin = stops[round_ - 1] if round_ else 0
             for quarter in range(1, QUARTERS + 1):
-                stop = begin + (stops[round_] - begin) * quarter // QUARTERS
-                if stop > self.agent.iteration:
-                    ahead = stop - self.agent.iteration
-                    self.agent.train(ahead, total=iterations, after=self._after)
-                    self.snapshots.append(frozen(self.agent.network))
+                self._candidate_at = begin + (stops[round_] - begin) * quarter // QUARTERS
+                ahead = self._candidate_at - self.agent.iteration
+                if ahead > 0:
+                    with held():
+                        self.agent.train(ahead, total=iterations, after=self._after)
             self._watch()
             self.round = round_ + 1
             self.checkpoint()
@@ -342,11 +344,16 @@ class RLHF:
         metrics["steps_per_s"] = self.agent.steps_per_iteration / max(now - self._began, 1e-9)
         self._began = now
         self.progress("train", int(metrics["step"]), self.config.steps, metrics)
+        if agent.iteration == self._candidate_at:
+            # Before the checkpoint, which would otherwise lack it for good.
+            self.snapshots.append(frozen(agent.network))
         if self.run is not None:
             self.run.log(metrics)
-            if now - self._saved > self.config.checkpoint_seconds:
+            if asked() or now - self._saved > self.config.checkpoint_seconds:
                 self.checkpoint()
                 self._saved = now
+        if asked():
+            stop(agent.iteration, self.run)
 
     def evaluate(self, *, rankings: int = 40, windows: int = 1024) -> dict[str, Any]:
         """How good is what was learned, on bars that training did not see?

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from tradinghf.errors import TradingHFError, unknown_name
+from tradinghf.errors import Stopped, TradingHFError, unknown_name
 
 if TYPE_CHECKING:
     from tyro.extras import SubcommandApp
@@ -171,7 +171,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         0 done; 1 internal error, or a check that failed; 2 bad input, with one sentence on what
-        was expected; 130 interrupted. With TRADINGHF_DEBUG=1 every error shows its traceback.
+        was expected; 130 interrupted; 143 ended by SIGTERM. With TRADINGHF_DEBUG=1 every error
+        shows its traceback.
 
     """
     args = list(sys.argv[1:] if argv is None else argv)
@@ -182,6 +183,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return OK
     try:
         return run(args)
+    except Stopped as stopped:
+        sys.stderr.write(f"\n{stopped}\n")
+        return stopped.code
     except KeyboardInterrupt:
         sys.stderr.write("\nInterrupted.\n")
         return INTERRUPTED

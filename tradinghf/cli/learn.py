@@ -9,7 +9,7 @@ from tradinghf.cli import output
 from tradinghf.cli.feedback import opened
 from tradinghf.cli.options import Bank, Date, Ledger, Opening, command_line
 from tradinghf.cli.progress import progress
-from tradinghf.cli.runs import print_result, write_run
+from tradinghf.cli.runs import CONFIG, RESULT, print_result
 from tradinghf.cli.study import count_run, last_unsealed, ledger, log_look, place
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ def rlhf(
     command = command_line("rlhf", rlhf, locals())
     from tradinghf.experiment import HIDDEN, TASKS, Experiment, run_experiment, task_for
     from tradinghf.learning.config import PPOConfig, RLHFConfig
+    from tradinghf.learning.stopping import stoppable
 
     kind = task_for(data) if task == "auto" else task
     ppo = PPOConfig(hidden=HIDDEN[kind])
@@ -92,7 +93,7 @@ def rlhf(
         test_episodes=test_episodes,
         seed=seed,
     )
-    with progress() as report_progress:
+    with stoppable(), progress() as report_progress:
         outcome = run_experiment(
             experiment,
             out,
@@ -149,6 +150,7 @@ def train(
     command = command_line("train", train, locals())
     from tradinghf.experiment import HIDDEN, TASKS, Experiment, task_for
     from tradinghf.learning.config import PPOConfig, RLHFConfig
+    from tradinghf.learning.stopping import stoppable
 
     kind = task_for(data) if task == "auto" else task
     ppo = PPOConfig(hidden=HIDDEN[kind])
@@ -165,10 +167,11 @@ def train(
         loop=loop,
         seed=seed,
     )
-    if reward == "pnl":
-        found = train_on_pnl(experiment, bank, out, open_sealed, command)
-    else:
-        found = train_on_rankings(experiment, store, out, resume, open_sealed, command)
+    with stoppable():
+        if reward == "pnl":
+            found = train_on_pnl(experiment, bank, out, resume, open_sealed, command)
+        else:
+            found = train_on_rankings(experiment, store, out, resume, open_sealed, command)
     flat = {k: v for k, v in found.items() if isinstance(v, int | float)}
     output.pairs(flat, title="On unseen bars")
     output.line(f"Policy: {out / 'policy.safetensors'}; a page of it: tradinghf report {out}")
@@ -190,57 +193,66 @@ def train_on_rankings(
     command: str,
 ) -> dict[str, Any]:
     """Fit the reward model to the store, train, evaluate, and write the run directory."""
+    from contextlib import ExitStack
+
     from tradinghf.experiment import long_enough, provenance, split_market
+    from tradinghf.learning.checkpoints import RunDirectory
     from tradinghf.rlhf import RLHF
     from tradinghf.simulation.env import MarketEnv
 
     split = long_enough(split_market(experiment), experiment.env)
     env = MarketEnv(split.train, num_envs=experiment.envs, config=experiment.env)
-    with opened(store) as bank, progress() as report_progress:
+    with ExitStack() as stack:
         agent = RLHF(
             env,
-            store=bank,
+            store=stack.enter_context(opened(store)),
             validation_market=split.validation,
             test_market=split.test,
             config=experiment.loop,
             out=out,
-            progress=report_progress,
+            progress=stack.enter_context(progress()),
         )
+        run = agent.run or RunDirectory(out)
+        stack.enter_context(run.lock())
+        run.write_json(CONFIG, provenance(experiment, split, command))
         if resume:
             agent.resume()
         agent.train()
         look(experiment.data, split.test, store, f"train {out.name}", reason)
         found = agent.evaluate()
-    agent.policy.save(out / "policy.safetensors")
-    count_run(experiment.data, split.test, store, [agent.policy])
-    write_run(out, provenance(experiment, split, command), {"reward_model": found} | found)
+        agent.policy.save(out / "policy.safetensors")
+        count_run(experiment.data, split.test, store, [agent.policy])
+        run.write_json(RESULT, {"reward_model": found} | found)
     return found
 
 
 def train_on_pnl(
-    experiment: Experiment, bank: str, out: Path, reason: str | None, command: str
+    experiment: Experiment, bank: str, out: Path, resume: bool, reason: str | None, command: str
 ) -> dict[str, Any]:
     """Train on sparse PnL alone, and write the run directory."""
+    from tradinghf.baselines import train_baseline
     from tradinghf.collect import Actor, episode_batch
-    from tradinghf.experiment import long_enough, provenance, split_market, train_baseline
+    from tradinghf.experiment import long_enough, provenance, split_market
+    from tradinghf.learning.checkpoints import RunDirectory
     from tradinghf.learning.streams import sparse_pnl
     from tradinghf.simulation.env import MarketEnv
 
     split = long_enough(split_market(experiment), experiment.env)
-    with progress() as report_progress:
+    run = RunDirectory(out)
+    with progress() as report, run.lock():
+        run.write_json(CONFIG, provenance(experiment, split, command))
         policy = train_baseline(
-            experiment, split, sparse_pnl, lambda b: b.net_return, "pnl", report_progress
+            experiment, split, sparse_pnl, lambda b: b.net_return, "pnl", report, run, resume
         )
-    out.mkdir(parents=True, exist_ok=True)
-    look(experiment.data, split.test, bank, f"train {out.name}", reason)
-    env = MarketEnv(split.test, num_envs=1024, config=experiment.env, scaler=policy.scaler)
-    paths = episode_batch(env, Actor("pnl", policy=policy), experiment.seed)
-    found = {
-        "mean_return": float(paths.net_return.mean()),
-        "mean_max_drawdown": float(paths.drawdown.max(axis=-1).mean()),
-        "mean_turnover": float(paths.turnover.sum(axis=-1).mean()),
-    }
-    policy.save(out / "policy.safetensors")
-    count_run(experiment.data, split.test, bank, [policy])
-    write_run(out, provenance(experiment, split, command), found)
+        look(experiment.data, split.test, bank, f"train {out.name}", reason)
+        env = MarketEnv(split.test, num_envs=1024, config=experiment.env, scaler=policy.scaler)
+        paths = episode_batch(env, Actor("pnl", policy=policy), experiment.seed)
+        found = {
+            "mean_return": float(paths.net_return.mean()),
+            "mean_max_drawdown": float(paths.drawdown.max(axis=-1).mean()),
+            "mean_turnover": float(paths.turnover.sum(axis=-1).mean()),
+        }
+        policy.save(out / "policy.safetensors")
+        count_run(experiment.data, split.test, bank, [policy])
+        run.write_json(RESULT, found)
     return found

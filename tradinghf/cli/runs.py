@@ -23,15 +23,6 @@ SHARES = {
 }
 
 
-def write_run(out: Path, config: Mapping[str, Any], result: Mapping[str, Any]) -> None:
-    """Write config.json and result.json of a run."""
-    from tradinghf.feedback.store.blobs import write_atomic
-
-    for name, value in ((CONFIG, config), (RESULT, result)):
-        text = json.dumps(value, indent=1, sort_keys=True) + "\n"
-        write_atomic(out / name, text.encode())
-
-
 def document(run: Path, name: str) -> dict[str, Any]:
     """A JSON file of a run directory.
 

@@ -268,7 +268,8 @@ def trainer(
     """What trains the policy of one window: PPO on sparse PnL, or also on the store's rankings."""
     if reward == "ranked" and bank is None:
         raise ConfigError("--reward ranked needs a store with rankings; name it with --store.")
-    from tradinghf.experiment import Experiment, Split, train_baseline
+    from tradinghf.baselines import train_baseline
+    from tradinghf.experiment import Experiment, Split
     from tradinghf.learning.config import RLHFConfig
     from tradinghf.learning.streams import sparse_pnl
     from tradinghf.rlhf import RLHF

@@ -26,17 +26,22 @@ from tradinghf.market.synthetic import synthetic
 from tradinghf.rlhf import RLHF
 from tradinghf.simulation.env import MarketEnv
 
-HORIZON, ENVS, ITERATIONS = 16, 16, 6
+HORIZON, ENVS, ITERATIONS, ROUNDS = 16, 16, 12, 3
 CLOCK = "steps_per_s"  # the one metric that may differ
 ITEMS = ("state.safetensors", "state.json", "manifest.json")
 FOREIGN = (b"null", b"[]", b"7", b"[" * 20_000, b"\xff\xfe", b"")
 
 
 def tiny_loop(folder: Path) -> RLHF:
-    """A whole RLHF loop that takes about a second: 2 rounds, 6 rankings, 6 iterations."""
+    """A whole RLHF loop that takes about two seconds: 3 rounds, 6 rankings, 12 iterations.
+
+    Every iteration writes a checkpoint, a third of them leaves a candidate behind, the questions
+    of the last round are about earlier candidates, and validation bars choose among all of them.
+    """
     config = RLHFConfig(
         rankings=6,
-        rounds=2,
+        rounds=ROUNDS,
+        early=0.7,
         steps=ITERATIONS * HORIZON * ENVS,
         windows=3,
         checkpoint_seconds=0.0,
@@ -49,6 +54,7 @@ def tiny_loop(folder: Path) -> RLHF:
         RewardModel(RewardConfig(residual=None)),
         trader="drawdown",
         store=Store(folder / "store"),
+        validation_market=synthetic(seed=4, bars=80, assets=2),
         config=config,
         out=folder,
     )
@@ -69,17 +75,19 @@ def _finisher(folder: Path, tell: Tell) -> None:
 
 
 def result_of(loop: RLHF) -> str:
-    """Hash of weights, rankings and metrics: equal runs, equal text."""
+    """Hash of weights, candidates, rankings and metrics: equal runs, equal text."""
     assert loop.agent.network is not None
     assert loop.run is not None
     digest = hashlib.sha256()
-    for name, value in sorted(loop.agent.network.state_dict().items()):
-        digest.update(name.encode() + value.numpy().tobytes())
+    for network in (loop.agent.network, *loop.snapshots):
+        for name, value in sorted(network.state_dict().items()):
+            digest.update(name.encode() + value.numpy().tobytes())
     said = [(ranking.query, ranking.episodes, ranking.ranks) for ranking in loop.rankings]
     rows = [json.loads(line) for line in (loop.run.path / "metrics.jsonl").read_text().splitlines()]
     rows = [{k: v for k, v in row.items() if k != CLOCK} for row in rows]
-    digest.update(json.dumps([said, rows]).encode())
-    return f"{digest.hexdigest()} {len(rows)} rows, {len(said)} rankings"
+    digest.update(json.dumps([said, rows, loop.chosen]).encode())
+    counts = f"{len(rows)} rows, {len(said)} rankings, {len(loop.snapshots)} candidates"
+    return f"{digest.hexdigest()} {counts}"
 
 
 class Steps:

@@ -81,7 +81,7 @@ class Job:
             return ""
 
     def stop(self) -> None:
-        """Ask it to end; training resumes from its last checkpoint, at most some seconds old."""
+        """Ask it to end; a training finishes its iteration and writes a checkpoint first."""
         if self.status == "running":
             os.kill(self.pid, signal.SIGTERM)
 
