@@ -266,9 +266,10 @@ def _about(rng: random.Random, data: bytes) -> bytes:
             continue
         name = rng.choice(sorted(about))
         about[name] = _odd(rng)
-        if isinstance(about.get("network"), dict):
-            field = rng.choice(sorted(about["network"]))
-            about["network"][field] = rng.choice((2**31, 10**6, [10**6] * 3, [4] * 10**4, -1, "x"))
+        network = about.get("network")
+        if isinstance(network, dict) and network:  # it may just have been emptied
+            field = rng.choice(sorted(network))
+            network[field] = rng.choice((2**31, 10**6, [10**6] * 3, [4] * 10**4, -1, "x"))
         header["__metadata__"][key] = json.dumps(about)
     return _with_header(header, body)
 
