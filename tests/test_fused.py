@@ -156,13 +156,44 @@ def test_environments_out_of_step_agree(autoreset: Any) -> None:
             same(x, y, f"step {step}")
 
 
-def test_several_threads_give_the_same_numbers() -> None:
+@pytest.mark.parametrize("observation", ["flat", "index"])
+def test_several_threads_give_the_same_numbers(observation: Any) -> None:
+    """4,133 accounts are two threads' shares, and no whole number of the kernel's blocks."""
+    config = EnvConfig(horizon=5, lookback=4, observation=observation)
+    envs = [MarketEnv(MARKET, engine=e, num_envs=4133, config=config) for e in ("tensor", "fused")]
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
-        walk(pair(MARKET, num_envs=4096, config=EnvConfig(horizon=5, lookback=4)), 7, 0)
+        walk(envs, 7, 0)
     finally:
         torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("engine", ["tensor", "auto"])
+@pytest.mark.parametrize("portfolio", [False, True])
+def test_observations_of_every_kind_are_the_same_numbers(engine: Any, portfolio: bool) -> None:
+    plain = EnvConfig(horizon=5, lookback=4, portfolio=portfolio, actions="continuous", review=3)
+    envs = {
+        kind: MarketEnv(MARKET, num_envs=6, config=replace(plain, observation=kind), engine=engine)
+        for kind in ("flat", "index", "dict")
+    }
+    rng = np.random.default_rng(0)
+    for env in envs.values():
+        env.reset(seed=3)
+    for _ in range(9):
+        actions = rng.uniform(-1, 1, (6, envs["flat"].action_space.shape[-1] if portfolio else 1))
+        found = {kind: env.step(actions) for kind, env in envs.items()}
+        flat, reward, *_, info = found["flat"]
+        for kind, env in envs.items():
+            obs, other, *_, facts = found[kind]
+            assert torch.equal(env.dense(obs), flat), kind
+            assert torch.equal(other, reward), kind
+            if "final_obs" in info:
+                assert torch.equal(env.dense(facts["final_obs"]), info["final_obs"]), kind
+            single = {k: v[0].numpy() for k, v in obs.items()} if kind != "flat" else obs[0].numpy()
+            assert env.single_observation_space.contains(
+                single | {"window": int(single["window"])} if kind == "index" else single
+            )
 
 
 def test_a_saved_state_goes_on_alike() -> None:
@@ -204,3 +235,24 @@ def test_what_the_kernel_does_not_cover_takes_the_tensor_step(
         MarketEnv(MARKET, num_envs=2, config=config, costs=costs, engine="fused")
     with pytest.raises(ConfigError, match="fusedd"):
         MarketEnv(MARKET, num_envs=2, engine="fusedd")  # type: ignore[arg-type]
+
+
+def test_what_a_step_returned_stays_as_it_was() -> None:
+    env = MarketEnv(MARKET, num_envs=3, config=replace(PLAIN, horizon=20), engine="fused")
+    env.reset(seed=0)
+    first = env.step_weights(np.full(3, 0.5))
+    state = env.state
+    kept = [x.clone() for x in (*first[:4], first[4]["equity"], state.ledger.equity)]
+    for weight in (-0.5, 0.0, 1.0):
+        env.step_weights(np.full(3, weight))
+    for a, b in zip((*first[:4], first[4]["equity"], state.ledger.equity), kept, strict=True):
+        assert torch.equal(a, b)
+
+
+def test_actions_are_checked() -> None:
+    env = MarketEnv(MARKET, num_envs=3, config=PLAIN, engine="fused")
+    env.reset(seed=0)
+    with pytest.raises(IndexError):
+        env.step([0, 1, 5])
+    with pytest.raises(ConfigError, match="2 actions"):
+        env.step([0, 1])

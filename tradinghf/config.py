@@ -215,7 +215,8 @@ class EnvConfig:
         review: the observation's drawdown and time since the last trade refer to this many bars;
             None means `horizon`.
         portfolio: False: each env trades one asset; True: each env trades all A with shared cash.
-        observation: one flat vector, or a dict of "market" and "account".
+        observation: "flat" is one vector; "dict" has its parts "market" and "account"; "index"
+            has the "window" that the market part is, for `MarketEnv.dense`, and "account".
         autoreset: when an ended env starts again (Gymnasium's `AutoresetMode`).
         ruin: an account whose equity falls to this fraction of `cash` is closed for the rest of
             its episode.
@@ -242,7 +243,7 @@ class EnvConfig:
     dtype: Literal["float32", "float64"] = "float32"
     review: int | None = None
     portfolio: bool = False
-    observation: Literal["flat", "dict"] = "flat"
+    observation: Literal["flat", "dict", "index"] = "flat"
     autoreset: Autoreset = "same_step"
     ruin: float = 1e-3
     rules: TradingRules = field(default_factory=TradingRules)
@@ -267,7 +268,7 @@ class EnvConfig:
         _check_choice(self, "actions", ("discrete", "continuous"))
         _check_choice(self, "windows", ("random", "sequential"))
         _check_choice(self, "dtype", ("float32", "float64"))
-        _check_choice(self, "observation", ("flat", "dict"))
+        _check_choice(self, "observation", ("flat", "dict", "index"))
         _check_choice(self, "autoreset", get_args(Autoreset))
 
     def _coerce(self) -> None:

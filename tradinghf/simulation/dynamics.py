@@ -330,6 +330,4 @@ class Dynamics:
 
     def observe(self, state: EnvState) -> Observation:
         """Observation of a state."""
-        return self.observer.join(
-            self.observer.market(state.asset, state.bar), self.account_obs(state)
-        )
+        return self.observer.join(state.asset, state.bar, self.account_obs(state))

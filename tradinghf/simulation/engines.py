@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import FunctionType
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args
 
 import torch
 from torch import Tensor
@@ -18,10 +18,73 @@ Engine = Literal["auto", "tensor", "fused", "compiled"]
 Transition = Callable[[EnvState, Tensor, bool | Tensor], tuple[EnvState, Tensor, Info]]
 
 
-def engine_of(
-    engine: str, dynamics: Dynamics
-) -> tuple[Transition, Callable[[EnvState], Observation]]:
-    """The transition and the observation of an engine.
+class Stepper(Protocol):
+    """Carries the environments on, in a form of its own that `pack` and `unpack` translate.
+
+    That form has `bar`, `key` and `episode` [N] as `EnvState` has.
+    """
+
+    def pack(self, state: EnvState) -> Any:
+        """The engine's form of a state."""
+
+    def unpack(self, state: Any) -> EnvState:
+        """The state that the engine's form stands for."""
+
+    def step(
+        self, state: Any, target: Tensor, last: bool | Tensor, *, keeps: bool
+    ) -> tuple[Any, Tensor, Info]:
+        """One bar for every environment, without resets.
+
+        Args:
+            state: in the engine's form.
+            target: [N, A'] target weights; NaN is no order.
+            last: whether this step ends the episode, for all or [N, 1] bool.
+            keeps: a target equal to the last one is no order either.
+
+        Returns:
+            The next state in the engine's form, the reward [N], and info.
+
+        """
+
+    def observe(self, state: Any) -> Observation:
+        """Observation of a state in the engine's form."""
+
+
+class Tensors:
+    """The step as tensor operations, or as another function of the same result.
+
+    Args:
+        dynamics: of the task.
+        transition: `Dynamics.transition` or what stands for it.
+
+    """
+
+    def __init__(self, dynamics: Dynamics, transition: Transition) -> None:
+        self._dynamics, self._transition = dynamics, transition
+
+    def pack(self, state: EnvState) -> EnvState:
+        """See `Stepper`."""
+        return state
+
+    def unpack(self, state: EnvState) -> EnvState:
+        """See `Stepper`."""
+        return state
+
+    def step(
+        self, state: EnvState, target: Tensor, last: bool | Tensor, *, keeps: bool
+    ) -> tuple[EnvState, Tensor, Info]:
+        """See `Stepper`."""
+        if keeps:
+            target = torch.where(target == state.target, torch.nan, target)
+        return self._transition(state, target, last)
+
+    def observe(self, state: EnvState) -> Observation:
+        """See `Stepper`."""
+        return self._dynamics.observe(state)
+
+
+def engine_of(engine: str, dynamics: Dynamics) -> Stepper:
+    """The engine of a name.
 
     Raises:
         ConfigError: the engine is unknown, or does not cover the task.
@@ -35,11 +98,8 @@ def engine_of(
             "financing only; this task needs more. Use engine='auto' or 'tensor'."
         )
     if engine == "fused" or (engine == "auto" and covers(dynamics)):
-        fused = Fused(dynamics)
-        return fused.transition, fused.observe
-    if engine == "compiled":
-        return _compiled(dynamics), dynamics.observe
-    return dynamics.transition, dynamics.observe
+        return Fused(dynamics)
+    return Tensors(dynamics, _compiled(dynamics) if engine == "compiled" else dynamics.transition)
 
 
 def _compiled(dynamics: Dynamics) -> Transition:

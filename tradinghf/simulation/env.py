@@ -121,9 +121,9 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
         self._dtype = self.dynamics.bars.rows.dtype
         self._levels = torch.tensor(config.levels, dtype=self._dtype, device=self.device)
         self._set_spaces()
-        self._advance, self._watch = engine_of(engine, self.dynamics)
+        self._engine = engine_of(engine, self.dynamics)
         self._seed = seed
-        self._state: EnvState | None = None
+        self._now: Any = None  # state in the form of the engine
         self._left: int | None = None  # bars left while all environments are in step, else None
         # [N] ended and not reset yet, while they are not in step
         self._waiting = torch.zeros(num_envs, dtype=torch.bool, device=self.device)
@@ -154,15 +154,13 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
             ResetNeeded: before the first reset.
 
         """
-        if self._state is None:
-            raise ResetNeeded("MarketEnv has no state yet. Call reset() first.")
-        return self._state
+        return self._engine.unpack(self._packed())
 
     @state.setter
     def state(self, state: EnvState) -> None:
         done = state.bar - state.start
         together = bool((done == done[0]).all())
-        self._state, self._waiting = state, self._ended(state)
+        self._now, self._waiting = self._engine.pack(state), self._ended(state)
         self._left = self.config.horizon - int(done[0]) if together else None
 
     # ------------------------------------------------------------------ Gymnasium's interface
@@ -191,22 +189,21 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
                 f"Unknown reset options {unknown}; expected start, asset or reset_mask."
             )
         mask = options.get("reset_mask")
-        if self._state is None or seed is not None:
+        if self._now is None or seed is not None:
             seed = seed if seed is not None else self._seed
             seed = int(np.random.default_rng().integers(2**62)) if seed is None else seed
             key = keys(_checked_seed(seed, self.num_envs), self.num_envs, self.device)
             episode = torch.zeros_like(key)
         else:
-            key, episode = self._state.key, self._state.episode + 1
+            key, episode = self._now.key, self._now.episode + 1
         fresh = self.dynamics.fresh(key, episode, *self._window_options(options, key, episode))
-        whole = mask is None or self._state is None
-        if whole:
-            self._state, self._left = fresh, self.config.horizon
+        if mask is None or self._now is None:
+            state, self._left = fresh, self.config.horizon
         else:
             chosen = torch.as_tensor(mask, dtype=torch.bool, device=self.device)
-            self._state, self._left = choose(chosen, fresh, self.state), None
-            self._waiting = self._ended(self._state)
-        state = self.state
+            state, self._left = choose(chosen, fresh, self.state), None
+            self._waiting = self._ended(state)
+        self._now = self._engine.pack(state)
         close = state.ledger.close
         info = {
             "bar": state.bar,
@@ -214,15 +211,11 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
             "start": state.start,
             "close": close if self.config.portfolio else close[:, 0],
         }
-        return self.observe(state), info
+        return self._engine.observe(self._now), info
 
     def step(self, actions: Any) -> Result:
         """Act in every environment; see the class for actions and `step_weights` for results."""
-        target = self.targets(actions)
-        if self.config.rebalance:
-            return self.step_weights(target)
-        same = target == self.state.target
-        return self.step_weights(torch.where(same, torch.nan, target))
+        return self._step(self.targets(actions), keeps=not self.config.rebalance)
 
     def step_weights(self, weights: Any) -> Result:
         """Order target weights and carry every environment one bar on.
@@ -246,16 +239,18 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
                 f"MarketEnv.step got {orders.numel()} targets; expected {self._assets} for each of "
                 f"{self.num_envs} environments."
             )
-        orders = orders.reshape(self.num_envs, self._assets)
-        if self._left is None:
-            return self._step_apart(orders)
-        return self._step_together(orders)
+        return self._step(orders.reshape(self.num_envs, self._assets), keeps=False)
 
     # ------------------------------------------------------------------ parts
 
     def targets(self, actions: Any) -> Tensor:
         """[N, A'] target weights of [N] or [N, A'] actions."""
         given = torch.as_tensor(actions, device=self.device)
+        if given.numel() != self.num_envs * self._assets:
+            raise ConfigError(
+                f"MarketEnv.step got {given.numel()} actions; expected {self._assets} for each of "
+                f"{self.num_envs} environments."
+            )
         if self.config.actions == "discrete":
             target = self._levels.index_select(0, given.reshape(-1).long())
         else:
@@ -274,40 +269,59 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
 
     def observe(self, state: EnvState) -> Observation:
         """Observation of a state."""
-        return self._watch(state)
+        return self.dynamics.observe(state)
+
+    def dense(self, obs: Observation) -> Tensor:
+        """[N, D] the flat observation that one of any kind (`EnvConfig.observation`) stands for.
+
+        With "index", the market part is gathered here, from the one table that all steps share.
+        """
+        return self.dynamics.observer.dense(obs)
 
     # ------------------------------------------------------------------ stepping and resetting
 
-    def _step_together(self, orders: Tensor) -> Result:
+    def _packed(self) -> Any:
+        if self._now is None:
+            raise ResetNeeded("MarketEnv has no state yet. Call reset() first.")
+        return self._now
+
+    def _step(self, target: Tensor, *, keeps: bool) -> Result:
+        """One bar on, to target weights [N, A']; `keeps`: unchanged targets are no orders."""
+        if self._left is None:
+            return self._step_apart(target, keeps=keeps)
+        return self._step_together(target, keeps=keeps)
+
+    def _step_together(self, target: Tensor, *, keeps: bool) -> Result:
         """All environments are at the same bar of their episodes: their end is known here."""
-        state = self.state
+        state = self._packed()
         if self._left == 0:
             if self.config.autoreset == "disabled":
                 raise ResetNeeded("The episodes have ended. Call reset(), autoreset is disabled.")
-            self._state, self._left = self._next(state), self.config.horizon
+            self._now, self._left = self._engine.pack(self._next(state)), self.config.horizon
             none = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
             zero = torch.zeros(self.num_envs, dtype=self._dtype, device=self.device)
-            return self.observe(self._state), zero, none, none, {}
+            return self._engine.observe(self._now), zero, none, none.clone(), {}
         last = self._left == 1
-        after, reward, info = self._advance(state, orders, last)
-        terminated = torch.zeros_like(after.bar, dtype=torch.bool)
-        truncated = torch.full_like(terminated, last)
-        self._state, self._left = after, (self._left or 0) - 1
+        after, reward, info = self._engine.step(state, target, last, keeps=keeps)
+        terminated = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
+        truncated = torch.ones_like(terminated) if last else torch.zeros_like(terminated)
+        self._now, self._left = after, (self._left or 0) - 1
         if last and self.config.autoreset == "same_step":
-            info["final_obs"], info["_final_obs"] = self.observe(after), truncated
-            self._state, self._left = self._next(after), self.config.horizon
-        return self.observe(self._state), reward, terminated, truncated, info
+            info["final_obs"], info["_final_obs"] = self._engine.observe(after), truncated
+            self._now, self._left = self._engine.pack(self._next(after)), self.config.horizon
+        return self._engine.observe(self._now), reward, terminated, truncated, info
 
-    def _step_apart(self, orders: Tensor) -> Result:
+    def _step_apart(self, target: Tensor, *, keeps: bool) -> Result:
         """Environments are at different bars of their episodes (after a masked reset)."""
         state, mode = self.state, self.config.autoreset
         waiting = self._waiting
         ends = state.bar + 1 - state.start >= self.config.horizon
-        stays = replace(state, bar=state.bar - waiting.long())
-        after, reward, info = self._advance(stays, orders, ends[:, None])
+        stays = self._engine.pack(replace(state, bar=state.bar - waiting.long()))
+        now, reward, info = self._engine.step(stays, target, ends[:, None], keeps=keeps)
+        after = self._engine.unpack(now)
         reward = torch.where(waiting, 0.0, reward)
         if mode == "same_step":
-            info["final_obs"], info["_final_obs"] = self.observe(after), ends
+            info["final_obs"], info["_final_obs"] = self._engine.observe(now), ends
             after = choose(ends, self._next(after), after)
             truncated = ends
         elif mode == "next_step":
@@ -318,15 +332,15 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
             after = choose(waiting, state, after)
             truncated = ends | waiting
             self._waiting = truncated
-        self._state = after
+        self._now = self._engine.pack(after)
         terminated = torch.zeros_like(truncated)
-        return self.observe(after), reward, terminated, truncated, info
+        return self._engine.observe(self._now), reward, terminated, truncated, info
 
     def _ended(self, state: EnvState) -> Tensor:
         """[N] bool: the episode is over and waits for a reset."""
         return state.bar - state.start >= self.config.horizon
 
-    def _next(self, state: EnvState) -> EnvState:
+    def _next(self, state: Any) -> EnvState:
         """The next episode of every environment."""
         return self.dynamics.fresh(state.key, state.episode + 1)
 

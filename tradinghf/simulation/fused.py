@@ -54,7 +54,7 @@ def covers(dynamics: Dynamics) -> bool:
         dynamics.bars.rows.device.type == "cpu"
         and dynamics.bars.columns == PLAIN_COLUMNS
         and not dynamics.config.portfolio
-        and dynamics.observer.flat
+        and dynamics.observer.kind != "dict"
         and unlimited
         and limits.allow_partial
         and not (limits.lock_cash or setup.waits or setup.forces)
@@ -63,8 +63,50 @@ def covers(dynamics: Dynamics) -> bool:
     )
 
 
+class Episodes:
+    """What stays as it is until the next reset: windows and costs, as tensors and as arrays."""
+
+    def __init__(self, state: EnvState, fee: Any, slip: tuple[Any, Any]) -> None:
+        self.key, self.episode = state.key, state.episode
+        self.asset, self.start = state.asset, state.start
+        self.fee, self.slippage = state.fee, state.slippage
+        self.arrays = (state.asset.contiguous().numpy(), state.start.contiguous().numpy())
+        self.rates = (fee, *slip)
+
+
+class Packed:
+    """The environments as the kernel has them: rows of numbers; the engine unpacks them.
+
+    Attributes:
+        rows: [R, N] (`kernel.ROWS`).
+        bar: [N].
+        numbers, bars: the same memory as arrays.
+        episodes: what they have in common with the bars before.
+        obs: what they show; None until somebody asks.
+
+    """
+
+    __slots__ = ("bar", "bars", "episodes", "numbers", "obs", "rows")
+
+    def __init__(
+        self, rows: Tensor, bar: Tensor, episodes: Episodes, obs: Observation | None = None
+    ) -> None:
+        self.rows, self.bar, self.episodes, self.obs = rows, bar, episodes, obs
+        self.numbers, self.bars = rows.numpy(), bar.numpy()
+
+    @property
+    def key(self) -> Tensor:
+        """[N] of the seeds."""
+        return self.episodes.key
+
+    @property
+    def episode(self) -> Tensor:
+        """[N] number of the episodes."""
+        return self.episodes.episode
+
+
 class Fused:
-    """A task's transition and observation, one compiled pass over N accounts.
+    """A task's step and observation, one compiled pass over N accounts.
 
     Args:
         dynamics: of a task that `covers` allows.
@@ -75,25 +117,25 @@ class Fused:
         from tradinghf.simulation import kernel  # numba takes half a second to import
 
         keep_freed_memory()
-        self.dynamics, self._kernel = dynamics, kernel
+        self.dynamics, self._advance = dynamics, kernel.advance
+        self._shown, self._row_count = kernel.CARRIED.index("close"), len(kernel.ROWS)
         self._dtype = dynamics.bars.rows.dtype
         self._kind: Any = np.float64 if self._dtype == torch.float64 else np.float32
-        rows, observer = dynamics.bars.rows, dynamics.observer
-        self._bars = rows[..., 0].numpy()
-        names = dynamics.bars.columns
-        self._columns = tuple(names.index(name) for name in ("open", "close", "volatility"))
-        table = observer.windows
-        self._table = table.as_strided((table.untyped_storage().nbytes() // 4,), (1,)).numpy()
-        self._settings = tuple(self._kind(x) for x in self._numbers())
-        self._review = observer.review if observer.review < dynamics.config.horizon else 0
+        table = dynamics.observer.windows
+        self._static = (
+            dynamics.bars.rows[..., 0].numpy(),
+            table.as_strided((table.untyped_storage().nbytes() // 4,), (1,)).numpy(),
+            np.array(self._settings(), self._kind),
+            np.array(self._switches(), np.int64),
+        )
         self._never, self._always = np.array([False]), np.array([True])
+        self._indexed, self._none = dynamics.observer.kind == "index", np.empty(0, np.int64)
+        self._width = dynamics.observer.account_dim if self._indexed else dynamics.observer.dim
         rates = dynamics.setup.rates
-        self._fee = self._array(rates.fee)
-        self._slip = self._factors(rates.slippage)
+        self._fee, self._slip = self._array(rates.fee), self._factors(rates.slippage)
         self._pool: ThreadPoolExecutor | None = None
-        self._seen: tuple[EnvState, Tensor, Tensor] | None = None
 
-    def _numbers(self) -> tuple[float, ...]:
+    def _settings(self) -> tuple[float, ...]:
         """`kernel.SETTINGS`."""
         setup, config = self.dynamics.setup, self.dynamics.config
         rates, held = setup.rates, setup.financing
@@ -102,89 +144,80 @@ class Fused:
         least -= max(abs(least) * relative, ABSOLUTE)
         holding = (held.borrow, held.margin, held.cash, held.funding) if held else (0.0,) * 4
         return (
-            *(0.0, 1.0, relative, ABSOLUTE, float(rates.fixed), float(rates.per_share)),
+            *(0.0, 1.0, np.nan, relative, ABSOLUTE, float(rates.fixed), float(rates.per_share)),
             *(least, setup.ruin),
             *(config.cash, *holding, MOMENT_RATE, PROFIT_BARS**0.5),
             *(float(self.dynamics.observer.review), LIMIT),
         )
 
+    def _switches(self) -> tuple[int, ...]:
+        """`kernel.SWITCHES`."""
+        setup, observer = self.dynamics.setup, self.dynamics.observer
+        columns = self.dynamics.bars.columns
+        return (
+            self.dynamics.bars.bars,
+            *(columns.index(name) for name in ("open", "close", "volatility")),
+            SIDES[setup.limits.side],
+            int(setup.fill == "close"),
+            int(setup.financing is not None),
+            int(self.dynamics.tracks_moments),
+            observer.review if observer.review < self.dynamics.config.horizon else 0,
+            observer.lookback,
+            observer.width,
+        )
+
     # ------------------------------------------------------------------ one bar on
 
-    def transition(
-        self, state: EnvState, orders: Tensor, last: bool | Tensor
-    ) -> tuple[EnvState, Tensor, Info]:
-        """See `Dynamics.transition`."""
-        count = state.bar.shape[0]
-        before = self._matrix(state)
-        after = torch.empty_like(before)
-        result = torch.empty(len(self._kernel.RESULT), count, dtype=self._dtype)
-        ruined = torch.empty(count, dtype=torch.bool)
-        obs = torch.empty(count, self.dynamics.observer.dim)
-        self._run(state, orders, last, before, after, result, ruined, obs)
-        following = self._state(state, after, ruined)
-        self._seen = (following, after, obs)
-        happened, info = self._facts(state, following, result)
-        return following, self.dynamics.reward(happened), info
-
-    def observe(self, state: EnvState) -> Observation:
-        """See `Dynamics.observe`."""
-        if self._seen is not None and self._seen[0] is state:
-            return self._seen[2]
-        return self.dynamics.observe(state)
-
-    def _run(
-        self,
-        state: EnvState,
-        orders: Tensor,
-        last: bool | Tensor,
-        before: Tensor,
-        after: Tensor,
-        result: Tensor,
-        ruined: Tensor,
-        obs: Tensor,
-    ) -> None:
-        """Call the kernel, over several threads where there is enough to do."""
-        setup, count = self.dynamics.setup, before.shape[1]
-        arguments = (
-            before.numpy(),
-            state.ledger.ruined.numpy()[:, 0],
-            *(x.numpy() for x in (state.asset, state.start, state.bar)),
-            orders.numpy()[:, 0],
-            *(self._bars, self._columns, self.dynamics.bars.bars, self._settings),
-            *self._rates(state),
-            SIDES[setup.limits.side],
-            setup.fill == "close",
-            setup.financing is not None,
-            self.dynamics.tracks_moments,
-            self._ends(last),
-            self._review,
-            *(after.numpy(), ruined.numpy(), result.numpy(), self._table),
-            self.dynamics.observer.width,
-            self.dynamics.observer.lookback,
+    def step(
+        self, state: Packed, target: Tensor, last: bool | Tensor, *, keeps: bool
+    ) -> tuple[Packed, Tensor, Info]:
+        """See `engines.Stepper`."""
+        episodes, count = state.episodes, target.shape[0]
+        rows = torch.empty(self._row_count, count, dtype=self._dtype)
+        bar = torch.empty(count, dtype=torch.int64)
+        obs = torch.empty(count, self._width)
+        window = torch.empty(count, dtype=torch.int64) if self._indexed else None
+        shown: Observation = obs if window is None else {"window": window, "account": obs}
+        after = Packed(rows, bar, episodes, shown)
+        self._run(
+            count,
+            state.numbers,
+            *episodes.arrays,
+            state.bars,
+            target.numpy().reshape(count),
+            keeps,
+            *episodes.rates,
+            last[:, 0].numpy()
+            if isinstance(last, Tensor)
+            else (self._always if last else self._never),
+            *self._static,
+            after.numbers,
+            after.bars,
             obs.numpy(),
+            self._none if window is None else window.numpy(),
         )
+        happened, info = self._facts(state, after)
+        return after, self.dynamics.reward(happened), info
+
+    def _run(self, count: int, *arguments: Any) -> None:
+        """Call the kernel, over several threads where there is enough to do."""
         shares = min(torch.get_num_threads(), count // SHARE)
         if shares < 2:
-            self._kernel.advance(0, count, *arguments)
+            self._advance(0, count, *arguments)
             return
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(torch.get_num_threads())
-        cuts = [count * s // shares for s in range(shares + 1)]
-        running = [
-            self._pool.submit(self._kernel.advance, *cut, *arguments) for cut in pairwise(cuts)
-        ]
-        for part in running:
-            part.result()
+            self._pool = ThreadPoolExecutor(torch.get_num_threads() - 1)
+        cuts = list(pairwise(count * s // shares for s in range(shares + 1)))
+        others = [self._pool.submit(self._advance, *cut, *arguments) for cut in cuts[1:]]
+        self._advance(*cuts[0], *arguments)
+        for other in others:
+            other.result()
 
-    def _ends(self, last: bool | Tensor) -> Any:
-        if isinstance(last, Tensor):
-            return last[:, 0].numpy()
-        return self._always if last else self._never
-
-    def _rates(self, state: EnvState) -> tuple[Any, Any, Any]:
-        """Proportional fee and the price factors of buys and sells, each [1] or [N]."""
-        fee = self._fee if state.fee is None else self._array(state.fee)
-        return fee, *(self._slip if state.slippage is None else self._factors(state.slippage))
+    def observe(self, state: Packed) -> Observation:
+        """See `engines.Stepper`."""
+        if state.obs is None:
+            state.obs = self.dynamics.observe(self.unpack(state))
+        return state.obs
 
     def _factors(self, slippage: float | Tensor) -> tuple[Any, Any]:
         return self._array(1.0 + slippage), self._array(1.0 - slippage)
@@ -192,69 +225,80 @@ class Fused:
     def _array(self, rate: float | Tensor) -> Any:
         return rate.numpy()[:, 0] if isinstance(rate, Tensor) else np.array([rate], self._kind)
 
-    # ------------------------------------------------------------------ tensors and matrices
-
-    def _matrix(self, state: EnvState) -> Tensor:
-        """[11, N] what the kernel carries; no copy when the state came from it."""
-        if self._seen is not None and self._seen[0] is state:
-            return self._seen[1]
-        ledger = state.ledger
-        none = torch.zeros_like(state.peak)
-        rows = (
-            *(ledger.account.cash, ledger.account.shares, ledger.flow, ledger.owed, ledger.close),
-            *(state.peak, state.since, state.volatility, state.target),
-            *(none if x is None else x for x in (state.mean, state.square)),
+    def _facts(self, state: Packed, after: Packed) -> tuple[Transition, Info]:
+        """What rewards and info are made of."""
+        close, *found = after.rows[self._shown :].unbind()
+        previous, equity, drawdown_before, drawdown, realised, costs, turnover = found[:7]
+        financing, position, debt, price = found[7:]
+        mean = square = previous  # of no meaning where no moments are kept
+        if self.dynamics.tracks_moments:
+            mean, square = state.rows[self._shown - 2 : self._shown].unbind()
+        happened = Transition(
+            previous=previous,
+            equity=equity,
+            drawdown_before=drawdown_before,
+            drawdown=drawdown,
+            realised=realised,
+            costs=costs,
+            turnover=turnover,
+            financing=financing,
+            position=position[:, None],
+            mean=mean,
+            square=square,
+            floor=self.dynamics.config.ruin,
         )
-        return torch.cat(rows, 1).T.contiguous()
+        info = {
+            "equity": equity,
+            "position": position,
+            "turnover": turnover,
+            "costs": costs,
+            "financing": financing,
+            "realised_pnl": realised,
+            "debt": debt,
+            "close": close,
+            "price": price,
+            "bar": after.bar,
+            "asset": after.episodes.asset,
+            "start": after.episodes.start,
+        }
+        return happened, info
 
-    def _state(self, state: EnvState, after: Tensor, ruined: Tensor) -> EnvState:
-        """The kernel's rows as the environment's state."""
-        rows = after[..., None].unbind(0)
-        cash, shares, flow, owed, close, peak, since, volatility, target, mean, square = rows
-        ledger = Ledger(Account(cash, shares), close, flow, owed, ruined[:, None])
-        tracked = self.dynamics.tracks_moments
+    # ------------------------------------------------------------------ to and from tensors
+
+    def pack(self, state: EnvState) -> Packed:
+        """See `engines.Stepper`."""
+        ledger, none = state.ledger, torch.zeros_like(state.peak)
+        columns = (
+            *(ledger.account.cash, ledger.account.shares, ledger.flow, ledger.owed),
+            *(ledger.ruined.to(self._dtype), state.peak, state.since, state.volatility),
+            *(state.target, *(none if x is None else x for x in (state.mean, state.square))),
+            *(ledger.close, *[none] * (self._row_count - self._shown - 1)),
+        )
+        fee = self._fee if state.fee is None else self._array(state.fee)
+        slip = self._slip if state.slippage is None else self._factors(state.slippage)
+        rows = torch.cat(columns, 1).T.contiguous()
+        return Packed(rows, state.bar.contiguous(), Episodes(state, fee, slip))
+
+    def unpack(self, state: Packed) -> EnvState:
+        """See `engines.Stepper`."""
+        carried = state.rows[: self._shown + 1, :, None].unbind()
+        cash, shares, flow, owed, ruined, peak, since, volatility, target, mean, square, close = (
+            carried
+        )
+        episodes, tracked = state.episodes, self.dynamics.tracks_moments
         return EnvState(
-            ledger=ledger,
-            key=state.key,
-            episode=state.episode,
-            asset=state.asset,
-            start=state.start,
-            bar=state.bar + 1,
+            ledger=Ledger(Account(cash, shares), close, flow, owed, ruined != 0),
+            key=episodes.key,
+            episode=episodes.episode,
+            asset=episodes.asset,
+            start=episodes.start,
+            bar=state.bar,
             target=target,
             peak=peak,
             since=since,
             volatility=volatility,
             mean=mean if tracked else None,
             square=square if tracked else None,
-            fee=state.fee,
-            slippage=state.slippage,
+            fee=episodes.fee,
+            slippage=episodes.slippage,
         )
-
-    def _facts(
-        self, state: EnvState, following: EnvState, result: Tensor
-    ) -> tuple[Transition, Info]:
-        """What rewards and info are made of."""
-        found = dict(zip(self._kernel.RESULT, result.unbind(0), strict=True))
-        position, debt, price = found["position"], found.pop("debt"), found.pop("price")
-        none = found["previous"]  # of no meaning where no moments are kept
-        happened = Transition(
-            **found | {"position": position[:, None]},
-            mean=none if state.mean is None else state.mean[:, 0],
-            square=none if state.square is None else state.square[:, 0],
-            floor=self.dynamics.config.ruin,
-        )
-        info = {
-            "equity": happened.equity,
-            "position": position,
-            "turnover": happened.turnover,
-            "costs": happened.costs,
-            "financing": happened.financing,
-            "realised_pnl": happened.realised,
-            "debt": debt,
-            "close": following.ledger.close[:, 0],
-            "price": price,
-            "bar": following.bar,
-            "asset": following.asset,
-            "start": following.start,
-        }
-        return happened, info

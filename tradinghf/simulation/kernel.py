@@ -1,65 +1,59 @@
-"""The accounting of `step_account` for one asset and plain costs, one account after the other.
+"""The accounting of `step_account` for one asset and plain costs, a block of accounts at a time.
 
 The tensor code pays for some hundred small operations per bar; on a processor that is most of the
 time of a step. This is the same arithmetic in the same order of rounding, compiled by numba. The
 tensor code stays the definition: `tests/test_fused.py` holds the two together bit for bit.
+
+A block of accounts is gathered into a small table that stays in the first cache, settled there,
+and written out. Every row of that table is as long as a block and lies at a fixed place, so the
+compiler knows that rows do not overlap and settles several accounts in one instruction.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numba import njit
 
-# Rows of the state matrix: what an account carries from bar to bar.
-STATE = (
-    "cash",
-    "shares",
-    "flow",
-    "owed",
-    "close",
-    "peak",
-    "since",
-    "volatility",
-    "target",
-    "mean",
-    "square",
+# Rows of the state's matrix: what an account carries from bar to bar, then what rewards and info
+# are made of. The close comes last of the first, so that what info shows is in one piece.
+CARRIED = (
+    *("cash", "shares", "flow", "owed", "ruined", "peak", "since", "volatility", "target"),
+    *("mean", "square", "close"),
 )
-CASH, SHARES, FLOW, OWED, CLOSE, PEAK, SINCE, VOLATILITY, TARGET, MEAN, SQUARE = range(11)
-# Rows of the result matrix: what rewards and info are made of.
-RESULT = (
-    "previous",
-    "equity",
-    "drawdown_before",
-    "drawdown",
-    "realised",
-    "costs",
-    "turnover",
-    "financing",
-    "position",
-    "debt",
-    "price",
+FOUND = (
+    *("previous", "equity", "drawdown_before", "drawdown", "realised", "costs", "turnover"),
+    *("financing", "position", "debt", "price"),
 )
+ROWS = (*CARRIED, *FOUND)
 # Settings, all of the accounts' precision so that no operation is done in another.
 SETTINGS = (
-    "zero",
-    "one",
-    "relative",
-    "absolute",
-    "fixed",
-    "per_share",
-    "least",
-    "ruin",
-    "start_cash",
-    "borrow",
-    "margin",
-    "interest",
-    "funding",
-    "moment_rate",
-    "profit_unit",
-    "review",
-    "limit",
+    *("zero", "one", "none", "relative", "absolute", "fixed", "per_share", "least", "ruin"),
+    *("start_cash", "borrow", "margin", "interest", "funding", "moment_rate", "profit_unit"),
+    *("review", "limit"),
 )
+SWITCHES = (
+    *("bars", "open", "close", "volatility", "side", "fill_at_close", "finances", "moments"),
+    *("review", "lookback", "width"),
+)
+
+LANES = 64  # accounts of a block
+# Where rows of a block's table begin: what is gathered, then `ROWS`, then the account's view.
+CASH, SHARES, FLOW, OWED, RUINED, PEAK, SINCE, VOLATILITY, TARGET, MEAN, SQUARE, CLOSE = (
+    LANES * row for row in range(12)
+)
+PREVIOUS, EQUITY, DRAWDOWN_BEFORE, DRAWDOWN, REALISED, COSTS, TURNOVER = (
+    LANES * row for row in range(12, 19)
+)
+FINANCING, POSITION, DEBT, PRICE = (LANES * row for row in range(19, 23))
+VIEW_POSITION, VIEW_PROFIT, VIEW_SINCE, VIEW_DRAWDOWN = (LANES * row for row in range(23, 27))
+ORDER, OPEN, NEXT_CLOSE, NEXT_VOLATILITY, FEE, BUY, SELL, ENDS, REVIEWS = (
+    LANES * row for row in range(27, 36)
+)
+TABLE = 36 * LANES
+VIEW = 4  # numbers of the account in an observation
+
 SHARED: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
 inline = njit(inline="always", **SHARED)
 
@@ -79,101 +73,47 @@ def _bounded(x: Any, limit: Any) -> Any:
 
 
 @njit(**SHARED)
-def advance(
-    first: int,
-    last: int,
-    before: Any,
-    ruined_before: Any,
-    asset: Any,
-    start: Any,
-    bar: Any,
-    orders: Any,
-    bars: Any,
-    columns: tuple[int, int, int],
-    length: int,
-    settings: Any,
-    fees: Any,
-    buy: Any,
-    sell: Any,
-    side: int,
-    at_close: bool,
-    finances: bool,
-    moments: bool,
-    ends: Any,
-    review: int,
-    after: Any,
-    ruined: Any,
-    result: Any,
-    table: Any,
-    window: int,
-    lookback: int,
-    obs: Any,
-) -> None:
-    """Carry the accounts [first, last) one bar on.
-
-    Args:
-        first, last: accounts to carry.
-        before: [11, N] state at the close of the decision bar (`STATE`).
-        ruined_before: [N] bool.
-        asset, start, bar: [N] integers.
-        orders: [N] target fractions; NaN is no order.
-        bars: [R, C] prices, row asset * length + bar.
-        columns: where open, close and volatility are in `bars`.
-        length: T.
-        settings: one number of the accounts' precision per name of `SETTINGS`.
-        fees: [1] or [N] proportional fee.
-        buy, sell: [1] or [N] price factors of slippage.
-        side: 0 both, 1 long only, -1 short only.
-        at_close: orders fill at the decision's close, not at the next open.
-        finances: holding costs something.
-        moments: keep the moving averages of the return.
-        ends: [1] or [N] bool, the episode ends with this bar.
-        review: bars after which the peak starts anew; 0 never.
-        after, ruined: [11, N] and [N], written: the state at the next close.
-        result: [11, N], written (`RESULT`).
-        table: [R * F] float32 market features.
-        window: F, features per bar.
-        lookback: W bars per observation.
-        obs: [N, W * F + 4], written.
-
-    """
-    zero, one, relative, absolute, fixed, per_share, least, ruin, start_cash = settings[:9]
-    borrow, margin, interest_rate, funding, moment_rate, profit_unit, span, limit = settings[9:]
-    for i in range(first, last):
-        j = i if len(fees) > 1 else 0
-        fee_rate = fees[j]
-        row = asset[i] * length + bar[i] + 1
-        cash, shares, flow = before[CASH, i], before[SHARES, i], before[FLOW, i]
-        old_close, old_peak = before[CLOSE, i], before[PEAK, i]
-        close, volatility = bars[row, columns[1]], bars[row, columns[2]]
+def _settle(t: Any, settings: Any, switches: Any, keeps: bool, random_fee: bool) -> None:
+    """Carry the block in table `t` one bar on; see `advance`. Unused lanes hold anything."""
+    zero, one, none, relative, absolute = settings[:5]
+    fixed, per_share, least, ruin, start_cash = settings[5:10]
+    borrow, margin, interest_rate, funding, moment_rate = settings[10:15]
+    profit_unit, span, limit = settings[15:18]
+    side, at_close, finances = switches[4], switches[5] != 0, switches[6] != 0
+    for k in range(LANES):
+        cash, shares, flow = t[CASH + k], t[SHARES + k], t[FLOW + k]
+        old_close, old_peak, close = t[CLOSE + k], t[PEAK + k], t[NEXT_CLOSE + k]
+        volatility, fee_rate, was_ruined = t[NEXT_VOLATILITY + k], t[FEE + k], t[RUINED + k] != zero
         worth_before = cash + shares * old_close
 
         # The order: a target fraction as shares (orders.order_size).
-        price = old_close if at_close else bars[row, columns[0]]
+        target = t[TARGET + k]
+        order = t[ORDER + k]
+        order = none if keeps and order == target else order
+        price = old_close if at_close else t[OPEN + k]
         value = cash + shares * price
-        asked = -orders[i] if side < 0 else orders[i]
+        asked = -order if side < 0 else order
         size = asked * value / price - shares
-        given = size == size and not (ruined_before[i] or value <= zero)
+        given = size == size and not (was_ruined or value <= zero)
 
         # Its fill (account.execute).
         buying = size > zero
-        k = i if len(buy) > 1 else 0
-        paid = price * (buy[k] if buying else sell[k])
+        paid = price * (t[BUY + k] if buying else t[SELL + k])
         done = abs(size)
         if side > 0 and not buying:
             done = done if done <= shares else shares
         if side < 0 and buying:
             done = done if done <= -shares else -shares
-        if buying:
-            room = cash
-            if fixed != zero:
-                room = _add(room, zero - fixed, relative, absolute, zero)
-            if per_share != zero:
-                room = room * paid / (paid * (one + fee_rate) + per_share)
-            elif fee_rate != zero or len(fees) > 1:
-                room = room / (one + fee_rate)
-            most = room / paid
-            done = done if done <= most else most
+        room = cash
+        if fixed != zero:
+            room = _add(room, zero - fixed, relative, absolute, zero)
+        if per_share != zero:
+            room = room * paid / (paid * (one + fee_rate) + per_share)
+        elif random_fee or fee_rate != zero:
+            room = room / (one + fee_rate)
+        most = room / paid
+        most = done if done <= most else most
+        done = most if buying else done
         notional = done * paid
         fee = notional * fee_rate
         if fixed != zero:
@@ -181,8 +121,8 @@ def advance(
         if per_share != zero:
             fee = fee + done * per_share
         filled = given and done > absolute and done >= least and (buying or notional >= fee)
-        if not filled:
-            done, fee = zero, zero
+        done = done if filled else zero
+        fee = fee if filled else zero
         signed = done if buying else -done
         held = shares
         cash = _add(cash, -(signed * paid + fee), relative, absolute, zero)
@@ -190,9 +130,8 @@ def advance(
 
         # Its round trip (ledger.book).
         outlay = signed * paid
-        gained = zero
-        if not (held == zero or held * shares > zero):
-            gained = flow + held * paid - fee * (abs(held) / done)
+        closed = flow + held * paid - fee * (abs(held) / done)
+        gained = zero if held == zero or held * shares > zero else closed
         flow = zero if shares == zero else flow - (outlay + fee) - gained
         notional, slippage = abs(outlay), done * abs(paid - price)
         realised, financing = gained, zero
@@ -205,7 +144,7 @@ def advance(
             spare = cash - short
             spare = spare if spare > zero else zero
             lent = -cash if -cash > zero else zero
-            interest = zero if ruined_before[i] else spare * interest_rate - lent * margin
+            interest = zero if was_ruined else spare * interest_rate - lent * margin
             change = interest - carried
             cash = cash + change
             flow = flow - carried
@@ -214,55 +153,132 @@ def advance(
 
         # Ruin (forced.close_ruined).
         worth = cash + shares * close
-        owed = before[OWED, i]
-        gone = ruined_before[i] or worth <= ruin
-        if gone:
-            realised = realised + (flow + shares * close)
-            cash = worth if worth > zero else zero
-            shares, flow = zero, zero
-        owed = owed + (-worth if -worth > zero else zero)
+        gone = was_ruined or worth <= ruin
+        realised = realised + (flow + shares * close) if gone else realised
+        left = worth if worth > zero else zero
+        cash = left if gone else cash
+        shares = zero if gone else shares
+        flow = zero if gone else flow
+        owed = t[OWED + k] + (-worth if gone and -worth > zero else zero)
 
         # The environment's own bookkeeping (dynamics.advance).
         equity = cash + shares * close
         peak = old_peak if old_peak >= equity else equity
-        dd_peak = peak
-        bars_done = bar[i] + 1 - start[i]
-        if review > 0 and bars_done % review == 0:
-            peak = equity if equity >= ruin else ruin
-        since = zero if done > zero else before[SINCE, i] + one
-        after[CASH, i], after[SHARES, i], after[FLOW, i] = cash, shares, flow
-        after[OWED, i], after[CLOSE, i], after[PEAK, i] = owed, close, peak
-        after[SINCE, i], after[VOLATILITY, i] = since, volatility
-        after[TARGET, i] = before[TARGET, i] if orders[i] != orders[i] else orders[i]
-        ruined[i] = gone
+        t[DRAWDOWN + k] = one - equity / peak
+        floor = equity if equity >= ruin else ruin
+        peak = floor if t[REVIEWS + k] != zero else peak
+        since = zero if done > zero else t[SINCE + k] + one
         safe_before = worth_before if worth_before >= ruin else ruin
-        if moments:
-            gain = equity / safe_before - one
-            mean, square = before[MEAN, i], before[SQUARE, i]
-            after[MEAN, i] = mean + moment_rate * (gain - mean)
-            after[SQUARE, i] = square + moment_rate * (gain * gain - square)
+        gain = equity / safe_before - one
+        mean, square = t[MEAN + k], t[SQUARE + k]
         profit = flow + shares * close
-        if ends[i if len(ends) > 1 else 0]:
-            realised = realised + profit
-        safe = equity if equity >= ruin else ruin
-        position = shares * close / safe
-        result[0, i], result[1, i] = worth_before / start_cash, equity / start_cash
-        result[2, i], result[3, i] = one - worth_before / old_peak, one - equity / dd_peak
-        result[4, i] = realised / start_cash
-        result[5, i] = (fee + slippage) / start_cash
-        result[6, i] = notional / safe_before
-        result[7, i] = financing / start_cash
-        result[8, i] = position
-        result[9, i] = owed / start_cash
-        result[10, i] = notional / done
+        realised = realised + profit if t[ENDS + k] != zero else realised
+        position = shares * close / floor
+        t[PREVIOUS + k], t[EQUITY + k] = worth_before / start_cash, equity / start_cash
+        t[DRAWDOWN_BEFORE + k] = one - worth_before / old_peak
+        t[REALISED + k] = realised / start_cash
+        t[COSTS + k] = (fee + slippage) / start_cash
+        t[TURNOVER + k] = notional / safe_before
+        t[FINANCING + k] = financing / start_cash
+        t[POSITION + k], t[DEBT + k], t[PRICE + k] = position, owed / start_cash, notional / done
+        t[CASH + k], t[SHARES + k], t[FLOW + k], t[OWED + k] = cash, shares, flow, owed
+        t[RUINED + k], t[PEAK + k], t[SINCE + k] = (one if gone else zero), peak, since
+        t[VOLATILITY + k], t[CLOSE + k] = volatility, close
+        t[TARGET + k] = target if order != order else order
+        t[MEAN + k] = mean + moment_rate * (gain - mean)
+        t[SQUARE + k] = square + moment_rate * (gain * gain - square)
 
-        # What it sees (observe.Observer).
-        seen = lookback * window
-        begin = (row - lookback + 1) * window
-        for k in range(seen):
-            obs[i, k] = table[begin + k]
+        # What it sees of itself (observe.Observer).
         waited = since / span
-        obs[i, seen] = _bounded(position, limit)
-        obs[i, seen + 1] = _bounded(profit / safe / (volatility * profit_unit), limit)
-        obs[i, seen + 2] = waited if waited <= one else one
-        obs[i, seen + 3] = _bounded(one - equity / peak, limit)
+        t[VIEW_POSITION + k] = _bounded(position, limit)
+        t[VIEW_PROFIT + k] = _bounded(profit / floor / (volatility * profit_unit), limit)
+        t[VIEW_SINCE + k] = waited if waited <= one else one
+        t[VIEW_DRAWDOWN + k] = _bounded(one - equity / peak, limit)
+
+
+@njit(**SHARED)
+def advance(
+    first: int,
+    last: int,
+    before: Any,
+    asset: Any,
+    start: Any,
+    bar: Any,
+    orders: Any,
+    keeps: bool,
+    fees: Any,
+    buy: Any,
+    sell: Any,
+    ends: Any,
+    prices: Any,
+    features: Any,
+    settings: Any,
+    switches: Any,
+    after: Any,
+    bar_after: Any,
+    obs: Any,
+    window: Any,
+) -> None:
+    """Carry the accounts [first, last) one bar on.
+
+    Args:
+        first, last: accounts to carry.
+        before: [R, N] at the close of the decision bar (`ROWS`).
+        asset, start, bar: [N] integers.
+        orders: [N] target fractions; NaN is no order.
+        keeps: a target equal to the last one is no order either.
+        fees: [1] or [N] proportional fee.
+        buy, sell: [1] or [N] price factors of slippage.
+        ends: [1] or [N] bool, the episode ends with this bar.
+        prices: [rows, C] prices, row asset * bars + bar.
+        features: [rows * F] float32 market features.
+        settings: one number of the accounts' precision per name of `SETTINGS`.
+        switches: one integer per name of `SWITCHES`: bars T; the columns of open, close and
+            volatility in `prices`; side 0 both, 1 long only, -1 short only; whether orders fill
+            at the decision's close; whether holding costs something; whether the moving averages
+            of the return are kept; bars after which the peak starts anew, 0 never; W; F.
+        after, bar_after: [R, N] and [N], written: the state at the next close.
+        obs: [N, W * F + 4], written; [N, 4] leaves the market part out.
+        window: [N], written: the market part's row among all windows; empty where it is in `obs`.
+
+    """
+    bars, review, lookback, width = switches[0], switches[8], switches[9], switches[10]
+    columns = switches[1], switches[2], switches[3]
+    random_fee, random_slip, apart = len(fees) > 1, len(buy) > 1, len(ends) > 1
+    seen, moments = obs.shape[1] - VIEW, switches[7] != 0
+    kept = len(CARRIED)
+    t = np.zeros(TABLE, before.dtype)
+    zero, one = settings[0], settings[1]
+    for block in range(first, last, LANES):
+        count = min(LANES, last - block)
+        for r in range(kept):
+            for k in range(count):
+                t[r * LANES + k] = before[r, block + k]
+        for k in range(count):
+            i = block + k
+            row = asset[i] * bars + bar[i] + 1
+            t[ORDER + k] = orders[i]
+            t[OPEN + k] = prices[row, columns[0]]
+            t[NEXT_CLOSE + k] = prices[row, columns[1]]
+            t[NEXT_VOLATILITY + k] = prices[row, columns[2]]
+            t[FEE + k] = fees[i if random_fee else 0]
+            t[BUY + k] = buy[i if random_slip else 0]
+            t[SELL + k] = sell[i if random_slip else 0]
+            t[ENDS + k] = one if ends[i if apart else 0] else zero
+            bar_after[i] = bar[i] + 1
+            t[REVIEWS + k] = zero
+            if review > 0 and (bar[i] + 1 - start[i]) % review == 0:
+                t[REVIEWS + k] = one
+            begin = row - lookback + 1
+            if len(window):
+                window[i] = begin
+            for n in range(seen):
+                obs[i, n] = features[begin * width + n]
+        _settle(t, settings, switches, keeps, random_fee)
+        for r in range(len(ROWS)):
+            if moments or (r != MEAN // LANES and r != SQUARE // LANES):
+                for k in range(count):
+                    after[r, block + k] = t[r * LANES + k]
+        for k in range(count):
+            for n in range(VIEW):
+                obs[block + k, seen + n] = t[VIEW_POSITION + n * LANES + k]

@@ -58,7 +58,8 @@ class Observer:
         width: F' = A' * F features per bar.
         assets: A'.
         review: bars that the time since the last trade is measured against.
-        flat: one vector, or a dict.
+        kind: one vector ("flat"), a dict of both parts ("dict"), or a dict of the market part's
+            row in `windows` and the account part ("index").
 
     """
 
@@ -68,7 +69,7 @@ class Observer:
     width: int
     assets: int
     review: int
-    flat: bool
+    kind: str
 
     @classmethod
     def of(
@@ -85,7 +86,7 @@ class Observer:
             width=table.shape[-1],
             assets=assets,
             review=config.review or config.horizon,
-            flat=config.observation == "flat",
+            kind=config.observation,
         )
 
     @property
@@ -105,14 +106,20 @@ class Observer:
         def box(size: int) -> spaces.Box:
             return spaces.Box(-LIMIT, LIMIT, (size,), np.float32)
 
-        if self.flat:
+        if self.kind == "flat":
             return box(self.dim)
-        market = box(self.lookback * self.width)
-        return spaces.Dict({"market": market, "account": box(self.account_dim)})
+        account = box(self.account_dim)
+        if self.kind == "index":
+            return spaces.Dict({"window": spaces.Discrete(len(self.windows)), "account": account})
+        return spaces.Dict({"market": box(self.lookback * self.width), "account": account})
+
+    def window(self, asset: Tensor, bar: Tensor) -> Tensor:
+        """[N] rows of `windows` that end at [N] bars of [N] assets (0 for portfolios)."""
+        return asset * self.bars + bar - (self.lookback - 1)
 
     def market(self, asset: Tensor, bar: Tensor) -> Tensor:
         """[N, W * F'] feature windows ending at [N] bars of [N] assets, oldest bar first."""
-        return self.windows.index_select(0, asset * self.bars + bar - (self.lookback - 1))
+        return self.windows.index_select(0, self.window(asset, bar))
 
     def account(self, view: AccountView) -> Tensor:
         """[N, 3 A' + 1] float32 account part, each number within ±5."""
@@ -121,11 +128,23 @@ class Observer:
         parts = (view.position, profit, since, view.drawdown)
         return torch.cat([p.to(torch.float32) for p in parts], dim=1).clamp(-LIMIT, LIMIT)
 
-    def join(self, market: Tensor, account: Tensor) -> Observation:
-        """The observation from its two parts."""
-        if self.flat:
+    def join(self, asset: Tensor, bar: Tensor, account: Tensor) -> Observation:
+        """The observation at [N] bars of [N] assets, with its account part."""
+        if self.kind == "index":
+            return {"window": self.window(asset, bar), "account": account}
+        market = self.market(asset, bar)
+        if self.kind == "flat":
             return torch.cat([market, account], dim=1)
         return {"market": market, "account": account}
+
+    def dense(self, obs: Observation) -> Tensor:
+        """[N, D] the flat observation that one of any kind stands for."""
+        if isinstance(obs, Tensor):
+            return obs
+        market = obs.get("market")
+        if market is None:
+            market = self.windows.index_select(0, obs["window"])
+        return torch.cat([market, obs["account"]], dim=1)
 
 
 def market_features(
