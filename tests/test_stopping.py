@@ -14,7 +14,6 @@ import pytest
 from tradinghf.cli import learn
 from tradinghf.cli.app import main
 from tradinghf.errors import Stopped, TradingHFError
-from tradinghf.feedback.store import Store
 from tradinghf.learning.checkpoints import RunDirectory
 from tradinghf.learning.stopping import asked, held, stoppable
 
@@ -129,33 +128,39 @@ def test_a_run_that_another_process_writes_keeps_its_settings(
     assert json.loads(Path("busy/config.json").read_text()) == {"whose": "the first"}
 
 
+def send(number: int) -> None:
+    os.kill(os.getpid(), number)
+    signal.pause()  # where the signal was only noted, this waits for the next one
+
+
 def test_a_signal_is_held_until_the_block_ends_and_a_second_is_not() -> None:
-    done = []
-    with stoppable():
-        with pytest.raises(Stopped) as caught, held():
+    done: list[object] = []
+
+    def patient() -> None:
+        with held():
             os.kill(os.getpid(), signal.SIGTERM)
             done.append(asked())
-        assert done == [True]
-        assert caught.value.code == 143
-        with pytest.raises(Stopped), held():
+
+    def impatient() -> None:
+        with held():
+            os.kill(os.getpid(), signal.SIGTERM)
             os.kill(os.getpid(), signal.SIGTERM)
             done.append("after the second signal")
-        assert len(done) == 1
+
+    for work in (patient, impatient):
+        with stoppable(), pytest.raises(Stopped) as caught:
+            work()
+        assert caught.value.code == 143
+    assert done == [True]
     with stoppable():
         assert not asked()
         with pytest.raises(Stopped):
-            os.kill(os.getpid(), signal.SIGINT)
-            signal.pause()
+            send(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):  # the handlers of before are back
-        os.kill(os.getpid(), signal.SIGINT)
-        signal.pause()
+        send(signal.SIGINT)
 
 
-def test_nothing_takes_a_stop_for_a_fault_of_a_file(tmp_path: Path) -> None:
+def test_nothing_takes_a_stop_for_a_fault_of_a_file() -> None:
     """Reading a checkpoint quarantines it on almost any error; a signal is none."""
     assert not issubclass(Stopped, Exception)
     assert not issubclass(Stopped, TradingHFError)
-    with Store(tmp_path / "store") as store, pytest.raises(Stopped), stoppable():
-        store.health()
-        os.kill(os.getpid(), signal.SIGTERM)
-        signal.pause()
