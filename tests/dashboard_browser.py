@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -82,13 +83,26 @@ def next_query(page: Page, before: str) -> str:
     return ready(page)
 
 
+def wait_until(happened: Callable[[], bool]) -> None:
+    """Wait for what no page shows."""
+    end = time.monotonic() + PATIENCE / 1000
+    while not happened():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.1)
+
+
 def saved(page: Page) -> None:
     """Wait until the server has confirmed every answer."""
     expect(page.locator(".save")).to_have_text("Saved", timeout=PATIENCE)
 
 
 def settled(page: Page) -> None:
-    """Wait until a page of Streamlit has drawn everything."""
+    """Wait until a page of Streamlit has drawn everything and runs nothing.
+
+    While the first script run replaces the page, a click or key on what it replaces is lost.
+    """
     page.locator("[data-testid=stMain] h1, .rank").first.wait_for()
+    app = page.locator("[data-testid=stApp]")
+    expect(app).to_have_attribute("data-test-script-state", "notRunning", timeout=PATIENCE)
     expect(page.locator("[data-testid=stStatusWidget]")).to_have_count(0, timeout=PATIENCE)
     expect(page.locator("[data-testid=stSkeleton]")).to_have_count(0, timeout=PATIENCE)

@@ -1,19 +1,26 @@
 // @ts-check
 /**
- * Answers on their way to the server. They wait in sessionStorage until the server has confirmed
- * them, so that neither a reload nor a killed server loses one; each has a unique key, so that
- * sending it twice stores it once.
+ * Answers on their way to the server. They wait in localStorage until the server has confirmed
+ * them, so that neither a reload, a closed tab, a crashed browser nor a killed server loses one;
+ * each has a unique key, so that sending it twice stores it once. Each is an item of its own below
+ * the name of its owner (one rater of one store): two tabs cannot overwrite each other's answers,
+ * and who signs in next in the same browser neither sees nor sends them.
  *
  * @typedef {{key: string, query: string, [field: string]: unknown}} Answer
- * @typedef {"saved"|"saving"|"waiting"|"rejected"} State
+ * @typedef {"saved"|"saving"|"waiting"|"signedOut"|"rejected"} State
+ * @typedef {Pick<Storage, "getItem"|"setItem"|"removeItem"|"key"|"length">} Shelf
  */
 
 const BOX = "tradinghf.outbox";
 const FIRST_DELAY = 500;
 const LONGEST_DELAY = 8000;
+const PATIENCE = 20_000;
 
 /** Errors that the server will give again for the same request. */
 export class Refused extends Error {}
+
+/** The pass has expired, or the person was signed out. */
+export class SignedOut extends Error {}
 
 /** @param {string} path @param {string} token @param {object=} body @returns {Promise<any>} */
 export async function call(path, token, body) {
@@ -22,48 +29,86 @@ export async function call(path, token, body) {
     headers: { Authorization: `Bearer ${token}`, "Content-Type": "application/json" },
     body: body && JSON.stringify(body),
     cache: "no-store",
+    keepalive: Boolean(body), // a tab that closes meanwhile does not break it off
+    signal: AbortSignal.timeout(PATIENCE),
   });
   if (response.ok) return response.json();
   const detail = await response.json().catch(() => ({}));
   const text = detail.error || `The server answered ${response.status}.`;
   // 401 heals when the page gets a new token, 429 and 5xx with time; other refusals are final.
-  if (response.status < 500 && ![401, 408, 429].includes(response.status)) throw new Refused(text);
+  if (response.status === 401) throw new SignedOut(text);
+  if (response.status < 500 && ![408, 429].includes(response.status)) throw new Refused(text);
   throw new Error(text);
+}
+
+/** One tab at a time sends an owner's answers, so that they arrive in the order of giving.
+ * @param {string} name @param {() => Promise<void>} work */
+async function alone(name, work) {
+  const locks = globalThis.navigator?.locks; // only in secure contexts
+  if (locks) await locks.request(name, work);
+  else await work();
 }
 
 export class Outbox {
   /**
+   * @param {string} owner whose answers: one rater of one store
    * @param {(answer: Answer) => Promise<any>} send
    * @param {(state: State, waiting: number, detail?: string) => void} report
-   * @param {Storage} storage
+   * @param {Shelf} storage
    */
-  constructor(send, report, storage = window.sessionStorage) {
+  constructor(owner, send, report, storage = window.localStorage) {
+    this.box = `${BOX}.${owner}`;
     this.send = send;
     this.report = report;
     this.storage = storage;
+    /** @type {Map<string, string>} what the storage would not take: lost with the tab */
+    this.unkept = new Map();
+    this.last = 0;
+    /** Whether the trader still waits to hear what became of an answer. */
+    this.open = false;
     this.busy = false;
     this.delay = FIRST_DELAY;
     /** @type {ReturnType<typeof setTimeout>|undefined} */
     this.timer = undefined;
+    this.warn = (/** @type {BeforeUnloadEvent} */ event) => event.preventDefault();
   }
 
-  /** @returns {Answer[]} */
+  /** What waits, in the order of giving. @returns {Answer[]} */
   waiting() {
+    const names = Array.from({ length: this.storage.length }, (_, i) => this.storage.key(i) || "");
+    const texts = names.filter((name) => name.startsWith(`${this.box}.`)).map((name) => this.storage.getItem(name));
+    const found = [...texts, ...this.unkept.values()].flatMap((text) => {
+      try {
+        const { at, answer } = JSON.parse(text || "");
+        return answer?.key ? [{ at, answer }] : [];
+      } catch {
+        return []; // not ours
+      }
+    });
+    return found.sort((a, b) => a.at - b.at).map(({ answer }) => answer);
+  }
+
+  /** @param {Answer} answer */
+  keep(answer) {
+    this.last = Math.max(Date.now(), this.last + 1);
+    const text = JSON.stringify({ at: this.last, answer });
     try {
-      return JSON.parse(this.storage.getItem(BOX) || "[]");
+      this.storage.setItem(`${this.box}.${answer.key}`, text);
     } catch {
-      return [];
+      this.unkept.set(answer.key, text);
     }
   }
 
-  /** @param {Answer[]} answers */
-  keep(answers) {
-    this.storage.setItem(BOX, JSON.stringify(answers));
+  /** @param {string} key */
+  forget(key) {
+    this.storage.removeItem(`${this.box}.${key}`);
+    this.unkept.delete(key);
   }
 
   /** @param {Answer} answer */
   add(answer) {
-    this.keep([...this.waiting(), answer]);
+    this.keep(answer);
+    this.open = true;
     void this.flush();
   }
 
@@ -72,30 +117,54 @@ export class Outbox {
     if (this.busy) return;
     this.busy = true;
     clearTimeout(this.timer);
+    let failed = false;
     try {
-      for (let next = this.waiting()[0]; next; next = this.waiting()[0]) {
-        this.report("saving", this.waiting().length);
-        const key = next.key;
-        try {
-          await this.send(next);
-          this.report("saved", this.waiting().length - 1);
-        } catch (error) {
-          if (!(error instanceof Refused)) throw error;
-          this.report("rejected", this.waiting().length - 1, error.message);
-        }
-        this.delay = FIRST_DELAY;
-        this.keep(this.waiting().filter((answer) => answer.key !== key));
-      }
+      await alone(this.box, () => this.drain());
+      this.delay = FIRST_DELAY;
     } catch (error) {
-      this.report("waiting", this.waiting().length, String(error instanceof Error ? error.message : error));
+      failed = true;
+      const text = String(error instanceof Error ? error.message : error);
+      this.report(error instanceof SignedOut ? "signedOut" : "waiting", this.waiting().length, text);
       this.timer = setTimeout(() => void this.flush(), this.delay);
       this.delay = Math.min(this.delay * 2, LONGEST_DELAY);
-    } finally {
-      this.busy = false;
     }
+    this.busy = false;
+    this.warnOnLeaving(failed);
+    // An answer may have come between the last look and the release of the lock.
+    if (!failed && this.waiting().length) void this.flush();
+  }
+
+  async drain() {
+    let problem = "";
+    for (let next = this.waiting()[0]; next; next = this.waiting()[0]) {
+      this.open = true;
+      this.report("saving", this.waiting().length);
+      try {
+        await this.send(next);
+      } catch (error) {
+        if (!(error instanceof Refused)) throw error;
+        problem = error.message;
+      }
+      this.forget(next.key);
+    }
+    if (problem) this.report("rejected", 0, problem);
+    else if (this.open) this.report("saved", 0); // by this tab or by another one
+    this.open = false;
+  }
+
+  /** Ask before the tab closes while answers wait. @param {boolean} on */
+  warnOnLeaving(on) {
+    if (on) globalThis.addEventListener?.("beforeunload", this.warn);
+    else globalThis.removeEventListener?.("beforeunload", this.warn);
+  }
+
+  /** The page is left: what still waits goes on trying in the background. */
+  leave() {
+    this.report = () => {};
   }
 
   stop() {
     clearTimeout(this.timer);
+    this.warnOnLeaving(false);
   }
 }

@@ -4,6 +4,7 @@
  *
  * @typedef {object} Data what the Streamlit page gives
  * @property {string} token proves the rater to the server
+ * @property {string} owner stands for this rater of this store in what the browser keeps
  * @property {string} api base path of the server's routes
  * @property {number} goal rankings per session
  * @property {string[]} aspects what a note can be about
@@ -31,8 +32,8 @@ export class RankPage {
   /** @param {HTMLElement} host @param {Data} data */
   constructor(host, data) {
     this.data = data;
-    this.session = session.sittingId();
-    this.done = session.answered();
+    this.session = session.sittingId(data.owner);
+    this.done = session.answered(data.owner);
     /** @type {Answered[]} */
     this.history = [];
     this.supersedes = "";
@@ -56,6 +57,7 @@ export class RankPage {
     this.note = new NoteBox(this.view.note, (text) => this.api("aspects", { text }));
     this.note.offer(data.aspects);
     this.outbox = new Outbox(
+      data.owner,
       (answer) => this.api("answer", answer),
       (state, waiting, detail) => showSaving(this.view.state, state, waiting, detail),
     );
@@ -140,6 +142,8 @@ export class RankPage {
     if (!asked) return;
     event.preventDefault();
     event.stopPropagation();
+    // Enter after the numbers is meant for the ranking, not for the menu's link that led here.
+    if (!event.composedPath().includes(this.view.root)) this.view.root.focus({ preventScroll: true });
     if (asked.action === "pick") this.ballot.pick(asked.panel);
     else this.on[asked.action]();
   }
@@ -187,7 +191,7 @@ export class RankPage {
 
   count() {
     this.done += 1;
-    session.keepAnswered(this.done);
+    session.keepAnswered(this.data.owner, this.done);
     updateGoal(this.view.goal, this.done, this.data.goal);
   }
 
@@ -238,7 +242,7 @@ export class RankPage {
   destroy() {
     this.listening?.abort();
     this.queue.stop();
-    this.outbox.stop();
+    this.outbox.leave();
     this.ballot.destroy();
     this.modal.close();
   }
@@ -252,8 +256,11 @@ const pages = new WeakMap();
 export function mount({ parentElement, data }) {
   const host = /** @type {HTMLElement} */ (parentElement.querySelector(".host"));
   const page = pages.get(host);
-  if (page) page.update(data);
-  else pages.set(host, new RankPage(host, data));
+  if (page?.data.owner === data.owner) page.update(data);
+  else {
+    page?.destroy(); // somebody else has signed in: nothing of the one before stays on the screen
+    pages.set(host, new RankPage(host, data));
+  }
   return () => {
     pages.get(host)?.destroy();
     pages.delete(host);

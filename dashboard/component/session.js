@@ -6,18 +6,19 @@ const SESSION = "tradinghf.session";
 const COUNT = "tradinghf.count";
 const PRACTISED = "tradinghf.practised";
 
-/** One name for one sitting, kept over reloads and server restarts. */
-export function sittingId() {
-  const found = sessionStorage.getItem(SESSION) || randomKey();
-  sessionStorage.setItem(SESSION, found);
+/** One name for one sitting of one rater, kept over reloads and server restarts.
+ * @param {string} owner */
+export function sittingId(owner) {
+  const found = sessionStorage.getItem(`${SESSION}.${owner}`) || randomKey();
+  sessionStorage.setItem(`${SESSION}.${owner}`, found);
   return found;
 }
 
-/** Answers given in this sitting. */
-export const answered = () => Number(sessionStorage.getItem(COUNT) || 0);
+/** Answers given in this sitting. @param {string} owner */
+export const answered = (owner) => Number(sessionStorage.getItem(`${COUNT}.${owner}`) || 0);
 
-/** @param {number} count */
-export const keepAnswered = (count) => sessionStorage.setItem(COUNT, String(count));
+/** @param {string} owner @param {number} count */
+export const keepAnswered = (owner, count) => sessionStorage.setItem(`${COUNT}.${owner}`, String(count));
 
 /** Whether the practice was done or declined on this machine. */
 export const practised = () => localStorage.getItem(PRACTISED) !== null;

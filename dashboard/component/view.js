@@ -5,10 +5,13 @@ import { ordinal, ranks, unplaced } from "./model.js";
 
 /** @typedef {import("./model.js").Draft} Draft */
 
+const waits = (/** @type {number} */ n) => `${n} ${n === 1 ? "answer waits" : "answers wait"} in this browser`;
+
 const SAVING = {
   saved: () => "Saved",
   saving: () => "Saving…",
-  waiting: (/** @type {number} */ n) => `Offline: ${n} ${n === 1 ? "answer waits" : "answers wait"} here and will be sent`,
+  waiting: (/** @type {number} */ n) => `Offline: ${waits(n)} and will be sent`,
+  signedOut: (/** @type {number} */ n) => `Signed out: ${waits(n)}; reload the page to sign in`,
   rejected: (/** @type {number} */ _, /** @type {string} */ detail) => `Not stored: ${detail}`,
 };
 
@@ -54,7 +57,7 @@ export function frame(on) {
   };
   const root = h(
     "section",
-    { class: "rank", "aria-label": "Rank the panels, best first" },
+    { class: "rank", tabindex: -1, "aria-label": "Rank the panels, best first" },
     h(
       "header",
       { class: "top" },

@@ -98,16 +98,25 @@ test("arrays decode, steps start at the second bar, drawdown is below the peak",
 
 class Memory {
   #values = new Map();
+  get length() {
+    return this.#values.size;
+  }
+  key = (place) => [...this.#values.keys()][place] ?? null;
   getItem = (name) => this.#values.get(name) ?? null;
   setItem = (name, value) => this.#values.set(name, value);
+  removeItem = (name) => this.#values.delete(name);
 }
 
-const { Outbox, Refused } = await source("outbox");
+const { Outbox, Refused, SignedOut } = await source("outbox");
+const answer = (key) => ({ key, query: key });
+const away = async () => {
+  throw new Error("down");
+};
 
-async function drained(send, answers, storage = new Memory()) {
+async function drained(send, keys, storage = new Memory(), owner = "ann") {
   const states = [];
-  const box = new Outbox(send, (state, waiting) => states.push([state, waiting]), storage);
-  for (const key of answers) box.keep([...box.waiting(), { key, query: key }]);
+  const box = new Outbox(owner, send, (state, waiting) => states.push([state, waiting]), storage);
+  for (const key of keys) box.keep(answer(key));
   await box.flush();
   box.stop();
   return { box, states, storage };
@@ -115,41 +124,96 @@ async function drained(send, answers, storage = new Memory()) {
 
 test("answers are sent in order and forgotten once confirmed", async () => {
   const sent = [];
-  const { box } = await drained(async (answer) => sent.push(answer.key), ["a", "b", "c"]);
-  assert.deepEqual(sent, ["a", "b", "c"]);
+  const { box, states, storage } = await drained(async ({ key }) => sent.push(key), ["c", "a", "b"]);
+  assert.deepEqual(sent, ["c", "a", "b"]);
   assert.deepEqual(box.waiting(), []);
+  assert.equal(storage.length, 0);
+  assert.deepEqual(states.at(-1), ["saved", 0]);
 });
 
 test("an answer that could not be sent waits, in order, also for another page", async () => {
   const sent = [];
-  const send = async (answer) => {
-    if (answer.key === "b") throw new Error("down");
-    sent.push(answer.key);
+  const send = async ({ key }) => {
+    if (key === "b") throw new Error("down");
+    sent.push(key);
   };
   const { storage, states } = await drained(send, ["a", "b", "c"]);
   assert.deepEqual(sent, ["a"]);
   assert.deepEqual(states.at(-1), ["waiting", 2]);
-  const later = await drained(async (answer) => sent.push(answer.key), [], storage);
+  const later = await drained(async ({ key }) => sent.push(key), [], storage);
   assert.deepEqual(sent, ["a", "b", "c"]);
-  assert.deepEqual(later.box.waiting(), []);
+  assert.deepEqual(later.states.at(-1), ["saved", 0]);
 });
 
-test("an answer that is refused does not hold up the next ones", async () => {
+test("nobody else's answers are seen or sent", async () => {
   const sent = [];
-  const send = async (answer) => {
-    if (answer.key === "a") throw new Refused("malformed");
-    sent.push(answer.key);
-  };
-  const { states } = await drained(send, ["a", "b"]);
+  const { storage } = await drained(away, ["a"], new Memory(), "ann");
+  const bob = await drained(async ({ key }) => sent.push(key), ["b"], storage, "bob");
   assert.deepEqual(sent, ["b"]);
-  assert.ok(states.some(([state]) => state === "rejected"));
+  assert.deepEqual(bob.box.waiting(), []);
+  const prefix = await drained(async ({ key }) => sent.push(key), [], storage, "an");
+  assert.deepEqual(prefix.states, []);
+  await drained(async ({ key }) => sent.push(key), [], storage, "ann");
+  assert.deepEqual(sent, ["b", "a"]);
+});
+
+test("two tabs keep what both were given", async () => {
+  const storage = new Memory();
+  const [one, other] = [0, 1].map(() => new Outbox("ann", away, () => {}, storage));
+  one.keep(answer("a"));
+  other.keep(answer("b"));
+  one.forget("a");
+  one.keep(answer("c"));
+  assert.deepEqual(other.waiting().map(({ key }) => key).sort(), ["b", "c"]);
+});
+
+test("a full or forbidden storage delays nothing", async () => {
+  const storage = new Memory();
+  storage.setItem = () => {
+    throw new Error("QuotaExceededError");
+  };
+  const sent = [];
+  await drained(async ({ key }) => sent.push(key), ["a", "b"], storage);
+  assert.deepEqual(sent, ["a", "b"]);
+});
+
+test("who was signed out is told so, and the answer waits", async () => {
+  const send = async () => {
+    throw new SignedOut("expired");
+  };
+  const { box, states } = await drained(send, ["a"]);
+  assert.deepEqual(states.at(-1), ["signedOut", 1]);
+  assert.deepEqual(box.waiting(), [answer("a")]);
+});
+
+test("an answer that is refused does not hold up the next ones, and is told at the end", async () => {
+  const sent = [];
+  const send = async ({ key }) => {
+    if (key === "a") throw new Refused("malformed");
+    sent.push(key);
+  };
+  const { box, states } = await drained(send, ["a", "b"]);
+  assert.deepEqual(sent, ["b"]);
+  assert.equal(states.at(-1)[0], "rejected");
+  await box.flush();
+  assert.equal(states.at(-1)[0], "rejected");
 });
 
 test("two flushes at once send once", async () => {
   const sent = [];
-  const storage = new Memory();
-  const box = new Outbox(async (answer) => sent.push(answer.key), () => {}, storage);
-  box.keep([{ key: "a", query: "q" }]);
+  const box = new Outbox("ann", async ({ key }) => sent.push(key), () => {}, new Memory());
+  box.keep(answer("a"));
   await Promise.all([box.flush(), box.flush()]);
   assert.deepEqual(sent, ["a"]);
+});
+
+test("what is given while the last answer is confirmed is sent too", async () => {
+  const sent = [];
+  const box = new Outbox("ann", async ({ key }) => sent.push(key), () => {}, new Memory());
+  box.add(answer("a"));
+  for (let turn = 0; turn < 40; turn += 1) await Promise.resolve();
+  box.add(answer("b"));
+  await new Promise((done) => setTimeout(done, 50));
+  assert.deepEqual(sent, ["a", "b"]);
+  assert.deepEqual(box.waiting(), []);
 });

@@ -43,6 +43,7 @@ def rank(board: Dashboard, who: Identity, edit: str = "") -> None:
     data = {
         "api": API,
         "token": board.passes.issue(who),
+        "owner": board.passes.mark(str(board.store.location), who.rater),
         "goal": board.settings.goal,
         "aspects": sorted(LEXICON),
         "edit": edit,
