@@ -43,10 +43,11 @@ drills: $(STAMP) ## Break everything on purpose, in full (an hour), and renew do
 	  $(BIN)/python -m tradinghf.drill $$name --full --json docs/reliability/$$name.json || exit 1; done
 	$(BIN)/python scripts/reliability.py
 
-check: $(STAMP) ## Lint, formatting, types, and generated documents.
+check: $(STAMP) ## Lint, formatting, types, security, and generated documents.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml tradinghf strategies dashboard scripts benchmarks
 	$(BIN)/python scripts/reference.py --check
 	$(BIN)/python scripts/reliability.py --check
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --clean

@@ -142,7 +142,8 @@ def _batch(work: Path, samples: dict[str, bytes], seeds: range, tell: Tell) -> N
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     for seed in seeds:
         name = sorted(samples)[seed % len(samples)]
-        data = malformed(random.Random(seed), samples[name])
+        rng = random.Random(seed)  # repeatable damage  # nosec B311
+        data = malformed(rng, samples[name])
         path = _written(work / name, data)
         watch.armed = True
         try:

@@ -18,7 +18,10 @@ PATIENCE = 120.0  # [s] for a server to start
 V4, V6 = socket.AF_INET, socket.AF_INET6
 TABLES = {"tcp": V4, "tcp6": V6, "udp": V4, "udp6": V6}
 LISTENING = {"tcp": "0A", "tcp6": "0A", "udp": "07", "udp6": "07"}
-OPEN_TO_ALL = ("0.0.0.0", "::")  # must be refused
+OPEN_TO_ALL = (
+    "0.0.0.0",  # tried, to see that it is refused  # nosec B104
+    "::",
+)
 TRAINING = ("rlhf", "--steps", "200000", "--rankings", "4", "--rounds", "1", "--no-baselines")
 
 

@@ -23,8 +23,8 @@ from tradinghf.errors import ConfigError, TradingHFError
 Role = Literal["rater", "lead", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
 PASS_SECONDS = 12 * 3600
-SECRET_FILE = "dashboard.secret"
-SECRET_VARIABLE = "TRADINGHF_SECRET"
+SECRET_FILE = "dashboard.secret"  # a name, not the secret  # nosec B105
+SECRET_VARIABLE = "TRADINGHF_SECRET"  # a name, not the secret  # nosec B105
 _SHORTEST_SECRET = 32
 
 

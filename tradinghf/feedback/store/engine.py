@@ -127,7 +127,7 @@ def _take_turn(connection: Connection) -> None:
             except sqlite3.OperationalError as error:
                 if "locked" not in str(error):
                     break
-                time.sleep(random.uniform(*BETWEEN_TURNS))
+                time.sleep(random.uniform(*BETWEEN_TURNS))  # not a secret  # nosec B311
             else:
                 return
         connection.exec_driver_sql("BEGIN IMMEDIATE")  # raises in SQLAlchemy's terms
