@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tradinghf import bench
+from tradinghf.bench import core, environment
 from tradinghf.ceilings import bytes_per_step, copy_rate, flops_per_step, gemm_rate
 from tradinghf.cli import main
 from tradinghf.config import CostModel, EnvConfig
@@ -49,16 +50,16 @@ def test_list_and_unknown_names(capsys: pytest.CaptureFixture[str]) -> None:
 def test_rate_counts_every_repeat_but_not_the_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([0.0, 2.0, 10.0, 14.0, 20.0, 21.0])
     cpu = iter([0.0, 1.0, 1.0, 3.0, 3.0, 3.5])
-    monkeypatch.setattr(bench.time, "perf_counter", lambda: next(clock))
-    monkeypatch.setattr(bench.time, "process_time", lambda: next(cpu, 0.0))
+    monkeypatch.setattr(core.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(core.time, "process_time", lambda: next(cpu, 0.0))
     calls: list[int] = []
-    row = bench.timed(lambda: calls.append(1), 8.0, "things/s", repeats=3)
+    row = core.timed(lambda: calls.append(1), 8.0, "things/s", repeats=3)
     assert len(calls) == 4
     about = {"unit": "things/s", "repeats": 3, "per_cpu_second": 16.0}
     assert row == {"value": 4.0, "best": 8.0} | about
     slow = iter([0.0, 9.0, 9.0, 18.0])
-    monkeypatch.setattr(bench.time, "perf_counter", lambda: next(slow))
-    assert bench.timed(lambda: None, 9.0, "things/s", repeats=7)["repeats"] == 2
+    monkeypatch.setattr(core.time, "perf_counter", lambda: next(slow))
+    assert core.timed(lambda: None, 9.0, "things/s", repeats=7)["repeats"] == 2
 
 
 def test_ceilings_count_what_a_step_takes() -> None:
@@ -84,22 +85,22 @@ def test_engines_that_disagree_are_not_timed() -> None:
     market = synthetic(bars=200, assets=2)
     one, other = (MarketEnv(market, num_envs=4) for _ in range(2))
     actions = torch.full((3, 4), 4)
-    bench._same_steps(one, other, actions)
+    environment._same_steps(one, other, actions)
     dear = MarketEnv(market, num_envs=4, costs=CostModel(fee_bps=50))
     with pytest.raises(TradingHFError, match="not timed"):
-        bench._same_steps(one, dear, actions)
+        environment._same_steps(one, dear, actions)
 
 
 def test_a_wrong_answer_is_not_timed() -> None:
-    bench._agree("case", [1.0, 2.0], [1.0, 2.0], 1e-9)
+    core.agree("case", [1.0, 2.0], [1.0, 2.0], 1e-9)
     with pytest.raises(TradingHFError, match="not timed"):
-        bench._agree("case", [1.0, 2.0], [1.0, 2.1], 1e-9)
+        core.agree("case", [1.0, 2.0], [1.0, 2.1], 1e-9)
     with pytest.raises(TradingHFError, match="not timed"):
-        bench._agree("case", [1.0, float("nan")], [1.0, 2.0], 1e-9)
+        core.agree("case", [1.0, float("nan")], [1.0, 2.0], 1e-9)
 
 
 def test_commit_names_this_checkout() -> None:
-    root = Path(bench.__file__).resolve().parent.parent
+    root = Path(bench.__file__).resolve().parents[2]
     if not (root / ".git").exists():
         pytest.skip("not a git checkout")
     found = bench.commit()

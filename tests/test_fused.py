@@ -160,13 +160,10 @@ def test_environments_out_of_step_agree(autoreset: Any) -> None:
 def test_several_threads_give_the_same_numbers(observation: Any) -> None:
     """4,133 accounts are two threads' shares, and no whole number of the kernel's blocks."""
     config = EnvConfig(horizon=5, lookback=4, observation=observation)
-    envs = [MarketEnv(MARKET, engine=e, num_envs=4133, config=config) for e in ("tensor", "fused")]
-    threads = torch.get_num_threads()
-    try:
-        torch.set_num_threads(2)
-        walk(envs, 7, 0)
-    finally:
-        torch.set_num_threads(threads)
+    settings = {"num_envs": 4133, "config": config}
+    alone = MarketEnv(MARKET, engine="tensor", **settings)
+    for threads in (1, 2, 3):
+        walk([alone, MarketEnv(MARKET, engine="fused", threads=threads, **settings)], 7, 0)
 
 
 @pytest.mark.parametrize("engine", ["tensor", "auto"])

@@ -37,7 +37,7 @@ class Stepper(Protocol):
 
         Args:
             state: in the engine's form.
-            target: [N, A'] target weights; NaN is no order.
+            target: [N, A'] target weights, NaN is no order; or int64 indices of levels.
             last: whether this step ends the episode, for all or [N, 1] bool.
             keeps: a target equal to the last one is no order either.
 
@@ -61,6 +61,10 @@ class Tensors:
 
     def __init__(self, dynamics: Dynamics, transition: Transition) -> None:
         self._dynamics, self._transition = dynamics, transition
+        prices = dynamics.bars.rows
+        self._levels = torch.tensor(
+            dynamics.config.levels, dtype=prices.dtype, device=prices.device
+        )
 
     def pack(self, state: EnvState) -> EnvState:
         """See `Stepper`."""
@@ -74,6 +78,8 @@ class Tensors:
         self, state: EnvState, target: Tensor, last: bool | Tensor, *, keeps: bool
     ) -> tuple[EnvState, Tensor, Info]:
         """See `Stepper`."""
+        if not target.is_floating_point():
+            target = self._levels.index_select(0, target.flatten()).view_as(target)
         if keeps:
             target = torch.where(target == state.target, torch.nan, target)
         return self._transition(state, target, last)
@@ -83,8 +89,8 @@ class Tensors:
         return self._dynamics.observe(state)
 
 
-def engine_of(engine: str, dynamics: Dynamics) -> Stepper:
-    """The engine of a name.
+def engine_of(engine: str, dynamics: Dynamics, threads: int | None = None) -> Stepper:
+    """The engine of a name, with the threads that the fused one may take.
 
     Raises:
         ConfigError: the engine is unknown, or does not cover the task.
@@ -98,7 +104,7 @@ def engine_of(engine: str, dynamics: Dynamics) -> Stepper:
             "financing only; this task needs more. Use engine='auto' or 'tensor'."
         )
     if engine == "fused" or (engine == "auto" and covers(dynamics)):
-        return Fused(dynamics)
+        return Fused(dynamics, threads)
     return Tensors(dynamics, _compiled(dynamics) if engine == "compiled" else dynamics.transition)
 
 

@@ -60,6 +60,8 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
             pass on a CPU, for single assets with plain orders and costs), "compiled" (the tensor
             step through `torch.compile`); "auto" takes the fused one where it covers the task.
             All give the same numbers.
+        threads: that the fused step may take, where there is enough to do; None: as many as torch.
+            Results do not depend on it.
         own_features: the user's features beside `config.features`, see `market_features`.
         funding: [T, A] funding rates, see `Extras`; so are the next three.
         split: share splits, for raw prices.
@@ -86,6 +88,7 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
         device: str | torch.device = "cpu",
         seed: int | None = None,
         engine: Engine = "auto",
+        threads: int | None = None,
         own_features: Any = None,
         funding: Any = None,
         split: Any = None,
@@ -119,9 +122,10 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
         )
         self._assets = self.dynamics.observer.assets
         self._dtype = self.dynamics.bars.rows.dtype
-        self._levels = torch.tensor(config.levels, dtype=self._dtype, device=self.device)
         self._set_spaces()
-        self._engine = engine_of(engine, self.dynamics)
+        self._levels = torch.tensor(config.levels, dtype=self._dtype, device=self.device)
+        self._keeps = not config.rebalance  # an action like the last one is no order
+        self._engine = engine_of(engine, self.dynamics, threads)
         self._seed = seed
         self._now: Any = None  # state in the form of the engine
         self._left: int | None = None  # bars left while all environments are in step, else None
@@ -215,7 +219,7 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
 
     def step(self, actions: Any) -> Result:
         """Act in every environment; see the class for actions and `step_weights` for results."""
-        return self._step(self.targets(actions), keeps=not self.config.rebalance)
+        return self._step(self._given(actions), keeps=self._keeps)
 
     def step_weights(self, weights: Any) -> Result:
         """Order target weights and carry every environment one bar on.
@@ -245,6 +249,13 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
 
     def targets(self, actions: Any) -> Tensor:
         """[N, A'] target weights of [N] or [N, A'] actions."""
+        given = self._given(actions)
+        if given.is_floating_point():
+            return given
+        return self._levels.index_select(0, given.flatten()).view_as(given)
+
+    def _given(self, actions: Any) -> Tensor:
+        """[N, A'] actions as engines take them: indices of levels, or target weights."""
         given = torch.as_tensor(actions, device=self.device)
         if given.numel() != self.num_envs * self._assets:
             raise ConfigError(
@@ -252,12 +263,12 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
                 f"{self.num_envs} environments."
             )
         if self.config.actions == "discrete":
-            target = self._levels.index_select(0, given.reshape(-1).long())
+            given = given.long()
         else:
             leverage = self.config.margin.leverage
-            target = given.to(self._dtype).clamp(-1.0, 1.0)
-            target = target if leverage == 1.0 else target * leverage
-        return target.reshape(self.num_envs, self._assets)
+            given = given.to(self._dtype).clamp(-1.0, 1.0)
+            given = given if leverage == 1.0 else given * leverage
+        return given.reshape(self.num_envs, self._assets)
 
     def market_obs(self, asset: Tensor, bar: Tensor) -> Tensor:
         """[N, W * F'] market part of the observation at [N] bars of [N] assets."""

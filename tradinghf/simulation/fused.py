@@ -110,10 +110,11 @@ class Fused:
 
     Args:
         dynamics: of a task that `covers` allows.
+        threads: that it may take; None: as many as torch.
 
     """
 
-    def __init__(self, dynamics: Dynamics) -> None:
+    def __init__(self, dynamics: Dynamics, threads: int | None = None) -> None:
         from tradinghf.simulation import kernel  # numba takes half a second to import
 
         keep_freed_memory()
@@ -121,18 +122,24 @@ class Fused:
         self._shown, self._row_count = kernel.CARRIED.index("close"), len(kernel.ROWS)
         self._dtype = dynamics.bars.rows.dtype
         self._kind: Any = np.float64 if self._dtype == torch.float64 else np.float32
-        table = dynamics.observer.windows
+        table, bars = dynamics.observer.windows, dynamics.bars
+        # What the kernel reads of a bar, in 16 or 32 bytes: a row never spans two cache lines.
+        columns = [bars.columns.index(n) for n in ("open", "close", "volatility", "volatility")]
+        self._levels = np.array(dynamics.config.levels, self._kind)
         self._static = (
-            dynamics.bars.rows[..., 0].numpy(),
+            self._levels,
+            bars.rows[:, columns, 0].contiguous().numpy(),
             table.as_strided((table.untyped_storage().nbytes() // 4,), (1,)).numpy(),
             np.array(self._settings(), self._kind),
             np.array(self._switches(), np.int64),
         )
         self._never, self._always = np.array([False]), np.array([True])
         self._indexed, self._none = dynamics.observer.kind == "index", np.empty(0, np.int64)
+        self._no_orders = np.empty(0, self._kind)
         self._width = dynamics.observer.account_dim if self._indexed else dynamics.observer.dim
         rates = dynamics.setup.rates
         self._fee, self._slip = self._array(rates.fee), self._factors(rates.slippage)
+        self._threads = threads
         self._pool: ThreadPoolExecutor | None = None
 
     def _settings(self) -> tuple[float, ...]:
@@ -153,10 +160,8 @@ class Fused:
     def _switches(self) -> tuple[int, ...]:
         """`kernel.SWITCHES`."""
         setup, observer = self.dynamics.setup, self.dynamics.observer
-        columns = self.dynamics.bars.columns
         return (
             self.dynamics.bars.bars,
-            *(columns.index(name) for name in ("open", "close", "volatility")),
             SIDES[setup.limits.side],
             int(setup.fill == "close"),
             int(setup.financing is not None),
@@ -179,17 +184,20 @@ class Fused:
         window = torch.empty(count, dtype=torch.int64) if self._indexed else None
         shown: Observation = obs if window is None else {"window": window, "account": obs}
         after = Packed(rows, bar, episodes, shown)
+        given = target.numpy().reshape(count)
+        chosen, orders = (
+            (self._none, given) if target.is_floating_point() else (given, self._no_orders)
+        )
+        if isinstance(last, Tensor):
+            ends = last[:, 0].numpy()
+        else:
+            ends = self._always if last else self._never
         self._run(
             count,
             state.numbers,
             *episodes.arrays,
             state.bars,
-            target.numpy().reshape(count),
-            keeps,
-            *episodes.rates,
-            last[:, 0].numpy()
-            if isinstance(last, Tensor)
-            else (self._always if last else self._never),
+            *(chosen, orders, keeps, *episodes.rates, ends),
             *self._static,
             after.numbers,
             after.bars,
@@ -201,17 +209,24 @@ class Fused:
 
     def _run(self, count: int, *arguments: Any) -> None:
         """Call the kernel, over several threads where there is enough to do."""
-        shares = min(torch.get_num_threads(), count // SHARE)
+        threads = self._threads or torch.get_num_threads()
+        shares = min(threads, count // SHARE)
         if shares < 2:
-            self._advance(0, count, *arguments)
-            return
+            wrong = self._advance(0, count, *arguments)
+            return self._check(wrong)
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(torch.get_num_threads() - 1)
+            self._pool = ThreadPoolExecutor(threads - 1)
         cuts = list(pairwise(count * s // shares for s in range(shares + 1)))
         others = [self._pool.submit(self._advance, *cut, *arguments) for cut in cuts[1:]]
-        self._advance(*cuts[0], *arguments)
-        for other in others:
-            other.result()
+        wrong = self._advance(*cuts[0], *arguments)
+        self._check(wrong + sum(other.result() for other in others))
+
+    def _check(self, wrong: int) -> None:
+        if wrong:
+            raise IndexError(
+                f"{wrong} actions of MarketEnv.step are out of range; expected 0 to "
+                f"{len(self._levels) - 1}."
+            )
 
     def observe(self, state: Packed) -> Observation:
         """See `engines.Stepper`."""

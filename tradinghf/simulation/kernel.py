@@ -34,8 +34,7 @@ SETTINGS = (
     *("review", "limit"),
 )
 SWITCHES = (
-    *("bars", "open", "close", "volatility", "side", "fill_at_close", "finances", "moments"),
-    *("review", "lookback", "width"),
+    *("bars", "side", "fill_at_close", "finances", "moments", "review", "lookback", "width"),
 )
 
 LANES = 64  # accounts of a block
@@ -79,7 +78,7 @@ def _settle(t: Any, settings: Any, switches: Any, keeps: bool, random_fee: bool)
     fixed, per_share, least, ruin, start_cash = settings[5:10]
     borrow, margin, interest_rate, funding, moment_rate = settings[10:15]
     profit_unit, span, limit = settings[15:18]
-    side, at_close, finances = switches[4], switches[5] != 0, switches[6] != 0
+    side, at_close, finances = switches[1], switches[2] != 0, switches[3] != 0
     for k in range(LANES):
         cash, shares, flow = t[CASH + k], t[SHARES + k], t[FLOW + k]
         old_close, old_peak, close = t[CLOSE + k], t[PEAK + k], t[NEXT_CLOSE + k]
@@ -204,12 +203,14 @@ def advance(
     asset: Any,
     start: Any,
     bar: Any,
+    chosen: Any,
     orders: Any,
     keeps: bool,
     fees: Any,
     buy: Any,
     sell: Any,
     ends: Any,
+    levels: Any,
     prices: Any,
     features: Any,
     settings: Any,
@@ -218,37 +219,44 @@ def advance(
     bar_after: Any,
     obs: Any,
     window: Any,
-) -> None:
+) -> int:
     """Carry the accounts [first, last) one bar on.
 
     Args:
         first, last: accounts to carry.
         before: [R, N] at the close of the decision bar (`ROWS`).
         asset, start, bar: [N] integers.
-        orders: [N] target fractions; NaN is no order.
+        chosen: [N] indices into `levels`; or empty.
+        orders: [N] target fractions instead, where NaN is no order; or empty.
         keeps: a target equal to the last one is no order either.
         fees: [1] or [N] proportional fee.
         buy, sell: [1] or [N] price factors of slippage.
         ends: [1] or [N] bool, the episode ends with this bar.
-        prices: [rows, C] prices, row asset * bars + bar.
+        levels: target fractions that may be chosen.
+        prices: [rows, 4] open, close, volatility of row asset * bars + bar, and one that is unused.
         features: [rows * F] float32 market features.
         settings: one number of the accounts' precision per name of `SETTINGS`.
-        switches: one integer per name of `SWITCHES`: bars T; the columns of open, close and
-            volatility in `prices`; side 0 both, 1 long only, -1 short only; whether orders fill
-            at the decision's close; whether holding costs something; whether the moving averages
-            of the return are kept; bars after which the peak starts anew, 0 never; W; F.
+        switches: one integer per name of `SWITCHES`: bars T; side 0 both, 1 long only, -1 short
+            only; whether orders fill at the decision's close; whether holding costs something;
+            whether the moving averages of the return are kept; bars after which the peak starts
+            anew, 0 never; W; F.
         after, bar_after: [R, N] and [N], written: the state at the next close.
         obs: [N, W * F + 4], written; [N, 4] leaves the market part out.
         window: [N], written: the market part's row among all windows; empty where it is in `obs`.
 
+    Returns:
+        How many choices were no indices of `levels`; what is written is of no use then.
+
     """
-    bars, review, lookback, width = switches[0], switches[8], switches[9], switches[10]
-    columns = switches[1], switches[2], switches[3]
+    bars, review, lookback, width = switches[0], switches[5], switches[6], switches[7]
     random_fee, random_slip, apart = len(fees) > 1, len(buy) > 1, len(ends) > 1
-    seen, moments = obs.shape[1] - VIEW, switches[7] != 0
-    kept = len(CARRIED)
+    seen, moments = obs.shape[1] - VIEW, switches[4] != 0
+    kept, wrong = len(CARRIED), 0
     t = np.zeros(TABLE, before.dtype)
     zero, one = settings[0], settings[1]
+    for k in range(LANES):  # what all accounts have in common stays in the table
+        t[FEE + k], t[BUY + k], t[SELL + k] = fees[0], buy[0], sell[0]
+        t[ENDS + k] = one if ends[0] else zero
     for block in range(first, last, LANES):
         count = min(LANES, last - block)
         for r in range(kept):
@@ -257,23 +265,33 @@ def advance(
         for k in range(count):
             i = block + k
             row = asset[i] * bars + bar[i] + 1
-            t[ORDER + k] = orders[i]
-            t[OPEN + k] = prices[row, columns[0]]
-            t[NEXT_CLOSE + k] = prices[row, columns[1]]
-            t[NEXT_VOLATILITY + k] = prices[row, columns[2]]
-            t[FEE + k] = fees[i if random_fee else 0]
-            t[BUY + k] = buy[i if random_slip else 0]
-            t[SELL + k] = sell[i if random_slip else 0]
-            t[ENDS + k] = one if ends[i if apart else 0] else zero
+            if len(chosen):
+                choice = chosen[i] if 0 <= chosen[i] < len(levels) else 0
+                wrong += choice != chosen[i]
+                t[ORDER + k] = levels[choice]
+            else:
+                t[ORDER + k] = orders[i]
+            t[OPEN + k], t[NEXT_CLOSE + k] = prices[row, 0], prices[row, 1]
+            t[NEXT_VOLATILITY + k] = prices[row, 2]
             bar_after[i] = bar[i] + 1
-            t[REVIEWS + k] = zero
-            if review > 0 and (bar[i] + 1 - start[i]) % review == 0:
-                t[REVIEWS + k] = one
             begin = row - lookback + 1
             if len(window):
                 window[i] = begin
             for n in range(seen):
                 obs[i, n] = features[begin * width + n]
+        if random_fee:
+            for k in range(count):
+                t[FEE + k] = fees[block + k]
+        if random_slip:
+            for k in range(count):
+                t[BUY + k], t[SELL + k] = buy[block + k], sell[block + k]
+        if apart:
+            for k in range(count):
+                t[ENDS + k] = one if ends[block + k] else zero
+        if review > 0:
+            for k in range(count):
+                over = (bar[block + k] + 1 - start[block + k]) % review == 0
+                t[REVIEWS + k] = one if over else zero
         _settle(t, settings, switches, keeps, random_fee)
         for r in range(len(ROWS)):
             if moments or (r != MEAN // LANES and r != SQUARE // LANES):
@@ -282,3 +300,4 @@ def advance(
         for k in range(count):
             for n in range(VIEW):
                 obs[block + k, seen + n] = t[VIEW_POSITION + n * LANES + k]
+    return wrong
