@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
+from tradinghf.durable import write_atomic
 from tradinghf.errors import EpisodeError
 
 Floats = NDArray[np.float64]
@@ -155,8 +156,8 @@ class Episode(Paths):
         return episode
 
     def save(self, path: Path | str) -> None:
-        """Write `to_bytes` to a file."""
-        Path(path).write_bytes(self.to_bytes())
+        """Write `to_bytes` to a file, whole or not at all."""
+        write_atomic(Path(path), self.to_bytes())
 
     @classmethod
     def load(cls, path: Path | str) -> Episode:

@@ -18,9 +18,9 @@ import pandas as pd
 
 from tradinghf.cli.study import label, study, tradable
 from tradinghf.config import CostModel
+from tradinghf.durable import whole, write_atomic
 from tradinghf.errors import TradingHFError
 from tradinghf.evaluation.backtest import backtest
-from tradinghf.feedback.store.blobs import write_atomic
 
 
 def main(request_file: str, folder: str) -> None:
@@ -47,7 +47,8 @@ def main(request_file: str, folder: str) -> None:
             "held": held,
         }
     )
-    curves.to_parquet(run / "curves.parquet")
+    with whole(run / "curves.parquet") as draft:
+        curves.to_parquet(draft)
     report.save(run / "report.html", trials=trials, standing=standing)
     found = {"request": request, "metrics": dict(report.metrics), "trials": trials}
     write_atomic(run / "backtest.json", json.dumps(found, indent=1, default=str).encode())

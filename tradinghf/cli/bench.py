@@ -11,6 +11,7 @@ from tradinghf.bench import BENCHMARKS
 from tradinghf.cli import output
 from tradinghf.cli.options import Output
 from tradinghf.cli.progress import progress
+from tradinghf.durable import write_atomic
 
 if TYPE_CHECKING:
     from tradinghf.labels.cells import LabelBench
@@ -32,7 +33,7 @@ def speed(name: str) -> Run:
         output.table(["case", "median", "best", "unit"], rows, title=f"{name} on {where}")
         if json is not None:
             json.parent.mkdir(parents=True, exist_ok=True)
-            json.write_text(dumps(found, indent=1) + "\n")
+            write_atomic(json, (dumps(found, indent=1) + "\n").encode())
             output.line(f"Results: {json}")
 
     run.__doc__ = f"""Measure: {BENCHMARKS[name].help}.
@@ -115,8 +116,9 @@ def _write(file: Path, bench: LabelBench, rows: list[Any], found: list[Any]) -> 
 
     about = {"benchmark": "labels", **stamp(), "settings": to_dict(bench)}
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(dumps(about | {"summary": rows, "trainings": found}, indent=1) + "\n")
-    file.with_suffix(".md").write_text(markdown(rows))
+    text = dumps(about | {"summary": rows, "trainings": found}, indent=1) + "\n"
+    write_atomic(file, text.encode())
+    write_atomic(file.with_suffix(".md"), markdown(rows).encode())
 
 
 COMMANDS: dict[str, Run] = {name: speed(name) for name in BENCHMARKS} | {"labels": labels}

@@ -22,6 +22,7 @@ from tradinghf.cli.options import (
 )
 from tradinghf.cli.progress import progress
 from tradinghf.cli.study import WEIGHTS, label, sealed_from, study, tradable
+from tradinghf.durable import whole
 from tradinghf.errors import ConfigError, check_setting
 
 if TYPE_CHECKING:
@@ -142,7 +143,8 @@ def sweep(
     if out is not None:
         tables = [item.table.assign(data=name) for item, name in zip(found, data, strict=True)]
         out.parent.mkdir(parents=True, exist_ok=True)
-        pd.concat(tables, ignore_index=True).to_parquet(out)
+        with whole(out) as draft:
+            pd.concat(tables, ignore_index=True).to_parquet(draft)
         output.line(f"Results: {out}")
     if report is not None:
         output.line(f"Report: {sweep_page(report, found, metric=metric, trials=trials)}")
@@ -317,7 +319,8 @@ def signal(
     )
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
-        found.assign(bar=market.index[-1].isoformat()).to_csv(out, index=False)
+        with whole(out) as draft:
+            found.assign(bar=market.index[-1].isoformat()).to_csv(draft, index=False)
         output.line(f"Weights: {out}")
 
 

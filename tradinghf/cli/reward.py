@@ -12,6 +12,7 @@ from tradinghf.cli import output
 from tradinghf.cli.feedback import opened
 from tradinghf.cli.options import Bank, Output
 from tradinghf.cli.runs import RESULT, REWARD, document, print_held_out, print_values
+from tradinghf.durable import write_atomic
 from tradinghf.errors import CheckpointError
 
 
@@ -90,5 +91,6 @@ def plot_reward(run: Path, found: Mapping[str, Any], file: Path) -> None:
     names = list(bars)[:5]
     some = {"episodes": names, "ranks": [0] * len(names)}
     answer = next(iter(found.get("worst", [])), some)
-    reward_figure(bars, answer, found.get("bar_unit", "points")).write_html(file)
+    figure = reward_figure(bars, answer, found.get("bar_unit", "points"))
+    write_atomic(file, figure.to_html().encode())
     output.line(f"Reward of each bar: {file}")

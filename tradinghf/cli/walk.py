@@ -13,6 +13,7 @@ from tradinghf.cli.progress import Report as Tell
 from tradinghf.cli.progress import progress
 from tradinghf.cli.research import Params, print_verdict, values
 from tradinghf.cli.study import Study, study
+from tradinghf.durable import whole
 from tradinghf.errors import ConfigError, check_setting
 
 if TYPE_CHECKING:
@@ -164,7 +165,8 @@ def walkforward(
 def write_table(windows: pd.DataFrame, out: Path) -> None:
     """Write the windows or splits as Parquet."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    windows.to_parquet(out)
+    with whole(out) as draft:
+        windows.to_parquet(draft)
     output.line(f"Windows: {out}")
 
 

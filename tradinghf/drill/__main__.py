@@ -18,8 +18,8 @@ os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 from tradinghf.drill.catalogue import DRILLS
 from tradinghf.drill.core import NotHereError, Outcome, short
+from tradinghf.durable import write_atomic
 from tradinghf.errors import unknown_name
-from tradinghf.feedback.store.blobs import write_atomic
 from tradinghf.resources import code_version
 
 DONE, FAILED, BAD_INPUT, NOT_HERE = 0, 1, 2, 3

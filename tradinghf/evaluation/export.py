@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from tradinghf.durable import whole, write_atomic
 from tradinghf.errors import ConfigError
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -29,14 +30,15 @@ def write_page(html: str, path: Path | str) -> Path:
         raise ConfigError(f"{target.name!r} ends in {suffix!r}; expected one of {SUFFIXES}.")
     target.parent.mkdir(parents=True, exist_ok=True)
     if suffix == ".html":
-        target.write_text(html, encoding="utf-8")
+        write_atomic(target, html.encode())
         return target
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "page.html"
         source.write_text(html, encoding="utf-8")
-        _print(source, target.resolve(), Path(folder))
-    if suffix == ".png":
-        _trim(target)
+        with whole(target.resolve()) as draft:
+            _print(source, draft, Path(folder))
+            if suffix == ".png":
+                _trim(draft)
     return target
 
 
@@ -44,8 +46,8 @@ def _print(source: Path, target: Path, folder: Path) -> None:
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
         raise ConfigError(
-            f"Writing {target.name} needs Chromium or Chrome on the PATH (one of {BROWSERS}). "
-            "Install one, or write .html and print it from any browser."
+            f"Writing a {target.suffix} file needs Chromium or Chrome on the PATH (one of "
+            f"{BROWSERS}). Install one, or write .html and print it from any browser."
         )
     what = [f"--print-to-pdf={target}", "--no-pdf-header-footer"]
     if target.suffix.lower() == ".png":
@@ -54,7 +56,6 @@ def _print(source: Path, target: Path, folder: Path) -> None:
     is_root = hasattr(os, "geteuid") and os.geteuid() == 0
     options = ["--headless", "--disable-gpu", "--hide-scrollbars", f"--user-data-dir={folder}/p"]
     options += ["--no-sandbox"] if is_root else []
-    target.unlink(missing_ok=True)
     command = [browser, *options, *what, source.as_uri()]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
@@ -62,7 +63,7 @@ def _print(source: Path, target: Path, folder: Path) -> None:
     except (OSError, subprocess.TimeoutExpired) as error:
         reason = [str(error)]
     if not target.is_file():
-        raise ConfigError(f"{browser} did not write {target.name} ({reason[0]}).")
+        raise ConfigError(f"{browser} wrote no {target.suffix} file ({reason[0]}).")
 
 
 def _trim(path: Path) -> None:

@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tradinghf.config import CostModel, Fill
+from tradinghf.durable import whole
 from tradinghf.errors import StrategyError, unknown_name
 from tradinghf.evaluation.backtest import backtest
 from tradinghf.evaluation.columns import CHUNK, Columns, column_metrics, run_columns
@@ -143,7 +144,8 @@ class Sweep:
         """Write the table as Parquet."""
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        self.table.to_parquet(target)
+        with whole(target) as draft:
+            self.table.to_parquet(draft)
         return target
 
 

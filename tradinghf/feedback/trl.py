@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
+from tradinghf.durable import write_atomic
 from tradinghf.episodes import Episode
 from tradinghf.errors import FeedbackError
 from tradinghf.feedback.pairs import Pair, pairs_of, rankings_of
-from tradinghf.feedback.store.blobs import write_atomic
 from tradinghf.feedback.types import Ranking
 
 PROMPT = "Rank the trading of one market window of {bars} bars. Closes: {closes}."

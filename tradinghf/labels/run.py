@@ -10,8 +10,8 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
+from tradinghf.durable import write_atomic
 from tradinghf.errors import CheckpointError
-from tradinghf.feedback.store.blobs import write_atomic
 from tradinghf.labels.cells import Cell, LabelBench, run_cell
 
 Progress = Callable[[str, int, int, dict[str, float]], None]

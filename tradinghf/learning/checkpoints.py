@@ -30,8 +30,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from tradinghf.durable import sync_folder, write_atomic
 from tradinghf.errors import CheckpointError
-from tradinghf.feedback.store.blobs import sync_folder, write_atomic
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter

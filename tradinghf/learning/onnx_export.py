@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tradinghf.durable import write_atomic
 from tradinghf.errors import MissingExtraError
 from tradinghf.learning.policy import ActorCritic, Policy
 
@@ -72,7 +73,7 @@ def export_onnx(policy: Policy, path: Path | str) -> Path:
     }
     onnx.helper.set_model_props(model, {"tradinghf": json.dumps(about, sort_keys=True)})
     onnx.checker.check_model(model)
-    target.write_bytes(model.SerializeToString())
+    write_atomic(target, model.SerializeToString())
     return target
 
 

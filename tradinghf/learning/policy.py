@@ -16,8 +16,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from tradinghf.config import EnvConfig
+from tradinghf.durable import write_atomic
 from tradinghf.errors import CheckpointError
-from tradinghf.feedback.store.blobs import write_atomic
 from tradinghf.learning.attention import WindowAttention
 from tradinghf.learning.heads import head_of
 from tradinghf.market.features import FeatureScaler

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 from scipy.stats import spearmanr
 
+from tradinghf.durable import write_atomic
 from tradinghf.episodes import Episode
 from tradinghf.feedback.quality import consistency
 from tradinghf.feedback.store import Store
-from tradinghf.feedback.store.blobs import write_atomic
 from tradinghf.feedback.types import Ranking
 from tradinghf.learning.aspects import ASPECTS, TradePaths
 from tradinghf.learning.config import RewardConfig

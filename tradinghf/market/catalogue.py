@@ -7,6 +7,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+from tradinghf.durable import write_atomic
 from tradinghf.errors import MarketDataError
 from tradinghf.market.plugins import SOURCES
 from tradinghf.market.sources import drop_in_files
@@ -118,7 +119,7 @@ def refresh_readme(path: Path) -> bool:
         raise MarketDataError(f"{path}: no lines {BEGIN} and {END}. Put them where it belongs.")
     fresh = f"{head}{BEGIN}\n{catalogue_table()}\n{END}{tail}"
     if fresh != text:
-        path.write_text(fresh, encoding="utf-8")
+        write_atomic(path, fresh.encode())
     return fresh != text
 
 

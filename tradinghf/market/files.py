@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tradinghf.durable import whole
 from tradinghf.errors import MarketDataError
 from tradinghf.market.columns import KNOWN_NAMES, canonical
 from tradinghf.market.data import Join, MarketData
@@ -161,25 +161,22 @@ def save_market(market: MarketData, path: Path | str) -> None:
     """
     path = Path(path)
     frame = market.to_long()
-    part = path.with_name(f".{path.name}.part")
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise MarketDataError(f"{path}: expected a path ending in {', '.join(SUFFIXES)}.")
     try:
-        if path.suffix.lower() in PARQUET_SUFFIXES:
-            # With checksums a flipped bit is found, not read as another price.
-            frame.to_parquet(part, index=False, engine="pyarrow", write_page_checksum=True)
-        elif path.suffix.lower() in CSV_SUFFIXES:
-            times = np.datetime_as_string(market.timestamps, unit="ns")
-            frame["timestamp"] = np.tile(np.char.add(times, "Z"), market.assets)
-            separator = "\t" if path.suffix.lower() == ".tsv" else ","
-            frame.to_csv(part, index=False, sep=separator)
-        else:
-            raise MarketDataError(f"{path}: expected a path ending in {', '.join(SUFFIXES)}.")
-        os.replace(part, path)
+        with whole(path) as draft:
+            if suffix in PARQUET_SUFFIXES:
+                # With checksums a flipped bit is found, not read as another price.
+                frame.to_parquet(draft, index=False, engine="pyarrow", write_page_checksum=True)
+            else:
+                times = np.datetime_as_string(market.timestamps, unit="ns")
+                frame["timestamp"] = np.tile(np.char.add(times, "Z"), market.assets)
+                frame.to_csv(draft, index=False, sep="\t" if suffix == ".tsv" else ",")
     except OSError as error:
         raise MarketDataError(
             f"{path}: cannot be written ({error.strerror or error}). Check folder and disk space."
         ) from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def csv_columns(data: bytes, what: str) -> tuple[list[tuple[str, Any]], dict[int, Finding]]:

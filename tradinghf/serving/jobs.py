@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from tradinghf.durable import write_atomic
 from tradinghf.errors import ConfigError
 
 Status = Literal["running", "done", "failed", "stopped"]
@@ -130,7 +131,7 @@ class Jobs:
         )
         job = Job(folder, kind, title, tuple(command), process.pid, time.time())
         record = {name: getattr(job, name) for name in ("kind", "title", "command", "pid")}
-        (folder / "job.json").write_text(json.dumps(record | {"started": job.started}))
+        write_atomic(folder / "job.json", json.dumps(record | {"started": job.started}).encode())
         _children.append(process)
         return job
 

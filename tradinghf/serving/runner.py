@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from tradinghf.feedback.store.blobs import write_atomic
+from tradinghf.durable import write_atomic
 
 
 def main(arguments: list[str]) -> int:

@@ -14,11 +14,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, func, insert, select
 
+from tradinghf.durable import sync_folder, write_atomic
 from tradinghf.errors import StoreError
 from tradinghf.feedback.store import answers, rows
 from tradinghf.feedback.store import schema as t
 from tradinghf.feedback.store.audit import Verification, verify
-from tradinghf.feedback.store.blobs import blob_path, sync_folder, write_atomic, write_blob
+from tradinghf.feedback.store.blobs import blob_path, write_blob
 from tradinghf.feedback.store.engine import (
     DATABASE,
     Location,

@@ -6,11 +6,9 @@ written before the row that names it, so a row without its file means damage, ne
 
 from __future__ import annotations
 
-import os
-import uuid
-from collections.abc import Iterable
 from pathlib import Path
 
+from tradinghf.durable import sync_folder, write_atomic
 from tradinghf.episodes import Episode
 from tradinghf.errors import EpisodeError, StoreError
 
@@ -53,33 +51,6 @@ def write_blob(folder: Path, episode_id: str, data: bytes) -> None:
         ) from error
 
 
-def write_atomic(path: Path, data: bytes | Iterable[bytes]) -> None:
-    """Write a file, whole or in pieces, so that a crash leaves the old one or the new one."""
-    # Not mkstemp: its files are private, and a team shares the folder.
-    temporary = path.parent / f".tmp-{uuid.uuid4().hex}"
-    try:
-        with temporary.open("xb") as file:
-            file.writelines([data] if isinstance(data, bytes) else data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames inside `folder` durable (no-op where folders cannot be opened)."""
-    if os.name == "nt":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def read_blob(folder: Path, episode_id: str, size: int) -> Episode:
     """The episode, verified against its id.
 
@@ -108,4 +79,4 @@ def read_blob(folder: Path, episode_id: str, size: int) -> Episode:
     return Episode.from_bytes(path.read_bytes(), expect_id=episode_id)
 
 
-__all__ = ["blob_path", "read_blob", "sync_folder", "write_atomic", "write_blob"]
+__all__ = ["blob_path", "read_blob", "write_blob"]

@@ -14,11 +14,12 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, select
 
+from tradinghf.durable import write_atomic
 from tradinghf.episodes import Episode
 from tradinghf.errors import FeedbackError, StoreError, TradingHFError
 from tradinghf.feedback.store import answers, library, queue, rows, tables
 from tradinghf.feedback.store import schema as t
-from tradinghf.feedback.store.blobs import read_blob, write_atomic
+from tradinghf.feedback.store.blobs import read_blob
 from tradinghf.feedback.store.engine import Location, reading, writing
 from tradinghf.feedback.types import Query, Ranking
 
