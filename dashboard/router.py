@@ -1,24 +1,35 @@
-"""The pages, in the order of the menu."""
+"""The pages, in the order of the menu; it offers only what one's role may open."""
 
 from pathlib import Path
 
 import streamlit as st
 
+from tradinghf.serving import ui
+
 VIEWS = Path(__file__).parent / "views"
 PAGES = (
-    ("rank", "Rank"),
-    ("feedback", "My feedback"),
-    ("leaderboard", "Leaderboard"),
-    ("episodes", "Episodes"),
-    ("reward", "Reward model"),
-    ("training", "Training"),
-    ("backtest", "Backtest"),
-    ("raters", "Raters and quality"),
-    ("admin", "Data and admin"),
+    ("rank", "Rank", "rater"),
+    ("feedback", "My feedback", "rater"),
+    ("leaderboard", "Leaderboard", "rater"),
+    ("episodes", "Episodes", "rater"),
+    ("reward", "Reward model", "rater"),
+    ("training", "Training", "lead"),
+    ("backtest", "Backtest", "lead"),
+    ("raters", "Raters and quality", "lead"),
+    ("admin", "Data and admin", "admin"),
 )
 
 st.set_page_config(page_title="tradinghf", layout="wide", initial_sidebar_state="collapsed")
+who = ui.signed_in()
 pages = [
-    st.Page(VIEWS / f"{name}.py", title=title, default=name == "rank") for name, title in PAGES
+    st.Page(
+        VIEWS / f"{name}.py",
+        title=title,
+        default=name == "rank",
+        visibility="visible" if who is None or who.may(role) else "hidden",
+    )
+    for name, title, role in PAGES
 ]
-st.navigation(pages, position="top").run()
+visible = "visible" if who is not None and ui.has_sign_in() else "hidden"
+account = st.Page(VIEWS / "account.py", title="Account", visibility=visible)
+st.navigation([*pages, account], position="top").run()

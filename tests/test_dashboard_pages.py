@@ -243,9 +243,13 @@ def test_training_shows_the_curves_of_a_run(store: Store, tmp_path: Path) -> Non
     rows = [{"step": s, "pnl": 0.01 * s, "steps_per_s": 230_000.0} for s in range(1, 5)]
     (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     app = page("training")
-    (figure,) = app.get("plotly_chart")
-    titles = [note["text"] for note in json.loads(figure.proto.spec)["layout"]["annotations"]]
-    assert titles == ["Profit per episode: <b>4</b> %", "Speed: <b>230,000</b> steps per second"]
+    assert [text.value for text in app.markdown] == [
+        "Profit per episode: **4** %",
+        "Speed: **230,000** steps per second",
+    ]
+    curves = [json.loads(figure.proto.spec)["data"][0] for figure in app.get("plotly_chart")]
+    assert len(curves) == 2
+    assert all(curve["type"] == "scatter" for curve in curves)
 
 
 def test_training_needs_answers(store: Store) -> None:
@@ -281,6 +285,25 @@ def test_team_mode_without_sign_in_shows_nothing(
         assert "signed out" in texts(app)
         assert not app.dataframe
         assert not app.metric
+
+
+def test_people_change_their_own_password(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    people = Accounts(store)
+    people.add("ann", "correct horse battery", "rater", by="test")
+    monkeypatch.setenv("TRADINGHF_AUTH", "local")
+    monkeypatch.setattr(ui, "identity", lambda: Identity("ann", "rater"))
+    app = page("account")
+    for now, new, said in (
+        ("wrong", "a better password!", "Wrong name or password"),
+        ("correct horse battery", "short", "at least 12"),
+        ("correct horse battery", "a better password!", "Changed"),
+    ):
+        app.text_input[0].input(now)
+        app.text_input[1].input(new)
+        app.button[0].click().run()
+        assert not app.exception
+        assert said in texts(app)
+    assert people.sign_in("ann", "a better password!") == Identity("ann", "rater")
 
 
 def test_admin_adds_users_and_the_trail_shows_it(store: Store) -> None:

@@ -6,6 +6,7 @@
  * @property {string} token proves the rater to the server
  * @property {string} owner stands for this rater of this store in what the browser keeps
  * @property {string} api base path of the server's routes
+ * @property {string} name who is ranking; empty where nobody signs in
  * @property {number} goal rankings per session
  * @property {string[]} aspects what a note can be about
  * @property {string=} edit key of an answer to open again
@@ -69,6 +70,7 @@ export class RankPage {
       blank: (title, text) => this.blank(title, text),
     });
     host.replaceChildren(this.view.root);
+    this.view.name.textContent = data.name;
     updateGoal(this.view.goal, this.done, data.goal);
     this.listen();
     void this.begin();

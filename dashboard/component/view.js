@@ -47,7 +47,8 @@ export function frame(on) {
   const part = {
     context: h("p", { class: "context" }),
     state: h("span", { class: "save", role: "status", "aria-live": "polite" }),
-    goal: h("div", { class: "goal" }),
+    goal: h("div", { class: "goal", title: "Rankings of this session, and its goal" }),
+    name: h("span", { class: "name", title: "Your answers are stored under this name" }),
     panels: h("div", { class: "panels" }),
     track: h("div", { class: "track", role: "group", "aria-label": "Your ranking, best first" }),
     note: h("div", { class: "note", hidden: true }),
@@ -64,6 +65,7 @@ export function frame(on) {
       part.context,
       part.state,
       part.goal,
+      part.name,
       h("button", { class: "icon", type: "button", onclick: on.palette, title: "Colours of up and down" }, "◐"),
       h("button", { class: "icon", type: "button", onclick: on.help, title: "Keys and help (?)" }, "?"),
     ),

@@ -29,6 +29,10 @@ uploads = Uploads(board.settings.runs)
 def data_tab() -> None:
     """Upload with checks, and what there is."""
     file = st.file_uploader("Upload bars (.csv or .parquet, at most 20 MB)", ["csv", "parquet"])
+    st.caption(
+        "Columns: date, open, high, low, close and, if there is one, volume; one row per bar, the "
+        "oldest first. Every row is checked before anything is kept."
+    )
     if file is not None and st.button("Check and keep"):
         try:
             name, market = uploads.add(file.name, file.getvalue())

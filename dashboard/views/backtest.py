@@ -13,25 +13,28 @@ from tradinghf.errors import ConfigError, MarketDataError
 from tradinghf.market.catalogue import catalogue
 from tradinghf.serving import ui
 from tradinghf.serving.jobs import Jobs
+from tradinghf.serving.names import label
 from tradinghf.serving.runs import Run, list_runs
 from tradinghf.serving.uploads import Uploads
-from tradinghf.strategies import load_strategy, strategy_names
+from tradinghf.strategies import Parameter, load_strategy, strategy_names
 
 WORKER = Path(__file__).parents[1] / "workers" / "backtest.py"
 RESULT = "backtest.json"
+FILLS = {"next_open": "the next open", "close": "this close"}
+YES_NO = {"False": "no", "True": "yes"}
+LEAST_COLUMNS = 4
 SHOWN = {
     "total_return_pct": ("Total return", "{:+.1f} %"),
     "sharpe_annual": ("Sharpe, annual", "{:.2f}"),
     "max_drawdown_pct": ("Max drawdown", "{:.1f} %"),
-    "volatility_annual_pct": ("Volatility, annual", "{:.1f} %"),
     "turnover_per_year": ("Turnover per year", "{:.1f} ×"),
     "costs_pct_of_start": ("Costs", "{:.2f} %"),
 }
 
 board, who = ui.page(
     "Backtest",
-    "Every backtest counts as a trial in the store, so that the deflated Sharpe ratio knows how "
-    "often somebody tried.",
+    "Every backtest is counted: the more one tries, the more luck looks like skill, and the tear "
+    "sheet's deflated Sharpe ratio takes that into account.",
     role="lead",
 )
 runs = Path(board.settings.runs)
@@ -43,7 +46,7 @@ uploads = Uploads(runs)
 def wait() -> None:
     """A running backtest; the page starts over when it has ended."""
     if jobs.list("backtest")[0].status == "running":
-        st.info("Trading …")
+        st.info("Trading … this takes about ten seconds.")
     else:
         st.rerun()
 
@@ -53,7 +56,8 @@ def choose() -> None:
     policies = sorted(runs.glob("*/policy.safetensors"))
     names = [*strategy_names(), *(f"policy: {path.parent.name}" for path in policies)]
     left, right = st.columns(2)
-    name = left.selectbox("Strategy or policy", names)
+    first = names.index("sma_cross") if "sma_cross" in names else 0
+    name = left.selectbox("Strategy or policy", names, index=first, format_func=label)
     offered = [*uploads.names(), *(entry.name for entry in catalogue() if entry.available)]
     data = right.selectbox(
         "Data",
@@ -69,17 +73,15 @@ def choose() -> None:
             rule = load_strategy(name)
             st.caption(rule.doc)
             for column, item in zip(
-                st.columns(max(len(rule.parameters), 1)), rule.parameters, strict=False
+                st.columns(max(len(rule.parameters), LEAST_COLUMNS)), rule.parameters, strict=False
             ):
-                params[item.name] = column.text_input(
-                    item.name, str(item.default), help=item.doc, key=f"{name}.{item.name}"
-                )
+                params[item.name] = setting(column, item, f"{name}.{item.name}")
         cells = st.columns(6)
         start = cells[0].text_input("From", placeholder="first bar")
         end = cells[1].text_input("To", placeholder="last bar")
         fee = cells[2].number_input("Fee, bps", 0.0, 500.0, 1.0, 0.5)
         slippage = cells[3].number_input("Slippage, bps", 0.0, 500.0, 1.0, 0.5)
-        fill = cells[4].selectbox("Fill", ["next_open", "close"])
+        fill = cells[4].selectbox("Fill at", list(FILLS), format_func=lambda name: FILLS[name])
         engine = cells[5].selectbox("Engine", ["vectorbt", "simulator"])
         if st.form_submit_button("Run backtest"):
             request = {
@@ -95,6 +97,16 @@ def choose() -> None:
                 "store": board.settings.store,
             }
             begin(request)
+
+
+def setting(column, item: Parameter, key: str) -> str:
+    """A field for one parameter of a strategy; its text."""
+    if isinstance(item.default, bool):
+        words = ("False", "True")
+        return column.selectbox(
+            item.name, words, int(item.default), lambda word: YES_NO[word], help=item.doc, key=key
+        )
+    return column.text_input(item.name, str(item.default), help=item.doc, key=key)
 
 
 def begin(request: dict) -> None:
@@ -113,6 +125,13 @@ def begin(request: dict) -> None:
     st.rerun()
 
 
+def title(run: Run) -> str:
+    """What was tested on what, and when."""
+    request = run.document(RESULT)["request"]
+    what = f"{label(request['strategy'])} on {request.get('data', 'unknown data')}"
+    return f"{what} · {run.name.removeprefix('backtest-')}"
+
+
 def show(run: Run) -> None:
     """Figures and curves of a finished backtest."""
     found = run.document(RESULT)
@@ -126,16 +145,16 @@ def show(run: Run) -> None:
     curves = ui.thinned(pd.read_parquet(run.folder / "curves.parquet"))
     figure = make_subplots(3, 1, shared_xaxes=True, row_heights=[3, 1, 1], vertical_spacing=0.04)
     lines = [
-        (1, "equity", 1, request["strategy"], ui.UP),
+        (1, "equity", 1, label(request["strategy"]), ui.UP),
         (1, "held", 1, "buy & hold", "#7C8896"),
         (2, "drawdown", -100, "drawdown %", ui.DOWN),
         (3, "position", 100, "position %", ui.UP),
     ]
-    for row, column, scale, label, colour in lines:
+    for row, column, scale, shown, colour in lines:
         line = go.Scatter(
             x=curves.index,
             y=curves[column] * scale,
-            name=label,
+            name=shown,
             mode="lines",
             line={"color": colour, "width": 1.5},
             showlegend=row == 1,
@@ -143,6 +162,7 @@ def show(run: Run) -> None:
         figure.add_trace(line, row, 1)
     for row, title in enumerate(("equity", "drawdown %", "position %"), start=1):
         figure.update_yaxes(title_text=title, row=row, col=1)
+    figure.update_yaxes(rangemode="tozero", row=3, col=1)
     ui.chart(figure, height=520)
     left, right = st.columns([1, 4])
     report = run.folder / "report.html"
@@ -171,6 +191,8 @@ if done:
     chosen = st.selectbox(
         "Result",
         done,
-        format_func=lambda run: f"{run.name}: {run.document(RESULT)['request']['strategy']}",
+        format_func=title,
     )
     show(chosen)
+elif not past:
+    st.info("No backtest yet. Choose above and press Run backtest; it takes about ten seconds.")

@@ -29,7 +29,7 @@ def tear_sheet(episode_id: str) -> None:
     years = episode.bars / 252
     ui.metrics(
         {
-            "Source": label(episode.source),
+            "Who": label(episode.source),
             "Return": f"{100 * episode.net_return:+.1f} %",
             "Max drawdown": f"{100 * episode.drawdown.max():.1f} %",
             "Turnover": f"{episode.turnover.sum():.1f} ×",
@@ -93,10 +93,10 @@ def reward_chart(episode: Episode, so_far: np.ndarray, spread: np.ndarray) -> go
 ids = visible_ids()
 infos = board.store.episode_infos(ids)
 if not infos:
-    ui.empty("There is nothing here yet: rank a query first.")
+    ui.empty("What you have ranked appears here in the open: who traded, when, how well.", "rank")
 names = sorted({info.source for info in infos})
 left, middle, right = st.columns([2, 1, 1])
-sources = left.multiselect("Source", names, placeholder="all sources", format_func=label)
+sources = left.multiselect("Who", names, placeholder="all", format_func=label)
 symbols = middle.multiselect("Symbol", sorted({info.symbol for info in infos}), placeholder="all")
 order = right.selectbox("Order", ["newest", "best return", "smallest drawdown"])
 kept = [
@@ -122,4 +122,6 @@ if linked in known:
 elif linked:
     st.warning("You cannot see that episode: it is unknown here, or you have not ranked it yet.")
 else:
-    st.caption("Select an episode; the address of the page then leads back to it.")
+    st.caption(
+        "Tick a row on its left to look at that episode; the page's address then leads back to it."
+    )

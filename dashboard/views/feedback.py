@@ -9,7 +9,9 @@ from tradinghf.serving import analysis, ui
 board, who = ui.page("My feedback", "Every answer you gave. Correcting one keeps the old one.")
 rankings = ui.own_rankings(board, who)
 if not rankings:
-    ui.empty("You have not ranked anything yet. Your answers appear here after the first one.")
+    ui.empty(
+        "You have not ranked anything yet. Your answers appear here after the first one.", "rank"
+    )
 
 replaced = {ranking.supersedes for ranking in rankings}
 current = [ranking for ranking in rankings if ranking.key not in replaced]
@@ -20,13 +22,18 @@ ui.metrics(
         "Waiting for you": f"{board.store.pending(who.rater)}",
         "Median time": "–" if mine.median_seconds is None else f"{mine.median_seconds:.1f} s",
         "Pairs tied": ui.share(mine.ties),
-        f"Own consistency ({mine.repeats} repeats)": ui.share(mine.consistency),
-    }
+        "Own consistency": ui.share(mine.consistency) if mine.repeats else "no repeats yet",
+    },
+    {
+        "Pairs tied": "Pairs of panels that you called equal.",
+        "Own consistency": f"Some queries come again later; so far {mine.repeats} did. This is how "
+        "often you judged a pair as before: no model can foresee you better than that.",
+    },
 )
 frame = analysis.answers_table(rankings, board.store.sources())
 chosen = ui.table(frame, key="answers", select=True, hide=("rater", "key"))
 if chosen is None:
-    st.caption("Select a row to correct that answer.")
+    st.caption("Tick a row on its left to correct that answer.")
 elif frame["state"][chosen] == "counts":
     left, right, _ = st.columns([1, 1, 4])
     if left.button("Correct this answer", width="stretch"):

@@ -13,13 +13,13 @@ GAMES = ["won", "lost", "tied"]
 
 board, _ = ui.page(
     "Leaderboard",
-    "Strengths from all rankings (Bradley-Terry with ties, after Davidson); 95 % intervals from "
-    "resampling whole rankings. Elo is beside it because people know it.",
+    "Whose trading your team would rather own, from all rankings together. The whiskers hold the "
+    "true strength 19 times in 20: where they overlap much, it is too close to call.",
 )
 health = board.store.health()
 standings = ui.standings(health["store"], health["head"], board)
 if not standings.standings:
-    ui.empty("No ranking compares two different sources yet. Rank a few queries first.")
+    ui.empty("No ranking compares two strategies yet. It takes a handful of answers.", "rank")
 
 frame = analysis.standings_table(standings, strategy_names())
 contenders = frame[frame["what"] != KINDS["reference"]]
@@ -88,8 +88,9 @@ with right:
         zmin=0,
         zmax=100,
         zmid=50,
-        colorscale=[[0, ui.DOWN], [0.5, "#5F6B7A"], [1, ui.UP]],
+        colorscale=[[0, ui.DOWN], [0.5, "#C9D0D9"], [1, ui.UP]],
         texttemplate="%{z:.0f}",
+        textfont={"color": "#0E1218"},
         showscale=False,
         hovertemplate="%{y} against %{x}: %{z:.0f} %<extra></extra>",
     )
@@ -97,4 +98,8 @@ with right:
     figure.update_yaxes(autorange="reversed", showgrid=False)
     figure.update_xaxes(showgrid=False, tickangle=-60)
     ui.chart(figure, height=150 + 32 * len(frame))
-ui.table(frame)
+ui.table(frame, height="content")
+st.caption(
+    "Rating: Bradley-Terry with ties (Davidson), intervals from resampling whole rankings; "
+    "Elo stands beside it because people know it."
+)

@@ -27,8 +27,8 @@ def offer_samples() -> None:
     """An empty store: say so, and offer something to rank."""
     st.title("Nothing to rank yet", anchor=False)
     st.write(
-        "The store holds no queries. Load sample episodes now: the shipped strategies on windows "
-        "of S&P 500 bars, 1999 to 2012, four at a time. It takes about ten seconds."
+        "No question has been queued. Start with samples: the shipped strategies on windows of "
+        "S&P 500 bars, 1999 to 2012, four at a time. Loading them takes about ten seconds."
     )
     past = jobs.list("samples")
     if past and past[0].status == "running":

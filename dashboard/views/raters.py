@@ -5,6 +5,14 @@ import streamlit as st
 from tradinghf.feedback.quality import FAST_SECONDS, agreement, consistency, rater_quality
 from tradinghf.serving import analysis, ui
 
+HELPS = {
+    "Agreement": "Between raters who saw the same query (Krippendorff's α, 95 % interval): 1 is "
+    "always the same order, 0 is chance. Below about 0.4 they want different things: compare their "
+    "values on the page Reward model.",
+    "Human ceiling": "How often people judge a pair as before when a query comes again.",
+    "Gold passed": "Gold queries have an answer that a lead gave (on the page My feedback).",
+}
+
 board, _ = ui.page(
     "Raters and quality",
     "How far the answers can be trusted. Repeats give the human ceiling: no model can agree with "
@@ -13,21 +21,23 @@ board, _ = ui.page(
 )
 rankings = board.store.rankings()
 if not rankings:
-    ui.empty("Nobody has answered yet.")
+    ui.empty("Nobody has answered yet. Rank a few queries yourself, or invite your team.", "rank")
 between = agreement(rankings)
 records = rater_quality(rankings, board.store.queries())
 alpha = "–" if between.alpha is None else f"{between.alpha:.2f}"
 if between.low is not None and between.high is not None:
     alpha += f" ({between.low:.2f} to {between.high:.2f})"
+ceiling = consistency(rankings)
 passed, asked = sum(r.gold_passed for r in records), sum(r.gold for r in records)
 ui.metrics(
     {
         "Raters": f"{len(records)}",
-        "Agreement (Krippendorff α)": alpha,
+        "Agreement": alpha,
         "Queries seen by two or more": f"{between.queries}",
-        "Human ceiling (repeats)": ui.share(consistency(rankings)),
+        "Human ceiling": "no repeats yet" if ceiling is None else ui.share(ceiling),
         "Gold passed": f"{passed} of {asked}" if asked else "none asked",
-    }
+    },
+    HELPS,
 )
 ui.table(analysis.quality_table(records))
 hasty = [r.rater for r in records if r.too_fast is not None and r.too_fast > 0.2]

@@ -25,6 +25,12 @@ HELPS = {
     "Below 0 the model works against profit.",
 }
 
+MORE = {
+    "f1": ("Macro F1", "{:.2f}"),
+    "log_loss": ("Log-loss", "{:.2f}"),
+    "ece": ("Calibration error", "{:.0%}"),
+}
+
 board, who = ui.page(
     "Reward model",
     "What the answers in this store say traders value, and how well that foresees unseen answers.",
@@ -65,7 +71,11 @@ def choose() -> RewardRun:
     """The model to show: by default the newest fit that was judged on answers it had not seen."""
     models, others = reward_runs(board.settings.runs, board.store)
     if not models:
-        ui.empty("No model of these answers yet. Rank about twenty queries, then fit one here.")
+        ui.empty(
+            "No model of these answers yet. Rank about twenty queries; then a lead fits one here, "
+            "which takes some seconds.",
+            "rank",
+        )
     # A fit says more than what a training run leaves: each trader's values, the worst answers.
     told = [bool(model.held_out) + (model.newer is not None) for model in models]
     best = told.index(max(told))
@@ -105,12 +115,6 @@ def figures(model: RewardRun) -> None:
         shown["Calls right"] = percent(held_out, "accuracy")
     ceiling = found.get("human_ceiling")
     shown["Human ceiling"] = "no repeats yet" if ceiling is None else ui.share(ceiling)
-    if "f1" in held_out:
-        shown["Macro F1"] = f"{held_out['f1']:.2f}"
-    if "log_loss" in held_out:
-        shown["Log-loss"] = f"{held_out['log_loss']:.2f}"
-    if "ece" in held_out:
-        shown["Calibration error"] = f"{100 * held_out['ece']:.0f} %"
     if found.get("disagreement") is not None:
         shown["In doubt"] = f"{100 * found['disagreement']:.0f} %"
     relation = found.get("profit_correlation")
@@ -122,6 +126,14 @@ def figures(model: RewardRun) -> None:
             f"{held_out.get('held_out_rankings', '?')} rankings, {held_out.get('pairs', '?')} "
             "pairs; 95 % intervals in brackets."
         )
+        more = {
+            name: form.format(held_out[key])
+            for key, (name, form) in MORE.items()
+            if key in held_out
+        }
+        if more:
+            with st.expander("More figures"):
+                ui.metrics(more, HELPS)
     else:
         st.caption(
             "How well this model foresees unseen answers is unknown: none were kept back when it "
@@ -216,7 +228,7 @@ def unexplained(rows: list[dict]) -> None:
         return
     st.subheader("Answers that the model explains worst", anchor=False)
     st.caption(
-        "A slip, or something that no aspect describes. Select one to look at its episodes; the "
+        "A slip, or something that no aspect describes. Tick one to look at its episodes; the "
         "address of the page then leads back to it."
     )
     names = board.store.sources()

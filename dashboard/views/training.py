@@ -3,9 +3,9 @@
 import time
 from pathlib import Path
 
+import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
-from plotly.subplots import make_subplots
 
 from tradinghf.errors import TradingHFError
 from tradinghf.market.catalogue import catalogue
@@ -19,20 +19,21 @@ CURVES = {
     "pnl": ("Profit per episode", "%", 100.0),
     "learned_reward": ("Learned reward per episode", "points", 1.0),
     "reward/learned": ("Learned reward per episode", "points", 1.0),
-    "entropy": ("Entropy of the policy", "nats", 1.0),
-    "kl": ("Change of the policy per update (KL)", "nats", 1.0),
+    "entropy": ("How much it still explores (entropy)", "nats", 1.0),
+    "kl": ("How much an update changes it (KL)", "nats", 1.0),
     "turnover": ("Turnover per episode", "times the account", 1.0),
     "steps_per_s": ("Speed", "steps per second", 1.0),
 }
 COLUMNS = 2
-ROW_HEIGHT = 250
+CURVE_HEIGHT = 200
+SMALLEST = 0.0005
 COMPARE = Path(__file__).parents[1] / "workers" / "compare.py"
 MARKS = {"running": "● running", "done": "✓ done", "failed": "✕ failed", "stopped": "■ stopped"}
 
 board, who = ui.page(
     "Training",
-    "A policy learns from the rankings in the store and from sparse PnL, in a process of its own: "
-    "it goes on when this page is closed, and a stopped run continues where it was.",
+    "A policy learns to trade as the rankings ask, and to make a profit. It goes on when this page "
+    "is closed; a stopped run continues where it was.",
     role="lead",
 )
 folder = Path(board.settings.runs)
@@ -97,6 +98,7 @@ def controls(job: Job) -> None:
         if middle.button("Stop", width="stretch", help="It can be resumed later."):
             job.stop()
             board.accounts.note(who.rater, "stop training", job.title)
+            st.toast("Stopping: it finishes its update and keeps the work.")
             st.rerun()
     elif job.status != "done" and right.button("Resume", width="stretch"):
         begin(job.title, resumed(job.command))
@@ -134,49 +136,41 @@ def live(job_name: str) -> None:
 
 def number(value: float) -> str:
     """Three digits, or whole thousands."""
+    if 0 < abs(value) < SMALLEST:
+        return f"below {SMALLEST:g}"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def curves(run: Run, key: str) -> None:
-    """One chart per figure, against steps; the last value and the unit in its title."""
+    """One chart per figure, against steps; above it the last value and the unit."""
     rows = ui.thinned(run.metrics())
     shown = [name for name in CURVES if name in rows]
     if rows.empty or not shown:
         st.info("The first figures appear after the first update of the policy.")
         return
     last = rows.iloc[-1]
-    titles = [
-        f"{title}: <b>{number(factor * float(last[name]))}</b> {unit}"
-        for name, (title, unit, factor) in CURVES.items()
-        if name in shown
-    ]
-    height = -(-len(shown) // COLUMNS)
-    spacing = 0.34 / height if height > 1 else 0.0
-    figure = make_subplots(
-        height, COLUMNS, subplot_titles=titles, vertical_spacing=spacing, horizontal_spacing=0.08
-    )
-    for place, name in enumerate(shown):
-        unit, factor = CURVES[name][1:]
-        line = go.Scatter(
-            x=rows["step"],
-            y=factor * rows[name],
-            mode="lines",
-            line={"color": ui.UP, "width": 2},
-            hovertemplate=f"%{{y:.4g}} {unit} at step %{{x:,.0f}}<extra></extra>",
-        )
-        cell = {"row": place // COLUMNS + 1, "col": place % COLUMNS + 1}
-        figure.add_trace(line, **cell)
-        figure.update_yaxes(title_text=unit, **cell)
-        figure.update_xaxes(title_text="steps", **cell)
-    figure.update_layout(showlegend=False)
-    figure.update_annotations(font_size=14)
-    ui.chart(figure, height=30 + ROW_HEIGHT * height, key=f"{key}-{run.name}")
+    for start in range(0, len(shown), COLUMNS):
+        for cell, name in zip(st.columns(COLUMNS), shown[start : start + COLUMNS], strict=False):
+            title, unit, factor = CURVES[name]
+            line = go.Scatter(
+                x=rows["step"],
+                y=factor * rows[name],
+                mode="lines",
+                line={"color": ui.UP, "width": 2},
+                hovertemplate=f"%{{y:.4g}} {unit} at step %{{x:,.0f}}<extra></extra>",
+            )
+            figure = go.Figure(line, {"showlegend": False})
+            figure.update_xaxes(title_text="steps")
+            with cell:
+                st.markdown(f"{title}: **{number(factor * float(last[name]))}** {unit}")
+                ui.chart(figure, height=CURVE_HEIGHT, key=f"{key}-{run.name}-{name}")
 
 
 def compare_form() -> None:
     """Queue blind queries between the policies of two runs."""
     policies = {path.parent.name: path for path in sorted(folder.glob("*/policy.safetensors"))}
     if len(policies) < 2:
+        st.caption("With the policies of two runs, traders can compare them blind from here.")
         return
     st.subheader("Compare policies blind", anchor=False)
     st.caption(
@@ -186,8 +180,8 @@ def compare_form() -> None:
     with st.form("compare", border=False):
         cells = st.columns([3, 3, 2, 1, 2], vertical_alignment="bottom")
         names = list(reversed(policies))
-        after = cells[0].selectbox("After", names, index=0)
-        before = cells[1].selectbox("Before", names, index=1)
+        before = cells[0].selectbox("Before", names, index=1)
+        after = cells[1].selectbox("After", names, index=0)
         data = cells[2].selectbox("Data", data_names(), key="compare data")
         windows = cells[3].number_input("Pairs", 1, 200, 12)
         if cells[4].form_submit_button("Queue the pairs", width="stretch"):
@@ -217,7 +211,15 @@ if runs:
     result = chosen.document("result.json")
     if result:
         with st.expander("Result"):
-            st.json(result)
+            figures = [
+                (
+                    name.replace("_", " "),
+                    f"{value:,.4g}" if isinstance(value, float) else str(value),
+                )
+                for name, value in result.items()
+                if isinstance(value, int | float | str) and value != ""
+            ]
+            ui.table(pd.DataFrame(figures, columns=["figure", "value"]))
     compare_form()
 elif not past:
-    ui.empty("No run yet. Rank about twenty queries, then train on them.")
+    ui.empty("No run yet. Rank about twenty queries, then train on them.", "rank")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import logging
 import re
 import sys
 import threading
@@ -31,6 +32,7 @@ from tradinghf.serving.access import ROLES, AccessError, Identity, Role
 if TYPE_CHECKING:
     from argon2 import PasswordHasher
 
+_log = logging.getLogger(__name__)
 SHORTEST_PASSWORD = 12
 LOCK_AFTER = 5
 LOCK_FOR = timedelta(minutes=15)
@@ -192,7 +194,8 @@ class Accounts:
             if not done.rowcount:
                 raise AccountError(f"There is no user {name[:70]!r}.")
             left = select(users.c.name).where(users.c.role == "admin", users.c.active == 1)
-            if connection.execute(left).first() is None:
+            loses = role is not None or active is not None
+            if loses and connection.execute(left).first() is None:
                 raise AccountError("That would leave no admin. Make somebody else admin first.")
             what = ", ".join(sorted(set(values) - {"changed", "failures", "locked_until"}))
             _note(connection, by, "change user", f"{name}: {what}")
@@ -208,12 +211,15 @@ class Accounts:
             row = connection.execute(select(users).where(users.c.name == name)).one_or_none()
         right = self._verify(row.password if row else "", password)
         if row is None:
+            # What was typed is not logged: it may be a password in the wrong field.
+            _log.warning("sign-in refused", extra={"rater": None})
             raise AccessError(_REFUSED)
         account = _account(row)
         allowed = right and account.active and not account.locked
         if not account.locked:
             self._count(account.name, right)
         if not allowed:
+            _log.warning("sign-in refused", extra={"rater": account.name})
             raise AccessError(_REFUSED)
         return Identity(account.name, account.role)
 
@@ -254,6 +260,8 @@ def _note(connection: Connection, who: str, what: str, detail: str) -> None:
         "detail": detail[:2000],
     }
     connection.execute(audit.insert().values(row))
+    about = {"rater": row["who"], "what": row["what"], "detail": row["detail"]}
+    _log.info("audit trail", extra=about)
 
 
 def _account(row: Row[Any]) -> Account:

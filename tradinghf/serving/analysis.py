@@ -112,19 +112,19 @@ def episodes_table(infos: Iterable[EpisodeInfo]) -> pd.DataFrame:
     """One row per episode."""
     rows = [
         {
-            "episode": info.id[:12],
-            "source": label(info.source),
+            "who": label(info.source),
             "symbol": info.symbol,
-            "start bar": info.start,
-            "bars": info.bars,
             "return %": 100 * info.net_return,
             "max drawdown %": 100 * info.max_drawdown,
+            "bars": info.bars,
+            "first bar": info.start,
+            "episode": info.id[:12],
             "id": info.id,
         }
         for info in infos
     ]
     columns = [
-        "episode", "source", "symbol", "start bar", "bars", "return %", "max drawdown %", "id",
+        "who", "symbol", "return %", "max drawdown %", "bars", "first bar", "episode", "id",
     ]  # fmt: skip
     return pd.DataFrame(rows, columns=columns)
 
@@ -142,7 +142,7 @@ def quality_table(records: Iterable[RaterQuality]) -> pd.DataFrame:
             "skipped": r.skipped,
             "can't tell": r.cant_tell,
             "ties %": percent(r.ties),
-            "median s": r.median_seconds,
+            "median time, s": r.median_seconds,
             "too fast %": percent(r.too_fast),
             "own consistency %": percent(r.consistency),
             "repeats": r.repeats,
@@ -151,7 +151,10 @@ def quality_table(records: Iterable[RaterQuality]) -> pd.DataFrame:
         }
         for r in records
     ]
-    return pd.DataFrame(rows)
+    frame = pd.DataFrame(rows)
+    # A column without any value is still one of numbers: aligned and formatted like the others.
+    unknown = [name for name in frame.columns if name.endswith((" %", ", s"))]
+    return frame.astype(dict.fromkeys(unknown, float))
 
 
 __all__ = [

@@ -45,6 +45,7 @@ def rank(board: Dashboard, who: Identity, edit: str = "") -> None:
         "token": board.passes.issue(who),
         "owner": board.passes.mark(str(board.store.location), who.rater),
         "goal": board.settings.goal,
+        "name": "" if board.settings.auth == "none" else who.rater,
         "aspects": sorted(LEXICON),
         "edit": edit,
     }

@@ -8,6 +8,7 @@ that starts later finds it again.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import secrets
 import signal
@@ -23,6 +24,7 @@ from tradinghf.durable import write_atomic
 from tradinghf.errors import ConfigError
 
 Status = Literal["running", "done", "failed", "stopped"]
+_log = logging.getLogger(__name__)
 LOG_BYTES = 64 * 1024
 _STOPPED = (-signal.SIGTERM, 128 + signal.SIGTERM, -signal.SIGINT, 130)
 
@@ -84,6 +86,7 @@ class Job:
     def stop(self) -> None:
         """Ask it to end; a training finishes its iteration and writes a checkpoint first."""
         if self.status == "running":
+            _log.info("job stopped", extra={"job": self.name, "kind": self.kind})
             os.kill(self.pid, signal.SIGTERM)
 
 
@@ -133,6 +136,7 @@ class Jobs:
         record = {name: getattr(job, name) for name in ("kind", "title", "command", "pid")}
         write_atomic(folder / "job.json", json.dumps(record | {"started": job.started}).encode())
         _children.append(process)
+        _log.info("job started", extra={"job": job.name, "kind": kind, "title": title})
         return job
 
     def list(self, kind: str | None = None) -> list[Job]:

@@ -25,26 +25,36 @@ PAGE = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <style>
 :root {{ color-scheme: dark light; }}
+:root {{ --bg: #0e1218; --raised: #151b23; --text: #d6dae0; --muted: #a8b0bb; --line: #3a4452;
+  --accent: #4c8dff; --on: #0e1218; --warn: #e8833a; }}
+@media (prefers-color-scheme: light) {{
+  :root {{ --bg: #f7f8fa; --raised: #fff; --text: #0f1620; --muted: #4d5663; --line: #c3cad3;
+    --accent: #1f5fd0; --on: #fff; --warn: #a34a08; }}
+}}
 body {{ margin: 0; min-height: 100vh; display: grid; place-items: center;
-  background: #0e1218; color: #d6dae0; font: 15px/1.4 system-ui, sans-serif; }}
-form {{ width: min(340px, 88vw); padding: 28px; border: 1px solid #252d38; border-radius: 12px;
-  background: #151b23; display: grid; gap: 14px; }}
+  background: var(--bg); color: var(--text); font: 15px/1.4 system-ui, sans-serif; }}
+main {{ width: min(340px, 88vw); padding: 28px; border: 1px solid var(--line); border-radius: 12px;
+  background: var(--raised); }}
+form {{ display: grid; gap: 14px; }}
 h1 {{ margin: 0 0 4px; font-size: 19px; }}
-label {{ display: grid; gap: 6px; font-size: 13px; color: #a8b0bb; }}
-input {{ height: 40px; padding: 0 12px; border: 1px solid #3a4452; border-radius: 6px;
-  background: #0e1218; color: inherit; font: inherit; color: #d6dae0; }}
-input:focus-visible, button:focus-visible {{ outline: 2px solid #4c8dff; outline-offset: 1px; }}
-button {{ height: 40px; border: 0; border-radius: 6px; background: #4c8dff; color: #0e1218;
+label {{ display: grid; gap: 6px; font-size: 13px; color: var(--muted); }}
+input {{ height: 40px; padding: 0 12px; border: 1px solid var(--line); border-radius: 6px;
+  background: var(--bg); color: var(--text); font: inherit; }}
+input:focus-visible, button:focus-visible {{ outline: 2px solid var(--accent);
+  outline-offset: 1px; }}
+button {{ height: 40px; border: 0; border-radius: 6px; background: var(--accent); color: var(--on);
   font: inherit; font-weight: 650; cursor: pointer; }}
-p {{ margin: 0; color: #e8833a; font-size: 13px; }}
-</style></head><body>
-<form method="post" action="/login">
-<h1>Sign in to tradinghf</h1>{problem}
+p {{ margin: 0 0 14px; color: var(--muted); font-size: 13px; }}
+p[role] {{ margin: 0; color: var(--warn); }}
+</style></head><body><main>
+<h1>Sign in to tradinghf</h1>
+<p>Rank trading without knowing whose it is. An admin gives you a name and a password.</p>
+<form method="post" action="/login">{problem}
 <label>Name<input name="name" autocomplete="username" autofocus required maxlength="64"></label>
 <label>Password<input name="password" type="password" autocomplete="current-password" required
  maxlength="1000"></label>
 <button type="submit">Sign in</button>
-</form></body></html>"""
+</form></main></body></html>"""
 
 
 def login_page(problem: str = "", status: int = 200) -> HTMLResponse:

@@ -58,13 +58,16 @@ class Api:
 
     def _endpoint(self, handler: Handler) -> Callable[[Request], Any]:
         async def endpoint(request: Request) -> Response:
+            path = request.url.path
             try:
                 identity = await run_in_threadpool(self._identity, request)
                 body = await _json_body(request) if request.method == "POST" else None
                 reply = await run_in_threadpool(handler, request, identity, body)
             except AccessError as error:
+                _log.warning("request without a pass", extra={"path": path})
                 return JSONResponse({"error": str(error)}, 401)
             except FeedbackError as error:
+                _log.warning("request refused", extra={"path": path, "rater": identity.rater})
                 return JSONResponse({"error": str(error)}, 422)
             except (StoreError, EpisodeError):
                 # Their messages name paths of this machine: for the log, not for the browser.
@@ -87,7 +90,10 @@ class Api:
             return {"query": self._service.reopen(who.rater, key)}
         have = [name for name in parameters.get("have", "").split(",")[:MAX_IDS] if name]
         session = parameters.get("session", "")[:100]
-        return {"query": self._service.next_query(who.rater, session, have)}
+        found = self._service.next_query(who.rater, session, have)
+        shown = found and found["query"]
+        _log.info("query shown", extra={"rater": who.rater, "query": shown, "session": session})
+        return {"query": found}
 
     def practice(self, request: Request, _who: Identity, body: Any) -> dict[str, Any]:
         """A practice query; or what to say about its answer."""
@@ -99,7 +105,11 @@ class Api:
 
     def answer(self, _request: Request, who: Identity, body: Any) -> dict[str, Any]:
         """Store an answer."""
-        return {"stored": self._service.answer(who.rater, body)}
+        stored = self._service.answer(who.rater, body)
+        ids = {name: body[name] for name in ("query", "key", "session")}
+        event = "answer stored" if stored else "answer repeated"
+        _log.info(event, extra={"rater": who.rater, **ids})
+        return {"stored": stored}
 
     def aspects(self, _request: Request, _who: Identity, body: Any) -> dict[str, Any]:
         """Aspects of trading that a comment mentions."""

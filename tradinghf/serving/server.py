@@ -6,6 +6,7 @@ import base64
 import gc
 import hashlib
 import ipaddress
+import logging
 import os
 import re
 import socket
@@ -15,6 +16,7 @@ from typing import Any
 
 from starlette.middleware import Middleware
 
+from tradinghf import logs
 from tradinghf.errors import ConfigError
 from tradinghf.resources import resource_dir
 from tradinghf.serving.login import Login
@@ -23,6 +25,7 @@ from tradinghf.serving.routes import Api
 from tradinghf.serving.settings import Settings
 from tradinghf.serving.state import Dashboard, dashboard
 
+_log = logging.getLogger(__name__)
 DEFAULT_PORT = 8501
 BACKLOG = 128
 MAX_MESSAGE = 50 * 2**20
@@ -40,6 +43,7 @@ def inline_script_hash() -> str:
 
 def app_arguments(board: Dashboard | None = None) -> dict[str, Any]:
     """Keyword arguments of `streamlit.App`: our routes, and the guard before everything."""
+    logs.start()
     board = board or dashboard()
     settings = board.settings
     open_to_team = settings.auth != "none"
@@ -148,6 +152,7 @@ def serve(
     )
     url = f"http://{address}:{listener.getsockname()[1]}"
     print(f"Dashboard: {url}   (stop with Ctrl+C)", flush=True)  # noqa: T201 - tells the user where
+    _log.info("server started", extra={"url": url, "auth": auth, "store": settings.store})
     if open_browser:
         webbrowser.open(url)
     gc.collect()

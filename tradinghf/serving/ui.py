@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
+from streamlit.errors import StreamlitPageNotFoundError
 
 from tradinghf.feedback.ratings import Leaderboard, leaderboard
 from tradinghf.feedback.types import Ranking
@@ -15,41 +17,77 @@ from tradinghf.serving.access import LOCAL, Identity, Role
 from tradinghf.serving.state import Dashboard, dashboard
 
 UP, DOWN, GREY = "#2F81F7", "#E8833A", "#7C8896"
+INK = {"light": "#3B4450", "dark": "#C3CAD3"}
 METRICS_PER_ROW = 6
 CHART_HEIGHT = 300
 _NUMBER = "%.1f"
 
 
-def identity() -> Identity:
-    """Who looks at this page; stops the page for those who have not signed in."""
+def has_sign_in() -> bool:
+    """Whether people sign in here: team mode."""
+    return dashboard().settings.auth != "none"
+
+
+def signed_in() -> Identity | None:
+    """Who looks at this page; None for those who have not signed in or may not."""
     board = dashboard()
     if board.settings.auth == "none":
         return LOCAL
     if board.settings.auth == "local":
-        who = board.signed_in(st.context.cookies)
-        if who is None:
-            st.warning("You are signed out.")
-            st.link_button("Sign in", "/login")
-            st.stop()
+        return board.signed_in(st.context.cookies)
+    return None if _provided_problem(board) else _provided(board)
+
+
+def identity() -> Identity:
+    """Who looks at this page; stops the page for those who have not signed in."""
+    who = signed_in()
+    if who is not None:
         return who
-    return _provided(board)
+    board = dashboard()
+    if board.settings.auth == "local":
+        st.warning("You are signed out.")
+        link_here("Sign in", "/login")
+    elif not st.user.is_logged_in:
+        st.title("Sign in to tradinghf", anchor=False)
+        st.text("Rank trading without knowing whose it is. Your answers stay under your name.")
+        st.button("Sign in", on_click=st.login)
+    else:
+        st.error(_provided_problem(board))
+        st.button("Sign in as somebody else", on_click=st.logout)
+    st.stop()
+
+
+def _provided_name() -> str:
+    return str(st.user.get("email") or st.user.get("sub") or "")
+
+
+def _provided_problem(board: Dashboard) -> str:
+    """Why the person whom the identity provider names may not enter; empty when they may."""
+    if not st.user.is_logged_in:
+        return "Nobody has signed in."
+    if not _provided_name() or st.user.get("email_verified") is False:
+        return "Your identity provider gave no verified e-mail address."
+    account = board.accounts.get(_provided_name())
+    if account is not None and not account.active:
+        return "Your account is switched off. Ask an admin."
+    return ""
 
 
 def _provided(board: Dashboard) -> Identity:
     """Who the identity provider says this is; the role is the one that an admin gave the name."""
-    if not st.user.is_logged_in:
-        st.title("Sign in to tradinghf", anchor=False)
-        st.button("Sign in", on_click=st.login)
-        st.stop()
-    name = str(st.user.get("email") or st.user.get("sub") or "")
-    if not name or st.user.get("email_verified") is False:
-        st.error("Your identity provider gave no verified e-mail address.")
-        st.stop()
-    account = board.accounts.get(name)
-    if account is not None and not account.active:
-        st.error("Your account is switched off. Ask an admin.")
-        st.stop()
-    return Identity(name, account.role if account else "rater")
+    account = board.accounts.get(_provided_name())
+    return Identity(_provided_name(), account.role if account else "rater")
+
+
+def link_here(text: str, path: str) -> None:
+    """A link to a page of this server in the same tab; Streamlit's own open another one.
+
+    Args:
+        text: fixed words, never from outside.
+        path: absolute, on this server.
+
+    """
+    st.html(f'<a href="{path}" target="_self">{text}</a>')
 
 
 def page(title: str, text: str, role: Role = "rater") -> tuple[Dashboard, Identity]:
@@ -63,9 +101,13 @@ def page(title: str, text: str, role: Role = "rater") -> tuple[Dashboard, Identi
     return dashboard(), who
 
 
-def empty(text: str) -> None:
-    """Say what would be here and how it gets here, and end the page."""
+def empty(text: str, go_on: str = "") -> None:
+    """Say what would be here and how it gets here, perhaps link to a page, and end this one."""
     st.info(text)
+    if go_on:
+        # Tests of a single page have no menu to link into.
+        with suppress(StreamlitPageNotFoundError):
+            st.page_link(f"views/{go_on}.py", label="Rank now", icon=":material/arrow_forward:")
     st.stop()
 
 
@@ -92,6 +134,7 @@ def table(
         "column_config": config,
         "height": height,
         "width": "stretch",
+        "placeholder": "–",
     }
     if not select:
         st.dataframe(shown, key=key, **common)
@@ -109,6 +152,11 @@ def chart(figure: go.Figure, *, height: int = CHART_HEIGHT, key: str | None = No
         legend={"orientation": "h", "y": 1.12, "x": 0},
         hovermode="x unified",
     )
+    # The library's own greys for text are hard to read on the light background.
+    ink = {"color": INK["light" if st.context.theme.type == "light" else "dark"]}
+    figure.update_xaxes(tickfont=ink, title_font=ink)
+    figure.update_yaxes(tickfont=ink, title_font=ink)
+    figure.update_annotations(font=ink)
     st.plotly_chart(figure, key=key, config={"displayModeBar": False}, width="stretch")
 
 
@@ -154,11 +202,14 @@ __all__ = [
     "UP",
     "chart",
     "empty",
+    "has_sign_in",
     "identity",
+    "link_here",
     "metrics",
     "own_rankings",
     "page",
     "share",
+    "signed_in",
     "standings",
     "table",
     "thinned",
