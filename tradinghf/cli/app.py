@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from tradinghf import logs
 from tradinghf.errors import Stopped, TradingHFError, unknown_name
 
 if TYPE_CHECKING:
     from tyro.extras import SubcommandApp
 
+_log = logging.getLogger(__name__)
 Command = Callable[..., int | None]
 Tree = Mapping[str, "Command | tuple[str, Mapping[str, Command]]"]
 
@@ -182,7 +186,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.write(f"tradinghf {__version__}\n")
         return OK
     try:
-        return run(args)
+        logs.start()
+        return logged(args)
     except Stopped as stopped:
         sys.stderr.write(f"\n{stopped}\n")
         return stopped.code
@@ -198,6 +203,27 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         sys.stderr.write(f"error: {sentence(error)}\n")
         return BAD_INPUT
+
+
+def logged(args: Sequence[str]) -> int:
+    """`run`, its beginning and its end in the log."""
+    began = time.monotonic()
+    _log.info("command started", extra={"command": " ".join(args)})
+    code: int | None = None
+    try:
+        code = run(args)
+    except SystemExit:  # --help, and options that do not exist
+        raise
+    except Stopped as stopped:
+        code = stopped.code
+        raise
+    except Exception:
+        _log.exception("command failed")
+        raise
+    finally:
+        seconds = round(time.monotonic() - began, 1)
+        _log.info("command ended", extra={"code": code, "seconds": seconds})
+    return code
 
 
 def sentence(error: Exception) -> str:

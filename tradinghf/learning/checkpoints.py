@@ -19,6 +19,7 @@ import fcntl
 import hashlib
 import itertools
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from tradinghf.feedback.store import Store
     from tradinghf.feedback.types import Ranking
 
+_log = logging.getLogger(__name__)
 TENSOR = "__tensor__"
 PAIRS = "__pairs__"
 # What a killed writer can leave behind in a run directory.
@@ -163,6 +165,7 @@ class RunDirectory:
         text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False)
         with _written(self.path / name):
             write_atomic(self.path / name, text.encode())
+        _log.info("file of a run written", extra={"run": str(self.path), "file": name})
 
     def log(self, row: dict[str, Any]) -> None:
         """Append one row, with its "step", to metrics.jsonl and to TensorBoard's events.
@@ -232,6 +235,7 @@ class RunDirectory:
         partial = self.checkpoints / f".{step:08d}.partial"
         with _written(final):
             self._place(files, partial, final)
+        _log.info("checkpoint written", extra={"run": str(self.path), "step": step})
         for old in self._steps()[: -self.keep]:
             self._remove(old)
         return final
@@ -273,6 +277,8 @@ class RunDirectory:
             quarantine = self.path / "quarantine"
             quarantine.mkdir(exist_ok=True)
             folder.rename(_free(quarantine, folder.name))
+            about = {"run": str(self.path), "checkpoint": folder.name}
+            _log.warning("checkpoint quarantined", extra=about)
             return None
 
     def problems(self) -> list[str]:

@@ -7,6 +7,7 @@ not wait.
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from tradinghf.errors import Stopped
 if TYPE_CHECKING:
     from tradinghf.learning.checkpoints import RunDirectory
 
+_log = logging.getLogger(__name__)
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -86,4 +88,6 @@ def stop(iteration: int, run: RunDirectory | None) -> None:
         if run is not None
         else "Nothing of it was kept, for it had no run directory."
     )
+    about = {"iteration": iteration, "run": None if run is None else str(run.path)}
+    _log.warning("training stopped", extra=about)
     raise Stopped(_note.number, f"Stopped after iteration {iteration:,}. {kept}")

@@ -1,0 +1,127 @@
+"""One JSON line for everything that happens, in the file that TRADINGHF_LOG names.
+
+    {"time": "2026-11-22T21:00:00.123Z", "level": "info", "event": "answer stored",
+     "logger": "tradinghf.serving.routes", "pid": 4711, "rater": "ann", "query": "...", ...}
+
+The server and the trainings that it starts share the file; whoever finds it too long rotates it.
+Modules log by `logging.getLogger(__name__)`, fields as `extra`. No field holds what a trader wrote
+or ranked, and passwords in URLs are masked.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import re
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from logging.handlers import WatchedFileHandler
+from pathlib import Path
+
+from tradinghf.errors import ConfigError
+
+VARIABLE = "TRADINGHF_LOG"
+MAX_BYTES = 10 * 2**20
+KEPT = 5  # rotated files: NAME.1 (the newest) to NAME.5
+_STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
+_PASSWORD = re.compile(r"(://[^:/@\s\"]*:)[^@/\s\"]+@|((?:password|secret|token)=)[^&\s\"]+", re.I)
+
+
+class JsonLines(logging.Formatter):
+    """A record as one line of JSON."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Fixed fields first, then those of `extra`; of an error no more than type and places."""
+        moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        entry: dict[str, object] = {
+            "time": moment.replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+            "logger": record.name,
+            "pid": record.process,
+        }
+        entry |= {name: value for name, value in vars(record).items() if name not in _STANDARD}
+        if record.exc_info and record.exc_info[1] is not None:
+            # The text of a chained error may hold the parameters of an SQL statement: an answer.
+            error = record.exc_info[1]
+            places = traceback.extract_tb(error.__traceback__)
+            entry["error"] = f"{type(error).__name__}: {error}"
+            entry["places"] = [f"{Path(p.filename).name}:{p.lineno} {p.name}" for p in places]
+        text = json.dumps(entry, default=str)
+        return _PASSWORD.sub(
+            lambda found: f"{found[1]}***@" if found[1] else f"{found[2]}***", text
+        )
+
+
+class SharedFile(WatchedFileHandler):
+    """A log file of several processes that one of them rotates.
+
+    Args:
+        path: of the newest file.
+        most: length [bytes] from which it is rotated.
+
+    """
+
+    def __init__(self, path: Path, most: int = MAX_BYTES) -> None:
+        super().__init__(path, encoding="utf-8")
+        self.path, self.most = path, most
+        self.setFormatter(JsonLines())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the line, whole; a full disk is reported and does no harm."""
+        try:
+            with self._turn():
+                self.reopenIfNeeded()
+                if os.stat(self.path).st_size >= self.most:
+                    self._rotate()
+                    self.reopenIfNeeded()
+                super().emit(record)
+        except OSError:
+            self.handleError(record)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        with open(f"{self.path}.lock", "ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _rotate(self) -> None:
+        names = [self.path, *(Path(f"{self.path}.{number}") for number in range(1, KEPT + 1))]
+        for older, newer in zip(names[:0:-1], names[-2::-1], strict=True):
+            if newer.exists():
+                os.replace(newer, older)
+
+
+def start() -> None:
+    """Log to the file that TRADINGHF_LOG names, from now on; nothing when it is not set.
+
+    Raises:
+        ConfigError: the file cannot be written.
+
+    """
+    name = os.environ.get(VARIABLE, "")
+    log = logging.getLogger("tradinghf")
+    there = [handler for handler in log.handlers if isinstance(handler, SharedFile)]
+    if not name or any(handler.path == Path(name).absolute() for handler in there):
+        return
+    path = Path(name).absolute()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handler = SharedFile(path)
+    except OSError as error:
+        raise ConfigError(
+            f"{VARIABLE} is {name!r}, which cannot be written: {error.strerror}. Name a file in a "
+            "folder of yours, or unset it."
+        ) from error
+    for other in there:
+        log.removeHandler(other)
+        other.close()
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+
+
+__all__ = ["KEPT", "MAX_BYTES", "VARIABLE", "JsonLines", "SharedFile", "start"]
