@@ -15,7 +15,7 @@ help: ## Show this list.
 
 setup: $(STAMP) ## Create .venv and install everything.
 
-$(STAMP): pyproject.toml constraints.txt scripts/setup scripts/fetch_assets.py
+$(STAMP): pyproject.toml constraints.txt requirements.lock scripts/setup scripts/fetch_assets.py
 	scripts/setup
 	@touch $@
 
@@ -56,7 +56,8 @@ docs: $(STAMP) ## Regenerate docs/cli.md and docs/api.md, and build the site in 
 	$(BIN)/python scripts/reference.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --clean
 
-lock: $(STAMP) ## Rewrite constraints.txt from what .venv holds.
+lock: $(STAMP) ## Rewrite constraints.txt and requirements.lock from what .venv holds.
+	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/python scripts/lock.py
 
 clean: ## Remove caches and build outputs; keeps .venv and runs.

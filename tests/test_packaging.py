@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -50,6 +51,29 @@ def test_constraints_pin_every_requirement_to_a_version_it_allows() -> None:
         version = pins.get(canonicalize_name(need.name))
         assert version, f"constraints.txt lacks {need.name}: run `make lock`"
         assert need.specifier.contains(version), f"{line} excludes the pinned {version}"
+
+
+def test_the_lock_has_hashes_of_every_version_that_setup_installs() -> None:
+    blocks = re.split(r"\n(?=[a-z0-9])", (ROOT / "requirements.lock").read_text().strip())[1:]
+    found = {}
+    for block in blocks:
+        head, *hashes = block.replace("\\\n", "\n").split("\n")
+        name, version = re.match(r"([a-z0-9._-]+)==([^ ;]+)", head).groups()
+        assert hashes, f"{name} has no hash: run `make lock`"
+        assert all(re.fullmatch(r" +--hash=sha256:[0-9a-f]{64} ?", line) for line in hashes), name
+        found[name] = version
+    pins = constraints()
+    both = set(found) & set(pins)
+    assert {n: found[n] for n in both} == {n: pins[n] for n in both}, "run `make lock`"
+    extras = PROJECT["optional-dependencies"]
+    for line in [*PROJECT["dependencies"], *extras["dev"], *extras["team"], *extras["nlp"]]:
+        name = canonicalize_name(Requirement(line).name)
+        assert name in found or name == "torch", f"requirements.lock lacks {name}: run `make lock`"
+
+
+def test_what_is_installed_is_what_the_lock_says() -> None:
+    done = run(sys.executable, ROOT / "scripts" / "lock.py", "--check", cwd=ROOT)
+    assert done.returncode == 0, done.stderr
 
 
 def test_version_is_the_same_everywhere() -> None:
