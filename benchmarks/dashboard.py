@@ -7,8 +7,9 @@ runs all of these and renews the figures in docs/dashboard.md:
 `latency`: one trader in Chromium, 4 panels of 500 bars: from Enter to the next query painted, and
 the first load. `load`: 20 raters with 4 s think time against a live server, for 5 minutes.
 `faults`: the same, while another process writes episodes and queries to the same store as a
-training loop does, and with a kill -9 of the server in the middle. `team`: the same as `faults` on
-PostgreSQL, where its programs are installed. After each load every answer must be stored once.
+training loop does, a second one trains a policy on the same cores, and with three kill -9 of the
+server. `team`: the same as `faults` on PostgreSQL, where its programs are installed. After each
+load every answer must be stored once. Each part notes the load average before and after.
 """
 
 from __future__ import annotations
@@ -40,9 +41,11 @@ from tradinghf.drill.core import NotHereError  # noqa: E402
 from tradinghf.drill.server import postgres, postgres_url  # noqa: E402
 from tradinghf.feedback.store import Store  # noqa: E402
 from tradinghf.serving.access import Identity, Passes, load_secret  # noqa: E402
+from tradinghf.serving.jobs import Jobs  # noqa: E402
 
 RATERS = 20
 THINK = 4.0
+KILLS = 3
 PARTS = ("latency", "load", "faults", "team")
 PAGE = ROOT / "docs" / "dashboard.md"
 BEGIN, END = "<!-- measured -->", "<!-- end measured -->"
@@ -59,6 +62,12 @@ while True:
     seed += 1
     time.sleep(0.05)
 """
+
+
+TRAINING = (
+    "-m", "tradinghf", "rlhf", "--data", "synthetic", "--rankings", "400", "--rounds", "20",
+    "--steps", "500000000", "--no-baselines", "--out",
+)  # fmt: skip
 
 
 def percentile(values: list[float], share: float) -> float:
@@ -121,12 +130,14 @@ class Rater(threading.Thread):
         self.headers = {"Authorization": f"Bearer {token}"}
         self.sent: list[str] = []
         self.milliseconds: list[float] = []
+        self.confirmed: list[float] = []
         self.retries = 0
         self.problem = ""
 
     def call(self, path: str, body: Any = None) -> Any:
         """A request, sent again while the server is away."""
         method = "POST" if body is not None else "GET"
+        first = time.perf_counter()
         while True:
             start = time.perf_counter()
             try:
@@ -138,7 +149,10 @@ class Rater(threading.Thread):
                 self.retries += 1
                 time.sleep(0.5)
                 continue
-            self.milliseconds.append(1000 * (time.perf_counter() - start))
+            end = time.perf_counter()
+            self.milliseconds.append(1000 * (end - start))
+            if body is not None:
+                self.confirmed.append(1000 * (end - first))
             if status != 200:
                 self.problem = f"{self.name} got {status}: {reply[:200]!r}"
                 raise SystemExit(self.problem)
@@ -170,7 +184,7 @@ class Team:
         store: folder or URL of the feedback store.
         folder: of this drill; a local store's own.
         seconds: how long the raters rank.
-        faults: with a writer, and a kill -9 of the server half-way.
+        faults: with a writer, a training, and `KILLS` kill -9 of the server.
 
     """
 
@@ -180,6 +194,7 @@ class Team:
         with Store(store) as opened:
             self.passes = Passes(load_secret(opened.location.folder))
         self.deadline = time.monotonic() + seconds
+        self.training_intact: bool | None = None
         self.running = self.start()
 
     def start(self, port: int = 0) -> Running:
@@ -188,15 +203,14 @@ class Team:
 
     def work(self) -> list[Rater]:
         """Everybody ranks."""
-        command = [sys.executable, "-c", WRITER, self.store, str(ROOT / "tests")]
-        writer = subprocess.Popen(command) if self.faults else None
+        writer = self.trainer() if self.faults else None
         try:
             self.deadline = time.monotonic() + self.seconds
             raters = [Rater(self, number) for number in range(RATERS)]
             for rater in raters:
                 rater.start()
-            if self.faults:
-                time.sleep(self.seconds / 2)
+            for _ in range(KILLS if self.faults else 0):
+                time.sleep(self.seconds / (KILLS + 1))
                 self.running.kill()
                 self.running = self.start(self.running.port)
             for rater in raters:
@@ -205,8 +219,20 @@ class Team:
             if writer is not None:
                 writer.kill()
                 writer.wait()
+                self.training_intact = self.training.status == "running"
+                self.training.stop()
             self.running.kill()
+            while writer is not None and self.training.status == "running":
+                time.sleep(0.2)
         return raters
+
+    def trainer(self) -> subprocess.Popen[bytes]:
+        """What writes to the store, and what keeps a core busy, as the page Training starts it."""
+        writer = [sys.executable, "-c", WRITER, self.store, str(ROOT / "tests")]
+        command = [*TRAINING, str(self.folder / "trainer")]
+        one_core = {"OMP_NUM_THREADS": "1"}  # as the page Training sets it
+        self.training = Jobs(self.folder / "runs").start("train", "measured", command, one_core)
+        return subprocess.Popen(writer, start_new_session=True)
 
 
 def load(seconds: float, *, faults: bool = False, store: str = "") -> dict[str, Any]:
@@ -215,7 +241,8 @@ def load(seconds: float, *, faults: bool = False, store: str = "") -> dict[str, 
         target = store or name
         with Store(target) as opened:
             fill_store(opened, queries=int(seconds / THINK) + 20, panels=4, bars=250)
-        raters = Team(target, Path(name), seconds, faults).work()
+        team = Team(target, Path(name), seconds, faults)
+        raters = team.work()
         with Store(target) as opened:
             stored = [ranking.key for ranking in opened.rankings(include_superseded=True)]
             intact = opened.verify().ok
@@ -225,7 +252,10 @@ def load(seconds: float, *, faults: bool = False, store: str = "") -> dict[str, 
     return {
         "seconds": seconds,
         "raters": RATERS,
+        "kills": KILLS if faults else 0,
+        "trained_throughout": team.training_intact,
         "request_ms": summary([value for rater in raters for value in rater.milliseconds]),
+        "answer_confirmed_ms": summary([value for rater in raters for value in rater.confirmed]),
         "answers": len(sent),
         "lost": len(set(sent) - set(stored)),
         "doubled": len(stored) - len(set(stored)),
@@ -244,12 +274,15 @@ def team(seconds: float) -> dict[str, Any]:
 
 
 def measure(part: str, options: argparse.Namespace) -> dict[str, Any]:
-    """One part."""
+    """One part, and how busy the machine was; empty where it cannot be measured."""
+    before = os.getloadavg()[0]
     if part == "latency":
-        return latency(options.rankings)
-    if part == "team":
-        return team(options.seconds)
-    return load(options.seconds, faults=part == "faults")
+        found = latency(options.rankings)
+    elif part == "team":
+        found = team(options.seconds)
+    else:
+        found = load(options.seconds, faults=part == "faults")
+    return found and found | {"load_average": [round(before, 1), round(os.getloadavg()[0], 1)]}
 
 
 def about() -> dict[str, Any]:
@@ -261,10 +294,16 @@ def about() -> dict[str, Any]:
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "processor": processor(),
         "cores": os.cpu_count(),
+        "priority": priority(),
         "python": platform.python_version(),
         "commit": found.stdout.strip(),
-        "load_before": round(os.getloadavg()[0], 1),
     }
+
+
+def priority() -> str:
+    """How this process and the server are weighed against other sessions, where Linux tells."""
+    group = Path("/proc/self/autogroup")
+    return group.read_text().partition(" ")[2].strip() if group.exists() else ""
 
 
 def processor() -> str:
@@ -287,19 +326,26 @@ def table(found: dict[str, Any]) -> str:
         row("Enter to next query painted, 4 panels of 500 bars", found["latency"]["next_query_ms"])
         row("page load, warm", found["latency"]["warm_load_ms"])
     names = {
-        "load": "a request of 20 raters",
-        "faults": "the same, with a trainer writing and a kill -9",
-        "team": "the same on PostgreSQL",
+        "load": "20 raters, 4 s think time: a request",
+        "faults": "the same with a trainer and three kill -9",
+        "team": "the same with a trainer and three kill -9, on PostgreSQL",
     }
     lines = []
     for part, what in names.items():
         if drill := found.get(part):
             row(what, drill["request_ms"])
+            if drill["kills"]:
+                row("· from submit to confirmation, retries included", drill["answer_confirmed_ms"])
             lines.append(
-                f"{drill['answers']:,} answers in {drill['seconds'] / 60:g} minutes ({what}): "
-                f"{drill['lost']} lost, {drill['doubled']} stored twice."
+                f"- {what}: {drill['answers']:,} answers in {drill['seconds'] / 60:g} minutes, "
+                f"{drill['lost']} lost, {drill['doubled']} stored twice; "
+                f"{drill['resent_while_down']} sent again while the server was down."
             )
-    where = f"{found['processor']}, {found['cores']} cores, load {found['load_before']} before"
+    busy = [f"{part} {' to '.join(map(str, f['load_average']))}" for part in PARTS
+            if (f := found.get(part))]  # fmt: skip
+    where = f"{found['processor']}, {found['cores']} cores; load average {', '.join(busy)}"
+    if found["priority"] not in ("", "nice 0"):
+        where += f"; the server ran at the session priority “{found['priority']}”"
     return "\n".join([*rows, "", *lines, "", f"{where}; commit `{found['commit']}`."])
 
 
