@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -118,7 +119,11 @@ def random_batch(discrete: bool, rows: int, reference: bool) -> tuple[Tensor, Ba
 @pytest.mark.parametrize("reference", [False, True])
 @pytest.mark.parametrize("hidden", [(), (8,), (8, 6)])
 def test_gradients_by_hand_equal_automatic_ones(
-    shared: bool, discrete: bool, reference: bool, hidden: tuple[int, ...]
+    shared: bool,
+    discrete: bool,
+    reference: bool,
+    hidden: tuple[int, ...],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     torch.manual_seed(1)
     network = ActorCritic(7, 3, 2, hidden, discrete, shared)
@@ -138,10 +143,27 @@ def test_gradients_by_hand_equal_automatic_ones(
         )
     )
     learners = Learners([network], PPOConfig(max_gradient_norm=1e9))
-    learners.step(obs, batch, weights, 0.0)
-    for name in names:
-        got = learners.flat.view(learners.flat.grad, name)[0]
-        torch.testing.assert_close(got, expected[name], rtol=2e-4, atol=2e-6)
+    rows = torch.randperm(33)[None]
+    statistics = []
+    for size in (33, 10):  # at once, and in parts that add up to it
+        monkeypatch.setattr("tradinghf.learning.learners.PART_ROWS", size)
+        statistics.append(learners.step(rows, picker(obs, batch), weights, 0.0))
+        for name in names:
+            got = learners.flat.view(learners.flat.grad, name)[0]
+            torch.testing.assert_close(got, expected[name], rtol=2e-4, atol=2e-6)
+    torch.testing.assert_close(*statistics, rtol=1e-4, atol=1e-6)
+
+
+def picker(obs: Tensor, batch: Batch) -> Callable[[Tensor], tuple[Tensor, Batch]]:
+    """Rows of one learner's table."""
+
+    def pick(rows: Tensor) -> tuple[Tensor, Batch]:
+        per_row = {k: v for k, v in vars(batch).items() if isinstance(v, Tensor)}
+        fixed = {"reference_log_std": batch.reference_log_std}
+        cut = {k: v[:, rows[0]] for k, v in per_row.items() if k not in fixed}
+        return obs[:, rows[0]], Batch(**cut | fixed)
+
+    return pick
 
 
 def _squeezed(batch: Batch) -> Batch:
@@ -264,6 +286,17 @@ def test_stacked_learners_may_differ_in_weights_and_rewards() -> None:
     assert not torch.equal(first, other)
     with pytest.raises(ConfigError, match="shared out"):
         StackedPPO(market_env(9), streams, [0, 0])
+
+
+def test_what_observations_look_like_does_not_change_the_training() -> None:
+    weights = []
+    for kind in ("flat", "index", "dict"):
+        agent = PPO(market_env(8, observation=kind), {"env": Stream(env_reward)}, SMALL)
+        agent.train(2)
+        weights.append(agent.state()["networks"][0])
+    for other in weights[1:]:
+        for name, value in weights[0].items():
+            assert torch.equal(value, other[name]), name
 
 
 def test_a_reference_policy_holds_the_learner_back() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -15,6 +15,10 @@ from tradinghf.learning.policy import ActorCritic
 from tradinghf.learning.surrogate import Batch, Weights, policy_gradients, value_gradients
 
 CHUNK_ROWS = 4096  # decisions that the critics judge at once: more fall out of the cache
+PART_ROWS = 4096  # the same of a minibatch, whose activations are kept for the way back
+
+
+Pick = Callable[[Tensor], tuple[Tensor, Batch]]
 
 
 class Learners:
@@ -54,11 +58,11 @@ class Learners:
 
     def policy_out(self, obs: Tensor) -> Tensor:
         """[S*N, D] to [S*N, O]; the result lasts until the next call."""
-        return self._passes.policy_out(self.stacked(obs)).flatten(0, 1)
+        return self._passes.policy_out(self.stacked(obs)).contiguous().flatten(0, 1)
 
     def value_out(self, obs: Tensor) -> Tensor:
         """[S*N, D] to the critics [S*N, C]; the result lasts until the next call."""
-        return self._passes.value_out(self.stacked(obs)).flatten(0, 1)
+        return self._passes.value_out(self.stacked(obs)).contiguous().flatten(0, 1)
 
     def value_outs(self, obs: Tensor) -> Tensor:
         """[L, S*N, D] to the critics [L, S*N, C]; small steps of a single learner go together."""
@@ -81,12 +85,13 @@ class Learners:
     # ------------------------------------------------------------------ learning
 
     @torch.no_grad()
-    def step(self, obs: Tensor, batch: Batch, weights: Weights, rate: float | Tensor) -> Tensor:
+    def step(self, rows: Tensor, pick: Pick, weights: Weights, rate: float | Tensor) -> Tensor:
         """One gradient step of every learner.
 
         Args:
-            obs: [S, B, D].
-            batch: what the policy did there and what came of it.
+            rows: [S, B] of the minibatch, in whatever they are picked from.
+            pick: rows [S, B'] to observations [S, B', D], and what the policy did there and what
+                came of it.
             weights: of the loss's terms.
             rate: step size.
 
@@ -95,21 +100,46 @@ class Learners:
             whether the gradient was not finite.
 
         """
+        parts = self._parts(rows)
+        stats = self._gradients(*pick(parts[0]), weights, None)
+        if len(parts) > 1:
+            stats *= (share := parts[0].shape[1] / rows.shape[1])
+            self.flat.grad *= share
+        for part in parts[1:]:
+            share = part.shape[1] / rows.shape[1]
+            stats += share * self._gradients(*pick(part), weights, share)
+        self.group.mean_(self.flat.grad)
+        skipped = self.adam.step(rate)
+        return torch.cat([stats, skipped[None]]).nan_to_num_()
+
+    def _parts(self, rows: Tensor) -> Sequence[Tensor]:
+        """A minibatch's rows [S, B] as parts [S, B'], whose gradients add up to the whole's.
+
+        On a processor, the activations of a part of a single learner's rows stay in the cache.
+        Several learners share one product per layer, and a GPU wants all rows at once.
+        """
+        whole = len(self) > 1 or rows.is_cuda or rows.shape[1] <= PART_ROWS
+        return (rows,) if whole else rows.split(PART_ROWS, 1)
+
+    def _gradients(
+        self, obs: Tensor, batch: Batch, weights: Weights, share: float | None
+    ) -> Tensor:
+        """[5, S] statistics; puts gradients in their place, or adds a `share` of them."""
         found: dict[str, Tensor] = {}
 
         def judge_values(values: Tensor) -> Tensor:
             found["values"], to_values = value_gradients(values, batch.target, weights.value)
-            return to_values
+            return to_values if share is None else to_values.mul_(share)
 
         def judge_policy(out: Tensor) -> Tensor:
             found["policy"], to_out, to_log_std = policy_gradients(
                 self.head, out, self.log_std, batch, weights
             )
-            if to_log_std is not None:
+            if to_log_std is not None and share is None:
                 self._log_std_grad.copy_(to_log_std)
-            return to_out
+            elif to_log_std is not None and share is not None:
+                self._log_std_grad.add_(to_log_std, alpha=share)
+            return to_out if share is None else to_out.mul_(share)
 
-        self._passes.gradients(obs, judge_policy, judge_values)
-        self.group.mean_(self.flat.grad)
-        skipped = self.adam.step(rate)
-        return torch.cat([found["policy"], found["values"][None], skipped[None]]).nan_to_num_()
+        self._passes.gradients(obs, judge_policy, judge_values, add=share is not None)
+        return torch.cat([found["policy"], found["values"][None]])

@@ -24,8 +24,17 @@ class Passes(Protocol):
     def value_out(self, obs: Tensor) -> Tensor:
         """[S, B, C]; may be overwritten by the next call."""
 
-    def gradients(self, obs: Tensor, judge_policy: Judge, judge_values: Judge) -> None:
-        """Put the gradients of all parameters that the outputs depend on into the flat tensor."""
+    def gradients(
+        self, obs: Tensor, judge_policy: Judge, judge_values: Judge, *, add: bool = False
+    ) -> None:
+        """Put the gradients of all parameters that the outputs depend on into the flat tensor.
+
+        Args:
+            obs: [S, B, D].
+            judge_policy, judge_values: the loss's gradient at the outputs.
+            add: to the gradients that are there, instead of writing over them.
+
+        """
 
 
 def passes_of(networks: Sequence[ActorCritic], flat: FlatParameters) -> Passes:
@@ -77,18 +86,20 @@ class ByHand:
         """See `Passes`."""
         return self._critic.forward(self._features(obs))
 
-    def gradients(self, obs: Tensor, judge_policy: Judge, judge_values: Judge) -> None:
+    def gradients(
+        self, obs: Tensor, judge_policy: Judge, judge_values: Judge, *, add: bool = False
+    ) -> None:
         """See `Passes`."""
         features = self._features(obs)
         below = None if self._trunk is None else torch.empty_like(features)
         # One network after the other, so that the second works in the cache of the first.
         to_values = judge_values(self._critic.forward(features))
-        self._critic.backward(to_values, to_input=below)
+        self._critic.backward(to_values, to_input=below, add=add)
         to_out = judge_policy(self._actor.forward(features))
         above = None if below is None else torch.empty_like(below)
-        self._actor.backward(to_out, to_input=above)
+        self._actor.backward(to_out, to_input=above, add=add)
         if self._trunk is not None and above is not None and below is not None:
-            self._trunk.backward(above.add_(below))
+            self._trunk.backward(above.add_(below), add=add)
 
 
 class Automatic:
@@ -115,9 +126,12 @@ class Automatic:
         """See `Passes`."""
         return torch.stack([n.value_out(x) for n, x in zip(self._networks, obs, strict=True)])
 
-    def gradients(self, obs: Tensor, judge_policy: Judge, judge_values: Judge) -> None:
+    def gradients(
+        self, obs: Tensor, judge_policy: Judge, judge_values: Judge, *, add: bool = False
+    ) -> None:
         """See `Passes`."""
-        self._flat.grad.zero_()
+        if not add:
+            self._flat.grad.zero_()
         with torch.enable_grad():
             outs = [network(x) for network, x in zip(self._networks, obs, strict=True)]
         policy, values = (torch.stack(part) for part in zip(*outs, strict=True))

@@ -51,7 +51,6 @@ class StackedPerceptron:
         last: bool = False,
     ) -> None:
         self.weights, self.weight_grads = list(weights), list(weight_grads)
-        self._transposed = [weight.mT for weight in weights]
         self.biases = [b.unsqueeze(1) for b in biases]
         self.bias_grads = [b.unsqueeze(1) for b in bias_grads]
         self._squashed = len(self.weights) - (0 if last else 1)
@@ -68,28 +67,39 @@ class StackedPerceptron:
     def forward(self, x: Tensor) -> Tensor:
         """[S, B, in] to [S, B, out]; the result lasts until the scratch memory's next use."""
         self._inputs, self._outputs = [], []
-        for layer, (weight, bias) in enumerate(zip(self._transposed, self.biases, strict=True)):
-            out = self._room("value", layer, x.shape[1])
-            torch.baddbmm(bias, x, weight, out=out)
+        for layer, weight in enumerate(self.weights):
             self._inputs.append(x)
-            x = torch.tanh(out, out=out) if layer < self._squashed else out
-            self._outputs.append(x)
+            if layer < self._squashed:
+                out = self._room("value", layer, x.shape[1])
+                torch.baddbmm(self.biases[layer], x, weight.mT, out=out)
+                x = torch.tanh(out, out=out)
+                self._outputs.append(x)
+            else:
+                # A handful of outputs: rows of them, [S, out, B], are twice as fast to compute.
+                out = self._room("last", layer, x.shape[1]).view(*weight.shape[:2], -1)
+                x = torch.baddbmm(self.biases[layer].mT, weight, x.mT, out=out).mT
         return x
 
-    def backward(self, grad: Tensor, *, to_input: Tensor | None = None) -> None:
+    def backward(self, grad: Tensor, *, to_input: Tensor | None = None, add: bool = False) -> None:
         """Gradients of the last `forward` from the loss's gradient at its output [S, B, out].
 
         Args:
             grad: overwritten where tanh follows the last layer.
             to_input: [S, B, in], receives the gradient at the input; None saves that product.
+            add: to the gradients that are there, instead of writing over them.
 
         """
         for layer in reversed(range(len(self.weights))):
             if layer < self._squashed:
                 y = self._outputs[layer]
                 torch.ops.aten.tanh_backward.grad_input(grad, y, grad_input=grad)
-            torch.bmm(grad.mT, self._inputs[layer], out=self.weight_grads[layer])
-            torch.sum(grad, 1, keepdim=True, out=self.bias_grads[layer])
+            to_weight, to_bias = self.weight_grads[layer], self.bias_grads[layer]
+            if add:
+                to_weight.baddbmm_(grad.mT, self._inputs[layer])
+                to_bias += grad.sum(1, keepdim=True)
+            else:
+                torch.bmm(grad.mT, self._inputs[layer], out=to_weight)
+                torch.sum(grad, 1, keepdim=True, out=to_bias)
             below = self._room("grad", layer - 1, grad.shape[1]) if layer else to_input
             if below is not None:
                 grad = torch.bmm(grad, self.weights[layer], out=below)

@@ -14,7 +14,7 @@ from tradinghf.errors import ConfigError
 from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.distributed import ALONE, Group
 from tradinghf.learning.policy import ActorCritic
-from tradinghf.learning.rollout import TensorVectorEnv
+from tradinghf.learning.rollout import TensorVectorEnv, flat_obs
 from tradinghf.learning.trainer import Metrics, Stream, Trainer
 
 
@@ -45,7 +45,7 @@ class PPO:
     group: Group = ALONE
 
     def __post_init__(self) -> None:
-        obs, _ = self.env.reset(seed=self.seed)
+        obs = flat_obs(self.env, self.env.reset(seed=self.seed)[0])
         if self.network is None:
             self.network = network_for(self.env, obs, len(self.streams), self.config, self.seed)
         self.network.to(obs.device)

@@ -233,8 +233,10 @@ class RewardModel:
         reward = self._capped(paid).sum(-1)
         if self.config.pessimism > 0:
             drift = self.centre[self.active].to(device, dtype) / paths.bars
-            so_far = (values - drift).cumsum(-2) @ self.draws[:, self.active].T.to(device, dtype)
-            doubt = so_far.var(-1)
+            so_far = (values - drift).cumsum(-2)
+            # The variance over the draws, without the scores by each of them.
+            spread = self._draw_covariance.to(device, dtype)
+            doubt = ((so_far @ spread) * so_far).sum(-1)
             growth = torch.cat([doubt[..., :1], doubt.diff(dim=-1)], dim=-1)
             reward = reward - self.config.pessimism * growth
         if self.residual is not None:
@@ -243,6 +245,12 @@ class RewardModel:
                 + self.residual.agreed(residual_features(paths, self.volatility)) / self.temperature
             )
         return reward
+
+    @property
+    def _draw_covariance(self) -> Tensor:
+        """[Q', Q'] of the active terms' weights over the posterior draws."""
+        away = self.draws[:, self.active] - self.draws[:, self.active].mean(0)
+        return away.T @ away / (len(away) - 1)
 
     def values(self, paths: TradePaths, columns: Sequence[int] | None = None) -> Tensor:
         """[B, L, Q] what each term (or those in `columns`) is worth in each bar, in its units."""

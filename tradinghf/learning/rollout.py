@@ -118,6 +118,14 @@ class Recorder:
         return found
 
 
+def flat_obs(env: TensorVectorEnv, obs: Any) -> Tensor:
+    """[N, D] what policies take, of an observation of any kind (`EnvConfig.observation`)."""
+    if isinstance(obs, Tensor):
+        return obs
+    dense: Tensor = getattr(env, "dense")(obs)  # noqa: B009
+    return dense
+
+
 @torch.no_grad()
 def collect_rollout(
     env: TensorVectorEnv,
@@ -146,15 +154,17 @@ def collect_rollout(
     recorder = recorder or Recorder()
     column = partial(recorder.column, length=steps)
     noise = actors.head.noise(noise)
+    obs = flat_obs(env, obs)
     seen, finals = column("obs", like=obs), dict[int, Tensor]()
     facts: dict[str, Tensor] = {}
     for step in range(steps):
         seen[step] = obs
         out = actors.policy_out(obs)
         raw = actors.draw(out, noise[step])
-        obs, reward, terminated, truncated, info = env.step(actors.head.to_env(raw))
+        shown, reward, terminated, truncated, info = env.step(actors.head.to_env(raw))
+        obs = flat_obs(env, shown)
         if "final_obs" in info:
-            finals[step] = info["final_obs"]
+            finals[step] = flat_obs(env, info["final_obs"])
         now = {"out": out, "raw": raw, "reward": reward, "end": terminated, "cut": truncated}
         for name, value in (now | {k: info[k] for k in KEPT if k in info}).items():
             facts[name] = column(name, like=value)
@@ -201,5 +211,6 @@ __all__ = [
     "Rollout",
     "TensorVectorEnv",
     "collect_rollout",
+    "flat_obs",
     "gae",
 ]

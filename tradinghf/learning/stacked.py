@@ -12,7 +12,7 @@ from tradinghf.errors import ConfigError
 from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.policy import ActorCritic
 from tradinghf.learning.ppo import network_for
-from tradinghf.learning.rollout import RewardStream, Rollout, TensorVectorEnv
+from tradinghf.learning.rollout import RewardStream, Rollout, TensorVectorEnv, flat_obs
 from tradinghf.learning.trainer import Metrics, Stream, Trainer
 
 
@@ -53,7 +53,7 @@ class StackedPPO:
                 "a multiple."
             )
         config = config or PPOConfig()
-        obs, _ = env.reset(seed=seeds[0])
+        obs = flat_obs(env, env.reset(seed=seeds[0])[0])
         made = networks or [network_for(env, obs, len(streams), config, seed) for seed in seeds]
         self.networks = [network.to(obs.device) for network in made]
         self._trainer = Trainer(env, streams, config, self.networks, seeds, steps, obs)

@@ -23,6 +23,7 @@ from tradinghf.learning.rollout import (
     Rollout,
     TensorVectorEnv,
     collect_rollout,
+    flat_obs,
 )
 from tradinghf.learning.surrogate import Weights
 
@@ -144,7 +145,8 @@ class Trainer:
     def _act(self, generators: Sequence[torch.Generator]) -> Rollout:
         first_close = None
         if self.whole_episodes:
-            self._obs, info = self._restart([mix(seed, self.iteration) >> 1 for seed in self.seeds])
+            shown, info = self._restart([mix(seed, self.iteration) >> 1 for seed in self.seeds])
+            self._obs = flat_obs(self.env, shown)
             first_close = info.get("close")
         uniform = torch.cat([self._uniform(generator) for generator in generators], 1)
         rollout, self._obs = collect_rollout(
@@ -164,7 +166,7 @@ class Trainer:
         shape = (self.steps, envs * self.group.size, self.learners.actions)
         return torch.rand(shape, generator=generator)[:, rank * envs : (rank + 1) * envs]
 
-    def _restart(self, seeds: Sequence[int]) -> tuple[Tensor, dict[str, Any]]:
+    def _restart(self, seeds: Sequence[int]) -> tuple[Any, dict[str, Any]]:
         """New episodes; each learner's are those of an environment of its own with its seed."""
         envs = self.env.num_envs // len(seeds)
         first = self.group.rank * envs
@@ -228,8 +230,8 @@ class Trainer:
         for _ in range(config.epochs):
             order = experience.shuffled(generators)
             for start in range(0, experience.rows - size + 1, size):
-                obs, batch = experience.pick(order[:, start : start + size])
-                sums += self.learners.step(obs, batch, weights, rate)
+                rows = order[:, start : start + size]
+                sums += self.learners.step(rows, experience.pick, weights, rate)
                 updates += 1
         return sums / updates
 
