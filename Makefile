@@ -38,10 +38,16 @@ demo: $(STAMP) ## The whole loop on real bars, and its page: runs/demo/report.ht
 bench: $(STAMP) ## Time everything on this machine and renew docs/benchmarks.md (some minutes).
 	benchmarks/quiet.sh
 
-drills: $(STAMP) ## Break everything on purpose, in full (an hour), and renew docs/reliability.md.
-	for name in $$($(BIN)/python -m tradinghf.drill --names); do \
-	  $(BIN)/python -m tradinghf.drill $$name --full --json docs/reliability/$$name.json || exit 1; done
-	$(BIN)/python scripts/reliability.py
+# With SIZE=2 two cases of each, into build/drills; NAMES="ports soak" takes some. What this machine
+# lacks the means for (exit code 3) is left out; a broken promise does not stop the others.
+OUTCOMES = $(if $(SIZE),build/drills,docs/reliability)
+drills: $(STAMP) ## Break everything on purpose, in full (two hours), and renew docs/reliability.md.
+	@broken=; for name in $(or $(NAMES),$$($(BIN)/python -m tradinghf.drill --names)); do \
+	  $(BIN)/python -m tradinghf.drill $$name $(if $(SIZE),--size $(SIZE),--full) \
+	    --json $(OUTCOMES)/$$name.json; code=$$?; \
+	  [ $$code -eq 0 ] || [ $$code -eq 3 ] || broken="$$broken $$name"; \
+	done; $(BIN)/python scripts/reliability.py; \
+	[ -z "$$broken" ] || { echo "Promises were broken:$$broken"; exit 1; }
 
 check: $(STAMP) ## Lint, formatting, types, security, and generated documents.
 	$(BIN)/ruff check .

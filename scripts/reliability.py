@@ -17,18 +17,36 @@ PAGE, OUTCOMES = DOCS / "reliability.md", DOCS / "reliability"
 TOP = """# Reliability drills
 
 Traders' time is the most expensive thing in this system, and training runs are long. The drills
-break it on purpose and count what was lost. Anyone can run them:
+break it on purpose and count what was lost. **Nothing that was confirmed to a trader was lost in any
+of them, no training ended differently for having been killed, and no file that was read executed
+anything.** Anyone can run them:
 
 ```
 python -m tradinghf.drill                      # the list
 python -m tradinghf.drill submit-kill          # short: seconds
 python -m tradinghf.drill submit-kill --full   # as often as below
-make drills                                    # all of them in full; rewrites this page
+make drills                                    # all of them in full, in turn; rewrites this page
+make drills SIZE=2                             # the same with two cases each; leaves this page alone
 ```
 
-They work in a folder of their own that is removed afterwards. `make test` runs a short version of
-each. Exit codes: 0 every promise was kept, 1 one was not, 3 this machine lacks what the drill needs
-(PostgreSQL, or permission to mount a small file system).
+They work in a folder of their own that is removed afterwards: no running store or training is
+touched. `make test` runs a short version of each. Exit codes: 0 every promise was kept, 1 one was
+not, 3 this machine lacks what the drill needs (PostgreSQL, or permission to mount a file system).
+
+## If something happened
+
+| what happened | what to do |
+|---|---|
+| the server or a trader's browser died | start it again; answers without a receipt wait in the browser and are sent again, each stored once |
+| a training was stopped, killed, or the machine restarted | the same command with `--resume`, or *Resume* on the page *Training*; the result is the one it would have had |
+| the disk was full | free some space and repeat what failed; what was there is whole |
+| a power cut, or you are not sure | `tradinghf doctor` checks store, runs and disk; `--repair` puts damaged checkpoints aside and removes drafts |
+| "another process has held it locked for 30 seconds" | find who holds it (a copy tool, an open SQL shell); the answer was not taken, send it again |
+| `tradinghf store verify` names a damaged row or file | `tradinghf store restore BACKUP --store NEW`; answers since that backup are only in the damaged store |
+| an upgrade was killed | start again: the old schema is whole (SQLite: with a copy in `backups/`) and is migrated anew |
+
+Your part: `tradinghf store backup FOLDER` every night, on another machine, and now and then
+`tradinghf store verify --store COPY` there. A backup runs beside traders at work.
 
 This page is written by `scripts/reliability.py` from the outcomes in `docs/reliability/`.
 """
@@ -36,16 +54,60 @@ END = """
 ## What the figures mean
 
 - **kill -9** ends a process at once, without a chance to clean up; at the steps of a write it comes
-  just before each system call, with the file half written. Power cuts are not drilled: what the
-  disk does then rests on `fsync`, which every write of value waits for.
-- **Same bit for bit** compares a hash of all weights, rankings and metrics (but for the clock's)
-  with those of a run that nobody disturbed.
+  just before each system call, with the file half written.
+- **Same bit for bit** compares a hash of all weights, all candidate policies, the rankings, the
+  choice among candidates and the metrics (but for the clock's) with those of a run that nobody
+  disturbed, on the same machine with the same number of threads.
+- **Stopped** (SIGTERM, Ctrl+C, the dashboard's *Stop*) is milder than killed: the training ends its
+  iteration, writes a checkpoint and says so. `tests/test_stopping.py` compares continued runs.
 - **A full disk** is a file system of 8 MiB in memory, filled until 0, 20 or 80 KiB are left.
 - **Malformed files**: half have a planted fault that no reader may accept; half have random damage,
-  and what is still accepted is judged again by other code. `executions` counts events of Python's
-  audit hooks (exec, import, pickle, processes, sockets) while a file is read.
+  and what is still accepted is judged again by other code (*still good*: what the file says now is
+  lawful too, and was read exactly as it says). A damaged checkpoint counts as *read* where it was put
+  aside and the reader went on without it. *Executions* counts events of Python's audit hooks (exec,
+  import, pickle, processes, sockets) while a file is read.
 - **PostgreSQL** runs with `fsync=off`: clients are killed, not the machine under the server.
+- **The time** is that of a machine which other work shared; it says how long to plan, not how fast
+  anything is.
+
+## What is not drilled
+
+- **Power cuts and lying disks.** What the disk does then rests on `fsync`, which every write of value
+  waits for; drives and hypervisors that only pretend to flush are beyond a drill without hardware.
+- **Loss of the machine or the disk.** Only a backup elsewhere helps; see above.
+- **Network file systems** under SQLite: not supported, use PostgreSQL.
+- **An administrator of the database who means harm.** The hash chain shows altered answers, unless
+  the whole chain is recomputed: note `store.health()["head"]` elsewhere ([store.md](store.md)).
+- **Windows.** Locks and signals are those of Linux and macOS.
 """
+UNITS = {"seconds": "s", "memory_growth_mib": "MiB", "memory_growth": "MiB"}
+
+
+def words(name: str) -> str:
+    """A key of the figures as people write it."""
+    return name.removesuffix("_mib").replace("_", " ")
+
+
+def plain(value: object, name: str = "") -> str:
+    """A figure as text: "SQLite: kills 1,000, sent again 296"."""
+    if isinstance(value, dict):
+        return ", ".join(f"{words(key)} {plain(item, key)}" for key, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "nothing"
+    if isinstance(value, int | float):
+        unit = UNITS.get(name)
+        return f"{value:,}" + (f" {unit}" if unit else "")
+    return f'"{value}"'
+
+
+def details(name: str, found: dict[str, Any]) -> str:
+    """What was counted in one drill."""
+    lines = [f"**`{name}`** ({found['date']}, {found['machine']}, code {found['code']})", ""]
+    numbers = {k: v for k, v in found["figures"].items() if isinstance(v, int | float)}
+    lines += [f"- {plain(numbers)}"] if numbers else []
+    rest = {k: v for k, v in found["figures"].items() if k not in numbers}
+    lines += [f"- {words(key)}: {plain(value)}" for key, value in rest.items()]
+    return "\n".join([*lines, ""]) if found["figures"] else ""
 
 
 def row(name: str, found: dict[str, Any]) -> str:
@@ -67,15 +129,10 @@ def page() -> str:
         "| drill | what is broken | what holds all the same | held | time |\n|---|---|---|---|---|"
     )
     table = "\n".join([head, *(row(name, found) for name, found in outcomes.items())])
-    details = []
-    for name, found in outcomes.items():
-        figures = json.dumps(found["figures"], ensure_ascii=False)
-        about = f"{found['date']}, {found['machine']}"
-        details.append(f"- `{name}` ({about}): `{figures}`" if found["figures"] else "")
+    counted = "\n".join(filter(None, (details(name, found) for name, found in outcomes.items())))
     missing = [f"`{name}`" for name in DRILLS if name not in outcomes]
     note = f"\nNot run in full yet: {', '.join(missing)}.\n" if missing else ""
-    listed = "\n".join(line for line in details if line)
-    return f"{TOP}\n## Outcomes\n\n{table}\n{note}\n### Counted on the way\n\n{listed}\n{END}"
+    return f"{TOP}\n## Outcomes\n\n{table}\n{note}\n## Counted on the way\n\n{counted}{END}"
 
 
 def main(check: bool) -> int:

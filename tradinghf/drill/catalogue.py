@@ -128,6 +128,6 @@ DRILLS: dict[str, Drill] = {
         "answers, questions, checkpoints and training over and over",
         "memory, open files and threads do not grow",
         2,
-        180,
+        900,
     ),
 }
