@@ -25,6 +25,7 @@ from tradinghf.learning.flat import Adam, FlatParameters
 from tradinghf.learning.gae import discounted, gae
 from tradinghf.learning.heads import CATEGORICAL, GAUSSIAN
 from tradinghf.learning.learners import Learners
+from tradinghf.learning.many import ManyPPO
 from tradinghf.learning.policy import ActorCritic
 from tradinghf.learning.ppo import PPO, Stream
 from tradinghf.learning.stacked import StackedPPO, each_its_own
@@ -456,3 +457,34 @@ def test_gymnasium_actions_and_observations_are_scaled_to_their_bounds() -> None
     assert len(again.returns) == 3
     again.close()
     env.close()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_many_seeds_on_threads_learn_what_each_learns_alone(
+    threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five seeds in stacks of two (of 8 rows each), with a weight of their own."""
+    monkeypatch.setattr("tradinghf.learning.many.STACK_ROWS", 2 * 8 * 16 // SMALL.minibatches)
+    seeds, shares = [3, 8, 1, 5, 2], [0.1, 0.2, 0.3, 0.4, 0.5]
+    streams = {"env": Stream(env_reward), "pnl": Stream(sparse_pnl, shares)}
+    many = ManyPPO(market_env, streams, seeds, envs=8, config=SMALL, threads=threads)
+    assert [len(stack.networks) for stack in many.stacks] == [2, 2, 1]
+    before = torch.get_num_threads()
+    history = many.train(2, total=5)
+    assert torch.get_num_threads() == before
+    assert [len(row) for row in history] == [5, 5]
+    for seed, share, network, metrics in zip(
+        seeds, shares, many.networks, history[-1], strict=True
+    ):
+        own = {"env": Stream(env_reward), "pnl": Stream(sparse_pnl, share)}
+        alone = PPO(market_env(8), own, config=SMALL, seed=seed)
+        last = alone.train(2, total=5)[-1]
+        assert metrics["pnl"] == pytest.approx(last["pnl"], abs=1e-5)
+        assert alone.network is not None
+        for ours, theirs in zip(network.parameters(), alone.network.parameters(), strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
+
+
+def test_many_seeds_need_environments() -> None:
+    with pytest.raises(ConfigError, match="envs"):
+        ManyPPO(market_env, {"env": Stream(env_reward)}, [0], envs=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from tradinghf.bench.core import Row, benchmark, timed
 from tradinghf.errors import TradingHFError
 
 if TYPE_CHECKING:
+    from tradinghf.learning.many import ManyPPO
     from tradinghf.learning.ppo import PPO
     from tradinghf.learning.reward_model import RewardModel
     from tradinghf.market.data import MarketData
@@ -63,43 +65,71 @@ def ppo_speed(quick: bool) -> list[Row]:
 
 @benchmark("stacked", help="PPO trainings per minute, one after another and side by side")
 def stacked_speed(quick: bool) -> list[Row]:
-    """S small trainings (N environments each, 40 iterations) in a row, and stacked into one.
+    """S small trainings (N environments each, 40 iterations): in a row, stacked, on all cores.
 
-    Before timing, a stacked learner must have learned what it learns alone.
+    Before timing, learners side by side must have learned what they learn alone. What is stacked
+    on more than one thread is compared by the clock.
     """
+    import torch
+
+    from tradinghf.learning.many import ManyPPO
     from tradinghf.learning.ppo import PPO, Stream
-    from tradinghf.learning.stacked import StackedPPO
     from tradinghf.learning.streams import env_reward, sparse_pnl
     from tradinghf.market.synthetic import synthetic
     from tradinghf.simulation.env import MarketEnv
 
     market = synthetic(seed=0, bars=1_024, assets=16)
     streams = {"env": Stream(env_reward), "pnl": Stream(sparse_pnl, 0.3)}
+
+    def make_env(count: int) -> MarketEnv:
+        return MarketEnv(market, num_envs=count, seed=0)
+
     rows = []
-    for envs, learners in ((4, 2),) if quick else ((16, 16), (16, 64), (64, 16), (64, 64)):
-        together = StackedPPO(
-            MarketEnv(market, num_envs=envs * learners, seed=0), streams, range(learners)
-        )
-        alone = PPO(MarketEnv(market, num_envs=envs, seed=0), streams, seed=0)
-        together.train(2, total=40)
-        alone.train(2, total=40)
-        assert alone.network is not None
-        pairs = zip(together.networks[0].parameters(), alone.network.parameters(), strict=True)
-        gap = max(float((a - b).detach().abs().max()) for a, b in pairs)
-        if not gap <= 1e-4:
-            raise TradingHFError(
-                f"stacked: weights differ by {gap:.3g} from a training alone; not timed. Please "
-                "report this."
-            )
-        for case, agent, amount in (("in a row", alone, 1), ("stacked", together, learners)):
+    for envs, learners in ((4, 2),) if quick else ((16, 16), (16, 64), (64, 64)):
+        alone = PPO(make_env(envs), streams, seed=0)
+        cases: dict[str, tuple[PPO | ManyPPO, int]] = {"in a row": (alone, 1)}
+        for threads in (1, 2) if (os.cpu_count() or 1) > 1 else (1,):
+            many = ManyPPO(make_env, streams, range(learners), envs=envs, threads=threads)
+            cases["stacked" + (f", {threads} threads" if threads > 1 else "")] = many, learners
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            for agent, _ in cases.values():
+                agent.train(2, total=40)
+                _same_weights(agent, alone)
+            for case, (agent, amount) in cases.items():
 
-            def work(agent: PPO | StackedPPO = agent) -> None:
-                agent.train(1, total=40)
+                def work(agent: PPO | ManyPPO = agent) -> None:
+                    agent.train(1, total=40)
 
-            rate = timed(work, 60.0 * amount / 40, "trainings/min", repeats=1 if quick else 5)
-            about = {"case": f"N={envs}, S={learners}, {case}", "envs": envs, "learners": learners}
-            rows.append(about | rate)
+                repeats = 1 if quick else 4
+                rate = timed(work, 60.0 * amount / 40, "trainings/min", repeats=repeats)
+                about = {"envs": envs, "learners": learners}
+                rows.append({"case": f"N={envs}, S={learners}, {case}"} | about | rate)
+        finally:
+            torch.set_num_threads(before)
     return rows
+
+
+def _same_weights(many: PPO | ManyPPO, alone: PPO) -> None:
+    """The first learner has learned what it learns alone.
+
+    Raises:
+        TradingHFError: its weights differ.
+
+    """
+    from tradinghf.learning.ppo import PPO
+
+    network = many.network if isinstance(many, PPO) else many.networks[0]
+    assert network is not None
+    assert alone.network is not None
+    pairs = zip(network.parameters(), alone.network.parameters(), strict=True)
+    gap = max(float((a - b).detach().abs().max()) for a, b in pairs)
+    if not gap <= 1e-4:
+        raise TradingHFError(
+            f"stacked: weights differ by {gap:.3g} from a training alone; not timed. Please "
+            "report this."
+        )
 
 
 def _check_learning(market: MarketData, iterations: int) -> None:
