@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gymnasium as gym
@@ -16,10 +16,10 @@ from gymnasium import spaces
 from tradinghf.errors import ConfigError, FeedbackError
 from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.tasks import (
-    EnsembleConfig,
-    RewardEnsemble,
+    RewardConfig,
     TaskConfig,
     TaskEnv,
+    TaskReward,
     TaskRLHF,
     Teacher,
     train_on_true_reward,
@@ -27,6 +27,7 @@ from tradinghf.learning.tasks import (
 )
 from tradinghf.learning.tasks.env import Experience, explore
 from tradinghf.learning.tasks.loop import agreement
+from tradinghf.learning.tasks.reward import Posterior
 from tradinghf.learning.tasks.teacher import Fragments, cut
 
 GENERATOR = torch.Generator()
@@ -75,7 +76,8 @@ SMALL = TaskConfig(
     asking=0.75,
     steps=16_384,
     envs=32,
-    reward=EnsembleConfig(members=3, hidden=(16, 16)),
+    choices=20,
+    reward=RewardConfig(count=16),
     ppo=PPOConfig(hidden=(16, 16), gamma=0.9, minibatches=4, learning_rate=5e-3, bootstrap=True),
 )
 
@@ -172,39 +174,94 @@ def test_a_stochastic_teacher_follows_plackett_luce() -> None:
     )
 
 
-def test_the_ensemble_recovers_a_reward_of_observation_and_action() -> None:
-    draw = GENERATOR.manual_seed(2)
-    features = torch.randn(60, 5, 3, 3, generator=draw)
-    rewards = features[..., 0] - features[..., 2].square()
-    ranks = Teacher().rank(rewards, draw)
-    model = RewardEnsemble(3, EnsembleConfig(members=3, hidden=(32, 32)))
-    model.fit(Fragments(features, rewards), ranks, features.flatten(0, 2))
-    fresh = torch.randn(400, 5, 3, 3, generator=draw)
-    truth = fresh[..., 0] - fresh[..., 2].square()
-    accuracy = agreement(model.rewards(fresh).sum(-1), Teacher().rank(truth, draw))
-    assert accuracy > 0.75
-    values = model.members(fresh)
-    assert float(values.abs().max()) <= 1, "bounded"
-    standard = (values - model._shift[..., None, None]) / model._scale[..., None, None]
-    cautious = standard.mean(0) - model.config.pessimism * standard.var(0)
-    torch.testing.assert_close(model.rewards(fresh), cautious, atol=1e-5, rtol=1e-4)
+def drawn(
+    count: int, inputs: int, seed: int, reward: Callable[[torch.Tensor], torch.Tensor]
+) -> tuple[Fragments, torch.Tensor]:
+    """`count` rankings of five fragments of three steps by their sums of `reward`."""
+    generator = GENERATOR.manual_seed(seed)
+    features = torch.randn(count, 5, 3, inputs, generator=generator)
+    rewards = reward(features)
+    return Fragments(features, rewards), Teacher().rank(rewards, generator)
+
+
+@pytest.mark.parametrize("seed", [2, 3])
+def test_ten_rankings_find_the_two_of_twelve_features_that_count(seed: int) -> None:
+    def worth(x: torch.Tensor) -> torch.Tensor:
+        return x[..., 0] - x[..., 2].square()
+
+    questions, ranks = drawn(10, 12, seed, worth)
+    model = TaskReward(12).fit(questions, ranks, torch.randn(2_000, 12))
+    fresh, truth = drawn(200, 12, seed + 50, worth)
+    right = agreement(model.rewards(fresh.features).sum(-1), truth)
+    assert right > 0.9
+    dense = TaskReward(12, RewardConfig(passes=0)).fit(questions, ranks, torch.randn(2_000, 12))
+    plain = agreement(dense.rewards(fresh.features).sum(-1), truth)
+    assert plain < right - 0.02, "determination of relevance must pay"
+
+
+def test_waves_reach_what_no_polynomial_of_degree_two_does() -> None:
+    def worth(x: torch.Tensor) -> torch.Tensor:
+        return (3 * x[..., 0]).sin()
+
+    questions, ranks = drawn(80, 2, 4, worth)
+    fresh, truth = drawn(200, 2, 5, worth)
+    found = [
+        TaskReward(2, RewardConfig(waves=w)).fit(questions, ranks, torch.randn(2_000, 2))
+        for w in (1e-6, 0.3)
+    ]
+    without, with_waves = (agreement(m.rewards(fresh.features).sum(-1), truth) for m in found)
+    assert with_waves > 0.8 > 0.75 > without
+
+
+def test_the_reward_is_the_mean_less_pessimism_times_variance_in_units_of_the_pool() -> None:
+    questions, ranks = drawn(10, 3, 6, lambda x: x[..., 1])
+    pool = torch.randn(4_000, 3, generator=GENERATOR.manual_seed(7))
+    bold, cautious = (
+        TaskReward(3, RewardConfig(pessimism=p, samples=200)).fit(questions, ranks, pool)
+        for p in (0.0, 0.5)
+    )
+    paid = bold.rewards(pool)
+    assert float(paid.std()) == pytest.approx(1, abs=1e-3)
+    members = bold.members(pool) / bold._unit
+    torch.testing.assert_close(members.mean(0), paid, atol=0.05, rtol=0.2)
+    torch.testing.assert_close(cautious.rewards(pool), paid - 0.5 * members.var(0))
+    far = torch.full((1, 3), 8.0)
+    assert float(bold.members(far).std()) > 3 * float(bold.members(pool).std(0).mean())
+
+
+def test_the_posterior_matches_its_own_draws() -> None:
+    totals = torch.randn(4, 5, 30, generator=GENERATOR.manual_seed(8)).double()
+    totals = totals - totals.mean(1, keepdim=True)
+    ranks = Teacher().rank(totals[..., :1], GENERATOR)
+    posterior = Posterior.of(totals, ranks, torch.full((30,), 2.0).double(), 0.02)
+    draws = posterior.draw(20_000, GENERATOR.manual_seed(9))
+    torch.testing.assert_close(draws.mean(0), posterior.mean, atol=0.03, rtol=0)
+    torch.testing.assert_close(draws.var(0), posterior.variance, atol=0.05, rtol=0)
+    assert int(posterior.mean.abs().argmax()) == 0
+    assert float(posterior.variance.max()) <= 1 + 1e-9, "answers never widen the prior"
 
 
 def test_tied_rankings_teach_indifference() -> None:
     features = torch.randn(40, 4, 5, 2, generator=GENERATOR.manual_seed(3))
     questions = Fragments(features, torch.zeros(40, 4, 5))
-    tied = RewardEnsemble(2).fit(
-        questions, torch.ones(40, 4, dtype=torch.long), features.flatten(0, 2)
-    )
-    assert float(tied.members(features).sum(-1).std((1, 2)).max()) < 0.2
+    tied = TaskReward(2).fit(questions, torch.ones(40, 4, dtype=torch.long), features.flatten(0, 2))
+    assert float(tied.members(features).sum(-1).std((1, 2)).max()) < 0.5
+
+
+def test_questions_before_any_answer_come_from_the_prior() -> None:
+    pool = torch.randn(500, 3, generator=GENERATOR.manual_seed(1))
+    model = TaskReward(3).guess(pool, 4)
+    worth = model.members(pool.view(125, 4, 3)).sum(-1)
+    assert float(worth.std(1).mean()) == pytest.approx(3, rel=0.5)
+    assert float(model._mean.abs().max()) == 0, "no side is taken"
 
 
 def test_nothing_is_learned_from_nothing() -> None:
     empty = Fragments(torch.zeros(0, 5, 4, 2), torch.zeros(0, 5, 4))
     with pytest.raises(FeedbackError, match="at least one question"):
-        RewardEnsemble(2).fit(empty, torch.zeros(0, 5, dtype=torch.long), torch.zeros(1, 2))
+        TaskReward(2).fit(empty, torch.zeros(0, 5, dtype=torch.long), torch.zeros(1, 2))
     with pytest.raises(FeedbackError, match="not been fitted"):
-        RewardEnsemble(2).rewards(torch.zeros(3, 2))
+        TaskReward(2).rewards(torch.zeros(3, 2))
 
 
 def test_agreement_counts_untied_pairs() -> None:
@@ -216,7 +273,7 @@ def test_agreement_counts_untied_pairs() -> None:
 def test_a_mujoco_task_takes_a_step_of_the_loop() -> None:
     pytest.importorskip("mujoco")
     config = TaskConfig(
-        questions=2, rounds=1, steps=200, envs=2, fragment=10, reward=EnsembleConfig(steps=5)
+        questions=2, rounds=1, steps=200, envs=2, fragment=10, reward=RewardConfig(count=8)
     )
     agent = TaskRLHF("Reacher-v5", config).train()
     assert agent.steps == 200

@@ -18,7 +18,7 @@ from tradinghf.learning.ppo import PPO, Stream
 from tradinghf.learning.rollout import Rollout
 from tradinghf.learning.streams import env_reward
 from tradinghf.learning.tasks.env import Experience, TaskEnv, explore
-from tradinghf.learning.tasks.reward import EnsembleConfig, RewardEnsemble
+from tradinghf.learning.tasks.reward import RewardConfig, TaskReward
 from tradinghf.learning.tasks.teacher import Fragments, Teacher, cut
 
 POOL_STEPS = 20_000
@@ -34,8 +34,8 @@ class TaskConfig:
         size: fragments per question K.
         fragment: steps of a fragment.
         rounds: times that the loop asks; the policy trains in between.
-        asking: share of the training after which the last questions are asked; the rest trains on
-            what all of them taught.
+        asking: share of the training after which the last questions are asked. Early answers steer
+            more of the training; late ones are about better behaviour.
         steps: environment steps in all, exploration included.
         envs: environments N; a rollout is one whole episode of each.
         uniform: share of the questions that are drawn at random.
@@ -50,12 +50,12 @@ class TaskConfig:
     size: int = 5
     fragment: int = 25
     rounds: int = 8
-    asking: float = 0.75
+    asking: float = 0.2
     steps: int = 120_000
     envs: int = 16
     uniform: float = 0.2
-    choices: int = 20
-    reward: EnsembleConfig = field(default_factory=EnsembleConfig)
+    choices: int = 100
+    reward: RewardConfig = field(default_factory=RewardConfig)
     ppo: PPOConfig = field(default_factory=lambda: PPOConfig(gamma=0.99, bootstrap=True))
     seed: int = 0
 
@@ -121,7 +121,7 @@ class TaskRLHF:
         self.ranks = torch.zeros(0, self.config.size, dtype=torch.long)
         self.history: list[dict[str, float]] = []
         features = self._fresh[0].features
-        self.reward = RewardEnsemble(features.shape[-1], self.config.reward, self.config.seed)
+        self.reward = TaskReward(features.shape[-1], self.config.reward, self.config.seed)
         self.agent = PPO(
             self.env,
             {"learned": Stream(self._paid)},
@@ -176,7 +176,9 @@ class TaskRLHF:
         """
         config = self.config
         pool = self._pool(BUCKETS * count)
-        scores = self.reward.members(pool.features).sum(-1) if self.reward.fitted else None
+        if not self.reward.fitted:
+            self.reward.guess(pool.features.flatten(0, 2), config.fragment)
+        scores = self.reward.members(pool.features).sum(-1)
         groups = choose_groups(
             scores,
             [range(config.choices)] * (BUCKETS * count),
@@ -192,7 +194,7 @@ class TaskRLHF:
         ranks = self.teacher.rank(shown.rewards, self._generator)
         drawn = torch.tensor([g.uniform for g in groups])
         foreseen = math.nan
-        if scores is not None and bool(drawn.any()):
+        if self.asked is not None and bool(drawn.any()):
             means = self.reward.members(shown.features).sum(-1).mean(0)
             foreseen = agreement(means[drawn], ranks[drawn])
         self.asked = shown if self.asked is None else self.asked.join(shown)
