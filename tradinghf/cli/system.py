@@ -132,16 +132,18 @@ def trainings(runs: Path, repair: bool) -> Iterator[Check]:
     from tradinghf.learning.checkpoints import RunDirectory
 
     folders = sorted(path.parent for path in runs.glob("*/checkpoints"))
-    for folder in folders:
+    baselines = sorted(path.parent for path in runs.glob("*/baselines/*/checkpoints"))
+    for folder in (*folders, *baselines):
+        name = folder.relative_to(runs)
         run = RunDirectory(folder)
         try:
             problems = run.repair() if repair else run.problems()
         except CheckpointError as error:
-            yield f"run {folder.name}", True, str(error)
+            yield f"run {name}", True, str(error)
             continue
         hint = "; repaired" if repair else "; tradinghf doctor --repair puts them aside"
         if problems:
-            yield f"run {folder.name}", repair, "; ".join(problems) + hint
+            yield f"run {name}", repair, "; ".join(problems) + hint
     yield "runs", True, f"{len(folders)} in {runs}"
 
 
