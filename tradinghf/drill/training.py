@@ -139,6 +139,7 @@ def train_kill(work: Path, count: int, say: Say) -> Outcome:
     say(f"one run takes {seconds:.1f} s; a checkpoint is written in {len(steps)} steps")
     rng = random.Random(11)  # repeatable damage  # nosec B311
     failures: list[str] = []
+    too_late = 0
     for case in counted(say, count, range(count), "kills"):
         folder = work / f"run-{case}"
         step = planned[case] if case < len(planned) else 0
@@ -151,6 +152,7 @@ def train_kill(work: Path, count: int, say: Say) -> Outcome:
         child.rest()
         killed = child.wait() == -9
         where = f"killed at step {step}" if step else f"killed after {moment:.2f} s"
+        too_late += not killed
         if step and not killed:
             failures.append(f"{where}: the step was never reached")
         code, lines = in_child(partial(_finisher, folder))
@@ -159,7 +161,12 @@ def train_kill(work: Path, count: int, say: Say) -> Outcome:
         left = [str(p) for pattern in LEFTOVERS for p in folder.glob(pattern)]
         failures += [f"{where}: left behind {left}"] if left else []
         shutil.rmtree(folder)
-    figures = {"steps_of_a_write": len(steps), "killed_at_a_step": len(planned)}
+    figures = {
+        "steps_of_a_write": len(steps),
+        "killed_at_a_step": len(planned),
+        "killed_at_random": count - len(planned) - too_late,
+        "ended_before_the_kill": too_late,
+    }
     return Outcome(count, tuple(failures), figures)
 
 
