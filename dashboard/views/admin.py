@@ -160,7 +160,8 @@ def audit_tab() -> None:
             st.success(f"{found.rankings} answers and {found.episodes} episode files are intact.")
         for problem in found.problems:
             st.text(problem)
-    ui.table(pd.DataFrame(board.accounts.trail(), columns=["when", "who", "what", "detail"]))
+    trail = pd.DataFrame(board.accounts.trail(), columns=["when", "who", "what", "detail"])
+    ui.table(trail.assign(when=pd.to_datetime(trail["when"], utc=True, format="ISO8601")))
 
 
 tabs = st.tabs(["Data", "Import and export", "Users", "Audit and health"])

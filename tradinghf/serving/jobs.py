@@ -26,6 +26,8 @@ from tradinghf.errors import ConfigError
 Status = Literal["running", "done", "failed", "stopped"]
 _log = logging.getLogger(__name__)
 LOG_BYTES = 64 * 1024
+NICE = {"train": 5}
+"""Kinds that give way to the server; for the others somebody waits."""
 _STOPPED = (-signal.SIGTERM, 128 + signal.SIGTERM, -signal.SIGINT, 130)
 
 
@@ -123,7 +125,8 @@ class Jobs:
             raise ConfigError(f"A {kind} job runs already. Wait for it, or stop it first.")
         folder = self.folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
         folder.mkdir(parents=True)
-        runner = [sys.executable, "-m", "tradinghf.serving.runner", str(folder), *command]
+        nice = str(NICE.get(kind, 0))
+        runner = [sys.executable, "-m", "tradinghf.serving.runner", str(folder), nice, *command]
         process = subprocess.Popen(
             runner,
             stdin=subprocess.DEVNULL,

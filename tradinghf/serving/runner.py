@@ -1,4 +1,4 @@
-"""`python -m tradinghf.serving.runner FOLDER ARGUMENTS...`: run a job and note how it ended."""
+"""`python -m tradinghf.serving.runner FOLDER NICE ARGUMENTS...`: run a job, note how it ended."""
 
 from __future__ import annotations
 
@@ -13,27 +13,28 @@ from types import FrameType
 
 from tradinghf.durable import write_atomic
 
-YIELD = 10
 
-
-def give_way() -> None:
-    """Let the dashboard's server go first: raters wait for it, and a job has time."""
-    if hasattr(os, "nice"):
-        os.nice(YIELD)
+def give_way(niceness: int) -> None:
+    """Let the dashboard's server go first: raters wait for it, and a training has time."""
+    if niceness and hasattr(os, "nice"):
+        os.nice(niceness)
     # Linux often weighs sessions against each other, and niceness within each only.
     group = Path("/proc/self/autogroup")
     with suppress(OSError):
-        if group.exists():
-            group.write_text(str(YIELD))
+        if niceness and group.exists():
+            group.write_text(str(niceness))
 
 
 def main(arguments: list[str]) -> int:
-    """Run `python ARGUMENTS...`, its output in FOLDER/output.log; returns its exit code."""
+    """Run `python ARGUMENTS...`, its output in FOLDER/output.log; returns its exit code.
+
+    NICE is how far it gives way to others, 0 to 19.
+    """
     folder = Path(arguments[0])
-    give_way()
+    give_way(int(arguments[1]))
     with (folder / "output.log").open("ab") as log:
         child = subprocess.Popen(
-            [sys.executable, *arguments[1:]], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            [sys.executable, *arguments[2:]], stdin=subprocess.DEVNULL, stdout=log, stderr=log
         )
 
         def forward(number: int, _frame: FrameType | None) -> None:
