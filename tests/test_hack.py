@@ -10,7 +10,7 @@ import torch
 from episode_support import random_episode, window_groups
 
 from tradinghf.feedback.traders import SyntheticTrader
-from tradinghf.learning.alarm import alarm
+from tradinghf.learning.alarm import Foreseen, alarm, contradicted
 from tradinghf.learning.aspects import TradePaths
 from tradinghf.learning.config import AspectConfig, ResidualConfig, RewardConfig
 from tradinghf.learning.ranked_data import RankedData, per_episode
@@ -121,19 +121,38 @@ def test_the_guards_turn_the_same_search_to_good(guarded, hacked):
     assert guarded.residual is None  # eight rankings admit no network
 
 
+GOOD, BAD = Foreseen(0.9, 60), Foreseen(0.5, 60)
+
+
 def test_the_alarm_tells_the_two_apart(guarded, hacked):
     plain = [row[0] for row in SEARCHED]
-    found = alarm(hacked, plain, chosen(hacked, TRIES), foreseen=[0.8, 0.5])
+    found = alarm(hacked, plain, chosen(hacked, TRIES), foreseen=[GOOD, BAD])
     assert found.raised
+    assert found.stop
     assert found.learned > 0 > found.profit
     assert "gaming the learned reward" in found.text
-    assert "50% of fresh comparisons" in found.text
-    assert not alarm(guarded, plain, chosen(guarded, TRIES), foreseen=[0.8, 0.5]).raised
+    assert "50% of 60 fresh comparisons" in found.text
+    assert not alarm(guarded, plain, chosen(guarded, TRIES), foreseen=[GOOD, BAD]).raised
 
 
 def test_a_taste_that_costs_profit_and_is_foreseen_raises_no_alarm(hacked):
     plain = [row[0] for row in SEARCHED]
     gamed = chosen(hacked, TRIES)
-    assert not alarm(hacked, plain, gamed, foreseen=[0.7, 0.9]).raised
-    assert alarm(hacked, plain, gamed).raised  # nobody was asked: nothing vouches for it
-    assert not alarm(hacked, plain, plain, foreseen=[0.3]).raised
+    assert not alarm(hacked, plain, gamed, foreseen=[BAD, GOOD]).raised
+    assert not alarm(hacked, plain, plain, foreseen=[BAD]).raised
+    unknown = alarm(hacked, plain, gamed)
+    assert unknown.raised, "nobody was asked: nothing vouches for it"
+    assert not unknown.stop, "and nothing contradicts it"
+
+
+@pytest.mark.parametrize(
+    ("foreseen", "against"),
+    [
+        ([Foreseen(0.9, 20), Foreseen(0.8, 20)], False),  # within the noise of twenty pairs
+        ([Foreseen(0.9, 400), Foreseen(0.8, 400)], True),
+        ([Foreseen(0.8, 400), Foreseen(0.9, 400)], False),
+        ([Foreseen(0.59, 10)], True),
+    ],
+)
+def test_fresh_answers_contradict_beyond_chance_only(foreseen, against):
+    assert contradicted(foreseen) is against

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -108,6 +109,49 @@ def test_a_killed_loop_continues_bit_identically(tmp_path, stop_at):
         json.loads(row) for row in (tmp_path / "cut" / "metrics.jsonl").read_text().splitlines()
     ]
     assert [row["step"] for row in rows] == [512.0 * k for k in range(1, 7)]
+
+
+def test_a_round_that_games_a_misread_reward_is_undone(monkeypatch):
+    """The model learns every ranking upside down: it pays for losses, and foresees nothing."""
+    fit = RewardModel.fit
+
+    def upside_down(self, rankings, episodes):
+        turned = [
+            dataclasses.replace(r, ranks=tuple(max(r.ranks) + 1 - k for k in r.ranks))
+            for r in rankings
+        ]
+        return fit(self, turned, episodes)
+
+    config = dataclasses.replace(
+        SMALL,
+        rounds=2,
+        rankings=20,
+        uniform=0.6,
+        early=0.1,
+        pnl_weight=0.0,
+        steps=50 * 16 * 128,
+        ppo=PPOConfig(hidden=(16,), minibatches=4, epochs=4),
+    )
+
+    def run():
+        env = MarketEnv(MARKET, num_envs=128, config=ENV)
+        agent = RLHF(env, RewardModel(RewardConfig(residual=None)), trader="profit", config=config)
+        return agent.train()
+
+    sane = run()
+    assert not [h for h in sane.history if "alarm" in h]
+    assert sane.agent.iteration == 50
+    monkeypatch.setattr(RewardModel, "fit", upside_down)
+    undone, unforeseen = "The round's training was undone", "foresaw only"
+    with pytest.warns(UserWarning, match=undone), pytest.warns(UserWarning, match=unforeseen):
+        misled = run()
+    found = next(h for h in misled.history if "alarm" in h)
+    assert found["stopped"]
+    assert found["round"] == 1
+    assert misled.agent.iteration < 50, "training on this reward has stopped"
+    kept = misled.snapshots[-1].state_dict()
+    assert all(torch.equal(v, kept[k]) for k, v in misled.agent.network.state_dict().items())
+    assert len(misled.snapshots) == misled.marks[1], "no candidate of the undone round is left"
 
 
 def test_nobody_to_ask_is_an_error():

@@ -20,7 +20,7 @@ from tradinghf.errors import FeedbackError
 from tradinghf.feedback.store import Store
 from tradinghf.feedback.traders import SyntheticTrader
 from tradinghf.feedback.types import Purpose, Query, Ranking
-from tradinghf.learning.alarm import best_by_reward, watch
+from tradinghf.learning.alarm import Foreseen, best_by_reward, foresee, watch
 from tradinghf.learning.checkpoints import RunDirectory, recall, understood
 from tradinghf.learning.config import RLHFConfig
 from tradinghf.learning.held_out import cross_validate, predicted_pairs, summarise
@@ -103,6 +103,7 @@ class RLHF:
         self.rankings: list[Ranking] = []
         self.held_out: list[Ranking] = []
         self.snapshots: list[ActorCritic] = []
+        self.marks: list[int] = []  # candidates there were when each round began
         self.history: list[dict[str, Any]] = []
         self.asked = self.round = self._candidate_at = 0
         self._saved = self._began = time.monotonic()
@@ -148,17 +149,14 @@ class RLHF:
         """Ask, learn, train; as often as the configuration says."""
         config = self.config
         iterations = max(math.ceil(config.steps / self.agent.steps_per_iteration), config.rounds)
-        shares = [
-            math.ceil(config.rankings * (r + 1) / config.rounds) for r in range(config.rounds)
-        ]
-        last = config.rounds - 1
-        ahead_of_last = [config.early * (r + 1) / max(last, 1) for r in range(last)]
-        stops = [round(iterations * share) for share in (*ahead_of_last, 1.0)]
+        shares, stops = config.schedule(iterations)
         for round_ in range(self.round, config.rounds):
             if self.asked == round_:
                 self.ask(shares[round_] - (shares[round_ - 1] if round_ else 0), round_)
                 self.asked = round_ + 1
             self._learn()
+            if len(self.marks) == round_:
+                self.marks.append(len(self.snapshots))
             begin = stops[round_ - 1] if round_ else 0
             for quarter in range(1, QUARTERS + 1):
                 self._candidate_at = begin + (stops[round_] - begin) * quarter // QUARTERS
@@ -166,21 +164,28 @@ class RLHF:
                 if ahead > 0:
                     with held():
                         self.agent.train(ahead, total=iterations, after=self._after)
-            self._watch()
+                if self._gamed(at_end=quarter == QUARTERS):
+                    break
             self.round = round_ + 1
             self.checkpoint()
 
-    def _watch(self) -> None:
-        """Warn when the policy seems to game the reward that it was just trained on."""
-        if len(self.snapshots) < QUARTERS:
-            return
+    def _gamed(self, at_end: bool) -> bool:
+        """Undo a round that games its reward; where nobody has answered, only warn at its end."""
+        mark = self.marks[self.round]
+        if not 0 < mark < len(self.snapshots):
+            return False
         env = env_like(self.env, self.env.market, WATCHED_EPISODES)
-        foreseen = [entry["foreseen"] for entry in self.history if "foreseen" in entry]
-        old, new = self.snapshots[-QUARTERS], self.snapshots[-1]
-        found = watch(self.reward_model, env, old, new, foreseen, self.config.seed)
-        if found.raised:
-            self.history.append({"round": self.round, "alarm": found.text})
-            warnings.warn(found.text, stacklevel=4)
+        foreseen = [Foreseen(h["foreseen"], h["pairs"]) for h in self.history if "foreseen" in h]
+        before, after = self.snapshots[mark - 1], self.snapshots[-1]
+        found = watch(self.reward_model, env, before, after, foreseen, self.config.seed)
+        if found.stop or (found.raised and at_end):
+            text = f"{found.text} The round's training was undone." if found.stop else found.text
+            self.history.append({"round": self.round, "alarm": text, "stopped": found.stop})
+            warnings.warn(text, stacklevel=4)
+        if found.stop:
+            self.agent.network.load_state_dict(before.state_dict())
+            del self.snapshots[mark:]
+        return found.stop
 
     def _choose_policy(self) -> None:
         """Keep the policy whose rewards, weighed as in training, are best on validation bars."""
@@ -246,16 +251,10 @@ class RLHF:
         fresh = [a for a in fresh if a.outcome == "ranked"]
         if not (self.reward_model.fitted and fresh):
             return
-        probabilities, outcomes, _ = predicted_pairs(self.reward_model, fresh, self.episodes)
-        accuracy = float((probabilities.argmax(1) == outcomes).mean())
-        self.history.append({"round": round_, "foreseen": accuracy, "pairs": len(outcomes)})
-        if accuracy < self.config.alarm and len(outcomes) >= ALARM_PAIRS:
-            warnings.warn(
-                f"The reward model foresaw only {accuracy:.0%} of {len(outcomes)} fresh "
-                "comparisons: it may not describe this trader, or the answers contradict each "
-                "other. Rank more, or look at `tradinghf reward show`.",
-                stacklevel=3,
-            )
+        found = foresee(self.reward_model, fresh, self.episodes)
+        self.history.append({"round": round_, "foreseen": found.share, "pairs": found.pairs})
+        if found.share < self.config.alarm and found.pairs >= ALARM_PAIRS:
+            warnings.warn(found.text, stacklevel=3)
 
     def checkpoint(self) -> None:
         """Write everything that `resume` needs; nothing without a run directory."""
@@ -268,6 +267,7 @@ class RLHF:
             "answers": [ranking.key for ranking in self.rankings],
             "held_out": [ranking.key for ranking in self.held_out],
             "agent": self.agent.state(),
+            "marks": self.marks,
             "snapshots": [network.state_dict() for network in self.snapshots],
         }
         self.run.save(self.agent.iteration, state)
@@ -295,7 +295,7 @@ class RLHF:
 
     def _continue(self, state: dict[str, Any]) -> None:
         self.asked, self.round = int(state["asked"]), int(state["round"])
-        self.history = list(state["history"])
+        self.history, self.marks = list(state["history"]), list(state["marks"])
         self.agent.restore(state["agent"])
         for weights in state["snapshots"]:
             network = frozen(self.agent.network)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -9,6 +10,7 @@ from tradinghf.errors import check_setting
 
 Network = Literal["mlp", "attention"]
 ContinuousHead = Literal["gaussian", "beta"]
+Precision = Literal["float32", "bfloat16"]
 ATTENTION_HEADS = 4
 
 
@@ -85,6 +87,9 @@ class PPOConfig:
         reference_kl: weight of KL(policy || reference policy), if there is a reference.
         bootstrap: whether the end of an episode by time limit continues with the critic's value
             (a window cut out of ongoing trading) or ends all reward (the episode is the task).
+        network: "mlp", or "attention" over the bars of the window.
+        head: distribution of continuous actions.
+        precision: of the networks' products; parameters, their gradients and the loss are float32.
     Source: Schulman et al. 2017 (arXiv:1707.06347); Huang et al. 2022, 37 implementation details.
 
     """
@@ -106,11 +111,19 @@ class PPOConfig:
     bootstrap: bool = False
     network: Network = "mlp"
     head: ContinuousHead = "gaussian"
+    precision: Precision = "float32"
 
     def __post_init__(self) -> None:
-        for name, kinds in (("network", Network), ("head", ContinuousHead)):
+        kinds_of = (("network", Network), ("head", ContinuousHead), ("precision", Precision))
+        for name, kinds in kinds_of:
             value, known = getattr(self, name), get_args(kinds)
             check_setting(value in known, f"PPOConfig.{name}", value, f"one of {known}")
+        check_setting(
+            self.precision == "float32" or self.network == "mlp",
+            "PPOConfig.precision",
+            self.precision,
+            "float32 for network='attention'",
+        )
         check_setting(
             self.network == "mlp" or (*self.hidden, 1)[0] % ATTENTION_HEADS == 0,
             "PPOConfig.hidden",
@@ -226,3 +239,10 @@ class RLHFConfig:
         check_setting(0 <= self.uniform <= 1, "uniform", self.uniform, "a share in [0, 1]")
         check_setting(0 <= self.early <= 1, "early", self.early, "a share in [0, 1]")
         check_setting(self.pnl_weight >= 0, "pnl_weight", self.pnl_weight, "at least 0")
+
+    def schedule(self, iterations: int) -> tuple[list[int], list[int]]:
+        """Questions and PPO iterations done by the end of every round."""
+        questions = [math.ceil(self.rankings * r / self.rounds) for r in range(1, self.rounds + 1)]
+        last = self.rounds - 1
+        early = [self.early * r / max(last, 1) for r in range(1, self.rounds)]
+        return questions, [round(iterations * share) for share in (*early, 1.0)]
