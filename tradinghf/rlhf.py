@@ -182,7 +182,7 @@ class RLHF:
             text = f"{found.text} The round's training was undone." if found.stop else found.text
             self.history.append({"round": self.round, "alarm": text, "stopped": found.stop})
             warnings.warn(text, stacklevel=4)
-        if found.stop:
+        if found.stop and self.agent.network is not None:
             self.agent.network.load_state_dict(before.state_dict())
             del self.snapshots[mark:]
         return found.stop
