@@ -72,15 +72,21 @@ def visit(browser: Browser, url: str, *, practised: bool = True, **options: Any)
 
 
 def ready(page: Page) -> str:
-    """Wait until a query is painted; its id."""
-    expect(page.locator(".rank")).to_have_attribute("data-query", _ANY, timeout=PATIENCE)
-    return str(page.locator(".rank").get_attribute("data-query"))
+    """Wait until a query is painted and no script run may replace the page; its id."""
+    rank = page.locator(".rank")
+    app = page.locator("[data-testid=stApp]")
+    expect(rank).to_have_attribute("data-query", _ANY, timeout=PATIENCE)
+    expect(app).to_have_attribute("data-test-script-state", "notRunning", timeout=PATIENCE)
+    expect(rank).to_have_attribute("data-query", _ANY, timeout=PATIENCE)
+    return str(rank.get_attribute("data-query"))
 
 
 def next_query(page: Page, before: str) -> str:
     """Wait until another query is painted; its id."""
-    expect(page.locator(".rank")).not_to_have_attribute("data-query", before, timeout=PATIENCE)
-    return ready(page)
+    rank = page.locator(".rank")
+    expect(rank).not_to_have_attribute("data-query", before, timeout=PATIENCE)
+    expect(rank).to_have_attribute("data-query", _ANY, timeout=PATIENCE)
+    return str(rank.get_attribute("data-query"))
 
 
 def wait_until(happened: Callable[[], bool]) -> None:
