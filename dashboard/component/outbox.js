@@ -162,9 +162,4 @@ export class Outbox {
   leave() {
     this.report = () => {};
   }
-
-  stop() {
-    clearTimeout(this.timer);
-    this.warnOnLeaving(false);
-  }
 }

@@ -118,7 +118,7 @@ async function drained(send, keys, storage = new Memory(), owner = "ann") {
   const box = new Outbox(owner, send, (state, waiting) => states.push([state, waiting]), storage);
   for (const key of keys) box.keep(answer(key));
   await box.flush();
-  box.stop();
+  clearTimeout(box.timer);
   return { box, states, storage };
 }
 
