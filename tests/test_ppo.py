@@ -10,11 +10,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from tradinghf.config import EnvConfig
 from tradinghf.errors import CheckpointError, ConfigError
@@ -416,10 +419,11 @@ def test_a_run_killed_at_any_moment_continues_bit_identically(tmp_path: Path) ->
 # ---------------------------------------------------------------------- learning
 
 
-def test_a_planted_signal_is_learned_in_seconds() -> None:
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_planted_signal_is_learned_in_seconds(precision: Any) -> None:
     market = synthetic(seed=0, bars=1024, assets=8, regime="momentum")
     env = MarketEnv(market, num_envs=64, config=EnvConfig(horizon=32))
-    config = PPOConfig(hidden=(32, 32), minibatches=8, learning_rate=3e-3)
+    config = PPOConfig(hidden=(32, 32), minibatches=8, learning_rate=3e-3, precision=precision)
     agent = PPO(env, {"env": Stream(env_reward)}, config, seed=0)
     pnl = [row["pnl"] for row in agent.train(20)]
     early, late = sum(pnl[:5]) / 5, sum(pnl[-8:]) / 8
@@ -488,3 +492,85 @@ def test_many_seeds_on_threads_learn_what_each_learns_alone(
 def test_many_seeds_need_environments() -> None:
     with pytest.raises(ConfigError, match="envs"):
         ManyPPO(market_env, {"env": Stream(env_reward)}, [0], envs=0)
+
+
+@pytest.mark.parametrize("discrete", [True, False])
+def test_half_precision_gives_nearly_the_same_gradient(
+    discrete: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(1)
+    network = ActorCritic(7, 3, 2, (16, 16), discrete, False)
+    obs, batch = random_batch(discrete, 64, False)
+    gradients = []
+    for precision in ("float32", "bfloat16"):
+        config = PPOConfig(precision=precision, max_gradient_norm=1e9)  # type: ignore[arg-type]
+        learners = Learners([copy.deepcopy(network)], config)
+        for size in (64, 24):
+            monkeypatch.setattr("tradinghf.learning.learners.PART_ROWS", size)
+            rows = torch.arange(64)[None]
+            learners.step(rows, picker(obs, batch), Weights(0.2, 0.5, 0.01), 0.0)
+            gradients.append(learners.flat.grad[0].clone())
+    for exact, half in zip(gradients[:2], gradients[2:], strict=True):
+        assert half.dtype == torch.float32
+        assert not torch.equal(half, exact)
+        assert float((half - exact).norm() / exact.norm()) < 0.02
+        assert float(torch.cosine_similarity(half, exact, dim=0)) > 0.9995
+
+
+def test_half_precision_keeps_small_steps_and_is_refused_where_it_is_not_there() -> None:
+    config = replace(SMALL, precision="bfloat16", learning_rate=1e-5, final_learning_rate=1e-5)
+    agent = PPO(market_env(8), {"env": Stream(env_reward)}, config)
+    before = copy.deepcopy(agent.state()["networks"][0])
+    agent.train(1)
+    moved = [v != before[k] for k, v in agent.state()["networks"][0].items() if "weight" in k]
+    share = torch.cat([m.flatten() for m in moved]).float().mean()
+    assert float(share) > 0.9, "bfloat16 weights would round most of these steps away"
+    with pytest.raises(ConfigError, match="precision"):
+        PPOConfig(precision="bfloat16", network="attention", hidden=(8,))
+
+
+class HostReads(TorchDispatchMode):
+    """Fails where a tensor's value is asked for: a GPU would have to be waited for."""
+
+    def __torch_dispatch__(
+        self, func: object, types: object, args: tuple = (), kwargs: dict | None = None
+    ) -> object:
+        name = str(func)
+        assert "_local_scalar_dense" not in name, "a value was read"
+        assert "nonzero" not in name, "a shape depends on values"
+        return func(*args, **(kwargs or {}))  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("network", ["mlp", "attention"])
+@pytest.mark.parametrize("actions", ["discrete", "continuous"])
+def test_an_iteration_reads_its_metrics_and_nothing_else(
+    actions: str, network: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(SMALL, hidden=(8, 8), network=network, reference_kl=0.1)
+    env = MarketEnv(
+        MARKET,
+        num_envs=8,
+        config=EnvConfig(horizon=16, actions=actions),  # type: ignore[arg-type]
+        engine="tensor",
+    )
+    streams = {"env": Stream(env_reward), "pnl": Stream(sparse_pnl)}
+    agent = PPO(env, streams, config)
+    agent.train(1)
+    agent.freeze_reference()
+    agent.train(1)
+    lists: list[int] = []
+    tolist = Tensor.tolist
+
+    def counted(tensor: Tensor) -> object:
+        lists.append(tensor.numel())
+        return tolist(tensor)
+
+    def refused(tensor: Tensor, *args: object) -> object:
+        raise AssertionError("a tensor left the device")
+
+    monkeypatch.setattr(Tensor, "tolist", counted)
+    for name in ("cpu", "numpy", "item"):
+        monkeypatch.setattr(Tensor, name, refused)
+    with HostReads():
+        agent.train(1)
+    assert len(lists) == 1, "metrics, once"

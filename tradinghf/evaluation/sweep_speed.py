@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ def sweep_speed(
     Args:
         timed: `tradinghf.bench.timed`.
         agree: raises where two results differ; nothing is timed then.
-        quick: 9 columns over 120 bars, instead of 1,000 over 5,000.
+        quick: 9 columns over 120 bars, instead of 260 over 5,000.
 
     Returns:
         one row per way: case, and what `timed` measured [bars x columns per second].
@@ -45,7 +46,7 @@ def sweep_speed(
         for other in others:
             agree(f"sweep, {matrix}", first, other, 1e-9)
         for way, work in ways.items():
-            rate = timed(work, amount, "bar-assets/s", repeats=1 if quick else 5)
+            rate = timed(work, amount, "bar-assets/s", repeats=1 if quick else 2)
             rows.append({"case": f"N={len(first):,}, {matrix}, {way}"} | rate)
     return rows
 
@@ -53,7 +54,9 @@ def sweep_speed(
 def _cases(quick: bool) -> list[tuple[str, int, dict[str, Way]]]:
     """Name of each matrix, bars x columns, and the ways from it to [N] Sharpe ratios."""
     bars = 120 if quick else 5_000
-    fast, slow = (range(2, 5), range(10, 40, 10)) if quick else (range(2, 51, 2), range(55, 251, 5))
+    fast, slow = (
+        (range(2, 5), range(10, 40, 10)) if quick else (range(2, 51, 4), range(55, 251, 10))
+    )
     grid = {"fast": list(fast), "slow": list(slow)}
     market, costs = synthetic(seed=0, bars=bars, assets=1), CostModel(fee_bps=1, slippage_bps=1)
     rule = load_strategy("sma_cross")
@@ -72,11 +75,16 @@ def _cases(quick: bool) -> list[tuple[str, int, dict[str, Way]]]:
             # Equity, returns and ratios are computed when they are asked for.
             from_orders(market, matrix, costs)
 
-        return {
+        found: dict[str, Way] = {
             "columns": lambda: ours(tables),
             "vectorbt": lambda: vectorbt_sharpe(from_orders(market, matrix, costs)),
             "vectorbt, orders alone": alone,
         }
+        if find_spec("vectorbt_rust") is not None:
+            found["vectorbt rust"] = lambda: vectorbt_sharpe(
+                from_orders(market, matrix, costs, "rust")
+            )
+        return found
 
     def whole() -> Floats:
         return sweep(rule, market, grid, costs=costs, cash=CASH).table["sharpe_annual"].to_numpy()
@@ -88,7 +96,7 @@ def _cases(quick: bool) -> list[tuple[str, int, dict[str, Way]]]:
     ]
 
 
-def from_orders(market: MarketData, orders: Floats, costs: CostModel) -> Any:
+def from_orders(market: MarketData, orders: Floats, costs: CostModel, engine: str = "numba") -> Any:
     """`vectorbt.Portfolio.from_orders` on [T, N] target weights of one asset."""
     import vectorbt
 
@@ -102,7 +110,7 @@ def from_orders(market: MarketData, orders: Floats, costs: CostModel) -> Any:
         slippage=costs.slippage_bps / 1e4,
         init_cash=CASH,
         freq=pd.Timedelta(days=365) / market.bars_per_year,
-        engine="numba",
+        engine=engine,
     )
 
 

@@ -42,7 +42,7 @@ class Learners:
         self.head, self.actions = first.head, first.actions
         self.flat = FlatParameters(networks)
         self.adam = Adam(self.flat, config.max_gradient_norm)
-        self._passes = passes_of(networks, self.flat)
+        self._passes = passes_of(networks, self.flat, config.precision)
         self.log_std = self.flat.view(self.flat.data, "log_std").unsqueeze(1)
         self._log_std_grad = self.flat.view(self.flat.grad, "log_std").unsqueeze(1)
 

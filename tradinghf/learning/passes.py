@@ -37,10 +37,13 @@ class Passes(Protocol):
         """
 
 
-def passes_of(networks: Sequence[ActorCritic], flat: FlatParameters) -> Passes:
-    """The fastest passes that suit the networks."""
-    by_hand = networks[0].shape["window"] is None
-    return ByHand(networks[0], flat) if by_hand else Automatic(networks, flat)
+def passes_of(
+    networks: Sequence[ActorCritic], flat: FlatParameters, precision: str = "float32"
+) -> Passes:
+    """The fastest passes that suit the networks, in "float32" or "bfloat16"."""
+    if networks[0].shape["window"] is not None:
+        return Automatic(networks, flat)
+    return Half(networks[0], flat) if precision == "bfloat16" else ByHand(networks[0], flat)
 
 
 class ByHand:
@@ -49,11 +52,20 @@ class ByHand:
     Args:
         network: one of the S, for its layout.
         flat: parameters and gradients of all.
+        data, grad: [S, P] to compute with instead, laid out as those of `flat`.
 
     """
 
-    def __init__(self, network: ActorCritic, flat: FlatParameters) -> None:
+    def __init__(
+        self,
+        network: ActorCritic,
+        flat: FlatParameters,
+        data: Tensor | None = None,
+        grad: Tensor | None = None,
+    ) -> None:
         self._flat, self._scratch = flat, Scratch()
+        self._data = flat.data if data is None else data
+        self._grad = flat.grad if grad is None else grad
         shared = any(True for _ in network.trunk.children())
         self._trunk = self._perceptron("trunk", network.trunk, last=True) if shared else None
         self._actor = self._perceptron("actor", network.actor)
@@ -65,7 +77,7 @@ class ByHand:
         def parts(flat: Tensor, kind: str) -> list[Tensor]:
             return [self._flat.view(flat, f"{layer}.{kind}") for layer in layers]
 
-        data, grad = self._flat.data, self._flat.grad
+        data, grad = self._data, self._grad
         return StackedPerceptron(
             parts(data, "weight"),
             parts(data, "bias"),
@@ -100,6 +112,52 @@ class ByHand:
         self._actor.backward(to_out, to_input=above, add=add)
         if self._trunk is not None and above is not None and below is not None:
             self._trunk.backward(above.add_(below), add=add)
+
+
+class Half:
+    """`ByHand` in bfloat16, with parameters and gradients kept in float32.
+
+    Products read and write half as much memory and add up in float32. The loss and everything
+    that is made of parameters over many steps stays in float32, where small steps are not lost.
+
+    Args:
+        network: one of the S, for its layout.
+        flat: parameters and gradients of all.
+
+    """
+
+    def __init__(self, network: ActorCritic, flat: FlatParameters) -> None:
+        self._flat = flat
+        self._data, self._grad = (x.to(torch.bfloat16) for x in (flat.data, flat.grad))
+        self._passes = ByHand(network, flat, self._data, self._grad)
+
+    def policy_out(self, obs: Tensor) -> Tensor:
+        """See `Passes`."""
+        self._data.copy_(self._flat.data)
+        return self._passes.policy_out(obs.to(torch.bfloat16)).float()
+
+    def value_out(self, obs: Tensor) -> Tensor:
+        """See `Passes`."""
+        self._data.copy_(self._flat.data)
+        return self._passes.value_out(obs.to(torch.bfloat16)).float()
+
+    def gradients(
+        self, obs: Tensor, judge_policy: Judge, judge_values: Judge, *, add: bool = False
+    ) -> None:
+        """See `Passes`."""
+        self._data.copy_(self._flat.data)
+        log_std = self._flat.view(self._flat.grad, "log_std")
+        self._passes.gradients(
+            obs.to(torch.bfloat16),
+            lambda out: judge_policy(out.float()).to(torch.bfloat16),
+            lambda values: judge_values(values.float()).to(torch.bfloat16),
+        )
+        kept = log_std.clone()  # what the judge of the policy put there, in float32
+        if add:
+            self._flat.grad += self._grad
+        else:
+            self._flat.grad.copy_(self._grad)
+        log_std.copy_(kept)
 
 
 class Automatic:
