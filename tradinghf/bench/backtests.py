@@ -19,7 +19,7 @@ def backtest_speed(quick: bool) -> list[Row]:
 
     The rate counts bar-assets: bars x assets of one backtest, by its time, from weights to equity;
     then bars x columns of sweeps, from weights to Sharpe ratios. The simulator takes the same time
-    for every bar, and a thousand times vectorbt's: it is timed, and compared with it, on fewer.
+    for every bar, and some 300 times vectorbt's: it is timed, and compared with it, on fewer.
     """
     from tradinghf.config import CostModel
     from tradinghf.evaluation.sweep_speed import sweep_speed
