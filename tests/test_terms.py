@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import outside_traders
 import pytest
@@ -124,6 +126,19 @@ def test_closed_trades_and_added_losers_by_hand():
     paths = TradePaths(close, position, equity, turnover, torch.zeros(1, 6))
     terms = [Term("won_trades"), Term("lost_trades"), Term("adding_to_losers")]
     torch.testing.assert_close(Measured(paths).totals(terms), torch.tensor([[1.0, 1.0, 0.5]]))
+
+
+@pytest.mark.parametrize("form", ["away", "square"])
+@pytest.mark.parametrize("size", [0.0, 0.25, 0.5, 1.0])
+def test_a_target_for_time_in_the_market_is_paid_at_the_present_pace(form, size):
+    """A constant position is paid evenly: rushing to the target earns nothing in advance."""
+    position = torch.full_like(PATHS.position, size)
+    paths = dataclasses.replace(PATHS, position=position)
+    term = Term("time_in_market", form, 0.5)
+    paid = Measured(paths).values(term)
+    pace = float(Measured(paths).base("time_in_market").sum(-1)[0])
+    bent = {"away": abs(pace - 0.5) - 0.5, "square": (pace - 0.5) ** 2 - 0.25}[form]
+    torch.testing.assert_close(paid, torch.full_like(paid, bent / PATHS.bars), atol=1e-6, rtol=0)
 
 
 def test_states_and_their_opposites_divide_an_aspect():

@@ -101,6 +101,9 @@ CONDITIONED = (
     "turnover",
     "trades",
 )
+# Shares of the time: a target is paid at the present pace, share of the bars t/L times f(X_t·L/t),
+# which also sums to f(X_L). f(X_t) would pay for rushing towards the target and then for leaving it.
+PACED = ("time_in_market", "short_exposure", "long_exposure")
 LEVELS: Mapping[str, tuple[Callable[[TradePaths], Tensor], float, str]] = {
     # per-bar quantity, the unit of its threshold, what the threshold is read in
     "position size": (lambda p: p.position.abs(), 0.01, "%"),
@@ -268,9 +271,12 @@ class Measured:
             return steps(base.cumsum(-1) * holds) if STATES[term.state].window else base * holds
         if term.form == "plain":
             return base
-        bent = term.bend(base.cumsum(-1))
-        start = term.bend(torch.zeros_like(bent[..., :1]))
-        return torch.cat([start, bent], dim=-1).diff(dim=-1)
+        running = base.cumsum(-1)
+        start = term.bend(torch.zeros_like(running[..., :1]))
+        if term.base in PACED and term.form in ("away", "square"):
+            share = torch.arange(1, self.paths.bars + 1).to(base) / self.paths.bars
+            return steps(share * (term.bend(running / share) - start))
+        return steps(term.bend(running) - start)
 
     def totals(self, terms: Sequence[Term]) -> Tensor:
         """[B, Q] totals of many terms; bent ones from the totals alone."""
