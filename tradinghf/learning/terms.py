@@ -101,8 +101,8 @@ CONDITIONED = (
     "turnover",
     "trades",
 )
-# Shares of the time: a target is paid at the present pace, share of the bars t/L times f(X_t·L/t),
-# which also sums to f(X_L). f(X_t) would pay for rushing towards the target and then for leaving it.
+# Shares of the time: a target is paid at the present pace, t/L of f(X_t·L/t), which also sums to
+# f(X_L). f(X_t) would pay for rushing towards the target, and take it back later.
 PACED = ("time_in_market", "short_exposure", "long_exposure")
 LEVELS: Mapping[str, tuple[Callable[[TradePaths], Tensor], float, str]] = {
     # per-bar quantity, the unit of its threshold, what the threshold is read in
