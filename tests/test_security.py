@@ -68,6 +68,7 @@ MAY_WRITE = {
     "tradinghf/durable.py": "is the helper",
     "tradinghf/evaluation/export.py": "the page goes to a temporary folder, for the browser",
     "tradinghf/learning/checkpoints.py": "appends to metrics.jsonl and cuts off half a row; a lock",
+    "tradinghf/logs.py": "a lock",
     "tradinghf/serving/access.py": "a draft, linked into place, so that the first server wins",
     "tradinghf/serving/runner.py": "appends what a job prints",
     "tradinghf/serving/uploads.py": "a draft, renamed when it is found to be a market",
