@@ -121,6 +121,20 @@ def test_the_rewards_of_an_episode_add_up_to_its_score():
     torch.testing.assert_close(per_bar.sum(-1), model.score(group))
 
 
+def test_pessimism_takes_away_the_variance_of_the_score_over_the_draws():
+    bold = RewardModel(dataclasses.replace(PLAIN, pessimism=0.0))
+    cautious = RewardModel(dataclasses.replace(PLAIN, pessimism=0.2))
+    for model in (bold, cautious):
+        model.fit(answers("drawdown", GROUPS[:6]), EVERYONE)
+    paths = TradePaths.from_episodes(HELD[0])
+    active = cautious.active
+    values = cautious.values(paths, active.tolist()).sum(1) - cautious.centre[active]
+    scores = values.double() @ cautious.draws[:, active].double().T  # every draw's own score
+    taken = (bold.rewards(paths) - cautious.rewards(paths)).sum(-1)
+    assert float(taken.min()) > 0
+    torch.testing.assert_close(taken.double(), 0.2 * scores.var(-1), rtol=1e-3, atol=1e-6)
+
+
 def test_rewards_never_look_ahead():
     model = RewardModel().fit(answers("quick_loss_cutter", GROUPS), EVERYONE)
     paths = TradePaths.from_episodes(HELD[0])
