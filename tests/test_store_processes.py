@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from store_support import make_episode
 
+from tradinghf import durable
 from tradinghf.errors import StoreError
-from tradinghf.feedback.store import Store, blobs, engine
+from tradinghf.feedback.store import Store, engine
 from tradinghf.feedback.types import Query, Ranking
 
 pytest_plugins = ("store_fixtures",)
@@ -123,7 +124,7 @@ def test_a_full_disk_leaves_no_half_episode(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
         with monkeypatch.context() as patch:
-            patch.setattr(blobs.os, "fsync", full)
+            patch.setattr(durable.os, "fsync", full)
             with pytest.raises(StoreError, match="No space left on device"):
                 store.add_episodes([make_episode(1)])
         assert store.health()["episodes"] == 1

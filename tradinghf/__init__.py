@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
+
+# Without a log of their own, people are not written to: errors reach them as exceptions.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 _EXPORTS = {
     "CostModel": "tradinghf.config",
