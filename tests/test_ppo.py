@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tradinghf.config import EnvConfig
-from tradinghf.errors import CheckpointError, ConfigError
+from tradinghf.errors import CheckpointError, ConfigError, TradingHFError
 from tradinghf.learning.adapters import GymnasiumEnv
 from tradinghf.learning.checkpoints import RunDirectory
 from tradinghf.learning.config import PPOConfig
@@ -28,7 +30,7 @@ from tradinghf.learning.flat import Adam, FlatParameters
 from tradinghf.learning.gae import discounted, gae
 from tradinghf.learning.heads import CATEGORICAL, GAUSSIAN
 from tradinghf.learning.learners import Learners
-from tradinghf.learning.many import ManyPPO
+from tradinghf.learning.many import ManyPPO, forked
 from tradinghf.learning.policy import ActorCritic
 from tradinghf.learning.ppo import PPO, Stream
 from tradinghf.learning.stacked import StackedPPO, each_its_own
@@ -463,20 +465,19 @@ def test_gymnasium_actions_and_observations_are_scaled_to_their_bounds() -> None
     env.close()
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_many_seeds_on_threads_learn_what_each_learns_alone(
-    threads: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("processes", [1, 2])
+def test_many_seeds_on_processes_learn_what_each_learns_alone(
+    processes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Five seeds in stacks of two (of 8 rows each), with a weight of their own."""
     monkeypatch.setattr("tradinghf.learning.many.STACK_ROWS", 2 * 8 * 16 // SMALL.minibatches)
     seeds, shares = [3, 8, 1, 5, 2], [0.1, 0.2, 0.3, 0.4, 0.5]
     streams = {"env": Stream(env_reward), "pnl": Stream(sparse_pnl, shares)}
-    many = ManyPPO(market_env, streams, seeds, envs=8, config=SMALL, threads=threads)
+    many = ManyPPO(market_env, streams, seeds, envs=8, config=SMALL, processes=processes)
     assert [len(stack.networks) for stack in many.stacks] == [2, 2, 1]
-    before = torch.get_num_threads()
-    history = many.train(2, total=5)
-    assert torch.get_num_threads() == before
+    history = [*many.train(1, total=5), *many.train(1, total=5)]
     assert [len(row) for row in history] == [5, 5]
+    assert not multiprocessing.active_children()
     for seed, share, network, metrics in zip(
         seeds, shares, many.networks, history[-1], strict=True
     ):
@@ -487,6 +488,18 @@ def test_many_seeds_on_threads_learn_what_each_learns_alone(
         assert alone.network is not None
         for ours, theirs in zip(network.parameters(), alone.network.parameters(), strict=True):
             torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
+
+
+def test_what_a_worker_raises_reaches_the_caller_and_a_killed_one_is_named() -> None:
+    def refuse() -> None:
+        raise CheckpointError("gradients were not finite")
+
+    with pytest.raises(CheckpointError, match="not finite"):
+        forked([refuse, lambda: 1], 2)
+    with pytest.raises(TradingHFError, match="ended with code -9"):
+        forked([lambda: os.kill(os.getpid(), signal.SIGKILL), lambda: 1], 2)
+    assert forked([partial(pow, 2, k) for k in range(5)], 2) == [1, 2, 4, 8, 16]
+    assert not multiprocessing.active_children()
 
 
 def test_many_seeds_need_environments() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 from typing import TYPE_CHECKING
 
@@ -68,11 +67,11 @@ def stacked_speed(quick: bool) -> list[Row]:
     """S small trainings (N environments each, 40 iterations): in a row, stacked, on all cores.
 
     Before timing, learners side by side must have learned what they learn alone. What is stacked
-    on more than one thread is compared by the clock.
+    in more than one process is compared by the clock.
     """
     import torch
 
-    from tradinghf.learning.many import ManyPPO
+    from tradinghf.learning.many import ManyPPO, cores
     from tradinghf.learning.ppo import PPO, Stream
     from tradinghf.learning.streams import env_reward, sparse_pnl
     from tradinghf.market.synthetic import synthetic
@@ -88,9 +87,9 @@ def stacked_speed(quick: bool) -> list[Row]:
     for envs, learners in ((4, 2),) if quick else ((16, 16), (16, 64), (64, 64)):
         alone = PPO(make_env(envs), streams, seed=0)
         cases: dict[str, tuple[PPO | ManyPPO, int]] = {"in a row": (alone, 1)}
-        for threads in (1, 2) if (os.cpu_count() or 1) > 1 else (1,):
-            many = ManyPPO(make_env, streams, range(learners), envs=envs, threads=threads)
-            cases["stacked" + (f", {threads} threads" if threads > 1 else "")] = many, learners
+        for count in sorted({1, cores()}):
+            many = ManyPPO(make_env, streams, range(learners), envs=envs, processes=count)
+            cases["stacked" + (f", {count} processes" if count > 1 else "")] = many, learners
         before = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
@@ -100,10 +99,10 @@ def stacked_speed(quick: bool) -> list[Row]:
             for case, (agent, amount) in cases.items():
 
                 def work(agent: PPO | ManyPPO = agent) -> None:
-                    agent.train(1, total=40)
+                    agent.train(2, total=40)
 
-                repeats = 1 if quick else 4
-                rate = timed(work, 60.0 * amount / 40, "trainings/min", repeats=repeats)
+                repeats = 1 if quick else 3
+                rate = timed(work, 60.0 * amount * 2 / 40, "trainings/min", repeats=repeats)
                 about = {"envs": envs, "learners": learners}
                 rows.append({"case": f"N={envs}, S={learners}, {case}"} | about | rate)
         finally:
