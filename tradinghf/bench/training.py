@@ -83,7 +83,7 @@ def stacked_speed(quick: bool) -> list[Row]:
     def make_env(count: int) -> MarketEnv:
         return MarketEnv(market, num_envs=count, seed=0)
 
-    rows = []
+    rows, calls = [], 1 if quick else 8  # iterations in a call, which forks the processes
     for envs, learners in ((4, 2),) if quick else ((16, 16), (16, 64), (64, 64)):
         alone = PPO(make_env(envs), streams, seed=0)
         cases: dict[str, tuple[PPO | ManyPPO, int]] = {"in a row": (alone, 1)}
@@ -99,10 +99,10 @@ def stacked_speed(quick: bool) -> list[Row]:
             for case, (agent, amount) in cases.items():
 
                 def work(agent: PPO | ManyPPO = agent) -> None:
-                    agent.train(2, total=40)
+                    agent.train(calls, total=40)
 
-                repeats = 1 if quick else 3
-                rate = timed(work, 60.0 * amount * 2 / 40, "trainings/min", repeats=repeats)
+                repeats = 1 if quick else 2
+                rate = timed(work, 60.0 * amount * calls / 40, "trainings/min", repeats=repeats)
                 about = {"envs": envs, "learners": learners}
                 rows.append({"case": f"N={envs}, S={learners}, {case}"} | about | rate)
         finally:
