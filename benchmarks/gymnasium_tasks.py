@@ -1,7 +1,7 @@
 """How many answers does it take to learn a Gymnasium task from preferences, ours and imitation's?
 
-    python benchmarks/gymnasium_tasks.py --task Pendulum-v1 --questions 0 5 10 --seeds 0 1 2
-    python benchmarks/gymnasium_tasks.py --comparisons 0 25 50 --imitation DIR/bin/python
+    python benchmarks/gymnasium_tasks.py --task Pendulum-v1 --questions 0 1 2 3 --seeds 0 1 2
+    python benchmarks/gymnasium_tasks.py --comparisons 12 25 50 --imitation DIR/bin/python
     python benchmarks/gymnasium_tasks.py --page
 
 Ours asks for rankings of five fragments (6.9 bits each); `imitation` 1.0.1 for comparisons of two
@@ -226,9 +226,13 @@ def plot(tasks: dict[str, Any]) -> None:
                 axis.scatter(each, row["scores"], color=colour, marker=marker, s=16, alpha=0.7)
         axis.axhline(GOAL, color="black", linewidth=0.8, linestyle=":")
         axis.set_xscale("log")
+        ticks = [5, 10, 20, 50, 100, 200]
+        axis.set_xticks(ticks, [str(t) for t in ticks])
+        axis.minorticks_off()
+        axis.set_xlim(5, 250)
         axis.set_title(name)
         axis.set_xlabel("bits asked for")
-        axis.set_ylim(-0.3, 1.15)
+        axis.set_ylim(-0.45, 1.15)
         axis.legend(fontsize=7, loc="lower right")
     axes[0][0].set_ylabel("S")
     figure.tight_layout()
