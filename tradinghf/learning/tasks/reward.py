@@ -149,7 +149,7 @@ class TaskReward:
 
     @property
     def fitted(self) -> bool:
-        """Whether `fit` has succeeded."""
+        """Whether there are draws: `fit` or `guess` was called."""
         return bool(len(self._draws))
 
     def members(self, features: Tensor) -> Tensor:
