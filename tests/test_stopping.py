@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -129,10 +130,19 @@ def test_a_run_that_another_process_writes_keeps_its_settings(
 
 
 def send(number: int) -> None:
-    os.kill(os.getpid(), number)
-    signal.pause()  # where the signal was only noted, this waits for the next one
+    signal.raise_signal(number)
+    time.sleep(1)  # where the signal was only noted, the block goes on
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Ctrl+C as in a terminal: whatever starts a suite in the background has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_a_signal_is_held_until_the_block_ends_and_a_second_is_not() -> None:
     done: list[object] = []
 
