@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
@@ -19,10 +18,12 @@ from tradinghf.simulation.ledger import Ledger
 from tradinghf.simulation.numeric import ABSOLUTE, RELATIVE, is_off
 from tradinghf.simulation.observe import LIMIT, PROFIT_BARS, Observation
 from tradinghf.simulation.rewards import MOMENT_RATE, Transition
+from tradinghf.simulation.worker import Worker
 
 PLAIN_COLUMNS = ("open", "high", "low", "close", "volume", "volatility")
 SIDES = {"both": 0, "long": 1, "short": -1}
 SHARE = 2048  # accounts that are worth a thread of their own
+HEAD_START = 1280  # accounts that the caller does while another thread wakes up
 
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
@@ -140,7 +141,7 @@ class Fused:
         rates = dynamics.setup.rates
         self._fee, self._slip = self._array(rates.fee), self._factors(rates.slippage)
         self._threads = threads
-        self._pool: ThreadPoolExecutor | None = None
+        self._workers: list[Worker] = []
 
     def _settings(self) -> tuple[float, ...]:
         """`kernel.SETTINGS`."""
@@ -214,12 +215,15 @@ class Fused:
         if shares < 2:
             wrong = self._advance(0, count, *arguments)
             return self._check(wrong)
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(threads - 1)
-        cuts = list(pairwise(count * s // shares for s in range(shares + 1)))
-        others = [self._pool.submit(self._advance, *cut, *arguments) for cut in cuts[1:]]
+        if len(self._workers) < shares - 1 or not self._workers[0].alive:
+            self._workers = [Worker() for _ in range(shares - 1)]
+        own, rest = HEAD_START, count - HEAD_START
+        cuts = list(pairwise([0, *(own + rest * s // shares for s in range(1, shares + 1))]))
+        busy = self._workers[: shares - 1]
+        for worker, cut in zip(busy, cuts[1:], strict=True):
+            worker.start(self._advance, *cut, *arguments)
         wrong = self._advance(*cuts[0], *arguments)
-        self._check(wrong + sum(other.result() for other in others))
+        self._check(wrong + sum(worker.result() for worker in busy))
 
     def _check(self, wrong: int) -> None:
         if wrong:
@@ -243,11 +247,12 @@ class Fused:
     def _facts(self, state: Packed, after: Packed) -> tuple[Transition, Info]:
         """What rewards and info are made of."""
         close, *found = after.rows[self._shown :].unbind()
-        previous, equity, drawdown_before, drawdown, realised, costs, turnover = found[:7]
-        financing, position, debt, price = found[7:]
+        equity, drawdown_before, drawdown, realised, costs, turnover = found[:6]
+        financing, position, debt, price = found[6:]
+        previous = state.rows[self._shown + 1]
         mean = square = previous  # of no meaning where no moments are kept
         if self.dynamics.tracks_moments:
-            mean, square = state.rows[self._shown - 2 : self._shown].unbind()
+            mean, square = state.rows[1:3].unbind()
         happened = Transition(
             previous=previous,
             equity=equity,
@@ -283,11 +288,13 @@ class Fused:
     def pack(self, state: EnvState) -> Packed:
         """See `engines.Stepper`."""
         ledger, none = state.ledger, torch.zeros_like(state.peak)
+        account = ledger.account
+        equity = (account.cash + account.shares * ledger.close) / self.dynamics.config.cash
         columns = (
-            *(ledger.account.cash, ledger.account.shares, ledger.flow, ledger.owed),
-            *(ledger.ruined.to(self._dtype), state.peak, state.since, state.volatility),
-            *(state.target, *(none if x is None else x for x in (state.mean, state.square))),
-            *(ledger.close, *[none] * (self._row_count - self._shown - 1)),
+            *(none if x is None else x for x in (state.volatility, state.mean, state.square)),
+            *(account.cash, account.shares, ledger.flow, ledger.owed),
+            *(ledger.ruined.to(self._dtype), state.peak, state.since, state.target, ledger.close),
+            *(equity, *[none] * (self._row_count - self._shown - 2)),
         )
         fee = self._fee if state.fee is None else self._array(state.fee)
         slip = self._slip if state.slippage is None else self._factors(state.slippage)
@@ -297,7 +304,7 @@ class Fused:
     def unpack(self, state: Packed) -> EnvState:
         """See `engines.Stepper`."""
         carried = state.rows[: self._shown + 1, :, None].unbind()
-        cash, shares, flow, owed, ruined, peak, since, volatility, target, mean, square, close = (
+        volatility, mean, square, cash, shares, flow, owed, ruined, peak, since, target, close = (
             carried
         )
         episodes, tracked = state.episodes, self.dynamics.tracks_moments

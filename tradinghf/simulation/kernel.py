@@ -17,13 +17,14 @@ import numpy as np
 from numba import njit
 
 # Rows of the state's matrix: what an account carries from bar to bar, then what rewards and info
-# are made of. The close comes last of the first, so that what info shows is in one piece.
+# are made of. Those that not every task needs come first, and the close last of the first part, so
+# that what info shows is in one piece.
 CARRIED = (
-    *("cash", "shares", "flow", "owed", "ruined", "peak", "since", "volatility", "target"),
-    *("mean", "square", "close"),
+    *("volatility", "mean", "square"),
+    *("cash", "shares", "flow", "owed", "ruined", "peak", "since", "target", "close"),
 )
 FOUND = (
-    *("previous", "equity", "drawdown_before", "drawdown", "realised", "costs", "turnover"),
+    *("equity", "drawdown_before", "drawdown", "realised", "costs", "turnover"),
     *("financing", "position", "debt", "price"),
 )
 ROWS = (*CARRIED, *FOUND)
@@ -37,20 +38,20 @@ SWITCHES = (
     *("bars", "side", "fill_at_close", "finances", "moments", "review", "lookback", "width"),
 )
 
-LANES = 64  # accounts of a block
-# Where rows of a block's table begin: what is gathered, then `ROWS`, then the account's view.
-CASH, SHARES, FLOW, OWED, RUINED, PEAK, SINCE, VOLATILITY, TARGET, MEAN, SQUARE, CLOSE = (
+LANES = 128  # accounts of a block
+# Where rows of a block's table begin: `ROWS`, then the account's view, then what is gathered.
+VOLATILITY, MEAN, SQUARE, CASH, SHARES, FLOW, OWED, RUINED, PEAK, SINCE, TARGET, CLOSE = (
     LANES * row for row in range(12)
 )
-PREVIOUS, EQUITY, DRAWDOWN_BEFORE, DRAWDOWN, REALISED, COSTS, TURNOVER = (
-    LANES * row for row in range(12, 19)
+EQUITY, DRAWDOWN_BEFORE, DRAWDOWN, REALISED, COSTS, TURNOVER = (
+    LANES * row for row in range(12, 18)
 )
-FINANCING, POSITION, DEBT, PRICE = (LANES * row for row in range(19, 23))
-VIEW_POSITION, VIEW_PROFIT, VIEW_SINCE, VIEW_DRAWDOWN = (LANES * row for row in range(23, 27))
+FINANCING, POSITION, DEBT, PRICE = (LANES * row for row in range(18, 22))
+VIEW_POSITION, VIEW_PROFIT, VIEW_SINCE, VIEW_DRAWDOWN = (LANES * row for row in range(22, 26))
 ORDER, OPEN, NEXT_CLOSE, NEXT_VOLATILITY, FEE, BUY, SELL, ENDS, REVIEWS = (
-    LANES * row for row in range(27, 36)
+    LANES * row for row in range(26, 35)
 )
-TABLE = 36 * LANES
+TABLE = 35 * LANES
 VIEW = 4  # numbers of the account in an observation
 
 SHARED: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
@@ -173,7 +174,7 @@ def _settle(t: Any, settings: Any, switches: Any, keeps: bool, random_fee: bool)
         profit = flow + shares * close
         realised = realised + profit if t[ENDS + k] != zero else realised
         position = shares * close / floor
-        t[PREVIOUS + k], t[EQUITY + k] = worth_before / start_cash, equity / start_cash
+        t[EQUITY + k] = equity / start_cash
         t[DRAWDOWN_BEFORE + k] = one - worth_before / old_peak
         t[REALISED + k] = realised / start_cash
         t[COSTS + k] = (fee + slippage) / start_cash
@@ -193,6 +194,40 @@ def _settle(t: Any, settings: Any, switches: Any, keeps: bool, random_fee: bool)
         t[VIEW_PROFIT + k] = _bounded(profit / floor / (volatility * profit_unit), limit)
         t[VIEW_SINCE + k] = waited if waited <= one else one
         t[VIEW_DRAWDOWN + k] = _bounded(one - equity / peak, limit)
+
+
+@inline
+def _copy(source: Any, target: Any) -> None:
+    for k in range(len(target)):
+        target[k] = source[k]
+
+
+@inline
+def _next_bars(asset: Any, bar: Any, bars: int, bar_after: Any, rows: Any) -> None:
+    """Write the bar to come, and its rows in the table of prices."""
+    for k in range(len(bar)):
+        rows[k] = asset[k] * bars + bar[k] + 1
+        bar_after[k] = bar[k] + 1
+
+
+@inline
+def _gather(prices: Any, rows: Any, t: Any) -> None:
+    for k in range(len(rows)):
+        row = np.uint64(rows[k])
+        t[OPEN + k], t[NEXT_CLOSE + k] = prices[row, 0], prices[row, 1]
+        t[NEXT_VOLATILITY + k] = prices[row, 2]
+
+
+@inline
+def _look_up(chosen: Any, levels: Any, orders: Any) -> int:
+    """Write the levels that were chosen; returns how many choices are none."""
+    wrong = 0
+    for k in range(len(orders)):
+        choice = np.uint64(chosen[k])  # what is negative becomes large
+        within = choice < np.uint64(len(levels))
+        orders[k] = levels[choice if within else np.uint64(0)]
+        wrong += not within
+    return wrong
 
 
 @njit(**SHARED)
@@ -250,41 +285,40 @@ def advance(
     """
     bars, review, lookback, width = switches[0], switches[5], switches[6], switches[7]
     random_fee, random_slip, apart = len(fees) > 1, len(buy) > 1, len(ends) > 1
-    seen, moments = obs.shape[1] - VIEW, switches[4] != 0
-    kept, wrong = len(CARRIED), 0
-    t = np.zeros(TABLE, before.dtype)
+    seen, wrong = obs.shape[1] - VIEW, 0
+    first_row = 1 if switches[4] else 3  # the old volatility is of no use, nor may the moments be
+    t, table_rows = np.zeros(TABLE, before.dtype), np.empty(LANES, np.int64)
     zero, one = settings[0], settings[1]
     for k in range(LANES):  # what all accounts have in common stays in the table
         t[FEE + k], t[BUY + k], t[SELL + k] = fees[0], buy[0], sell[0]
         t[ENDS + k] = one if ends[0] else zero
+    # Parts of arrays are taken before they are looped over: an index into the part needs no check
+    # against its beginning, and the compiler copies several numbers in one instruction.
     for block in range(first, last, LANES):
-        count = min(LANES, last - block)
-        for r in range(kept):
-            for k in range(count):
-                t[r * LANES + k] = before[r, block + k]
+        end = min(block + LANES, last)
+        count = end - block
+        for r in range(first_row, len(CARRIED)):
+            _copy(before[r, block:end], t[r * LANES : r * LANES + count])
+        rows = table_rows[:count]
+        _next_bars(asset[block:end], bar[block:end], bars, bar_after[block:end], rows)
+        _gather(prices, rows, t)
+        if len(chosen):
+            wrong += _look_up(chosen[block:end], levels, t[ORDER : ORDER + count])
+        else:
+            _copy(orders[block:end], t[ORDER : ORDER + count])
         for k in range(count):
-            i = block + k
-            row = asset[i] * bars + bar[i] + 1
-            if len(chosen):
-                choice = chosen[i] if 0 <= chosen[i] < len(levels) else 0
-                wrong += choice != chosen[i]
-                t[ORDER + k] = levels[choice]
-            else:
-                t[ORDER + k] = orders[i]
-            t[OPEN + k], t[NEXT_CLOSE + k] = prices[row, 0], prices[row, 1]
-            t[NEXT_VOLATILITY + k] = prices[row, 2]
-            bar_after[i] = bar[i] + 1
-            begin = row - lookback + 1
-            if len(window):
-                window[i] = begin
-            for n in range(seen):
-                obs[i, n] = features[begin * width + n]
+            rows[k] -= lookback - 1  # where what is seen of the market begins
+        if len(window):
+            _copy(rows, window[block:end])
+        if seen:
+            for k in range(count):
+                begin = rows[k] * width
+                _copy(features[begin : begin + seen], obs[block + k, :seen])
         if random_fee:
-            for k in range(count):
-                t[FEE + k] = fees[block + k]
+            _copy(fees[block:end], t[FEE : FEE + count])
         if random_slip:
-            for k in range(count):
-                t[BUY + k], t[SELL + k] = buy[block + k], sell[block + k]
+            _copy(buy[block:end], t[BUY : BUY + count])
+            _copy(sell[block:end], t[SELL : SELL + count])
         if apart:
             for k in range(count):
                 t[ENDS + k] = one if ends[block + k] else zero
@@ -293,11 +327,11 @@ def advance(
                 over = (bar[block + k] + 1 - start[block + k]) % review == 0
                 t[REVIEWS + k] = one if over else zero
         _settle(t, settings, switches, keeps, random_fee)
-        for r in range(len(ROWS)):
-            if moments or (r != MEAN // LANES and r != SQUARE // LANES):
-                for k in range(count):
-                    after[r, block + k] = t[r * LANES + k]
+        _copy(t[VOLATILITY : VOLATILITY + count], after[0, block:end])
+        for r in range(first_row, len(ROWS)):
+            _copy(t[r * LANES : r * LANES + count], after[r, block:end])
+        view = obs[block:end, seen:]
         for k in range(count):
             for n in range(VIEW):
-                obs[block + k, seen + n] = t[VIEW_POSITION + n * LANES + k]
+                view[k, n] = t[VIEW_POSITION + n * LANES + k]
     return wrong
