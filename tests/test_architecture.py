@@ -13,7 +13,7 @@ import tradinghf
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "tradinghf"
-BASE = {"config", "durable", "errors", "logs", "registry", "resources"}
+BASE = {"config", "durable", "errors", "logs", "registry", "resources", "workers"}
 
 # layer -> the layers it may import, beside itself and BASE
 MAY_IMPORT: dict[str, set[str]] = {

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from learning_support import table_of
 from scipy import stats
 from torch import Tensor, nn
 from torch.distributions import AffineTransform, Beta, TransformedDistribution, kl_divergence
@@ -170,8 +171,9 @@ def test_the_learners_gradient_is_that_of_the_loss(
     named = {n: p for n, p in twin.named_parameters() if p.requires_grad}
     expected = dict(zip(named, torch.autograd.grad(loss, list(named.values())), strict=True))
     learners = Learners([network], PPOConfig(max_gradient_norm=1e9))
+    table = table_of(obs, batch)
     for _ in range(2):  # gradients of an earlier step leave nothing behind
-        learners.step(torch.arange(33)[None], lambda _: (obs, batch), weights, 0.0)
+        learners.step(torch.arange(33)[None], table, weights, 0.0)
     for name, gradient in expected.items():
         got = learners.flat.view(learners.flat.grad, name)[0]
         torch.testing.assert_close(got, gradient, rtol=2e-4, atol=2e-6)

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -29,13 +28,11 @@ from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.flat import Adam, FlatParameters
 from tradinghf.learning.gae import discounted, gae
 from tradinghf.learning.heads import CATEGORICAL, GAUSSIAN
-from tradinghf.learning.learners import Learners
 from tradinghf.learning.many import ManyPPO, forked
 from tradinghf.learning.policy import ActorCritic
 from tradinghf.learning.ppo import PPO, Stream
 from tradinghf.learning.stacked import StackedPPO, each_its_own
 from tradinghf.learning.streams import env_reward, sparse_pnl
-from tradinghf.learning.surrogate import Batch, Weights
 from tradinghf.market.synthetic import synthetic
 from tradinghf.simulation.env import MarketEnv
 
@@ -73,107 +70,6 @@ def test_gae_in_single_precision_stays_close_to_double() -> None:
     exact = gae(*parts, done, done, gamma=1.0, lam=0.95)
     single = gae(*(p.float() for p in parts), done, done, gamma=1.0, lam=0.95)
     assert float((single - exact).abs().max()) < 1e-5
-
-
-def reference_loss(network: ActorCritic, obs: Tensor, batch: Batch, weights: Weights) -> Tensor:
-    """PPO's loss as papers write it, by torch.distributions and automatic differentiation."""
-    out, values = network.policy_out(obs), network.value_out(obs)
-    if network.shape["discrete"]:
-        dist = torch.distributions.Categorical(logits=out)
-        log_prob, entropy = dist.log_prob(batch.actions), dist.entropy()
-        kl_to = torch.distributions.Categorical
-        other = None if batch.reference is None else kl_to(logits=batch.reference)
-    else:
-        dist = torch.distributions.Normal(out, network.log_std.exp())
-        tanh = torch.distributions.TanhTransform(cache_size=1)
-        squashed = torch.distributions.TransformedDistribution(dist, tanh)
-        log_prob = squashed.log_prob(tanh(batch.actions)).sum(-1)
-        entropy = dist.entropy().sum(-1)
-        other = None
-        if batch.reference is not None and batch.reference_log_std is not None:
-            spread = batch.reference_log_std[0].exp()
-            other = torch.distributions.Normal(batch.reference, spread)
-    ratio = (log_prob - batch.log_prob).exp()
-    gain = torch.min(
-        ratio * batch.advantage,
-        ratio.clamp(1 - weights.clip, 1 + weights.clip) * batch.advantage,
-    )
-    loss = -gain.mean() + weights.value * (values - batch.target).square().mean()
-    loss = loss - weights.entropy * entropy.mean()
-    if other is not None:
-        kl = torch.distributions.kl_divergence(dist, other)
-        loss = loss + weights.reference_kl * (kl.sum(-1) if kl.dim() > 1 else kl).mean()
-    return loss
-
-
-def random_batch(discrete: bool, rows: int, reference: bool) -> tuple[Tensor, Batch]:
-    g = torch.Generator().manual_seed(5)
-    raw = torch.randn(1, rows, 3, generator=g)
-    batch = Batch(
-        actions=torch.randint(3, (1, rows), generator=g) if discrete else raw,
-        log_prob=torch.randn(1, rows, generator=g) * 0.3 - (1.1 if discrete else 3.0),
-        advantage=torch.randn(1, rows, generator=g),
-        target=torch.randn(1, rows, 2, generator=g),
-        reference=torch.randn(1, rows, 3, generator=g) if reference else None,
-        reference_log_std=torch.randn(1, 1, 3, generator=g) if reference else None,
-    )
-    return torch.randn(1, rows, 7, generator=g), batch
-
-
-@pytest.mark.parametrize("shared", [False, True])
-@pytest.mark.parametrize("discrete", [True, False])
-@pytest.mark.parametrize("reference", [False, True])
-@pytest.mark.parametrize("hidden", [(), (8,), (8, 6)])
-def test_gradients_by_hand_equal_automatic_ones(
-    shared: bool,
-    discrete: bool,
-    reference: bool,
-    hidden: tuple[int, ...],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    torch.manual_seed(1)
-    network = ActorCritic(7, 3, 2, hidden, discrete, shared)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.copy_(torch.randn_like(parameter) * 0.4)
-    twin = copy.deepcopy(network)
-    obs, batch = random_batch(discrete, 33, reference)
-    weights = Weights(0.2, 0.5, 0.01, 0.3 if reference else 0.0)
-    loss = reference_loss(twin, obs[0], _squeezed(batch), weights)
-    names = [n for n, p in twin.named_parameters() if p.requires_grad]
-    expected = dict(
-        zip(
-            names,
-            torch.autograd.grad(loss, [p for p in twin.parameters() if p.requires_grad]),
-            strict=True,
-        )
-    )
-    learners = Learners([network], PPOConfig(max_gradient_norm=1e9))
-    rows = torch.randperm(33)[None]
-    statistics = []
-    for size in (33, 10):  # at once, and in parts that add up to it
-        monkeypatch.setattr("tradinghf.learning.learners.PART_ROWS", size)
-        statistics.append(learners.step(rows, picker(obs, batch), weights, 0.0))
-        for name in names:
-            got = learners.flat.view(learners.flat.grad, name)[0]
-            torch.testing.assert_close(got, expected[name], rtol=2e-4, atol=2e-6)
-    torch.testing.assert_close(*statistics, rtol=1e-4, atol=1e-6)
-
-
-def picker(obs: Tensor, batch: Batch) -> Callable[[Tensor], tuple[Tensor, Batch]]:
-    """Rows of one learner's table."""
-
-    def pick(rows: Tensor) -> tuple[Tensor, Batch]:
-        per_row = {k: v for k, v in vars(batch).items() if isinstance(v, Tensor)}
-        fixed = {"reference_log_std": batch.reference_log_std}
-        cut = {k: v[:, rows[0]] for k, v in per_row.items() if k not in fixed}
-        return obs[:, rows[0]], Batch(**cut | fixed)
-
-    return pick
-
-
-def _squeezed(batch: Batch) -> Batch:
-    return Batch(**{k: v[0] for k, v in vars(batch).items() if isinstance(v, Tensor)})
 
 
 def test_optimiser_equals_torchs_adam_with_clipping() -> None:
@@ -505,29 +401,6 @@ def test_what_a_worker_raises_reaches_the_caller_and_a_killed_one_is_named() -> 
 def test_many_seeds_need_environments() -> None:
     with pytest.raises(ConfigError, match="envs"):
         ManyPPO(market_env, {"env": Stream(env_reward)}, [0], envs=0)
-
-
-@pytest.mark.parametrize("discrete", [True, False])
-def test_half_precision_gives_nearly_the_same_gradient(
-    discrete: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    torch.manual_seed(1)
-    network = ActorCritic(7, 3, 2, (16, 16), discrete, False)
-    obs, batch = random_batch(discrete, 64, False)
-    gradients = []
-    for precision in ("float32", "bfloat16"):
-        config = PPOConfig(precision=precision, max_gradient_norm=1e9)  # type: ignore[arg-type]
-        learners = Learners([copy.deepcopy(network)], config)
-        for size in (64, 24):
-            monkeypatch.setattr("tradinghf.learning.learners.PART_ROWS", size)
-            rows = torch.arange(64)[None]
-            learners.step(rows, picker(obs, batch), Weights(0.2, 0.5, 0.01), 0.0)
-            gradients.append(learners.flat.grad[0].clone())
-    for exact, half in zip(gradients[:2], gradients[2:], strict=True):
-        assert half.dtype == torch.float32
-        assert not torch.equal(half, exact)
-        assert float((half - exact).norm() / exact.norm()) < 0.02
-        assert float(torch.cosine_similarity(half, exact, dim=0)) > 0.9995
 
 
 def test_half_precision_keeps_small_steps_and_is_refused_where_it_is_not_there() -> None:

@@ -36,6 +36,10 @@ class FlatParameters:
                 view.copy_(parameter.detach())
                 parameter.data = view
 
+    def offset(self, name: str) -> int:
+        """Where a parameter begins in a network's row."""
+        return self._offsets[self.names.index(name)]
+
     def view(self, flat: Tensor, name: str) -> Tensor:
         """[S, ...] the part of a tensor laid out as `data` that belongs to a parameter."""
         index = self.names.index(name)

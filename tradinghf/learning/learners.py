@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
 
+from tradinghf.learning.blocked import SHARE, Blocked, covers
 from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.distributed import ALONE, Group
 from tradinghf.learning.flat import Adam, FlatParameters
+from tradinghf.learning.minibatches import Experience
 from tradinghf.learning.passes import passes_of
 from tradinghf.learning.policy import ActorCritic
 from tradinghf.learning.surrogate import Batch, Weights, policy_gradients, value_gradients
 
 CHUNK_ROWS = 4096  # decisions that the critics judge at once: more fall out of the cache
 PART_ROWS = 4096  # the same of a minibatch, whose activations are kept for the way back
-
-
-Pick = Callable[[Tensor], tuple[Tensor, Batch]]
 
 
 class Learners:
@@ -43,6 +43,7 @@ class Learners:
         self.flat = FlatParameters(networks)
         self.adam = Adam(self.flat, config.max_gradient_norm)
         self._passes = passes_of(networks, self.flat, config.precision)
+        self._blocked = Blocked(first, self.flat) if covers(first, config) else None
         self.log_std = self.flat.view(self.flat.data, "log_std").unsqueeze(1)
         self._log_std_grad = self.flat.view(self.flat.grad, "log_std").unsqueeze(1)
 
@@ -84,14 +85,42 @@ class Learners:
 
     # ------------------------------------------------------------------ learning
 
+    def updating(self) -> AbstractContextManager[None]:
+        """Around the steps of an iteration: threads go to whoever does the arithmetic."""
+        return nullcontext() if self._blocked is None else self._blocked.alone()
+
+    def epoch(
+        self, order: Tensor, size: int, table: Experience, weights: Weights, rate: float
+    ) -> tuple[Tensor, int]:
+        """One gradient step of every learner on each minibatch of B rows.
+
+        Args:
+            order: [S, R] rows of the table in the order of minibatches; a rest is left out.
+            size: B.
+            table: what the policies saw, did, and what came of it.
+            weights: of the loss's terms.
+            rate: step size.
+
+        Returns:
+            Sums of `step`'s statistics [6, S], and the number of minibatches.
+
+        """
+        starts = range(0, order.shape[1] - size + 1, size)
+        blocked = self._kernel(table)
+        if blocked is not None and self.group.size == 1 and size < 2 * SHARE:
+            return blocked.epoch(order, size, table, weights, self.adam, rate), len(starts)
+        steps = [self.step(order[:, i : i + size], table, weights, rate) for i in starts]
+        return torch.stack(steps).sum(0), len(starts)
+
     @torch.no_grad()
-    def step(self, rows: Tensor, pick: Pick, weights: Weights, rate: float | Tensor) -> Tensor:
+    def step(
+        self, rows: Tensor, table: Experience, weights: Weights, rate: float | Tensor
+    ) -> Tensor:
         """One gradient step of every learner.
 
         Args:
-            rows: [S, B] of the minibatch, in whatever they are picked from.
-            pick: rows [S, B'] to observations [S, B', D], and what the policy did there and what
-                came of it.
+            rows: [S, B] of the minibatch, in the table.
+            table: what the policies saw, did, and what came of it.
             weights: of the loss's terms.
             rate: step size.
 
@@ -100,17 +129,30 @@ class Learners:
             whether the gradient was not finite.
 
         """
+        blocked = self._kernel(table)
+        if blocked is not None:
+            stats = blocked.gradients(rows, table, weights)
+        else:
+            stats = self._in_parts(rows, table, weights)
+        self.group.mean_(self.flat.grad)
+        skipped = self.adam.step(rate)
+        return torch.cat([stats, skipped[None]]).nan_to_num_()
+
+    def _kernel(self, table: Experience) -> Blocked | None:
+        """What computes gradients from such a table; it knows of no reference policy."""
+        return self._blocked if table.reference_log_std is None else None
+
+    def _in_parts(self, rows: Tensor, table: Experience, weights: Weights) -> Tensor:
+        """[5, S] statistics; puts gradients in their place."""
         parts = self._parts(rows)
-        stats = self._gradients(*pick(parts[0]), weights, None)
+        stats = self._gradients(*table.pick(parts[0]), weights, None)
         if len(parts) > 1:
             stats *= (share := parts[0].shape[1] / rows.shape[1])
             self.flat.grad *= share
         for part in parts[1:]:
             share = part.shape[1] / rows.shape[1]
-            stats += share * self._gradients(*pick(part), weights, share)
-        self.group.mean_(self.flat.grad)
-        skipped = self.adam.step(rate)
-        return torch.cat([stats, skipped[None]]).nan_to_num_()
+            stats += share * self._gradients(*table.pick(part), weights, share)
+        return stats
 
     def _parts(self, rows: Tensor) -> Sequence[Tensor]:
         """A minibatch's rows [S, B] as parts [S, B'], whose gradients add up to the whole's.

@@ -133,7 +133,8 @@ class Trainer:
         advantages, targets, paid = self._advantages(rollout)
         rate = config.learning_rate + progress * (config.final_learning_rate - config.learning_rate)
         entropy = config.entropy + progress * (config.final_entropy - config.entropy)
-        learned = self._improve(rollout, advantages, targets, rate, entropy, generators)
+        with self.learners.updating():
+            learned = self._improve(rollout, advantages, targets, rate, entropy, generators)
         self.iteration += 1
         facts = self._facts(rollout)
         names = [*(f"reward/{name}" for name in self.streams), *facts]
@@ -229,10 +230,8 @@ class Trainer:
         updates = 0
         for _ in range(config.epochs):
             order = experience.shuffled(generators)
-            for start in range(0, experience.rows - size + 1, size):
-                rows = order[:, start : start + size]
-                sums += self.learners.step(rows, experience.pick, weights, rate)
-                updates += 1
+            found, steps = self.learners.epoch(order, size, experience, weights, rate)
+            sums, updates = sums + found, updates + steps
         return sums / updates
 
     def _reference_out(self, rollout: Rollout) -> tuple[Tensor, Tensor] | None:

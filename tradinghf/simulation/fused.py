@@ -18,7 +18,7 @@ from tradinghf.simulation.ledger import Ledger
 from tradinghf.simulation.numeric import ABSOLUTE, RELATIVE, is_off
 from tradinghf.simulation.observe import LIMIT, PROFIT_BARS, Observation
 from tradinghf.simulation.rewards import MOMENT_RATE, Transition
-from tradinghf.simulation.worker import Worker
+from tradinghf.workers import Worker
 
 PLAIN_COLUMNS = ("open", "high", "low", "close", "volume", "volatility")
 SIDES = {"both": 0, "long": 1, "short": -1}

@@ -10,7 +10,7 @@ import torch
 
 from tradinghf import MarketEnv
 from tradinghf.market.synthetic import synthetic
-from tradinghf.simulation.worker import Worker
+from tradinghf.workers import Worker
 
 
 def test_a_worker_returns_and_raises_what_its_calls_do():

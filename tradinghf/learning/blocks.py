@@ -1,0 +1,389 @@
+"""PPO's minibatch gradient of tanh perceptrons with categorical actions, block by block.
+
+The tensor code walks over a whole minibatch per operation: its activations fall out of the cache,
+and a small minibatch waits for Python. Here a block of rows is gathered, carried through the
+networks and back while it stays in the cache, and a minibatch is one call that holds no lock.
+Matrix products are BLAS (numba's `np.dot`). The tensor code stays the definition:
+`tests/test_blocks.py` holds the two together.
+
+Parameters of a learner are one row of numbers; `layers` [K, 5] say where a layer's are: first
+weight [out, in], first bias, inputs, outputs, and whether tanh follows.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+BLOCK = 96  # rows that are in the cache together
+LIMITS = ("one", "lowest", "highest", "per_row", "value", "entropy")  # of the loss, in float32
+STATS = 5  # sums over rows: surrogate, entropy, KL(old || new), clipped, squared errors
+
+SHARED: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
+inline = njit(inline="always", **SHARED)
+single = np.float32
+
+# tanh(x) = x P(x²) / Q(x²) up to a few units in the last place, constant beyond the bound.
+# Source: Eigen, MathFunctionsImpl.h, `generic_fast_tanh_float` (MPL 2.0: coefficients).
+BOUND = single(7.90531110763549805)
+P0, P1, P2, P3, P4, P5, P6 = (
+    single(c)
+    for c in (
+        *(-2.76076847742355e-16, 2.00018790482477e-13, -8.60467152213735e-11),
+        *(5.12229709037114e-08, 1.48572235717979e-05, 6.37261928875436e-04),
+        4.89352455891786e-03,
+    )
+)
+Q0, Q1, Q2, Q3 = (
+    single(c)
+    for c in (
+        1.19825839466702e-06,
+        1.18534705686654e-04,
+        2.26843463243900e-03,
+        4.89352518554385e-03,
+    )
+)
+
+
+@inline
+def _tanh(x: Any) -> Any:
+    x = -BOUND if x < -BOUND else (BOUND if x > BOUND else x)  # NaN stays NaN
+    s = x * x
+    above = (((((P0 * s + P1) * s + P2) * s + P3) * s + P4) * s + P5) * s + P6
+    return x * above / (((Q0 * s + Q1) * s + Q2) * s + Q3)
+
+
+@njit(**SHARED)
+def _finish(z: Any, bias: Any, squashed: Any) -> None:
+    """Add the bias to products [n, out], and take tanh."""
+    for i in range(len(z)):
+        row = z[i]
+        if squashed:
+            for j in range(len(bias)):
+                row[j] = _tanh(row[j] + bias[j])
+        else:
+            for j in range(len(bias)):
+                row[j] += bias[j]
+
+
+@njit(**SHARED)
+def _turned(layers: Any, params: Any, widest: int) -> Any:
+    """[K, ..] weights [in, out]: products with them are a third faster than with [out, in]."""
+    turned = np.empty((len(layers), widest * widest), np.float32)
+    for k in range(len(layers)):
+        weight, _, inputs, outputs, _ = layers[k]
+        source = params[weight : weight + inputs * outputs].reshape(outputs, inputs)
+        target = turned[k, : inputs * outputs].reshape(inputs, outputs)
+        for i in range(inputs):
+            for j in range(outputs):
+                target[i, j] = source[j, i]
+    return turned
+
+
+@njit(**SHARED)
+def _forward(layers: Any, params: Any, turned: Any, x: Any, values: Any) -> Any:
+    """Outputs [n, out] of [n, in]; what is between goes into `values` [K, ..]."""
+    count = len(x)
+    for k in range(len(layers)):
+        _, bias, inputs, outputs, squashed = layers[k]
+        z = values[k, : count * outputs].reshape(count, outputs)
+        np.dot(x, turned[k, : inputs * outputs].reshape(inputs, outputs), z)
+        _finish(z, params[bias : bias + outputs], squashed)
+        x = z
+    return x
+
+
+@njit(**SHARED)
+def _through(grad: Any, values: Any, bias: Any, squashed: Any) -> None:
+    """Carry [n, out] gradients back through tanh, and add them to the bias's."""
+    one = single(1)
+    for i in range(len(grad)):
+        row, value = grad[i], values[i]
+        if squashed:
+            for j in range(len(bias)):
+                back = row[j] * (one - value[j] * value[j])
+                row[j] = back
+                bias[j] += back
+        else:
+            for j in range(len(bias)):
+                bias[j] += row[j]
+
+
+@njit(**SHARED)
+def _add(source: Any, target: Any) -> None:
+    for k in range(len(target)):
+        target[k] += source[k]
+
+
+@njit(**SHARED)
+def _backward(
+    layers: Any, params: Any, grads: Any, x: Any, values: Any, grad: Any, spare: Any, all_: bool
+) -> Any:
+    """Add the parameters' gradients; returns that at the input [n, in], of use if `all_`."""
+    count = len(x)
+    for k in range(len(layers) - 1, -1, -1):
+        weight, bias, inputs, outputs, squashed = layers[k]
+        z = values[k, : count * outputs].reshape(count, outputs)
+        _through(grad, z, grads[bias : bias + outputs], squashed)
+        source = x if k == 0 else values[k - 1, : count * inputs].reshape(count, inputs)
+        product = spare[2, : inputs * outputs]
+        np.dot(grad.T, source, product.reshape(outputs, inputs))
+        _add(product, grads[weight : weight + inputs * outputs])
+        if k > 0 or all_:
+            matrix = params[weight : weight + inputs * outputs].reshape(outputs, inputs)
+            below = spare[k % 2, : count * inputs].reshape(count, inputs)
+            np.dot(grad, matrix, below)
+            grad = below
+    return grad
+
+
+@njit(**SHARED)
+def _judge_policy(out: Any, rows: Any, columns: Any, limits: Any, stats: Any) -> None:
+    """Turn logits [n, A] into the loss's gradient there; see `surrogate.categorical_gradients`."""
+    one, lowest, highest, per_row = limits[0], limits[1], limits[2], limits[3]
+    bonus, p = limits[5], np.empty(out.shape[1], np.float32)
+    for i in range(len(out)):
+        logits, row = out[i], rows[i]
+        action, old, advantage = int(columns[0, row]), columns[1, row], columns[2, row]
+        largest = logits[0]
+        for j in range(1, len(logits)):
+            largest = logits[j] if logits[j] > largest else largest
+        total = single(0)
+        for j in range(len(logits)):
+            p[j] = math.exp(logits[j] - largest)
+            total += p[j]
+        norm = largest + math.log(total)
+        log_ratio = logits[action] - norm - old
+        ratio = math.exp(log_ratio)
+        within = lowest if ratio < lowest else (highest if ratio > highest else ratio)
+        gain, bound = ratio * advantage, within * advantage
+        push = single(0) if gain > bound else -gain * per_row  # NaN stays: the step is skipped
+        entropy = single(0)
+        for j in range(len(logits)):
+            logits[j] -= norm
+            p[j] /= total
+            entropy -= p[j] * logits[j]
+        for j in range(len(logits)):
+            logits[j] = p[j] * ((logits[j] + entropy) * bonus - push)
+        logits[action] += push
+        change = ratio - one
+        stats[0] -= bound if gain > bound else gain
+        stats[1] += entropy
+        stats[2] += change - log_ratio
+        stats[3] += one if ratio < lowest or ratio > highest else single(0)
+
+
+@njit(**SHARED)
+def _judge_values(out: Any, rows: Any, columns: Any, limits: Any, stats: Any) -> None:
+    """Turn the critics' values [n, C] into the loss's gradient there."""
+    for i in range(len(out)):
+        for c in range(out.shape[1]):
+            error = out[i, c] - columns[3 + c, rows[i]]
+            stats[4] += error * error
+            out[i, c] = error * limits[4]
+
+
+@njit(**SHARED)
+def _share(
+    params: Any,
+    grads: Any,
+    stats: Any,
+    obs: Any,
+    columns: Any,
+    rows: Any,
+    trunk: Any,
+    actor: Any,
+    critic: Any,
+    widest: int,
+    limits: Any,
+) -> None:
+    """Write the gradient and the sums of statistics of some rows of one learner."""
+    grads[:] = 0
+    stats[:] = 0
+    width = obs.shape[1]
+    seen = np.empty(BLOCK * width, np.float32)
+    between = np.empty((len(trunk), BLOCK * widest), np.float32)
+    values = np.empty((max(len(actor), len(critic)), BLOCK * widest), np.float32)
+    spare = np.empty((3, max(BLOCK, widest) * widest), np.float32)
+    above = np.empty((len(trunk), BLOCK * widest), np.float32)
+    turned_trunk = _turned(trunk, params, widest)
+    turned_actor = _turned(actor, params, widest)
+    turned_critic = _turned(critic, params, widest)
+    for first in range(0, len(rows), BLOCK):
+        some = rows[first : first + BLOCK]
+        x = seen[: len(some) * width].reshape(len(some), width)
+        for i in range(len(some)):
+            source, target = obs[some[i]], x[i]
+            for j in range(width):
+                target[j] = source[j]
+        features = _forward(trunk, params, turned_trunk, x, between)
+        joint = len(trunk) > 0
+        # One network after the other: the second works in the memory of the first.
+        out = _forward(critic, params, turned_critic, features, values)
+        _judge_values(out, some, columns, limits, stats)
+        grad = _backward(critic, params, grads, features, values, out, spare, joint)
+        if joint:
+            kept = above[0, : grad.size]
+            kept[:] = grad.ravel()
+        out = _forward(actor, params, turned_actor, features, values)
+        _judge_policy(out, some, columns, limits, stats)
+        grad = _backward(actor, params, grads, features, values, out, spare, joint)
+        if joint:
+            both = above[0, : grad.size]
+            _add(grad.ravel(), both)
+            _backward(trunk, params, grads, x, between, both.reshape(grad.shape), spare, False)
+
+
+@njit(**SHARED)
+def gradients(
+    first: int,
+    last: int,
+    params: Any,
+    grads: Any,
+    stats: Any,
+    obs: Any,
+    columns: Any,
+    rows: Any,
+    trunk: Any,
+    actor: Any,
+    critic: Any,
+    widest: int,
+    limits: Any,
+) -> None:
+    """Work on the shares [first, last) of S learners' minibatches.
+
+    Args:
+        first, last: shares to work on; learner s has the shares [s * J, (s + 1) * J).
+        params: [S, P].
+        grads: [S * J, P] float32, written: gradient of a share's rows, as part of the whole's.
+        stats: [S * J, 5] float64, written: sums over a share's rows (`STATS`).
+        obs: [R, D] float32.
+        columns: [3 + C, R] float32 action, log-probability, advantage, targets.
+        rows: [S, B] of `obs` and `columns`.
+        trunk, actor, critic: layers of the networks; the trunk may have none.
+        widest: the largest number of a layer's inputs or outputs.
+        limits: one number per name of `LIMITS`: 1, 1 - clip, 1 + clip, 1 / B, and what critics'
+            errors and the entropy weigh in a row's gradient.
+
+    """
+    shares = len(grads) // len(params)
+    size = rows.shape[1]
+    for job in range(first, last):
+        learner, share = job // shares, job % shares
+        begin, end = size * share // shares, size * (share + 1) // shares
+        own = rows[learner, begin:end]
+        _share(
+            params[learner],
+            grads[job],
+            stats[job],
+            obs,
+            columns,
+            own,
+            trunk,
+            actor,
+            critic,
+            widest,
+            limits,
+        )
+
+
+@njit(fastmath={"reassoc"}, **SHARED)
+def _norm(grads: Any) -> Any:
+    total = single(0)
+    for k in range(len(grads)):
+        total += grads[k] * grads[k]
+    return math.sqrt(total)
+
+
+@njit(**SHARED)
+def _adam(
+    params: Any, grads: Any, mean: Any, square: Any, count: Any, rate: float, limit: float, eps: Any
+) -> bool:
+    """`flat.Adam.step` of one learner; returns whether it skipped the step."""
+    norm = _norm(grads)
+    if not math.isfinite(norm):
+        return True
+    count[0] += 1
+    steps = float(count[0])
+    shrink = single(1 / max((norm + 1e-6) / limit, 1.0))
+    size = single(rate / (1 - 0.9**steps))
+    unbias = single(1 / math.sqrt(1 - 0.999**steps))
+    keep, take = single(0.9), single(1 - 0.9)
+    keep_square, take_square = single(0.999), single(1 - 0.999)
+    for k in range(len(params)):
+        grad = grads[k] * shrink
+        mean[k] = keep * mean[k] + take * grad
+        square[k] = keep_square * square[k] + take_square * grad * grad
+        params[k] -= size * mean[k] / (np.sqrt(square[k]) * unbias + eps)
+    return False
+
+
+@njit(**SHARED)
+def epoch(
+    first: int,
+    last: int,
+    size: int,
+    rate: float,
+    limit: float,
+    eps: Any,
+    params: Any,
+    grads: Any,
+    mean: Any,
+    square: Any,
+    count: Any,
+    stats: Any,
+    obs: Any,
+    columns: Any,
+    order: Any,
+    trunk: Any,
+    actor: Any,
+    critic: Any,
+    widest: int,
+    limits: Any,
+) -> None:
+    """Take the learners [first, last) through all their minibatches, one learner at a time.
+
+    A learner's parameters and moments stay in the cache from its first minibatch to its last.
+
+    Args:
+        first, last: learners.
+        size: B.
+        rate, limit, eps: see `flat.Adam`.
+        params, grads, mean, square: [S, P]; `grads` receives the last minibatch's gradient.
+        count: [S] steps taken.
+        stats: [S, 6] float64, written: `STATS` and skipped steps, as means per row or minibatch
+            summed over minibatches.
+        obs, columns: see `gradients`; the next as well.
+        order: [S, R] rows in the order of minibatches; a rest shorter than B is left out.
+        trunk, actor, critic: layers.
+        widest: see `gradients`.
+        limits: see `gradients`.
+
+    """
+    found = np.empty(STATS, np.float64)
+    for s in range(first, last):
+        stats[s] = 0
+        for begin in range(0, order.shape[1] - size + 1, size):
+            rows = order[s, begin : begin + size]
+            _share(
+                params[s],
+                grads[s],
+                found,
+                obs,
+                columns,
+                rows,
+                trunk,
+                actor,
+                critic,
+                widest,
+                limits,
+            )
+            for n in range(STATS):
+                stats[s, n] += found[n] / size if math.isfinite(found[n]) else 0.0
+            skipped = _adam(
+                params[s], grads[s], mean[s], square[s], count[s : s + 1], rate, limit, eps
+            )
+            stats[s, STATS] += 1.0 if skipped else 0.0
