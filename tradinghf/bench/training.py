@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import statistics
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
 
 from tradinghf.bench.core import Row, benchmark, timed
 from tradinghf.errors import TradingHFError
@@ -12,7 +14,40 @@ if TYPE_CHECKING:
     from tradinghf.learning.many import ManyPPO
     from tradinghf.learning.ppo import PPO
     from tradinghf.learning.reward_model import RewardModel
+    from tradinghf.learning.trainer import Stream
     from tradinghf.market.data import MarketData
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is timed: N environments, what is paid, on how many threads, which networks."""
+
+    envs: int
+    paid: Literal["env reward", "learned + PnL"]
+    threads: int = 1
+    joint: bool = False
+    device: str = "cpu"
+
+    def __str__(self) -> str:
+        joint = ", one body, 16 bars" if self.joint else ""
+        threads = f", {self.threads} threads" if self.threads > 1 else ""
+        return f"N={self.envs}, {self.paid}{joint}, {self.device}{threads}"
+
+
+def _cases(quick: bool) -> list[Case]:
+    import torch
+
+    paid: tuple[Literal["env reward", "learned + PnL"], ...] = ("env reward", "learned + PnL")
+    if quick:
+        return [Case(64, each) for each in paid]
+    cases = [Case(envs, each) for envs in (64, 512, 2_048) for each in paid]
+    cases += [Case(4_096, each, joint=True) for each in paid]
+    if (os.cpu_count() or 1) > 1:
+        cases += [replace(c, threads=2) for c in cases if c.envs > 64]
+    if torch.cuda.is_available():
+        sizes = (2_048, 16_384, 65_536, 262_144)
+        cases += [Case(envs, each, device="cuda") for envs in sizes for each in paid]
+    return cases
 
 
 @benchmark("ppo", help="steps per second of a whole PPO iteration: rollout, rewards, update")
@@ -20,22 +55,20 @@ def ppo_speed(quick: bool) -> list[Row]:
     """PPO on `MarketEnv`, with the environment's reward alone and with two streams.
 
     Two streams are what `tradinghf rlhf` trains on: a reward model fitted to rankings, and sparse
-    PnL. Unless `quick`, learning is checked first: on a trending market the policy must earn more.
-    `gemm_share` is the share of the machine's matrix-product rate, measured in the same run, that
-    the arithmetic of the networks amounts to, by processor time.
+    PnL. "One body" is the workload that published trainers of trading agents are compared on: 16
+    bars of 5 features and 4 account values, 128 bars per rollout, actor and critics on one 2x64
+    body, 4 epochs of 4 minibatches. Unless `quick`, learning is checked first: on a trending
+    market the policy must earn more. `gemm_share` is the share of the machine's matrix-product
+    rate, measured in the same run, that the arithmetic of the networks amounts to: by processor
+    time on one thread, by the clock on several.
     """
     import torch
 
-    from tradinghf.ceilings import flops_per_step, gemm_rate
-    from tradinghf.learning.ppo import PPO, Stream
     from tradinghf.learning.streams import env_reward, learned_stream, sparse_pnl
+    from tradinghf.learning.trainer import Stream
     from tradinghf.market.synthetic import synthetic
-    from tradinghf.simulation.env import MarketEnv
 
     market = synthetic(seed=0, bars=1_024 if quick else 8_192, assets=16)
-    sizes = [("cpu", count) for count in ((64,) if quick else (64, 512, 2_048))]
-    if torch.cuda.is_available() and not quick:
-        sizes += [("cuda", count) for count in (2_048, 16_384, 65_536, 262_144)]
     if not quick:
         _check_learning(market, iterations=40)
     model = _fitted_reward(market)
@@ -43,23 +76,35 @@ def ppo_speed(quick: bool) -> list[Row]:
         "env reward": {"env": Stream(env_reward)},
         "learned + PnL": {"learned": Stream(learned_stream(model)), "pnl": Stream(sparse_pnl)},
     }
-    rows = []
-    for target, count in sizes:
-        for case, rewards in streams.items():
-            env = MarketEnv(market, num_envs=count, device=target, seed=0)
-            agent = PPO(env, rewards, seed=0)
-
-            def work(agent: PPO = agent) -> None:
-                agent.train(1)
-
-            repeats = 1 if quick else 5
-            rate = timed(work, agent.steps_per_iteration, "steps/s", repeats=repeats)
-            about: Row = {"case": f"N={count}, {case}, {target}", "envs": count, "device": target}
-            if target == "cpu":
-                work_done = rate["per_cpu_second"] * flops_per_step(agent)
-                about["gemm_share"] = work_done / gemm_rate()
-            rows.append(about | rate)
+    before, rows = torch.get_num_threads(), []
+    try:
+        for case in _cases(quick):
+            torch.set_num_threads(case.threads)
+            rows.append(_rate(market, case, streams[case.paid], 1 if quick else 5))
+    finally:
+        torch.set_num_threads(before)
     return rows
+
+
+def _rate(market: MarketData, case: Case, streams: dict[str, Stream], repeats: int) -> Row:
+    from tradinghf.ceilings import flops_per_step, gemm_rate
+    from tradinghf.config import EnvConfig
+    from tradinghf.learning.config import PPOConfig
+    from tradinghf.learning.ppo import PPO
+    from tradinghf.simulation.env import MarketEnv
+
+    task, config = EnvConfig(), PPOConfig()
+    if case.joint:
+        task, config = EnvConfig(lookback=16, horizon=128), PPOConfig(shared=True, minibatches=4)
+    env = MarketEnv(market, num_envs=case.envs, config=task, device=case.device, seed=0)
+    agent = PPO(env, streams, config, seed=0)
+    rate = timed(lambda: agent.train(1), agent.steps_per_iteration, "steps/s", repeats=repeats)
+    about: Row = {"case": str(case), "envs": case.envs, "device": case.device}
+    about["threads"] = case.threads
+    if case.device == "cpu":
+        done = rate["per_cpu_second"] if case.threads == 1 else rate["best"] / case.threads
+        about["gemm_share"] = done * flops_per_step(agent) / gemm_rate()
+    return about | rate
 
 
 @benchmark("stacked", help="PPO trainings per minute, one after another and side by side")
