@@ -157,6 +157,7 @@ def collect_rollout(
     obs = flat_obs(env, obs)
     seen, finals = column("obs", like=obs), dict[int, Tensor]()
     facts: dict[str, Tensor] = {}
+    rows: dict[str, Sequence[Tensor]] = {}  # of `facts`, one for each step
     for step in range(steps):
         seen[step] = obs
         out = actors.policy_out(obs)
@@ -167,8 +168,10 @@ def collect_rollout(
             finals[step] = flat_obs(env, info["final_obs"])
         now = {"out": out, "raw": raw, "reward": reward, "end": terminated, "cut": truncated}
         for name, value in (now | {k: info[k] for k in KEPT if k in info}).items():
-            facts[name] = column(name, like=value)
-            facts[name][step] = value
+            if step == 0:
+                facts[name] = column(name, like=value)
+                rows[name] = facts[name].unbind()
+            rows[name][step].copy_(value)
     values = actors.value_outs(seen)
     out, raw = facts.pop("out"), facts.pop("raw")
     if first_close is not None:
