@@ -61,6 +61,7 @@ ALL = (1, 64, 1024, 16384)
 CLOSE = "fills at the close that was seen"
 PEERS = (
     Peer("tradinghf, fused", ALL),
+    Peer("tradinghf, fused, by index", ALL, leaves_out="the window, which it names in a table"),
     Peer("tradinghf, tensor", ALL),
     Peer(
         "gym-anytrading",

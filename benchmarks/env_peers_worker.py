@@ -79,12 +79,13 @@ def gym_runs(make: Callable[[], Any], count: int) -> Callable[[int], int]:
 # ---------------------------------------------------------------------- ours
 
 
-def tradinghf(bars: Bars, count: int, engine: str) -> Contender:
+def tradinghf(bars: Bars, count: int, engine: str, shows: Any = "flat") -> Contender:
     """`MarketEnv` with its default task and costs: bars, actions and observation as in `bench`."""
     from tradinghf.config import CostModel, EnvConfig
     from tradinghf.simulation.env import MarketEnv
 
-    env = MarketEnv(bars["market"], num_envs=count, seed=0, engine=engine)  # type: ignore[arg-type]
+    config = EnvConfig(observation=shows)
+    env = MarketEnv(bars["market"], num_envs=count, config=config, seed=0, engine=engine)  # type: ignore[arg-type]
     env.reset(seed=0)
     generator = torch.Generator().manual_seed(0)
     drawn = torch.randint(len(env.config.levels), (1024, count), generator=generator)
@@ -317,6 +318,7 @@ def finrl_contest_style(bars: Bars, count: int, _: str) -> Contender:
 
 MAKERS: dict[str, Callable[[Bars, int, str], Contender]] = {
     "tradinghf, fused": lambda bars, count, _: tradinghf(bars, count, "fused"),
+    "tradinghf, fused, by index": lambda bars, count, _: tradinghf(bars, count, "fused", "index"),
     "tradinghf, tensor": lambda bars, count, _: tradinghf(bars, count, "tensor"),
     "gym-anytrading": gym_anytrading,
     "gym-trading-env": gym_trading_env,
