@@ -113,7 +113,7 @@ class Blocked:
             stats.numpy(),
             table.obs.numpy(),
             table.columns.numpy(),
-            rows.numpy(),
+            rows.contiguous().numpy(),
             *self._layers,
             self._widest,
             self._limits(size, table.critics, weights),
