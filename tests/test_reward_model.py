@@ -110,7 +110,7 @@ def test_contradictory_rankings_stay_finite_near_chance_and_warn():
 def cross_validate_quietly(rankings):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        return cross_validate(rankings, EVERYONE, PLAIN)
+        return cross_validate(rankings, EVERYONE, RewardModel(PLAIN))
 
 
 def test_the_rewards_of_an_episode_add_up_to_its_score():

@@ -13,7 +13,7 @@ from tradinghf.feedback.traders import SyntheticTrader
 from tradinghf.feedback.types import Ranking
 from tradinghf.learning.aspects import TradePaths
 from tradinghf.learning.config import PPOConfig, RLHFConfig
-from tradinghf.learning.held_out import pair_metrics, predicted_pairs
+from tradinghf.learning.held_out import cross_validate, pair_metrics, predicted_pairs
 from tradinghf.learning.score_model import ScoreModel, growth
 from tradinghf.market.synthetic import synthetic
 from tradinghf.rlhf import RLHF
@@ -105,3 +105,18 @@ def test_the_loop_learns_and_trains_with_it(tmp_path):
     assert taught == [4, 8]
     assert agent.evaluate(rankings=10, windows=32)["accuracy"] > 0.9
     assert (tmp_path / "run" / "reward.json").is_file()
+
+
+def test_cross_validation_judges_the_score_and_not_the_usual_model():
+    """The score ranks as the trader does; its opposite must be wrong on most pairs."""
+    rankings = answers(GROUPS[:12], "oracle")
+    good = cross_validate(rankings, EVERYONE, ScoreModel(calm))
+    learned: list[int] = []
+    wrong = ScoreModel(
+        lambda e: np.sin(1e4 * e.net_return), learn=lambda r, _: learned.append(len(r))
+    )
+    poor = cross_validate(rankings, EVERYONE, wrong, folds=3)
+    assert good["accuracy"] > 0.95
+    assert poor["accuracy"] < 0.75
+    assert learned == [8, 8, 8]
+    assert not wrong.fitted

@@ -385,7 +385,7 @@ class RLHF:
             result |= self._on_held_out()
         else:
             result |= cross_validate(
-                self.rankings, self.episodes, self.reward_model.config, seed=self.config.seed
+                self.rankings, self.episodes, self.reward_model, seed=self.config.seed
             )
         own = Actor("policy", policy=self.agent.network)
         paths = episode_batch(env_like(self.env, market, windows), own, self.config.seed + 7)

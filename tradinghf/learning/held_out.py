@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,6 @@ from sklearn.metrics import precision_recall_fscore_support
 from tradinghf.episodes import Episode, Floats
 from tradinghf.errors import FeedbackError
 from tradinghf.feedback.types import Ranking
-from tradinghf.learning.config import RewardConfig
 from tradinghf.learning.reward_model import RewardModel
 
 BINS = 15
@@ -100,16 +99,16 @@ def summarise(pairs: Pairs, *, resamples: int = 300, seed: int = 0) -> dict[str,
 def cross_validate(
     rankings: Sequence[Ranking],
     episodes: Mapping[str, Episode],
-    config: RewardConfig,
+    model: RewardModel,
     *,
     folds: int = 5,
     seed: int = 0,
-    make: Callable[[RewardConfig], RewardModel] = RewardModel,
 ) -> dict[str, Any]:
-    """Held-out metrics of a model of this kind when no rankings can be spared.
+    """Held-out metrics of models of a kind when no rankings can be spared.
 
     Folds are whole market windows that do not overlap in time with each other's where possible:
-    rankings are ordered by the first bar of their window and cut into blocks.
+    rankings are ordered by the first bar of their window and cut into blocks. `model` itself
+    learns nothing; a function that it was given to learn by is called for each fold.
 
     Raises:
         FeedbackError: fewer than two usable rankings.
@@ -126,9 +125,9 @@ def cross_validate(
     for block in np.array_split(order, min(folds, len(usable))):
         held = set(block.tolist())
         train = [r for i, r in enumerate(usable) if i not in held]
-        model = make(config).fit(train, episodes)
+        fitted = model.blank().fit(train, episodes)
         probabilities, outcomes, owner = predicted_pairs(
-            model, [usable[i] for i in sorted(held)], episodes
+            fitted, [usable[i] for i in sorted(held)], episodes
         )
         parts.append((probabilities, outcomes, owner + offset))
         offset += len(held)

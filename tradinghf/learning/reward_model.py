@@ -72,6 +72,10 @@ class RewardModel:
         self.fitted_to: tuple[tuple[Ranking, ...], Mapping[str, Episode]] = ((), {})
         self.explained = 0.0
 
+    def blank(self) -> RewardModel:
+        """A model of the same kind and settings that has learned nothing."""
+        return RewardModel(self.config, desk=self.desk)
+
     @property
     def fitted(self) -> bool:
         """Whether `fit` has succeeded."""

@@ -149,7 +149,7 @@ def judge(
         held_out = summarise(pairs) | {"method": "test queries"}
         return {"held_out": held_out, "calibration": calibration(pairs)}
     if sum(ranking.outcome == "ranked" for ranking in learn) >= 2:
-        held_out = cross_validate(learn, episodes, model.config) | {"method": "cross-validation"}
+        held_out = cross_validate(learn, episodes, model) | {"method": "cross-validation"}
         return {"held_out": held_out}
     return {}
 

@@ -73,6 +73,10 @@ class ScoreModel(RewardModel):
         self._score, self._learn, self.stride = score, learn, stride
         self.spread = 0.0
 
+    def blank(self) -> ScoreModel:
+        """A model with the same score that is not calibrated."""
+        return ScoreModel(self._score, learn=self._learn, stride=self.stride)
+
     @property
     def fitted(self) -> bool:
         """Whether `fit` has succeeded."""

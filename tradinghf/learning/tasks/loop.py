@@ -176,7 +176,7 @@ class TaskRLHF:
         """
         config = self.config
         pool = self._pool(BUCKETS * count)
-        if not self.reward.fitted:
+        if not self.reward.ready:
             self.reward.guess(pool.features.flatten(0, 2), config.fragment)
         scores = self.reward.members(pool.features).sum(-1)
         groups = choose_groups(

@@ -148,22 +148,25 @@ class TaskReward:
         return prior, posterior
 
     @property
-    def fitted(self) -> bool:
-        """Whether there are draws: `fit` or `guess` was called."""
+    def ready(self) -> bool:
+        """Whether there is something to pay by: `fit` or `guess` was called."""
         return bool(len(self._draws))
 
     def members(self, features: Tensor) -> Tensor:
         """[M, ..] what each draw pays for features [.., D + A], in log-odds of a ranking."""
-        if not self.fitted:
+        return (self._centred(features) @ self._draws.float().T).movedim(-1, 0)
+
+    def _centred(self, features: Tensor) -> Tensor:
+        """[.., F] basis as far as it differs from the pool's mean."""
+        if not self.ready:
             raise FeedbackError("The reward has not been fitted; call fit(...) first.")
-        worth = (self.basis(features) - self._centre.float()) @ self._draws.float().T
-        return worth.movedim(-1, 0)
+        return self.basis(features) - self._centre.float()
 
     def rewards(self, features: Tensor) -> Tensor:
         """[..] cautious reward of steps [.., D + A], in units of the pool's spread."""
-        values = self.members(features) / self._unit
-        mean = (self.basis(features) - self._centre.float()) @ self._mean.float() / self._unit
-        return mean - self.config.pessimism * values.var(0)
+        basis = self._centred(features)
+        draws, mean = (basis @ w.float().mT / self._unit for w in (self._draws, self._mean[None]))
+        return mean[..., 0] - self.config.pessimism * draws.var(-1)
 
 
 @dataclass(frozen=True, eq=False)
