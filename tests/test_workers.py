@@ -1,4 +1,4 @@
-"""The thread that the fused step hands a share of the accounts to."""
+"""Threads that compiled code is shared out to."""
 
 import gc
 import multiprocessing
@@ -10,25 +10,32 @@ import torch
 
 from tradinghf import MarketEnv
 from tradinghf.market.synthetic import synthetic
-from tradinghf.workers import Worker
+from tradinghf.workers import Team
 
 
-def test_a_worker_returns_and_raises_what_its_calls_do():
-    worker = Worker()
-    worker.start(divmod, 7, 2)
-    assert worker.result() == (3, 1)
-    worker.start(divmod, 7, 0)
-    with pytest.raises(ZeroDivisionError):
-        worker.result()
-    worker.start(divmod, 9, 2)
-    assert worker.result() == (4, 1)
+def halves(first: int, last: int, numbers: list[int]) -> int:
+    total = sum(numbers[first:last])
+    if total < 0:
+        raise ValueError(f"negative from {first}")
+    return total
 
 
-def test_its_thread_ends_with_it():
+def test_a_team_returns_every_part_in_order_and_goes_on_after_errors():
+    team, cuts = Team(), [(0, 2), (2, 4), (4, 6)]
+    assert team.run(halves, cuts, [1, 2, 3, 4, 5, 6]) == [3, 7, 11]
+    for bad in ([-9, 2, 3, 4, 5, 6], [1, 2, -9, 4, 5, 6], [1, 2, -9, 4, 5, -9]):
+        with pytest.raises(ValueError, match="negative from"):
+            team.run(halves, cuts, bad)
+        assert team.run(halves, cuts, [1, 2, 3, 4, 5, 6]) == [3, 7, 11]
+    assert team.run(halves, cuts[:1], [1, 2]) == [3]
+
+
+def test_its_threads_end_with_it():
     before = threading.active_count()
-    worker = Worker()
-    assert threading.active_count() == before + 1
-    del worker
+    team = Team()
+    team.run(halves, [(0, 1), (1, 2), (2, 3)], [1, 2, 3])
+    assert threading.active_count() == before + 2
+    del team
     gc.collect()
     deadline = time.monotonic() + 10
     while threading.active_count() > before and time.monotonic() < deadline:

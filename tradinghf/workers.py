@@ -1,53 +1,76 @@
-"""A thread that takes one call at a time, handed over in a few microseconds."""
+"""Threads for compiled code that gives up Python's lock: calls are handed over in microseconds.
+
+Such calls take some hundred microseconds, of which `concurrent.futures` would spend a quarter.
+"""
 
 from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any
 
 Job = tuple[Callable[..., Any], tuple[Any, ...]]
+Outcome = tuple[Any, Exception | None]
 
 
 class Worker:
-    """Runs calls beside the caller, who asks for each result before the next call.
-
-    For work that gives up Python's lock and takes some hundred microseconds, of which
-    `concurrent.futures` would spend a quarter on handing over.
-    """
+    """A thread that takes one call at a time; ask for each outcome before the next call."""
 
     def __init__(self) -> None:
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
-        self._results: SimpleQueue[tuple[Any, Exception | None]] = SimpleQueue()
-        self._process = os.getpid()
-        Thread(target=_work, args=(self._jobs, self._results), daemon=True).start()
+        self._outcomes: SimpleQueue[Outcome] = SimpleQueue()
+        Thread(target=_work, args=(self._jobs, self._outcomes), daemon=True).start()
         weakref.finalize(self, self._jobs.put, None)
-
-    @property
-    def alive(self) -> bool:
-        """False in a forked process, which has none of its parent's threads."""
-        return self._process == os.getpid()
 
     def start(self, function: Callable[..., Any], *arguments: Any) -> None:
         """Begin a call."""
         self._jobs.put((function, arguments))
 
-    def result(self) -> Any:
-        """What the call returned; waits for it, and raises what it raised."""
-        found, error = self._results.get()
-        if error is not None:
-            raise error
-        return found
+    def outcome(self) -> Outcome:
+        """What the call returned, or raised; waits for it."""
+        return self._outcomes.get()
 
 
-def _work(jobs: SimpleQueue[Any], results: SimpleQueue[Any]) -> None:
+def _work(jobs: SimpleQueue[Job | None], outcomes: SimpleQueue[Outcome]) -> None:
     while (job := jobs.get()) is not None:
         function, arguments = job
         try:
-            results.put((function(*arguments), None))
-        except Exception as error:  # noqa: BLE001 - it belongs to whoever asks for the result
-            results.put((None, error))
+            outcomes.put((function(*arguments), None))
+        except Exception as error:  # noqa: BLE001 - it belongs to whoever asks for the outcome
+            outcomes.put((None, error))
         del job, function, arguments  # keep no tensors while there is nothing to do
+
+
+class Team:
+    """Shares out a call that works on a range of things; starts as many threads as it needs."""
+
+    def __init__(self) -> None:
+        self._workers: list[Worker] = []
+        self._process = os.getpid()
+
+    def run(
+        self, function: Callable[..., Any], cuts: Sequence[tuple[int, int]], *arguments: Any
+    ) -> list[Any]:
+        """Results of function(first, last, *arguments) for every cut; the first is done here.
+
+        Raises:
+            Exception: what a call raised, after all of them have ended.
+
+        """
+        if self._process != os.getpid():  # a forked process has none of its parent's threads
+            self._workers, self._process = [], os.getpid()
+        self._workers += [Worker() for _ in range(len(cuts) - 1 - len(self._workers))]
+        busy = self._workers[: len(cuts) - 1]
+        for worker, cut in zip(busy, cuts[1:], strict=True):
+            worker.start(function, *cut, *arguments)
+        try:
+            own = function(*cuts[0], *arguments)
+        finally:
+            outcomes = [worker.outcome() for worker in busy]
+        for _, error in outcomes:
+            if error is not None:
+                raise error
+        return [own, *(found for found, _ in outcomes)]

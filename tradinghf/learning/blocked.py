@@ -19,7 +19,7 @@ from tradinghf.learning.heads import Categorical
 from tradinghf.learning.minibatches import Experience
 from tradinghf.learning.policy import ActorCritic
 from tradinghf.learning.surrogate import Weights
-from tradinghf.workers import Worker
+from tradinghf.workers import Team
 
 SHARE = 1024  # rows that are worth a thread of their own
 
@@ -54,15 +54,14 @@ class Blocked:
         self._layers = [self._table(name, module, name == "trunk") for name, module in nets]
         self._widest = max(int(table[:, 2:4].max(initial=1)) for table in self._layers)
         self._grads = flat.grad
-        self._workers: list[Worker] = []
-        self._threads = 1
+        self._team, self._threads = Team(), 1
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Take torch's threads for a while.
+        """Take over torch's threads for a while.
 
         Those that torch has started wait busily for its next operation, on cores that are needed
-        here; so it gets one thread meanwhile.
+        here: it gets one thread meanwhile.
         """
         before = torch.get_num_threads()
         torch.set_num_threads(1)
@@ -168,15 +167,8 @@ class Blocked:
     def _share_out(self, function: Callable[..., None], jobs: int, *arguments: Any) -> None:
         """Call the kernel for all jobs, some in each thread."""
         threads = max(min(self._threads, jobs), 1)
-        if len(self._workers) < threads - 1 or not all(w.alive for w in self._workers):
-            self._workers = [Worker() for _ in range(threads - 1)]
         cuts = list(pairwise(jobs * t // threads for t in range(threads + 1)))
-        busy = self._workers[: threads - 1]
-        for worker, cut in zip(busy, cuts[1:], strict=True):
-            worker.start(function, *cut, *arguments)
-        function(*cuts[0], *arguments)
-        for worker in busy:
-            worker.result()
+        self._team.run(function, cuts, *arguments)
 
 
 @lru_cache

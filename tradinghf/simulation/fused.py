@@ -18,7 +18,7 @@ from tradinghf.simulation.ledger import Ledger
 from tradinghf.simulation.numeric import ABSOLUTE, RELATIVE, is_off
 from tradinghf.simulation.observe import LIMIT, PROFIT_BARS, Observation
 from tradinghf.simulation.rewards import MOMENT_RATE, Transition
-from tradinghf.workers import Worker
+from tradinghf.workers import Team
 
 PLAIN_COLUMNS = ("open", "high", "low", "close", "volume", "volatility")
 SIDES = {"both": 0, "long": 1, "short": -1}
@@ -141,7 +141,7 @@ class Fused:
         rates = dynamics.setup.rates
         self._fee, self._slip = self._array(rates.fee), self._factors(rates.slippage)
         self._threads = threads
-        self._workers: list[Worker] = []
+        self._team = Team()
 
     def _settings(self) -> tuple[float, ...]:
         """`kernel.SETTINGS`."""
@@ -215,15 +215,9 @@ class Fused:
         if shares < 2:
             wrong = self._advance(0, count, *arguments)
             return self._check(wrong)
-        if len(self._workers) < shares - 1 or not self._workers[0].alive:
-            self._workers = [Worker() for _ in range(shares - 1)]
         own, rest = HEAD_START, count - HEAD_START
         cuts = list(pairwise([0, *(own + rest * s // shares for s in range(1, shares + 1))]))
-        busy = self._workers[: shares - 1]
-        for worker, cut in zip(busy, cuts[1:], strict=True):
-            worker.start(self._advance, *cut, *arguments)
-        wrong = self._advance(*cuts[0], *arguments)
-        self._check(wrong + sum(worker.result() for worker in busy))
+        self._check(sum(self._team.run(self._advance, cuts, *arguments)))
 
     def _check(self, wrong: int) -> None:
         if wrong:
