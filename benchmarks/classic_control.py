@@ -34,6 +34,15 @@ CLEANRL = PPOConfig(
     final_entropy=0.01,
     bootstrap=True,
 )
+CLEANRL_CONTINUOUS = PPOConfig(
+    learning_rate=3e-4,
+    final_learning_rate=0.0,
+    epochs=10,
+    minibatches=32,
+    gamma=0.99,
+    entropy=0.0,
+    bootstrap=True,
+)
 ZOO_PENDULUM = PPOConfig(
     learning_rate=1e-3,
     final_learning_rate=0.0,
@@ -57,6 +66,13 @@ TASKS: dict[str, dict[str, Any]] = {
         "length": 128,
         "steps": 500_000,
         "published": {"CleanRL, 500k steps": -82.48, "SB3 zoo, 1M steps": -73.506},
+    },
+    "InvertedPendulum-v5": {
+        "config": CLEANRL_CONTINUOUS,
+        "envs": 1,
+        "length": 2048,
+        "steps": 1_000_000,
+        "published": {"CleanRL, 1M steps, v4": 963.09},
     },
     "Pendulum-v1": {
         "config": ZOO_PENDULUM,
