@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Everything that needs a CUDA device, in one command: benchmarks/gpu.sh
-# Runs the tests marked `gpu`, then the environment and PPO benchmarks, into benchmarks/results/gpu.
+# Runs the tests marked `gpu`, then the environment and PPO benchmarks (PPO eager and with CUDA
+# graphs), into benchmarks/results/gpu.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-.venv/bin/python}

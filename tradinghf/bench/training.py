@@ -27,11 +27,13 @@ class Case:
     threads: int = 1
     joint: bool = False
     device: str = "cpu"
+    graphs: bool = False
 
     def __str__(self) -> str:
         joint = ", one body, 16 bars" if self.joint else ""
         threads = f", {self.threads} threads" if self.threads > 1 else ""
-        return f"N={self.envs}, {self.paid}{joint}, {self.device}{threads}"
+        graphs = ", graphs" if self.graphs else ""
+        return f"N={self.envs}, {self.paid}{joint}, {self.device}{threads}{graphs}"
 
 
 def _cases(quick: bool) -> list[Case]:
@@ -46,7 +48,8 @@ def _cases(quick: bool) -> list[Case]:
         cases += [replace(c, threads=2) for c in cases if c.envs > 64]
     if torch.cuda.is_available():
         sizes = (2_048, 16_384, 65_536, 262_144)
-        cases += [Case(envs, each, device="cuda") for envs in sizes for each in paid]
+        on_gpu = [Case(envs, each, device="cuda") for envs in sizes for each in paid]
+        cases += [replace(case, graphs=graphs) for case in on_gpu for graphs in (False, True)]
     return cases
 
 
@@ -96,6 +99,7 @@ def _rate(market: MarketData, case: Case, streams: dict[str, Stream], repeats: i
     task, config = EnvConfig(), PPOConfig()
     if case.joint:
         task, config = EnvConfig(lookback=16, horizon=128), PPOConfig(shared=True, minibatches=4)
+    config = replace(config, graphs=case.graphs)
     env = MarketEnv(market, num_envs=case.envs, config=task, device=case.device, seed=0)
     agent = PPO(env, streams, config, seed=0)
     rate = timed(lambda: agent.train(1), agent.steps_per_iteration, "steps/s", repeats=repeats)

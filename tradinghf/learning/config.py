@@ -90,6 +90,9 @@ class PPOConfig:
         network: "mlp", or "attention" over the bars of the window.
         head: distribution of continuous actions.
         precision: of the networks' products; parameters, their gradients and the loss are float32.
+        graphs: on a GPU, minibatch steps are recorded once and replayed as one launch
+            (`tradinghf.learning.graphs`); the rollout's table takes its memory twice. On a CPU the
+            same steps run through the same copies, which is for checking only: it is slower.
     Source: Schulman et al. 2017 (arXiv:1707.06347); Huang et al. 2022, 37 implementation details.
 
     """
@@ -112,6 +115,7 @@ class PPOConfig:
     network: Network = "mlp"
     head: ContinuousHead = "gaussian"
     precision: Precision = "float32"
+    graphs: bool = False
 
     def __post_init__(self) -> None:
         kinds_of = (("network", Network), ("head", ContinuousHead), ("precision", Precision))
@@ -123,6 +127,12 @@ class PPOConfig:
             "PPOConfig.precision",
             self.precision,
             "float32 for network='attention'",
+        )
+        check_setting(
+            not self.graphs or self.network == "mlp",
+            "PPOConfig.graphs",
+            self.graphs,
+            "False for network='attention'",
         )
         check_setting(
             self.network == "mlp" or (*self.hidden, 1)[0] % ATTENTION_HEADS == 0,

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor
 
+from tradinghf.errors import check_setting
 from tradinghf.learning.blocked import SHARE, Blocked, covers
 from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.distributed import ALONE, Group
@@ -15,6 +16,7 @@ from tradinghf.learning.flat import Adam, FlatParameters
 from tradinghf.learning.minibatches import Experience
 from tradinghf.learning.passes import passes_of
 from tradinghf.learning.policy import ActorCritic
+from tradinghf.learning.replayed import Replayed
 from tradinghf.learning.surrogate import Batch, Weights, policy_gradients, value_gradients
 
 CHUNK_ROWS = 4096  # decisions that the critics judge at once: more fall out of the cache
@@ -32,6 +34,9 @@ class Learners:
         config: of PPO.
         group: processes whose gradients are averaged.
 
+    Raises:
+        ConfigError: graphs are asked for in a group of several processes.
+
     """
 
     def __init__(
@@ -43,7 +48,9 @@ class Learners:
         self.flat = FlatParameters(networks)
         self.adam = Adam(self.flat, config.max_gradient_norm)
         self._passes = passes_of(networks, self.flat, config.precision)
-        self._blocked = Blocked(first, self.flat) if covers(first, config) else None
+        compiled = covers(first, config) and not config.graphs
+        self._blocked = Blocked(first, self.flat) if compiled else None
+        self._replayed = self._recording() if config.graphs else None
         self.log_std = self.flat.view(self.flat.data, "log_std").unsqueeze(1)
         self._log_std_grad = self.flat.view(self.flat.grad, "log_std").unsqueeze(1)
 
@@ -85,6 +92,12 @@ class Learners:
 
     # ------------------------------------------------------------------ learning
 
+    def _recording(self) -> Replayed:
+        alone = self.group.size == 1
+        check_setting(alone, "PPOConfig.graphs", True, "False where processes share gradients")
+        kept = (self.flat.data, self.flat.grad, *self.adam.state().values())
+        return Replayed(self.step, kept)
+
     def updating(self) -> AbstractContextManager[None]:
         """Around the steps of an iteration: threads go to whoever does the arithmetic."""
         return nullcontext() if self._blocked is None else self._blocked.alone()
@@ -109,7 +122,11 @@ class Learners:
         blocked = self._kernel(table)
         if blocked is not None and self.group.size == 1 and size < 2 * SHARE:
             return blocked.epoch(order, size, table, weights, self.adam, rate), len(starts)
-        steps = [self.step(order[:, i : i + size], table, weights, rate) for i in starts]
+        if self._replayed is not None:
+            self._replayed.load(size, table, weights, rate)
+            steps = [self._replayed(order[:, i : i + size]) for i in starts]
+        else:
+            steps = [self.step(order[:, i : i + size], table, weights, rate) for i in starts]
         return torch.stack(steps).sum(0), len(starts)
 
     @torch.no_grad()

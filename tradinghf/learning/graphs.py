@@ -1,0 +1,161 @@
+"""Functions of tensors as CUDA graphs: recorded at the first call, replayed at all others.
+
+A minibatch step is hundreds of kernels that take a GPU microseconds each; launching them one by
+one takes a processor longer than running them takes the GPU. A graph launches them all at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from tradinghf.errors import ConfigError
+
+Outputs = Tensor | tuple[Tensor, ...]
+WARM_UPS = 3  # calls in which libraries choose kernels and reserve memory, as PyTorch advises
+
+
+class Backend(Protocol):
+    """Records a function without arguments, whose inputs lie in memory that stays."""
+
+    def record(self, function: Callable[[], Outputs]) -> tuple[Callable[[], None], Outputs]:
+        """Call `function` any number of times, the last time to record it.
+
+        Args:
+            function: reads and writes tensors that stay where they are.
+
+        Returns:
+            What runs the recorded work once more, and the outputs, which it writes over.
+
+        """
+
+
+class CudaGraph:
+    """Captures into a `torch.cuda.CUDAGraph` with a memory pool of its own.
+
+    Args:
+        device: of all tensors.
+
+    Source: PyTorch, "CUDA semantics", CUDA graphs: warm-up on a side stream, then capture.
+
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+
+    def record(self, function: Callable[[], Outputs]) -> tuple[Callable[[], None], Outputs]:
+        """See `Backend`."""
+        with torch.cuda.device(self.device):
+            graph, side = torch.cuda.CUDAGraph(), torch.cuda.Stream()
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):
+                for _ in range(WARM_UPS):
+                    function()
+            torch.cuda.current_stream().wait_stream(side)
+            with torch.cuda.graph(graph):
+                outputs = function()
+        return graph.replay, outputs
+
+
+class Rerun:
+    """Where there are no graphs: calls the function again, on the same memory."""
+
+    def record(self, function: Callable[[], Outputs]) -> tuple[Callable[[], None], Outputs]:
+        """See `Backend`."""
+        outputs = function()
+
+        def replay() -> None:
+            for held, new in zip(_tensors(outputs), _tensors(function()), strict=True):
+                held.copy_(new)
+
+        return replay, outputs
+
+
+class Captured:
+    """A function of tensors that is recorded at its first call; see `accelerate`.
+
+    Args:
+        function: of tensors.
+        changes: what it writes to, besides its outputs and memory that it does not read first.
+        backend: records and replays.
+
+    """
+
+    def __init__(
+        self, function: Callable[..., Outputs], changes: Sequence[Tensor], backend: Backend
+    ) -> None:
+        self._function, self._changes, self._backend = function, tuple(changes), backend
+        self._replay: Callable[[], None] | None = None
+        self._inputs: tuple[Tensor, ...] = ()
+        self._outputs: Outputs = ()
+
+    def __call__(self, *inputs: Tensor) -> Outputs:
+        """The function's outputs; they last until the next call.
+
+        Raises:
+            ConfigError: inputs differ from the first call's in number, shape, dtype or device.
+
+        """
+        if self._replay is None:
+            self._record(inputs)
+        self._check(inputs)
+        for held, given in zip(self._inputs, inputs, strict=True):
+            held.copy_(given)
+        assert self._replay is not None
+        self._replay()
+        return self._outputs
+
+    def _record(self, inputs: tuple[Tensor, ...]) -> None:
+        """Record, and undo what recording changed: the first call counts as one call."""
+        held = tuple(x.detach().clone(memory_format=torch.contiguous_format) for x in inputs)
+        before = [x.clone() for x in self._changes]
+        try:
+            replay, outputs = self._backend.record(lambda: self._function(*held))
+        finally:
+            for tensor, value in zip(self._changes, before, strict=True):
+                tensor.copy_(value)
+        self._inputs, self._replay, self._outputs = held, replay, outputs
+
+    def _check(self, inputs: tuple[Tensor, ...]) -> None:
+        expected, found = _kinds(self._inputs), _kinds(inputs)
+        if expected != found:
+            raise ConfigError(
+                f"A recorded function was called with {found}; expected {expected}, as at its "
+                "first call. Use accelerate() once for each set of shapes."
+            )
+
+
+def accelerate(
+    function: Callable[..., Outputs], device: torch.device, changes: Sequence[Tensor] = ()
+) -> Captured:
+    """A function of tensors that on a GPU is one launch instead of one for each of its kernels.
+
+    Its first call records it in a CUDA graph. Every call copies the inputs to where the graph
+    reads them, and replays it. Numbers, shapes and tensors that are not inputs are recorded as
+    they are: such tensors must stay where they are, and be changed in place only. The function
+    must not ask for values of tensors, make tensors of numbers on the host, or draw random
+    numbers. On other devices it is called each time, on the same copies of its inputs.
+
+    Args:
+        function: of tensors to a tensor or a tuple of tensors.
+        device: of all of them.
+        changes: tensors that it updates in place, such as parameters and optimiser moments.
+            Recording calls it several times, and puts them back afterwards.
+
+    Returns:
+        The function, whose outputs last until its next call.
+
+    """
+    backend: Backend = CudaGraph(device) if device.type == "cuda" else Rerun()
+    return Captured(function, changes, backend)
+
+
+def _tensors(outputs: Outputs) -> tuple[Tensor, ...]:
+    return (outputs,) if isinstance(outputs, Tensor) else outputs
+
+
+def _kinds(tensors: tuple[Tensor, ...]) -> list[str]:
+    return [f"{x.dtype} {list(x.shape)} on {x.device}" for x in tensors]
