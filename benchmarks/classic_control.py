@@ -71,8 +71,8 @@ TASKS: dict[str, dict[str, Any]] = {
         "config": CLEANRL_CONTINUOUS,
         "envs": 1,
         "length": 2048,
-        "steps": 1_000_000,
-        "published": {"CleanRL, 1M steps, v4": 963.09},
+        "steps": 300_000,
+        "published": {"CleanRL, v4, 1M steps": 963.09},
     },
     "Pendulum-v1": {
         "config": ZOO_PENDULUM,

@@ -1,90 +1,103 @@
 """PPO of other libraries on the same environment, network and schedule, in the same run.
 
-    python benchmarks/ppo_peers.py
+    python benchmarks/ppo_peers.py [--cache DIR]
 
 Every contender trains on `MarketEnv` (one asset per environment, fees, slippage, autoreset, 44
 observations, 64 bars per rollout) with two 2x64 tanh networks, 4 epochs of 16 minibatches and
 Adam, in float32. What differs is the learner:
 
-- tradinghf: `PPO`, with the environment's reward as one stream;
+- tradinghf: `PPO`, with the environment's reward as one stream; and with two streams, a reward
+  model learned from rankings and sparse PnL;
 - CleanRL-style: the single-file recipe (Huang et al. 2022): nn.Sequential, torch.optim.Adam,
   autograd, Categorical, a Python loop for GAE; written here;
+- torchrl: its ProbabilisticActor, ValueOperator, vectorised GAE and ClipPPOLoss on tensordicts; the
+  rollout is a plain loop, which is faster than its collectors;
 - Stable-Baselines3: `PPO` on the environment behind its VecEnv interface.
 
-Contenders take turns, so that a busy machine disturbs all alike; rates per second of processor
-time are the ones to compare. Writes benchmarks/results/ppo_peers.json.
+Each runs in a process of its own; torchrl in the virtual environment that env_peers.py makes.
+They take turns of one iteration, so that a busy machine disturbs all alike. Compare rates per
+second of processor time on one thread, and the clock on two. Writes
+benchmarks/results/ppo_peers.json.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import torch
-from stable_baselines3 import PPO as SB3PPO
-from stable_baselines3.common.vec_env import VecEnv
 from torch import nn
 
 from tradinghf.bench import commit, device
+from tradinghf.bench.training import fitted_reward
 from tradinghf.learning.ppo import PPO, Stream
-from tradinghf.learning.streams import env_reward
+from tradinghf.learning.streams import env_reward, learned_stream, sparse_pnl
 from tradinghf.market.synthetic import synthetic
 from tradinghf.simulation.env import MarketEnv
 
 MARKET = synthetic(seed=0, bars=8_192, assets=16)
 LENGTH, EPOCHS, MINIBATCHES = 64, 4, 16
+PAUSE = 0.05  # seconds in which the threads of a contender that is done stop waiting busily
 
 
-class MarketVecEnv(VecEnv):  # type: ignore[misc]
+def load(name: str, attribute: str) -> Any:
+    """A peer's class; not every contender's process has every peer."""
+    return getattr(importlib.import_module(name), attribute)
+
+
+def vec_env(count: int) -> Any:
     """`MarketEnv` as Stable-Baselines3 wants it: NumPy, one info dict per environment."""
+    base: Any = load("stable_baselines3.common.vec_env", "VecEnv")
 
-    def __init__(self, count: int) -> None:
-        self._env = MarketEnv(MARKET, num_envs=count, seed=0)
-        self._none: list[dict[str, Any]] = [{} for _ in range(count)]
-        spaces = self._env.single_observation_space, self._env.single_action_space
-        super().__init__(count, *spaces)
+    class MarketVecEnv(base):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self._env = MarketEnv(MARKET, num_envs=count, seed=0)
+            self._none: list[dict[str, Any]] = [{} for _ in range(count)]
+            spaces = self._env.single_observation_space, self._env.single_action_space
+            super().__init__(count, *spaces)
 
-    def reset(self) -> Any:
-        """First observations."""
-        return self._env.reset()[0].numpy()
+        def reset(self) -> Any:
+            return self._env.reset()[0].numpy()
 
-    def step_async(self, actions: Any) -> None:
-        """Remember the actions."""
-        self._actions = torch.from_numpy(actions)
+        def step_async(self, actions: Any) -> None:
+            self._actions = torch.from_numpy(actions)
 
-    def step_wait(self) -> Any:
-        """Act."""
-        obs, reward, terminated, truncated, info = self._env.step(self._actions)
-        infos = self._none
-        if "final_obs" in info:
-            final = info["final_obs"].numpy()
-            infos = [{"terminal_observation": row, "TimeLimit.truncated": True} for row in final]
-        return obs.numpy(), reward.numpy(), (terminated | truncated).numpy(), infos
+        def step_wait(self) -> Any:
+            obs, reward, terminated, truncated, info = self._env.step(self._actions)
+            infos = self._none
+            if "final_obs" in info:
+                final = info["final_obs"].numpy()
+                cut = {"TimeLimit.truncated": True}
+                infos = [{"terminal_observation": row, **cut} for row in final]
+            return obs.numpy(), reward.numpy(), (terminated | truncated).numpy(), infos
 
-    def close(self) -> None:
-        """Nothing to free."""
+        def close(self) -> None:
+            pass
 
-    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        """Attributes that no environment has."""
-        return [None] * self.num_envs
+        def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+            return [None] * self.num_envs
 
-    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-        """Nothing to set."""
+        def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+            pass
 
-    def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> Any:
-        """No methods."""
-        return [None] * self.num_envs
+        def env_method(self, name: str, *args: Any, indices: Any = None, **kwargs: Any) -> Any:
+            return [None] * self.num_envs
 
-    def env_is_wrapped(self, wrapper_class: type[gym.Wrapper], indices: Any = None) -> list[bool]:
-        """Never."""
-        return [False] * self.num_envs
+        def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
+            return [False] * self.num_envs
+
+    return MarketVecEnv()
 
 
 def tradinghf(count: int) -> Callable[[], object]:
@@ -93,12 +106,20 @@ def tradinghf(count: int) -> Callable[[], object]:
     return lambda: agent.train(1)
 
 
+def two_streams(count: int) -> Callable[[], object]:
+    """Our learner on what `tradinghf rlhf` trains on."""
+    learned = Stream(learned_stream(fitted_reward(MARKET)))
+    streams = {"learned": learned, "pnl": Stream(sparse_pnl)}
+    agent = PPO(MarketEnv(MARKET, num_envs=count, seed=0), streams, seed=0)
+    return lambda: agent.train(1)
+
+
 def sb3(count: int) -> Callable[[], object]:
     """Stable-Baselines3."""
     batch = count * LENGTH // MINIBATCHES
-    agent = SB3PPO(
+    agent = load("stable_baselines3", "PPO")(
         "MlpPolicy",
-        MarketVecEnv(count),
+        vec_env(count),
         n_steps=LENGTH,
         batch_size=batch,
         n_epochs=EPOCHS,
@@ -109,14 +130,15 @@ def sb3(count: int) -> Callable[[], object]:
     return lambda: agent.learn(count * LENGTH, reset_num_timesteps=False)
 
 
+def mlp(outputs: int) -> nn.Sequential:
+    """A 2x64 tanh network."""
+    return nn.Sequential(
+        nn.Linear(44, 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, outputs)
+    )
+
+
 def cleanrl(count: int) -> Callable[[], object]:
     """The single-file recipe."""
-
-    def mlp(outputs: int) -> nn.Sequential:
-        return nn.Sequential(
-            nn.Linear(44, 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, outputs)
-        )
-
     env = MarketEnv(MARKET, num_envs=count, seed=0)
     actor, critic = mlp(5), mlp(1)
     parameters = [*actor.parameters(), *critic.parameters()]
@@ -168,30 +190,165 @@ def cleanrl(count: int) -> Callable[[], object]:
     return iteration
 
 
-CONTENDERS = {"tradinghf": tradinghf, "CleanRL-style": cleanrl, "Stable-Baselines3": sb3}
+def torchrl(count: int) -> Callable[[], object]:
+    """Actor, value, GAE and loss of torchrl."""
+    tensordict, module = load("tensordict", "TensorDict"), load("tensordict.nn", "TensorDictModule")
+    actor = load("torchrl.modules", "ProbabilisticActor")(
+        module(mlp(5), in_keys=["observation"], out_keys=["logits"]),
+        in_keys=["logits"],
+        distribution_class=torch.distributions.Categorical,
+        return_log_prob=True,
+        default_interaction_type=load("torchrl.envs", "ExplorationType").RANDOM,
+    )
+    critic = load("torchrl.modules", "ValueOperator")(mlp(1), in_keys=["observation"])
+    advantages = load("torchrl.objectives.value", "GAE")(
+        gamma=0.999, lmbda=0.95, value_network=critic, vectorized=True
+    )
+    loss_of = load("torchrl.objectives", "ClipPPOLoss")(
+        actor,
+        critic,
+        clip_epsilon=0.2,
+        entropy_coeff=0.005,
+        critic_coeff=0.5,
+        loss_critic_type="l2",
+        normalize_advantage=True,
+    )
+    optimiser = torch.optim.Adam(loss_of.parameters(), lr=1e-3, eps=1e-5)
+    env = MarketEnv(MARKET, num_envs=count, seed=0)
+    state = {"obs": env.reset(seed=0)[0]}
+    size = count * LENGTH // MINIBATCHES
+
+    def iteration() -> None:
+        steps, obs = [], state["obs"]
+        with torch.no_grad():
+            for _ in range(LENGTH):
+                now = actor(tensordict({"observation": obs}, [count]))
+                obs, reward, terminated, truncated, _ = env.step(now["action"])
+                then = {
+                    "observation": obs,
+                    "reward": reward[:, None].float(),
+                    "terminated": terminated[:, None],
+                    "done": (terminated | truncated)[:, None],
+                }
+                steps.append(now.set("next", tensordict(then, [count])))
+            state["obs"] = obs
+            data = torch.stack(steps, 1).contiguous()
+            advantages(data)
+        flat = data.reshape(-1)
+        for _ in range(EPOCHS):
+            order = torch.randperm(count * LENGTH)
+            for start in range(0, count * LENGTH, size):
+                found = loss_of(flat[order[start : start + size]])
+                loss = found["loss_objective"] + found["loss_critic"] + found["loss_entropy"]
+                loss.backward()
+                nn.utils.clip_grad_norm_(loss_of.parameters(), 0.5)
+                optimiser.step()
+                optimiser.zero_grad()
+
+    return iteration
 
 
-def measure(count: int, repeats: int) -> list[dict[str, Any]]:
-    """Best and median rates of every contender, who take turns."""
-    work = {name: make(count) for name, make in CONTENDERS.items()}
-    times: dict[str, list[tuple[float, float]]] = {name: [] for name in work}
-    for run in work.values():
+MAKERS = {
+    "tradinghf": tradinghf,
+    "tradinghf, learned + PnL": two_streams,
+    "CleanRL-style": cleanrl,
+    "torchrl": torchrl,
+    "Stable-Baselines3": sb3,
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """Who trains, in how many environments, on how many threads."""
+
+    learner: str
+    envs: int
+    threads: int = 1
+
+
+def cases(envs: list[int]) -> list[Case]:
+    """Every learner at the same N; the largest of ours; the smallest of theirs."""
+    found = [Case(name, count, threads) for count in envs for threads in (1, 2) for name in MAKERS]
+    found += [Case("tradinghf, learned + PnL", 2_048, threads) for threads in (1, 2)]
+    return [Case("Stable-Baselines3", 1), *found]
+
+
+class Worker:
+    """A contender's process, one iteration at a time.
+
+    Raises:
+        RuntimeError: it ended instead of answering.
+
+    """
+
+    def __init__(self, case: Case, cache: Path) -> None:
+        self.case = case
+        python = sys.executable
+        if case.learner == "torchrl":
+            peers = importlib.import_module("env_peers")
+            peer = next(p for p in peers.PEERS if p.package.startswith("torchrl=="))
+            python = str(peers.python_of(peer, cache))
+        threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(case.threads))
+        self._process = subprocess.Popen(
+            [python, __file__, "--worker", case.learner, str(case.envs), str(case.threads)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | threads | {"PYTHONPATH": str(Path(__file__).resolve().parents[1])},
+        )
+        self.times: list[tuple[float, float]] = []
+
+    def turn(self) -> tuple[float, float]:
+        """Seconds of an iteration, by the clock and of the processor."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write("go\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        time.sleep(PAUSE)
+        if not line:
+            raise RuntimeError(f"{self.case} ended with code {self._process.wait()}")
+        wall, cpu = json.loads(line)
+        return wall, cpu
+
+    def close(self) -> None:
+        """End it."""
+        self._process.communicate()
+
+
+def work(name: str, count: int, threads: int) -> None:
+    """Be a contender: one iteration per line on stdin."""
+    replies = os.fdopen(os.dup(1), "w", buffering=1)
+    sys.stdout = sys.stderr  # peers print
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    run = MAKERS[name](count)
+    for _ in sys.stdin:
+        wall, cpu = time.perf_counter(), time.process_time()
         run()
+        replies.write(json.dumps((time.perf_counter() - wall, time.process_time() - cpu)) + "\n")
+
+
+def measure(some: list[Case], repeats: int, cache: Path) -> list[dict[str, Any]]:
+    """Best and median rates of contenders that take turns."""
+    workers = [Worker(case, cache) for case in some]
+    for worker in workers:
+        worker.turn()
     for _ in range(repeats):
-        for name, run in work.items():
-            wall, cpu = time.perf_counter(), time.process_time()
-            run()
-            times[name].append((time.perf_counter() - wall, time.process_time() - cpu))
-    steps, ours = count * LENGTH, min(cpu for _, cpu in times["tradinghf"])
+        for worker in workers:
+            worker.times.append(worker.turn())
+    for worker in workers:
+        worker.close()
     return [
         {
-            "learner": name,
-            "envs": count,
-            "steps_per_second": steps / float(np.median([w for w, _ in found])),
-            "steps_per_cpu_second": steps / min(c for _, c in found),
-            "times_slower_than_ours": min(c for _, c in found) / ours,
+            "learner": w.case.learner,
+            "envs": w.case.envs,
+            "threads": w.case.threads,
+            "median": w.case.envs * LENGTH / float(np.median([wall for wall, _ in w.times])),
+            "best": w.case.envs * LENGTH / min(wall for wall, _ in w.times),
+            "per_cpu_second": w.case.envs * LENGTH / min(cpu for _, cpu in w.times),
         }
-        for name, found in times.items()
+        for w in workers
     ]
 
 
@@ -200,22 +357,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--envs", type=int, nargs="+", default=[64, 512])
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=1)
+    home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    parser.add_argument("--cache", type=Path, default=home / "tradinghf" / "peers")
     folder = Path(__file__).parent / "results"
     parser.add_argument("--out", type=Path, default=folder / "ppo_peers.json")
+    parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    rows = [row for count in options.envs for row in measure(count, options.repeats)]
+    if options.worker:
+        work(options.worker[0], int(options.worker[1]), int(options.worker[2]))
+        return
+    rows = []
+    wanted = cases(options.envs)
+    for place in dict.fromkeys((case.envs, case.threads) for case in wanted):
+        some = [case for case in wanted if (case.envs, case.threads) == place]
+        rows += measure(some, options.repeats, options.cache)
+        for row in rows[-len(some) :]:
+            print(row, flush=True)  # noqa: T201
     names = ("torch", "stable-baselines3", "numpy", "gymnasium")
-    about = {
-        "commit": commit(),
-        "device": device(),
-        "versions": {name: metadata.version(name) for name in names},
-        "results": rows,
-    }
+    versions = {name: metadata.version(name) for name in names} | {"torchrl": "0.14.1"}
+    about = {"commit": commit(), "device": device(), "versions": versions, "results": rows}
     options.out.write_text(json.dumps(about, indent=1) + "\n")
-    for row in rows:
-        print(row)  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -56,6 +56,9 @@ def bench(name: str) -> str:
     return markdown(header + [SHARES[key] for key in shares], rows) + source(found)
 
 
+OURS = ("tradinghf", "tradinghf, learned + PnL")
+
+
 def env_peers() -> str:
     """Results of env_peers.py."""
     file = RESULTS / "env_peers.json"
@@ -88,17 +91,26 @@ def env_peers() -> str:
 def peers() -> str:
     """Results of ppo_peers.py."""
     found = json.loads((RESULTS / "ppo_peers.json").read_text())
-    rows = [
-        [
-            f"N={row['envs']}, {row['learner']}",
-            number(row["steps_per_second"]),
-            number(row["steps_per_cpu_second"]),
-            f"{row['times_slower_than_ours']:.2f}",
-        ]
-        for row in found["results"]
-    ]
-    header = ["learner", "median steps/s", "best steps per CPU second", "CPU time, ours = 1"]
-    return markdown(header, rows) + source(found)
+    rates = {(r["learner"], r["envs"], r["threads"]): r["best"] for r in found["results"]}
+    rows = []
+    for row in found["results"]:
+        place = row["envs"], row["threads"]
+        threads = ", 2 threads" if row["threads"] > 1 else ""
+        cells = [f"N={row['envs']}, {row['learner']}{threads}"]
+        cells += [number(row[key]) for key in ("median", "best", "per_cpu_second")]
+        for ours in OURS:
+            is_peer = row["learner"] not in OURS and (ours, *place) in rates
+            cells.append(f"{rates[ours, *place] / row['best']:.1f}" if is_peer else "")
+        rows.append(cells)
+    header = ["learner", "median steps/s", "best steps/s", "best per CPU second"]
+    header += ["ours is faster by", "with the learned reward"]
+    sb3 = rates["Stable-Baselines3", 64, 1]
+    large = {threads: rates[OURS[1], 2_048, threads] for threads in (1, 2)}
+    line = (
+        f"\n\nWith the learned reward and N = 2,048, ours makes {large[1] / sb3:.1f} times the "
+        f"steps of Stable-Baselines3 at N = 64, and {large[2] / sb3:.1f} times on two threads."
+    )
+    return markdown(header, rows) + line + source(found)
 
 
 def classic() -> str:

@@ -74,7 +74,7 @@ def ppo_speed(quick: bool) -> list[Row]:
     market = synthetic(seed=0, bars=1_024 if quick else 8_192, assets=16)
     if not quick:
         _check_learning(market, iterations=40)
-    model = _fitted_reward(market)
+    model = fitted_reward(market)
     streams = {
         "env reward": {"env": Stream(env_reward)},
         "learned + PnL": {"learned": Stream(learned_stream(model)), "pnl": Stream(sparse_pnl)},
@@ -195,7 +195,7 @@ def _check_learning(market: MarketData, iterations: int) -> None:
         )
 
 
-def _fitted_reward(market: MarketData) -> RewardModel:
+def fitted_reward(market: MarketData) -> RewardModel:
     """A reward model fitted to 12 rankings; the size of the fit does not change what it pays."""
     from tradinghf.collect import collect, random_actor, random_windows, strategy_actor
     from tradinghf.config import EnvConfig
