@@ -91,7 +91,10 @@ def env_peers() -> str:
 def peers() -> str:
     """Results of ppo_peers.py."""
     found = json.loads((RESULTS / "ppo_peers.json").read_text())
-    rates = {(r["learner"], r["envs"], r["threads"]): r["best"] for r in found["results"]}
+    rates, medians = (
+        {(r["learner"], r["envs"], r["threads"]): r[kind] for r in found["results"]}
+        for kind in ("best", "median")
+    )
     rows = []
     for row in found["results"]:
         place = row["envs"], row["threads"]
@@ -104,12 +107,12 @@ def peers() -> str:
         rows.append(cells)
     header = ["learner", "median steps/s", "best steps/s", "best per CPU second"]
     header += ["ours is faster by", "with the learned reward"]
-    sb3 = rates["Stable-Baselines3", 64, 1]
-    large = {threads: rates[OURS[1], 2_048, threads] for threads in (1, 2)}
-    line = (
-        f"\n\nWith the learned reward and N = 2,048, ours makes {large[1] / sb3:.1f} times the "
-        f"steps of Stable-Baselines3 at N = 64, and {large[2] / sb3:.1f} times on two threads."
-    )
+    line = "\n\nOurs with the learned reward and N = 2,048 makes, by the median (by the best), "
+    for threads in (1, 2):
+        ours, theirs = (OURS[1], 2_048, threads), ("Stable-Baselines3", 64, 1)
+        middle, best = (r[ours] / r[theirs] for r in (medians, rates))
+        line += f"{middle:.1f} ({best:.1f}) times the steps on {threads} thread(s), "
+    line += "of Stable-Baselines3 at N = 64 on one thread, which suits it better than two."
     return markdown(header, rows) + line + source(found)
 
 
