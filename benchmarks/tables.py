@@ -107,12 +107,16 @@ def peers() -> str:
         rows.append(cells)
     header = ["learner", "median steps/s", "best steps/s", "best per CPU second"]
     header += ["ours is faster by", "with the learned reward"]
-    line = "\n\nOurs with the learned reward and N = 2,048 makes, by the median (by the best), "
-    for threads in (1, 2):
-        ours, theirs = (OURS[1], 2_048, threads), ("Stable-Baselines3", 64, 1)
-        middle, best = (r[ours] / r[theirs] for r in (medians, rates))
-        line += f"{middle:.1f} ({best:.1f}) times the steps on {threads} thread(s), "
-    line += "of Stable-Baselines3 at N = 64 on one thread, which suits it better than two."
+    theirs = ("Stable-Baselines3", 64, 1)
+    one, two = (
+        f"{medians[ours] / medians[theirs]:.1f} ({rates[ours] / rates[theirs]:.1f}) times"
+        for ours in ((OURS[1], 2_048, threads) for threads in (1, 2))
+    )
+    line = (
+        "\n\nBy the median (by the best), ours with the learned reward at N = 2,048 makes "
+        f"{one} the steps of Stable-Baselines3 at N = 64 on one thread, and {two} with two "
+        "threads of ours."
+    )
     return markdown(header, rows) + line + source(found)
 
 
