@@ -120,9 +120,9 @@ def _add(source: Any, target: Any) -> None:
 
 @njit(**SHARED)
 def _backward(
-    layers: Any, params: Any, grads: Any, x: Any, values: Any, grad: Any, spare: Any, all_: bool
+    layers: Any, params: Any, grads: Any, x: Any, values: Any, grad: Any, spare: Any, to_input: bool
 ) -> Any:
-    """Add the parameters' gradients; returns that at the input [n, in], of use if `all_`."""
+    """Add the parameters' gradients; returns that at the input [n, in], if `to_input`."""
     count = len(x)
     for k in range(len(layers) - 1, -1, -1):
         weight, bias, inputs, outputs, squashed = layers[k]
@@ -132,7 +132,7 @@ def _backward(
         product = spare[2, : inputs * outputs]
         np.dot(grad.T, source, product.reshape(outputs, inputs))
         _add(product, grads[weight : weight + inputs * outputs])
-        if k > 0 or all_:
+        if k > 0 or to_input:
             matrix = params[weight : weight + inputs * outputs].reshape(outputs, inputs)
             below = spare[k % 2, : count * inputs].reshape(count, inputs)
             np.dot(grad, matrix, below)
