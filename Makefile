@@ -42,8 +42,8 @@ bench: $(STAMP) ## Time everything on this machine and renew docs/benchmarks.md 
 # lacks the means for (exit code 3) is left out; a broken promise does not stop the others.
 OUTCOMES = $(if $(SIZE),build/drills,docs/reliability)
 drills: $(STAMP) ## Break everything on purpose, in full (two hours), and renew docs/reliability.md.
-	@broken=; for name in $(or $(NAMES),$$($(BIN)/python -m tradinghf.drill --names)); do \
-	  $(BIN)/python -m tradinghf.drill $$name $(if $(SIZE),--size $(SIZE),--full) \
+	@broken=; for name in $(or $(NAMES),$$($(BIN)/python tests/drills --names)); do \
+	  $(BIN)/python tests/drills $$name $(if $(SIZE),--size $(SIZE),--full) \
 	    --json $(OUTCOMES)/$$name.json; code=$$?; \
 	  [ $$code -eq 0 ] || [ $$code -eq 3 ] || broken="$$broken $$name"; \
 	done; $(BIN)/python scripts/reliability.py; \

@@ -34,11 +34,11 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from dashboard_browser import chromium, next_query, ready, saved, visit  # noqa: E402
-from dashboard_support import Running, fill_store, request, start_dashboard  # noqa: E402
+from drills.core import NotHereError  # noqa: E402
+from drills.server import postgres, postgres_url  # noqa: E402
+from support.browser import chromium, next_query, ready, saved, visit  # noqa: E402
+from support.dashboard import Running, fill_store, request, start_dashboard  # noqa: E402
 
-from tradinghf.drill.core import NotHereError  # noqa: E402
-from tradinghf.drill.server import postgres, postgres_url  # noqa: E402
 from tradinghf.feedback.store import Store  # noqa: E402
 from tradinghf.serving.access import Identity, Passes, load_secret  # noqa: E402
 from tradinghf.serving.jobs import Jobs  # noqa: E402
@@ -53,7 +53,7 @@ BEGIN, END = "<!-- measured -->", "<!-- end measured -->"
 WRITER = """
 import sys, time
 sys.path.insert(0, sys.argv[2])
-from dashboard_support import window
+from support.dashboard import window
 from tradinghf.feedback.store import Store
 from tradinghf.feedback.types import Query
 store, seed = Store(sys.argv[1]), 10_000

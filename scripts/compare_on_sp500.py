@@ -21,7 +21,7 @@ from tradinghf.evaluation.report import comparison_report
 from tradinghf.evaluation.result import Report
 from tradinghf.evaluation.validation import Interval
 from tradinghf.evaluation.verdict import Verdict, hold_report, judge
-from tradinghf.experiment import Experiment, split_market
+from tradinghf.loop.experiment import Experiment, split_market
 from tradinghf.resources import code_version
 from tradinghf.strategies import strategy_names
 

@@ -10,9 +10,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tradinghf.drill.catalogue import DRILLS
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
+from drills.catalogue import DRILLS  # noqa: E402
+
+DOCS = ROOT / "docs"
 PAGE, OUTCOMES = DOCS / "reliability.md", DOCS / "reliability"
 TOP = """# Reliability drills
 
@@ -22,9 +25,9 @@ of them, no training ended differently for having been killed, and no file that 
 anything.** Anyone can run them:
 
 ```
-python -m tradinghf.drill                      # the list
-python -m tradinghf.drill submit-kill          # short: seconds
-python -m tradinghf.drill submit-kill --full   # as often as below
+python tests/drills                      # the list
+python tests/drills submit-kill          # short: seconds
+python tests/drills submit-kill --full   # as often as below
 make drills                                    # all of them in full, in turn; rewrites this page
 make drills SIZE=2                             # the same with two cases each; leaves this page alone
 ```
@@ -59,7 +62,7 @@ END = """
   choice among candidates and the metrics (but for the clock's) with those of a run that nobody
   disturbed, on the same machine with the same number of threads.
 - **Stopped** (SIGTERM, Ctrl+C, the dashboard's *Stop*) is milder than killed: the training ends its
-  iteration, writes a checkpoint and says so. `tests/test_stopping.py` compares continued runs.
+  iteration, writes a checkpoint and says so. `tests/learning/runs/test_stopping.py` compares continued runs.
 - **A full disk** is a file system of 8 MiB in memory, filled until 0, 20 or 80 KiB are left.
 - **Malformed files**: half have a planted fault that no reader may accept; half have random damage,
   and what is still accepted is judged again by other code (*still good*: what the file says now is

@@ -22,9 +22,9 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from dashboard_browser import chromium, ready, settled, visit  # noqa: E402
-from dashboard_support import dashboard_of  # noqa: E402
 from playwright.sync_api import Browser, Page, expect  # noqa: E402
+from support.browser import chromium, ready, settled, visit  # noqa: E402
+from support.dashboard import dashboard_of  # noqa: E402
 
 from tradinghf.feedback.store import Store  # noqa: E402
 from tradinghf.serving.accounts import Accounts  # noqa: E402

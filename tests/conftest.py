@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[1]
 
 # Before torch is imported anywhere: pytest-xdist's workers already fill the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+pytest_plugins = ("support.store_fixtures",)
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dashboard_support import fill_store
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
+from support.dashboard import fill_store
 
 from tradinghf import logs
 from tradinghf.cli.app import main

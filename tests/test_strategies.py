@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from evaluation_support import from_closes, make_market
+from support.evaluation import from_closes, make_market
 
 from tradinghf.errors import StrategyError
 from tradinghf.market.data import MarketData

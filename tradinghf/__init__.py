@@ -18,9 +18,9 @@ _EXPORTS = {
     "Episode": "tradinghf.episodes",
     "MarketData": "tradinghf.market.data",
     "MarketEnv": "tradinghf.simulation.env",
-    "Policy": "tradinghf.learning.policy",
-    "RLHF": "tradinghf.rlhf",
-    "RewardModel": "tradinghf.learning.reward_model",
+    "Policy": "tradinghf.learning.policy.policy",
+    "RLHF": "tradinghf.loop.rlhf",
+    "RewardModel": "tradinghf.learning.reward.model",
     "backtest": "tradinghf.evaluation.backtest",
     "load_market": "tradinghf.market.sources",
     "strategy": "tradinghf.strategies",
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from tradinghf.config import CostModel, EnvConfig
     from tradinghf.episodes import Episode
     from tradinghf.evaluation.backtest import backtest
-    from tradinghf.learning.policy import Policy
-    from tradinghf.learning.reward_model import RewardModel
+    from tradinghf.learning.policy.policy import Policy
+    from tradinghf.learning.reward.model import RewardModel
+    from tradinghf.loop.rlhf import RLHF
     from tradinghf.market.data import MarketData
     from tradinghf.market.sources import load_market
-    from tradinghf.rlhf import RLHF
     from tradinghf.simulation.env import MarketEnv
     from tradinghf.strategies import strategy
 

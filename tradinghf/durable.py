@@ -1,6 +1,6 @@
 """Files that are whole or absent: temporary name, fsync, rename, fsync of the folder.
 
-What this package keeps is written through this module; tests/test_security.py sees to it.
+What this package keeps is written through this module; tests/project/test_security.py sees to it.
 
 Source: Pillai et al. 2014, "All File Systems Are Not Created Equal".
 """

@@ -9,10 +9,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tradinghf.collect import Actor, collect, random_windows
 from tradinghf.feedback.store import Store
 from tradinghf.feedback.types import Query
-from tradinghf.learning.policy import Policy
+from tradinghf.learning.policy.policy import Policy
+from tradinghf.loop.collect import Actor, collect, random_windows
 from tradinghf.market.sources import load_market
 from tradinghf.simulation.env import MarketEnv
 

@@ -61,7 +61,7 @@ def env_speed(quick: bool) -> list[Row]:
     """
     import torch
 
-    from tradinghf.ceilings import copy_rate
+    from tradinghf.bench.ceilings import copy_rate
     from tradinghf.market.synthetic import synthetic
 
     market = synthetic(seed=0, bars=1_024 if quick else 16_384, assets=16)
@@ -81,7 +81,7 @@ def env_speed(quick: bool) -> list[Row]:
 def _rate(market: MarketData, case: Case, quick: bool, ceiling: float) -> Row:
     import torch
 
-    from tradinghf.ceilings import bytes_per_step
+    from tradinghf.bench.ceilings import bytes_per_step
     from tradinghf.config import EnvConfig
 
     env = _env(market, case, EnvConfig(observation=case.observation))

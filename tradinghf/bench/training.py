@@ -11,10 +11,10 @@ from tradinghf.bench.core import Row, benchmark, timed
 from tradinghf.errors import TradingHFError
 
 if TYPE_CHECKING:
-    from tradinghf.learning.many import ManyPPO
-    from tradinghf.learning.ppo import PPO
-    from tradinghf.learning.reward_model import RewardModel
-    from tradinghf.learning.trainer import Stream
+    from tradinghf.learning.ppo.many import ManyPPO
+    from tradinghf.learning.ppo.ppo import PPO
+    from tradinghf.learning.ppo.trainer import Stream
+    from tradinghf.learning.reward.model import RewardModel
     from tradinghf.market.data import MarketData
 
 
@@ -67,8 +67,8 @@ def ppo_speed(quick: bool) -> list[Row]:
     """
     import torch
 
-    from tradinghf.learning.streams import env_reward, learned_stream, sparse_pnl
-    from tradinghf.learning.trainer import Stream
+    from tradinghf.learning.ppo.streams import env_reward, learned_stream, sparse_pnl
+    from tradinghf.learning.ppo.trainer import Stream
     from tradinghf.market.synthetic import synthetic
 
     market = synthetic(seed=0, bars=1_024 if quick else 8_192, assets=16)
@@ -90,10 +90,10 @@ def ppo_speed(quick: bool) -> list[Row]:
 
 
 def _rate(market: MarketData, case: Case, streams: dict[str, Stream], repeats: int) -> Row:
-    from tradinghf.ceilings import flops_per_step, gemm_rate
+    from tradinghf.bench.ceilings import flops_per_step, gemm_rate
     from tradinghf.config import EnvConfig
     from tradinghf.learning.config import PPOConfig
-    from tradinghf.learning.ppo import PPO
+    from tradinghf.learning.ppo.ppo import PPO
     from tradinghf.simulation.env import MarketEnv
 
     task, config = EnvConfig(), PPOConfig()
@@ -120,9 +120,9 @@ def stacked_speed(quick: bool) -> list[Row]:
     """
     import torch
 
-    from tradinghf.learning.many import ManyPPO, cores
-    from tradinghf.learning.ppo import PPO, Stream
-    from tradinghf.learning.streams import env_reward, sparse_pnl
+    from tradinghf.learning.ppo.many import ManyPPO, cores
+    from tradinghf.learning.ppo.ppo import PPO, Stream
+    from tradinghf.learning.ppo.streams import env_reward, sparse_pnl
     from tradinghf.market.synthetic import synthetic
     from tradinghf.simulation.env import MarketEnv
 
@@ -166,7 +166,7 @@ def _same_weights(many: PPO | ManyPPO, alone: PPO) -> None:
         TradingHFError: its weights differ.
 
     """
-    from tradinghf.learning.ppo import PPO
+    from tradinghf.learning.ppo.ppo import PPO
 
     network = many.network if isinstance(many, PPO) else many.networks[0]
     assert network is not None
@@ -181,8 +181,8 @@ def _same_weights(many: PPO | ManyPPO, alone: PPO) -> None:
 
 
 def _check_learning(market: MarketData, iterations: int) -> None:
-    from tradinghf.learning.ppo import PPO, Stream
-    from tradinghf.learning.streams import env_reward
+    from tradinghf.learning.ppo.ppo import PPO, Stream
+    from tradinghf.learning.ppo.streams import env_reward
     from tradinghf.simulation.env import MarketEnv
 
     agent = PPO(MarketEnv(market, num_envs=128, seed=0), {"env": Stream(env_reward)}, seed=0)
@@ -197,11 +197,11 @@ def _check_learning(market: MarketData, iterations: int) -> None:
 
 def fitted_reward(market: MarketData) -> RewardModel:
     """A reward model fitted to 12 rankings; the size of the fit does not change what it pays."""
-    from tradinghf.collect import collect, random_actor, random_windows, strategy_actor
     from tradinghf.config import EnvConfig
     from tradinghf.feedback.traders import SyntheticTrader
     from tradinghf.learning.config import AspectConfig, RewardConfig
-    from tradinghf.learning.reward_model import RewardModel
+    from tradinghf.learning.reward.model import RewardModel
+    from tradinghf.loop.collect import collect, random_actor, random_windows, strategy_actor
     from tradinghf.strategies import strategy_names
 
     actors = [strategy_actor(name, market) for name in strategy_names()]

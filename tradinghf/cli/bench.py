@@ -14,7 +14,7 @@ from tradinghf.cli.progress import progress
 from tradinghf.durable import write_atomic
 
 if TYPE_CHECKING:
-    from tradinghf.labels.cells import LabelBench
+    from tradinghf.loop.labels.cells import LabelBench
 
 Run = Callable[..., None]
 
@@ -87,9 +87,9 @@ def labels(
     """
     import os
 
-    from tradinghf.labels.cells import IN_SPAN, LabelBench
-    from tradinghf.labels.run import run_labels
-    from tradinghf.labels.summary import markdown, summarise
+    from tradinghf.loop.labels.cells import IN_SPAN, LabelBench
+    from tradinghf.loop.labels.run import run_labels
+    from tradinghf.loop.labels.summary import markdown, summarise
 
     bench = LabelBench(
         traders=traders or IN_SPAN,
@@ -112,7 +112,7 @@ def labels(
 def _write(file: Path, bench: LabelBench, rows: list[Any], found: list[Any]) -> None:
     from tradinghf.bench import stamp
     from tradinghf.config import to_dict
-    from tradinghf.labels.summary import markdown
+    from tradinghf.loop.labels.summary import markdown
 
     about = {"benchmark": "labels", **stamp(), "settings": to_dict(bench)}
     file.parent.mkdir(parents=True, exist_ok=True)

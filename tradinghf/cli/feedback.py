@@ -17,12 +17,12 @@ from tradinghf.errors import EpisodeError, StoreError, unknown_name
 if TYPE_CHECKING:
     import numpy as np
 
-    from tradinghf.collect import Actor
     from tradinghf.config import EnvConfig
     from tradinghf.episodes import Episode
     from tradinghf.feedback.store import Store
     from tradinghf.feedback.types import Query
-    from tradinghf.learning.policy import Policy
+    from tradinghf.learning.policy.policy import Policy
+    from tradinghf.loop.collect import Actor
     from tradinghf.market.data import MarketData
 
 
@@ -89,10 +89,10 @@ def episodes_collect(
     import numpy as np
 
     from tradinghf.cli.market import load
-    from tradinghf.collect import collect, random_windows
     from tradinghf.config import CostModel, EnvConfig
     from tradinghf.errors import check_setting
-    from tradinghf.learning.policy import Policy
+    from tradinghf.learning.policy.policy import Policy
+    from tradinghf.loop.collect import collect, random_windows
     from tradinghf.simulation.env import MarketEnv
 
     check_setting(2 <= size <= 6, "--size", size, "2 to 6 episodes per question")
@@ -129,7 +129,7 @@ def pool(
     seed: int,
 ) -> list[Actor]:
     """Who trades: the loop's diverse pool, or chosen rules with chance; and a trained policy."""
-    from tradinghf.collect import Actor, pool_actors, random_actor, strategy_actor
+    from tradinghf.loop.collect import Actor, pool_actors, random_actor, strategy_actor
 
     trained: list[Actor] = []
     if policy is not None:
@@ -153,9 +153,9 @@ def questions(
         rng: of the draws.
 
     """
-    from tradinghf.collect import distinct_columns
     from tradinghf.feedback.queries import choose_groups
     from tradinghf.feedback.types import Query
+    from tradinghf.loop.collect import distinct_columns
 
     distinct = [distinct_columns(row) for row in recorded]
     groups = choose_groups(None, distinct, len(recorded), size=size, uniform=1.0, rng=rng)

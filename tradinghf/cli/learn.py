@@ -13,7 +13,7 @@ from tradinghf.cli.runs import CONFIG, RESULT, print_result
 from tradinghf.cli.study import count_run, last_unsealed, ledger, log_look, place
 
 if TYPE_CHECKING:
-    from tradinghf.experiment import Experiment
+    from tradinghf.loop.experiment import Experiment
     from tradinghf.market.data import MarketData
 
 Task = Literal["auto", "short", "daily"]
@@ -72,9 +72,9 @@ def rlhf(
 
     """
     command = command_line("rlhf", rlhf, locals())
-    from tradinghf.experiment import HIDDEN, TASKS, Experiment, run_experiment, task_for
     from tradinghf.learning.config import PPOConfig, RLHFConfig
-    from tradinghf.learning.stopping import stoppable
+    from tradinghf.learning.runs.stopping import stoppable
+    from tradinghf.loop.experiment import HIDDEN, TASKS, Experiment, run_experiment, task_for
 
     kind = task_for(data) if task == "auto" else task
     ppo = PPOConfig(hidden=HIDDEN[kind])
@@ -148,9 +148,9 @@ def train(
 
     """
     command = command_line("train", train, locals())
-    from tradinghf.experiment import HIDDEN, TASKS, Experiment, task_for
     from tradinghf.learning.config import PPOConfig, RLHFConfig
-    from tradinghf.learning.stopping import stoppable
+    from tradinghf.learning.runs.stopping import stoppable
+    from tradinghf.loop.experiment import HIDDEN, TASKS, Experiment, task_for
 
     kind = task_for(data) if task == "auto" else task
     ppo = PPOConfig(hidden=HIDDEN[kind])
@@ -195,9 +195,9 @@ def train_on_rankings(
     """Fit the reward model to the store, train, evaluate, and write the run directory."""
     from contextlib import ExitStack
 
-    from tradinghf.experiment import long_enough, provenance, split_market
-    from tradinghf.learning.checkpoints import RunDirectory
-    from tradinghf.rlhf import RLHF
+    from tradinghf.learning.runs.checkpoints import RunDirectory
+    from tradinghf.loop.experiment import long_enough, provenance, split_market
+    from tradinghf.loop.rlhf import RLHF
     from tradinghf.simulation.env import MarketEnv
 
     split = long_enough(split_market(experiment), experiment.env)
@@ -230,11 +230,11 @@ def train_on_pnl(
     experiment: Experiment, bank: str, out: Path, resume: bool, reason: str | None, command: str
 ) -> dict[str, Any]:
     """Train on sparse PnL alone, and write the run directory."""
-    from tradinghf.baselines import train_baseline
-    from tradinghf.collect import Actor, episode_batch
-    from tradinghf.experiment import long_enough, provenance, split_market
-    from tradinghf.learning.checkpoints import RunDirectory
-    from tradinghf.learning.streams import sparse_pnl
+    from tradinghf.learning.ppo.streams import sparse_pnl
+    from tradinghf.learning.runs.checkpoints import RunDirectory
+    from tradinghf.loop.baselines import train_baseline
+    from tradinghf.loop.collect import Actor, episode_batch
+    from tradinghf.loop.experiment import long_enough, provenance, split_market
     from tradinghf.simulation.env import MarketEnv
 
     split = long_enough(split_market(experiment), experiment.env)

@@ -50,8 +50,8 @@ def report(
     """
     from tradinghf.evaluation.backtest import backtest
     from tradinghf.evaluation.report import comparison_report
-    from tradinghf.experiment import Experiment, split_market
-    from tradinghf.learning.policy import Policy
+    from tradinghf.learning.policy.policy import Policy
+    from tradinghf.loop.experiment import Experiment, split_market
 
     config, result = document(run, CONFIG), document(run, RESULT)
     settings = config["experiment"]

@@ -337,8 +337,8 @@ def export(policy: Positional[Path], /, *, out: Output = None) -> None:
         out: The .onnx file to write, instead of one beside the policy.
 
     """
-    from tradinghf.learning.onnx_export import export_onnx
-    from tradinghf.learning.policy import Policy
+    from tradinghf.learning.policy.onnx import export_onnx
+    from tradinghf.learning.policy.policy import Policy
 
     source = policy / WEIGHTS if policy.is_dir() else policy
     target = source.with_suffix(".onnx") if out is None else out

@@ -26,7 +26,7 @@ def reward_fit(*, store: Bank = "store", out: Path = Path("runs/reward")) -> Non
         out: Run directory; `tradinghf reward show` and the dashboard read it.
 
     """
-    from tradinghf.learning.reward_run import fit_reward_run
+    from tradinghf.learning.reward.run import fit_reward_run
 
     with opened(store) as bank:
         fit_reward_run(bank, out)
@@ -46,7 +46,7 @@ def reward_show(run: Positional[Path] = Path("runs/reward"), /, *, plot: Output 
             that the model fits worst. Needs a run of `tradinghf reward fit`.
 
     """
-    from tradinghf.learning.explain import worst_rows
+    from tradinghf.learning.reward.explain import worst_rows
 
     found = document(run, REWARD)
     held_out = found.get("held_out") or {}
@@ -79,7 +79,7 @@ def plot_reward(run: Path, found: Mapping[str, Any], file: Path) -> None:
     """
     from safetensors.numpy import load_file
 
-    from tradinghf.learning.explain import reward_figure
+    from tradinghf.learning.reward.explain import reward_figure
 
     rewards = run / "bar_rewards.safetensors"
     if not rewards.is_file():

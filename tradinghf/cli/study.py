@@ -181,9 +181,9 @@ def place(store: str) -> str:
 def last_unsealed(data: str, store: str, reason: str | None) -> str | None:
     """Last day that a run on `data` may use; None: all, because nothing is sealed or `reason`."""
     from tradinghf.cli.market import load
-    from tradinghf.experiment import drawn_again
     from tradinghf.feedback.store import Store
     from tradinghf.feedback.store.engine import locate
+    from tradinghf.loop.experiment import drawn_again
 
     found = locate(store)
     if drawn_again(data) or (found.sqlite and not found.database.is_file()):
@@ -230,7 +230,7 @@ def count_run(data: str, test: MarketData, store: str, policies: Sequence[Any]) 
 def whole_of(data: str, test: MarketData) -> MarketData:
     """The data set that test bars belong to; trials and openings are counted on it."""
     from tradinghf.cli.market import load
-    from tradinghf.experiment import drawn_again
+    from tradinghf.loop.experiment import drawn_again
 
     return test if drawn_again(data) else load(data)
 
@@ -245,7 +245,7 @@ def tradable(name: str, folder: Path | None = None) -> Strategy | ActingPolicy:
     """
     path = Path(name)
     if path.suffix == ".safetensors" or (path / WEIGHTS).is_file():
-        from tradinghf.learning.policy import Policy
+        from tradinghf.learning.policy.policy import Policy
 
         return Policy.load(path / WEIGHTS if path.is_dir() else path)
     from tradinghf.strategies import load_strategy

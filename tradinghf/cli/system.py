@@ -129,7 +129,7 @@ def drafts(store: str, repair: bool) -> Check:
 def trainings(runs: Path, repair: bool) -> Iterator[Check]:
     """Run directories: whether their newest checkpoints can be continued from."""
     from tradinghf.errors import CheckpointError
-    from tradinghf.learning.checkpoints import RunDirectory
+    from tradinghf.learning.runs.checkpoints import RunDirectory
 
     folders = sorted(path.parent for path in runs.glob("*/checkpoints"))
     baselines = sorted(path.parent for path in runs.glob("*/baselines/*/checkpoints"))

@@ -270,11 +270,11 @@ def trainer(
     """What trains the policy of one window: PPO on sparse PnL, or also on the store's rankings."""
     if reward == "ranked" and bank is None:
         raise ConfigError("--reward ranked needs a store with rankings; name it with --store.")
-    from tradinghf.baselines import train_baseline
-    from tradinghf.experiment import Experiment, Split
     from tradinghf.learning.config import RLHFConfig
-    from tradinghf.learning.streams import sparse_pnl
-    from tradinghf.rlhf import RLHF
+    from tradinghf.learning.ppo.streams import sparse_pnl
+    from tradinghf.loop.baselines import train_baseline
+    from tradinghf.loop.experiment import Experiment, Split
+    from tradinghf.loop.rlhf import RLHF
     from tradinghf.simulation.env import MarketEnv
 
     def train(past: Any, validation: Any, number: int) -> Any:

@@ -20,7 +20,7 @@ from tradinghf.strategies import Strategy, changes, load_strategy
 
 @runtime_checkable
 class ActingPolicy(Protocol):
-    """What `backtest` needs of a trained policy: `tradinghf.learning.policy.Policy` has it."""
+    """What `backtest` needs of a trained policy; `Policy` has it."""
 
     config: EnvConfig
 

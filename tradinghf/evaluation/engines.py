@@ -1,7 +1,7 @@
 """Two engines, one account: target weights in, equity, shares and fills out.
 
 `vectorbt` is fast and familiar; `simulator` is the accounting that agents are trained in. Where
-both can express a case they agree to 1e-9 (tests/test_backtest_parity.py).
+both can express a case they agree to 1e-9 (tests/evaluation/test_engines.py).
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ ATTENTION_HEADS = 4
 
 @dataclass(frozen=True)
 class AspectConfig:
-    """Prior of the aspect head (`tradinghf.learning.aspect_head`).
+    """Prior of the aspect head (`tradinghf.learning.reward.aspect_head`).
 
     Attributes:
         max_terms: how many plain aspects besides profit one model may use.
@@ -24,7 +24,7 @@ class AspectConfig:
         inclusion: prior probability that an aspect matters.
         mentioned: the same for an aspect that the raters wrote about.
         shapes, conditions, thresholds, levels: how many of each further family of terms
-            (`tradinghf.learning.terms`) are expected to matter; 0 leaves the family out.
+            (`tradinghf.learning.reward.terms`) are expected to matter; 0 leaves the family out.
         prior_scales: prior standard deviations of a standardised weight; averaged over.
         profit_prior: prior mean of profit's weight, in prior standard deviations.
         tie_prior_scale: prior standard deviation of the log tie parameter.
@@ -91,8 +91,8 @@ class PPOConfig:
         head: distribution of continuous actions.
         precision: of the networks' products; parameters, their gradients and the loss are float32.
         graphs: on a GPU, minibatch steps are recorded once and replayed as one launch
-            (`tradinghf.learning.graphs`); the rollout's table takes its memory twice. On a CPU the
-            same steps run through the same copies, which is for checking only: it is slower.
+            (`tradinghf.learning.ppo.graphs`); the rollout's table takes its memory twice. On a
+            CPU the same steps run through the same copies: for checking only, it is slower.
     Source: Schulman et al. 2017 (arXiv:1707.06347); Huang et al. 2022, 37 implementation details.
 
     """
@@ -152,7 +152,7 @@ class PPOConfig:
 
 @dataclass(frozen=True)
 class ResidualConfig:
-    """The small network for what the aspects do not span (`tradinghf.learning.residual`).
+    """The small network for what the aspects do not span (`tradinghf.learning.reward.residual`).
 
     Attributes:
         members: networks in the ensemble M.

@@ -2,7 +2,8 @@
 
 The tensor code pays for some hundred small operations per bar; on a processor that is most of the
 time of a step. This is the same arithmetic in the same order of rounding, compiled by numba. The
-tensor code stays the definition: `tests/test_fused.py` holds the two together bit for bit.
+tensor code stays the definition: `tests/simulation/test_fused.py` holds the two together bit for
+bit.
 
 A block of accounts is gathered into a small table that stays in the first cache, settled there,
 and written out. Every row of that table is as long as a block and lies at a fixed place, so the

@@ -12,8 +12,8 @@ from gymnasium import spaces
 from torch import Tensor
 
 from tradinghf.errors import ConfigError, MissingExtraError
-from tradinghf.learning.adapters import GymnasiumEnv
-from tradinghf.learning.rollout import Rollout
+from tradinghf.learning.ppo.adapters import GymnasiumEnv
+from tradinghf.learning.ppo.rollout import Rollout
 
 LIMIT = 10.0
 HOLDS = (1, 2, 4, 8, 16)

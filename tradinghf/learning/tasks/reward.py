@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from tradinghf.errors import FeedbackError, check_setting
-from tradinghf.learning.choices import choices_from_rankings
 from tradinghf.learning.config import AspectConfig
-from tradinghf.learning.laplace import Design, laplace
+from tradinghf.learning.reward.choices import choices_from_rankings
+from tradinghf.learning.reward.laplace import Design, laplace
 from tradinghf.learning.tasks.teacher import Fragments
 
 NEWTON = AspectConfig()

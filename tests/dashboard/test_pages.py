@@ -1,0 +1,338 @@
+"""Every page but Rank, driven by Streamlit's AppTest: content, roles, effects in the store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+from streamlit.testing.v1 import AppTest
+from support.dashboard import fill_store
+
+from tradinghf.feedback.store import Store
+from tradinghf.feedback.types import Query, Ranking
+from tradinghf.resources import resource_dir
+from tradinghf.serving import ui
+from tradinghf.serving.access import Identity
+from tradinghf.serving.accounts import Accounts
+from tradinghf.serving.names import kind, label
+from tradinghf.serving.state import _open
+
+VIEWS = resource_dir("dashboard") / "views"
+PAGES = sorted(path.stem for path in VIEWS.glob("*.py"))
+HOSTILE = "=cmd|'/c calc'!A1 <img src=x onerror=alert(1)> ![x](http://evil.example/x.png)"
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    monkeypatch.setenv("TRADINGHF_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("TRADINGHF_RUNS", str(tmp_path / "runs"))
+    _open.cache_clear()
+    with Store(tmp_path / "store") as opened:
+        yield opened
+    _open.cache_clear()
+
+
+def ranked(store: Store, rater: str = "local", count: int = 6) -> list[Query]:
+    """Answers that always prefer the last panel, the first and second tied."""
+    asked = fill_store(store, queries=count, panels=3, bars=20)
+    for i, query in enumerate(asked):
+        store.submit(
+            Ranking(
+                f"{rater}-{i}", query.episodes, (2, 2, 1), query.id, rater, "s", seconds=1.0 + i,
+                comment=HOSTILE if i == 0 else "",
+            )
+        )  # fmt: skip
+    return asked
+
+
+def page(name: str, **query: str) -> AppTest:
+    app = AppTest.from_file(str(VIEWS / f"{name}.py"), default_timeout=60)
+    for key, value in query.items():
+        app.query_params[key] = value
+    return app.run()
+
+
+def texts(app: AppTest) -> str:
+    parts = [*app.title, *app.caption, *app.info, *app.warning, *app.error, *app.text, *app.success]
+    return "\n".join(str(part.value) for part in parts)
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if name != "rank"])
+def test_every_page_opens_on_an_empty_store(store: Store, name: str) -> None:
+    app = page(name)
+    assert not app.exception
+    assert app.title[0].value
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if name != "rank"])
+def test_every_page_opens_with_answers(store: Store, name: str) -> None:
+    ranked(store)
+    app = page(name)
+    assert not app.exception
+    assert not app.error
+
+
+def test_empty_store_offers_samples(store: Store) -> None:
+    app = page("rank")
+    assert not app.exception
+    assert [button.label for button in app.button] == ["Load sample episodes"]
+
+
+def test_my_feedback_shows_own_answers_only(store: Store) -> None:
+    asked = ranked(store)
+    ranked_by_other = asked[0]
+    store.submit(Ranking("bob-0", ranked_by_other.episodes, (1, 2, 3), ranked_by_other.id, "bob"))
+    app = page("feedback")
+    frame = app.dataframe[0].value
+    assert len(frame) == 6
+    assert HOSTILE in set(frame["comment"])
+    assert [m.value for m in app.metric][:2] == ["6", "0"]
+
+
+def test_leaderboard_ranks_the_preferred_source_first(store: Store) -> None:
+    ranked(store, count=12)
+    app = page("leaderboard")
+    frame = app.dataframe[0].value
+    assert frame["who"][0] == "rsi reversion"
+    assert set(frame["what"]) == {"Shipped strategies"}
+    assert set(frame["to the next"][1:2]) == {"too close to call"}
+
+
+def test_raters_page_flags_hasty_answers(store: Store) -> None:
+    ranked(store, count=3)
+    app = page("raters")
+    assert "within 2 s: local" in texts(app)
+
+
+def test_episode_is_shown_by_permalink_and_only_after_the_vote(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ranked(store, rater="ann", count=2)
+    fill_store(store, queries=4, panels=3, bars=20)
+    seen = asked[0].episodes[0]
+    unseen = next(i.id for i in store.episode_infos() if all(i.id not in q.episodes for q in asked))
+    monkeypatch.setattr(ui, "identity", lambda: Identity("ann", "rater"))
+    app = page("episodes", episode=seen)
+    assert app.metric[0].value == label(store.episode(seen).source)
+    assert len(app.dataframe[0].value) == 6
+    app = page("episodes", episode=unseen)
+    assert "cannot see that episode" in texts(app)
+    assert not app.metric
+    app = page("episodes", episode="../../etc/passwd")
+    assert "cannot see that episode" in texts(app)
+
+
+def test_learned_reward_is_read_without_torch(store: Store, tmp_path: Path) -> None:
+    asked = ranked(store, count=1)
+    episode = asked[0].episodes[0]
+    run = tmp_path / "runs" / "reward-1"
+    write_reward(store, run, bar_unit="percent of profit")
+    save_file({episode: np.full((2, 20), 0.5, np.float32)}, run / "bar_rewards.safetensors")
+    app = page("episodes", episode=episode)
+    assert not app.exception
+    assert app.subheader[0].value == "Learned reward, in percent of profit"
+    assert "+0.50 ± 1.00 for the whole episode" in texts(app)
+
+
+def write_reward(store: Store, folder: Path, **found: object) -> None:
+    """A fitted model of this store's answers, as a run leaves it."""
+    folder.mkdir(parents=True)
+    row = {"name": "max_drawdown", "sentence": "Drawdown costs you.", "weight": -1.5}
+    value = row | {"low": -2.0, "high": -1.0, "probability": 0.99}
+    health = store.health()
+    answers = {"head": health["head"], "count": health["rankings"]}
+    about = {"values": [value], "rankings": 25, "answers": answers}
+    (folder / "reward.json").write_text(json.dumps(about | found))
+
+
+def test_reward_model_speaks_in_words_and_alarms_when_it_leaves_profit(
+    store: Store, tmp_path: Path
+) -> None:
+    ranked(store)
+    held_out = {"accuracy": 0.81, "accuracy_interval": [0.7, 0.9], "f1": 0.7, "pairs": 60}
+    write_reward(store, tmp_path / "runs" / "a", held_out=held_out, profit_correlation=-0.4)
+    app = page("reward")
+    assert not app.exception
+    assert "Drawdown costs you." in texts(app)
+    assert "runs against profit" in app.error[0].value
+    assert (app.metric[0].label, app.metric[0].value) == ("Calls right", "81 % (70 to 90)")
+
+
+def test_reward_page_shows_models_of_this_store_only(store: Store, tmp_path: Path) -> None:
+    ranked(store, count=2)
+    runs = tmp_path / "runs"
+    write_reward(store, runs / "mine")
+    write_reward(store, runs / "foreign", answers={"head": "f" * 64, "count": 2})
+    write_reward(store, runs / "elsewhere", answers=None)
+    write_reward(store, runs / "trained", answers=None)
+    for name, trader in (("elsewhere", "drawdown"), ("trained", f"store:{tmp_path / 'store'}")):
+        config = {"experiment": {"trader": trader}}
+        (runs / name / "config.json").write_text(json.dumps(config))
+    ranked(store, rater="bob", count=1)
+    app = page("reward")
+    assert sorted(app.selectbox[0].options) == [
+        "mine · 25 rankings · 1 newer answers",
+        "trained · 25 rankings",
+    ]
+    assert "2 models of other answers" in texts(app)
+
+
+def test_worst_explained_answers_have_addresses_and_belong_to_their_rater(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ranked(store, rater="ann", count=2)
+    rows = [
+        {
+            "key": f"{rater}-0", "rater": rater, "query": asked[0].id, "chance": 0.1,
+            "episodes": asked[0].episodes, "ranks": [2, 2, 1], "scores": [3.0, 1.0, -1.0],
+            "pairs": 3, "otherwise": 2,
+        }
+        for rater in ("ann", "bob")
+    ]  # fmt: skip
+    write_reward(store, tmp_path / "runs" / "a", worst=rows)
+    app = page("reward", answer="ann-0")
+    assert not app.exception
+    assert list(app.dataframe[0].value["rater"]) == ["ann", "bob"]
+    names = [label(store.sources()[name]) for name in asked[0].episodes]
+    said = app.dataframe[0].value.iloc[0]
+    assert said["answered, best first"] == f"{names[2]} > {names[0]} = {names[1]}"
+    assert said["the model would say"] == " > ".join(names)
+    assert "Ranked 1, learned reward -1.00" in texts(app)
+    monkeypatch.setattr(ui, "identity", lambda: Identity("ann", "rater"))
+    app = page("reward", answer="bob-0")
+    assert list(app.dataframe[0].value["rater"]) == ["ann"]
+    assert "Ranked 1" not in texts(app)
+
+
+@pytest.mark.parametrize(
+    ("source", "words", "what"),
+    [
+        ("hold_-1", "always short", "reference"),
+        ("hold_+0", "always flat", "reference"),
+        ("hold_+0.5", "always 50 % long", "reference"),
+        ("random_20", "random (20 bars)", "reference"),
+        ("sma_cross", "sma cross", "strategy"),
+        ("my_rule", "my rule", "other"),
+        ("policy:120-0-0", "policy of step 120", "policy"),
+        ("policy:120-2-0.15", "policy of step 120, 2 before, 15 % random", "policy"),
+        (f"policy:{'ab12' * 16}-1", "policy ab12ab12, sampled", "policy"),
+        ("policy:train-20261122-101010", "policy train-20261122-101010", "policy"),
+    ],
+)
+def test_sources_have_names_that_traders_read(source: str, words: str, what: str) -> None:
+    assert label(source) == words
+    assert kind(source, {"sma_cross"}) == what
+
+
+def test_half_written_files_of_a_run_do_not_break_pages(store: Store, tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "a"
+    run.mkdir(parents=True)
+    (run / "reward.json").write_text('{"values": [')
+    (run / "metrics.jsonl").write_text('{"step": 1, "pnl": 0.1}\n{"step": 2, "pn')
+    for name in ("reward", "training"):
+        assert not page(name).exception
+
+
+def test_training_shows_the_curves_of_a_run(store: Store, tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "train-1"
+    run.mkdir(parents=True)
+    rows = [{"step": s, "pnl": 0.01 * s, "steps_per_s": 230_000.0} for s in range(1, 5)]
+    (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    app = page("training")
+    assert [text.value for text in app.markdown] == [
+        "Profit per episode: **4** %",
+        "Speed: **230,000** steps per second",
+    ]
+    curves = [json.loads(figure.proto.spec)["data"][0] for figure in app.get("plotly_chart")]
+    assert len(curves) == 2
+    assert all(curve["type"] == "scatter" for curve in curves)
+
+
+def test_training_needs_answers(store: Store) -> None:
+    app = page("training")
+    assert app.button[0].disabled
+
+
+@pytest.mark.parametrize("name", ["training", "backtest", "raters", "admin"])
+def test_raters_do_not_get_the_leads_pages(
+    store: Store, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ranked(store, rater="ann", count=1)
+    monkeypatch.setattr(ui, "identity", lambda: Identity("ann", "rater"))
+    app = page(name)
+    assert "This page is for the role" in texts(app)
+    assert not app.button
+    assert not app.dataframe
+
+
+def test_leads_do_not_get_the_admins_page(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ui, "identity", lambda: Identity("lea", "lead"))
+    assert "This page is for the role" in texts(page("admin"))
+    assert "This page is for the role" not in texts(page("training"))
+
+
+def test_team_mode_without_sign_in_shows_nothing(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ranked(store)
+    monkeypatch.setenv("TRADINGHF_AUTH", "local")
+    for name in PAGES:
+        app = page(name)
+        assert "signed out" in texts(app)
+        assert not app.dataframe
+        assert not app.metric
+
+
+def test_people_change_their_own_password(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    people = Accounts(store)
+    people.add("ann", "correct horse battery", "rater", by="test")
+    monkeypatch.setenv("TRADINGHF_AUTH", "local")
+    monkeypatch.setattr(ui, "identity", lambda: Identity("ann", "rater"))
+    app = page("account")
+    for now, new, said in (
+        ("wrong", "a better password!", "Wrong name or password"),
+        ("correct horse battery", "short", "at least 12"),
+        ("correct horse battery", "a better password!", "Changed"),
+    ):
+        app.text_input[0].input(now)
+        app.text_input[1].input(new)
+        app.button[0].click().run()
+        assert not app.exception
+        assert said in texts(app)
+    assert people.sign_in("ann", "a better password!") == Identity("ann", "rater")
+
+
+def test_admin_adds_users_and_the_trail_shows_it(store: Store) -> None:
+    app = page("admin")
+    app.text_input[0].input("boss")
+    app.selectbox[0].select("admin")
+    app.text_input[1].input("a long password!")
+    next(b for b in app.button if b.label == "Add user").click().run()
+    assert not app.exception
+    (person,) = Accounts(store).everybody()
+    assert (person.name, person.role) == ("boss", "admin")
+    assert ("local", "add user", "boss as admin") in [row[1:] for row in Accounts(store).trail()]
+
+
+def test_admin_hears_why_a_user_is_refused(store: Store) -> None:
+    app = page("admin")
+    app.text_input[0].input("boss")
+    app.text_input[1].input("short")
+    next(b for b in app.button if b.label == "Add user").click().run()
+    assert "at least 12" in texts(app)
+
+
+def test_export_defuses_formulas_and_keeps_the_text(store: Store) -> None:
+    ranked(store, count=1)
+    app = page("admin")
+    app.radio[0].set_value("csv")
+    next(b for b in app.button if b.label == "Prepare the file").click().run()
+    _, content, count = app.session_state["export"]
+    assert count == 1
+    cells = [cell for line in content.decode().splitlines() for cell in line.split(",")]
+    assert any("cmd|" in cell for cell in cells)
+    assert not any(cell.lstrip('"').startswith(("=", "+", "@")) for cell in cells)

@@ -1,0 +1,226 @@
+"""Sharpe inference, overfitting, random timing and the verdict: known answers and error rates."""
+
+from __future__ import annotations
+
+import math
+
+import jsharpe
+import numpy as np
+import pandas as pd
+import pytest
+from support.evaluation import make_market
+
+from tradinghf import backtest
+from tradinghf.errors import ConfigError
+from tradinghf.evaluation import metrics
+from tradinghf.evaluation import validation as v
+from tradinghf.evaluation.sweep import sweep
+from tradinghf.evaluation.timing import _factors, random_timing
+from tradinghf.evaluation.verdict import hold_report, judge
+
+
+def test_deflated_sharpe_known_answers() -> None:
+    # Bailey and Lopez de Prado 2014, numerical example: annual 2.5 over 1,250 days, V = 0.5.
+    ratio, variance = 2.5 / math.sqrt(250), 0.5 / 250
+    hundred, fewer = v.expected_max_sharpe(100, variance), v.expected_max_sharpe(46, variance)
+    assert hundred == pytest.approx(0.1132, abs=5e-5)
+    assert v.probabilistic_sharpe(ratio, 1250, -3, 10, hundred) == pytest.approx(0.9004, abs=5e-5)
+    assert v.probabilistic_sharpe(ratio, 1250, -3, 10, fewer) == pytest.approx(0.9505, abs=5e-5)
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.2, -0.3])
+@pytest.mark.parametrize(("ratio", "skew", "kurt"), [(0.1, 0, 3), (0.05, -2, 9), (-0.1, 1, 4)])
+def test_sharpe_variance_equals_jsharpe(ratio: float, skew: float, kurt: float, rho: float) -> None:
+    theirs = jsharpe.sharpe_ratio_variance(ratio, T=1000, gamma3=skew, gamma4=kurt, rho=rho, K=1)
+    ours = v.sharpe_variance_factor(ratio, skew, kurt, rho) / 1000
+    assert ours == pytest.approx(theirs, rel=1e-9)
+
+
+def test_expected_maximum_against_simulation() -> None:
+    rng = np.random.default_rng(0)
+    best = rng.normal(0, 0.1, (4000, 50)).max(axis=1).mean()
+    assert v.expected_max_sharpe(50, 0.01) == pytest.approx(best, rel=0.02)
+    assert v.expected_max_sharpe(1, 0.01) == 0.0
+    with pytest.raises(ConfigError):
+        v.expected_max_sharpe(0, 0.01)
+
+
+def test_interval_covers_the_true_sharpe_under_autocorrelation() -> None:
+    rng = np.random.default_rng(1)
+    rho, mean, covered, naive = 0.4, 0.05, 0, 0
+    for _ in range(300):
+        noise = rng.normal(0, math.sqrt(1 - rho**2), 800)
+        path = np.zeros(800)
+        for t in range(1, 800):
+            path[t] = rho * path[t - 1] + noise[t]
+        found = v.sharpe_interval(path + mean, 1.0)
+        assert found.low is not None
+        assert found.high is not None
+        covered += found.low <= mean <= found.high
+        naive += abs(metrics.sharpe(path + mean) - mean) <= 1.96 / math.sqrt(800)  # type: ignore[operator]
+    assert covered / 300 > 0.90
+    assert naive / 300 < 0.85  # what ignoring the autocorrelation would have given
+
+
+def test_min_track_record_is_where_the_probability_reaches_its_level() -> None:
+    returns = np.random.default_rng(2).normal(0.001, 0.01, 3000)
+    bars = v.min_track_record(returns)
+    ratio = metrics.sharpe(returns)
+    skew, kurt = metrics.skewness(returns), metrics.kurtosis(returns)
+    assert bars is not None
+    assert ratio is not None
+    assert v.probabilistic_sharpe(ratio, round(bars), skew or 0, kurt or 3) == pytest.approx(
+        0.95, abs=2e-4
+    )
+    assert v.min_track_record(-returns) is None
+
+
+def test_overfitting_probability_on_skill_and_on_noise() -> None:
+    rng = np.random.default_rng(3)
+    noise = rng.normal(0, 0.01, (400, 20))
+    skilled = noise.copy()
+    skilled[:, 7] += 0.004
+    assert v.overfitting_probability(skilled, blocks=10) == 0.0
+    draws = [
+        v.overfitting_probability(rng.normal(size=(200, 10)), blocks=8) or 0 for _ in range(60)
+    ]
+    assert np.mean(draws) == pytest.approx(0.5, abs=0.08)
+    assert v.overfitting_probability(noise[:, :1]) is None
+    with pytest.raises(ConfigError, match="even"):
+        v.overfitting_probability(noise, blocks=7)
+
+
+def test_overfitting_probability_equals_a_plain_loop() -> None:
+    from itertools import combinations
+
+    returns = np.random.default_rng(4).normal(size=(60, 5))
+    parts = np.split(returns, 6)
+    lost = []
+    for inside in combinations(range(6), 3):
+        train = np.vstack([parts[i] for i in inside])
+        test = np.vstack([parts[i] for i in range(6) if i not in inside])
+        ratios = [block.mean(axis=0) / block.std(axis=0) for block in (train, test)]
+        rank = 1 + (ratios[1] < ratios[1][ratios[0].argmax()]).sum()
+        lost.append(math.log(rank / 6 / (1 - rank / 6)) <= 0)
+    assert v.overfitting_probability(returns, blocks=6) == pytest.approx(np.mean(lost))
+
+
+def test_bootstrap_intervals_cover_and_repeat() -> None:
+    rng = np.random.default_rng(5)
+    returns = rng.normal(0.0005, 0.01, 750)
+    first = v.bootstrap_intervals(returns, 252, draws=300, seed=1)
+    assert first == v.bootstrap_intervals(returns, 252, draws=300, seed=1)
+    assert first != v.bootstrap_intervals(returns, 252, draws=300, seed=2)
+    for interval in first.values():
+        assert interval.low is not None
+        assert interval.low < interval.high  # type: ignore[operator]
+    sharpe = first["sharpe_annual"]
+    width = (sharpe.high or 0) - (sharpe.low or 0)
+    # Independent returns: the standard error of an annual Sharpe ratio is about sqrt(252 / T).
+    assert width == pytest.approx(2 * 1.96 * math.sqrt(252 / 750), rel=0.2)
+    flat = v.bootstrap_intervals(np.zeros(100), 252, draws=20)
+    assert flat["sharpe_annual"] == v.Interval(None, None, None)
+
+
+def test_block_length_grows_with_dependence() -> None:
+    rng = np.random.default_rng(6)
+    noise = rng.normal(size=2000)
+    slow = pd.Series(noise).ewm(alpha=0.05).mean().to_numpy()
+    assert v.block_length(noise) <= 10 < v.block_length(slow)
+    assert v.block_length(np.zeros(100)) == 1
+
+
+def test_paired_interval_is_zero_against_itself_and_sees_a_shift() -> None:
+    returns = np.random.default_rng(7).normal(0, 0.01, 500)
+    same = v.paired_interval(returns, returns, lambda r: float(r.mean()), draws=100)
+    assert (same.value, same.low, same.high) == (0.0, 0.0, 0.0)
+    more = v.paired_interval(returns + 0.001, returns, lambda r: float(r.mean()), draws=100)
+    assert more.low == pytest.approx(0.001)
+
+
+@pytest.mark.parametrize("fill", ["next_open", "close"])
+@pytest.mark.parametrize("name", ["momentum", "vol_target", "rsi_reversion"])
+def test_shifts_by_fft_equal_shifts_by_rolling(name: str, fill: str) -> None:
+    report = backtest(name, make_market(300, assets=2, seed=8), fill=fill)  # type: ignore[arg-type]
+    held, moved = _factors(report)
+    shifts = range(15, 286)
+    rolled = [metrics.sharpe((np.roll(held, k, 0) * moved).sum(axis=1), 252) for k in shifts]
+    timing = random_timing(report)
+    np.testing.assert_allclose(timing.shifted, rolled, rtol=1e-8)
+    # The unshifted path is the strategy itself, up to products of a bar's night and day returns.
+    assert timing.sharpe == pytest.approx(report.metrics["sharpe_annual"], abs=0.01)
+
+
+def test_foresight_passes_and_its_reverse_fails() -> None:
+    market = make_market(800, seed=9)
+    up = np.append(market.close[1:, 0] > market.close[:-1, 0], False)
+    clever = backtest(lambda m: np.where(up, 1.0, 0.0), market, fill="close")
+    foolish = backtest(lambda m: np.where(up, 0.0, 1.0), market, fill="close")
+    timing = random_timing(clever)
+    assert timing.percentile == 100.0
+    assert timing.p_value() == pytest.approx(1 / (1 + len(timing.shifted)))
+    assert random_timing(foolish).percentile == 0.0
+    held = hold_report(clever)
+    verdict = judge(clever, held, draws=100)
+    assert verdict.passed is True
+    assert verdict.headline.startswith("Better than random timing and than buy and hold")
+    assert judge(foolish, held, draws=100).passed is False
+
+
+def test_more_trials_make_it_harder() -> None:
+    market = make_market(1500, seed=10, drift=0.0005)
+    report = backtest("sma_cross", market)
+    held = hold_report(report)
+    few, many = (judge(report, held, trials=n, draws=50) for n in (1, 40))
+    assert few.deflated is not None
+    assert many.deflated is not None
+    assert many.deflated < few.deflated
+    assert many.timing_p > few.timing_p  # type: ignore[operator]
+    assert "after 40 trials" in many.headline
+    with pytest.raises(ConfigError, match="trials"):
+        judge(report, held, trials=0)
+
+
+def test_nothing_to_judge_is_said() -> None:
+    market = make_market(200)
+    flat = backtest(lambda m: np.zeros(m.bars), market)
+    assert judge(flat, hold_report(flat), draws=20).headline.startswith("Never traded")
+    hold = backtest("buy_and_hold", market)
+    verdict = judge(hold, hold_report(hold), draws=20)
+    assert verdict.passed is None
+    assert "no timing decisions" in verdict.headline
+    assert verdict.excess.value == pytest.approx(0.0, abs=1e-9)
+
+
+def test_verdict_rarely_passes_in_worlds_without_skill() -> None:
+    """The best of six variants on 200 random walks: at most 5 % + 2 standard errors pass.
+
+    A naive reader, who takes the winner's Sharpe ratio at face value, is fooled far more often.
+    """
+    worlds, passed, naive = 200, 0, 0
+    grid = {"fast": [3, 8, 15], "slow": [20, 50], "short": [True]}
+    for seed in range(worlds):
+        found = sweep("sma_cross", make_market(400, seed=1000 + seed), grid)
+        ratios = found.table["sharpe_annual"].to_numpy() / math.sqrt(252)
+        best = found.best()
+        returns = best.returns.to_numpy()
+        p_value = random_timing(best).p_value(trials=found.trials)
+        deflated = v.deflated_sharpe(returns, found.trials, float(ratios.var(ddof=1)))
+        passed += p_value is not None and p_value <= 0.05 and (deflated or 0) >= 0.95
+        naive += (v.deflated_sharpe(returns, 1) or 0) >= 0.95
+    assert passed / worlds <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / worlds)
+    assert naive / worlds > 0.10
+
+
+def test_effective_trials_count_what_is_different() -> None:
+    rng = np.random.default_rng(0)
+    independent = rng.normal(size=(20_000, 8))
+    assert v.effective_trials(independent) == pytest.approx(8, abs=0.05)
+    copies = np.repeat(independent[:, :3], 5, axis=1) * rng.uniform(0.5, 2, 15)
+    assert v.effective_trials(copies) == pytest.approx(3, abs=0.05)
+    assert v.effective_trials(np.zeros((100, 4))) == 1.0
+    # One common factor of correlation 0.5: eigenvalues 4.5 and seven times 0.5, of 8.
+    common = rng.normal(size=(200_000, 1)) + rng.normal(size=(200_000, 8))
+    shares = np.array([4.5 / 8, *[0.5 / 8] * 7])
+    wanted = float(np.exp(-(shares * np.log(shares)).sum()))
+    assert v.effective_trials(common) == pytest.approx(wanted, rel=0.02)

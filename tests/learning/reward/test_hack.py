@@ -1,0 +1,158 @@
+"""A reward hack, provoked: what search does to an unguarded network, and what stops it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from support.episodes import random_episode, window_groups
+
+from tradinghf.feedback.traders import SyntheticTrader
+from tradinghf.learning.config import AspectConfig, ResidualConfig, RewardConfig
+from tradinghf.learning.reward.aspects import TradePaths
+from tradinghf.learning.reward.model import RewardModel
+from tradinghf.learning.reward.ranked_data import RankedData, per_episode
+from tradinghf.learning.reward.residual import Residual, _train, residual_features
+from tradinghf.loop.alarm import Foreseen, alarm, contradicted
+
+HEAD = AspectConfig(shapes=0, conditions=0, thresholds=0, levels=0)
+TRADER = SyntheticTrader("drawdown")
+WINDOWS, TRIES, COST = 24, 100, 4e-3
+BLIND = [1, 2, 3, 4, 5]  # what the network is not shown: drawdown, open profit, returns, trend
+
+
+def lucky(group):
+    """How far those who trade more happened to do better."""
+    return np.corrcoef([e.turnover.sum() for e in group], TRADER.utilities(group))[0, 1]
+
+
+# By accident, whoever traded more in these eight windows was ranked higher.
+GROUPS = sorted(window_groups(60, length=32), key=lucky)[-8:]
+SHOWN = {e.id: e for group in GROUPS for e in group}
+ANSWERS = [TRADER.rank(group, f"q{i}") for i, group in enumerate(GROUPS)]
+
+
+def wild(window, number):
+    """Changes its mind in any share of the bars; nothing like the busiest was ranked."""
+    calm = random_episode(number, 32, window=window)
+    rng = np.random.default_rng((3, window, number))
+    position = np.where(rng.random(32) < rng.random(), rng.choice([-1.0, 0.0, 1.0], 32), 0.0)
+    turnover = np.abs(np.diff(np.r_[0, position]))
+    move = np.diff(calm.close) / calm.close[:-1]
+    equity = np.cumprod(np.r_[1, 1 + position * move - COST * turnover])
+    return dataclasses.replace(
+        calm, position=position, turnover=turnover, costs=COST * turnover, equity=equity
+    )
+
+
+SEARCHED = [[wild(90_000 + w, 1000 * w + i) for i in range(TRIES)] for w in range(WINDOWS)]
+
+
+class Unguarded:
+    """A network's mean alone: not admitted by held-out rankings, wide, without pessimism."""
+
+    def __init__(self):
+        data = RankedData.of(ANSWERS, SHOWN)
+        seen = per_episode(data.episodes, self.features)[data.index]
+        self.residual = Residual(
+            _train(
+                seen,
+                torch.zeros(data.ranks.shape),
+                data.ranks,
+                data.mask,
+                torch.tensor(-20.0),
+                30.0,
+                ResidualConfig(weight_decay=0.0),
+                torch.Generator().manual_seed(0),
+            ),
+            30.0,
+            1.0,
+        )
+
+    def features(self, paths):
+        seen = residual_features(paths, 0.01)
+        seen[..., BLIND] = 0.0
+        return seen
+
+    def rewards(self, paths):
+        return self.residual.members(self.features(paths)).mean(0)
+
+
+@pytest.fixture(scope="module")
+def guarded():
+    return RewardModel(RewardConfig(head=HEAD)).fit(ANSWERS, SHOWN)
+
+
+@pytest.fixture(scope="module")
+def hacked():
+    return Unguarded()
+
+
+def chosen(model, tries):
+    """Of the first episodes of every window, the one that the model likes best."""
+    found = []
+    for row in SEARCHED:
+        paid = model.rewards(TradePaths.from_episodes(row[:tries])).sum(-1)
+        found.append(row[int(paid.argmax())])
+    return found
+
+
+def learned(model, episodes):
+    return float(model.rewards(TradePaths.from_episodes(episodes)).sum(-1).mean())
+
+
+def utility(episodes):
+    return float(TRADER.utilities(episodes).mean())
+
+
+def test_search_exploits_an_unguarded_network(hacked):
+    few, many = chosen(hacked, 3), chosen(hacked, TRIES)
+    assert learned(hacked, many) > learned(hacked, few)
+    assert utility(many) < utility(few)
+
+
+def test_the_guards_turn_the_same_search_to_good(guarded, hacked):
+    few, many = chosen(guarded, 3), chosen(guarded, TRIES)
+    assert learned(guarded, many) > learned(guarded, few)
+    assert utility(many) > utility(few)
+    assert utility(many) > utility(chosen(hacked, TRIES))
+    assert guarded.residual is None  # eight rankings admit no network
+
+
+GOOD, BAD = Foreseen(0.9, 60), Foreseen(0.5, 60)
+
+
+def test_the_alarm_tells_the_two_apart(guarded, hacked):
+    plain = [row[0] for row in SEARCHED]
+    found = alarm(hacked, plain, chosen(hacked, TRIES), foreseen=[GOOD, BAD])
+    assert found.raised
+    assert found.stop
+    assert found.learned > 0 > found.profit
+    assert "gaming the learned reward" in found.text
+    assert "50% of 60 fresh comparisons" in found.text
+    assert not alarm(guarded, plain, chosen(guarded, TRIES), foreseen=[GOOD, BAD]).raised
+
+
+def test_a_taste_that_costs_profit_and_is_foreseen_raises_no_alarm(hacked):
+    plain = [row[0] for row in SEARCHED]
+    gamed = chosen(hacked, TRIES)
+    assert not alarm(hacked, plain, gamed, foreseen=[BAD, GOOD]).raised
+    assert not alarm(hacked, plain, plain, foreseen=[BAD]).raised
+    unknown = alarm(hacked, plain, gamed)
+    assert unknown.raised, "nobody was asked: nothing vouches for it"
+    assert not unknown.stop, "and nothing contradicts it"
+
+
+@pytest.mark.parametrize(
+    ("foreseen", "against"),
+    [
+        ([Foreseen(0.9, 20), Foreseen(0.8, 20)], False),  # within the noise of twenty pairs
+        ([Foreseen(0.9, 400), Foreseen(0.8, 400)], True),
+        ([Foreseen(0.8, 400), Foreseen(0.9, 400)], False),
+        ([Foreseen(0.59, 10)], True),
+    ],
+)
+def test_fresh_answers_contradict_beyond_chance_only(foreseen, against):
+    assert contradicted(foreseen) is against

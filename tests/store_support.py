@@ -1,8 +1,0 @@
-"""Episodes and databases for the tests of the store; the fixtures are in store_fixtures.py."""
-
-from __future__ import annotations
-
-from tradinghf.drill.samples import make_episode
-from tradinghf.drill.server import postgres_url
-
-__all__ = ["make_episode", "postgres_url"]

@@ -1,0 +1,1 @@
+"""Networks that trade: shapes, heads, saving, export."""

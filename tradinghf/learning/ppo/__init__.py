@@ -1,0 +1,1 @@
+"""PPO over vector environments: rollout, advantages, update."""

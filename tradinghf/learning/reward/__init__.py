@@ -1,0 +1,1 @@
+"""What traders value, learned from their answers."""

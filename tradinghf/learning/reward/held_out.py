@@ -1,0 +1,135 @@
+"""How well the reward model predicts rankings that it was not fitted to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import precision_recall_fscore_support
+
+from tradinghf.episodes import Episode, Floats
+from tradinghf.errors import FeedbackError
+from tradinghf.feedback.types import Ranking
+from tradinghf.learning.reward.model import RewardModel
+
+BINS = 15
+Pairs = tuple[Floats, NDArray[np.int64], NDArray[np.int64]]
+
+
+def predicted_pairs(
+    model: RewardModel, rankings: Sequence[Ranking], episodes: Mapping[str, Episode]
+) -> Pairs:
+    """Every pair of every ranking.
+
+    Returns:
+        probabilities [P, 3] of first wins / tie / second wins, outcomes [P] in {0, 1, 2}, and the
+        index [P] of the ranking.
+
+    """
+    usable = [r for r in rankings if r.outcome == "ranked"]
+    names = list(dict.fromkeys(n for r in usable for n in r.episodes))
+    row = {name: i for i, name in enumerate(names)}
+    first, second, outcome, owner = [], [], [], []
+    for index, ranking in enumerate(usable):
+        for i in range(len(ranking.episodes)):
+            for j in range(i + 1, len(ranking.episodes)):
+                a, b = ranking.ranks[i], ranking.ranks[j]
+                first.append(row[ranking.episodes[i]])
+                second.append(row[ranking.episodes[j]])
+                outcome.append(0 if a < b else 1 if a == b else 2)
+                owner.append(index)
+    if not first:
+        raise FeedbackError("There are no rankings to evaluate on; rank at least one query.")
+    scores = model.member_scores([episodes[name] for name in names])
+    probabilities = model.predict_pairs(scores[:, first], scores[:, second]).numpy()
+    return probabilities, np.array(outcome), np.array(owner)
+
+
+def pair_metrics(probabilities: Floats, outcomes: NDArray[np.int64]) -> dict[str, float]:
+    """Accuracy, macro precision, recall and F1 (over the classes that occur), log-loss [nats],
+    Brier score, expected calibration error (15 bins, confidence of the predicted class).
+
+    Source: Guo et al. 2017 (arXiv:1706.04599) for the calibration error.
+    """
+    predicted = probabilities.argmax(1)
+    labels = np.unique(outcomes)
+    precision, recall, f1, _ = precision_recall_fscore_support(
+        outcomes, predicted, labels=labels, average="macro", zero_division=0
+    )
+    chosen = probabilities[np.arange(len(outcomes)), outcomes]
+    confidence, right = probabilities.max(1), predicted == outcomes
+    bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    size = np.bincount(bins, minlength=BINS)
+    gap = np.bincount(bins, weights=right - confidence, minlength=BINS)
+    return {
+        "accuracy": float(right.mean()),
+        "precision": float(precision),
+        "recall": float(recall),
+        "f1": float(f1),
+        "log_loss": float(-np.log(np.maximum(chosen, 1e-12)).mean()),
+        "brier": float(np.square(probabilities - np.eye(3)[outcomes]).sum(1).mean()),
+        "ece": float(np.abs(gap[size > 0]).sum() / len(outcomes)),
+    }
+
+
+def summarise(pairs: Pairs, *, resamples: int = 300, seed: int = 0) -> dict[str, Any]:
+    """`pair_metrics` with 95 % intervals from resampling whole rankings.
+
+    Returns:
+        metrics, `NAME_interval` (low, high) for each, and the number of pairs and rankings.
+
+    """
+    probabilities, outcomes, owner = pairs
+    result: dict[str, Any] = dict(pair_metrics(probabilities, outcomes))
+    rng = np.random.default_rng(seed)
+    owners = np.unique(owner)
+    rows = [np.flatnonzero(owner == o) for o in owners]
+    draws = []
+    for _ in range(resamples):
+        pick = np.concatenate([rows[i] for i in rng.integers(len(rows), size=len(rows))])
+        draws.append(pair_metrics(probabilities[pick], outcomes[pick]))
+    for name in list(result):
+        low, high = np.quantile([d[name] for d in draws], [0.025, 0.975])
+        result[f"{name}_interval"] = (float(low), float(high))
+    return result | {"pairs": len(outcomes), "held_out_rankings": len(owners)}
+
+
+def cross_validate(
+    rankings: Sequence[Ranking],
+    episodes: Mapping[str, Episode],
+    model: RewardModel,
+    *,
+    folds: int = 5,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Held-out metrics of models of a kind when no rankings can be spared.
+
+    Folds are whole market windows that do not overlap in time with each other's where possible:
+    rankings are ordered by the first bar of their window and cut into blocks. `model` itself
+    learns nothing; a function that it was given to learn by is called for each fold.
+
+    Raises:
+        FeedbackError: fewer than two usable rankings.
+
+    """
+    usable = [r for r in rankings if r.outcome == "ranked"]
+    if len(usable) < 2:
+        raise FeedbackError(
+            f"Cross-validation needs at least 2 usable rankings; there are {len(usable)}."
+        )
+    order = np.argsort([episodes[r.episodes[0]].start for r in usable], kind="stable")
+    parts: list[Pairs] = []
+    offset = 0
+    for block in np.array_split(order, min(folds, len(usable))):
+        held = set(block.tolist())
+        train = [r for i, r in enumerate(usable) if i not in held]
+        fitted = model.blank().fit(train, episodes)
+        probabilities, outcomes, owner = predicted_pairs(
+            fitted, [usable[i] for i in sorted(held)], episodes
+        )
+        parts.append((probabilities, outcomes, owner + offset))
+        offset += len(held)
+    merged = tuple(np.concatenate(column) for column in zip(*parts, strict=True))
+    return summarise((merged[0], merged[1], merged[2]), seed=seed)

@@ -1,0 +1,278 @@
+"""One fit of the reward model to a store's answers, as files that pages and commands read.
+
+RUN/reward.json               values, per trader too, held-out metrics, calibration, worst fitted
+                              answers, relation to profit, and which answers it was fitted to
+RUN/bar_rewards.safetensors   [2, L] per ranked episode: reward so far and its standard deviation
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.numpy import save
+from scipy.stats import spearmanr
+
+from tradinghf.durable import write_atomic
+from tradinghf.episodes import Episode
+from tradinghf.feedback.quality import consistency
+from tradinghf.feedback.store import Store
+from tradinghf.feedback.types import Ranking
+from tradinghf.learning.config import RewardConfig
+from tradinghf.learning.reward.aspects import ASPECTS, TradePaths
+from tradinghf.learning.reward.held_out import Pairs, cross_validate, predicted_pairs, summarise
+from tradinghf.learning.reward.model import RewardModel
+from tradinghf.learning.reward.personal import personal_model
+
+FEWEST_TESTS = 8
+FEWEST_OF_ONE_TRADER = 5
+MOST_TRADERS = 12
+BINS = 10
+WORST = 20
+PERCENT = "percent of profit"
+POINTS = "points"
+_SMALLEST_ANCHOR = 0.02
+
+
+def fit_reward_run(store: Store, folder: Path) -> dict[str, Any]:
+    """Fit the reward model to all answers of a store, and write the run directory.
+
+    Args:
+        store: open; answers to "test" questions are held out.
+        folder: made if need be.
+
+    Returns:
+        what `reward.json` holds.
+
+    Raises:
+        FeedbackError: no usable ranking.
+
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    health = store.health()
+    answers = store.rankings(purposes=("learn", "test"))
+    test_ids = {query.id for query in store.queries(purpose="test")}
+    names = sorted({name for ranking in answers for name in ranking.episodes})
+    episodes = dict(zip(names, store.episodes(names), strict=True))
+    learn = [ranking for ranking in answers if ranking.query not in test_ids]
+    test = [ranking for ranking in answers if ranking.query in test_ids]
+    model = RewardModel().fit(learn or test, episodes)
+    pairs = predicted_pairs(model, answers, episodes)
+    ranked = [episodes[name] for name in names]
+    unit, size = bar_unit(model)
+    found = {
+        **model.to_dict(),
+        "values": explained(model),
+        **judge(model, learn, test, episodes),
+        "traders": traders(learn or test, episodes, model.trust),
+        "worst": worst_fitted(pairs, answers, model, episodes),
+        "disagreement": disagreement(model, answers, episodes),
+        "profit_correlation": profit_correlation(model, ranked),
+        "human_ceiling": consistency(store.rankings()),
+        "bar_unit": unit,
+        "answers": {"head": health["head"], "count": health["rankings"], "store": health["store"]},
+    }
+    rewards = bar_rewards(model, ranked, size)
+    write_atomic(folder / "bar_rewards.safetensors", save(rewards))
+    write_atomic(folder / "reward.json", json.dumps(found, indent=1).encode())
+    return found
+
+
+def explained(model: RewardModel) -> list[dict[str, Any]]:
+    """`RewardModel.explain`, each row with `says`: how a person names one unit of the aspect."""
+    return model.explain()
+
+
+def bar_unit(model: RewardModel) -> tuple[str, float]:
+    """Unit in which rewards of bars are told, and how much learned reward it is.
+
+    One percent of profit, as the model pays it; plain points where profit hardly counts.
+    """
+    size = (model.weights * model.scale).abs()
+    if float(model.weights[0]) <= 0 or float(size[0]) < _SMALLEST_ANCHOR * float(size.max()):
+        return POINTS, 1.0
+    return PERCENT, float(model.weights[0]) * ASPECTS["profit"].unit
+
+
+def bar_rewards(
+    model: RewardModel, episodes: Sequence[Episode], size: float = 1.0
+) -> dict[str, NDArray[np.float32]]:
+    """[2, L] per episode id: reward up to each bar, and its standard deviation over the posterior.
+
+    Args:
+        model: fitted.
+        episodes: one at a time, so they may differ in length.
+        size: learned reward that counts as 1.
+
+    """
+    found = {}
+    for episode in episodes:
+        paths = TradePaths.from_episodes([episode])
+        values = model.values(paths)[0].double().cumsum(0)
+        spread = (values @ model.draws.T.double()).std(-1)
+        mean = model.rewards(paths)[0].double().cumsum(0)
+        found[episode.id] = (torch.stack([mean, spread]) / size).float().numpy()
+    return found
+
+
+def calibration(pairs: Pairs) -> list[dict[str, float]]:
+    """How often the predicted outcome came true, by stated confidence."""
+    probabilities, outcomes, _ = pairs
+    confidence = probabilities.max(1)
+    right = probabilities.argmax(1) == outcomes
+    rows = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    return [
+        {
+            "stated": float(confidence[rows == row].mean()),
+            "observed": float(right[rows == row].mean()),
+            "pairs": int((rows == row).sum()),
+        }
+        for row in np.unique(rows)
+    ]
+
+
+def judge(
+    model: RewardModel,
+    learn: Sequence[Ranking],
+    test: Sequence[Ranking],
+    episodes: Mapping[str, Episode],
+) -> dict[str, Any]:
+    """Held-out metrics: on the test queries when there are enough, else by cross-validation."""
+    if sum(ranking.outcome == "ranked" for ranking in test) >= FEWEST_TESTS:
+        pairs = predicted_pairs(model, test, episodes)
+        held_out = summarise(pairs) | {"method": "test queries"}
+        return {"held_out": held_out, "calibration": calibration(pairs)}
+    if sum(ranking.outcome == "ranked" for ranking in learn) >= 2:
+        held_out = cross_validate(learn, episodes, model) | {"method": "cross-validation"}
+        return {"held_out": held_out}
+    return {}
+
+
+def traders(
+    answers: Sequence[Ranking], episodes: Mapping[str, Episode], trust: Mapping[str, float]
+) -> dict[str, Any]:
+    """What each trader values, starting from what the others do; those with enough answers.
+
+    Returns:
+        rater -> `values` as `RewardModel.explain` tells them, `rankings`, and `trust`: how far
+        the answers of this rater count in the model of all, 1 being as much as anybody's.
+
+    """
+    own: dict[str, list[Ranking]] = defaultdict(list)
+    for ranking in answers:
+        if ranking.outcome == "ranked":
+            own[ranking.rater].append(ranking)
+    if len(own) < 2:
+        return {}
+    enough = [rater for rater, said in own.items() if len(said) >= FEWEST_OF_ONE_TRADER]
+    enough.sort(key=lambda rater: -len(own[rater]))
+    found = {}
+    for rater in enough[:MOST_TRADERS]:
+        config = RewardConfig(residual=None)
+        model = personal_model(answers, episodes, rater, config)
+        assert model is not None  # there are others: `own` holds several raters
+        found[rater] = {
+            "values": explained(model),
+            "rankings": len(own[rater]),
+            "trust": float(trust.get(rater, 1.0)),
+        }
+    return found
+
+
+def worst_fitted(
+    pairs: Pairs,
+    answers: Sequence[Ranking],
+    model: RewardModel,
+    episodes: Mapping[str, Episode],
+    most: int = WORST,
+) -> list[dict[str, Any]]:
+    """The answers that the model finds least likely, the least likely first.
+
+    Args:
+        pairs: `predicted_pairs` of the same answers.
+        answers: all of them; only ranked ones count.
+        model: fitted.
+        episodes: id -> episode.
+        most: how many.
+
+    Returns:
+        key, rater, query, episodes and ranks as answered; `scores` of the episodes in the
+        model's eyes; `chance`, the geometric mean of the probabilities that it gave the pairs'
+        outcomes; `pairs`, and how many of them it would call `otherwise`.
+
+    """
+    probabilities, outcomes, owner = pairs
+    given = probabilities[np.arange(len(outcomes)), outcomes]
+    surprise = -np.log(np.maximum(given, 1e-12))
+    otherwise = probabilities.argmax(1) != outcomes
+    size = np.bincount(owner)
+    mean = np.bincount(owner, surprise) / size
+    wrong = np.bincount(owner, otherwise)
+    usable = [ranking for ranking in answers if ranking.outcome == "ranked"]
+    found = []
+    for index in np.argsort(-mean, kind="stable")[:most]:
+        ranking = usable[int(index)]
+        if not wrong[index]:
+            continue
+        shown = model.score([episodes[name] for name in ranking.episodes])
+        found.append(
+            {
+                "key": ranking.key,
+                "rater": ranking.rater,
+                "query": ranking.query,
+                "episodes": list(ranking.episodes),
+                "ranks": list(ranking.ranks),
+                "scores": [float(score) for score in shown],
+                "chance": float(np.exp(-mean[index])),
+                "pairs": int(size[index]),
+                "otherwise": int(wrong[index]),
+            }
+        )
+    return found
+
+
+def disagreement(
+    model: RewardModel, answers: Sequence[Ranking], episodes: Mapping[str, Episode]
+) -> float | None:
+    """How far the posterior's draws disagree on who wins a pair: the mean share of the minority.
+
+    0 when all draws call every pair alike, 0.5 when they are split; None without pairs.
+    """
+    shares = []
+    for ranking in answers:
+        if ranking.outcome != "ranked":
+            continue
+        scores = model.member_scores([episodes[name] for name in ranking.episodes])
+        first, second = torch.triu_indices(scores.shape[1], scores.shape[1], offset=1)
+        wins = (scores[:, first] > scores[:, second]).double().mean(0)
+        shares.append(torch.minimum(wins, 1 - wins))
+    return float(torch.cat(shares).mean()) if shares else None
+
+
+def profit_correlation(model: RewardModel, episodes: Sequence[Episode]) -> float | None:
+    """Spearman's correlation of learned reward and net return; None where it is undefined."""
+    scores = model.score(episodes).double().numpy()
+    profits = np.array([episode.net_return for episode in episodes])
+    if len(profits) < 3 or np.ptp(scores) == 0 or np.ptp(profits) == 0:
+        return None
+    return float(spearmanr(scores, profits).statistic)
+
+
+__all__ = [
+    "bar_rewards",
+    "bar_unit",
+    "calibration",
+    "disagreement",
+    "explained",
+    "fit_reward_run",
+    "judge",
+    "profit_correlation",
+    "traders",
+    "worst_fitted",
+]

@@ -1,0 +1,241 @@
+"""One training of the benchmark: a market, a seed, and who or what the policy learned from."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from tradinghf.errors import check_setting
+from tradinghf.feedback.traders import SyntheticTrader
+from tradinghf.learning.config import RewardConfig, RLHFConfig
+from tradinghf.learning.policy.policy import Policy
+from tradinghf.learning.ppo.ppo import PPO, Stream
+from tradinghf.learning.ppo.streams import sparse_pnl, utility_stream
+from tradinghf.learning.reward.model import RewardModel
+from tradinghf.learning.reward.plain import PlainReward
+from tradinghf.loop.collect import Acting, Actor, episode_batch, random_actor
+from tradinghf.loop.experiment import UNSEEN_SEED, Experiment, Split, split_market
+from tradinghf.loop.questions import env_like
+from tradinghf.loop.rlhf import RLHF
+from tradinghf.simulation.env import MarketEnv
+
+Kind = Literal["pnl", "true", "plain", "rlhf"]
+IN_SPAN = (
+    "drawdown",
+    "mean_variance",
+    "turnover_averse",
+    "dislikes_shorts",
+    "trend_rider",
+    "quick_loss_cutter",
+    "dislikes_giving_back",
+    "time_in_market",
+)
+CURVE = 8  # points on a learning curve
+BITS_OF_FIVE = math.log2(120)
+HELD_OUT = ("accuracy", "f1", "ece", "log_loss", "brier")
+
+
+@dataclass(frozen=True)
+class LabelBench:
+    """Settings of the benchmark.
+
+    Attributes:
+        traders: hidden utilities: names, or FILE.py:function.
+        teachers: how faithfully they answer; the first is asked for every number of rankings,
+            the others for the largest number only.
+        markets: synthetic regimes that the policies trade.
+        seeds: seeds per market; each draws its own training and unseen paths.
+        rankings: numbers of rankings of five.
+        plain: also train the plain network on pairs, at as many bits as the most rankings have.
+        steps: environment steps of every training.
+        envs: parallel environments of every training.
+        test_episodes: episodes of unseen paths behind each utility.
+        loop: the other settings of the loop.
+        reward: the reward model.
+
+    """
+
+    traders: tuple[str, ...] = IN_SPAN
+    teachers: tuple[str, ...] = ("oracle",)
+    markets: tuple[str, ...] = ("momentum", "mean_reversion")
+    seeds: int = 3
+    rankings: tuple[int, ...] = (10, 25, 50)
+    plain: bool = True
+    steps: int = 800_000
+    envs: int = 128
+    test_episodes: int = 2048
+    loop: RLHFConfig = field(default_factory=RLHFConfig)
+    reward: RewardConfig = field(default_factory=RewardConfig)
+
+    def __post_init__(self) -> None:
+        check_setting(self.seeds >= 1, "seeds", self.seeds, "at least 1")
+        for name in ("traders", "teachers", "markets", "rankings"):
+            check_setting(len(getattr(self, name)) > 0, name, getattr(self, name), "at least one")
+
+    def cells(self) -> list[list[Cell]]:
+        """Every training; a list may start when the one before is done."""
+        places = [(market, seed) for market in self.markets for seed in range(self.seeds)]
+        chance = [Cell("pnl", *place) for place in places]
+        true = [Cell("true", *place, trader) for trader in self.traders for place in places]
+        asked = [
+            Cell("rlhf", *place, trader, teacher, count)
+            for index, teacher in enumerate(self.teachers)
+            for count in sorted(self.rankings, reverse=True)[: 1 if index else None]
+            for trader in self.traders
+            for place in places
+        ]
+        plain = [
+            Cell("plain", *place, trader, self.teachers[0], count)
+            for count in [max(self.rankings)] * self.plain
+            for trader in self.traders
+            for place in places
+        ]
+        return [chance, true, [*asked, *plain]]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training.
+
+    Attributes:
+        kind: PPO on sparse PnL, PPO on the true utility, the plain network, or the loop.
+        market: regime.
+        seed: of paths, questions, answers and training.
+        trader, teacher: who ranks; empty for PnL.
+        rankings: how many rankings of five, or as many bits in pairs for "plain".
+
+    """
+
+    kind: Kind
+    market: str
+    seed: int
+    trader: str = ""
+    teacher: str = ""
+    rankings: int = 0
+
+    @property
+    def name(self) -> str:
+        """Unique among cells, and a file name."""
+        who = self.trader.rpartition("/")[2].replace(".py:", ".").replace(":", ".")
+        parts = (self.kind, self.market, who, self.teacher, self.rankings or "", f"s{self.seed}")
+        return "-".join(str(part) for part in parts if part != "")
+
+
+def run_cell(bench: LabelBench, cell: Cell, folder: Path) -> dict[str, Any]:
+    """Train, and measure on unseen paths.
+
+    Args:
+        bench: settings.
+        cell: which training.
+        folder: where the policies of "pnl" cells are left for "true" cells to measure.
+
+    Returns:
+        The cell's fields, and `utility` (mean true utility on unseen paths); "true" cells also
+        the utility of chance and of PPO on PnL, and a learning curve; "rlhf" and "plain" ones the
+        reward model's held-out metrics and the bits of feedback.
+
+    """
+    experiment = Experiment(
+        trader=cell.trader or "profit",
+        teacher=cell.teacher or "oracle",
+        data=f"synthetic:regime={cell.market}",
+        envs=bench.envs,
+        loop=dataclasses.replace(bench.loop, steps=bench.steps, seed=cell.seed),
+        reward=dataclasses.replace(bench.reward, seed=cell.seed),
+        seed=cell.seed,
+    )
+    split = split_market(experiment)
+    work = {"pnl": _pnl, "true": _true, "plain": _loop, "rlhf": _loop}[cell.kind]
+    return dataclasses.asdict(cell) | work(bench, cell, experiment, split, folder)
+
+
+def _pnl(
+    bench: LabelBench, cell: Cell, experiment: Experiment, split: Split, folder: Path
+) -> dict[str, Any]:
+    agent = PPO(
+        _env(experiment, split),
+        {"pnl": Stream(sparse_pnl)},
+        config=experiment.loop.ppo,
+        seed=cell.seed,
+    )
+    agent.train(_iterations(bench, agent))
+    assert agent.network is not None
+    env: Any = agent.env
+    Policy(agent.network, env.config, env.scaler, "pnl").save(folder / f"{cell.name}.safetensors")
+    judge = SyntheticTrader("profit")
+    return {"utility": _utility(agent.network, judge, agent.env, bench, split)}
+
+
+def _true(
+    bench: LabelBench, cell: Cell, experiment: Experiment, split: Split, folder: Path
+) -> dict[str, Any]:
+    trader = SyntheticTrader(cell.trader)
+    env = _env(experiment, split)
+    agent = PPO(
+        env, {"true": Stream(utility_stream(trader))}, config=experiment.loop.ppo, seed=cell.seed
+    )
+    total, curve = _iterations(bench, agent), []
+    for point in range(CURVE):
+        agent.train(total * (point + 1) // CURVE - agent.iteration, total=total)
+        utility = _utility(agent.network, trader, env, bench, split)
+        curve.append([agent.iteration * agent.steps_per_iteration, utility])
+    pnl = Policy.load(folder / f"{Cell('pnl', cell.market, cell.seed).name}.safetensors")
+    chance = random_actor(split.test, env.config, cell.seed, 1.0)
+    unseen = env_like(env, split.test, bench.test_episodes)
+    return {
+        "utility": curve[-1][1],
+        "curve": curve,
+        "utility_pnl": _utility(pnl, trader, env, bench, split),
+        "utility_random": float(
+            trader.utilities(episode_batch(unseen, chance, UNSEEN_SEED)).mean()
+        ),
+    }
+
+
+def _loop(
+    bench: LabelBench, cell: Cell, experiment: Experiment, split: Split, folder: Path
+) -> dict[str, Any]:
+    trader = SyntheticTrader(cell.trader, cell.teacher, cell.seed)
+    loop, model = experiment.loop, RewardModel(experiment.reward)
+    if cell.kind == "plain":
+        pairs = round(cell.rankings * BITS_OF_FIVE)
+        loop = dataclasses.replace(loop, size=2, uniform=1.0, pnl_weight=0.0, rankings=pairs)
+        model = PlainReward(experiment.reward)
+    else:
+        loop = dataclasses.replace(loop, rankings=cell.rankings)
+    agent = RLHF(
+        _env(experiment, split),
+        model,
+        trader=trader,
+        test_market=split.test,
+        config=loop,
+    ).train()
+    assert agent.agent.network is not None
+    found = agent.evaluate()
+    return {
+        "utility": _utility(agent.agent.network, trader, agent.env, bench, split),
+        "bits": sum(r.bits for r in agent.rankings if r.outcome == "ranked"),
+        "explained": model.explained,
+        **{name: found[name] for name in HELD_OUT},
+    }
+
+
+def _env(experiment: Experiment, split: Split) -> MarketEnv:
+    return MarketEnv(
+        split.train, num_envs=experiment.envs, config=experiment.env, costs=experiment.costs
+    )
+
+
+def _iterations(bench: LabelBench, agent: PPO) -> int:
+    return math.ceil(bench.steps / agent.steps_per_iteration)
+
+
+def _utility(
+    policy: Acting | None, trader: SyntheticTrader, env: Any, bench: LabelBench, split: Split
+) -> float:
+    unseen = env_like(env, split.test, bench.test_episodes)
+    batch = episode_batch(unseen, Actor("judged", policy=policy), UNSEEN_SEED)
+    return float(trader.utilities(batch).mean())
