@@ -201,7 +201,7 @@ TEXT = {".py", ".md", ".toml", ".txt", ".css", ".js", ".html", ".csv", ".json", 
 
 def texts() -> Iterator[tuple[Path, str]]:
     """(path, text) of every text file that a release carries."""
-    paths = [p for p in ROOT.iterdir() if p.is_file() and p.name != ".coverage"]
+    paths = [p for p in ROOT.iterdir() if p.is_file() and p.name not in {".coverage", ".git"}]
     for folder in FOLDERS:
         paths.extend(p for p in (ROOT / folder).rglob("*") if p.is_file())
     for path in sorted(paths):
