@@ -12,9 +12,10 @@ from pathlib import Path
 from tradinghf.feedback.store import Store
 from tradinghf.feedback.types import Query
 from tradinghf.learning.policy.policy import Policy
-from tradinghf.loop.collect import Actor, collect, random_windows
+from tradinghf.loop.collect import Actor, collect
 from tradinghf.market.sources import load_market
 from tradinghf.simulation.env import MarketEnv
+from tradinghf.simulation.windows import random_windows
 
 
 def main(store_name: str, data: str, windows: str, seed: str, *policies: str) -> None:

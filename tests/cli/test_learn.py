@@ -15,8 +15,9 @@ from tradinghf.cli.feedback import questions
 from tradinghf.cli.options import command_line
 from tradinghf.cli.progress import Lines, details
 from tradinghf.config import EnvConfig
-from tradinghf.loop.collect import collect, constant_actor, random_actor, random_windows
+from tradinghf.loop.collect import collect, constant_actor, random_actor
 from tradinghf.market.synthetic import synthetic
+from tradinghf.simulation.windows import random_windows
 
 MARKET = "synthetic:bars=300,assets=2"
 SMALL = ["--data", MARKET, "--steps", "4000", "--envs", "16"]

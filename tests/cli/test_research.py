@@ -279,9 +279,10 @@ def test_what_trains_leaves_sealed_bars_out_and_logs_its_looks(
 def test_rankings_about_later_windows_are_left_out_of_a_walk() -> None:
     """Each window's reward model knows the rankings of episodes that ended before it did."""
     from tradinghf.learning.config import PPOConfig, RLHFConfig
-    from tradinghf.loop.collect import Windows, collect, strategy_actor
+    from tradinghf.loop.collect import collect, strategy_actor
     from tradinghf.loop.rlhf import RLHF
     from tradinghf.simulation.env import MarketEnv
+    from tradinghf.simulation.windows import Windows
 
     market = load_market("synthetic:bars=400,assets=1,seed=2")
     config = EnvConfig(horizon=32)
@@ -375,7 +376,8 @@ def test_a_saved_policy_is_a_strategy_on_the_command_line(
 
 def test_the_tear_sheet_says_what_raters_think(policy_file: Path) -> None:
     from tradinghf.learning.policy.policy import Policy
-    from tradinghf.loop.collect import Actor, collect, random_windows, strategy_actor
+    from tradinghf.loop.collect import Actor, collect, strategy_actor
+    from tradinghf.simulation.windows import random_windows
 
     policy = Policy.load(policy_file)
     market = load_market(DATA)

@@ -28,9 +28,10 @@ from tradinghf.feedback.pairs import Pair, pairs_of, rankings_of
 from tradinghf.feedback.store import Store
 from tradinghf.feedback.trl import describe, read_trl, trl_rows, write_trl
 from tradinghf.feedback.types import Query, Ranking
-from tradinghf.loop.collect import Windows, collect, constant_actor
+from tradinghf.loop.collect import collect, constant_actor
 from tradinghf.market.synthetic import synthetic
 from tradinghf.simulation.env import MarketEnv
+from tradinghf.simulation.windows import Windows
 
 POOL = [random_episode(seed, window=3) for seed in range(6)]
 BY_ID = {episode.id: episode for episode in POOL}

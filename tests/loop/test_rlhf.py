@@ -24,13 +24,13 @@ from tradinghf.loop.collect import (
     distinct_columns,
     episode_batch,
     pool_actors,
-    random_windows,
     strategy_actor,
 )
 from tradinghf.loop.experiment import Experiment, run_experiment, split_market
 from tradinghf.loop.rlhf import RLHF
 from tradinghf.market.synthetic import synthetic
 from tradinghf.simulation.env import MarketEnv
+from tradinghf.simulation.windows import random_windows
 
 ENV = EnvConfig(horizon=16, lookback=2)
 SMALL = RLHFConfig(
@@ -232,7 +232,7 @@ def test_pools_are_diverse_and_windows_distinct():
     assert len(set(zip(windows.asset.tolist(), windows.start.tolist(), strict=True))) == 500
     rows = collect(MARKET, actors, random_windows(MARKET, ENV, 4, seed=1), config=ENV)
     assert all(len(distinct_columns(row)) >= 6 for row in rows)
-    with pytest.raises(ConfigError, match="need at least"):
+    with pytest.raises(ConfigError, match="needs lookback"):
         random_windows(MARKET.rows(0, 17), ENV, 1, seed=0)
 
 

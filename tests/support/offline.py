@@ -25,11 +25,12 @@ from tradinghf.feedback.traders import UTILITIES, SyntheticTrader, Teacher
 from tradinghf.learning.config import RewardConfig
 from tradinghf.learning.reward.held_out import pair_metrics, predicted_pairs
 from tradinghf.learning.reward.model import RewardModel
-from tradinghf.loop.collect import Actor, collect, distinct_columns, pool_actors, random_windows
+from tradinghf.loop.collect import Actor, collect, distinct_columns, pool_actors
 from tradinghf.loop.questions import ask
 from tradinghf.market.data import MarketData
 from tradinghf.market.synthetic import synthetic
 from tradinghf.simulation.env import MarketEnv
+from tradinghf.simulation.windows import random_windows
 
 CONFIG = EnvConfig()
 ROUNDS = 4

@@ -201,7 +201,8 @@ def fitted_reward(market: MarketData) -> RewardModel:
     from tradinghf.feedback.traders import SyntheticTrader
     from tradinghf.learning.config import AspectConfig, RewardConfig
     from tradinghf.learning.reward.model import RewardModel
-    from tradinghf.loop.collect import collect, random_actor, random_windows, strategy_actor
+    from tradinghf.loop.collect import collect, random_actor, strategy_actor
+    from tradinghf.simulation.windows import random_windows
     from tradinghf.strategies import strategy_names
 
     actors = [strategy_actor(name, market) for name in strategy_names()]

@@ -92,8 +92,9 @@ def episodes_collect(
     from tradinghf.config import CostModel, EnvConfig
     from tradinghf.errors import check_setting
     from tradinghf.learning.policy.policy import Policy
-    from tradinghf.loop.collect import collect, random_windows
+    from tradinghf.loop.collect import collect
     from tradinghf.simulation.env import MarketEnv
+    from tradinghf.simulation.windows import random_windows
 
     check_setting(2 <= size <= 6, "--size", size, "2 to 6 episodes per question")
     check_setting(0 <= held_out <= 1, "--held-out", held_out, "a share in [0, 1]")

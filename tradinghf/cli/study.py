@@ -183,7 +183,7 @@ def last_unsealed(data: str, store: str, reason: str | None) -> str | None:
     from tradinghf.cli.market import load
     from tradinghf.feedback.store import Store
     from tradinghf.feedback.store.engine import locate
-    from tradinghf.loop.experiment import drawn_again
+    from tradinghf.market.sources import drawn_again
 
     found = locate(store)
     if drawn_again(data) or (found.sqlite and not found.database.is_file()):
@@ -230,7 +230,7 @@ def count_run(data: str, test: MarketData, store: str, policies: Sequence[Any]) 
 def whole_of(data: str, test: MarketData) -> MarketData:
     """The data set that test bars belong to; trials and openings are counted on it."""
     from tradinghf.cli.market import load
-    from tradinghf.loop.experiment import drawn_again
+    from tradinghf.market.sources import drawn_again
 
     return test if drawn_again(data) else load(data)
 

@@ -9,7 +9,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from tradinghf.config import EnvConfig
@@ -17,6 +16,7 @@ from tradinghf.episodes import Episode, EpisodeBatch, Floats
 from tradinghf.errors import ConfigError
 from tradinghf.market.data import MarketData
 from tradinghf.simulation.env import MarketEnv
+from tradinghf.simulation.windows import Windows, random_windows
 from tradinghf.strategies import Strategy, held, load_strategy, strategy_names
 
 
@@ -69,48 +69,6 @@ def random_actor(market: MarketData, config: EnvConfig, seed: int, hold: float) 
 def constant_actor(market: MarketData, level: float) -> Actor:
     """Holds one target throughout."""
     return Actor(f"hold_{level:+g}", np.full((market.bars, market.assets), level))
-
-
-@dataclass(frozen=True, eq=False)
-class Windows:
-    """W stretches of a market: where episodes start.
-
-    Attributes:
-        asset: [W] column of the market.
-        start: [W] bar of the first decision.
-
-    """
-
-    asset: NDArray[np.int64]
-    start: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.asset)
-
-
-def random_windows(
-    market: MarketData, config: EnvConfig, count: int, seed: int, *, repeat: bool = False
-) -> Windows:
-    """Windows that leave room for the lookback and the horizon.
-
-    They are distinct, so there may be fewer than `count` of them, unless `repeat` is true and the
-    market is too short for `count` distinct ones.
-
-    Raises:
-        ConfigError: the market is too short.
-
-    """
-    rng = np.random.default_rng(seed)
-    first, last = config.lookback, market.bars - config.horizon - 1
-    places = (last - first) * market.assets
-    if places < 1:
-        raise ConfigError(
-            f"{market.name} has {market.bars} bars; episodes of {config.horizon} bars with a "
-            f"lookback of {config.lookback} need at least {config.horizon + config.lookback + 2}."
-        )
-    size = count if repeat else min(count, places)
-    pick = rng.choice(places, size=size, replace=size > places)
-    return Windows(pick % market.assets, first + pick // market.assets)
 
 
 @torch.no_grad()

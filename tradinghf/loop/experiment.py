@@ -34,7 +34,7 @@ from tradinghf.loop.collect import Actor, batch_windows, episode_batch, random_a
 from tradinghf.loop.questions import env_like
 from tradinghf.loop.rlhf import RLHF, Progress
 from tradinghf.market.data import MarketData
-from tradinghf.market.sources import load_market
+from tradinghf.market.sources import drawn_again, load_market
 from tradinghf.resources import code_version
 from tradinghf.simulation.env import MarketEnv
 
@@ -117,12 +117,6 @@ def task_for(data: str) -> str:
     return "short" if data.partition(":")[0] == "synthetic" else "daily"
 
 
-def drawn_again(data: str) -> bool:
-    """Whether the test bars of a market are another draw of it, instead of its last part."""
-    name, _, options = data.partition(":")
-    return name == "synthetic" and "seed=" not in options
-
-
 def split_market(experiment: Experiment) -> Split:
     """Training bars and bars that nothing has seen.
 
@@ -157,7 +151,7 @@ def long_enough(split: Split, env: EnvConfig) -> Split:
         ConfigError: one has not; said before training instead of after it.
 
     """
-    least = env.lookback + env.horizon + 1
+    least = env.lookback + env.horizon  # as `WindowSpace` asks for
     for name, part in vars(split).items():
         if part is not None and part.bars < least:
             raise ConfigError(
@@ -302,7 +296,7 @@ def _measure(
     shares: dict[str, Any] = {"S": None, "G": None}
     if "true" in worths:
         windows = batch_windows(env, UNSEEN_SEED)
-        overlap = windows.asset * split.test.bars + windows.start // experiment.env.horizon
+        overlap = windows.groups(experiment.env.horizon)
         for letter, bottom in (("S", "random"), ("G", "pnl")):
             found = attained(worths["rlhf"], worths["true"], worths[bottom], overlap)
             shares |= found.result(letter)
@@ -344,7 +338,6 @@ __all__ = [
     "Experiment",
     "Outcome",
     "Split",
-    "drawn_again",
     "long_enough",
     "provenance",
     "run_experiment",

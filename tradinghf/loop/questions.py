@@ -14,9 +14,10 @@ from tradinghf.episodes import Episode
 from tradinghf.feedback.queries import choose_groups
 from tradinghf.feedback.types import Purpose, Query, Ranking
 from tradinghf.learning.reward.model import RewardModel
-from tradinghf.loop.collect import Actor, collect, distinct_columns, pool_actors, random_windows
+from tradinghf.loop.collect import Actor, collect, distinct_columns, pool_actors
 from tradinghf.market.data import MarketData
 from tradinghf.simulation.env import MarketEnv
+from tradinghf.simulation.windows import random_windows
 
 
 class Answers(Protocol):

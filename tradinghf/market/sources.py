@@ -13,7 +13,16 @@ from tradinghf.market.files import SUFFIXES, load_file
 from tradinghf.market.plugins import SOURCES, Source, source
 from tradinghf.resources import resource_dir
 
-__all__ = ["SOURCES", "Source", "drop_in_files", "load_market", "samples", "source", "vendors"]
+__all__ = [
+    "SOURCES",
+    "Source",
+    "drawn_again",
+    "drop_in_files",
+    "load_market",
+    "samples",
+    "source",
+    "vendors",
+]
 
 
 def load_market(spec: str | Path, **options: Any) -> MarketData:
@@ -45,6 +54,15 @@ def load_market(spec: str | Path, **options: Any) -> MarketData:
     arguments = [token for token in tokens if "=" not in token]
     given = dict(token.split("=", 1) for token in tokens if "=" in token)
     return SOURCES[name](arguments, {**given, **options})
+
+
+def drawn_again(spec: str) -> bool:
+    """Whether unseen bars of a market are another draw of it, instead of its last part.
+
+    Synthetic markets without a seed of their own are drawn; so their test bars cannot be sealed.
+    """
+    name, _, options = spec.partition(":")
+    return name == "synthetic" and "seed=" not in options
 
 
 def drop_in_files() -> list[Path]:

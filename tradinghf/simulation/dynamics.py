@@ -20,7 +20,7 @@ from tradinghf.simulation.observe import AccountView, Observation, Observer
 from tradinghf.simulation.rewards import Reward, Transition, moments
 from tradinghf.simulation.setup import Setup
 from tradinghf.simulation.step import step_account
-from tradinghf.simulation.windows import Windows, uniform
+from tradinghf.simulation.windows import WindowSpace, uniform
 from tradinghf.simulation.working import Orders
 
 Tree = TypeVar("Tree")
@@ -94,7 +94,7 @@ class Dynamics:
     setup: Setup
     bars: Bars
     observer: Observer
-    windows: Windows
+    windows: WindowSpace
     reward: Reward
     tracks_moments: bool
 
@@ -124,7 +124,7 @@ class Dynamics:
             ),
             bars=Bars.of(market, extras, portfolio=config.portfolio, dtype=dtype, device=device),
             observer=Observer.of(market, values, config, device),
-            windows=Windows.of(
+            windows=WindowSpace.of(
                 market.bars,
                 assets,
                 config.lookback,

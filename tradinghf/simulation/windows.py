@@ -1,8 +1,9 @@
-"""Where episodes start: draws that depend on (seed + i, episode) of environment i, nothing else.
+"""Windows of a market: where episodes may start, which ones are drawn, and which overlap in time.
 
-A counter-based hash replaces a random generator: environment i of any number draws what a single
-environment seeded with seed + i draws (Gymnasium's convention for vector environments), on every
-device, in any order, with no state but the episode's number.
+Environments draw by a counter-based hash of (seed + i, episode) instead of a random generator:
+environment i of any number draws what a single environment seeded with seed + i draws (Gymnasium's
+convention for vector environments), on every device, in any order, with no state but the
+episode's number.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tradinghf.config import EnvConfig
 from tradinghf.errors import ConfigError
+from tradinghf.market.data import MarketData
 
 # splitmix64 (Steele, Lea & Flood 2014, OOPSLA), constants as signed 64-bit integers.
 _GOLDEN = -7046029254386353131
@@ -53,9 +56,47 @@ def uniform(key: Tensor, episode: Tensor, number: int, low: float, high: float) 
     return low + (high - low) * unit
 
 
-@dataclass(frozen=True)
+def time_blocks(start: NDArray[np.int64], horizon: int) -> NDArray[np.int64]:
+    """[W] number of the stretch of `horizon` bars that each start lies in, whatever the asset.
+
+    Windows of one block overlap in time, so they are no independent evidence: resample or hold
+    out whole blocks. It is approximate: a window reaches into the block after its own. Exact
+    groups of dense windows would all be joined to one.
+    """
+    return np.asarray(start) // horizon
+
+
+def overlap(start: NDArray[np.int64], other: NDArray[np.int64], horizon: int) -> NDArray[np.bool_]:
+    """[W] whether each window of `horizon` bars shares a bar with any of the `other` windows."""
+    ordered = np.sort(other)
+    after = np.searchsorted(ordered, np.asarray(start) - horizon, side="right")
+    return np.searchsorted(ordered, np.asarray(start) + horizon, side="left") > after
+
+
+@dataclass(frozen=True, eq=False)
 class Windows:
-    """The windows that episodes may use.
+    """W stretches of a market, one per episode.
+
+    Attributes:
+        asset: [W] column of the market; 0 for portfolios.
+        start: [W] bar of the first decision.
+
+    """
+
+    asset: NDArray[np.int64]
+    start: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.asset)
+
+    def groups(self, horizon: int) -> NDArray[np.int64]:
+        """[W] windows that overlap in time have equal numbers, see `time_blocks`."""
+        return time_blocks(self.start, horizon)
+
+
+@dataclass(frozen=True)
+class WindowSpace:
+    """All windows of a market that an episode may use, to draw from.
 
     Window w of an asset starts at bar first + w; there are `count` of each of `assets` assets.
 
@@ -85,7 +126,7 @@ class Windows:
         *,
         member: NDArray[np.bool_] | None = None,
         device: torch.device | None = None,
-    ) -> Windows:
+    ) -> WindowSpace:
         """All windows of a market of `bars` bars.
 
         Args:
@@ -141,3 +182,32 @@ class Windows:
 
     def _split(self, number: Tensor) -> tuple[Tensor, Tensor]:
         return number // self.count, self.first + number % self.count
+
+
+def random_windows(
+    market: MarketData, config: EnvConfig, count: int, seed: int, *, repeat: bool = False
+) -> Windows:
+    """Distinct windows with room for the lookback and the horizon; all where there are fewer.
+
+    Args:
+        market: the bars.
+        config: of the environment that will trade them.
+        count: how many windows.
+        seed: of the draw.
+        repeat: draw with repetition where the market has fewer than `count`.
+
+    Raises:
+        ConfigError: the market is too short.
+
+    """
+    space = WindowSpace.of(
+        market.bars,
+        1 if config.portfolio else market.assets,
+        config.lookback,
+        config.horizon,
+        market.name,
+    )
+    places = space.assets * space.count
+    size = count if repeat else min(count, places)
+    pick = np.random.default_rng(seed).choice(places, size=size, replace=size > places)
+    return Windows(pick // space.count, space.first + pick % space.count)
