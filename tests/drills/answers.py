@@ -190,7 +190,7 @@ def _holder(target: str, seconds: float) -> Callable[[Tell], None]:
             time.sleep(seconds)
             held.execute("ROLLBACK")
             return
-        with engine.opened(location) as server, engine.writing(server, location):
+        with engine.Database(location) as server, server.writing():
             tell("held")
             time.sleep(seconds)
 

@@ -112,15 +112,15 @@ def feedback(store: str) -> Check:
 def drafts(store: str, repair: bool) -> Check:
     """Files beside the store that a killed writer left half."""
     from tradinghf.errors import TradingHFError
+    from tradinghf.feedback.store.drafts import abandoned_drafts, remove_drafts
     from tradinghf.feedback.store.engine import locate
-    from tradinghf.feedback.store.leftovers import leftovers, remove
 
     try:
-        found = leftovers(locate(store).folder)
+        found = abandoned_drafts(locate(store).folder)
     except TradingHFError as error:
         return "drafts", False, str(error)
     if found and repair:
-        remove(found)
+        remove_drafts(found)
         return "drafts", True, f"{len(found)} removed"
     hint = "; they do no harm: tradinghf doctor --repair removes them" if found else ""
     return "drafts", True, f"{len(found)} left by killed processes{hint}"

@@ -24,9 +24,8 @@ from sqlalchemy import Connection, Row, func, select
 
 from tradinghf.errors import MissingExtraError, TradingHFError, unknown_name
 from tradinghf.feedback.store import Store
-from tradinghf.feedback.store.engine import reading, writing
-from tradinghf.feedback.store.rows import next_seq
 from tradinghf.feedback.store.schema import audit, users
+from tradinghf.feedback.store.statements import next_seq
 from tradinghf.serving.access import ROLES, AccessError, Identity, Role
 
 if TYPE_CHECKING:
@@ -92,13 +91,13 @@ class Accounts:
 
     def everybody(self) -> list[Account]:
         """Everybody, by name."""
-        with reading(self._store.engine, self._store.location) as connection:
+        with self._store.reading() as connection:
             rows = connection.execute(select(users).order_by(users.c.name)).all()
         return [_account(row) for row in rows]
 
     def get(self, name: str) -> Account | None:
         """One person, or None."""
-        with reading(self._store.engine, self._store.location) as connection:
+        with self._store.reading() as connection:
             row = connection.execute(select(users).where(users.c.name == name)).one_or_none()
         return None if row is None else _account(row)
 
@@ -119,14 +118,14 @@ class Accounts:
         """(when, who, what, detail), the newest first."""
         columns = (audit.c.at, audit.c.who, audit.c.what, audit.c.detail)
         query = select(*columns).order_by(audit.c.seq.desc()).limit(limit)
-        with reading(self._store.engine, self._store.location) as connection:
+        with self._store.reading() as connection:
             return [(row[0], row[1], row[2], row[3]) for row in connection.execute(query)]
 
     # Writing
 
     def note(self, who: str, what: str, detail: str = "") -> None:
         """Write a line of the audit trail."""
-        with writing(self._store.engine, self._store.location) as connection:
+        with self._store.writing() as connection:
             _note(connection, who, what, detail)
 
     def add(self, name: str, password: str | None, role: Role, *, by: str) -> None:
@@ -152,7 +151,7 @@ class Accounts:
             "changed": _now().isoformat(),
             "active": 1,
         }
-        with writing(self._store.engine, self._store.location) as connection:
+        with self._store.writing() as connection:
             taken = select(users.c.name).where(func.lower(users.c.name) == name.lower())
             if connection.execute(taken).first() is not None:
                 raise AccountError(f"There is a user {name!r} already.")
@@ -189,7 +188,7 @@ class Accounts:
             values["role"] = role
         if active is not None:
             values["active"] = int(active)
-        with writing(self._store.engine, self._store.location) as connection:
+        with self._store.writing() as connection:
             done = connection.execute(users.update().where(users.c.name == name).values(**values))
             if not done.rowcount:
                 raise AccountError(f"There is no user {name[:70]!r}.")
@@ -207,7 +206,7 @@ class Accounts:
             AccessError: wrong, unknown, inactive or locked; it does not say which.
 
         """
-        with reading(self._store.engine, self._store.location) as connection:
+        with self._store.reading() as connection:
             row = connection.execute(select(users).where(users.c.name == name)).one_or_none()
         right = self._verify(row.password if row else "", password)
         if row is None:
@@ -236,7 +235,7 @@ class Accounts:
     def _count(self, name: str, right: bool) -> None:
         """Count a wrong password, or forget the earlier ones; lock after `LOCK_AFTER`."""
         mine = users.c.name == name
-        with writing(self._store.engine, self._store.location) as connection:
+        with self._store.writing() as connection:
             failures = int(connection.scalar(select(users.c.failures).where(mine)) or 0)
             if right and not failures:
                 return

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from tradinghf.errors import StoreError
 from tradinghf.feedback.store import Store
 from tradinghf.feedback.store import schema as t
-from tradinghf.feedback.store.engine import Location, locate, reading
+from tradinghf.feedback.store.engine import Location, locate
 from tradinghf.serving.runs import REWARD, Run, list_runs
 
 FROM_STORE = "store:"
@@ -58,7 +58,7 @@ class RewardRun:
 def reward_runs(folder: Path | str, store: Store) -> tuple[list[RewardRun], int]:
     """Models of this store, the newest first, and how many others the folder holds."""
     runs = list_runs(folder, REWARD)
-    with reading(store.engine, store.location) as connection:
+    with store.reading() as connection:
         query = select(t.rankings.c.chain).order_by(t.rankings.c.seq)
         place = {chain: number for number, chain in enumerate(connection.scalars(query), start=1)}
     found = []

@@ -16,7 +16,7 @@ from support.store import make_episode, postgres_url
 
 from tradinghf.errors import FeedbackError, StoreError, TradingHFError
 from tradinghf.feedback.store import Store, restore
-from tradinghf.feedback.store.blobs import blob_path
+from tradinghf.feedback.store.episode_files import episode_path
 from tradinghf.feedback.types import Query, Ranking
 
 NASTY = ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "'=1", "\t=1", 'a,b\n"c"', "📉 ok", "'", ""]
@@ -250,7 +250,7 @@ def test_a_damaged_backup_is_refused(tmp_path: Path, what: str) -> None:
         folder = store.backup(tmp_path / "backup")
     files = {
         "database": folder / "feedback.db",
-        "episode": blob_path(folder, ids[0]),
+        "episode": episode_path(folder, ids[0]),
         "manifest": folder / "manifest.json",
     }
     if what in files:

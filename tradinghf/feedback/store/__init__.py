@@ -1,8 +1,8 @@
 """The feedback store: SQLite by default, PostgreSQL by URL; see docs/store.md."""
 
-from tradinghf.feedback.store.audit import Verification
 from tradinghf.feedback.store.backup import restore
-from tradinghf.feedback.store.core import Store
-from tradinghf.feedback.store.rows import EpisodeInfo
+from tradinghf.feedback.store.episodes import EpisodeInfo
+from tradinghf.feedback.store.store import Store
+from tradinghf.feedback.store.verification import Verification
 
 __all__ = ["EpisodeInfo", "Store", "Verification", "restore"]

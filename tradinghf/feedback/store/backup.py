@@ -12,29 +12,23 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, insert, select
+from sqlalchemy import Connection, insert, select
 
 from tradinghf.durable import sync_folder, write_atomic
 from tradinghf.errors import StoreError
-from tradinghf.feedback.store import answers, rows
 from tradinghf.feedback.store import schema as t
-from tradinghf.feedback.store.audit import Verification, verify
-from tradinghf.feedback.store.blobs import blob_path, write_blob
-from tradinghf.feedback.store.engine import (
-    DATABASE,
-    Location,
-    locate,
-    opened,
-    reading,
-    writing,
-)
+from tradinghf.feedback.store.engine import DATABASE, Database, Location, locate
+from tradinghf.feedback.store.episode_files import episode_path, write_episode_file
 from tradinghf.feedback.store.migrate import copy_database, migrate, newest
+from tradinghf.feedback.store.rankings import chain_head
+from tradinghf.feedback.store.statements import count_rows
+from tradinghf.feedback.store.verification import Verification, verify
 
-MANIFEST = "manifest.json"
-FORMAT = "tradinghf-backup-1"
+_MANIFEST = "manifest.json"
+_FORMAT = "tradinghf-backup-1"
 
 
-def backup(engine: Engine, location: Location, folder: Path) -> Path:
+def backup(database: Database, folder: Path) -> Path:
     """Copy a store into a new folder; see `Store.backup`."""
     folder = folder.expanduser().absolute()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -44,7 +38,7 @@ def backup(engine: Engine, location: Location, folder: Path) -> Path:
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".backup-") as name:
             inner = Path(name) / "store"
             inner.mkdir()
-            _fill(engine, location, inner)
+            _fill(database, inner)
             os.replace(inner, folder)
         sync_folder(folder.parent)
     except (OSError, sqlite3.Error) as error:
@@ -103,53 +97,48 @@ def verify_backup(folder: str | os.PathLike[str], anchor: str | None = None) -> 
         copy = locate(Path(name) / DATABASE)
         shutil.copyfile(source / DATABASE, copy.database)
         migrate(copy)
-        with opened(copy) as engine:
-            return verify(engine, Location(copy.url, source), anchor)
+        with Database(copy) as database:
+            return verify(database, source, anchor)
 
 
 def is_backup(folder: str | os.PathLike[str]) -> bool:
     """Whether `Store.backup` wrote this folder."""
-    return "://" not in str(folder) and (Path(folder) / MANIFEST).is_file()
+    return "://" not in str(folder) and (Path(folder) / _MANIFEST).is_file()
 
 
-def _fill(engine: Engine, location: Location, folder: Path) -> None:
+def _fill(database: Database, folder: Path) -> None:
     """Database first: whatever episode it names was on the disk before."""
-    database = folder / DATABASE
-    copy = locate(database)
+    location, copy = database.location, locate(folder / DATABASE)
     if location.sqlite:
-        copy_database(location.database, database)
+        copy_database(location.database, copy.database)
     else:
         migrate(copy)
-        with (
-            opened(copy) as target,
-            reading(engine, location) as read,
-            writing(target, copy) as write,
-        ):
+        with Database(copy) as target, database.reading() as read, target.writing() as write:
             _copy_rows(read, write)
-    with opened(copy) as finished, reading(finished, copy) as connection:
+    with Database(copy) as finished, finished.reading() as connection:
         about = _summary(connection)
         found = connection.execute(select(t.episodes.c.id, t.episodes.c.size))
         recorded = [(row.id, row.size) for row in found]
-    for episode_id, size in recorded:
-        _copy_file(blob_path(location.folder, episode_id), blob_path(folder, episode_id), size)
-    _settle(database)
-    about["database_sha256"] = hashlib.sha256(database.read_bytes()).hexdigest()
-    write_atomic(folder / MANIFEST, json.dumps(about, indent=2).encode())
+    for name, size in recorded:
+        _copy_file(episode_path(location.folder, name), episode_path(folder, name), size)
+    _fold_write_ahead_log(copy.database)
+    about["database_sha256"] = hashlib.sha256(copy.database.read_bytes()).hexdigest()
+    write_atomic(folder / _MANIFEST, json.dumps(about, indent=2).encode())
 
 
 def _summary(connection: Connection) -> dict[str, Any]:
     """What the manifest says, for people and for `verify(anchor=head)`."""
     return {
-        "format": FORMAT,
-        "created": rows.now(),
+        "format": _FORMAT,
+        "created": t.timestamp_now(),
         "schema": newest(),
-        "rankings": int(connection.scalar(select(func.count()).select_from(t.rankings)) or 0),
-        "episodes": int(connection.scalar(select(func.count()).select_from(t.episodes)) or 0),
-        "head": answers.head(connection),
+        "rankings": count_rows(connection, t.rankings),
+        "episodes": count_rows(connection, t.episodes),
+        "head": chain_head(connection),
     }
 
 
-def _settle(database: Path) -> None:
+def _fold_write_ahead_log(database: Path) -> None:
     """Leave one plain file behind: no write-ahead log beside it."""
     connection = sqlite3.connect(database)
     connection.execute("PRAGMA journal_mode=DELETE")
@@ -169,7 +158,7 @@ def _copy_files(source: Path, folder: Path) -> None:
         data = file.read_bytes()
         if hashlib.sha256(data).hexdigest() != file.stem:
             raise StoreError(f"The episode file {file} of the backup was altered.")
-        write_blob(folder, file.stem, data)
+        write_episode_file(folder, file.stem, data)
 
 
 def _copy_rows(read: Connection, write: Connection) -> None:
@@ -189,12 +178,12 @@ def _fill_server(source: Path, location: Location) -> None:
         copy_database(source / DATABASE, copy.database)
         migrate(copy)
         with (
-            opened(copy) as backed_up,
-            opened(location) as server,
-            reading(backed_up, copy) as read,
-            writing(server, location) as write,
+            Database(copy) as backed_up,
+            Database(location) as server,
+            backed_up.reading() as read,
+            server.writing() as write,
         ):
-            if write.scalar(select(func.count()).select_from(t.episodes)):
+            if count_rows(write, t.episodes):
                 raise StoreError(f"{location} holds a store already; expected an empty database.")
             _copy_rows(read, write)
 
@@ -202,9 +191,9 @@ def _fill_server(source: Path, location: Location) -> None:
 def _check(source: Path) -> None:
     """The manifest must be ours, and the database as it was."""
     try:
-        about = json.loads((source / MANIFEST).read_text())
+        about = json.loads((source / _MANIFEST).read_text())
         found = hashlib.sha256((source / DATABASE).read_bytes()).hexdigest()
-        genuine = about["format"] == FORMAT and about["database_sha256"] == found
+        genuine = about["format"] == _FORMAT and about["database_sha256"] == found
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{source} is not a backup ({type(error).__name__}: {error}).") from error
     if not genuine:
@@ -212,6 +201,3 @@ def _check(source: Path) -> None:
             f"The backup {source} was altered: its hash differs from the manifest's. If it was "
             "only opened as a store, it is one now: copy the folder instead of restoring it."
         )
-
-
-__all__ = ["backup", "is_backup", "restore", "verify_backup"]

@@ -14,18 +14,9 @@ from typing import Any
 
 GENESIS = "0" * 64
 FIELDS = (
-    "seq",
-    "key",
-    "query",
-    "rater",
-    "session",
-    "created",
-    "received",
-    "seconds",
-    "outcome",
-    "comment",
-    "supersedes",
-)
+    "seq", "key", "query", "rater", "session", "created", "received", "seconds", "outcome",
+    "comment", "supersedes",
+)  # fmt: skip
 
 
 def link(previous: str, row: Mapping[str, Any], panels: Sequence[Sequence[Any]]) -> str:
@@ -44,6 +35,3 @@ def link(previous: str, row: Mapping[str, Any], panels: Sequence[Sequence[Any]])
     content["panels"] = [list(panel) for panel in panels]
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256((previous + text).encode()).hexdigest()
-
-
-__all__ = ["FIELDS", "GENESIS", "link"]

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
@@ -25,10 +25,10 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from tradinghf.errors import StoreError
 
 BUSY_SECONDS = 30.0
-BETWEEN_TURNS = (0.002, 0.02)  # [s] between two attempts of a waiting writer
-LEAST_ROOM = 2**20  # [bytes] free, below which SQLite's failures are the disk's
+_BETWEEN_TURNS = (0.002, 0.02)  # [s] between two attempts of a waiting writer
+_LEAST_ROOM = 2**20  # [bytes] free, below which SQLite's failures are the disk's
 DATABASE = "feedback.db"
-DEFAULT_FOLDER = "store"
+_DEFAULT_FOLDER = "store"
 _LOCK = 0x7472_6164_6868  # one advisory lock key for every writer of a PostgreSQL store
 
 
@@ -84,7 +84,7 @@ def locate(target: str | os.PathLike[str]) -> Location:
             f"A store of kind {backend!r} is not supported; expected a folder, a .db file, "
             "or a postgresql:// URL."
         )
-    folder = url.query.get("folder", DEFAULT_FOLDER)
+    folder = url.query.get("folder", _DEFAULT_FOLDER)
     url = url.difference_update_query(["folder"]).set(drivername="postgresql+psycopg")
     return Location(url, Path(str(folder)).expanduser().absolute())
 
@@ -127,7 +127,7 @@ def _take_turn(connection: Connection) -> None:
             except sqlite3.OperationalError as error:
                 if "locked" not in str(error):
                     break
-                time.sleep(random.uniform(*BETWEEN_TURNS))  # not a secret  # nosec B311
+                time.sleep(random.uniform(*_BETWEEN_TURNS))  # not a secret  # nosec B311
             else:
                 return
         connection.exec_driver_sql("BEGIN IMMEDIATE")  # raises in SQLAlchemy's terms
@@ -135,65 +135,73 @@ def _take_turn(connection: Connection) -> None:
         raw.execute(f"PRAGMA busy_timeout={1000 * BUSY_SECONDS:.0f}")
 
 
-@contextmanager
-def opened(location: Location, *, foreign_keys: bool = True) -> Iterator[Engine]:
-    """An engine for the duration of a block."""
-    engine = connect(location, foreign_keys=foreign_keys)
-    try:
-        yield engine
-    finally:
-        engine.dispose()
+class Database:
+    """An open database, and where it and the episode files lie.
 
-
-@contextmanager
-def reading(engine: Engine, name: object) -> Iterator[Connection]:
-    """A read transaction: one consistent snapshot, never blocked by writers.
-
-    Raises:
-        StoreError: the database failed.
+    Attributes:
+        location: as given.
+        engine: of SQLAlchemy; it connects on first use.
 
     """
-    with _translated(name), engine.connect() as connection, connection.begin():
-        yield connection
 
+    def __init__(self, location: Location, *, foreign_keys: bool = True) -> None:
+        self.location = location
+        self.engine = connect(location, foreign_keys=foreign_keys)
 
-@contextmanager
-def writing(engine: Engine, name: object) -> Iterator[Connection]:
-    """A write transaction, alone among writers; commits at the end, rolls back on an error.
+    def __enter__(self) -> Self:
+        return self
 
-    Raises:
-        StoreError: the database failed, or stayed locked for `BUSY_SECONDS`.
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
-    """
-    with _translated(name), engine.connect() as plain:
-        connection = plain.execution_options(writing=True)
-        with connection.begin():
-            if engine.dialect.name == "postgresql":
-                # Without it a writer would wait for ever behind one that hangs.
-                patience = text("SELECT set_config('lock_timeout', :limit, true)")
-                connection.execute(patience, {"limit": f"{1000 * BUSY_SECONDS:.0f}ms"})
-                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    def close(self) -> None:
+        """Release the connections; it may be used again and reconnects."""
+        self.engine.dispose()
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A read transaction: one consistent snapshot, never blocked by writers.
+
+        Raises:
+            StoreError: the database failed.
+
+        """
+        with _translated(self.location), self.engine.connect() as connection, connection.begin():
             yield connection
 
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A write transaction, alone among writers; commits at the end, rolls back on an error.
+
+        Raises:
+            StoreError: the database failed, or stayed locked for `BUSY_SECONDS`.
+
+        """
+        with _translated(self.location), self.engine.connect() as plain:
+            connection = plain.execution_options(writing=True)
+            with connection.begin():
+                if not self.location.sqlite:
+                    # Without it a writer would wait for ever behind one that hangs.
+                    patience = text("SELECT set_config('lock_timeout', :limit, true)")
+                    connection.execute(patience, {"limit": f"{1000 * BUSY_SECONDS:.0f}ms"})
+                    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+                yield connection
+
 
 @contextmanager
-def _translated(name: object) -> Iterator[None]:
+def _translated(location: Location) -> Iterator[None]:
     """Database errors as one sentence without SQL, values or passwords."""
     try:
         yield
     except DBAPIError as error:
         reason = str(error.orig).strip().splitlines()[0] if error.orig else "unknown reason"
-        if isinstance(name, Location):
-            reason = disk_reason(reason, name.folder)
+        reason = disk_reason(reason, location.folder)
         if "locked" in reason or "lock timeout" in reason:
             reason = f"another process has held it locked for {BUSY_SECONDS:g} seconds"
-        raise StoreError(f"The store {name} failed: {reason}. Nothing was written.") from error
+        raise StoreError(f"The store {location} failed: {reason}. Nothing was written.") from error
 
 
 def disk_reason(reason: str, folder: Path) -> str:
     """SQLite calls a full disk "disk I/O error" while it opens a file; say what it is."""
-    full = "disk I/O" in reason and shutil.disk_usage(folder).free < LEAST_ROOM
+    full = "disk I/O" in reason and shutil.disk_usage(folder).free < _LEAST_ROOM
     return "the disk is full" if full else reason
-
-
-__all__ = ["Location", "connect", "disk_reason", "locate", "opened", "reading", "writing"]

@@ -7,38 +7,45 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, select
 
 from tradinghf.durable import write_atomic
 from tradinghf.episodes import Episode
 from tradinghf.errors import FeedbackError, StoreError, TradingHFError
-from tradinghf.feedback.store import answers, library, queue, rows, tables
 from tradinghf.feedback.store import schema as t
-from tradinghf.feedback.store.blobs import read_blob
-from tradinghf.feedback.store.engine import Location, reading, writing
+from tradinghf.feedback.store import spreadsheets
+from tradinghf.feedback.store.engine import Database
+from tradinghf.feedback.store.episode_files import read_episode_file
+from tradinghf.feedback.store.episodes import (
+    add_episode_rows,
+    episode_sources,
+    find_episodes,
+    write_episode_files,
+)
+from tradinghf.feedback.store.queue import add_queries, find_queries
+from tradinghf.feedback.store.rankings import chain_head, find_rankings, submit
 from tradinghf.feedback.types import Query, Ranking
 
-FORMAT = "tradinghf-feedback-1"
-MAX_LINE = 64 * 2**20
+_FORMAT = "tradinghf-feedback-1"
+_MAX_LINE = 64 * 2**20
 """Longest line of a JSONL file [bytes]: an episode of about half a million bars."""
-MAX_TABLE = 2**30
+_MAX_TABLE = 2**30
 """Largest CSV or Parquet file that is read [bytes]."""
-T = TypeVar("T")
 
 
-def write(engine: Engine, location: Location, path: Path) -> int:
-    """Export; see `Store.export`."""
-    with reading(engine, location) as connection:
-        rankings = [r for _, r in rows.read_rankings(connection, answers.selection())]
+def export_feedback(database: Database, path: Path) -> int:
+    """Write the feedback to a file; see `Store.export`."""
+    with database.reading() as connection:
+        rankings = find_rankings(connection)
         data = (
-            _lines(connection, location, rankings)
+            _lines(connection, database.location.folder, rankings)
             if path.suffix == ".jsonl"
-            else tables.encode(rankings, _sources(connection), path.suffix)
+            else spreadsheets.encode_rankings(rankings, episode_sources(connection), path.suffix)
         )
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,60 +55,61 @@ def write(engine: Engine, location: Location, path: Path) -> int:
     return len(rankings)
 
 
-def read(engine: Engine, location: Location, path: Path) -> int:
-    """Import; see `Store.import_from`."""
+def import_feedback(database: Database, path: Path) -> int:
+    """Add the feedback of a file; see `Store.import_from`."""
     if not path.is_file():
         raise StoreError(f"There is no file {path} to import.")
     if path.suffix != ".jsonl":
-        if path.stat().st_size > MAX_TABLE:
-            raise StoreError(f"{path} is larger than {MAX_TABLE} bytes; split it.")
-        found = tables.decode(path)
-        with writing(engine, location) as connection:
-            return sum(_named(path, where, answers.submit, connection, r) for where, r in found)
+        if path.stat().st_size > _MAX_TABLE:
+            raise StoreError(f"{path} is larger than {_MAX_TABLE} bytes; split it.")
+        rankings = spreadsheets.decode_rankings(path)
+        with database.writing() as connection:
+            return _submit_all(connection, path, rankings)
     queries, rankings = _parse(path)
-    records = library.write_files(location, _episodes(path))
-    with writing(engine, location) as connection:
-        library.add_rows(connection, records)
+    rows = write_episode_files(database.location.folder, _episodes(path))
+    with database.writing() as connection:
+        add_episode_rows(connection, rows)
         for where, query, raters in queries:
-            _named(path, where, queue.add, connection, [query], raters)
-        return sum(_named(path, where, answers.submit, connection, r) for where, r in rankings)
+            with _reported(path, where):
+                add_queries(connection, [query], raters)
+        return _submit_all(connection, path, rankings)
 
 
-def _sources(connection: Connection) -> dict[str, str]:
-    query = select(t.episodes.c.id, t.episodes.c.source)
-    return {row.id: row.source for row in connection.execute(query)}
+def _submit_all(connection: Connection, path: Path, rankings: list[tuple[str, Ranking]]) -> int:
+    """Submit rankings, each with where it was found; returns how many are new."""
+    new = 0
+    for where, ranking in rankings:
+        with _reported(path, where):
+            new += submit(connection, ranking)
+    return new
 
 
-def _lines(connection: Connection, location: Location, rankings: list[Ranking]) -> Iterator[bytes]:
+def _lines(connection: Connection, folder: Path, rankings: list[Ranking]) -> Iterator[bytes]:
     """The JSONL document, line by line: what it is, episodes, queries, rankings."""
-    episodes = library.find(connection, None)
-    every = select(t.queries).order_by(t.queries.c.seq)
-    queries = rows.read_queries(connection, every)
-    raters = [row.raters for row in connection.execute(every)]
+    episodes = find_episodes(connection)
+    queries = find_queries(connection)
+    raters = connection.scalars(select(t.queries.c.raters).order_by(t.queries.c.seq)).all()
     yield _line(
-        format=FORMAT,
+        format=_FORMAT,
         episodes=len(episodes),
         queries=len(queries),
         rankings=len(rankings),
-        head=answers.head(connection),
+        head=chain_head(connection),
     )
     for info in episodes:
-        data = read_blob(location.folder, info.id, info.size).to_bytes()
+        data = read_episode_file(folder, info.id, info.size).to_bytes()
         yield _line(episode=base64.b64encode(data).decode())
     for query, wanted in zip(queries, raters, strict=True):
         yield _line(query=dict(vars(query)), raters=wanted)
     for ranking in rankings:
-        yield _line(ranking=vars(ranking) | {"created": rows.timestamp(ranking.created)})
+        yield _line(ranking=vars(ranking) | {"created": t.timestamp(ranking.created)})
 
 
 def _line(**content: Any) -> bytes:
     return (json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-Parsed = tuple[list[tuple[str, Query, int | None]], list[tuple[str, Ranking]]]
-
-
-def _parse(path: Path) -> Parsed:
+def _parse(path: Path) -> tuple[list[tuple[str, Query, int | None]], list[tuple[str, Ranking]]]:
     """Check every record of a JSONL file; queries and rankings with the lines they are in.
 
     Episodes are checked, but not kept: `_episodes` reads them again, one at a time.
@@ -120,9 +128,9 @@ def _parse(path: Path) -> Parsed:
                 queries.append((where, _query(record["query"]), raters))
             elif "ranking" in record:
                 rankings.append((where, _ranking(record["ranking"])))
-            elif number > 1 or record.get("format") != FORMAT:
+            elif number > 1 or record.get("format") != _FORMAT:
                 raise FeedbackError(
-                    f"expected {{'format': '{FORMAT}'}} in line 1, "
+                    f"expected {{'format': '{_FORMAT}'}} in line 1, "
                     "then an episode, a query or a ranking in each line."
                 )
     return queries, rankings
@@ -140,11 +148,11 @@ def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """(line number, object) of every line; bounded memory per line."""
     with path.open("rb") as file:
         number = 0
-        while line := file.readline(MAX_LINE + 1):
+        while line := file.readline(_MAX_LINE + 1):
             number += 1
             with _reported(path, f"line {number}"):
-                if len(line) > MAX_LINE:
-                    raise FeedbackError(f"longer than {MAX_LINE} bytes.")
+                if len(line) > _MAX_LINE:
+                    raise FeedbackError(f"longer than {_MAX_LINE} bytes.")
                 record = json.loads(line)
                 if not isinstance(record, dict):
                     raise FeedbackError("expected a JSON object.")
@@ -159,18 +167,13 @@ def _query(fields: dict[str, Any]) -> Query:
 
 
 def _ranking(fields: dict[str, Any]) -> Ranking:
-    created = rows.moment(fields["created"])
+    created = t.parse_timestamp(fields["created"])
     return Ranking(**{**fields, "created": created})
-
-
-def _named(path: Path, where: str, function: Callable[..., T], *args: Any) -> T:
-    """Call, with file and line in front of what goes wrong."""
-    with _reported(path, where):
-        return function(*args)
 
 
 @contextmanager
 def _reported(path: Path, where: str) -> Iterator[None]:
+    """File and line in front of what goes wrong in the block."""
     try:
         yield
     except TradingHFError as error:
@@ -180,6 +183,3 @@ def _reported(path: Path, where: str) -> Iterator[None]:
             f"{path.name}, {where}: {type(error).__name__}: {error}. "
             "Expected a file written by 'tradinghf feedback export'."
         ) from error
-
-
-__all__ = ["FORMAT", "read", "write"]

@@ -21,11 +21,9 @@ from sqlalchemy import Connection, inspect
 from tradinghf.errors import StoreError
 from tradinghf.feedback.store.engine import (
     BUSY_SECONDS,
+    Database,
     Location,
     disk_reason,
-    opened,
-    reading,
-    writing,
 )
 from tradinghf.feedback.store.schema import metadata
 
@@ -58,12 +56,12 @@ def migrate(location: Location, *, to: str = "head") -> None:
     if location.sqlite:
         _make_folder(location.folder)
         _use_wal(location)
-    with opened(location, foreign_keys=False) as engine:
-        with reading(engine, location) as connection:
+    with Database(location, foreign_keys=False) as database:
+        with database.reading() as connection:
             current = _revision(connection, location, directory)
         if current == target:
             return
-        with writing(engine, location) as connection:
+        with database.writing() as connection:
             current = _revision(connection, location, directory)
             if current == target:  # another process was faster
                 return
@@ -157,6 +155,3 @@ def copy_database(source: Path, target: Path) -> None:
     finally:
         writer.close()
         reader.close()
-
-
-__all__ = ["copy_database", "migrate", "newest", "scripts"]

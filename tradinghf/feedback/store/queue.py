@@ -6,57 +6,55 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, func, insert, not_, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, insert, not_, or_, select
 from sqlalchemy import update as sql_update
 
 from tradinghf.errors import FeedbackError
-from tradinghf.feedback.store import rows
 from tradinghf.feedback.store import schema as t
+from tradinghf.feedback.store.episodes import require_episodes
+from tradinghf.feedback.store.statements import next_seq, panels_of, rows_in, where_given
 from tradinghf.feedback.types import Query
 
-LEASE = timedelta(minutes=15)
+_LEASE = timedelta(minutes=15)
 """A query shown to a rater this recently counts towards the raters it wants."""
 
 
-def add(connection: Connection, queries: Iterable[Query], raters: int | None) -> int:
-    """Append the queries whose id is new; returns how many were.
-
-    Raises:
-        FeedbackError: `raters` below 1, an unknown episode, or an id taken by another query.
-
-    """
+def add_queries(connection: Connection, queries: Iterable[Query], raters: int | None) -> int:
+    """Append the queries whose id is new; returns how many. See `Store.add_queries`."""
     if raters is not None and raters < 1:
         raise FeedbackError(f"raters is {raters}; expected at least 1, or None for every rater.")
     wanted = {query.id: query for query in queries}
-    known: set[str] = set()
-    for part in rows.chunks(wanted):
-        for found in rows.read_queries(
-            connection, select(t.queries).where(t.queries.c.id.in_(part))
-        ):
-            if found != wanted[found.id]:
-                raise FeedbackError(
-                    f"Query {found.id!r} is in the store with other content. "
-                    "Name queries by content: Query.of(episodes, ...)."
-                )
-            known.add(found.id)
-    fresh = [query for name, query in wanted.items() if name not in known]
-    if fresh:
-        rows.require_episodes(connection, (e for query in fresh for e in query.episodes))
-        first = rows.next_seq(connection, t.queries)
-        records = [_row(q) | {"seq": first + i, "raters": raters} for i, q in enumerate(fresh)]
-        connection.execute(insert(t.queries), records)
-        connection.execute(insert(t.query_episodes), [p for q in fresh for p in _panels(q)])
-    return len(fresh)
+    known = _read(connection, rows_in(connection, select(t.queries), t.queries.c.id, wanted))
+    for found in known:
+        if found != wanted.pop(found.id):
+            raise FeedbackError(
+                f"Query {found.id!r} is in the store with other content. "
+                "Name queries by content: Query.of(episodes, ...)."
+            )
+    new = list(wanted.values())
+    if new:
+        require_episodes(connection, (e for query in new for e in query.episodes))
+        first = next_seq(connection, t.queries)
+        rows = [_query_row(q) | {"seq": first + i, "raters": raters} for i, q in enumerate(new)]
+        connection.execute(insert(t.queries), rows)
+        connection.execute(insert(t.query_episodes), [p for q in new for p in _panel_rows(q)])
+    return len(new)
 
 
-def get(connection: Connection, query_id: str) -> Query:
+def find_queries(connection: Connection, **filters: Any) -> list[Query]:
+    """Queries with these values of columns, in the order of the queue."""
+    query = where_given(select(t.queries).order_by(t.queries.c.seq), t.queries, **filters)
+    return _read(connection, connection.execute(query).all())
+
+
+def find_query(connection: Connection, query_id: str) -> Query:
     """One query.
 
     Raises:
         FeedbackError: not in the store.
 
     """
-    found = rows.read_queries(connection, select(t.queries).where(t.queries.c.id == query_id))
+    found = find_queries(connection, id=query_id)
     if not found:
         raise FeedbackError(
             f"Query {query_id!r} is not in the store. Add it first: store.add_queries([...])."
@@ -79,8 +77,8 @@ def due(rater: str) -> ColumnElement[bool]:
 
 
 def _takers(rater: str) -> Any:
-    """How many other raters have answered the query, or were shown it within `LEASE`."""
-    recent = rows.timestamp(datetime.now(UTC) - LEASE)
+    """How many other raters have answered the query, or were shown it within `_LEASE`."""
+    recent = t.timestamp(datetime.now(UTC) - _LEASE)
     answered = select(t.rankings.c.rater).where(t.rankings.c.query == t.queries.c.id)
     shown = select(t.serves.c.rater).where(
         t.serves.c.query == t.queries.c.id, t.serves.c.served > recent
@@ -90,14 +88,14 @@ def _takers(rater: str) -> Any:
     return select(func.count()).select_from(both).where(both.c.rater != rater).scalar_subquery()
 
 
-def serve(
+def serve_next(
     connection: Connection, rater: str, session: str, exclude: Collection[str]
 ) -> Query | None:
     """The first query due, noted as shown to the rater; None when nothing is due."""
     query = select(t.queries).where(due(rater)).order_by(t.queries.c.seq).limit(1)
     if exclude:
         query = query.where(t.queries.c.id.not_in(list(exclude)))
-    found = rows.read_queries(connection, query)
+    found = _read(connection, connection.execute(query).all())
     if not found:
         return None
     _note_served(connection, found[0].id, rater, session)
@@ -108,30 +106,37 @@ def _note_served(connection: Connection, query_id: str, rater: str, session: str
     table = t.serves
     mine = and_(table.c.query == query_id, table.c.rater == rater)
     before = connection.scalar(select(table.c.served).where(mine))
-    values = {"session": session, "served": rows.now()}
+    values = {"session": session, "served": t.timestamp_now()}
     if before is None:
         connection.execute(insert(table), [{"query": query_id, "rater": rater, **values}])
-    elif before < rows.timestamp(datetime.now(UTC) - LEASE / 2):  # spares a write per reload
+    elif before < t.timestamp(datetime.now(UTC) - _LEASE / 2):  # spares a write per reload
         connection.execute(sql_update(table).where(mine).values(**values))
 
 
-def _row(query: Query) -> dict[str, Any]:
-    return {
-        "id": query.id,
-        "purpose": query.purpose,
-        "round": query.round,
-        "note": query.note,
-        "group": query.group,
-        "created": rows.now(),
-    }
+def _read(connection: Connection, rows: Sequence[Row[Any]]) -> list[Query]:
+    """The queries of these rows, in their order."""
+    panels = panels_of(connection, t.query_episodes.c.query, (row.id for row in rows))
+    return [
+        Query(
+            row.id,
+            tuple(p.episode for p in panels[row.id]),
+            row.purpose,
+            row.round,
+            row.note,
+            tuple(p.answer for p in panels[row.id] if p.answer is not None),
+        )
+        for row in rows
+    ]
 
 
-def _panels(query: Query) -> list[dict[str, Any]]:
+def _query_row(query: Query) -> dict[str, Any]:
+    names = ("id", "purpose", "round", "note", "group")
+    return {name: getattr(query, name) for name in names} | {"created": t.timestamp_now()}
+
+
+def _panel_rows(query: Query) -> list[dict[str, Any]]:
     answers: Sequence[int | None] = query.answer or [None] * len(query.episodes)
     return [
         {"query": query.id, "panel": i, "episode": episode, "answer": answer}
         for i, (episode, answer) in enumerate(zip(query.episodes, answers, strict=True))
     ]
-
-
-__all__ = ["LEASE", "add", "due", "get", "serve"]

@@ -6,6 +6,8 @@ PostgreSQL and the hash chain.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from sqlalchemy import (
     CheckConstraint,
     Column,
@@ -21,6 +23,8 @@ from sqlalchemy import (
 )
 
 from tradinghf.feedback.store.chain import GENESIS
+
+_TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 metadata = MetaData(
     naming_convention={
@@ -148,15 +152,17 @@ audit = Table(
     Column("detail", Text, nullable=False),
 )
 
-__all__ = [
-    "audit",
-    "episodes",
-    "metadata",
-    "queries",
-    "query_episodes",
-    "ranking_episodes",
-    "rankings",
-    "serves",
-    "trials",
-    "users",
-]
+
+def timestamp(moment: datetime) -> str:
+    """A time as the tables hold it."""
+    return moment.astimezone(UTC).strftime(_TIME_FORMAT)
+
+
+def timestamp_now() -> str:
+    """The present as the tables hold it."""
+    return timestamp(datetime.now(UTC))
+
+
+def parse_timestamp(text: str) -> datetime:
+    """Reverse of `timestamp`."""
+    return datetime.strptime(text, _TIME_FORMAT).replace(tzinfo=UTC)

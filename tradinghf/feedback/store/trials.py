@@ -11,13 +11,12 @@ from typing import Any
 
 from sqlalchemy import Connection, func, insert, select
 
-from tradinghf.feedback.store import rows
+from tradinghf.errors import FeedbackError
 from tradinghf.feedback.store import schema as t
+from tradinghf.feedback.store.statements import stored, where_given
 
 SEAL, OPENING = "seal", "opening"
-LOG = (SEAL, OPENING)
-"""Kinds that are notes about a market, not trials."""
-_MOST = 500  # ids in one query: databases limit their number of arguments
+_NOTES = (SEAL, OPENING)  # kinds that are notes about a market, not trials
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class Trial:
     created: datetime
 
 
-def add(
+def add_trials(
     connection: Connection,
     kind: str,
     name: str,
@@ -50,32 +49,26 @@ def add(
     """Insert those of the variants that were not counted before; returns how many."""
     records = {}
     for params in variants:
-        text = rows.canonical(dict(params))
-        trial = hashlib.sha256(rows.canonical([kind, name, market, text]).encode()).hexdigest()
+        text = _canonical_json(dict(params))
+        trial = hashlib.sha256(_canonical_json([kind, name, market, text]).encode()).hexdigest()
         records[trial] = {"kind": kind, "name": name, "market": market, "params": text}
-    ids = list(records)
-    known: set[str] = set()
-    for first in range(0, len(ids), _MOST):
-        part = select(t.trials.c.id).where(t.trials.c.id.in_(ids[first : first + _MOST]))
-        known.update(connection.scalars(part))
-    now = rows.now()
+    known = stored(connection, t.trials.c.id, records)
+    now = t.timestamp_now()
     new = [{"id": i, "created": now} | r for i, r in records.items() if i not in known]
     if new:
         connection.execute(insert(t.trials), new)
     return len(new)
 
 
-def count(connection: Connection, market: str | None, kind: str | None, name: str | None) -> int:
+def count_trials(connection: Connection, **wanted: str | None) -> int:
     """How many trials; notes only when their kind is asked for."""
-    query = select(func.count()).select_from(t.trials)
-    wanted = {"market": market, "kind": kind, "name": name}
-    query = query.where(*(t.trials.c[k] == v for k, v in wanted.items() if v is not None))
-    if kind is None:
-        query = query.where(t.trials.c.kind.not_in(LOG))
+    query = where_given(select(func.count()).select_from(t.trials), t.trials, **wanted)
+    if wanted.get("kind") is None:
+        query = query.where(t.trials.c.kind.not_in(_NOTES))
     return int(connection.scalar(query) or 0)
 
 
-def listed(connection: Connection, market: str, kind: str) -> list[Trial]:
+def list_trials(connection: Connection, market: str, kind: str) -> list[Trial]:
     """Trials or notes of one kind, oldest first."""
     query = select(t.trials).where(t.trials.c.market == market, t.trials.c.kind == kind)
     found = connection.execute(query.order_by(t.trials.c.created, t.trials.c.id))
@@ -85,4 +78,23 @@ def listed(connection: Connection, market: str, kind: str) -> list[Trial]:
     ]
 
 
-__all__ = ["LOG", "OPENING", "SEAL", "Trial", "add", "count", "listed"]
+def _canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no spaces: equal content, equal text.
+
+    Raises:
+        FeedbackError: a value that JSON cannot hold.
+
+    """
+    try:
+        return json.dumps(
+            value, sort_keys=True, separators=(",", ":"), allow_nan=False, default=_plain
+        )
+    except (TypeError, ValueError) as error:
+        raise FeedbackError(f"{error}; expected numbers, text, lists and dictionaries.") from error
+
+
+def _plain(value: Any) -> Any:
+    """NumPy scalars and arrays as plain numbers and lists."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} is not JSON")

@@ -1,19 +1,21 @@
-"""Is the store well? `health` counts, `verify` checks every byte."""
+"""The state of a store: `health` counts what it holds, `verify` checks every byte of it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, func, select
 
 from tradinghf.errors import EpisodeError
-from tradinghf.feedback.store import answers
 from tradinghf.feedback.store import schema as t
-from tradinghf.feedback.store.blobs import read_blob
 from tradinghf.feedback.store.chain import GENESIS, link
-from tradinghf.feedback.store.engine import Location, reading
+from tradinghf.feedback.store.engine import Database
+from tradinghf.feedback.store.episode_files import read_episode_file
 from tradinghf.feedback.store.migrate import newest
+from tradinghf.feedback.store.rankings import chain_head
+from tradinghf.feedback.store.statements import count_rows, panels_of
 
 _RESTORE = "Restore a backup."
 
@@ -41,33 +43,32 @@ class Verification:
         return not self.problems
 
 
-def health(engine: Engine, location: Location) -> dict[str, Any]:
+def health(database: Database) -> dict[str, Any]:
     """Counts and state; see `Store.health`."""
-    tables = {"episodes": t.episodes, "queries": t.queries, "rankings": t.rankings}
-    with reading(engine, location) as connection:
-        counts = {
-            name: int(connection.scalar(select(func.count()).select_from(table)) or 0)
-            for name, table in {**tables, "trials": t.trials}.items()
-        }
+    location = database.location
+    with database.reading() as connection:
         raters = select(func.count(func.distinct(t.rankings.c.rater)))
         corrected = select(func.count(t.rankings.c.supersedes))
         size = connection.scalar(select(func.sum(t.episodes.c.size)))
         return {
             "store": str(location),
             "folder": str(location.folder),
-            "database": engine.dialect.name,
+            "database": database.engine.dialect.name,
             "schema": newest(),
-            **counts,
+            **{
+                table.name: count_rows(connection, table)
+                for table in (t.episodes, t.queries, t.rankings, t.trials)
+            },
             "superseded": int(connection.scalar(corrected) or 0),
             "raters": int(connection.scalar(raters) or 0),
             "episode_bytes": int(size or 0),
-            "head": answers.head(connection),
+            "head": chain_head(connection),
         }
 
 
-def verify(engine: Engine, location: Location, anchor: str | None) -> Verification:
-    """Check everything; see `Store.verify`."""
-    with reading(engine, location) as connection:
+def verify(database: Database, folder: Path, anchor: str | None) -> Verification:
+    """Check everything, with the episode files of `folder`; see `Store.verify`."""
+    with database.reading() as connection:
         problems = _database(connection)
         count, head, broken = _chain(connection, anchor)
         columns = select(t.episodes.c.id, t.episodes.c.size).order_by(t.episodes.c.seq)
@@ -75,7 +76,7 @@ def verify(engine: Engine, location: Location, anchor: str | None) -> Verificati
     problems += broken
     for episode_id, size in recorded:
         try:
-            read_blob(location.folder, episode_id, size)
+            read_episode_file(folder, episode_id, size)
         except EpisodeError as error:
             problems.append(str(error))
     return Verification(count, len(recorded), head, tuple(problems))
@@ -95,15 +96,12 @@ def _database(connection: Connection) -> list[str]:
 
 def _chain(connection: Connection, anchor: str | None) -> tuple[int, str, list[str]]:
     """(answers checked, head, the first break): an altered answer breaks all that follow."""
-    panels: dict[int, list[tuple[Any, ...]]] = {}
-    shown = t.ranking_episodes
-    columns = (shown.c.ranking, shown.c.episode, shown.c.rank, shown.c.rating)
-    for row in connection.execute(select(*columns).order_by(shown.c.ranking, shown.c.panel)):
-        panels.setdefault(row.ranking, []).append((row.episode, row.rank, row.rating))
-    head, count, met = GENESIS, 0, anchor in (None, GENESIS)
-    for row in connection.execute(select(t.rankings).order_by(t.rankings.c.seq)):
-        count += 1
-        expected = link(head, dict(row._mapping), panels.get(row.seq, []))
+    rows = connection.execute(select(t.rankings).order_by(t.rankings.c.seq)).all()
+    panels = panels_of(connection, t.ranking_episodes.c.ranking, (row.seq for row in rows))
+    head, met = GENESIS, anchor in (None, GENESIS)
+    for count, row in enumerate(rows, start=1):
+        hashed = [(p.episode, p.rank, p.rating) for p in panels[row.seq]]
+        expected = link(head, dict(row._mapping), hashed)
         if row.seq != count:
             return count, head, [f"The hash chain breaks: answer {count} is missing. {_RESTORE}"]
         if row.chain != expected:
@@ -112,9 +110,6 @@ def _chain(connection: Connection, anchor: str | None) -> tuple[int, str, list[s
         head = expected
         met = met or head == anchor
     if met:
-        return count, head, []
+        return len(rows), head, []
     lost = f"The hash chain does not contain {str(anchor)[:16]}: answers were cut off or rewritten."
-    return count, head, [f"{lost} {_RESTORE}"]
-
-
-__all__ = ["Verification", "health", "verify"]
+    return len(rows), head, [f"{lost} {_RESTORE}"]

@@ -5,25 +5,31 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from sqlalchemy import func, select
 
 from tradinghf.episodes import Episode
-from tradinghf.feedback.store import answers, audit, exchange, library, queue, rows, trials
-from tradinghf.feedback.store import backup as backups
+from tradinghf.feedback.store import (
+    backup,
+    exchange,
+    queue,
+    rankings,
+    trials,
+    verification,
+)
+from tradinghf.feedback.store import episodes as episode_rows
 from tradinghf.feedback.store import schema as t
-from tradinghf.feedback.store.audit import Verification
-from tradinghf.feedback.store.blobs import read_blob
-from tradinghf.feedback.store.engine import connect, locate, reading, writing
+from tradinghf.feedback.store.engine import Database, locate
+from tradinghf.feedback.store.episode_files import read_episode_file
+from tradinghf.feedback.store.episodes import EpisodeInfo
 from tradinghf.feedback.store.migrate import migrate
-from tradinghf.feedback.store.rows import EpisodeInfo
 from tradinghf.feedback.store.trials import Trial
+from tradinghf.feedback.store.verification import Verification
 from tradinghf.feedback.types import Purpose, Query, Ranking
 
 
-class Store:
+class Store(Database):
     """Everything that raters were shown and said: episodes, queries, rankings, backtest trials.
 
     Opening creates the store or migrates an older one. Feedback is append-only: a correction is a
@@ -41,24 +47,9 @@ class Store:
     """
 
     def __init__(self, target: str | os.PathLike[str]) -> None:
-        self.location = locate(target)
-        migrate(self.location)
-        self.engine = connect(self.location)
-
-    def __enter__(self) -> Store:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Release the connections; the store may be used again and reconnects."""
-        self.engine.dispose()
+        location = locate(target)
+        migrate(location)
+        super().__init__(location)
 
     # Episodes
 
@@ -72,9 +63,9 @@ class Store:
             EpisodeError: an episode is malformed.
 
         """
-        records = library.write_files(self.location, episodes)
-        with writing(self.engine, self.location) as connection:
-            library.add_rows(connection, records)
+        records = episode_rows.write_episode_files(self.location.folder, episodes)
+        with self.writing() as connection:
+            episode_rows.add_episode_rows(connection, records)
         return [str(record["id"]) for record in records]
 
     def episode(self, episode_id: str) -> Episode:
@@ -97,7 +88,7 @@ class Store:
     ) -> list[Episode]:
         """Episodes by id (in that order), or by filter (oldest first); see `episode_infos`."""
         infos = self.episode_infos(ids, source=source, market=market, symbol=symbol, limit=limit)
-        return [read_blob(self.location.folder, info.id, info.size) for info in infos]
+        return [read_episode_file(self.location.folder, info.id, info.size) for info in infos]
 
     def episode_infos(
         self,
@@ -114,16 +105,15 @@ class Store:
             EpisodeError: one of `ids` is not in the store.
 
         """
-        with reading(self.engine, self.location) as connection:
-            return library.find(
+        with self.reading() as connection:
+            return episode_rows.find_episodes(
                 connection, ids, limit=limit, source=source, market=market, symbol=symbol
             )
 
     def sources(self) -> dict[str, str]:
         """Source of every episode, by id; what `ratings.leaderboard` needs."""
-        query = select(t.episodes.c.id, t.episodes.c.source)
-        with reading(self.engine, self.location) as connection:
-            return {row.id: row.source for row in connection.execute(query)}
+        with self.reading() as connection:
+            return episode_rows.episode_sources(connection)
 
     # Queries
 
@@ -141,8 +131,8 @@ class Store:
             FeedbackError: an episode is not in the store, or an id is taken by another query.
 
         """
-        with writing(self.engine, self.location) as connection:
-            return queue.add(connection, queries, raters)
+        with self.writing() as connection:
+            return queue.add_queries(connection, queries, raters)
 
     def queries(
         self,
@@ -151,11 +141,8 @@ class Store:
         round: int | None = None,  # noqa: A002 (the attribute of Query)
     ) -> list[Query]:
         """Queries in the order of the queue."""
-        query = select(t.queries).order_by(t.queries.c.seq)
-        wanted = {"purpose": purpose, "round": round}
-        query = query.where(*(t.queries.c[k] == v for k, v in wanted.items() if v is not None))
-        with reading(self.engine, self.location) as connection:
-            return rows.read_queries(connection, query)
+        with self.reading() as connection:
+            return queue.find_queries(connection, purpose=purpose, round=round)
 
     def query(self, query_id: str) -> Query:
         """One query.
@@ -164,8 +151,8 @@ class Store:
             FeedbackError: not in the store.
 
         """
-        with reading(self.engine, self.location) as connection:
-            return queue.get(connection, query_id)
+        with self.reading() as connection:
+            return queue.find_query(connection, query_id)
 
     def next_query(
         self, rater: str, session: str = "", *, exclude: Collection[str] = ()
@@ -182,13 +169,13 @@ class Store:
             exclude: ids to pass over, such as the query on the screen while prefetching.
 
         """
-        with writing(self.engine, self.location) as connection:
-            return queue.serve(connection, rater, session, exclude)
+        with self.writing() as connection:
+            return queue.serve_next(connection, rater, session, exclude)
 
     def pending(self, rater: str) -> int:
         """How many queries are due for this rater."""
         query = select(func.count()).select_from(t.queries).where(queue.due(rater))
-        with reading(self.engine, self.location) as connection:
+        with self.reading() as connection:
             return int(connection.scalar(query) or 0)
 
     # Rankings
@@ -206,8 +193,8 @@ class Store:
                 exist or do not match.
 
         """
-        with writing(self.engine, self.location) as connection:
-            return answers.submit(connection, ranking)
+        with self.writing() as connection:
+            return rankings.submit(connection, ranking)
 
     def rankings(
         self,
@@ -227,11 +214,14 @@ class Store:
                 as "learn".
 
         """
-        query = answers.selection(
-            include_superseded=include_superseded, purposes=purposes, rater=rater, session=session
-        )
-        with reading(self.engine, self.location) as connection:
-            return [ranking for _, ranking in rows.read_rankings(connection, query)]
+        with self.reading() as connection:
+            return rankings.find_rankings(
+                connection,
+                include_superseded=include_superseded,
+                purposes=purposes,
+                rater=rater,
+                session=session,
+            )
 
     # Backtest trials
 
@@ -259,8 +249,8 @@ class Store:
         self, kind: str, name: str, market: str, variants: Sequence[Mapping[str, Any]]
     ) -> int:
         """Count many at once, as `count_trial` does each; returns how many are new."""
-        with writing(self.engine, self.location) as connection:
-            return trials.add(connection, kind, name, market, variants)
+        with self.writing() as connection:
+            return trials.add_trials(connection, kind, name, market, variants)
 
     def trials(
         self, market: str | None = None, *, kind: str | None = None, name: str | None = None
@@ -269,19 +259,19 @@ class Store:
 
         Seals and openings (`trial_log`) are no trials; they count only when `kind` asks for them.
         """
-        with reading(self.engine, self.location) as connection:
-            return trials.count(connection, market, kind, name)
+        with self.reading() as connection:
+            return trials.count_trials(connection, market=market, kind=kind, name=name)
 
     def trial_log(self, market: str, kind: str) -> list[Trial]:
         """Every trial of a kind on a market, oldest first: who opened a sealed window, and when."""
-        with reading(self.engine, self.location) as connection:
-            return trials.listed(connection, market, kind)
+        with self.reading() as connection:
+            return trials.list_trials(connection, market, kind)
 
     # Care
 
     def health(self) -> dict[str, Any]:
         """Counts, schema, size and the head of the hash chain; quick (no file is read)."""
-        return audit.health(self.engine, self.location)
+        return verification.health(self)
 
     def verify(self, *, anchor: str | None = None) -> Verification:
         """Check everything: database, references, hash chain, every episode file.
@@ -291,7 +281,7 @@ class Store:
                 the chain means that history was rewritten or cut off.
 
         """
-        return audit.verify(self.engine, self.location, anchor)
+        return verification.verify(self, self.location.folder, anchor)
 
     def export(self, path: str | os.PathLike[str]) -> int:
         """Write the feedback to a file; the suffix picks the format.
@@ -306,7 +296,7 @@ class Store:
             StoreError: another suffix, or the file cannot be written.
 
         """
-        return exchange.write(self.engine, self.location, Path(path))
+        return exchange.export_feedback(self, Path(path))
 
     def import_from(self, path: str | os.PathLike[str]) -> int:
         """Add the feedback of a file that `export` wrote; all of its rankings or none.
@@ -319,7 +309,7 @@ class Store:
             FeedbackError: a ranking contradicts the store.
 
         """
-        return exchange.read(self.engine, self.location, Path(path))
+        return exchange.import_feedback(self, Path(path))
 
     def backup(self, folder: str | os.PathLike[str]) -> Path:
         """Copy the store, consistent while others write to it, into a new folder.
@@ -331,7 +321,4 @@ class Store:
             StoreError: the folder exists and is not empty, or the disk refused.
 
         """
-        return backups.backup(self.engine, self.location, Path(folder))
-
-
-__all__ = ["Store"]
+        return backup.backup(self, Path(folder))

@@ -1,22 +1,24 @@
-"""Rankings in the store: append-only, idempotent, chained."""
+"""Rankings in the store: append-only, the same submit key once, linked by a hash chain."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, exists, func, insert, not_, select
+from sqlalchemy import Connection, Row, Select, exists, func, insert, not_, select
 
 from tradinghf.errors import FeedbackError
-from tradinghf.feedback.store import queue, rows
 from tradinghf.feedback.store import schema as t
 from tradinghf.feedback.store.chain import GENESIS, link
+from tradinghf.feedback.store.episodes import require_episodes
+from tradinghf.feedback.store.queue import find_query
+from tradinghf.feedback.store.statements import next_seq, panels_of, where_given
 from tradinghf.feedback.types import Purpose, Ranking
 
 
 def submit(connection: Connection, ranking: Ranking) -> bool:
     """Append an answer; False when it is there already. See `Store.submit`."""
-    if (earlier := by_key(connection, ranking.key)) is not None:
+    if (earlier := _with_key(connection, ranking.key)) is not None:
         if _answer(earlier) == _answer(ranking):
             return False
         raise FeedbackError(
@@ -25,34 +27,34 @@ def submit(connection: Connection, ranking: Ranking) -> bool:
         )
     _check_query(connection, ranking)
     _check_superseded(connection, ranking)
-    rows.require_episodes(connection, ranking.episodes)
-    seq = rows.next_seq(connection, t.rankings)
-    panels = rows.panel_rows(ranking, seq)
-    row = rows.ranking_row(ranking) | {"received": rows.now(), "seq": seq}
+    require_episodes(connection, ranking.episodes)
+    seq = next_seq(connection, t.rankings)
+    panels = panel_rows(ranking, seq)
+    row = _ranking_row(ranking) | {"received": t.timestamp_now(), "seq": seq}
     hashed = [(p["episode"], p["rank"], p["rating"]) for p in panels]
-    row["chain"] = link(head(connection), row, hashed)
+    row["chain"] = link(chain_head(connection), row, hashed)
     connection.execute(insert(t.rankings), [row])
     connection.execute(insert(t.ranking_episodes), panels)
     return True
 
 
-def head(connection: Connection) -> str:
+def chain_head(connection: Connection) -> str:
     """Hash of the newest answer; `GENESIS` when there is none."""
     table = t.rankings
     newest = select(table.c.chain).order_by(table.c.seq.desc()).limit(1)
     return str(connection.scalar(newest) or GENESIS)
 
 
-def selection(
+def find_rankings(
+    connection: Connection,
     *,
     include_superseded: bool = True,
     purposes: Collection[Purpose] | None = None,
     **filters: str | None,
-) -> Select[Any]:
-    """SELECT of rankings in order of arrival; see `Store.rankings`."""
+) -> list[Ranking]:
+    """Rankings in order of arrival; see `Store.rankings`."""
     table, asked = t.rankings, t.queries
-    query = select(table).order_by(table.c.seq)
-    query = query.where(*(table.c[k] == v for k, v in filters.items() if v is not None))
+    query = where_given(select(table).order_by(table.c.seq), table, **filters)
     if not include_superseded:
         later = table.alias("later")
         query = query.where(not_(exists().where(later.c.supersedes == table.c.key)))
@@ -60,18 +62,66 @@ def selection(
         purpose = func.coalesce(asked.c.purpose, "learn")
         joined = table.outerjoin(asked, table.c.query == asked.c.id)
         query = query.select_from(joined).where(purpose.in_(list(purposes)))
-    return query
+    return _read(connection, query)
 
 
-def by_key(connection: Connection, key: str) -> Ranking | None:
+def _read(connection: Connection, statement: Select[Any]) -> list[Ranking]:
+    found = connection.execute(statement).all()
+    panels = panels_of(connection, t.ranking_episodes.c.ranking, (row.seq for row in found))
+    return [_ranking(row, panels[row.seq]) for row in found]
+
+
+def _ranking(row: Row[Any], panels: list[Row[Any]]) -> Ranking:
+    return Ranking(
+        key=row.key,
+        episodes=tuple(p.episode for p in panels),
+        ranks=tuple(p.rank for p in panels if p.rank is not None),
+        query=row.query or "",
+        rater=row.rater,
+        session=row.session,
+        created=t.parse_timestamp(row.created),
+        seconds=row.seconds,
+        comment=row.comment,
+        ratings=tuple(p.rating for p in panels),
+        outcome=row.outcome,
+        supersedes=row.supersedes or "",
+    )
+
+
+def _ranking_row(ranking: Ranking) -> dict[str, Any]:
+    """The ranking's own columns; `seq` and `received` are added on writing."""
+    return {
+        "key": ranking.key,
+        "query": ranking.query or None,
+        "group": ranking.group,
+        "rater": ranking.rater,
+        "session": ranking.session,
+        "created": t.timestamp(ranking.created),
+        "seconds": ranking.seconds,
+        "outcome": ranking.outcome,
+        "comment": ranking.comment,
+        "supersedes": ranking.supersedes or None,
+    }
+
+
+def panel_rows(ranking: Ranking, seq: int) -> list[dict[str, Any]]:
+    """One row per episode of the ranking."""
+    unsaid: Sequence[int | None] = [None] * len(ranking.episodes)
+    values = zip(ranking.episodes, ranking.ranks or unsaid, ranking.ratings or unsaid, strict=True)
+    return [
+        {"ranking": seq, "panel": i, "episode": episode, "rank": rank, "rating": rating}
+        for i, (episode, rank, rating) in enumerate(values)
+    ]
+
+
+def _with_key(connection: Connection, key: str) -> Ranking | None:
     """The answer with this submit key, if any."""
-    found = rows.read_rankings(connection, selection(key=key))
-    return found[0][1] if found else None
+    return next(iter(find_rankings(connection, key=key)), None)
 
 
 def _answer(ranking: Ranking) -> tuple[object, ...]:
     """What makes two submits the same answer: all but the delivery's clock times."""
-    row = rows.ranking_row(ranking)
+    row = _ranking_row(ranking)
     del row["created"], row["seconds"]
     return (*row.values(), ranking.episodes, ranking.ranks, ranking.ratings)
 
@@ -79,7 +129,7 @@ def _answer(ranking: Ranking) -> tuple[object, ...]:
 def _check_query(connection: Connection, ranking: Ranking) -> None:
     if not ranking.query:
         return
-    asked = queue.get(connection, ranking.query)
+    asked = find_query(connection, ranking.query)
     if set(asked.episodes) != set(ranking.episodes):
         raise FeedbackError(
             f"Ranking {ranking.key!r} ranks other episodes than its query {asked.id!r} shows. "
@@ -100,7 +150,7 @@ def _check_query(connection: Connection, ranking: Ranking) -> None:
 def _check_superseded(connection: Connection, ranking: Ranking) -> None:
     if not ranking.supersedes:
         return
-    old = by_key(connection, ranking.supersedes)
+    old = _with_key(connection, ranking.supersedes)
     if old is None:
         raise FeedbackError(
             f"Ranking {ranking.key!r} supersedes {ranking.supersedes!r}, which is not in the "
@@ -117,6 +167,3 @@ def _check_superseded(connection: Connection, ranking: Ranking) -> None:
         raise FeedbackError(
             f"Ranking {old.key!r} was superseded by {newer!r} already; supersede that one."
         )
-
-
-__all__ = ["by_key", "head", "selection", "submit"]

@@ -12,10 +12,8 @@ from tradinghf.durable import sync_folder, write_atomic
 from tradinghf.episodes import Episode
 from tradinghf.errors import EpisodeError, StoreError
 
-SUFFIX = ".safetensors"
 
-
-def blob_path(folder: Path, episode_id: str) -> Path:
+def episode_path(folder: Path, episode_id: str) -> Path:
     """Where the episode's file is, or would be.
 
     Raises:
@@ -26,17 +24,17 @@ def blob_path(folder: Path, episode_id: str) -> Path:
         raise EpisodeError(
             f"{episode_id[:70]!r} is not an episode id; expected 64 hexadecimal digits."
         )
-    return folder / "episodes" / episode_id[:2] / f"{episode_id}{SUFFIX}"
+    return folder / "episodes" / episode_id[:2] / f"{episode_id}.safetensors"
 
 
-def write_blob(folder: Path, episode_id: str, data: bytes) -> None:
+def write_episode_file(folder: Path, episode_id: str, data: bytes) -> None:
     """Store the bytes durably under their hash; nothing to do when they are there.
 
     Raises:
         StoreError: the disk refused (full, read-only).
 
     """
-    path = blob_path(folder, episode_id)
+    path = episode_path(folder, episode_id)
     try:
         if path.exists() and path.read_bytes() == data:
             return
@@ -51,7 +49,7 @@ def write_blob(folder: Path, episode_id: str, data: bytes) -> None:
         ) from error
 
 
-def read_blob(folder: Path, episode_id: str, size: int) -> Episode:
+def read_episode_file(folder: Path, episode_id: str, size: int) -> Episode:
     """The episode, verified against its id.
 
     Args:
@@ -63,7 +61,7 @@ def read_blob(folder: Path, episode_id: str, size: int) -> Episode:
         EpisodeError: the file is missing or altered.
 
     """
-    path = blob_path(folder, episode_id)
+    path = episode_path(folder, episode_id)
     try:
         found = path.stat().st_size
     except OSError as error:
@@ -77,6 +75,3 @@ def read_blob(folder: Path, episode_id: str, size: int) -> Episode:
             "Restore the store from a backup."
         )
     return Episode.from_bytes(path.read_bytes(), expect_id=episode_id)
-
-
-__all__ = ["blob_path", "read_blob", "write_blob"]

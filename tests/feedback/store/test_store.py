@@ -17,7 +17,7 @@ from support.store import make_episode
 
 from tradinghf.errors import EpisodeError, FeedbackError
 from tradinghf.feedback.store import Store
-from tradinghf.feedback.store.blobs import blob_path
+from tradinghf.feedback.store.episode_files import episode_path
 from tradinghf.feedback.types import Query, Ranking
 
 
@@ -82,11 +82,11 @@ def test_unknown_and_malformed_episodes_are_refused(store: Store) -> None:
 @pytest.mark.parametrize("name", ["../../etc/passwd", "a" * 63, "A" * 64, "/" * 64, ""])
 def test_an_episode_id_is_never_a_path(tmp_path: Any, name: str) -> None:
     with pytest.raises(EpisodeError, match="64 hexadecimal"):
-        blob_path(tmp_path, name)
+        episode_path(tmp_path, name)
 
 
 def test_an_altered_episode_file_is_noticed(store: Store, ids: list[str]) -> None:
-    path = blob_path(store.location.folder, ids[0])
+    path = episode_path(store.location.folder, ids[0])
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)

@@ -1,4 +1,4 @@
-"""Rankings as a flat table, one row per ranked episode, for spreadsheets and data frames."""
+"""Rankings as CSV and Parquet files, one row per ranked episode."""
 
 from __future__ import annotations
 
@@ -8,27 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from tradinghf.errors import FeedbackError, StoreError
-from tradinghf.feedback.store import rows
+from tradinghf.feedback.store import schema as t
+from tradinghf.feedback.store.rankings import panel_rows
 from tradinghf.feedback.types import Ranking
 
-SHARED = (
-    "key",
-    "query",
-    "rater",
-    "session",
-    "created",
-    "seconds",
-    "outcome",
-    "comment",
-    "supersedes",
-)
-PER_EPISODE = ("panel", "episode", "source", "rank", "rating")
-COLUMNS = SHARED + PER_EPISODE
-WHOLE = ("panel", "rank", "rating")
+_PER_RANKING = (
+    "key", "query", "rater", "session", "created", "seconds", "outcome", "comment", "supersedes",
+)  # fmt: skip
+_PER_EPISODE = ("panel", "episode", "source", "rank", "rating")
+_COLUMNS = _PER_RANKING + _PER_EPISODE
+_WHOLE_NUMBERS = ("panel", "rank", "rating")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
 
 
-def encode(rankings: list[Ranking], sources: dict[str, str], suffix: str) -> bytes:
+def encode_rankings(rankings: list[Ranking], sources: dict[str, str], suffix: str) -> bytes:
     """The table as a file.
 
     Raises:
@@ -37,12 +30,12 @@ def encode(rankings: list[Ranking], sources: dict[str, str], suffix: str) -> byt
     """
     if suffix not in (".csv", ".parquet"):
         raise StoreError(f"Cannot export to {suffix!r}; expected .jsonl, .csv or .parquet.")
-    records = [record for ranking in rankings for record in _flat(ranking, sources)]
+    records = [record for ranking in rankings for record in _table_rows(ranking, sources)]
     return _to_csv(records) if suffix == ".csv" else _to_parquet(records)
 
 
-def decode(path: Path) -> list[tuple[str, Ranking]]:
-    """(where it was found, ranking) of a file that `encode` wrote.
+def decode_rankings(path: Path) -> list[tuple[str, Ranking]]:
+    """(where it was found, ranking) of a file that `encode_rankings` wrote.
 
     Raises:
         StoreError: the file is malformed.
@@ -58,28 +51,28 @@ def decode(path: Path) -> list[tuple[str, Ranking]]:
     for number, members in groups.values():
         where = f"row {number}"
         try:
-            found.append((where, _ranking(members)))
+            found.append((where, _parse_ranking(members)))
         except (FeedbackError, ValueError, TypeError) as error:
             raise StoreError(f"{path.name}, {where}: {error}") from error
     return found
 
 
-def _flat(ranking: Ranking, sources: dict[str, str]) -> list[dict[str, Any]]:
-    shared = {name: getattr(ranking, name) for name in SHARED}
-    shared["created"] = rows.timestamp(ranking.created)
+def _table_rows(ranking: Ranking, sources: dict[str, str]) -> list[dict[str, Any]]:
+    shared = {name: getattr(ranking, name) for name in _PER_RANKING}
+    shared["created"] = t.timestamp(ranking.created)
     return [
         {**shared, **panel, "source": sources.get(panel["episode"], "")}
-        for panel in rows.panel_rows(ranking, 0)
+        for panel in panel_rows(ranking, 0)
     ]
 
 
-def _ranking(members: list[dict[str, Any]]) -> Ranking:
+def _parse_ranking(members: list[dict[str, Any]]) -> Ranking:
     members = sorted(members, key=lambda record: int(record["panel"]))
-    shared: dict[str, Any] = {name: members[0][name] for name in SHARED}
-    if any(record[name] != shared[name] for record in members for name in SHARED):
+    shared: dict[str, Any] = {name: members[0][name] for name in _PER_RANKING}
+    if any(record[name] != shared[name] for record in members for name in _PER_RANKING):
         raise FeedbackError(f"rows with key {shared['key']!r} disagree about the answer.")
     seconds = shared.pop("seconds")
-    created = rows.moment(shared.pop("created"))
+    created = t.parse_timestamp(shared.pop("created"))
     texts: dict[str, Any] = {name: value or "" for name, value in shared.items()}
     return Ranking(
         **texts,
@@ -94,21 +87,21 @@ def _ranking(members: list[dict[str, Any]]) -> Ranking:
 def _to_csv(records: list[dict[str, Any]]) -> bytes:
     """CSV that a spreadsheet cannot execute: text that looks like a formula gets a quote."""
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, COLUMNS)
+    writer = csv.DictWriter(text, _COLUMNS)
     writer.writeheader()
     for record in records:
-        writer.writerow({name: _neutral(record[name]) for name in COLUMNS})
+        writer.writerow({name: _defused(record[name]) for name in _COLUMNS})
     return text.getvalue().encode()
 
 
-def _neutral(value: Any) -> Any:
+def _defused(value: Any) -> Any:
     if isinstance(value, str) and value.startswith(_FORMULA):
         return "'" + value
     return value
 
 
-def _plain(value: str) -> str:
-    """Reverse of `_neutral`."""
+def _undefused(value: str) -> str:
+    """Reverse of `_defused`."""
     return value[1:] if value.startswith("'") and value[1:].startswith(_FORMULA) else value
 
 
@@ -117,16 +110,18 @@ def _from_csv(path: Path) -> list[dict[str, Any]]:
         with path.open(encoding="utf-8", newline="") as file:
             reader = csv.DictReader(file, strict=True)
             _check_columns(path, reader.fieldnames or ())
-            return [_typed(path, number, record) for number, record in enumerate(reader, start=2)]
+            return [
+                _typed_cells(path, number, record) for number, record in enumerate(reader, start=2)
+            ]
     except (csv.Error, UnicodeDecodeError) as error:
         raise StoreError(f"{path.name} is not a CSV file in UTF-8: {error}.") from error
 
 
-def _typed(path: Path, number: int, record: dict[str, Any]) -> dict[str, Any]:
+def _typed_cells(path: Path, number: int, record: dict[str, Any]) -> dict[str, Any]:
     if None in record or None in record.values():
         raise StoreError(f"{path.name}, row {number}: expected {len(record)} cells, one a column.")
-    values: dict[str, Any] = {name: _plain(record.get(name, "")) for name in COLUMNS}
-    for name in WHOLE:
+    values: dict[str, Any] = {name: _undefused(record.get(name, "")) for name in _COLUMNS}
+    for name in _WHOLE_NUMBERS:
         text = values[name]
         try:
             values[name] = int(text) if text else None
@@ -138,7 +133,7 @@ def _typed(path: Path, number: int, record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_columns(path: Path, found: Any) -> None:
-    if missing := [name for name in COLUMNS if name != "source" and name not in found]:
+    if missing := [name for name in _COLUMNS if name != "source" and name not in found]:
         raise StoreError(f"{path.name} lacks the columns {', '.join(missing)}.")
 
 
@@ -146,8 +141,8 @@ def _to_parquet(records: list[dict[str, Any]]) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    kinds = {"seconds": pa.float64(), **dict.fromkeys(WHOLE, pa.int32())}
-    schema = pa.schema([(name, kinds.get(name, pa.string())) for name in COLUMNS])
+    kinds = {"seconds": pa.float64(), **dict.fromkeys(_WHOLE_NUMBERS, pa.int32())}
+    schema = pa.schema([(name, kinds.get(name, pa.string())) for name in _COLUMNS])
     sink = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(records, schema=schema), sink, write_page_checksum=True)
     return sink.getvalue()
@@ -160,14 +155,14 @@ def _from_parquet(path: Path) -> list[dict[str, Any]]:
     try:
         table = pq.read_table(path, page_checksum_verification=True)
         _check_columns(path, table.column_names)
-        kinds = {name: str(table.schema.field(name).type) for name in COLUMNS if name != "source"}
+        kinds = {name: str(table.schema.field(name).type) for name in _COLUMNS if name != "source"}
         records: list[dict[str, Any]] = table.to_pylist()
     except (pa.ArrowException, OSError, ValueError) as error:
         raise StoreError(f"{path.name} is not a readable Parquet file: {error}.") from error
     for name, kind in kinds.items():
         expected = (
             ("int",)
-            if name in WHOLE
+            if name in _WHOLE_NUMBERS
             else ("double",)
             if name == "seconds"
             else ("string", "large_string")
@@ -175,6 +170,3 @@ def _from_parquet(path: Path) -> list[dict[str, Any]]:
         if not kind.startswith(expected) and kind != "null":
             raise StoreError(f"{path.name}: column {name} is {kind}; expected {expected[0]}.")
     return records
-
-
-__all__ = ["COLUMNS", "decode", "encode"]
