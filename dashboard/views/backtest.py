@@ -1,6 +1,8 @@
 """Backtest: pick a strategy or policy, bars and costs; see what came of it."""
 
 import json
+import secrets
+import shutil
 import time
 from pathlib import Path
 
@@ -114,14 +116,15 @@ def begin(request: dict) -> None:
     if not request["policy"]:
         rule = load_strategy(request["strategy"])
         request["params"] = {p.name: p.parse(request["params"][p.name]) for p in rule.parameters}
-    folder = runs / f"backtest-{time.strftime('%Y%m%d-%H%M%S')}"
+    folder = runs / f"backtest-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     folder.mkdir(parents=True)
     (folder / "request.json").write_text(json.dumps(request))
-    jobs.start(
-        "backtest",
-        f"{request['strategy']} on {request['data']}",
-        [str(WORKER), str(folder / "request.json"), str(folder)],
-    )
+    command = [str(WORKER), str(folder / "request.json"), str(folder)]
+    try:
+        jobs.start("backtest", f"{request['strategy']} on {request['data']}", command)
+    except ConfigError:
+        shutil.rmtree(folder)  # another backtest runs: nothing will come of this request
+        raise
     st.rerun()
 
 

@@ -70,6 +70,7 @@ MAY_WRITE = {
     "tradinghf/learning/runs/checkpoints.py": "appends to metrics.jsonl and cuts it; a lock",
     "tradinghf/logs.py": "a lock",
     "tradinghf/serving/access.py": "a draft, linked into place, so that the first server wins",
+    "tradinghf/serving/jobs.py": "a lock",
     "tradinghf/serving/runner.py": "appends what a job prints",
     "tradinghf/serving/uploads.py": "a draft, renamed when it is found to be a market",
     "dashboard/views/admin.py": "a file in a temporary folder",

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import re
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,6 @@ from support.dashboard import SOURCES, fill_store, trade, walk, window
 from tradinghf.errors import FeedbackError
 from tradinghf.feedback.store import Store
 from tradinghf.feedback.types import Query
-from tradinghf.serving.jobs import Jobs, _children
 from tradinghf.serving.payload import bar_unit, open_payload, query_payload, trade_sizes
 from tradinghf.serving.practice import practice_comment, practice_query
 from tradinghf.serving.service import RankingService, checked_answer, panel_order, repeated
@@ -252,20 +249,3 @@ def test_a_share_of_the_answered_queries_is_asked_again(tmp_path: Path) -> None:
     assert store.query(again["query"]).purpose == "repeat"
     service.answer("ann", answer(again["query"], key=key(2), ranks=[1, 2], ratings=[]))
     assert service.next_query("ann") is None
-
-
-@pytest.mark.parametrize(("kind", "nice"), [("train", 5), ("reward", 0)])
-def test_a_training_gives_way_to_the_server(tmp_path: Path, kind: str, nice: int) -> None:
-    jobs = Jobs(tmp_path)
-    code = "import os, pathlib; print(os.nice(0)); g = pathlib.Path('/proc/self/autogroup'); "
-    code += "print(g.read_text() if g.exists() else '')"
-    job = jobs.start(kind, "test", ["-c", code])
-    end = time.monotonic() + 60
-    while _children or jobs.get(job.name).status == "running":
-        assert time.monotonic() < end
-        time.sleep(0.05)
-        jobs.list()  # collects what has ended
-    shown = jobs.get(job.name).output()
-    assert int(shown.split()[0]) == min(os.nice(0) + nice, 19)
-    if Path("/proc/self/autogroup").exists():
-        assert shown.split()[-1] == str(nice)

@@ -2,11 +2,12 @@
 
 A job is a folder `RUNS/jobs/ID` with `job.json` (what, when, pid), `output.log` and, once it has
 ended, `exit.json`. It runs in its own session, so it outlives the dashboard, and a dashboard
-that starts later finds it again.
+that starts later finds it again. Of each kind one job runs at a time, whoever starts it.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import os
@@ -15,7 +16,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -121,8 +123,22 @@ class Jobs:
             ConfigError: a job of this kind runs already.
 
         """
-        if any(job.status == "running" for job in self.list(kind)):
-            raise ConfigError(f"A {kind} job runs already. Wait for it, or stop it first.")
+        with self._alone():
+            if any(job.status == "running" for job in self.list(kind)):
+                raise ConfigError(f"A {kind} job runs already. Wait for it, or stop it first.")
+            return self._launch(kind, title, tuple(command), environment or {})
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One starter at a time, over all threads and processes; a killed one frees the lock."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / ".lock").open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _launch(
+        self, kind: str, title: str, command: tuple[str, ...], environment: Mapping[str, str]
+    ) -> Job:
         folder = self.folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
         folder.mkdir(parents=True)
         nice = str(NICE.get(kind, 0))
@@ -133,9 +149,9 @@ class Jobs:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-            env={**os.environ, **(environment or {})},
+            env={**os.environ, **environment},
         )
-        job = Job(folder, kind, title, tuple(command), process.pid, time.time())
+        job = Job(folder, kind, title, command, process.pid, time.time())
         record = {name: getattr(job, name) for name in ("kind", "title", "command", "pid")}
         write_atomic(folder / "job.json", json.dumps(record | {"started": job.started}).encode())
         _children.append(process)
@@ -145,8 +161,9 @@ class Jobs:
     def list(self, kind: str | None = None) -> list[Job]:
         """Jobs, the newest first."""
         _reap()
-        found = [self.get(path.parent.name) for path in sorted(self.folder.glob("*/job.json"))]
-        return [job for job in reversed(found) if kind in (None, job.kind)]
+        found = [self.get(path.parent.name) for path in self.folder.glob("*/job.json")]
+        wanted = [job for job in found if kind in (None, job.kind)]
+        return sorted(wanted, key=lambda job: job.started, reverse=True)
 
     def get(self, name: str) -> Job:
         """One job.
