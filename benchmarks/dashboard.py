@@ -40,8 +40,8 @@ from support.browser import chromium, next_query, ready, saved, visit  # noqa: E
 from support.dashboard import Running, fill_store, request, start_dashboard  # noqa: E402
 
 from tradinghf.feedback.store import Store  # noqa: E402
-from tradinghf.serving.access import Identity, Passes, load_secret  # noqa: E402
-from tradinghf.serving.jobs import Jobs  # noqa: E402
+from tradinghf.serving.access import Identity, SessionTokens, load_secret  # noqa: E402
+from tradinghf.serving.jobs import BackgroundJobs  # noqa: E402
 
 RATERS = 20
 THINK = 4.0
@@ -126,7 +126,7 @@ class Rater(threading.Thread):
         super().__init__(daemon=True)
         self.team = team
         self.name = f"rater-{number}"
-        token = team.passes.issue(Identity(self.name))
+        token = team.tokens.issue(Identity(self.name))
         self.headers = {"Authorization": f"Bearer {token}"}
         self.sent: list[str] = []
         self.milliseconds: list[float] = []
@@ -192,7 +192,7 @@ class Team:
         self.store, self.folder = store, folder
         self.seconds, self.faults = seconds, faults
         with Store(store) as opened:
-            self.passes = Passes(load_secret(opened.location.folder))
+            self.tokens = SessionTokens(load_secret(opened.location.folder))
         self.deadline = time.monotonic() + seconds
         self.training_intact: bool | None = None
         self.running = self.start()
@@ -231,7 +231,9 @@ class Team:
         writer = [sys.executable, "-c", WRITER, self.store, str(ROOT / "tests")]
         command = [*TRAINING, str(self.folder / "trainer")]
         one_core = {"OMP_NUM_THREADS": "1"}  # as the page Training sets it
-        self.training = Jobs(self.folder / "runs").start("train", "measured", command, one_core)
+        self.training = BackgroundJobs(self.folder / "runs").start(
+            "train", "measured", command, one_core
+        )
         return subprocess.Popen(writer, start_new_session=True)
 
 

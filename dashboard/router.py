@@ -20,7 +20,7 @@ PAGES = (
 )
 
 st.set_page_config(page_title="tradinghf", layout="wide", initial_sidebar_state="collapsed")
-who = ui.signed_in()
+who = ui.current_identity()
 pages = [
     st.Page(
         VIEWS / f"{name}.py",

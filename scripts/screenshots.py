@@ -27,7 +27,7 @@ from support.browser import chromium, ready, settled, visit  # noqa: E402
 from support.dashboard import dashboard_of  # noqa: E402
 
 from tradinghf.feedback.store import Store  # noqa: E402
-from tradinghf.serving.accounts import Accounts  # noqa: E402
+from tradinghf.serving.accounts import UserAccounts  # noqa: E402
 
 OUT = ROOT / "docs" / "screenshots"
 COLOURS = 256
@@ -161,7 +161,7 @@ def main() -> None:
             episode = store.rankings("local")[-1].episodes[0]
         empty = Path(name) / "empty"
         with Store(empty) as store:
-            Accounts(store).add("ann", PASSWORD, "lead", by="local")
+            UserAccounts(store).add("ann", PASSWORD, "lead", by="local")
         team = {"auth": "local", "hosts": "127.0.0.1"}
         with (
             dashboard_of(folder) as running,

@@ -20,8 +20,8 @@ from tradinghf.cli.app import main
 from tradinghf.errors import ConfigError, StoreError
 from tradinghf.feedback.store import Store
 from tradinghf.serving.access import AccessError, Identity
-from tradinghf.serving.accounts import Accounts
-from tradinghf.serving.routes import API, Api
+from tradinghf.serving.accounts import UserAccounts
+from tradinghf.serving.routes import API, RankingRoutes
 from tradinghf.serving.service import RankingService
 
 NOTE = "sold far too early, again"
@@ -57,7 +57,7 @@ def test_a_rater_is_followed_without_what_was_said(log: Path, tmp_path: Path) ->
             raise AccessError("Sign in first: reload the page.")
         return Identity("ann", "rater")
 
-    client = TestClient(Starlette(routes=Api(RankingService(store), holder).routes()))
+    client = TestClient(Starlette(routes=RankingRoutes(RankingService(store), holder).routes()))
     head = {"Authorization": "Bearer pass-of-ann"}
     query = client.get(f"{API}/query?session=monday", headers=head).json()["query"]["query"]
     body = {
@@ -78,7 +78,7 @@ def test_a_rater_is_followed_without_what_was_said(log: Path, tmp_path: Path) ->
         "answer stored",
         "answer repeated",
         "request refused",
-        "request without a pass",
+        "request without a token",
     ]
     assert {line.get("rater") for line in found[:4]} == {"ann"}
     assert found[0]["query"] == found[1]["query"] == query
@@ -91,7 +91,7 @@ def test_a_rater_is_followed_without_what_was_said(log: Path, tmp_path: Path) ->
 
 def test_sign_ins_are_logged_without_passwords(log: Path, tmp_path: Path) -> None:
     pytest.importorskip("argon2")
-    accounts = Accounts(Store(tmp_path / "store"))
+    accounts = UserAccounts(Store(tmp_path / "store"))
     accounts.add("ann", PASSWORD, "rater", by="boss")
     for name, word in (("ann", "wrong " + PASSWORD), (PASSWORD, "ann")):
         with pytest.raises(AccessError):

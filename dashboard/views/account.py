@@ -11,7 +11,7 @@ MAY = {
     "admin": "rank, train, backtest, see everybody's answers, and manage data and users",
 }
 
-board, who = ui.page("Account", "Your answers are stored under this name.")
+board, who = ui.open_page("Account", "Your answers are stored under this name.")
 st.text(f"{who.rater}, {who.role}: you may {MAY[who.role]}.")
 
 

@@ -20,7 +20,7 @@ EXPORTS = {
     "parquet": ("Parquet: the same", "application/octet-stream"),
 }
 
-board, who = ui.page(
+board, who = ui.open_page(
     "Data and admin", "Everything done on this page is noted in the audit trail.", role="admin"
 )
 uploads = Uploads(board.settings.runs)
@@ -52,7 +52,7 @@ def data_tab() -> None:
         for name, path in uploads.names().items()
     ]
     rows += [(e.name, e.kind, e.title.replace("`", "")) for e in catalogue()]
-    ui.table(pd.DataFrame(rows, columns=["name", "kind", "what"]))
+    ui.show_table(pd.DataFrame(rows, columns=["name", "kind", "what"]))
 
 
 def exchange_tab() -> None:
@@ -102,7 +102,7 @@ def users_tab() -> None:
         for p in people
     ]
     if rows:
-        ui.table(pd.DataFrame(rows, columns=["name", "role", "state", "sign-in"]))
+        ui.show_table(pd.DataFrame(rows, columns=["name", "role", "state", "sign-in"]))
     else:
         st.info(
             "No users yet. Add an admin here, then start with sign-in: "
@@ -143,7 +143,7 @@ def attempt(action) -> None:
 def audit_tab() -> None:
     """Who did what, and the store's health."""
     health = board.store.health()
-    ui.metrics(
+    ui.show_metrics(
         {
             "Episodes": f"{health['episodes']:,}",
             "Queries": f"{health['queries']:,}",
@@ -161,7 +161,7 @@ def audit_tab() -> None:
         for problem in found.problems:
             st.text(problem)
     trail = pd.DataFrame(board.accounts.trail(), columns=["when", "who", "what", "detail"])
-    ui.table(trail.assign(when=pd.to_datetime(trail["when"], utc=True, format="ISO8601")))
+    ui.show_table(trail.assign(when=pd.to_datetime(trail["when"], utc=True, format="ISO8601")))
 
 
 tabs = st.tabs(["Data", "Import and export", "Users", "Audit and health"])

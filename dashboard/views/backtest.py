@@ -14,9 +14,9 @@ from plotly.subplots import make_subplots
 from tradinghf.errors import ConfigError, MarketDataError
 from tradinghf.market.catalogue import catalogue
 from tradinghf.serving import ui
-from tradinghf.serving.jobs import Jobs
-from tradinghf.serving.names import label
-from tradinghf.serving.runs import Run, list_runs
+from tradinghf.serving.jobs import BackgroundJobs
+from tradinghf.serving.runs import RunFolder, list_runs
+from tradinghf.serving.source_names import source_label
 from tradinghf.serving.uploads import Uploads
 from tradinghf.strategies import Parameter, load_strategy, strategy_names
 
@@ -33,14 +33,14 @@ SHOWN = {
     "costs_pct_of_start": ("Costs", "{:.2f} %"),
 }
 
-board, who = ui.page(
+board, who = ui.open_page(
     "Backtest",
     "Every backtest is counted: the more one tries, the more luck looks like skill, and the tear "
     "sheet's deflated Sharpe ratio takes that into account.",
     role="lead",
 )
 runs = Path(board.settings.runs)
-jobs = Jobs(runs)
+jobs = BackgroundJobs(runs)
 uploads = Uploads(runs)
 
 
@@ -59,7 +59,7 @@ def choose() -> None:
     names = [*strategy_names(), *(f"policy: {path.parent.name}" for path in policies)]
     left, right = st.columns(2)
     first = names.index("sma_cross") if "sma_cross" in names else 0
-    name = left.selectbox("Strategy or policy", names, index=first, format_func=label)
+    name = left.selectbox("Strategy or policy", names, index=first, format_func=source_label)
     offered = [*uploads.names(), *(entry.name for entry in catalogue() if entry.available)]
     data = right.selectbox(
         "Data",
@@ -128,14 +128,14 @@ def begin(request: dict) -> None:
     st.rerun()
 
 
-def title(run: Run) -> str:
+def title(run: RunFolder) -> str:
     """What was tested on what, and when."""
     request = run.document(RESULT)["request"]
-    what = f"{label(request['strategy'])} on {request.get('data', 'unknown data')}"
+    what = f"{source_label(request['strategy'])} on {request.get('data', 'unknown data')}"
     return f"{what} · {run.name.removeprefix('backtest-')}"
 
 
-def show(run: Run) -> None:
+def show(run: RunFolder) -> None:
     """Figures and curves of a finished backtest."""
     found = run.document(RESULT)
     metrics, request = found["metrics"], found["request"]
@@ -144,11 +144,11 @@ def show(run: Run) -> None:
         for name, (label, form) in SHOWN.items()
         if metrics.get(name) is not None
     }
-    ui.metrics(figures | {"Trials on this market": f"{found['trials']}"})
+    ui.show_metrics(figures | {"Trials on this market": f"{found['trials']}"})
     curves = ui.thinned(pd.read_parquet(run.folder / "curves.parquet"))
     figure = make_subplots(3, 1, shared_xaxes=True, row_heights=[3, 1, 1], vertical_spacing=0.04)
     lines = [
-        (1, "equity", 1, label(request["strategy"]), ui.UP),
+        (1, "equity", 1, source_label(request["strategy"]), ui.UP),
         (1, "held", 1, "buy & hold", "#7C8896"),
         (2, "drawdown", -100, "drawdown %", ui.DOWN),
         (3, "position", 100, "position %", ui.UP),
@@ -166,7 +166,7 @@ def show(run: Run) -> None:
     for row, title in enumerate(("equity", "drawdown %", "position %"), start=1):
         figure.update_yaxes(title_text=title, row=row, col=1)
     figure.update_yaxes(rangemode="tozero", row=3, col=1)
-    ui.chart(figure, height=520)
+    ui.show_chart(figure, height=520)
     left, right = st.columns([1, 4])
     report = run.folder / "report.html"
     left.download_button("Tear sheet (HTML)", report.read_bytes(), f"{run.name}.html", "text/html")
@@ -176,7 +176,7 @@ def show(run: Run) -> None:
             for name, v in metrics.items()
             if isinstance(v, int | float | None)
         ]
-        ui.table(pd.DataFrame(rows, columns=["metric", "value"]))
+        ui.show_table(pd.DataFrame(rows, columns=["metric", "value"]))
 
 
 try:

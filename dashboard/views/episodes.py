@@ -6,11 +6,11 @@ import streamlit as st
 from plotly.subplots import make_subplots
 
 from tradinghf.episodes import Episode
-from tradinghf.serving import analysis, components, ui
-from tradinghf.serving.models import reward_runs
-from tradinghf.serving.names import label
+from tradinghf.serving import components, tables, ui
+from tradinghf.serving.reward_runs import reward_runs
+from tradinghf.serving.source_names import source_label
 
-board, who = ui.page(
+board, who = ui.open_page(
     "Episodes", "Names and results show only once you have voted; leads see everything."
 )
 
@@ -27,9 +27,9 @@ def tear_sheet(episode_id: str) -> None:
     """One episode: figures, charts, and what the reward model pays for each bar."""
     episode = board.store.episode(episode_id)
     years = episode.bars / 252
-    ui.metrics(
+    ui.show_metrics(
         {
-            "Who": label(episode.source),
+            "Who": source_label(episode.source),
             "Return": f"{100 * episode.net_return:+.1f} %",
             "Max drawdown": f"{100 * episode.drawdown.max():.1f} %",
             "Turnover": f"{episode.turnover.sum():.1f} ×",
@@ -42,7 +42,7 @@ def tear_sheet(episode_id: str) -> None:
         f"{episode.symbol}, {str(first)[:10]} to {str(last)[:10]}, {episode.bars} bars "
         f"({years:.1f} years of daily bars); episode {episode.id[:12]}"
     )
-    components.episode_charts(board, episode)
+    components.mount_episode_charts(board, episode)
     learned_reward(episode)
 
 
@@ -61,7 +61,7 @@ def learned_reward(episode: Episode) -> None:
         f"Model {model.run.name}: {so_far[-1]:+.2f} ± {2 * spread[-1]:.2f} for the whole episode. "
         "The band is two standard deviations of what the answers leave open."
     )
-    ui.chart(reward_chart(episode, so_far, spread), height=380)
+    ui.show_chart(reward_chart(episode, so_far, spread), height=380)
 
 
 def reward_chart(episode: Episode, so_far: np.ndarray, spread: np.ndarray) -> go.Figure:
@@ -93,10 +93,12 @@ def reward_chart(episode: Episode, so_far: np.ndarray, spread: np.ndarray) -> go
 ids = visible_ids()
 infos = board.store.episode_infos(ids)
 if not infos:
-    ui.empty("What you have ranked appears here in the open: who traded, when, how well.", "rank")
+    ui.stop_empty(
+        "What you have ranked appears here in the open: who traded, when, how well.", "rank"
+    )
 names = sorted({info.source for info in infos})
 left, middle, right = st.columns([2, 1, 1])
-sources = left.multiselect("Who", names, placeholder="all", format_func=label)
+sources = left.multiselect("Who", names, placeholder="all", format_func=source_label)
 symbols = middle.multiselect("Symbol", sorted({info.symbol for info in infos}), placeholder="all")
 order = right.selectbox("Order", ["newest", "best return", "smallest drawdown"])
 kept = [
@@ -109,10 +111,10 @@ if order == "best return":
 elif order == "smallest drawdown":
     kept.sort(key=lambda info: info.max_drawdown)
 if not kept:
-    ui.empty("No episode matches these filters.")
-frame = analysis.episodes_table(kept)
+    ui.stop_empty("No episode matches these filters.")
+frame = tables.episodes_table(kept)
 linked = st.query_params.get("episode", "")
-chosen = ui.table(frame, key="episodes", select=True, hide=("id",), height=250)
+chosen = ui.show_table(frame, key="episodes", select=True, hide=("id",), height=250)
 known = {info.id for info in infos}
 if chosen is not None:
     linked = frame["id"][chosen]

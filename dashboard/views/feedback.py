@@ -4,25 +4,25 @@ import streamlit as st
 
 from tradinghf.feedback.quality import rater_quality
 from tradinghf.feedback.types import Query
-from tradinghf.serving import analysis, ui
+from tradinghf.serving import tables, ui
 
-board, who = ui.page("My feedback", "Every answer you gave. Correcting one keeps the old one.")
+board, who = ui.open_page("My feedback", "Every answer you gave. Correcting one keeps the old one.")
 rankings = ui.own_rankings(board, who)
 if not rankings:
-    ui.empty(
+    ui.stop_empty(
         "You have not ranked anything yet. Your answers appear here after the first one.", "rank"
     )
 
 replaced = {ranking.supersedes for ranking in rankings}
 current = [ranking for ranking in rankings if ranking.key not in replaced]
 mine = rater_quality(current, board.store.queries())[0]
-ui.metrics(
+ui.show_metrics(
     {
         "Answers": f"{mine.answers}",
         "Waiting for you": f"{board.store.pending(who.rater)}",
         "Median time": "–" if mine.median_seconds is None else f"{mine.median_seconds:.1f} s",
-        "Pairs tied": ui.share(mine.ties),
-        "Own consistency": ui.share(mine.consistency) if mine.repeats else "no repeats yet",
+        "Pairs tied": ui.percent(mine.ties),
+        "Own consistency": ui.percent(mine.consistency) if mine.repeats else "no repeats yet",
     },
     {
         "Pairs tied": "Pairs of panels that you called equal.",
@@ -30,8 +30,8 @@ ui.metrics(
         "often you judged a pair as before: no model can foresee you better than that.",
     },
 )
-frame = analysis.answers_table(rankings, board.store.sources())
-chosen = ui.table(frame, key="answers", select=True, hide=("rater", "key"))
+frame = tables.answers_table(rankings, board.store.sources())
+chosen = ui.show_table(frame, key="answers", select=True, hide=("rater", "key"))
 if chosen is None:
     st.caption("Tick a row on its left to correct that answer.")
 elif frame["state"][chosen] == "counts":

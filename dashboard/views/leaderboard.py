@@ -5,13 +5,13 @@ import plotly.graph_objects as go
 import streamlit as st
 from plotly.subplots import make_subplots
 
-from tradinghf.serving import analysis, ui
-from tradinghf.serving.names import KINDS
+from tradinghf.serving import tables, ui
+from tradinghf.serving.source_names import SOURCE_KINDS
 from tradinghf.strategies import strategy_names
 
 GAMES = ["won", "lost", "tied"]
 
-board, _ = ui.page(
+board, _ = ui.open_page(
     "Leaderboard",
     "Whose trading your team would rather own, from all rankings together. The whiskers hold the "
     "true strength 19 times in 20: where they overlap much, it is too close to call.",
@@ -19,17 +19,17 @@ board, _ = ui.page(
 health = board.store.health()
 standings = ui.standings(health["store"], health["head"], board)
 if not standings.standings:
-    ui.empty("No ranking compares two strategies yet. It takes a handful of answers.", "rank")
+    ui.stop_empty("No ranking compares two strategies yet. It takes a handful of answers.", "rank")
 
-frame = analysis.standings_table(standings, strategy_names())
-contenders = frame[frame["what"] != KINDS["reference"]]
+frame = tables.standings_table(standings, strategy_names())
+contenders = frame[frame["what"] != SOURCE_KINDS["reference"]]
 leader = (contenders if len(contenders) else frame).iloc[0]
-ui.metrics(
+ui.show_metrics(
     {
         "Leader": leader["who"],
         "Ahead of the next": leader["to the next"] or "–",
         "Rankings": f"{standings.rankings}",
-        "Pairs tied": ui.share(frame["tied"].sum() / max(frame[GAMES].to_numpy().sum(), 1)),
+        "Pairs tied": ui.percent(frame["tied"].sum() / max(frame[GAMES].to_numpy().sum(), 1)),
     }
 )
 st.caption(
@@ -40,7 +40,9 @@ st.caption(
 
 def ratings(frame: pd.DataFrame) -> go.Figure:
     """Ratings with intervals, one block for each kind of contender."""
-    blocks = [(name, rows) for name in KINDS.values() if len(rows := frame[frame["what"] == name])]
+    blocks = [
+        (name, rows) for name in SOURCE_KINDS.values() if len(rows := frame[frame["what"] == name])
+    ]
     figure = make_subplots(
         len(blocks),
         1,
@@ -50,7 +52,7 @@ def ratings(frame: pd.DataFrame) -> go.Figure:
         vertical_spacing=min(0.09, 0.5 / len(blocks)),
     )
     for number, (name, rows) in enumerate(blocks, start=1):
-        grey = name == KINDS["reference"]
+        grey = name == SOURCE_KINDS["reference"]
         points = go.Scatter(
             x=rows["rating"],
             y=rows["who"],
@@ -77,10 +79,10 @@ def ratings(frame: pd.DataFrame) -> go.Figure:
 left, right = st.columns([3, 2])
 with left:
     st.subheader("Rating", anchor=False)
-    ui.chart(ratings(frame), height=150 + 32 * len(frame))
+    ui.show_chart(ratings(frame), height=150 + 32 * len(frame))
 with right:
     st.subheader("Won by row against column, %", anchor=False)
-    shares = analysis.win_matrix(standings)
+    shares = tables.win_matrix(standings)
     heat = go.Heatmap(
         z=shares.to_numpy(),
         x=list(shares.columns),
@@ -97,8 +99,8 @@ with right:
     figure = go.Figure(heat)
     figure.update_yaxes(autorange="reversed", showgrid=False)
     figure.update_xaxes(showgrid=False, tickangle=-60)
-    ui.chart(figure, height=150 + 32 * len(frame))
-ui.table(frame, height="content")
+    ui.show_chart(figure, height=150 + 32 * len(frame))
+ui.show_table(frame, height="content")
 st.caption(
     "Rating: Bradley-Terry with ties (Davidson), intervals from resampling whole rankings; "
     "Elo stands beside it because people know it."

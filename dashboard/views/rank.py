@@ -4,13 +4,13 @@ import streamlit as st
 
 from tradinghf.errors import ConfigError
 from tradinghf.serving import components, ui
-from tradinghf.serving.jobs import Jobs
-from tradinghf.serving.state import dashboard
+from tradinghf.serving.dashboard import current_dashboard
+from tradinghf.serving.jobs import BackgroundJobs
 
 SAMPLES = ("--data", "sp500", "--end", "2012", "--windows", "60", "--horizon", "90", "--size", "4")
 
-board, who = dashboard(), ui.identity()
-jobs = Jobs(board.settings.runs)
+board, who = current_dashboard(), ui.require_identity()
+jobs = BackgroundJobs(board.settings.runs)
 
 
 @st.fragment(run_every=1.0)
@@ -51,6 +51,6 @@ def offer_samples() -> None:
 
 
 if board.store.health()["queries"]:
-    components.rank(board, who, edit=st.query_params.get("edit", ""))
+    components.mount_ranking(board, who, edit=st.query_params.get("edit", ""))
 else:
     offer_samples()

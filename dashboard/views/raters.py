@@ -3,7 +3,7 @@
 import streamlit as st
 
 from tradinghf.feedback.quality import FAST_SECONDS, agreement, consistency, rater_quality
-from tradinghf.serving import analysis, ui
+from tradinghf.serving import tables, ui
 
 HELPS = {
     "Agreement": "Between raters who saw the same query (Krippendorff's α, 95 % interval): 1 is "
@@ -13,7 +13,7 @@ HELPS = {
     "Gold passed": "Gold queries have an answer that a lead gave (on the page My feedback).",
 }
 
-board, _ = ui.page(
+board, _ = ui.open_page(
     "Raters and quality",
     "How far the answers can be trusted. Repeats give the human ceiling: no model can agree with "
     "a trader more than the trader does.",
@@ -21,7 +21,9 @@ board, _ = ui.page(
 )
 rankings = board.store.rankings()
 if not rankings:
-    ui.empty("Nobody has answered yet. Rank a few queries yourself, or invite your team.", "rank")
+    ui.stop_empty(
+        "Nobody has answered yet. Rank a few queries yourself, or invite your team.", "rank"
+    )
 between = agreement(rankings)
 records = rater_quality(rankings, board.store.queries())
 alpha = "–" if between.alpha is None else f"{between.alpha:.2f}"
@@ -29,17 +31,17 @@ if between.low is not None and between.high is not None:
     alpha += f" ({between.low:.2f} to {between.high:.2f})"
 ceiling = consistency(rankings)
 passed, asked = sum(r.gold_passed for r in records), sum(r.gold for r in records)
-ui.metrics(
+ui.show_metrics(
     {
         "Raters": f"{len(records)}",
         "Agreement": alpha,
         "Queries seen by two or more": f"{between.queries}",
-        "Human ceiling": "no repeats yet" if ceiling is None else ui.share(ceiling),
+        "Human ceiling": "no repeats yet" if ceiling is None else ui.percent(ceiling),
         "Gold passed": f"{passed} of {asked}" if asked else "none asked",
     },
     HELPS,
 )
-ui.table(analysis.quality_table(records))
+ui.show_table(tables.quality_table(records))
 hasty = [r.rater for r in records if r.too_fast is not None and r.too_fast > 0.2]
 if hasty:
     st.warning(

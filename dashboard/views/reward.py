@@ -7,10 +7,10 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from tradinghf.errors import ConfigError
-from tradinghf.serving import analysis, ui
-from tradinghf.serving.jobs import Jobs
-from tradinghf.serving.models import RewardRun, reward_runs
-from tradinghf.serving.names import label
+from tradinghf.serving import tables, ui
+from tradinghf.serving.jobs import BackgroundJobs
+from tradinghf.serving.reward_runs import RewardRun, reward_runs
+from tradinghf.serving.source_names import source_label
 
 WORKER = Path(__file__).parents[1] / "workers" / "fit_reward.py"
 HELPS = {
@@ -31,11 +31,11 @@ MORE = {
     "ece": ("Calibration error", "{:.0%}"),
 }
 
-board, who = ui.page(
+board, who = ui.open_page(
     "Reward model",
     "What the answers in this store say traders value, and how well that foresees unseen answers.",
 )
-jobs = Jobs(board.settings.runs)
+jobs = BackgroundJobs(board.settings.runs)
 
 
 @st.fragment(run_every=1.0)
@@ -71,7 +71,7 @@ def choose() -> RewardRun:
     """The model to show: by default the newest fit that was judged on answers it had not seen."""
     models, others = reward_runs(board.settings.runs, board.store)
     if not models:
-        ui.empty(
+        ui.stop_empty(
             "No model of these answers yet. Rank about twenty queries; then a lead fits one here, "
             "which takes some seconds.",
             "rank",
@@ -114,12 +114,12 @@ def figures(model: RewardRun) -> None:
     if "accuracy" in held_out:
         shown["Calls right"] = percent(held_out, "accuracy")
     ceiling = found.get("human_ceiling")
-    shown["Human ceiling"] = "no repeats yet" if ceiling is None else ui.share(ceiling)
+    shown["Human ceiling"] = "no repeats yet" if ceiling is None else ui.percent(ceiling)
     if found.get("disagreement") is not None:
         shown["In doubt"] = f"{100 * found['disagreement']:.0f} %"
     relation = found.get("profit_correlation")
     shown["Goes with profit"] = "–" if relation is None else f"{relation:+.2f}"
-    ui.metrics(shown, HELPS)
+    ui.show_metrics(shown, HELPS)
     if held_out:
         st.caption(
             f"Judged by {held_out.get('method', 'answers that its training run kept back')}: "
@@ -133,7 +133,7 @@ def figures(model: RewardRun) -> None:
         }
         if more:
             with st.expander("More figures"):
-                ui.metrics(more, HELPS)
+                ui.show_metrics(more, HELPS)
     else:
         st.caption(
             "How well this model foresees unseen answers is unknown: none were kept back when it "
@@ -190,7 +190,7 @@ def valued(model: RewardRun) -> None:
     left, right = st.columns([3, 2])
     with left:
         st.subheader("What it is worth", anchor=False)
-        ui.chart(worth(values), height=110 + 30 * len(values))
+        ui.show_chart(worth(values), height=110 + 30 * len(values))
     with right:
         st.subheader("In words", anchor=False)
         for row in values:
@@ -218,7 +218,7 @@ def calibration(points: list[dict]) -> None:
     figure = go.Figure([perfect, marks])
     figure.update_xaxes(title_text="how sure it said it was [%]")
     figure.update_yaxes(title_text="how often it was right [%]", range=[0, 106])
-    ui.chart(figure, height=320)
+    ui.show_chart(figure, height=320)
 
 
 def unexplained(rows: list[dict]) -> None:
@@ -232,7 +232,7 @@ def unexplained(rows: list[dict]) -> None:
         "address of the page then leads back to it."
     )
     names = board.store.sources()
-    chosen = ui.table(analysis.worst_table(own, names), key="worst", select=True, hide=("key",))
+    chosen = ui.show_table(tables.worst_table(own, names), key="worst", select=True, hide=("key",))
     if chosen is not None:
         st.query_params["answer"] = own[chosen]["key"]
     linked = st.query_params.get("answer", "")
@@ -248,7 +248,9 @@ def one_answer(row: dict, names: dict[str, str]) -> None:
         with column.container(border=True):
             st.text(f"Ranked {rank}, learned reward {score:+.2f}")
             st.link_button(
-                label(names.get(episode, "?")), f"/episodes?episode={episode}", width="stretch"
+                source_label(names.get(episode, "?")),
+                f"/episodes?episode={episode}",
+                width="stretch",
             )
     if row["rater"] == who.rater and st.button("Correct this answer"):
         st.switch_page("views/rank.py", query_params={"edit": row["key"]})

@@ -10,8 +10,8 @@ import streamlit as st
 from tradinghf.errors import TradingHFError
 from tradinghf.market.catalogue import catalogue
 from tradinghf.serving import ui
-from tradinghf.serving.jobs import Job, Jobs
-from tradinghf.serving.runs import METRICS, Run, list_runs
+from tradinghf.serving.jobs import BackgroundJob, BackgroundJobs
+from tradinghf.serving.runs import METRICS_FILE, RunFolder, list_runs
 from tradinghf.serving.uploads import Uploads
 
 # name in metrics.jsonl -> (title, unit, factor)
@@ -30,14 +30,14 @@ SMALLEST = 0.0005
 COMPARE = Path(__file__).parents[1] / "workers" / "compare.py"
 MARKS = {"running": "● running", "done": "✓ done", "failed": "✕ failed", "stopped": "■ stopped"}
 
-board, who = ui.page(
+board, who = ui.open_page(
     "Training",
     "A policy learns to trade as the rankings ask, and to make a profit. It goes on when this page "
     "is closed; a stopped run continues where it was.",
     role="lead",
 )
 folder = Path(board.settings.runs)
-jobs = Jobs(folder)
+jobs = BackgroundJobs(folder)
 uploads = Uploads(folder)
 
 
@@ -89,7 +89,7 @@ def begin(title: str, words: list[str], kind: str = "train") -> None:
         st.rerun()
 
 
-def controls(job: Job) -> None:
+def controls(job: BackgroundJob) -> None:
     """State of the newest job, and what can be done about it."""
     left, middle, right = st.columns([5, 1, 1], vertical_alignment="center")
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(job.started))
@@ -107,7 +107,7 @@ def controls(job: Job) -> None:
             st.code(job.output()[-3000:], language=None)
 
 
-def option(job: Job, name: str) -> str:
+def option(job: BackgroundJob, name: str) -> str:
     """An option of the job's command; empty when it has none of that name."""
     return job.command[job.command.index(name) + 1] if name in job.command else ""
 
@@ -118,7 +118,7 @@ def live(job_name: str) -> None:
     job = jobs.get(job_name)
     if job.status != "running":
         st.rerun()
-    run = Run(Path(option(job, "--out")))
+    run = RunFolder(Path(option(job, "--out")))
     rows = run.metrics()
     wanted = int(option(job, "--steps") or 0)
     if rows.empty:
@@ -141,7 +141,7 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
-def curves(run: Run, key: str) -> None:
+def curves(run: RunFolder, key: str) -> None:
     """One chart per figure, against steps; above it the last value and the unit."""
     rows = ui.thinned(run.metrics())
     shown = [name for name in CURVES if name in rows]
@@ -163,7 +163,7 @@ def curves(run: Run, key: str) -> None:
             figure.update_xaxes(title_text="steps")
             with cell:
                 st.markdown(f"{title}: **{number(factor * float(last[name]))}** {unit}")
-                ui.chart(figure, height=CURVE_HEIGHT, key=f"{key}-{run.name}-{name}")
+                ui.show_chart(figure, height=CURVE_HEIGHT, key=f"{key}-{run.name}-{name}")
 
 
 def compare_form() -> None:
@@ -203,7 +203,7 @@ if past:
 if running:
     live(past[0].name)
 busy = Path(option(past[0], "--out")).name if running else ""
-runs = [run for run in list_runs(folder, METRICS) if run.name != busy]
+runs = [run for run in list_runs(folder, METRICS_FILE) if run.name != busy]
 if runs:
     st.subheader("Earlier runs" if running else "Runs", anchor=False)
     chosen = st.selectbox("Run", runs, format_func=lambda run: run.name)
@@ -219,7 +219,7 @@ if runs:
                 for name, value in result.items()
                 if isinstance(value, int | float | str) and value != ""
             ]
-            ui.table(pd.DataFrame(figures, columns=["figure", "value"]))
+            ui.show_table(pd.DataFrame(figures, columns=["figure", "value"]))
     compare_form()
 elif not past:
-    ui.empty("No run yet. Rank about twenty queries, then train on them.", "rank")
+    ui.stop_empty("No run yet. Rank about twenty queries, then train on them.", "rank")

@@ -13,7 +13,7 @@ from support.browser import AXE, chromium, needs_browser, ready, settled, visit
 from support.dashboard import Running, dashboard_of, fill_runs, fill_store, start_dashboard
 
 from tradinghf.feedback.store import Store
-from tradinghf.serving.accounts import Accounts
+from tradinghf.serving.accounts import UserAccounts
 
 pytestmark = [
     *needs_browser,
@@ -104,7 +104,7 @@ def test_axe_finds_nothing_serious_on_a_phone(
 def test_axe_finds_nothing_serious_where_people_sign_in(browser: Browser, tmp_path: Path) -> None:
     password = "correct horse battery"
     with Store(tmp_path) as store:
-        Accounts(store).add("ann", password, "rater", by="test")
+        UserAccounts(store).add("ann", password, "rater", by="test")
     found = []
     with dashboard_of(tmp_path, auth="local", hosts="127.0.0.1") as live:
         for scheme in ("dark", "light"):

@@ -12,7 +12,7 @@ from support.dashboard import Running, dashboard_of, fill_store, free_port, requ
 from support.oidc import Provider, provider
 
 from tradinghf.feedback.store import Store
-from tradinghf.serving.accounts import Accounts
+from tradinghf.serving.accounts import UserAccounts
 
 pytestmark = needs_browser
 ANN = {"sub": "1", "email": "ann@example.org", "email_verified": True}
@@ -26,7 +26,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("oidc")
     with Store(folder) as store:
         fill_store(store, queries=4, panels=3, bars=20)
-        people = Accounts(store)
+        people = UserAccounts(store)
         people.add("boss@example.org", None, "admin", by="test")
         people.add("lea@example.org", None, "lead", by="test")
         people.add("gone@example.org", None, "rater", by="test")

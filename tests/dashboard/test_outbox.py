@@ -21,9 +21,9 @@ from support.dashboard import Running, dashboard_of, fill_store, start_dashboard
 
 from tradinghf.feedback.store import Store
 from tradinghf.feedback.types import Ranking
-from tradinghf.serving.access import Identity, Passes, load_secret
-from tradinghf.serving.accounts import Accounts
-from tradinghf.serving.state import COOKIE
+from tradinghf.serving.access import Identity, SessionTokens, load_secret
+from tradinghf.serving.accounts import UserAccounts
+from tradinghf.serving.dashboard import COOKIE
 
 pytestmark = needs_browser
 
@@ -38,7 +38,7 @@ def browser() -> Iterator[Browser]:
 def place(tmp_path: Path) -> Path:
     with Store(tmp_path) as store:
         fill_store(store, queries=6, panels=3, bars=20)
-        people = Accounts(store)
+        people = UserAccounts(store)
         for name in ("ann", "bob"):
             people.add(name, None, "rater", by="test")
     return tmp_path
@@ -83,7 +83,7 @@ def test_an_answer_outlives_its_tab_and_arrives_once(browser: Browser, place: Pa
 
 def sign_in(context: BrowserContext, running: Running, place: Path, name: str) -> None:
     """As the sign-in page does, without typing."""
-    token = Passes(load_secret(place), "login").issue(Identity(name))
+    token = SessionTokens(load_secret(place), "login").issue(Identity(name))
     context.add_cookies([{"name": COOKIE, "value": token, "url": running.url}])
 
 

@@ -17,9 +17,9 @@ from tradinghf.feedback.types import Query, Ranking
 from tradinghf.resources import resource_dir
 from tradinghf.serving import ui
 from tradinghf.serving.access import Identity
-from tradinghf.serving.accounts import Accounts
-from tradinghf.serving.names import kind, label
-from tradinghf.serving.state import _open
+from tradinghf.serving.accounts import UserAccounts
+from tradinghf.serving.dashboard import _open_dashboard
+from tradinghf.serving.source_names import source_kind, source_label
 
 VIEWS = resource_dir("dashboard") / "views"
 PAGES = sorted(path.stem for path in VIEWS.glob("*.py"))
@@ -30,10 +30,10 @@ HOSTILE = "=cmd|'/c calc'!A1 <img src=x onerror=alert(1)> ![x](http://evil.examp
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     monkeypatch.setenv("TRADINGHF_STORE", str(tmp_path / "store"))
     monkeypatch.setenv("TRADINGHF_RUNS", str(tmp_path / "runs"))
-    _open.cache_clear()
+    _open_dashboard.cache_clear()
     with Store(tmp_path / "store") as opened:
         yield opened
-    _open.cache_clear()
+    _open_dashboard.cache_clear()
 
 
 def ranked(store: Store, rater: str = "local", count: int = 6) -> list[Query]:
@@ -115,9 +115,9 @@ def test_episode_is_shown_by_permalink_and_only_after_the_vote(
     fill_store(store, queries=4, panels=3, bars=20)
     seen = asked[0].episodes[0]
     unseen = next(i.id for i in store.episode_infos() if all(i.id not in q.episodes for q in asked))
-    monkeypatch.setattr(ui, "identity", lambda: Identity("ann", "rater"))
+    monkeypatch.setattr(ui, "require_identity", lambda: Identity("ann", "rater"))
     app = page("episodes", episode=seen)
-    assert app.metric[0].value == label(store.episode(seen).source)
+    assert app.metric[0].value == source_label(store.episode(seen).source)
     assert len(app.dataframe[0].value) == 6
     app = page("episodes", episode=unseen)
     assert "cannot see that episode" in texts(app)
@@ -197,12 +197,12 @@ def test_worst_explained_answers_have_addresses_and_belong_to_their_rater(
     app = page("reward", answer="ann-0")
     assert not app.exception
     assert list(app.dataframe[0].value["rater"]) == ["ann", "bob"]
-    names = [label(store.sources()[name]) for name in asked[0].episodes]
+    names = [source_label(store.sources()[name]) for name in asked[0].episodes]
     said = app.dataframe[0].value.iloc[0]
     assert said["answered, best first"] == f"{names[2]} > {names[0]} = {names[1]}"
     assert said["the model would say"] == " > ".join(names)
     assert "Ranked 1, learned reward -1.00" in texts(app)
-    monkeypatch.setattr(ui, "identity", lambda: Identity("ann", "rater"))
+    monkeypatch.setattr(ui, "require_identity", lambda: Identity("ann", "rater"))
     app = page("reward", answer="bob-0")
     assert list(app.dataframe[0].value["rater"]) == ["ann"]
     assert "Ranked 1" not in texts(app)
@@ -224,8 +224,8 @@ def test_worst_explained_answers_have_addresses_and_belong_to_their_rater(
     ],
 )
 def test_sources_have_names_that_traders_read(source: str, words: str, what: str) -> None:
-    assert label(source) == words
-    assert kind(source, {"sma_cross"}) == what
+    assert source_label(source) == words
+    assert source_kind(source, {"sma_cross"}) == what
 
 
 def test_half_written_files_of_a_run_do_not_break_pages(store: Store, tmp_path: Path) -> None:
@@ -262,7 +262,7 @@ def test_raters_do_not_get_the_leads_pages(
     store: Store, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ranked(store, rater="ann", count=1)
-    monkeypatch.setattr(ui, "identity", lambda: Identity("ann", "rater"))
+    monkeypatch.setattr(ui, "require_identity", lambda: Identity("ann", "rater"))
     app = page(name)
     assert "This page is for the role" in texts(app)
     assert not app.button
@@ -270,7 +270,7 @@ def test_raters_do_not_get_the_leads_pages(
 
 
 def test_leads_do_not_get_the_admins_page(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ui, "identity", lambda: Identity("lea", "lead"))
+    monkeypatch.setattr(ui, "require_identity", lambda: Identity("lea", "lead"))
     assert "This page is for the role" in texts(page("admin"))
     assert "This page is for the role" not in texts(page("training"))
 
@@ -288,10 +288,10 @@ def test_team_mode_without_sign_in_shows_nothing(
 
 
 def test_people_change_their_own_password(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    people = Accounts(store)
+    people = UserAccounts(store)
     people.add("ann", "correct horse battery", "rater", by="test")
     monkeypatch.setenv("TRADINGHF_AUTH", "local")
-    monkeypatch.setattr(ui, "identity", lambda: Identity("ann", "rater"))
+    monkeypatch.setattr(ui, "require_identity", lambda: Identity("ann", "rater"))
     app = page("account")
     for now, new, said in (
         ("wrong", "a better password!", "Wrong name or password"),
@@ -313,9 +313,11 @@ def test_admin_adds_users_and_the_trail_shows_it(store: Store) -> None:
     app.text_input[1].input("a long password!")
     next(b for b in app.button if b.label == "Add user").click().run()
     assert not app.exception
-    (person,) = Accounts(store).everybody()
+    (person,) = UserAccounts(store).everybody()
     assert (person.name, person.role) == ("boss", "admin")
-    assert ("local", "add user", "boss as admin") in [row[1:] for row in Accounts(store).trail()]
+    assert ("local", "add user", "boss as admin") in [
+        row[1:] for row in UserAccounts(store).trail()
+    ]
 
 
 def test_admin_hears_why_a_user_is_refused(store: Store) -> None:

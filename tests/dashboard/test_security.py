@@ -18,10 +18,10 @@ from websockets.sync.client import connect
 from tradinghf.errors import ConfigError, MarketDataError
 from tradinghf.feedback.store import Store
 from tradinghf.serving import accounts as accounts_module
-from tradinghf.serving.access import AccessError, Identity, Passes, load_secret
-from tradinghf.serving.accounts import AccountError, Accounts
+from tradinghf.serving.access import AccessError, Identity, SessionTokens, load_secret
+from tradinghf.serving.accounts import AccountError, UserAccounts
 from tradinghf.serving.server import check_address, serve
-from tradinghf.serving.uploads import MAX_BYTES, Uploads
+from tradinghf.serving.uploads import MAX_UPLOAD_BYTES, Uploads
 
 API = "/tradinghf/api"
 STREAM = "/_stcore/stream"
@@ -47,7 +47,7 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("team")
     with Store(folder) as store:
         fill_store(store, queries=1, panels=3, bars=20)
-        people = Accounts(store)
+        people = UserAccounts(store)
         people.add("ann", PASSWORD, "rater", by="test")
         people.add("boss", PASSWORD, "admin", by="test")
     with dashboard_of(folder, auth="local", hosts="localhost,127.0.0.1") as running:
@@ -55,7 +55,7 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 def bearer(place: Path, rater: str = "local") -> dict[str, str]:
-    token = Passes(load_secret(place)).issue(Identity(rater, "rater"))
+    token = SessionTokens(load_secret(place)).issue(Identity(rater, "rater"))
     return {"Authorization": f"Bearer {token}"}
 
 
@@ -162,24 +162,24 @@ def test_routes_need_a_pass(live: Running, token: str) -> None:
     assert request(live.url, f"{API}/query", headers={"Authorization": token})[0] == 401
 
 
-def test_altered_and_foreign_passes_are_refused(live: Running, place: Path) -> None:
+def test_altered_and_foreign_tokens_are_refused(live: Running, place: Path) -> None:
     good = bearer(place)["Authorization"]
     assert request(live.url, f"{API}/query", headers={"Authorization": good})[0] == 200
     # Not the last character: some of its bits are padding, and mean nothing.
     at = len(good) - 5
     flipped = good[:at] + ("A" if good[at] != "A" else "B") + good[at + 1 :]
-    login = Passes(load_secret(place), "login").issue(Identity("local", "admin"))
-    stranger = Passes("0" * 64).issue(Identity("local", "admin"))
+    login = SessionTokens(load_secret(place), "login").issue(Identity("local", "admin"))
+    stranger = SessionTokens("0" * 64).issue(Identity("local", "admin"))
     for token in (flipped, f"Bearer {login}", f"Bearer {stranger}"):
         assert request(live.url, f"{API}/query", headers={"Authorization": token})[0] == 401
 
 
-def test_passes_expire(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    passes = Passes(load_secret(place))
-    token = passes.issue(Identity("local"))
-    monkeypatch.setattr("tradinghf.serving.access.PASS_SECONDS", -1)
+def test_tokens_expire(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens = SessionTokens(load_secret(place))
+    token = tokens.issue(Identity("local"))
+    monkeypatch.setattr("tradinghf.serving.access.TOKEN_SECONDS", -1)
     with pytest.raises(AccessError, match="expired"):
-        passes.check(token)
+        tokens.check(token)
 
 
 def test_another_sites_page_cannot_write(live: Running, place: Path) -> None:
@@ -258,7 +258,7 @@ def test_streamlit_shows_no_details_of_errors_and_takes_small_uploads() -> None:
 
     config = tomllib.loads((resource_dir("dashboard") / ".streamlit/config.toml").read_text())
     assert config["client"]["showErrorDetails"] == "none"
-    assert config["server"]["maxUploadSize"] * 2**20 == MAX_BYTES
+    assert config["server"]["maxUploadSize"] * 2**20 == MAX_UPLOAD_BYTES
     assert config["server"]["address"] == "127.0.0.1"
     assert config["browser"]["gatherUsageStats"] is False
 
@@ -315,7 +315,7 @@ def test_bad_uploads_are_explained_and_not_kept(
 
 def test_too_large_uploads_are_refused(tmp_path: Path) -> None:
     with pytest.raises(MarketDataError, match="at most 20"):
-        Uploads(tmp_path).add("x.csv", b"x" * (MAX_BYTES + 1))
+        Uploads(tmp_path).add("x.csv", b"x" * (MAX_UPLOAD_BYTES + 1))
 
 
 @pytest.mark.parametrize(
@@ -379,16 +379,16 @@ def test_sign_in_from_another_site_is_refused(team: Running) -> None:
 
 
 @pytest.fixture
-def people(tmp_path: Path) -> Iterator[Accounts]:
+def people(tmp_path: Path) -> Iterator[UserAccounts]:
     with Store(tmp_path) as store:
-        accounts = Accounts(store)
+        accounts = UserAccounts(store)
         accounts._hasher()
         accounts._hashes = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
         yield accounts
 
 
 def test_five_wrong_passwords_lock_the_account_for_a_while(
-    people: Accounts, monkeypatch: pytest.MonkeyPatch
+    people: UserAccounts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     people.add("ann", PASSWORD, "rater", by="test")
     for _ in range(accounts_module.LOCK_AFTER):
@@ -408,7 +408,7 @@ def _later(wait: object) -> object:
     return datetime.now(UTC) + wait + timedelta(minutes=1)
 
 
-def test_passwords_are_hashed_with_argon2id(people: Accounts) -> None:
+def test_passwords_are_hashed_with_argon2id(people: UserAccounts) -> None:
     people.add("ann", PASSWORD, "rater", by="test")
     with people._store.engine.connect() as connection:
         (stored,) = connection.exec_driver_sql("SELECT password FROM dashboard_users").scalars()
@@ -416,7 +416,7 @@ def test_passwords_are_hashed_with_argon2id(people: Accounts) -> None:
     assert PASSWORD not in stored
 
 
-def test_changing_or_switching_off_ends_sign_ins(people: Accounts) -> None:
+def test_changing_or_switching_off_ends_sign_ins(people: UserAccounts) -> None:
     from datetime import UTC, datetime, timedelta
 
     people.add("boss", PASSWORD, "admin", by="test")
@@ -434,7 +434,7 @@ def test_changing_or_switching_off_ends_sign_ins(people: Accounts) -> None:
         people.sign_in("ann", "another long password")
 
 
-def test_bad_and_taken_names_are_refused(people: Accounts) -> None:
+def test_bad_and_taken_names_are_refused(people: UserAccounts) -> None:
     people.add("ann", PASSWORD, "rater", by="test")
     for name in ("", "a b", "<script>", "a" * 65, "../x", "-x", "ANN"):
         with pytest.raises(AccountError):
@@ -442,7 +442,7 @@ def test_bad_and_taken_names_are_refused(people: Accounts) -> None:
     assert [person.name for person in people.everybody()] == ["ann"]
 
 
-def test_short_passwords_and_losing_the_last_admin_are_refused(people: Accounts) -> None:
+def test_short_passwords_and_losing_the_last_admin_are_refused(people: UserAccounts) -> None:
     people.add("boss", PASSWORD, "admin", by="test")
     with pytest.raises(AccountError, match="at least 12"):
         people.add("bob", "short", "rater", by="test")
@@ -453,7 +453,7 @@ def test_short_passwords_and_losing_the_last_admin_are_refused(people: Accounts)
     assert people.get("boss").role == "admin"  # type: ignore[union-attr]
 
 
-def test_provider_accounts_cannot_sign_in_by_password(people: Accounts) -> None:
+def test_provider_accounts_cannot_sign_in_by_password(people: UserAccounts) -> None:
     people.add("ann@example.org", None, "lead", by="test")
     with pytest.raises(AccessError):
         people.sign_in("ann@example.org", "")

@@ -15,8 +15,8 @@ from support.dashboard import Running, fill_store, request, start_dashboard
 from support.store import postgres_url
 
 from tradinghf.feedback.store import Store
-from tradinghf.serving.access import Identity, Passes, load_secret
-from tradinghf.serving.accounts import Accounts
+from tradinghf.serving.access import Identity, SessionTokens, load_secret
+from tradinghf.serving.accounts import UserAccounts
 
 pytestmark = [*needs_browser, pytest.mark.slow]
 PASSWORD = "correct horse battery"
@@ -34,7 +34,7 @@ def team(
     url = postgres_url(postgres, tmp_path / "store", migrated)
     with Store(url) as store:
         fill_store(store, queries=8, panels=3, bars=20)
-        people = Accounts(store)
+        people = UserAccounts(store)
         people.add("ann", PASSWORD, "rater", by="test")
         for number in range(RATERS):
             people.add(f"rater-{number}", None, "rater", by="test")
@@ -80,12 +80,12 @@ def test_a_rater_of_the_team_ranks_through_a_kill_of_the_server(team, tmp_path: 
 
 def test_twenty_raters_at_once_lose_and_double_nothing(team, tmp_path: Path) -> None:
     holder, url = team
-    passes = Passes(load_secret(tmp_path / "store"))
+    tokens = SessionTokens(load_secret(tmp_path / "store"))
     base, sent, failed = holder[0].url, [], []
     together = threading.Barrier(RATERS)
 
     def rank(rater: str) -> None:
-        headers = {"Authorization": f"Bearer {passes.issue(Identity(rater))}"}
+        headers = {"Authorization": f"Bearer {tokens.issue(Identity(rater))}"}
         together.wait()
         for _ in range(EACH):
             status, _, reply = request(base, "/tradinghf/api/query", headers=headers)

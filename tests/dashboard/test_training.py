@@ -15,7 +15,7 @@ from support.dashboard import dashboard_of, fill_store, walk
 
 from tradinghf.feedback.store import Store
 from tradinghf.feedback.types import Ranking
-from tradinghf.serving.jobs import Jobs
+from tradinghf.serving.jobs import BackgroundJobs
 
 pytestmark = [*needs_browser, pytest.mark.slow]
 LONG = 900_000_000
@@ -67,7 +67,7 @@ def stop(page: Page) -> None:
 
 
 def test_start_stop_resume_and_the_run_outlives_the_server(place: Path) -> None:
-    jobs = Jobs(place / "runs")
+    jobs = BackgroundJobs(place / "runs")
     with chromium() as browser:
         with dashboard_of(place) as running, visit(browser, f"{running.url}/training") as page:
             start(page)

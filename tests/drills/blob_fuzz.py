@@ -36,7 +36,7 @@ from tradinghf.feedback.store import Store
 from tradinghf.learning.policy.policy import ActorCritic, Policy
 from tradinghf.learning.runs.checkpoints import RunDirectory
 from tradinghf.market.features import FeatureScaler
-from tradinghf.serving.runs import BARS, REWARD, Run
+from tradinghf.serving.runs import BAR_REWARDS_FILE, REWARD_FILE, RunFolder
 
 HEADROOM = 1 << 30  # [bytes] of address space that a child may take while it reads
 GROWTH = 256  # [MiB] of memory that it may really use
@@ -113,8 +113,8 @@ def _make_samples(folder: Path) -> None:
     place = run.save(1, {"x": torch.ones(3), "step": 1})
     for name in ("state.safetensors", "state.json", "manifest.json"):
         (folder / name).write_bytes((place / name).read_bytes())
-    (folder / REWARD).write_text(json.dumps({"values": [{"name": "profit", "weight": 1.0}]}))
-    (folder / BARS).write_bytes(save({"e": np.ones((2, 4), dtype=np.float32)}))
+    (folder / REWARD_FILE).write_text(json.dumps({"values": [{"name": "profit", "weight": 1.0}]}))
+    (folder / BAR_REWARDS_FILE).write_bytes(save({"e": np.ones((2, 4), dtype=np.float32)}))
 
 
 class Watch:
@@ -181,7 +181,7 @@ def _written(path: Path, data: bytes) -> Path:
 
 def _readers(work: Path) -> dict[str, Reader]:
     """What the package does with each kind of file."""
-    run, shown = RunDirectory(work / "foreign"), Run(work)
+    run, shown = RunDirectory(work / "foreign"), RunFolder(work)
 
     def checkpoint(path: Path) -> object:
         """A foreign checkpoint whose hashes are right."""
@@ -207,8 +207,8 @@ def _readers(work: Path) -> dict[str, Reader]:
         "export.jsonl": store.import_from,
         "export.csv": store.import_from,
         "export.parquet": store.import_from,
-        REWARD: lambda _path: shown.document(REWARD),
-        BARS: lambda _path: shown.bar_rewards("e"),
+        REWARD_FILE: lambda _path: shown.document(REWARD_FILE),
+        BAR_REWARDS_FILE: lambda _path: shown.bar_rewards("e"),
     }
 
 

@@ -11,7 +11,7 @@ from support.store import make_episode, postgres_url
 from tradinghf.feedback.store import Store, restore
 from tradinghf.feedback.store.engine import connect, locate
 from tradinghf.feedback.store.migrate import migrate
-from tradinghf.serving.accounts import Accounts
+from tradinghf.serving.accounts import UserAccounts
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -22,7 +22,7 @@ def empty(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 def as_0002_with_accounts(target: str) -> None:
-    """The two tables as `Accounts` made them beside the schema, with a person and a line each."""
+    """The two tables as `UserAccounts` once made them beside the schema, one row in each."""
     location = locate(target)
     migrate(location, to="0002")
     old = sa.MetaData()
@@ -55,7 +55,7 @@ def as_0002_with_accounts(target: str) -> None:
 def test_accounts_that_an_older_version_made_are_kept(empty: str) -> None:
     as_0002_with_accounts(empty)
     with Store(empty) as store:
-        accounts = Accounts(store)
+        accounts = UserAccounts(store)
         assert [(a.name, a.role) for a in accounts.everybody()] == [("ann", "admin")]
         accounts.note("ann", "looked")
         assert [line[2] for line in accounts.trail()] == ["looked", "y"]
@@ -65,12 +65,12 @@ def test_accounts_that_an_older_version_made_are_kept(empty: str) -> None:
 def test_a_backup_holds_the_accounts_and_they_come_back(target: str, tmp_path: Path) -> None:
     with Store(target) as store:
         store.add_episodes([make_episode(0)])
-        accounts = Accounts(store)
+        accounts = UserAccounts(store)
         accounts.add("ann", None, "admin", by="test")
         store.backup(tmp_path / "copy")
     restore(tmp_path / "copy", tmp_path / "again")
     with Store(tmp_path / "again") as store:
-        accounts = Accounts(store)
+        accounts = UserAccounts(store)
         assert [a.name for a in accounts.everybody()] == ["ann"]
         accounts.note("ann", "back")
         assert [line[2] for line in accounts.trail()] == ["back", "add user"]
@@ -79,11 +79,11 @@ def test_a_backup_holds_the_accounts_and_they_come_back(target: str, tmp_path: P
 def test_a_desk_moves_to_a_server_with_its_accounts(postgres: str, tmp_path: Path) -> None:
     with Store(tmp_path / "file") as store:
         store.add_episodes([make_episode(0)])
-        Accounts(store).add("ann", None, "admin", by="test")
+        UserAccounts(store).add("ann", None, "admin", by="test")
         store.backup(tmp_path / "copy")
     server = postgres_url(postgres, tmp_path / "server")
     restore(tmp_path / "copy", server)
     with Store(server) as store:
-        accounts = Accounts(store)
+        accounts = UserAccounts(store)
         accounts.note("ann", "moved")
         assert [line[2] for line in accounts.trail()] == ["moved", "add user"]

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from tradinghf.serving.jobs import Jobs, _children
+from tradinghf.serving.jobs import BackgroundJobs, _children
 
 IMPATIENT = """
 import sys, threading
 from tradinghf.errors import ConfigError
-from tradinghf.serving.jobs import Jobs
+from tradinghf.serving.jobs import BackgroundJobs
 
-jobs, at_once = Jobs(sys.argv[1]), threading.Barrier(int(sys.argv[2]))
+jobs, at_once = BackgroundJobs(sys.argv[1]), threading.Barrier(int(sys.argv[2]))
 
 def click():
     at_once.wait()
@@ -51,7 +51,7 @@ def test_of_many_clicks_in_threads_and_processes_one_starts_a_job(tmp_path: Path
         process.stdin.write("go\n")
         process.stdin.flush()
     said = "".join(process.communicate(timeout=120)[0] for process in processes).splitlines()
-    jobs = Jobs(tmp_path)
+    jobs = BackgroundJobs(tmp_path)
     started = jobs.list()
     for job in started:
         job.stop()
@@ -69,7 +69,7 @@ def test_of_many_clicks_in_threads_and_processes_one_starts_a_job(tmp_path: Path
 
 @pytest.mark.parametrize(("kind", "nice"), [("train", 5), ("reward", 0)])
 def test_a_training_gives_way_to_the_server(tmp_path: Path, kind: str, nice: int) -> None:
-    jobs = Jobs(tmp_path)
+    jobs = BackgroundJobs(tmp_path)
     code = "import os, pathlib; print(os.nice(0)); g = pathlib.Path('/proc/self/autogroup'); "
     code += "print(g.read_text() if g.exists() else '')"
     job = jobs.start(kind, "test", ["-c", code])

@@ -15,9 +15,9 @@ from support.dashboard import SOURCES, fill_store, trade, walk, window
 from tradinghf.errors import FeedbackError
 from tradinghf.feedback.store import Store
 from tradinghf.feedback.types import Query
-from tradinghf.serving.payload import bar_unit, open_payload, query_payload, trade_sizes
+from tradinghf.serving.payload import bar_duration, open_payload, query_payload, trade_sizes
 from tradinghf.serving.practice import practice_comment, practice_query
-from tradinghf.serving.service import RankingService, checked_answer, panel_order, repeated
+from tradinghf.serving.service import RankingService, asked_again, checked_answer, panel_order
 
 BARS = 30
 
@@ -110,7 +110,7 @@ def test_open_payload_shows_dates_and_own_prices() -> None:
 )
 def test_bar_unit(seconds: int, unit: str) -> None:
     stamps = np.datetime64("2020-01-01", "ns") + np.arange(9) * np.timedelta64(seconds, "s")
-    assert bar_unit(stamps) == unit
+    assert bar_duration(stamps) == unit
 
 
 def test_panel_order_is_stable_differs_between_raters_and_is_fair() -> None:
@@ -231,12 +231,12 @@ def test_practice_has_an_answer_and_is_never_stored() -> None:
 
 
 def test_a_share_of_the_answered_queries_is_asked_again(tmp_path: Path) -> None:
-    share = sum(repeated(f"{number:032x}") for number in range(4000)) / 4000
+    share = sum(asked_again(f"{number:032x}") for number in range(4000)) / 4000
     assert 0.055 < share < 0.085
     store = Store(tmp_path)
     for seed in range(60):
         query = Query.of(store.add_episodes(window(seed, 2, 12)))
-        if repeated(query.id):
+        if asked_again(query.id):
             break
     store.add_queries([query])
     service = RankingService(store)

@@ -164,6 +164,3 @@ def _by_meaning(comment: str, known: list[AspectMention]) -> list[AspectMention]
         for clause, index, row in zip(clauses, best, similarity, strict=True)
         if row[index] >= MIN_SIMILARITY
     ]
-
-
-__all__ = ["LEXICON", "AspectMention", "aspects_of", "with_tags"]

@@ -82,6 +82,3 @@ def _derivatives(
     hessian[:, :size, size] = hessian[:, size, :size] = with_tie.sum(axis=2)
     hessian[:, size, size] = (games * tie * (1 - tie)).sum(axis=(1, 2)) / 2
     return gradient, hessian
-
-
-__all__ = ["fit"]

@@ -242,13 +242,3 @@ def _rebuilt(fragment: FragmentLike, market: MarketData, source: str) -> Episode
     )
     episode.check()
     return episode
-
-
-__all__ = [
-    "OBSERVED",
-    "Fragment",
-    "fragment_pairs",
-    "from_fragments",
-    "read_fragments",
-    "write_fragments",
-]

@@ -76,6 +76,3 @@ def demonstrated(
 def _key(kind: str, content: Iterable[str]) -> str:
     """The same judgement twice is one answer."""
     return f"{kind}:{hashlib.sha256('|'.join(content).encode()).hexdigest()[:32]}"
-
-
-__all__ = ["demonstrated", "labelled"]

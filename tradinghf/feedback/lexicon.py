@@ -214,6 +214,3 @@ LEXICON: dict[str, CommentAspect] = {item.name: item for item in _ALL}
 def lines(block: str) -> list[str]:
     """The non-empty lines of a block, without indentation."""
     return [line.strip() for line in block.splitlines() if line.strip()]
-
-
-__all__ = ["LEXICON", "CommentAspect", "lines"]

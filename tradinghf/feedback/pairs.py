@@ -74,6 +74,3 @@ def rankings_of(pairs: Iterable[Pair]) -> list[Ranking]:
         first = group[0]
         found.append(Ranking(key, names, ranks, rater=first.rater, session=first.session))
     return found
-
-
-__all__ = ["Pair", "pairs_of", "rankings_of"]

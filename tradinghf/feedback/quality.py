@@ -227,6 +227,3 @@ def _alpha(parts: NDArray[np.float64]) -> NDArray[np.float64]:
     known = squares > 0
     ratio = np.divide(observed, squares, out=np.full(squares.shape, np.nan), where=known)
     return np.asarray(1.0 - (count - 1) / (2 * np.maximum(count, 1)) * ratio)
-
-
-__all__ = ["FAST_SECONDS", "Agreement", "RaterQuality", "agreement", "consistency", "rater_quality"]

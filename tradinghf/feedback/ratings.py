@@ -284,6 +284,3 @@ def _table(
     )
     share = np.divide(wins + 0.5 * ties, met, out=np.full(met.shape, np.nan), where=met > 0)
     return Leaderboard(standings, share, met, ahead, tie_strength, games.rankings)
-
-
-__all__ = ["Leaderboard", "Standing", "leaderboard"]

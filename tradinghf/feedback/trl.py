@@ -96,6 +96,3 @@ def read_trl(path: Path | str) -> list[Ranking]:
                     'a JSON object with "chosen_id" and "rejected_id", ids of stored episodes.'
                 ) from error
     return rankings_of(pairs)
-
-
-__all__ = ["describe", "read_trl", "trl_rows", "write_trl"]

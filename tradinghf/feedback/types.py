@@ -238,6 +238,3 @@ class Ranking:
         for i, (first, rank) in enumerate(placed):
             for second, other in placed[i + 1 :]:
                 yield first, second, (other > rank) - (other < rank)
-
-
-__all__ = ["RATING_LEVELS", "Outcome", "Purpose", "Query", "Ranking", "clean_text"]

@@ -1,8 +1,8 @@
-"""Who is asking: signed, short-lived passes that the page hands to its component.
+"""Identities and roles, and the signed tokens by which requests prove them.
 
-The component calls the answer routes with `Authorization: Bearer PASS`. A pass cannot be forged
+The component calls the answer routes with `Authorization: Bearer TOKEN`. Nobody can forge a token
 without the server's secret, and being a header it cannot be sent by another site's page. The secret
-lies beside the store, so passes outlive a restart of the server and waiting answers still arrive.
+lies beside the store, so tokens outlive a restart of the server and waiting answers still arrive.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from tradinghf.errors import ConfigError, TradingHFError
 
 Role = Literal["rater", "lead", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
-PASS_SECONDS = 12 * 3600
+TOKEN_SECONDS = 12 * 3600
 SECRET_FILE = "dashboard.secret"  # a name, not the secret  # nosec B105
 SECRET_VARIABLE = "TRADINGHF_SECRET"  # a name, not the secret  # nosec B105
 _SHORTEST_SECRET = 32
 
 
 class AccessError(TradingHFError):
-    """Not signed in, or not allowed to."""
+    """A request by somebody who has not signed in, or lacks the role."""
 
 
 @dataclass(frozen=True)
@@ -88,12 +88,12 @@ def load_secret(folder: Path) -> str:
     return path.read_text().strip()
 
 
-class Passes:
-    """Issue and check passes.
+class SessionTokens:
+    """Issues and checks signed tokens that name a person and a role and expire.
 
     Args:
         secret: from `load_secret`.
-        purpose: separates kinds of passes signed with one secret ("answers", "login").
+        purpose: separates kinds of tokens signed with one secret ("answers", "login").
 
     """
 
@@ -102,29 +102,26 @@ class Passes:
         self._signer = URLSafeTimedSerializer(secret, salt=f"tradinghf.{purpose}")
 
     def issue(self, identity: Identity) -> str:
-        """A pass for `PASS_SECONDS`."""
+        """A token that is valid for `TOKEN_SECONDS`."""
         return str(self._signer.dumps([identity.rater, identity.role]))
 
-    def mark(self, *words: str) -> str:
-        """A name that stands for these words: the same at every start, and it tells nothing."""
+    def pseudonym(self, *words: str) -> str:
+        """A name in place of these words: always the same, and nobody can read them from it."""
         said = "\x1f".join(("mark", *words)).encode()
         return hmac.new(self._secret.encode(), said, hashlib.sha256).hexdigest()[:24]
 
     def check(self, token: str) -> tuple[Identity, datetime]:
-        """Who holds this pass, and since when.
+        """Who this token stands for, and since when.
 
         Raises:
             AccessError: forged, altered or expired.
 
         """
         try:
-            content, issued = self._signer.loads(token, PASS_SECONDS, return_timestamp=True)
+            content, issued = self._signer.loads(token, TOKEN_SECONDS, return_timestamp=True)
             rater, role = content
         except (BadSignature, ValueError, TypeError) as error:
             raise AccessError("The sign-in has expired. Reload the page.") from error
         if role not in ROLES:
             raise AccessError("The sign-in has an unknown role. Sign in again.")
         return Identity(str(rater), role), issued
-
-
-__all__ = ["LOCAL", "ROLES", "AccessError", "Identity", "Passes", "Role", "load_secret"]

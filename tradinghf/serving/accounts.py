@@ -40,7 +40,7 @@ _REFUSED = "Wrong name or password, or the account is locked for a while."
 
 
 @dataclass(frozen=True)
-class Account:
+class UserAccount:
     """One person.
 
     Attributes:
@@ -67,7 +67,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-class Accounts:
+class UserAccounts:
     """Users and audit trail of one store."""
 
     def __init__(self, store: Store) -> None:
@@ -89,13 +89,13 @@ class Accounts:
 
     # Reading
 
-    def everybody(self) -> list[Account]:
+    def everybody(self) -> list[UserAccount]:
         """Everybody, by name."""
         with self._store.reading() as connection:
             rows = connection.execute(select(users).order_by(users.c.name)).all()
         return [_account(row) for row in rows]
 
-    def get(self, name: str) -> Account | None:
+    def get(self, name: str) -> UserAccount | None:
         """One person, or None."""
         with self._store.reading() as connection:
             row = connection.execute(select(users).where(users.c.name == name)).one_or_none()
@@ -109,7 +109,7 @@ class Accounts:
 
         """
         account = self.get(identity.rater)
-        # Passes are dated to the second, changes more finely.
+        # Tokens are dated to the second, changes more finely.
         if account is None or not account.active or issued + timedelta(seconds=1) < account.changed:
             raise AccessError("Sign in again.")
         return Identity(account.name, account.role)
@@ -263,8 +263,8 @@ def _note(connection: Connection, who: str, what: str, detail: str) -> None:
     _log.info("audit trail", extra=about)
 
 
-def _account(row: Row[Any]) -> Account:
-    return Account(
+def _account(row: Row[Any]) -> UserAccount:
+    return UserAccount(
         name=row.name,
         role=row.role,
         active=bool(row.active),
@@ -283,7 +283,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         with Store(options.store) as store:
-            accounts = Accounts(store)
+            accounts = UserAccounts(store)
             if options.action == "list":
                 for account in accounts.everybody():
                     print(f"{account.name}\t{account.role}")  # noqa: T201 - a command line tool
@@ -298,8 +298,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     return 0
 
-
-__all__ = ["Account", "AccountError", "Accounts"]
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -9,9 +9,9 @@ import streamlit as st
 from tradinghf.episodes import Episode
 from tradinghf.feedback.lexicon import LEXICON
 from tradinghf.serving.access import Identity
+from tradinghf.serving.dashboard import Dashboard
 from tradinghf.serving.payload import open_payload
 from tradinghf.serving.routes import API
-from tradinghf.serving.state import Dashboard
 
 # All scripts are asked for at once; found one by one through their imports they come later.
 BOOT = """
@@ -38,12 +38,12 @@ def _mount(board: Dashboard, name: str, script: str, html: str, data: dict[str, 
     component(key=name, data=scripts | data)
 
 
-def rank(board: Dashboard, who: Identity, edit: str = "") -> None:
+def mount_ranking(board: Dashboard, who: Identity, edit: str = "") -> None:
     """The Rank page's component; `edit` is the key of an answer to correct."""
     data = {
         "api": API,
-        "token": board.passes.issue(who),
-        "owner": board.passes.mark(str(board.store.location), who.rater),
+        "token": board.answer_tokens.issue(who),
+        "owner": board.answer_tokens.pseudonym(str(board.store.location), who.rater),
         "goal": board.settings.goal,
         "name": "" if board.settings.auth == "none" else who.rater,
         "aspects": sorted(LEXICON),
@@ -52,11 +52,8 @@ def rank(board: Dashboard, who: Identity, edit: str = "") -> None:
     _mount(board, "rank", "rank.js", '<div class="host"></div>', data)
 
 
-def episode_charts(board: Dashboard, episode: Episode) -> None:
+def mount_episode_charts(board: Dashboard, episode: Episode) -> None:
     """Charts of one episode, in the open."""
     html = '<div class="episode"></div>'
     _mount(board, "episode", "episode.js", html, {"payload": open_payload(episode)})
     st.caption("Charts: [TradingView Lightweight Charts™](https://www.tradingview.com/)")
-
-
-__all__ = ["episode_charts", "rank"]

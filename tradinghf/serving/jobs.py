@@ -34,7 +34,7 @@ _STOPPED = (-signal.SIGTERM, 128 + signal.SIGTERM, -signal.SIGINT, 130)
 
 
 @dataclass(frozen=True)
-class Job:
+class BackgroundJob:
     """One piece of work.
 
     Attributes:
@@ -104,7 +104,7 @@ def _alive(pid: int, folder: Path) -> bool:
     return not command.exists() or folder.name.encode() in command.read_bytes()
 
 
-class Jobs:
+class BackgroundJobs:
     """The jobs of one folder of runs."""
 
     def __init__(self, runs: Path | str) -> None:
@@ -116,7 +116,7 @@ class Jobs:
         title: str,
         command: Sequence[str],
         environment: Mapping[str, str] | None = None,
-    ) -> Job:
+    ) -> BackgroundJob:
         """Run `python COMMAND...` in the background; no shell is involved.
 
         Raises:
@@ -138,7 +138,7 @@ class Jobs:
 
     def _launch(
         self, kind: str, title: str, command: tuple[str, ...], environment: Mapping[str, str]
-    ) -> Job:
+    ) -> BackgroundJob:
         folder = self.folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
         folder.mkdir(parents=True)
         nice = str(NICE.get(kind, 0))
@@ -151,21 +151,21 @@ class Jobs:
             start_new_session=True,
             env={**os.environ, **environment},
         )
-        job = Job(folder, kind, title, command, process.pid, time.time())
+        job = BackgroundJob(folder, kind, title, command, process.pid, time.time())
         record = {name: getattr(job, name) for name in ("kind", "title", "command", "pid")}
         write_atomic(folder / "job.json", json.dumps(record | {"started": job.started}).encode())
         _children.append(process)
         _log.info("job started", extra={"job": job.name, "kind": kind, "title": title})
         return job
 
-    def list(self, kind: str | None = None) -> list[Job]:
+    def list(self, kind: str | None = None) -> list[BackgroundJob]:
         """Jobs, the newest first."""
         _reap()
         found = [self.get(path.parent.name) for path in self.folder.glob("*/job.json")]
         wanted = [job for job in found if kind in (None, job.kind)]
         return sorted(wanted, key=lambda job: job.started, reverse=True)
 
-    def get(self, name: str) -> Job:
+    def get(self, name: str) -> BackgroundJob:
         """One job.
 
         Raises:
@@ -176,7 +176,7 @@ class Jobs:
         if folder.parent != self.folder or not (folder / "job.json").is_file():
             raise ConfigError(f"There is no job {name[:60]!r}.")
         record: dict[str, Any] = json.loads((folder / "job.json").read_text())
-        return Job(
+        return BackgroundJob(
             folder,
             str(record["kind"]),
             str(record["title"]),
@@ -192,6 +192,3 @@ _children: list[subprocess.Popen[bytes]] = []
 def _reap() -> None:
     """Collect runners that have ended, so that they leave no zombies behind."""
     _children[:] = [process for process in _children if process.poll() is None]
-
-
-__all__ = ["Job", "Jobs", "Status"]

@@ -13,9 +13,9 @@ from starlette.requests import Request, cookie_parser
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from tradinghf.serving.access import PASS_SECONDS, AccessError
+from tradinghf.serving.access import TOKEN_SECONDS, AccessError
+from tradinghf.serving.dashboard import COOKIE, Dashboard
 from tradinghf.serving.routes import API
-from tradinghf.serving.state import COOKIE, Dashboard
 
 PUBLIC = ("/login", "/_stcore/health")
 MAX_FORM = 4096
@@ -64,7 +64,7 @@ def login_page(problem: str = "", status: int = 200) -> HTMLResponse:
     return HTMLResponse(PAGE.format(problem=text), status, headers=headers)
 
 
-class Login:
+class SignInRoutes:
     """Routes of the sign-in page, and who may pass without it."""
 
     def __init__(self, board: Dashboard) -> None:
@@ -72,7 +72,7 @@ class Login:
 
     def allowed(self, path: str, headers: Headers) -> bool:
         """Whether a request may pass: signed in, or to the sign-in page itself."""
-        if path in PUBLIC or path.startswith(f"{API}/"):  # those check their passes themselves
+        if path in PUBLIC or path.startswith(f"{API}/"):  # those check their tokens themselves
             return True
         return self._board.signed_in(cookie_parser(headers.get("cookie", ""))) is not None
 
@@ -94,8 +94,8 @@ class Login:
         reply = RedirectResponse("/", 303)
         reply.set_cookie(
             COOKIE,
-            self._board.logins.issue(identity),
-            max_age=PASS_SECONDS,
+            self._board.sign_in_tokens.issue(identity),
+            max_age=TOKEN_SECONDS,
             httponly=True,
             samesite="lax",
             secure=request.url.scheme == "https",
@@ -115,6 +115,3 @@ class Login:
             Route("/login", self.enter, methods=["POST"]),
             Route("/logout", self.leave, methods=["GET"]),
         ]
-
-
-__all__ = ["Login", "login_page"]

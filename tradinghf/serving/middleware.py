@@ -67,7 +67,7 @@ def is_loopback(client: tuple[str, int] | None) -> bool:
         return client[0] == "testclient"
 
 
-class Guard:
+class RequestGuard:
     """ASGI middleware: refuses what must not pass, adds headers to what does.
 
     Args:
@@ -131,7 +131,7 @@ class Guard:
 
     @staticmethod
     def _same_origin(scope: Scope, given: Headers) -> bool:
-        """Browsers always name the origin of a websocket or write; a pass proves other clients."""
+        """Browsers always name the origin of a websocket or write; a token proves other clients."""
         origin = given.get("origin")
         if origin is None:
             return scope["type"] == "http" and "authorization" in given
@@ -148,5 +148,3 @@ class Guard:
 
 SIGN_IN = "Sign in first."
 GONE = "Not found."
-
-__all__ = ["LOOPBACK_HOSTS", "POLICY", "Guard", "headers", "host_name", "is_loopback"]

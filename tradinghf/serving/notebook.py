@@ -150,6 +150,3 @@ def _picture(letter: str, series: dict[str, Floats], spans: dict[str, Any]) -> s
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{3 * HEIGHT}" '
         f'role="img" aria-label="Panel {letter}">{"".join(parts)}</svg>'
     )
-
-
-__all__ = ["Ballot", "panels"]

@@ -21,12 +21,12 @@ _MINUTE = 60.0
 _UNITS = (("minute", _MINUTE), ("hour", 60 * _MINUTE), ("day", 24 * 60 * _MINUTE))
 
 
-def encode(values: ArrayLike) -> str:
+def _base64_floats(values: ArrayLike) -> str:
     """Base64 of little-endian float32."""
     return base64.b64encode(np.asarray(values, dtype="<f4").tobytes()).decode("ascii")
 
 
-def bar_unit(timestamps: np.ndarray) -> str:
+def bar_duration(timestamps: np.ndarray) -> str:
     """What one bar is ("day", "15 minutes"), from the median gap of [L+1] timestamps."""
     gaps = np.diff(timestamps.astype("datetime64[s]").astype(np.int64))
     seconds = float(np.median(gaps)) if gaps.size else 0.0
@@ -46,9 +46,9 @@ def trade_sizes(episode: Episode) -> np.ndarray:
 def panel(episode: Episode) -> dict[str, str]:
     """One panel's own arrays: position [L], equity [L+1], signed trades [L]."""
     return {
-        "position": encode(episode.position),
-        "equity": encode(episode.equity * 100.0),
-        "trades": encode(trade_sizes(episode)),
+        "position": _base64_floats(episode.position),
+        "equity": _base64_floats(episode.equity * 100.0),
+        "trades": _base64_floats(trade_sizes(episode)),
     }
 
 
@@ -87,9 +87,9 @@ def _payload(name: str, episodes: Sequence[Episode], scale: float) -> dict[str, 
     return {
         "query": name,
         "bars": market.bars,
-        "unit": bar_unit(market.timestamps),
+        "unit": bar_duration(market.timestamps),
         "market": {
-            field: encode(getattr(market, field) * scale)
+            field: _base64_floats(getattr(market, field) * scale)
             for field in ("open", "high", "low", "close")
         },
         "panels": [panel(episode) for episode in episodes],

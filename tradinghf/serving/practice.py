@@ -84,6 +84,3 @@ def practice_comment(query: str, ranks: Sequence[int]) -> str:
         return "Right: that is how ties work." if number else "Right, and easy. One more."
     best_first = ", ".join(dict.fromkeys(LESSONS[number][2]))
     return f"Most would say: {best_first}. On real queries your own taste decides."
-
-
-__all__ = ["practice_comment", "practice_query"]

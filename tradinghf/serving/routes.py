@@ -1,8 +1,8 @@
 """The HTTP routes of the Rank page's component, beside Streamlit's own.
 
-`/tradinghf/api/...` answers JSON to holders of a pass; `/tradinghf/component/VERSION/FILE` serves
-the component's scripts. Nothing else of the disk is served: files are looked up in a table made at
-start, never by path.
+`/tradinghf/api/...` answers JSON to requests with a valid token;
+`/tradinghf/component/VERSION/FILE` serves the component's scripts. Nothing else of the disk is
+served: files are looked up in a table made at start, never by path.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ _log = logging.getLogger(__name__)
 Handler = Callable[[Request, Identity, Any], Any]
 
 
-class Api:
-    """Handlers over one service.
+class RankingRoutes:
+    """Routes by which the Rank page's component fetches queries and sends answers.
 
     Args:
         service: queries and answers.
-        holder: who holds a pass; raises `AccessError` for nobody.
+        identity_of: who a token stands for; raises `AccessError` for nobody.
 
     """
 
-    def __init__(self, service: RankingService, holder: Callable[[str], Identity]) -> None:
+    def __init__(self, service: RankingService, identity_of: Callable[[str], Identity]) -> None:
         self._service = service
-        self._holder = holder
+        self._identity_of = identity_of
 
     def routes(self) -> list[Route]:
         """GET and POST routes below `API`."""
@@ -64,7 +64,7 @@ class Api:
                 body = await _json_body(request) if request.method == "POST" else None
                 reply = await run_in_threadpool(handler, request, identity, body)
             except AccessError as error:
-                _log.warning("request without a pass", extra={"path": path})
+                _log.warning("request without a token", extra={"path": path})
                 return JSONResponse({"error": str(error)}, 401)
             except FeedbackError as error:
                 _log.warning("request refused", extra={"path": path, "rater": identity.rater})
@@ -81,7 +81,7 @@ class Api:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme != "Bearer" or not token:
             raise AccessError("Sign in first: reload the page.")
-        return self._holder(token)
+        return self._identity_of(token)
 
     def query(self, request: Request, who: Identity, _body: Any) -> dict[str, Any]:
         """The next query, or an answered one to correct."""
@@ -199,6 +199,3 @@ class ComponentFiles:
     def routes(self) -> list[Route]:
         """The route of all files."""
         return [Route(f"{COMPONENT}/{{version}}/{{name:path}}", self.serve, methods=["GET"])]
-
-
-__all__ = ["API", "Api", "ComponentFiles"]

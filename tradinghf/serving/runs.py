@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-METRICS = "metrics.jsonl"
-REWARD = "reward.json"
-BARS = "bar_rewards.safetensors"
+METRICS_FILE = "metrics.jsonl"
+REWARD_FILE = "reward.json"
+BAR_REWARDS_FILE = "bar_rewards.safetensors"
 
 
 @dataclass(frozen=True)
-class Run:
+class RunFolder:
     """One run directory.
 
     Attributes:
@@ -52,7 +52,7 @@ class Run:
         """Rows of metrics.jsonl; a last line that is still being written is left out."""
         rows = []
         try:
-            lines = (self.folder / METRICS).read_text().splitlines()
+            lines = (self.folder / METRICS_FILE).read_text().splitlines()
         except OSError:
             lines = []
         for line in lines:
@@ -65,17 +65,16 @@ class Run:
     def bar_rewards(self, episode: str) -> NDArray[np.float32] | None:
         """[2, L] learned reward per bar and its standard deviation; None when not computed."""
         try:
-            found: NDArray[np.float32] | None = load_file(self.folder / BARS).get(episode)
+            found: NDArray[np.float32] | None = load_file(self.folder / BAR_REWARDS_FILE).get(
+                episode
+            )
         except (OSError, SafetensorError):
             return None
         return found
 
 
-def list_runs(folder: Path | str, having: str) -> list[Run]:
+def list_runs(folder: Path | str, having: str) -> list[RunFolder]:
     """Runs that have a certain file, the one written last first."""
     found = [path for path in Path(folder).glob(f"*/{having}") if path.is_file()]
     found.sort(key=lambda path: path.stat().st_mtime, reverse=True)
-    return [Run(path.parent) for path in found]
-
-
-__all__ = ["BARS", "METRICS", "REWARD", "Run", "list_runs"]
+    return [RunFolder(path.parent) for path in found]

@@ -11,6 +11,7 @@ import os
 import re
 import socket
 import webbrowser
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,11 @@ from starlette.middleware import Middleware
 from tradinghf import logs
 from tradinghf.errors import ConfigError
 from tradinghf.resources import resource_dir
-from tradinghf.serving.login import Login
-from tradinghf.serving.middleware import LOOPBACK_HOSTS, Guard
-from tradinghf.serving.routes import Api
-from tradinghf.serving.settings import Settings
-from tradinghf.serving.state import Dashboard, dashboard
+from tradinghf.serving.dashboard import Dashboard, current_dashboard
+from tradinghf.serving.login import SignInRoutes
+from tradinghf.serving.middleware import LOOPBACK_HOSTS, RequestGuard
+from tradinghf.serving.routes import RankingRoutes
+from tradinghf.serving.settings import DashboardSettings
 
 _log = logging.getLogger(__name__)
 DEFAULT_PORT = 8501
@@ -44,19 +45,19 @@ def inline_script_hash() -> str:
 def app_arguments(board: Dashboard | None = None) -> dict[str, Any]:
     """Keyword arguments of `streamlit.App`: our routes, and the guard before everything."""
     logs.start()
-    board = board or dashboard()
+    board = board or current_dashboard()
     settings = board.settings
     open_to_team = settings.auth != "none"
     hosts = {name.strip().lower() for name in settings.hosts.split(",") if name.strip()}
-    login = Login(board) if settings.auth == "local" else None
+    login = SignInRoutes(board) if settings.auth == "local" else None
     guard = Middleware(
-        Guard,
+        RequestGuard,
         hosts=hosts if open_to_team else LOOPBACK_HOSTS,
         loopback_only=not open_to_team,
         allowed=login.allowed if login else None,
         script_hash=inline_script_hash(),
     )
-    api = Api(board.service, lambda token: board.holder(board.passes, token))
+    api = RankingRoutes(board.service, partial(board.identity_of, board.answer_tokens))
     routes = [*api.routes(), *board.files.routes(), *(login.routes() if login else [])]
     return {"routes": routes, "middleware": [guard]}
 
@@ -120,7 +121,7 @@ def serve(
         store: folder, `.db` file or postgresql:// URL; created when it does not exist.
         port: TCP port; 0 picks a free one.
         address: IP address to listen on; anything but this machine's own needs `auth`.
-        auth: "none", "local" or "oidc"; see `Settings`.
+        auth: "none", "local" or "oidc"; see `DashboardSettings`.
         hosts: comma-separated Host names served in team mode; empty for any.
         runs: folder of training runs.
         goal: rankings per session shown as the goal.
@@ -132,9 +133,9 @@ def serve(
 
     """
     check_address(address, auth)
-    settings = Settings(str(store), str(runs), auth, hosts, goal)  # type: ignore[arg-type]  # checked
+    settings = DashboardSettings(str(store), str(runs), auth, hosts, goal)  # type: ignore[arg-type]  # checked
     os.environ.update(settings.environment())
-    board = dashboard(settings)
+    board = current_dashboard(settings)
     listener = bind(address, port)
     import uvicorn
     from streamlit.starlette import App
@@ -145,7 +146,8 @@ def serve(
         log_level="warning",
         access_log=False,
         server_header=False,
-        # A proxy on this machine says who is behind it: strangers stay strangers, TLS stays known.
+        # A proxy on this machine tells the client's address and whether it came by TLS. Without it
+        # everybody would seem to be on this machine, and cookies would not be marked secure.
         proxy_headers=True,
         forwarded_allow_ips="127.0.0.1",
         ws_max_size=MAX_MESSAGE,
@@ -158,6 +160,3 @@ def serve(
     gc.collect()
     gc.freeze()  # what is loaded by now stays: later collections need not look at it
     uvicorn.Server(config).run(sockets=[listener])
-
-
-__all__ = ["app_arguments", "check_address", "serve"]

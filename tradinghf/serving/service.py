@@ -42,7 +42,7 @@ def panel_order(query: str, rater: str, episodes: Collection[str]) -> tuple[str,
     return tuple(sorted(episodes, key=place))
 
 
-def repeated(query: str) -> bool:
+def asked_again(query: str) -> bool:
     """Whether this query is one of the `REPEATS` that are asked again; by its id, so for all."""
     return int(hashlib.sha256(f"repeat {query}".encode()).hexdigest()[:8], 16) / 2**32 < REPEATS
 
@@ -110,7 +110,12 @@ class RankingService:
         old = self._own(rater, fields["supersedes"]) if fields["supersedes"] else None
         episodes = old.episodes if old is not None else self._asked(rater, fields["query"])
         stored = self.store.submit(Ranking(episodes=episodes, rater=rater, **fields))
-        if stored and old is None and fields["outcome"] == "ranked" and repeated(fields["query"]):
+        if (
+            stored
+            and old is None
+            and fields["outcome"] == "ranked"
+            and asked_again(fields["query"])
+        ):
             asked, _ = self._shown(fields["query"])
             if asked.purpose in ("learn", "test"):
                 again = Query.of(asked.episodes, purpose="repeat", round=asked.round)
@@ -163,6 +168,3 @@ def checked_answer(body: Mapping[str, Any]) -> dict[str, Any]:
 def _expect(ok: bool, name: str, expected: str) -> None:
     if not ok:
         raise FeedbackError(f"The answer's field {name!r} is malformed; expected {expected}.")
-
-
-__all__ = ["RankingService", "checked_answer", "panel_order"]

@@ -1,4 +1,4 @@
-"""What a dashboard process serves, from its environment: pages and routes read the same."""
+"""Settings of a dashboard process; its pages and its routes read them from the environment."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Literal, get_args
 
 from tradinghf.errors import ConfigError, unknown_name
 
-Auth = Literal["none", "local", "oidc"]
+SignInMode = Literal["none", "local", "oidc"]
 DEFAULT_STORE = "store"
 DEFAULT_GOAL = 30
 _PREFIX = "TRADINGHF_"
 
 
 @dataclass(frozen=True)
-class Settings:
+class DashboardSettings:
     """Settings of one dashboard process; each is also an environment variable, TRADINGHF_NAME.
 
     Attributes:
@@ -30,18 +30,18 @@ class Settings:
 
     store: str = DEFAULT_STORE
     runs: str = "runs"
-    auth: Auth = "none"
+    auth: SignInMode = "none"
     hosts: str = ""
     goal: int = DEFAULT_GOAL
 
     def __post_init__(self) -> None:
-        if self.auth not in get_args(Auth):
-            raise ConfigError(unknown_name("kind of sign-in", self.auth, get_args(Auth)))
+        if self.auth not in get_args(SignInMode):
+            raise ConfigError(unknown_name("kind of sign-in", self.auth, get_args(SignInMode)))
         if self.goal < 1:
             raise ConfigError(f"The session goal is {self.goal}; expected at least 1 ranking.")
 
     @classmethod
-    def from_environment(cls) -> Settings:
+    def from_environment(cls) -> DashboardSettings:
         """Settings of this process.
 
         Raises:
@@ -58,6 +58,3 @@ class Settings:
     def environment(self) -> dict[str, str]:
         """The variables that give these settings to another process."""
         return {_PREFIX + n.upper(): str(getattr(self, n)) for n in self.__dataclass_fields__}
-
-
-__all__ = ["Auth", "Settings"]

@@ -14,7 +14,7 @@ from streamlit.errors import StreamlitPageNotFoundError
 from tradinghf.feedback.ratings import Leaderboard, leaderboard
 from tradinghf.feedback.types import Ranking
 from tradinghf.serving.access import LOCAL, Identity, Role
-from tradinghf.serving.state import Dashboard, dashboard
+from tradinghf.serving.dashboard import Dashboard, current_dashboard
 
 UP, DOWN, GREY = "#2F81F7", "#E8833A", "#7C8896"
 INK = {"light": "#3B4450", "dark": "#C3CAD3"}
@@ -25,12 +25,12 @@ _NUMBER = "%.1f"
 
 def has_sign_in() -> bool:
     """Whether people sign in here: team mode."""
-    return dashboard().settings.auth != "none"
+    return current_dashboard().settings.auth != "none"
 
 
-def signed_in() -> Identity | None:
+def current_identity() -> Identity | None:
     """Who looks at this page; None for those who have not signed in or may not."""
-    board = dashboard()
+    board = current_dashboard()
     if board.settings.auth == "none":
         return LOCAL
     if board.settings.auth == "local":
@@ -38,12 +38,12 @@ def signed_in() -> Identity | None:
     return None if _provided_problem(board) else _provided(board)
 
 
-def identity() -> Identity:
+def require_identity() -> Identity:
     """Who looks at this page; stops the page for those who have not signed in."""
-    who = signed_in()
+    who = current_identity()
     if who is not None:
         return who
-    board = dashboard()
+    board = current_dashboard()
     if board.settings.auth == "local":
         st.warning("You are signed out.")
         link_here("Sign in", "/login")
@@ -90,18 +90,18 @@ def link_here(text: str, path: str) -> None:
     st.html(f'<a href="{path}" target="_self">{text}</a>')
 
 
-def page(title: str, text: str, role: Role = "rater") -> tuple[Dashboard, Identity]:
+def open_page(title: str, text: str, role: Role = "rater") -> tuple[Dashboard, Identity]:
     """Head of a page, for people with at least this role."""
-    who = identity()
+    who = require_identity()
     st.title(title, anchor=False)
     if not who.may(role):
         st.warning(f"This page is for the role {role!r}; yours is {who.role!r}.")
         st.stop()
     st.caption(text)
-    return dashboard(), who
+    return current_dashboard(), who
 
 
-def empty(text: str, go_on: str = "") -> None:
+def stop_empty(text: str, go_on: str = "") -> None:
     """Say what would be here and how it gets here, perhaps link to a page, and end this one."""
     st.info(text)
     if go_on:
@@ -111,7 +111,7 @@ def empty(text: str, go_on: str = "") -> None:
     st.stop()
 
 
-def table(
+def show_table(
     frame: pd.DataFrame,
     *,
     key: str | None = None,
@@ -144,7 +144,7 @@ def table(
     return int(rows[0]) if rows and rows[0] < len(frame) else None
 
 
-def chart(figure: go.Figure, *, height: int = CHART_HEIGHT, key: str | None = None) -> None:
+def show_chart(figure: go.Figure, *, height: int = CHART_HEIGHT, key: str | None = None) -> None:
     """A plotly figure in the page's theme."""
     figure.update_layout(
         height=height,
@@ -169,7 +169,7 @@ def thinned(frame: pd.DataFrame, most: int = 2000) -> pd.DataFrame:
     return frame.iloc[(len(frame) - 1) % step :: step] if step > 1 else frame
 
 
-def metrics(values: Mapping[str, str], helps: Mapping[str, str] | None = None) -> None:
+def show_metrics(values: Mapping[str, str], helps: Mapping[str, str] | None = None) -> None:
     """Rows of figures; `helps` explains some of them in a tooltip."""
     rows = -(-len(values) // METRICS_PER_ROW)
     width = -(-len(values) // rows) if rows else 0
@@ -179,7 +179,7 @@ def metrics(values: Mapping[str, str], helps: Mapping[str, str] | None = None) -
         columns.pop(0).metric(name, value, border=True, help=(helps or {}).get(name))
 
 
-def share(value: float | None) -> str:
+def percent(value: float | None) -> str:
     """A share as a percentage; a dash when unknown."""
     return "–" if value is None else f"{100 * value:.0f} %"
 
@@ -194,23 +194,3 @@ def standings(store_name: str, head: str, _dashboard: Any) -> Leaderboard:
 def own_rankings(board: Dashboard, who: Identity) -> list[Ranking]:
     """All answers of this rater, corrected ones too."""
     return board.store.rankings(who.rater, include_superseded=True)
-
-
-__all__ = [
-    "DOWN",
-    "GREY",
-    "UP",
-    "chart",
-    "empty",
-    "has_sign_in",
-    "identity",
-    "link_here",
-    "metrics",
-    "own_rankings",
-    "page",
-    "share",
-    "signed_in",
-    "standings",
-    "table",
-    "thinned",
-]

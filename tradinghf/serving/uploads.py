@@ -13,7 +13,7 @@ from tradinghf.market.plugins import SOURCES
 from tradinghf.market.sources import load_market
 
 SUFFIXES = (".csv", ".parquet")
-MAX_BYTES = 20 * 2**20
+MAX_UPLOAD_BYTES = 20 * 2**20
 _UNSAFE = re.compile(r"[^a-z0-9_-]+")
 _OPTIONS = re.compile(r"[A-Za-z0-9][A-Za-z0-9_:=,./^-]*")
 
@@ -54,7 +54,7 @@ class Uploads:
         stem, suffix = _UNSAFE.sub("-", Path(given).stem.lower()).strip("-"), Path(given).suffix
         if suffix.lower() not in SUFFIXES or not stem:
             raise MarketDataError("Expected a .csv or .parquet file with a name.")
-        if len(data) > MAX_BYTES:
+        if len(data) > MAX_UPLOAD_BYTES:
             raise MarketDataError(f"The file has {len(data) / 2**20:.0f} MB; at most 20 are taken.")
         stem = stem[:60]
         if stem in self.names() or stem in {entry.name for entry in catalogue()}:
@@ -93,6 +93,3 @@ class Uploads:
         if source in SOURCES and _OPTIONS.fullmatch(options) and ".." not in options:
             return name
         raise MarketDataError(unknown_name("data set", name[:60], [*uploaded, *sorted(known)]))
-
-
-__all__ = ["MAX_BYTES", "Uploads"]

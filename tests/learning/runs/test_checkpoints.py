@@ -18,7 +18,7 @@ from tradinghf.learning.policy.policy import ActorCritic, Policy
 from tradinghf.learning.reward.model import RewardModel
 from tradinghf.learning.runs.checkpoints import RunDirectory
 from tradinghf.loop.rlhf import RLHF
-from tradinghf.serving.runs import Run
+from tradinghf.serving.runs import RunFolder
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -146,7 +146,7 @@ def test_deep_json_is_refused_not_crashed_on(tmp_path: Path) -> None:
     with pytest.raises(EpisodeError):
         Episode.from_bytes(len(deep).to_bytes(8, "little") + deep)
     (tmp_path / "reward.json").write_bytes(deep)
-    assert Run(tmp_path).document("reward.json") == {}
+    assert RunFolder(tmp_path).document("reward.json") == {}
 
 
 def test_a_policy_file_cannot_ask_for_memory(tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ from functools import lru_cache
 
 from tradinghf.feedback.store import Store
 from tradinghf.resources import resource_dir
-from tradinghf.serving.access import AccessError, Identity, Passes, load_secret
-from tradinghf.serving.accounts import Accounts
+from tradinghf.serving.access import AccessError, Identity, SessionTokens, load_secret
+from tradinghf.serving.accounts import UserAccounts
 from tradinghf.serving.routes import ComponentFiles
 from tradinghf.serving.service import RankingService
-from tradinghf.serving.settings import Settings
+from tradinghf.serving.settings import DashboardSettings
 
 COOKIE = "tradinghf_login"
 
@@ -25,29 +25,29 @@ class Dashboard:
         settings: as given.
         store: open.
         service: the Rank page's queries and answers.
-        passes: for the component's calls.
-        logins: for the sign-in cookie of team mode.
+        answer_tokens: for the component's calls.
+        sign_in_tokens: for the sign-in cookie of team mode.
         files: the component.
         accounts: people and the audit trail.
 
     """
 
-    settings: Settings
+    settings: DashboardSettings
     store: Store
     service: RankingService
-    passes: Passes
-    logins: Passes
+    answer_tokens: SessionTokens
+    sign_in_tokens: SessionTokens
     files: ComponentFiles
-    accounts: Accounts
+    accounts: UserAccounts
 
-    def holder(self, passes: Passes, token: str) -> Identity:
-        """Who holds a pass now.
+    def identity_of(self, tokens: SessionTokens, token: str) -> Identity:
+        """Who a token stands for now.
 
         Raises:
             AccessError: forged or expired, or the person has been switched off or changed since.
 
         """
-        identity, issued = passes.check(token)
+        identity, issued = tokens.check(token)
         if self.settings.auth == "none":
             return identity
         if self.settings.auth == "oidc" and self.accounts.get(identity.rater) is None:
@@ -57,34 +57,31 @@ class Dashboard:
     def signed_in(self, cookies: Mapping[str, str]) -> Identity | None:
         """Who has signed in with a password, by the browser's cookie."""
         try:
-            return self.holder(self.logins, cookies.get(COOKIE, ""))
+            return self.identity_of(self.sign_in_tokens, cookies.get(COOKIE, ""))
         except AccessError:
             return None
 
 
-def dashboard(settings: Settings | None = None) -> Dashboard:
+def current_dashboard(settings: DashboardSettings | None = None) -> Dashboard:
     """The dashboard of these settings; by default, of this process's environment.
 
     Raises:
         StoreError: the store cannot be opened.
 
     """
-    return _open(settings or Settings.from_environment())
+    return _open_dashboard(settings or DashboardSettings.from_environment())
 
 
 @lru_cache(maxsize=4)
-def _open(settings: Settings) -> Dashboard:
+def _open_dashboard(settings: DashboardSettings) -> Dashboard:
     store = Store(settings.store)
     secret = load_secret(store.location.folder)
     return Dashboard(
         settings=settings,
         store=store,
         service=RankingService(store),
-        passes=Passes(secret, "answers"),
-        logins=Passes(secret, "login"),
+        answer_tokens=SessionTokens(secret, "answers"),
+        sign_in_tokens=SessionTokens(secret, "login"),
         files=ComponentFiles(resource_dir("dashboard") / "component"),
-        accounts=Accounts(store),
+        accounts=UserAccounts(store),
     )
-
-
-__all__ = ["COOKIE", "Dashboard", "dashboard"]

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import Literal
 
 Kind = Literal["strategy", "policy", "reference", "other"]
-KINDS: dict[Kind, str] = {
+SOURCE_KINDS: dict[Kind, str] = {
     "strategy": "Shipped strategies",
     "policy": "Policies",
     "reference": "Reference behaviour",
@@ -20,7 +20,7 @@ _LOOP = re.compile(r"policy:([0-9]+)-([0-9]+)-([0-9.]+)")
 _TRAINED = re.compile(r"policy:([0-9a-f]{12,64})(?:-([0-9.]+))?")
 
 
-def label(source: str) -> str:
+def source_label(source: str) -> str:
     """A source in plain words: "hold_-1" is "always short", "sma_cross" is "sma cross"."""
     if found := _HELD.fullmatch(source):
         return _standing(float(found[1]))
@@ -37,7 +37,7 @@ def label(source: str) -> str:
     return source.replace("_", " ")
 
 
-def kind(source: str, shipped: Collection[str]) -> Kind:
+def source_kind(source: str, shipped: Collection[str]) -> Kind:
     """What sort of trading a source is.
 
     Args:
@@ -65,6 +65,3 @@ def _exploring(share: str) -> str:
     if value == 0:
         return ""
     return ", sampled" if value == 1 else f", {100 * value:.0f} % random"
-
-
-__all__ = ["KINDS", "Kind", "kind", "label"]

@@ -12,7 +12,7 @@ from tradinghf.feedback.quality import RaterQuality
 from tradinghf.feedback.ratings import Leaderboard
 from tradinghf.feedback.store import EpisodeInfo
 from tradinghf.feedback.types import Ranking
-from tradinghf.serving.names import KINDS, kind, label
+from tradinghf.serving.source_names import SOURCE_KINDS, source_kind, source_label
 
 OUTCOMES = {"ranked": "ranked", "skipped": "skipped", "cant_tell": "can't tell"}
 
@@ -28,7 +28,7 @@ def order_in_words(
     """Episodes by rank, the lowest first, as one line of what they are called."""
     groups: dict[float, list[str]] = {}
     for episode, rank in zip(episodes, ranks, strict=False):
-        groups.setdefault(rank, []).append(label(names.get(episode, "?")))
+        groups.setdefault(rank, []).append(source_label(names.get(episode, "?")))
     return " > ".join(" = ".join(groups[rank]) for rank in sorted(groups))
 
 
@@ -79,8 +79,8 @@ def standings_table(board: Leaderboard, shipped: Collection[str]) -> pd.DataFram
         {
             "place": s.place,
             "places open": _span(s.best_place, s.worst_place),
-            "who": label(s.source),
-            "what": KINDS[kind(s.source, shipped)],
+            "who": source_label(s.source),
+            "what": SOURCE_KINDS[source_kind(s.source, shipped)],
             "rating": s.rating,
             "low": s.low,
             "high": s.high,
@@ -104,7 +104,7 @@ def _span(first: int, last: int) -> str:
 def win_matrix(board: Leaderboard) -> pd.DataFrame:
     """Share of comparisons won by the row against the column [%]; NaN where they never met."""
     shares = np.where(board.met > 0, 100.0 * board.wins, np.nan)
-    names = [label(source) for source in board.sources]
+    names = [source_label(source) for source in board.sources]
     return pd.DataFrame(shares, index=names, columns=names)
 
 
@@ -112,7 +112,7 @@ def episodes_table(infos: Iterable[EpisodeInfo]) -> pd.DataFrame:
     """One row per episode."""
     rows = [
         {
-            "who": label(info.source),
+            "who": source_label(info.source),
             "symbol": info.symbol,
             "return %": 100 * info.net_return,
             "max drawdown %": 100 * info.max_drawdown,
@@ -155,15 +155,3 @@ def quality_table(records: Iterable[RaterQuality]) -> pd.DataFrame:
     # A column without any value is still one of numbers: aligned and formatted like the others.
     unknown = [name for name in frame.columns if name.endswith((" %", ", s"))]
     return frame.astype(dict.fromkeys(unknown, float))
-
-
-__all__ = [
-    "answers_table",
-    "episodes_table",
-    "in_words",
-    "order_in_words",
-    "quality_table",
-    "standings_table",
-    "win_matrix",
-    "worst_table",
-]

@@ -12,7 +12,7 @@ from tradinghf.errors import StoreError
 from tradinghf.feedback.store import Store
 from tradinghf.feedback.store import schema as t
 from tradinghf.feedback.store.engine import Location, locate
-from tradinghf.serving.runs import REWARD, Run, list_runs
+from tradinghf.serving.runs import REWARD_FILE, RunFolder, list_runs
 
 FROM_STORE = "store:"
 
@@ -28,7 +28,7 @@ class RewardRun:
 
     """
 
-    run: Run
+    run: RunFolder
     found: dict[str, Any]
     newer: int | None
 
@@ -57,13 +57,13 @@ class RewardRun:
 
 def reward_runs(folder: Path | str, store: Store) -> tuple[list[RewardRun], int]:
     """Models of this store, the newest first, and how many others the folder holds."""
-    runs = list_runs(folder, REWARD)
+    runs = list_runs(folder, REWARD_FILE)
     with store.reading() as connection:
         query = select(t.rankings.c.chain).order_by(t.rankings.c.seq)
         place = {chain: number for number, chain in enumerate(connection.scalars(query), start=1)}
     found = []
     for run in runs:
-        document = run.document(REWARD)
+        document = run.document(REWARD_FILE)
         answers = document.get("answers")
         if isinstance(answers, dict):
             if answers.get("head") in place:
@@ -74,7 +74,7 @@ def reward_runs(folder: Path | str, store: Store) -> tuple[list[RewardRun], int]
     return found, len(runs) - len(found)
 
 
-def _trained_on(run: Run, location: Location) -> bool:
+def _trained_on(run: RunFolder, location: Location) -> bool:
     """Whether a training run says that it learned from the store at this place."""
     experiment = run.document("config.json").get("experiment")
     trader = experiment.get("trader") if isinstance(experiment, dict) else None
@@ -87,6 +87,3 @@ def _trained_on(run: Run, location: Location) -> bool:
     if theirs.sqlite and location.sqlite:
         return theirs.database.resolve() == location.database.resolve()
     return str(theirs) == str(location)
-
-
-__all__ = ["RewardRun", "reward_runs"]
