@@ -8,7 +8,7 @@ python=${PYTHON:-.venv/bin/python}
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 results=benchmarks/results
 begin=$SECONDS
-for name in env ppo stacked backtest; do
+for name in env ppo backtest; do
     "$python" -m tradinghf bench "$name" --json "$results/$name.json"
 done
 "$python" benchmarks/ppo_peers.py

@@ -143,7 +143,6 @@ def classic() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "env": lambda: bench("env"),
     "ppo": lambda: bench("ppo"),
-    "stacked": lambda: bench("stacked"),
     "backtest": lambda: bench("backtest"),
     "peers": peers,
     "env-peers": env_peers,

@@ -18,7 +18,7 @@ _EXPORTS = {
     "Episode": "tradinghf.episodes",
     "MarketData": "tradinghf.market.data",
     "MarketEnv": "tradinghf.simulation.env",
-    "Policy": "tradinghf.learning.policy.policy",
+    "Policy": "tradinghf.learning.policy.saved",
     "RLHF": "tradinghf.loop.rlhf",
     "RewardModel": "tradinghf.learning.reward.model",
     "backtest": "tradinghf.evaluation.backtest",
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tradinghf.config import CostModel, EnvConfig
     from tradinghf.episodes import Episode
     from tradinghf.evaluation.backtest import backtest
-    from tradinghf.learning.policy.policy import Policy
+    from tradinghf.learning.policy.saved import Policy
     from tradinghf.learning.reward.model import RewardModel
     from tradinghf.loop.rlhf import RLHF
     from tradinghf.market.data import MarketData

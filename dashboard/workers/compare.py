@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tradinghf.feedback.store import Store
 from tradinghf.feedback.types import Query
-from tradinghf.learning.policy.policy import Policy
+from tradinghf.learning.policy.saved import Policy
 from tradinghf.loop.collect import Actor, collect
 from tradinghf.market.sources import load_market
 from tradinghf.simulation.env import MarketEnv

@@ -48,7 +48,8 @@ def policy_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A policy that nobody trained."""
     import torch
 
-    from tradinghf.learning.policy.policy import ActorCritic, Policy
+    from tradinghf.learning.policy.networks import ActorCritic
+    from tradinghf.learning.policy.saved import Policy
     from tradinghf.simulation.env import MarketEnv
 
     torch.manual_seed(0)
@@ -334,7 +335,7 @@ def test_check_catches_a_leak_and_clears_an_honest_file(
 @pytest.mark.parametrize("bar", [120, 199, 298])
 def test_the_signal_of_a_day_is_what_a_later_backtest_trades(bar: int, policy_file: Path) -> None:
     from tradinghf.evaluation.walkforward import held
-    from tradinghf.learning.policy.policy import Policy
+    from tradinghf.learning.policy.saved import Policy
 
     market = load_market(DATA)
     policy = Policy.load(policy_file)
@@ -359,7 +360,7 @@ def test_signal_on_the_command_line(policy_file: Path, capsys: pytest.CaptureFix
 def test_a_saved_policy_is_a_strategy_on_the_command_line(
     policy_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from tradinghf.learning.policy.policy import Policy
+    from tradinghf.learning.policy.saved import Policy
 
     assert main(["backtest", str(policy_file), "--data", DATA, "--report", "p.html", "--all"]) == 0
     out = capsys.readouterr().out
@@ -375,7 +376,7 @@ def test_a_saved_policy_is_a_strategy_on_the_command_line(
 
 
 def test_the_tear_sheet_says_what_raters_think(policy_file: Path) -> None:
-    from tradinghf.learning.policy.policy import Policy
+    from tradinghf.learning.policy.saved import Policy
     from tradinghf.loop.collect import Actor, collect, strategy_actor
     from tradinghf.simulation.windows import random_windows
 

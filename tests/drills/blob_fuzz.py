@@ -33,7 +33,8 @@ from tradinghf.config import EnvConfig
 from tradinghf.episodes import Episode
 from tradinghf.errors import TradingHFError
 from tradinghf.feedback.store import Store
-from tradinghf.learning.policy.policy import ActorCritic, Policy
+from tradinghf.learning.policy.networks import ActorCritic
+from tradinghf.learning.policy.saved import Policy
 from tradinghf.learning.runs.checkpoints import RunDirectory
 from tradinghf.market.features import FeatureScaler
 from tradinghf.serving.runs import BAR_REWARDS_FILE, REWARD_FILE, RunFolder

@@ -23,7 +23,8 @@ from drills.training import load_early
 from tradinghf.config import EnvConfig
 from tradinghf.errors import TradingHFError
 from tradinghf.feedback.store import Store, restore
-from tradinghf.learning.policy.policy import ActorCritic, Policy
+from tradinghf.learning.policy.networks import ActorCritic
+from tradinghf.learning.policy.saved import Policy
 from tradinghf.learning.runs.checkpoints import RunDirectory
 from tradinghf.market.features import FeatureScaler
 from tradinghf.market.files import save_market

@@ -13,7 +13,7 @@ from tradinghf.config import EnvConfig
 from tradinghf.errors import CheckpointError, ConfigError, FeedbackError
 from tradinghf.feedback.store import Store
 from tradinghf.learning.config import PPOConfig, RewardConfig, RLHFConfig
-from tradinghf.learning.policy.policy import Policy
+from tradinghf.learning.policy.saved import Policy
 from tradinghf.learning.reward.model import RewardModel
 from tradinghf.learning.runs.checkpoints import RunDirectory
 from tradinghf.loop.collect import (

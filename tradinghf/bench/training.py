@@ -1,4 +1,4 @@
-"""How fast policies train, one at a time and many at once."""
+"""How fast policies train."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from tradinghf.bench.core import Row, benchmark, timed
 from tradinghf.errors import TradingHFError
 
 if TYPE_CHECKING:
-    from tradinghf.learning.ppo.many import ManyPPO
-    from tradinghf.learning.ppo.ppo import PPO
     from tradinghf.learning.ppo.trainer import Stream
     from tradinghf.learning.reward.model import RewardModel
     from tradinghf.market.data import MarketData
@@ -109,75 +107,6 @@ def _rate(market: MarketData, case: Case, streams: dict[str, Stream], repeats: i
         done = rate["per_cpu_second"] if case.threads == 1 else rate["best"] / case.threads
         about["gemm_share"] = done * flops_per_step(agent) / gemm_rate()
     return about | rate
-
-
-@benchmark("stacked", help="PPO trainings per minute, one after another and side by side")
-def stacked_speed(quick: bool) -> list[Row]:
-    """S small trainings (N environments each, 40 iterations): in a row, stacked, on all cores.
-
-    Before timing, learners side by side must have learned what they learn alone. What is stacked
-    in more than one process is compared by the clock.
-    """
-    import torch
-
-    from tradinghf.learning.ppo.many import ManyPPO, cores
-    from tradinghf.learning.ppo.ppo import PPO, Stream
-    from tradinghf.learning.ppo.streams import env_reward, sparse_pnl
-    from tradinghf.market.synthetic import synthetic
-    from tradinghf.simulation.env import MarketEnv
-
-    market = synthetic(seed=0, bars=1_024, assets=16)
-    streams = {"env": Stream(env_reward), "pnl": Stream(sparse_pnl, 0.3)}
-
-    def make_env(count: int) -> MarketEnv:
-        return MarketEnv(market, num_envs=count, seed=0)
-
-    rows, calls = [], 1 if quick else 8  # iterations in a call, which forks the processes
-    for envs, learners in ((4, 2),) if quick else ((16, 16), (16, 64), (64, 64)):
-        alone = PPO(make_env(envs), streams, seed=0)
-        cases: dict[str, tuple[PPO | ManyPPO, int]] = {"in a row": (alone, 1)}
-        for count in sorted({1, cores()}):
-            many = ManyPPO(make_env, streams, range(learners), envs=envs, processes=count)
-            cases["stacked" + (f", {count} processes" if count > 1 else "")] = many, learners
-        before = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            for agent, _ in cases.values():
-                agent.train(2, total=40)
-                _same_weights(agent, alone)
-            for case, (agent, amount) in cases.items():
-
-                def work(agent: PPO | ManyPPO = agent) -> None:
-                    agent.train(calls, total=40)
-
-                repeats = 1 if quick else 2
-                rate = timed(work, 60.0 * amount * calls / 40, "trainings/min", repeats=repeats)
-                about = {"envs": envs, "learners": learners}
-                rows.append({"case": f"N={envs}, S={learners}, {case}"} | about | rate)
-        finally:
-            torch.set_num_threads(before)
-    return rows
-
-
-def _same_weights(many: PPO | ManyPPO, alone: PPO) -> None:
-    """The first learner has learned what it learns alone.
-
-    Raises:
-        TradingHFError: its weights differ.
-
-    """
-    from tradinghf.learning.ppo.ppo import PPO
-
-    network = many.network if isinstance(many, PPO) else many.networks[0]
-    assert network is not None
-    assert alone.network is not None
-    pairs = zip(network.parameters(), alone.network.parameters(), strict=True)
-    gap = max(float((a - b).detach().abs().max()) for a, b in pairs)
-    if not gap <= 1e-4:
-        raise TradingHFError(
-            f"stacked: weights differ by {gap:.3g} from a training alone; not timed. Please "
-            "report this."
-        )
 
 
 def _check_learning(market: MarketData, iterations: int) -> None:

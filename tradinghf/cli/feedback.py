@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tradinghf.episodes import Episode
     from tradinghf.feedback.store import Store
     from tradinghf.feedback.types import Query
-    from tradinghf.learning.policy.policy import Policy
+    from tradinghf.learning.policy.saved import Policy
     from tradinghf.loop.collect import Actor
     from tradinghf.market.data import MarketData
 
@@ -91,7 +91,7 @@ def episodes_collect(
     from tradinghf.cli.market import load
     from tradinghf.config import CostModel, EnvConfig
     from tradinghf.errors import check_setting
-    from tradinghf.learning.policy.policy import Policy
+    from tradinghf.learning.policy.saved import Policy
     from tradinghf.loop.collect import collect
     from tradinghf.simulation.env import MarketEnv
     from tradinghf.simulation.windows import random_windows

@@ -50,7 +50,7 @@ def report(
     """
     from tradinghf.evaluation.backtest import backtest
     from tradinghf.evaluation.report import comparison_report
-    from tradinghf.learning.policy.policy import Policy
+    from tradinghf.learning.policy.saved import Policy
     from tradinghf.loop.experiment import Experiment, split_market
 
     config, result = document(run, CONFIG), document(run, RESULT)

@@ -338,7 +338,7 @@ def export(policy: Positional[Path], /, *, out: Output = None) -> None:
 
     """
     from tradinghf.learning.policy.onnx import export_onnx
-    from tradinghf.learning.policy.policy import Policy
+    from tradinghf.learning.policy.saved import Policy
 
     source = policy / WEIGHTS if policy.is_dir() else policy
     target = source.with_suffix(".onnx") if out is None else out

@@ -245,7 +245,7 @@ def tradable(name: str, folder: Path | None = None) -> Strategy | ActingPolicy:
     """
     path = Path(name)
     if path.suffix == ".safetensors" or (path / WEIGHTS).is_file():
-        from tradinghf.learning.policy.policy import Policy
+        from tradinghf.learning.policy.saved import Policy
 
         return Policy.load(path / WEIGHTS if path.is_dir() else path)
     from tradinghf.strategies import load_strategy

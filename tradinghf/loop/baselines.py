@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tradinghf.episodes import EpisodeBatch, Floats
-from tradinghf.learning.policy.policy import ActorCritic, Policy, frozen
+from tradinghf.learning.policy.networks import ActorCritic, frozen
+from tradinghf.learning.policy.saved import Policy
 from tradinghf.learning.ppo.ppo import PPO, Metrics, Stream
 from tradinghf.learning.ppo.rollout import RewardStream
 from tradinghf.learning.runs.checkpoints import RunDirectory, understood

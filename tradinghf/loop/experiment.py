@@ -23,7 +23,7 @@ from tradinghf.errors import ConfigError, check_setting
 from tradinghf.feedback.store import Store
 from tradinghf.feedback.traders import SyntheticTrader
 from tradinghf.learning.config import RewardConfig, RLHFConfig
-from tradinghf.learning.policy.policy import Policy
+from tradinghf.learning.policy.saved import Policy
 from tradinghf.learning.ppo.rollout import RewardStream
 from tradinghf.learning.ppo.streams import sparse_pnl, utility_stream
 from tradinghf.learning.reward.model import RewardModel

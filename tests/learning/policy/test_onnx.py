@@ -13,8 +13,9 @@ import torch
 from tradinghf.cli.app import main
 from tradinghf.config import EnvConfig
 from tradinghf.errors import MissingExtraError
+from tradinghf.learning.policy.networks import ActorCritic
 from tradinghf.learning.policy.onnx import export_onnx
-from tradinghf.learning.policy.policy import ActorCritic, Policy
+from tradinghf.learning.policy.saved import Policy
 from tradinghf.market.features import FeatureScaler
 from tradinghf.market.synthetic import synthetic
 from tradinghf.simulation.env import MarketEnv

@@ -17,13 +17,12 @@ from torch.distributions import AffineTransform, Beta, TransformedDistribution, 
 from tradinghf.config import EnvConfig
 from tradinghf.errors import CheckpointError, ConfigError
 from tradinghf.learning.config import PPOConfig
-from tradinghf.learning.policy.attention import WindowAttention
 from tradinghf.learning.policy.heads import BETA
-from tradinghf.learning.policy.policy import ActorCritic, Policy
+from tradinghf.learning.policy.networks import ActorCritic, WindowAttention
+from tradinghf.learning.policy.saved import Policy
 from tradinghf.learning.ppo.adapters import GymnasiumEnv
 from tradinghf.learning.ppo.learners import Learners
 from tradinghf.learning.ppo.ppo import PPO, Stream
-from tradinghf.learning.ppo.stacked import StackedPPO
 from tradinghf.learning.ppo.streams import env_reward, sparse_pnl
 from tradinghf.learning.ppo.surrogate import Batch, Weights
 from tradinghf.market.synthetic import synthetic
@@ -131,8 +130,8 @@ def test_attention_equals_torchs_multihead_attention() -> None:
     bars = own.before(own.bar(obs[:, :20].view(7, 5, 4)) + own.position)
     found, _ = oracle(own.before(token)[:, None], bars, bars)
     torch.testing.assert_close(own(obs), own.after(token + found[:, 0]), rtol=1e-4, atol=1e-5)
-    stacked = own(obs.view(1, 7, 23).expand(2, 7, 23))
-    torch.testing.assert_close(stacked[1], own(obs), rtol=1e-5, atol=1e-6)
+    several = own(obs.view(1, 7, 23).expand(2, 7, 23))  # any leading shape
+    torch.testing.assert_close(several[1], own(obs), rtol=1e-5, atol=1e-6)
 
 
 def test_attention_tells_bars_apart_and_sees_each() -> None:
@@ -177,19 +176,6 @@ def test_the_learners_gradient_is_that_of_the_loss(
     for name, gradient in expected.items():
         got = learners.flat.view(learners.flat.grad, name)[0]
         torch.testing.assert_close(got, gradient, rtol=2e-4, atol=2e-6)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_stacked_learners_equal_learners_alone(kind: str) -> None:
-    config, actions = KINDS[kind]
-    together = StackedPPO(market_env(16, actions), rewards(), [3, 8], config=config)
-    together.train(2, total=5)
-    for network, seed in zip(together.networks, (3, 8), strict=True):
-        alone = PPO(market_env(8, actions), rewards(), config=config, seed=seed)
-        alone.train(2, total=5)
-        assert alone.network is not None
-        for ours, theirs in zip(network.parameters(), alone.network.parameters(), strict=True):
-            torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", KINDS)

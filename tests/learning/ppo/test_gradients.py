@@ -14,7 +14,7 @@ from support.learning import table_of
 from torch import Tensor
 
 from tradinghf.learning.config import PPOConfig
-from tradinghf.learning.policy.policy import ActorCritic
+from tradinghf.learning.policy.networks import ActorCritic
 from tradinghf.learning.ppo import blocked
 from tradinghf.learning.ppo import learners as learning
 from tradinghf.learning.ppo.learners import Learners

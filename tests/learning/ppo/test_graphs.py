@@ -16,14 +16,13 @@ from torch.utils._pytree import tree_leaves
 from tradinghf.config import EnvConfig
 from tradinghf.errors import ConfigError
 from tradinghf.learning.config import PPOConfig
-from tradinghf.learning.policy.policy import ActorCritic
+from tradinghf.learning.policy.networks import ActorCritic
 from tradinghf.learning.ppo import replayed
 from tradinghf.learning.ppo.distributed import Group
 from tradinghf.learning.ppo.graphs import Captured, Outputs, Rerun, accelerate
 from tradinghf.learning.ppo.learners import Learners
 from tradinghf.learning.ppo.ppo import PPO, Stream
 from tradinghf.learning.ppo.replayed import Replayed
-from tradinghf.learning.ppo.stacked import StackedPPO
 from tradinghf.learning.ppo.streams import env_reward, sparse_pnl
 from tradinghf.learning.ppo.surrogate import Batch, Weights
 from tradinghf.market.synthetic import synthetic
@@ -211,20 +210,6 @@ def test_replayed_steps_train_the_same_weights(
     if tape is not None:
         assert tape.recordings == (2 if settings.get("reference_kl") else 1)
         assert tape.replays == 4 * 2 * 4
-
-
-def test_learners_side_by_side_replay_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    with_tape(monkeypatch)
-    weights = []
-    for graphs in (False, True):
-        config = replace(SMALL, graphs=graphs)
-        task = EnvConfig(horizon=16)
-        env = MarketEnv(MARKET, num_envs=24, config=task)
-        agent = StackedPPO(env, STREAMS, range(3), config=config)
-        agent._trainer.learners._blocked = None
-        agent.train(2)
-        weights.append(agent._trainer.learners.flat.data.clone())
-    assert torch.equal(*weights)
 
 
 def test_a_bad_gradient_is_skipped_and_reported_by_a_replayed_step() -> None:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import copy
 import json
-import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +19,14 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tradinghf.config import EnvConfig
-from tradinghf.errors import CheckpointError, ConfigError, TradingHFError
+from tradinghf.errors import CheckpointError, ConfigError
 from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.policy.heads import CATEGORICAL, GAUSSIAN
-from tradinghf.learning.policy.policy import ActorCritic
+from tradinghf.learning.policy.networks import ActorCritic
 from tradinghf.learning.ppo.adapters import GymnasiumEnv
 from tradinghf.learning.ppo.flat import Adam, FlatParameters
 from tradinghf.learning.ppo.gae import discounted, gae
-from tradinghf.learning.ppo.many import ManyPPO, forked
 from tradinghf.learning.ppo.ppo import PPO, Stream
-from tradinghf.learning.ppo.stacked import StackedPPO, each_its_own
 from tradinghf.learning.ppo.streams import env_reward, sparse_pnl
 from tradinghf.learning.runs.checkpoints import RunDirectory
 from tradinghf.market.synthetic import synthetic
@@ -145,51 +141,6 @@ def rewards() -> dict[str, Stream]:
     return {"env": Stream(env_reward), "pnl": Stream(sparse_pnl, 0.3)}
 
 
-@pytest.mark.parametrize("actions", ["discrete", "continuous"])
-def test_stacked_learners_equal_learners_alone(actions: str) -> None:
-    seeds = [3, 8, 1]
-    together = StackedPPO(market_env(24, actions=actions), rewards(), seeds, config=SMALL)
-    history = together.train(2, total=5)
-    for index, seed in enumerate(seeds):
-        alone = PPO(market_env(8, actions=actions), rewards(), config=SMALL, seed=seed)
-        expected = alone.train(2, total=5)
-        for row, own in zip(expected, history, strict=True):
-            own[index].pop("step", None)
-            assert {k: v for k, v in row.items() if k != "step"} == pytest.approx(
-                own[index], rel=1e-3, abs=1e-5
-            )
-        assert alone.network is not None
-        for ours, theirs in zip(
-            together.networks[index].parameters(), alone.network.parameters(), strict=True
-        ):
-            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
-
-
-def test_stacked_learners_may_differ_in_weights_and_rewards() -> None:
-    def penalty(rollout: object) -> Tensor:
-        return -rollout.info["turnover"]  # type: ignore[attr-defined]
-
-    streams = {
-        "own": Stream(each_its_own([env_reward, penalty])),
-        "pnl": Stream(sparse_pnl, (0.5, 0.0)),
-    }
-    together = StackedPPO(market_env(16), streams, [0, 0], config=SMALL)
-    together.train(3)
-    second = PPO(
-        market_env(8), {"own": Stream(penalty), "pnl": Stream(sparse_pnl, 0.0)}, SMALL, seed=0
-    )
-    second.train(3)
-    assert second.network is not None
-    for ours, theirs in zip(
-        together.networks[1].parameters(), second.network.parameters(), strict=True
-    ):
-        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
-    first, other = (n.actor[0].weight for n in together.networks)
-    assert not torch.equal(first, other)
-    with pytest.raises(ConfigError, match="shared out"):
-        StackedPPO(market_env(9), streams, [0, 0])
-
-
 def test_what_observations_look_like_does_not_change_the_training() -> None:
     weights = []
     for kind in ("flat", "index", "dict"):
@@ -210,7 +161,9 @@ def test_a_reference_policy_holds_the_learner_back() -> None:
         first = PPO(market_env(32), rewards(), PPOConfig((16, 16)), seed=0).network
         obs, _ = market_env(32).reset(seed=1)
         assert first is not None
-        return float(agent.network.divergence(obs, first).mean().detach())
+        out, before = agent.network.policy_out(obs), first.policy_out(obs)
+        away = agent.network.head.divergence(out, agent.network.log_std, before, first.log_std)
+        return float(away.mean().detach())
 
     assert distance(5.0) < 0.2 * distance(0.0)
 
@@ -359,48 +312,6 @@ def test_gymnasium_actions_and_observations_are_scaled_to_their_bounds() -> None
     assert len(again.returns) == 3
     again.close()
     env.close()
-
-
-@pytest.mark.parametrize("processes", [1, 2])
-def test_many_seeds_on_processes_learn_what_each_learns_alone(
-    processes: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Five seeds in stacks of two (of 8 rows each), with a weight of their own."""
-    monkeypatch.setattr("tradinghf.learning.ppo.many.STACK_ROWS", 2 * 8 * 16 // SMALL.minibatches)
-    seeds, shares = [3, 8, 1, 5, 2], [0.1, 0.2, 0.3, 0.4, 0.5]
-    streams = {"env": Stream(env_reward), "pnl": Stream(sparse_pnl, shares)}
-    many = ManyPPO(market_env, streams, seeds, envs=8, config=SMALL, processes=processes)
-    assert [len(stack.networks) for stack in many.stacks] == [2, 2, 1]
-    history = [*many.train(1, total=5), *many.train(1, total=5)]
-    assert [len(row) for row in history] == [5, 5]
-    assert not multiprocessing.active_children()
-    for seed, share, network, metrics in zip(
-        seeds, shares, many.networks, history[-1], strict=True
-    ):
-        own = {"env": Stream(env_reward), "pnl": Stream(sparse_pnl, share)}
-        alone = PPO(market_env(8), own, config=SMALL, seed=seed)
-        last = alone.train(2, total=5)[-1]
-        assert metrics["pnl"] == pytest.approx(last["pnl"], abs=1e-5)
-        assert alone.network is not None
-        for ours, theirs in zip(network.parameters(), alone.network.parameters(), strict=True):
-            torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
-
-
-def test_what_a_worker_raises_reaches_the_caller_and_a_killed_one_is_named() -> None:
-    def refuse() -> None:
-        raise CheckpointError("gradients were not finite")
-
-    with pytest.raises(CheckpointError, match="not finite"):
-        forked([refuse, lambda: 1], 2)
-    with pytest.raises(TradingHFError, match="ended with code -9"):
-        forked([lambda: os.kill(os.getpid(), signal.SIGKILL), lambda: 1], 2)
-    assert forked([partial(pow, 2, k) for k in range(5)], 2) == [1, 2, 4, 8, 16]
-    assert not multiprocessing.active_children()
-
-
-def test_many_seeds_need_environments() -> None:
-    with pytest.raises(ConfigError, match="envs"):
-        ManyPPO(market_env, {"env": Stream(env_reward)}, [0], envs=0)
 
 
 def test_half_precision_keeps_small_steps_and_is_refused_where_it_is_not_there() -> None:

@@ -20,7 +20,7 @@ from tradinghf.feedback.traders import (
     load_utility,
     open_profit,
 )
-from tradinghf.learning.ppo.rollout import gae
+from tradinghf.learning.ppo.gae import gae
 from tradinghf.learning.reward.aspects import ASPECTS, TradePaths, aspect_totals, aspect_values
 
 LENGTH = 24

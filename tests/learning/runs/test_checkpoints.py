@@ -14,7 +14,8 @@ from tradinghf.episodes import Episode
 from tradinghf.errors import CheckpointError, EpisodeError
 from tradinghf.feedback.store import Store
 from tradinghf.learning.config import RewardConfig
-from tradinghf.learning.policy.policy import ActorCritic, Policy
+from tradinghf.learning.policy.networks import ActorCritic
+from tradinghf.learning.policy.saved import Policy
 from tradinghf.learning.reward.model import RewardModel
 from tradinghf.learning.runs.checkpoints import RunDirectory
 from tradinghf.loop.rlhf import RLHF

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from tradinghf.durable import write_atomic
 from tradinghf.errors import MissingExtraError
-from tradinghf.learning.policy.policy import ActorCritic, Policy
+from tradinghf.learning.policy.networks import ActorCritic
+from tradinghf.learning.policy.saved import Policy
 
 FORMAT = "tradinghf-onnx-1"
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.policy.heads import Categorical
-from tradinghf.learning.policy.policy import ActorCritic
+from tradinghf.learning.policy.networks import ActorCritic
 from tradinghf.learning.ppo.flat import Adam, FlatParameters
 from tradinghf.learning.ppo.minibatches import Experience
 from tradinghf.learning.ppo.surrogate import Weights

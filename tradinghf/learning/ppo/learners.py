@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tradinghf.errors import check_setting
 from tradinghf.learning.config import PPOConfig
-from tradinghf.learning.policy.policy import ActorCritic
+from tradinghf.learning.policy.networks import ActorCritic
 from tradinghf.learning.ppo.blocked import SHARE, Blocked, covers
 from tradinghf.learning.ppo.distributed import ALONE, Group
 from tradinghf.learning.ppo.flat import Adam, FlatParameters

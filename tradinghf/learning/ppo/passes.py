@@ -8,8 +8,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from tradinghf.learning.policy.networks import ActorCritic
 from tradinghf.learning.policy.perceptron import Scratch, StackedPerceptron
-from tradinghf.learning.policy.policy import ActorCritic
 from tradinghf.learning.ppo.flat import FlatParameters
 
 Judge = Callable[[Tensor], Tensor]  # outputs [S, B, ..] to the loss's gradient there

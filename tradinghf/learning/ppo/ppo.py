@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tradinghf.errors import ConfigError
 from tradinghf.learning.config import PPOConfig
-from tradinghf.learning.policy.policy import ActorCritic
+from tradinghf.learning.policy.networks import ActorCritic
 from tradinghf.learning.ppo.distributed import ALONE, Group
 from tradinghf.learning.ppo.rollout import TensorVectorEnv, flat_obs
 from tradinghf.learning.ppo.trainer import Metrics, Stream, Trainer

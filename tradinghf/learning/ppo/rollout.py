@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from tradinghf.learning.policy.heads import Head
-from tradinghf.learning.ppo.gae import gae
 from tradinghf.learning.reward.aspects import TradePaths
 
 
@@ -54,12 +53,6 @@ class Rollout:
     terminated: Tensor
     truncated: Tensor
     info: dict[str, Tensor]
-
-    def of_envs(self, start: int, stop: int) -> Rollout:
-        """The part of the environments [start, stop)."""
-        parts = {f.name: getattr(self, f.name) for f in fields(self)}
-        cut = {k: v[:, start:stop] for k, v in parts.items() if isinstance(v, Tensor)}
-        return Rollout(**cut, info={k: v[:, start:stop] for k, v in self.info.items()})
 
     def paths(self) -> TradePaths:
         """The rollout as N trading paths; needs one whole episode per environment."""
@@ -205,15 +198,3 @@ def _next_values(
     for step, obs in finals.items():
         reached[step] = actors.value_out(obs)
     return reached
-
-
-__all__ = [
-    "Actors",
-    "Recorder",
-    "RewardStream",
-    "Rollout",
-    "TensorVectorEnv",
-    "collect_rollout",
-    "flat_obs",
-    "gae",
-]

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from tradinghf.errors import check_setting
 from tradinghf.feedback.traders import SyntheticTrader
 from tradinghf.learning.config import RewardConfig, RLHFConfig
-from tradinghf.learning.policy.policy import Policy
+from tradinghf.learning.policy.saved import Policy
 from tradinghf.learning.ppo.ppo import PPO, Stream
 from tradinghf.learning.ppo.streams import sparse_pnl, utility_stream
 from tradinghf.learning.reward.model import RewardModel
