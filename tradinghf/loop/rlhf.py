@@ -41,8 +41,7 @@ EXPLORE = (0.0, 0.15, 1.0)  # the best action, some noise, the policy's own dice
 LEARN: tuple[Purpose, ...] = ("learn", "repeat")
 TEST: tuple[Purpose, ...] = ("test",)
 QUARTERS = 4  # candidates that each round leaves behind
-VALIDATION_EPISODES = 512
-WATCHED_EPISODES = 256
+VALIDATION_EPISODES, WATCHED_EPISODES = 512, 256
 
 
 class RLHF:
