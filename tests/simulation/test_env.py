@@ -719,3 +719,66 @@ def test_sequential_windows_keep_to_the_listing() -> None:
     assert env.state.start.tolist() == [150, 162, 174, 186]
     with pytest.raises(ConfigError, match="no asset is listed for 13 bars"):
         MarketEnv(MARKET, config=SHORT, member=np.zeros((300, 4), dtype=bool))
+
+
+# ------------------------------------------------------------------ what reset may be given
+
+
+@pytest.mark.parametrize(
+    "seeds",
+    [np.array([5, 9]), torch.tensor([5, 9]), (np.int64(5), 9), range(5, 10, 4)],
+    ids=["array", "tensor", "tuple", "range"],
+)
+def test_seeds_may_come_as_an_array_or_any_sequence(seeds: Any) -> None:
+    expected, _ = MarketEnv(MARKET, num_envs=2, config=SHORT).reset(seed=[5, 9])
+    obs, _ = MarketEnv(MARKET, num_envs=2, config=SHORT).reset(seed=seeds)
+    assert torch.equal(obs, expected)
+    one, _ = MarketEnv(MARKET, config=SHORT).reset(seed=np.int64(9))
+    assert torch.equal(obs[1:], one)
+
+
+BAD_SEEDS = [-1, 2**70, 2**63, 1.5, 3.0, "7", b"7", np.nan, np.array([1.0, 2.0]), [1, -2]]
+BAD_SEEDS += [[1, 2, 3], np.array([7]), [], np.zeros((2, 2), int), [1, None], {"seed": 1}]
+
+
+@pytest.mark.parametrize("seed", BAD_SEEDS, ids=map(str, BAD_SEEDS))
+def test_seeds_that_do_not_fit_are_refused_by_name(seed: Any) -> None:
+    env = MarketEnv(MARKET, num_envs=2, config=SHORT)
+    with pytest.raises(ConfigError, match=r"reset.*seed.*expected"):
+        env.reset(seed=seed)
+    if not isinstance(seed, list | np.ndarray):
+        with pytest.raises(ConfigError, match=r"seed is .*expected a whole number from 0"):
+            MarketEnv(MARKET, config=SHORT, seed=seed)
+
+
+BAD_OPTIONS: list[tuple[Any, str]] = [
+    ({"start": "early"}, "'start' is 'early'; expected a whole number, or 2"),
+    ({"start": 10.5}, "'start' is 10.5; expected a whole number"),
+    ({"start": np.nan}, "'start' is nan"),
+    ({"start": [10, 20, 30]}, "expected a whole number, or 2: one for each environment"),
+    ({"start": [[10, 20]]}, "expected a whole number"),
+    ({"start": 2**70}, "expected a whole number"),
+    ({"start": 288}, r"runs from 288 to 288; expected 3 to 287 \(300 bars, lookback 4, horizon 12"),
+    ({"asset": [0, -1]}, "'asset' runs from -1 to 0; expected 0 to 3"),
+    ({"reset_mask": [True, False, True]}, "'reset_mask'"),
+    ({"reset_mask": [1, 2]}, "'reset_mask' runs from 1 to 2; expected 0 to 1"),
+    ({"begin": 3, 4: 5}, r"Unknown reset options \['4', 'begin'\]"),
+    ([("start", 3)], "expected a dict such as"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), BAD_OPTIONS, ids=[m for _, m in BAD_OPTIONS])
+def test_options_that_do_not_fit_are_refused_by_name(options: Any, message: str) -> None:
+    env = MarketEnv(MARKET, num_envs=2, config=SHORT)
+    env.reset(seed=0)
+    before = env.state.start
+    with pytest.raises(ConfigError, match=message):
+        env.reset(options=options)
+    assert torch.equal(env.state.start, before)
+
+
+def test_options_take_whole_numbers_of_any_type() -> None:
+    env = MarketEnv(MARKET, num_envs=2, config=SHORT)
+    _, info = env.reset(options={"start": np.array([10.0, 20.0]), "asset": 1, "reset_mask": None})
+    assert info["start"].tolist() == [10, 20]
+    assert info["asset"].tolist() == [1, 1]

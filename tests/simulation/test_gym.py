@@ -22,7 +22,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from tradinghf.errors import ConfigError
 from tradinghf.market.synthetic import synthetic
 from tradinghf.simulation import ENV_IDS
-from tradinghf.simulation.gym import TradingEnv
+from tradinghf.simulation.gym import TradingEnv, TradingVectorEnv
 
 MARKET = synthetic(0, 300, 3)
 
@@ -154,3 +154,13 @@ def test_the_notebook_runs_and_shows_its_results(root: Path) -> None:
             exec("".join(cell["source"]), scope)
         assert printed.getvalue().split()[:8] == shown.split()[:8]
     assert bool(scope["total"].isfinite().all())
+
+
+@pytest.mark.parametrize("seed", [-1, 2**70, 1.5, "7", [1, 2]], ids=str)
+def test_seeds_that_do_not_fit_are_refused_by_name(seed: Any) -> None:
+    for env in (TradingEnv(MARKET, horizon=12), TradingVectorEnv(MARKET, num_envs=3, horizon=12)):
+        with pytest.raises(ConfigError, match=r"reset.*seed.*expected"):
+            env.reset(seed=seed)
+        with pytest.raises(ConfigError, match="options is 3"):
+            env.reset(options=3)  # type: ignore[arg-type]
+    env.reset(seed=np.array([1, 2, 3]))  # type: ignore[arg-type]

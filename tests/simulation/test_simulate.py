@@ -17,7 +17,6 @@ from tradinghf.market.data import MarketData
 from tradinghf.market.sources import load_market
 from tradinghf.market.synthetic import synthetic
 from tradinghf.simulation.bootstrap import bootstrap, stationary_indices, with_bootstrap
-from tradinghf.simulation.calendars import check_sessions
 from tradinghf.simulation.simulate import simulate
 
 FREE = CostModel(fee_bps=0, slippage_bps=0)
@@ -325,16 +324,6 @@ def test_stationary_bootstrap_blocks_have_the_mean_length() -> None:
     index = stationary_indices(200_000, 25.0, np.random.default_rng(0))
     breaks = (np.diff(index) % 200_000 != 1).sum()
     assert 200_000 / breaks == pytest.approx(25.0, rel=0.05)
-
-
-def test_sessions_of_an_exchange_are_checked() -> None:
-    pytest.importorskip("exchange_calendars")
-    market = load_market("sp500").between("2004", "2005")
-    report = check_sessions(market, "XNYS")
-    assert report.missing == ()
-    assert report.extra == ()
-    holey = check_sessions(MarketData.from_frame(market.to_frame().drop(market.index[7])), "XNYS")
-    assert holey.missing == (str(market.index[7])[:10],)
 
 
 # ------------------------------------------------------------------ properties

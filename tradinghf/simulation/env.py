@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +23,7 @@ from tradinghf.simulation.bootstrap import with_bootstrap
 from tradinghf.simulation.dynamics import Dynamics, EnvState, Info, choose
 from tradinghf.simulation.engines import Engine, engine_of
 from tradinghf.simulation.observe import Observation, market_features
+from tradinghf.simulation.resets import environment_seeds, reset_options
 from tradinghf.simulation.rewards import REWARDS, Reward
 from tradinghf.simulation.windows import keys
 
@@ -97,6 +98,8 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
     ) -> None:
         if num_envs < 1:
             raise ConfigError(f"MarketEnv: num_envs is {num_envs}; expected at least 1.")
+        if seed is not None:
+            seed = environment_seeds(seed, 1)[0]
         config, costs = config or EnvConfig(), costs or CostModel()
         extras = Extras.of(market, funding=funding, split=split, dividend=dividend, member=member)
         if config.randomise.bootstrap_paths:
@@ -170,7 +173,10 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
     # ------------------------------------------------------------------ Gymnasium's interface
 
     def reset(
-        self, *, seed: int | Sequence[int] | None = None, options: dict[str, Any] | None = None
+        self,
+        *,
+        seed: int | Sequence[int] | np.ndarray | Tensor | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> tuple[Observation, Info]:
         """Start new episodes.
 
@@ -184,28 +190,23 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
             Observation and {"bar", "asset", "start", "close"}, each [N].
 
         Raises:
-            ConfigError: an option is unknown, of the wrong shape, or outside the market.
+            ConfigError: a seed is no whole number >= 0; or an option is unknown, of the wrong
+                shape, or outside the market.
 
         """
-        options = options or {}
-        if unknown := sorted(set(options) - {"start", "asset", "reset_mask"}):
-            raise ConfigError(
-                f"Unknown reset options {unknown}; expected start, asset or reset_mask."
-            )
-        mask = options.get("reset_mask")
+        given = self._reset_options(options)
         if self._now is None or seed is not None:
-            seed = seed if seed is not None else self._seed
+            seed = self._seed if seed is None else seed
             seed = int(np.random.default_rng().integers(2**62)) if seed is None else seed
-            key = keys(_checked_seed(seed, self.num_envs), self.num_envs, self.device)
+            key = keys(environment_seeds(seed, self.num_envs), self.num_envs, self.device)
             episode = torch.zeros_like(key)
         else:
             key, episode = self._now.key, self._now.episode + 1
-        fresh = self.dynamics.fresh(key, episode, *self._window_options(options, key, episode))
-        if mask is None or self._now is None:
+        fresh = self.dynamics.fresh(key, episode, given.get("asset"), given.get("start"))
+        if self._now is None or "reset_mask" not in given:
             state, self._left = fresh, self.config.horizon
         else:
-            chosen = torch.as_tensor(mask, dtype=torch.bool, device=self.device)
-            state, self._left = choose(chosen, fresh, self.state), None
+            state, self._left = choose(given["reset_mask"] > 0, fresh, self.state), None
             self._waiting = self._ended(state)
         self._now = self._engine.pack(state)
         close = state.ledger.close
@@ -347,6 +348,17 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
         terminated = torch.zeros_like(truncated)
         return self._engine.observe(self._now), reward, terminated, truncated, info
 
+    def _reset_options(self, options: Mapping[str, Any] | None) -> dict[str, Tensor]:
+        """Checked options of `reset`, on the device."""
+        windows, config = self.dynamics.windows, self.config
+        limits = {
+            "asset": (0, windows.assets - 1),
+            "start": (windows.first, windows.first + windows.count - 1),
+        }
+        market = f"{self.market.bars} bars, lookback {config.lookback}, horizon {config.horizon}"
+        given = reset_options(options, self.num_envs, limits, market)
+        return {name: numbers.to(self.device) for name, numbers in given.items()}
+
     def _ended(self, state: EnvState) -> Tensor:
         """[N] bool: the episode is over and waits for a reset."""
         return state.bar - state.start >= self.config.horizon
@@ -354,37 +366,3 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
     def _next(self, state: Any) -> EnvState:
         """The next episode of every environment."""
         return self.dynamics.fresh(state.key, state.episode + 1)
-
-    def _window_options(
-        self, options: dict[str, Any], key: Tensor, episode: Tensor
-    ) -> tuple[Tensor | None, Tensor | None]:
-        """Checked "asset" and "start" options."""
-        found: list[Tensor | None] = []
-        last_start = self.dynamics.windows.first + self.dynamics.windows.count - 1
-        limits = {
-            "asset": (0, self.dynamics.windows.assets - 1),
-            "start": (self.dynamics.windows.first, last_start),
-        }
-        for name, (low, high) in limits.items():
-            if name not in options:
-                found.append(None)
-                continue
-            value = torch.as_tensor(options[name], dtype=torch.int64, device=self.device)
-            value = value.expand(self.num_envs).contiguous()
-            if int(value.min()) < low or int(value.max()) > high:
-                raise ConfigError(
-                    f"reset option {name!r} runs from {int(value.min())} to {int(value.max())}; "
-                    f"expected {low} to {high} ({self.market.bars} bars, lookback "
-                    f"{self.config.lookback}, horizon {self.config.horizon})."
-                )
-            found.append(value)
-        return found[0], found[1]
-
-
-def _checked_seed(seed: int | Sequence[int], count: int) -> int | Sequence[int]:
-    """One seed, or one for each of `count` environments."""
-    if not isinstance(seed, Sequence):
-        return int(seed)
-    if len(seed) != count:
-        raise ConfigError(f"reset got {len(seed)} seeds; expected one number, or {count}.")
-    return [int(each) for each in seed]

@@ -19,6 +19,7 @@ from tradinghf.market.data import MarketData
 from tradinghf.market.sources import load_market
 from tradinghf.simulation.env import MarketEnv
 from tradinghf.simulation.render import episode_figure, episode_text
+from tradinghf.simulation.resets import environment_seeds
 
 Array = NDArray[Any]
 
@@ -92,7 +93,7 @@ class TradingEnv(gymnasium.Env[Any, Any]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
         """Start an episode; see `MarketEnv.reset`."""
-        super().reset(seed=seed)
+        super().reset(seed=None if seed is None else environment_seeds(seed, 1)[0])
         obs, info = self.env.reset(seed=seed, options=options)
         first = _first(info)
         self._history = [first]
@@ -135,10 +136,10 @@ class TradingVectorEnv(VectorEnv[Any, Any, Any]):
         self.action_space = self.env.action_space
 
     def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+        self, *, seed: int | list[int] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
         """Start new episodes; see `MarketEnv.reset`."""
-        super().reset(seed=seed)
+        super().reset(seed=None if seed is None else environment_seeds(seed, self.num_envs)[0])
         obs, info = self.env.reset(seed=seed, options=options)
         return _numpy(obs), _numpy(info)
 
