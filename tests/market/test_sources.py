@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from tradinghf import MarketData, load_market
 from tradinghf.errors import MarketDataError, MissingExtraError
 from tradinghf.market import catalogue as catalogue_module
 from tradinghf.market import samples, vendors
-from tradinghf.market.catalogue import catalogue, packaged_catalogue, refresh_readme
+from tradinghf.market.catalogue import catalogue, packaged_catalogue
 from tradinghf.market.features import FEATURES
 from tradinghf.market.files import save_market
 from tradinghf.market.plugins import SOURCES, source
@@ -452,11 +453,15 @@ def test_catalogue_is_true() -> None:
         assert entry.span == f"{first} to {last}"
 
 
-def test_readme_table_is_generated(tmp_path: Path) -> None:
+def test_readme_table_is_generated(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(root / "scripts")
+    refresh_readme = importlib.import_module("data_catalogue").refresh_readme
     text = (resource_dir("data") / "README.md").read_text(encoding="utf-8")
     copy = tmp_path / "README.md"
     copy.write_text(text, encoding="utf-8")
-    assert not refresh_readme(copy), "run: python -m tradinghf.market.catalogue"
+    assert not refresh_readme(copy), "run: python scripts/data_catalogue.py"
     copy.write_text(text.replace("S&P 500 index", "S&P 400 index"), encoding="utf-8")
     assert refresh_readme(copy)
     assert copy.read_text(encoding="utf-8") == text

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -224,39 +223,23 @@ def _drawdown(market: MarketData, window: int) -> Floats:
     return out
 
 
-def _cycle(market: MarketData, phase: NDArray[np.float64], wave: Callable[..., Any]) -> Floats:
-    values = wave(2 * np.pi * phase)[:, None]
-    return np.broadcast_to(values, market.close.shape).astype(np.float64)
+# Of the timestamps: what part of its cycle each has passed, in [0, 1).
+_CYCLES: dict[str, Callable[[NDArray[np.datetime64]], NDArray[np.float64]]] = {
+    "time_of_day": lambda times: times.astype(np.int64) % 86_400_000_000_000 / 86.4e12,
+    "day_of_week": lambda times: (times.astype("datetime64[D]").astype(np.int64) + 3) % 7 / 7,
+    "month": lambda times: times.astype("datetime64[M]").astype(np.int64) % 12 / 12,
+}
 
 
-def _phases() -> dict[str, Callable[[MarketData], NDArray[np.float64]]]:
-    def days(market: MarketData) -> NDArray[np.int64]:
-        whole: NDArray[np.int64] = market.timestamps.astype("datetime64[D]").astype(np.int64)
-        return whole
+def _register_cycle(cycle: str, label: str, wave: np.ufunc) -> None:
+    def calendar(market: MarketData) -> Floats:
+        values = wave(2 * np.pi * _CYCLES[cycle](market.timestamps))[:, None]
+        return np.broadcast_to(values, market.close.shape).astype(np.float64)
 
-    def month(market: MarketData) -> NDArray[np.float64]:
-        return (market.timestamps.astype("datetime64[M]").astype(np.int64) % 12) / 12
-
-    return {
-        "time_of_day": lambda m: (m.timestamps.astype(np.int64) % 86_400_000_000_000) / 86.4e12,
-        "day_of_week": lambda m: ((days(m) + 3) % 7) / 7,
-        "month": month,
-    }
+    calendar.__doc__ = f"{label.capitalize()}e of the bar's {cycle.replace('_', ' ')}, UTC."
+    feature(f"{cycle}_{label}")(calendar)
 
 
-def _register_calendar() -> None:
-    for name, phase in _phases().items():
-        for label, wave in (("sin", np.sin), ("cos", np.cos)):
-
-            def calendar(
-                market: MarketData,
-                phase: Callable[[MarketData], NDArray[np.float64]] = phase,
-                wave: Callable[..., Any] = wave,
-            ) -> Floats:
-                return _cycle(market, phase(market), wave)
-
-            calendar.__doc__ = f"{label.capitalize()}e of the bar's {name.replace('_', ' ')}, UTC."
-            feature(f"{name}_{label}")(calendar)
-
-
-_register_calendar()
+for _cycle in _CYCLES:
+    _register_cycle(_cycle, "sin", np.sin)
+    _register_cycle(_cycle, "cos", np.cos)

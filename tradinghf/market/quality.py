@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from tradinghf.market.data import MarketData
 from tradinghf.market.rules import PRICES, Finding, Floats
 
 _SPLITS = (2.0, 3.0, 4.0, 5.0, 7.0, 10.0, 20.0, 1.5)
 _STALE_BARS = 10
+_MAX_PLACES = 100  # warnings of one kind
 
 
 def warnings(market: MarketData) -> list[Finding]:
@@ -25,14 +26,13 @@ def warnings(market: MarketData) -> list[Finding]:
     for symbol in market.symbols:
         one = market.select([symbol])
         of = "" if market.assets == 1 else f" of {symbol}"
-        for finding in (*_splits(one), *_stale(one), *_shares(one)):
-            place = (finding.place + of).strip()
-            found.append(Finding(place, *_rest(finding)))
+        of_one = (*_jumps(one), *_stale_prices(one), *_frequent_oddities(one))
+        found += [replace(finding, place=(finding.place + of).strip()) for finding in of_one]
     return found
 
 
-def _rest(finding: Finding) -> tuple[str, str, str, Any, str]:
-    return finding.column, finding.problem, finding.fix, finding.severity, finding.rule
+def _warning(column: str, problem: str, fix: str, rule: str, place: str = "") -> Finding:
+    return Finding(place, column, problem, fix, "warning", rule)
 
 
 def _place(market: MarketData, bar: int) -> str:
@@ -43,78 +43,58 @@ def _place(market: MarketData, bar: int) -> str:
 def _gaps(market: MarketData) -> Iterator[Finding]:
     step = np.diff(market.timestamps)
     longest = max(np.timedelta64(8, "D").astype("timedelta64[ns]"), 5 * np.median(step))
-    for bar in np.flatnonzero(step > longest)[:100]:
-        days = step[bar] / np.timedelta64(1, "D")
-        yield Finding(
-            _place(market, int(bar) + 1),
-            "timestamp",
-            f"{days:.1f} days after the bar before",
-            "Check for missing bars",
-            "warning",
-            "gap",
-        )
+    for bar in np.flatnonzero(step > longest)[:_MAX_PLACES].tolist():
+        problem = f"{step[bar] / np.timedelta64(1, 'D'):.1f} days after the bar before"
+        place = _place(market, bar + 1)
+        yield _warning("timestamp", problem, "Check for missing bars", "gap", place)
 
 
-def _splits(market: MarketData) -> Iterator[Finding]:
+def _jumps(market: MarketData) -> Iterator[Finding]:
+    """Large moves between two closes, among them splits that were not adjusted for."""
     close, opened = market.close[:, 0], market.open[:, 0]
     change = np.log(close[1:] / close[:-1])
     typical = 1.4826 * float(np.median(np.abs(change))) + 1e-12
-    for bar in np.flatnonzero((np.abs(change) > 0.28) & (np.abs(change) > 10 * typical))[:100]:
+    large = (np.abs(change) > 0.28) & (np.abs(change) > 10 * typical)
+    for bar in np.flatnonzero(large)[:_MAX_PLACES].tolist():
         # Splits happen between bars: compare the open with the close before.
         ratio = close[bar] / opened[bar + 1]
         near = [s for s in _SPLITS if min(abs(ratio / s - 1), abs(ratio * s - 1)) < 0.05]
         kind = f"; looks like an unadjusted {near[0]:g}:1 split" if near else ""
-        yield Finding(
-            _place(market, int(bar) + 1),
-            "close",
-            f"moves by {100 * np.expm1(change[bar]):+.1f} % in one bar{kind}",
-            "Use adjusted prices (add an adj_close column), or confirm the move",
-            "warning",
-            "jump",
-        )
+        problem = f"moves by {100 * np.expm1(change[bar]):+.1f} % in one bar{kind}"
+        fix = "Use adjusted prices (add an adj_close column), or confirm the move"
+        yield _warning("close", problem, fix, "jump", _place(market, bar + 1))
 
 
-def _stale(market: MarketData) -> Iterator[Finding]:
+def _stale_prices(market: MarketData) -> Iterator[Finding]:
+    """Runs of identical bars."""
     bars = np.concatenate([getattr(market, name) for name in PRICES], axis=1)
     same = (bars[1:] == bars[:-1]).all(axis=1)
-    for start, length in _runs(same):
-        if length + 1 >= _STALE_BARS:
-            yield Finding(
-                _place(market, start),
-                "close",
-                f"{length + 1} bars in a row are identical",
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], same, [False]]).astype(np.int8)))
+    for start, stop in edges.reshape(-1, 2).tolist():
+        if (count := stop - start + 1) >= _STALE_BARS:
+            problem, fix = (
+                f"{count} bars in a row are identical",
                 "Drop bars that a vendor filled in",
-                "warning",
-                "stale",
             )
+            yield _warning("close", problem, fix, "stale", _place(market, start))
 
 
-def _runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """(start, length) of each run of True."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
-    return [(int(a), int(b - a)) for a, b in edges.reshape(-1, 2)]
-
-
-def _shares(market: MarketData) -> Iterator[Finding]:
-    """Oddities that concern a share of all bars."""
-
-    def warn(column: str, problem: str, fix: str, rule: str) -> Finding:
-        return Finding("", column, problem, fix, "warning", rule)
-
-    n = market.bars
-    many = max(0.2 * n, 10)
+def _frequent_oddities(market: MarketData) -> Iterator[Finding]:
+    """Oddities that are normal in a single bar, and suspect when many bars have them."""
+    bars = market.bars
+    suspect = max(0.2 * bars, 10)
     empty = int((market.volume == 0).sum())
-    if 0 < empty < n:
-        yield warn("volume", f"0 in {empty} of {n} bars", "Check those bars", "no_volume")
-    flat = int((market.high == market.low).sum())
-    if flat > many:
-        problem = f"high equals low in {flat} of {n} bars"
-        yield warn("high", problem, "Features of the range say little here", "no_range")
+    if 0 < empty < bars:
+        yield _warning("volume", f"0 in {empty} of {bars} bars", "Check those bars", "no_volume")
+    rangeless = int((market.high == market.low).sum())
+    if rangeless > suspect:
+        problem = f"high equals low in {rangeless} of {bars} bars"
+        yield _warning("high", problem, "Features of the range say little here", "no_range")
     copied = int((market.open[1:] == market.close[:-1]).sum())
-    if copied > many:
-        problem = f"equals the close before in {copied} of {n} bars"
+    if copied > suspect:
+        problem = f"equals the close before in {copied} of {bars} bars"
         fix = "It may be no traded price: fills at the next open are then optimistic"
-        yield warn("open", problem, fix, "open_copies_close")
+        yield _warning("open", problem, fix, "open_copies_close")
 
 
 def describe(market: MarketData) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal, get_args
 
 import numpy as np
@@ -14,7 +15,7 @@ from tradinghf.market.rules import Floats
 Regime = Literal["momentum", "mean_reversion", "jumps", "volatility_clustering", "mixed"]
 REGIMES: tuple[str, ...] = get_args(Regime)[:-1]
 
-SIGMA = 0.01  # volatility of one bar's log return
+_SIGMA = 0.01  # volatility of one bar's log return
 _PULL = 1.0 / 4096  # draws the log price towards its start, so that long paths stay printable
 _GAP = 0.2  # standard deviation of the overnight gap, in units of the bar's volatility
 
@@ -80,18 +81,21 @@ class _Noise:
     def __init__(self, seed: int, bars: int, assets: int) -> None:
         self.seed, self.bars, self.assets = seed, bars, assets
 
-    def _generators(self, purpose: str, columns: NDArray[np.intp]) -> list[np.random.Generator]:
+    def _generators(
+        self, purpose: str, columns: NDArray[np.intp] | None
+    ) -> Iterator[np.random.Generator]:
         k = self.PURPOSES.index(purpose)
-        return [np.random.default_rng((self.seed, int(i), k)) for i in columns]
+        for i in range(self.assets) if columns is None else columns:
+            yield np.random.default_rng((self.seed, int(i), k))
 
     def normal(self, purpose: str, columns: NDArray[np.intp] | None = None) -> Floats:
         """[T, len(columns)] standard normal draws."""
-        rngs = self._generators(purpose, np.arange(self.assets) if columns is None else columns)
+        rngs = self._generators(purpose, columns)
         return np.stack([rng.standard_normal(self.bars) for rng in rngs], axis=1)
 
     def uniform(self, purpose: str, columns: NDArray[np.intp] | None = None) -> Floats:
         """[T, len(columns)] uniform draws in (0, 1]."""
-        rngs = self._generators(purpose, np.arange(self.assets) if columns is None else columns)
+        rngs = self._generators(purpose, columns)
         return 1.0 - np.stack([rng.random(self.bars) for rng in rngs], axis=1)
 
 
@@ -108,16 +112,16 @@ def _ar1(shocks: Floats, persistence: float, deviation: float) -> Floats:
 
 
 def _momentum(noise: _Noise, columns: NDArray[np.intp]) -> tuple[Floats, Floats]:
-    drift = _ar1(noise.normal("state", columns), 0.96, 0.3 * SIGMA)
+    drift = _ar1(noise.normal("state", columns), 0.96, 0.3 * _SIGMA)
     shocks = noise.normal("shock", columns)
-    return drift + SIGMA * shocks, np.full_like(drift, SIGMA)
+    return drift + _SIGMA * shocks, np.full_like(drift, _SIGMA)
 
 
 def _mean_reversion(noise: _Noise, columns: NDArray[np.intp]) -> tuple[Floats, Floats]:
-    deviation = _ar1(noise.normal("state", columns), 0.9, 2.0 * SIGMA)
+    deviation = _ar1(noise.normal("state", columns), 0.9, 2.0 * _SIGMA)
     change = np.diff(deviation, axis=0, prepend=0.0)
-    base = change + 0.4 * SIGMA * noise.normal("shock", columns)
-    return base, np.full_like(base, SIGMA)
+    base = change + 0.4 * _SIGMA * noise.normal("shock", columns)
+    return base, np.full_like(base, _SIGMA)
 
 
 def _jumps(noise: _Noise, columns: NDArray[np.intp]) -> tuple[Floats, Floats]:
@@ -128,14 +132,14 @@ def _jumps(noise: _Noise, columns: NDArray[np.intp]) -> tuple[Floats, Floats]:
     for t in range(len(jump)):
         drift[t] = state
         state = 0.92 * state + 0.08 * jump[t]
-    base = drift + jump + 0.8 * SIGMA * noise.normal("shock", columns)
-    return base, np.full_like(base, 0.8 * SIGMA)
+    base = drift + jump + 0.8 * _SIGMA * noise.normal("shock", columns)
+    return base, np.full_like(base, 0.8 * _SIGMA)
 
 
 def _volatility_clustering(noise: _Noise, columns: NDArray[np.intp]) -> tuple[Floats, Floats]:
     level = _ar1(noise.normal("state", columns), 0.98, 0.6)
-    scale = SIGMA * np.exp(level - 0.6**2)  # E[scale^2] = SIGMA^2
-    drift = -0.15 * SIGMA * np.tanh(2.0 * level)
+    scale = _SIGMA * np.exp(level - 0.6**2)  # E[scale^2] = _SIGMA^2
+    drift = -0.15 * _SIGMA * np.tanh(2.0 * level)
     # The volatility of a bar is known only after it: drift follows the bar before.
     drift = np.vstack([np.zeros((1, len(columns))), drift[:-1]])
     return drift + scale * noise.normal("shock", columns), scale
