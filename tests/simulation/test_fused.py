@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,9 @@ from tradinghf.config import Brackets, CostModel, EnvConfig, Margin, Randomisati
 from tradinghf.errors import ConfigError
 from tradinghf.market.data import MarketData
 from tradinghf.market.synthetic import synthetic
+from tradinghf.simulation.costs import Rates
 from tradinghf.simulation.env import MarketEnv
-from tradinghf.simulation.fused import covers
+from tradinghf.simulation.fused import fused_covers
 
 MARKET = synthetic(0, 220, 3)
 
@@ -227,11 +228,23 @@ def test_what_the_kernel_does_not_cover_takes_the_tensor_step(
     config: EnvConfig, costs: CostModel
 ) -> None:
     env = MarketEnv(MARKET, num_envs=2, config=config, costs=costs)
-    assert not covers(env.dynamics)
+    assert not fused_covers(env.dynamics)
     with pytest.raises(ConfigError, match="engine='auto'"):
         MarketEnv(MARKET, num_envs=2, config=config, costs=costs, engine="fused")
     with pytest.raises(ConfigError, match="fusedd"):
         MarketEnv(MARKET, num_envs=2, engine="fusedd")  # type: ignore[arg-type]
+
+
+def test_a_cost_that_the_kernel_does_not_know_takes_the_tensor_step() -> None:
+    @dataclass(frozen=True)
+    class Taxed(Rates):
+        stamp_tax: float = 0.0
+
+    env = MarketEnv(MARKET, config=PLAIN)
+    setup = env.dynamics.setup
+    for tax in (0.0, 0.005):
+        taxed = replace(setup, rates=Taxed(fee=setup.rates.fee, stamp_tax=tax))
+        assert fused_covers(replace(env.dynamics, setup=taxed)) == (tax == 0.0)
 
 
 def test_what_a_step_returned_stays_as_it_was() -> None:

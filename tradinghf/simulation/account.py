@@ -1,4 +1,4 @@
-"""The accounting core: one order in, one fill out, for any number of accounts at once.
+"""The accounting core: executes one order per account, for any number of accounts at once.
 
 Pure tensor functions, elementwise over accounts, with no host synchronisation. The semantics are
 those of `vectorbt.Portfolio.from_orders` (docs/simulation.md lists them and what goes beyond);
@@ -7,31 +7,30 @@ the parity tests hold the two together to 1e-9.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from tradinghf.config import Side
 from tradinghf.errors import ConfigError
-from tradinghf.simulation.costs import Liquidity, Rate, Rates, affordable, fee, fill_price
+from tradinghf.simulation.costs import (
+    Liquidity,
+    Rate,
+    Rates,
+    affordable,
+    fee,
+    fill_price,
+    unit_cost,
+)
 from tradinghf.simulation.numeric import ABSOLUTE, add, at_most, is_off, less
 
 
 @dataclass(frozen=True)
 class Limits:
-    """`TradingRules` as the core reads them: numbers, or tensors with one value per account.
+    """The fields of `TradingRules` as the core reads them: numbers, or one value per account.
 
-    Attributes:
-        side: directions allowed.
-        lot: [shares]; 0 trades fractions.
-        exact_lots: keep decimal multiples whole.
-        min_size, max_size: [shares].
-        min_notional: [currency].
-        max_position: [shares]; 0 is none.
-        allow_partial: accept a fill smaller than the order.
-        lock_cash: short-sale proceeds and collateral cannot be spent.
-
+    `exact_lots` stands for `lot_mode="exact"`.
     """
 
     side: Side = "both"
@@ -62,9 +61,14 @@ class Account:
     debt: Tensor | None = None
     free: Tensor | None = None
 
+    def pay_in(self, amount: Tensor) -> Account:
+        """The account with `amount` [N, 1] more cash, none of it locked [currency]."""
+        free = None if self.free is None else self.free + amount
+        return replace(self, cash=self.cash + amount, free=free)
+
     @classmethod
     def open(cls, cash: Tensor, shares: Tensor, *, track_shorts: bool = False) -> Account:
-        """A fresh account; `track_shorts` keeps the book that locked cash and percents need."""
+        """A new account; locked cash and percent orders need `track_shorts`."""
         if not track_shorts:
             return cls(cash, shares)
         return cls(cash, shares, debt=torch.zeros_like(shares), free=cash)
@@ -129,118 +133,109 @@ def execute(
     """
     buying = size > 0
     paid = fill_price(price, buying, size, rates, liquidity)
-    wanted = _available(account, size, buying, paid, rates, limits, percent)
-    wanted = _clip_to_side(wanted, account, buying, limits)
-    wanted = round_lots(_clip_to_rules(wanted, account, buying, paid, limits, exposure), limits)
-    done = wanted
+    order = _Order(account, size, buying, paid, rates, limits, percent, exposure)
+    done = round_lots(order.within_rules(order.within_side(order.available())), limits)
     if exposure is None:
-        cash = _cash_limit(account, buying, paid, rates, limits, percent)
-        done = torch.where(buying, _within_cash(wanted, cash, paid, rates, limits), wanted)
+        done = torch.where(buying, order.within_cash(done), done)
     notional = done * paid
     fees = fee(done, notional, rates)
-    ok = (done > ABSOLUTE) & (buying | (notional >= fees)) & _accepted(done, notional, size, limits)
+    ok = (done > ABSOLUTE) & (buying | (notional >= fees)) & order.accepts(done, notional)
     refused = ~ok
     fees = fees.masked_fill(refused, 0.0)
     signed = torch.where(buying, done, -done).masked_fill(refused, 0.0)
     return _settle(account, signed, fees, paid), Fill(size=signed, price=paid, fee=fees)
 
 
-def _within_cash(
-    wanted: Tensor, cash: Tensor, paid: Tensor, rates: Rates, limits: Limits
-) -> Tensor:
-    """Shrink a buy to what `cash` pays for, its fees included; not positive where it pays none."""
-    most = affordable(cash, paid, rates) / paid
-    if is_off(limits.lot):
-        return torch.minimum(wanted, most)
-    # Rounding must not cost a lot that the cash just pays for.
-    notional = wanted * paid
-    enough = at_most(notional + fee(wanted, notional, rates), cash)
-    return torch.where(enough, wanted, round_lots(most, limits))
+@dataclass(frozen=True)
+class _Order:
+    """An order on its way to a fill: each method cuts its size by one kind of limit.
 
+    Attributes:
+        buying: [N, 1] bool.
+        paid: [N, 1] price of its fill [currency].
+        others: as in `execute`.
 
-def _cash_limit(
-    account: Account,
-    buying: Tensor,
-    paid: Tensor,
-    rates: Rates,
-    limits: Limits,
-    percent: Tensor | None,
-) -> Tensor:
-    """Cash that a buy may spend [currency]."""
-    limit = account.cash
-    if limits.lock_cash:
-        limit = torch.minimum(_unlocked_cash(account, paid, rates), limit)
-    if percent is not None:
-        part = torch.minimum(limit, percent * limit)
-        limit = torch.where(percent.isnan(), limit, part)
-    return limit
+    """
 
+    account: Account
+    size: Tensor
+    buying: Tensor
+    paid: Tensor
+    rates: Rates
+    limits: Limits
+    percent: Tensor | None
+    exposure: Tensor | None
 
-def _available(
-    account: Account,
-    size: Tensor,
-    buying: Tensor,
-    paid: Tensor,
-    rates: Rates,
-    limits: Limits,
-    percent: Tensor | None,
-) -> Tensor:
-    """|size|, cut to what may be sold where cash is locked or a percentage is asked for."""
-    wanted = size.abs()
-    if limits.side == "long":
-        if percent is None:
+    def available(self) -> Tensor:
+        """|size|, cut to what may be sold where cash is locked or a percentage is asked for."""
+        wanted, percent, locked = self.size.abs(), self.percent, self.limits.lock_cash
+        if self.limits.side == "long":
+            if percent is None:
+                return wanted
+            held = percent * self.account.shares.clamp_min(0.0)
+            return torch.where(self.buying | percent.isnan(), wanted, held)
+        if not locked and percent is None:
             return wanted
-        held = percent * account.shares.clamp_min(0.0)
-        return torch.where(buying | percent.isnan(), wanted, held)
-    if not limits.lock_cash and percent is None:
+        room = _sellable(self.account, self.paid, self.rates)
+        capped = torch.minimum(wanted, room) if locked else wanted
+        if percent is not None:
+            part = percent * room
+            part = torch.minimum(part, room) if locked else part
+            capped = torch.where(percent.isnan(), capped, part)
+        return torch.where(self.buying, wanted, capped)
+
+    def within_side(self, wanted: Tensor) -> Tensor:
+        """Long-only sells stop at flat; short-only buys do."""
+        shares = self.account.shares
+        if self.limits.side == "long":
+            return torch.where(self.buying, wanted, torch.minimum(wanted, shares))
+        if self.limits.side == "short":
+            return torch.where(self.buying, torch.minimum(wanted, -shares), wanted)
         return wanted
-    room = _sellable(account, paid, rates)
-    capped = torch.minimum(wanted, room) if limits.lock_cash else wanted
-    if percent is not None:
-        part = percent * room
-        part = torch.minimum(part, room) if limits.lock_cash else part
-        capped = torch.where(percent.isnan(), capped, part)
-    return torch.where(buying, wanted, capped)
 
+    def within_rules(self, wanted: Tensor) -> Tensor:
+        """At most the largest order, position and exposure."""
+        limits, clipped = self.limits, wanted
+        if not is_off(limits.max_size):
+            over = clipped.clamp_max(limits.max_size)
+            clipped = over if limits.allow_partial else torch.where(over < clipped, 0.0, clipped)
+        held = torch.where(self.buying, self.account.shares, -self.account.shares)
+        if not is_off(limits.max_position):
+            clipped = torch.minimum(clipped, (limits.max_position - held).clamp_min(0.0))
+        if self.exposure is not None:
+            clipped = torch.minimum(clipped, (self.exposure / self.paid - held).clamp_min(0.0))
+        return clipped
 
-def _clip_to_side(wanted: Tensor, account: Account, buying: Tensor, limits: Limits) -> Tensor:
-    """Long-only sells stop at flat; short-only buys do."""
-    if limits.side == "long":
-        return torch.where(buying, wanted, torch.minimum(wanted, account.shares))
-    if limits.side == "short":
-        return torch.where(buying, torch.minimum(wanted, -account.shares), wanted)
-    return wanted
+    def within_cash(self, wanted: Tensor) -> Tensor:
+        """Of a buy, what the cash pays for, fees included; not positive where it pays none."""
+        cash, lot = self._cash(), self.limits.lot
+        most = affordable(cash, self.paid, self.rates) / self.paid
+        if is_off(lot):
+            return torch.minimum(wanted, most)
+        # Rounding must not cost a lot that the cash just pays for.
+        notional = wanted * self.paid
+        enough = at_most(notional + fee(wanted, notional, self.rates), cash)
+        return torch.where(enough, wanted, round_lots(most, self.limits))
 
+    def _cash(self) -> Tensor:
+        """Cash that a buy may spend [currency]."""
+        limit = self.account.cash
+        if self.limits.lock_cash:
+            limit = torch.minimum(_unlocked_cash(self.account, self.paid, self.rates), limit)
+        if self.percent is not None:
+            part = torch.minimum(limit, self.percent * limit)
+            limit = torch.where(self.percent.isnan(), limit, part)
+        return limit
 
-def _clip_to_rules(
-    wanted: Tensor,
-    account: Account,
-    buying: Tensor,
-    paid: Tensor,
-    limits: Limits,
-    exposure: Tensor | None,
-) -> Tensor:
-    """Largest order, position and exposure."""
-    clipped = wanted
-    if not is_off(limits.max_size):
-        over = clipped.clamp_max(limits.max_size)
-        clipped = over if limits.allow_partial else torch.where(over < clipped, 0.0, clipped)
-    held = torch.where(buying, account.shares, -account.shares)
-    if not is_off(limits.max_position):
-        clipped = torch.minimum(clipped, (limits.max_position - held).clamp_min(0.0))
-    if exposure is not None:
-        clipped = torch.minimum(clipped, (exposure / paid - held).clamp_min(0.0))
-    return clipped
-
-
-def _accepted(done: Tensor, notional: Tensor, size: Tensor, limits: Limits) -> Tensor:
-    """Minimum size and notional, and no partial fill where it is not allowed."""
-    ok = ~less(done, limits.min_size)
-    if not is_off(limits.min_notional):
-        ok = ok & ~less(notional, limits.min_notional)
-    if not limits.allow_partial:
-        ok = ok & ~(less(done, size.abs()) & size.isfinite())
-    return ok
+    def accepts(self, done: Tensor, notional: Tensor) -> Tensor:
+        """Minimum size and notional, and no partial fill where it is not allowed."""
+        limits = self.limits
+        ok = ~less(done, limits.min_size)
+        if not is_off(limits.min_notional):
+            ok = ok & ~less(notional, limits.min_notional)
+        if not limits.allow_partial:
+            ok = ok & ~(less(done, self.size.abs()) & self.size.isfinite())
+        return ok
 
 
 def _settle(account: Account, signed: Tensor, fees: Tensor, paid: Tensor) -> Account:
@@ -267,7 +262,7 @@ def _sellable(account: Account, paid: Tensor, rates: Rates) -> Tensor:
         raise _untracked()
     held = account.shares.clamp_min(0.0)
     free = add(account.free, held * paid * (1.0 - rates.fee))
-    short = add(free, torch.zeros_like(free) - rates.fixed) / _unit_cost(paid, rates)
+    short = add(free, torch.zeros_like(free) - rates.fixed) / unit_cost(paid, rates)
     return torch.where(free <= 0, held, add(held, short)).clamp_min(0.0)
 
 
@@ -276,18 +271,13 @@ def _unlocked_cash(account: Account, paid: Tensor, rates: Rates) -> Tensor:
     if account.free is None or account.debt is None:
         raise _untracked()
     short = account.shares.abs()
-    unit = _unit_cost(paid, rates)
+    unit = unit_cost(paid, rates)
     released = account.free + 2.0 * account.debt
     left = add(released, -(short * unit + rates.fixed))
     entry = account.debt / short
     part = (account.free - rates.fixed) / (unit - 2.0 * entry) * unit + rates.fixed
     limit = torch.where(left > 0, released, torch.where(left < 0, part, account.cash))
     return torch.where(account.shares >= 0, account.free, limit)
-
-
-def _unit_cost(paid: Tensor, rates: Rates) -> Tensor:
-    """Cash per share, proportional fees included [currency]."""
-    return paid * (1.0 + rates.fee) + rates.per_share
 
 
 def _untracked() -> ConfigError:

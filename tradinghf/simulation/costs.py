@@ -1,12 +1,22 @@
-"""What a fill costs: `CostModel` as tensor-ready rates, the price paid, and the fee.
+"""What a fill costs: the price paid and the fee, at the rates of a `CostModel`.
+
+To add a fee, edit two files:
+
+1. `tradinghf/config.py`: a field of `CostModel`, 0 by default.
+2. This one: a field of `Rates`, filled in `Rates.of`; then `fee` (charged per fill), `affordable`
+   (what a buy may spend) and `unit_cost` (per share bought), or `fill_price` for a worse price.
+
+The fused engine computes the costs of `FUSED_RATES` only, and leaves a task with any other one to
+the tensor engine. To have it compute a new one, add it to `FUSED_RATES`, to `kernel._settle` and to
+`Fused._settings`. What holding costs, bar by bar, is in financing.py.
 
 Every rate is a plain number, or a tensor with one value per account (domain randomisation). A
-plain zero leaves its operations out, so costs that are not used cost nothing.
+plain zero leaves its operations out of the step.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -15,6 +25,7 @@ from tradinghf.config import CostModel
 from tradinghf.simulation.numeric import add, is_off
 
 Rate = float | Tensor
+FUSED_RATES = {"fee", "fixed", "per_share", "slippage", "half_spread"}
 
 
 @dataclass(frozen=True)
@@ -49,6 +60,12 @@ class Rates:
             impact=costs.impact,
             half_spread=costs.spread_bps / 2e4,
         )
+
+    @property
+    def fused(self) -> bool:
+        """Whether the fused engine knows every cost that is not 0."""
+        others = [f.name for f in fields(self) if f.name not in FUSED_RATES]
+        return all(is_off(getattr(self, name)) for name in others)
 
 
 @dataclass(frozen=True)
@@ -112,5 +129,10 @@ def affordable(cash: Tensor, price: Tensor, rates: Rates) -> Tensor:
     if not is_off(rates.fixed):
         room = add(room, torch.zeros_like(room) - rates.fixed)
     if not is_off(rates.per_share):
-        return room * price / (price * (1.0 + rates.fee) + rates.per_share)
+        return room * price / unit_cost(price, rates)
     return room if is_off(rates.fee) else room / (1.0 + rates.fee)
+
+
+def unit_cost(price: Tensor, rates: Rates) -> Tensor:
+    """Cash per share bought, with the fees that grow with the fill [currency]."""
+    return price * (1.0 + rates.fee) + rates.per_share

@@ -16,7 +16,7 @@ from tradinghf.config import CostModel, EnvConfig
 from tradinghf.market.data import MarketData
 from tradinghf.simulation.bars import Bars, Extras, Floats
 from tradinghf.simulation.ledger import Bar, Ledger, Tape, total
-from tradinghf.simulation.observe import AccountView, Observation, Observer
+from tradinghf.simulation.observe import Observation, Observer
 from tradinghf.simulation.rewards import Reward, Transition, moments
 from tradinghf.simulation.setup import Setup
 from tradinghf.simulation.step import step_account
@@ -296,20 +296,9 @@ class Dynamics:
         def each(values: Tensor) -> Tensor:
             return values if self.config.portfolio else values[:, 0]
 
-        return {
-            "equity": happened.equity,
-            "position": each(happened.position),
-            "turnover": happened.turnover,
-            "costs": happened.costs,
-            "financing": happened.financing,
-            "realised_pnl": happened.realised,
-            "debt": (after.ledger.owed / self.config.cash)[:, 0],
-            "close": each(after.ledger.close),
-            "price": each(tape.price),
-            "bar": after.bar,
-            "asset": after.asset,
-            "start": after.start,
-        }
+        owed = (after.ledger.owed / self.config.cash)[:, 0]
+        position, close, price = happened.position, after.ledger.close, tape.price
+        return happened.info(each(position), each(close), each(price), owed, after.bar, after)
 
     # ------------------------------------------------------------------ observe
 
@@ -319,13 +308,11 @@ class Dynamics:
         equity = ledger.equity
         safe = equity.clamp_min(self.setup.ruin)
         return self.observer.account(
-            AccountView(
-                position=ledger.account.shares * ledger.close / safe,
-                open_profit=ledger.open_profit / safe,
-                volatility=state.volatility,
-                drawdown=1.0 - equity / state.peak,
-                since=state.since,
-            )
+            position=ledger.account.shares * ledger.close / safe,
+            open_profit=ledger.open_profit / safe,
+            volatility=state.volatility,
+            since=state.since,
+            drawdown=1.0 - equity / state.peak,
         )
 
     def observe(self, state: EnvState) -> Observation:

@@ -11,14 +11,14 @@ from torch import Tensor
 
 from tradinghf.errors import ConfigError, unknown_name
 from tradinghf.simulation.dynamics import Dynamics, EnvState, Info
-from tradinghf.simulation.fused import Fused, covers
+from tradinghf.simulation.fused import FusedEngine, fused_covers
 from tradinghf.simulation.observe import Observation
 
 Engine = Literal["auto", "tensor", "fused", "compiled"]
-Transition = Callable[[EnvState, Tensor, bool | Tensor], tuple[EnvState, Tensor, Info]]
+_StepFunction = Callable[[EnvState, Tensor, bool | Tensor], tuple[EnvState, Tensor, Info]]
 
 
-class Stepper(Protocol):
+class StepEngine(Protocol):
     """Carries the environments on, in a form of its own that `pack` and `unpack` translate.
 
     That form has `bar`, `key` and `episode` [N] as `EnvState` has.
@@ -50,7 +50,7 @@ class Stepper(Protocol):
         """Observation of a state in the engine's form."""
 
 
-class Tensors:
+class TensorEngine:
     """The step as tensor operations, or as another function of the same result.
 
     Args:
@@ -59,7 +59,7 @@ class Tensors:
 
     """
 
-    def __init__(self, dynamics: Dynamics, transition: Transition) -> None:
+    def __init__(self, dynamics: Dynamics, transition: _StepFunction) -> None:
         self._dynamics, self._transition = dynamics, transition
         prices = dynamics.bars.rows
         self._levels = torch.tensor(
@@ -67,17 +67,17 @@ class Tensors:
         )
 
     def pack(self, state: EnvState) -> EnvState:
-        """See `Stepper`."""
+        """See `StepEngine`."""
         return state
 
     def unpack(self, state: EnvState) -> EnvState:
-        """See `Stepper`."""
+        """See `StepEngine`."""
         return state
 
     def step(
         self, state: EnvState, target: Tensor, last: bool | Tensor, *, keeps: bool
     ) -> tuple[EnvState, Tensor, Info]:
-        """See `Stepper`."""
+        """See `StepEngine`."""
         if not target.is_floating_point():
             target = self._levels.index_select(0, target.flatten()).view_as(target)
         if keeps:
@@ -85,11 +85,11 @@ class Tensors:
         return self._transition(state, target, last)
 
     def observe(self, state: EnvState) -> Observation:
-        """See `Stepper`."""
+        """See `StepEngine`."""
         return self._dynamics.observe(state)
 
 
-def engine_of(engine: str, dynamics: Dynamics, threads: int | None = None) -> Stepper:
+def make_engine(engine: str, dynamics: Dynamics, threads: int | None = None) -> StepEngine:
     """The engine of a name, with the threads that the fused one may take.
 
     Raises:
@@ -98,17 +98,19 @@ def engine_of(engine: str, dynamics: Dynamics, threads: int | None = None) -> St
     """
     if engine not in get_args(Engine):
         raise ConfigError(unknown_name("engine", engine, get_args(Engine)))
-    if engine == "fused" and not covers(dynamics):
+    if engine == "fused" and not fused_covers(dynamics):
         raise ConfigError(
             "engine='fused' steps single assets on a CPU with market orders, fees, slippage and "
             "financing only; this task needs more. Use engine='auto' or 'tensor'."
         )
-    if engine == "fused" or (engine == "auto" and covers(dynamics)):
-        return Fused(dynamics, threads)
-    return Tensors(dynamics, _compiled(dynamics) if engine == "compiled" else dynamics.transition)
+    if engine == "fused" or (engine == "auto" and fused_covers(dynamics)):
+        return FusedEngine(dynamics, threads)
+    return TensorEngine(
+        dynamics, _compiled(dynamics) if engine == "compiled" else dynamics.transition
+    )
 
 
-def _compiled(dynamics: Dynamics) -> Transition:
+def _compiled(dynamics: Dynamics) -> _StepFunction:
     """The transition through `torch.compile`, with a compile cache of its own.
 
     The reward stays outside: it may be any function, and compiled logarithms differ from eager

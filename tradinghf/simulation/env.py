@@ -21,7 +21,7 @@ from tradinghf.market.features import FeatureScaler
 from tradinghf.simulation.bars import Extras
 from tradinghf.simulation.bootstrap import with_bootstrap
 from tradinghf.simulation.dynamics import Dynamics, EnvState, Info, choose
-from tradinghf.simulation.engines import Engine, engine_of
+from tradinghf.simulation.engines import Engine, make_engine
 from tradinghf.simulation.observe import Observation, market_features
 from tradinghf.simulation.resets import environment_seeds, reset_options
 from tradinghf.simulation.rewards import REWARDS, Reward
@@ -128,7 +128,7 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
         self._set_spaces()
         self._levels = torch.tensor(config.levels, dtype=self._dtype, device=self.device)
         self._keeps = not config.rebalance  # an action like the last one is no order
-        self._engine = engine_of(engine, self.dynamics, threads)
+        self._engine = make_engine(engine, self.dynamics, threads)
         self._seed = seed
         self._now: Any = None  # state in the form of the engine
         self._left: int | None = None  # bars left while all environments are in step, else None
@@ -239,12 +239,7 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
 
         """
         orders = torch.as_tensor(weights, dtype=self._dtype, device=self.device)
-        if orders.numel() != self.num_envs * self._assets:
-            raise ConfigError(
-                f"MarketEnv.step got {orders.numel()} targets; expected {self._assets} for each of "
-                f"{self.num_envs} environments."
-            )
-        return self._step(orders.reshape(self.num_envs, self._assets), keeps=False)
+        return self._step(self._per_environment(orders, "targets"), keeps=False)
 
     # ------------------------------------------------------------------ parts
 
@@ -258,26 +253,25 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
     def _given(self, actions: Any) -> Tensor:
         """[N, A'] actions as engines take them: indices of levels, or target weights."""
         given = torch.as_tensor(actions, device=self.device)
-        if given.numel() != self.num_envs * self._assets:
-            raise ConfigError(
-                f"MarketEnv.step got {given.numel()} actions; expected {self._assets} for each of "
-                f"{self.num_envs} environments."
-            )
         if self.config.actions == "discrete":
             given = given.long()
         else:
             leverage = self.config.margin.leverage
             given = given.to(self._dtype).clamp(-1.0, 1.0)
             given = given if leverage == 1.0 else given * leverage
+        return self._per_environment(given, "actions")
+
+    def _per_environment(self, given: Tensor, what: str) -> Tensor:
+        if given.numel() != self.num_envs * self._assets:
+            raise ConfigError(
+                f"MarketEnv.step got {given.numel()} {what}; expected {self._assets} for each of "
+                f"{self.num_envs} environments."
+            )
         return given.reshape(self.num_envs, self._assets)
 
     def market_obs(self, asset: Tensor, bar: Tensor) -> Tensor:
         """[N, W * F'] market part of the observation at [N] bars of [N] assets."""
         return self.dynamics.observer.market(asset, bar)
-
-    def account_obs(self, state: EnvState) -> Tensor:
-        """[N, 3 A' + 1] account part of the observation."""
-        return self.dynamics.account_obs(state)
 
     def observe(self, state: EnvState) -> Observation:
         """Observation of a state."""

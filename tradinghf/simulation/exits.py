@@ -85,9 +85,7 @@ def stop_out(
     if ledger.exits is None:
         return ledger, tape
     level = stop_level(ledger, ledger.exits, setup.brackets.trailing_stop)
-    long, held = ledger.account.shares > 0, ledger.account.shares != 0
-    hit = held & torch.where(long, low <= level, high >= level)
-    price = torch.where(long, torch.fmin(level, first), torch.fmax(level, first))
+    hit, price = reached(ledger, level, ledger.account.shares > 0, first, low, high)
     return force_close(ledger, tape, hit, price, setup.rates)
 
 
@@ -98,10 +96,20 @@ def take_profit(
     if ledger.exits is None:
         return ledger, tape
     level = ledger.exits.target
-    long, held = ledger.account.shares > 0, ledger.account.shares != 0
-    hit = held & torch.where(long, high >= level, low <= level)
-    price = torch.where(long, torch.fmax(level, first), torch.fmin(level, first))
+    hit, price = reached(ledger, level, ledger.account.shares < 0, first, low, high)
     return force_close(ledger, tape, hit, price, setup.passive_rates)
+
+
+def reached(
+    ledger: Ledger, level: Tensor, below: Tensor, first: Tensor, low: Tensor, high: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Where an open position's level [N, A] was reached, and the price that it fills at.
+
+    `below` [N, A]: the level lies below the market, else above it; the rest as in `stop_out`.
+    """
+    held = ledger.account.shares != 0
+    hit = held & torch.where(below, low <= level, high >= level)
+    return hit, torch.where(below, torch.fmin(level, first), torch.fmax(level, first))
 
 
 def follow(ledger: Ledger, bar: Bar) -> Ledger:

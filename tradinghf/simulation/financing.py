@@ -53,14 +53,9 @@ def accrue(ledger: Ledger, tape: Tape, bar: Bar, rates: Financing) -> tuple[Ledg
     interest = spare.clamp_min(0.0) * rates.cash - (-cash).clamp_min(0.0) * rates.margin
     interest = torch.where(ledger.ruined, 0.0, interest)
     change = interest - total(carried)
-    account = replace(ledger.account, cash=cash + change)
-    if account.free is not None:
-        account = replace(account, free=account.free + change)
-    return replace(ledger, account=account, flow=ledger.flow - carried), replace(
-        tape,
-        financing=tape.financing - change,
-        realised=tape.realised + interest,
-    )
+    ledger = replace(ledger, account=ledger.account.pay_in(change), flow=ledger.flow - carried)
+    realised = tape.realised + interest
+    return ledger, replace(tape, financing=tape.financing - change, realised=realised)
 
 
 def corporate_actions(ledger: Ledger, tape: Tape, bar: Bar) -> tuple[Ledger, Tape]:
@@ -79,14 +74,12 @@ def corporate_actions(ledger: Ledger, tape: Tape, bar: Bar) -> tuple[Ledger, Tap
             ledger = replace(ledger, working=waiting)
         if ledger.exits is not None:
             e = ledger.exits
-            ledger = replace(
-                ledger, exits=type(e)(e.stop / split, e.target / split, e.best / split)
-            )
+            exits = type(e)(e.stop / split, e.target / split, e.best / split)
+            ledger = replace(ledger, exits=exits)
     if bar.dividend is not None:
         paid = ledger.account.shares * bar.dividend
-        account = replace(ledger.account, cash=ledger.account.cash + total(paid))
-        if account.free is not None:
-            account = replace(account, free=account.free + total(paid))
+        amount = total(paid)
+        account = ledger.account.pay_in(amount)
         ledger = replace(ledger, account=account, flow=ledger.flow + paid)
-        tape = replace(tape, financing=tape.financing - total(paid))
+        tape = replace(tape, financing=tape.financing - amount)
     return ledger, tape

@@ -1,4 +1,4 @@
-"""`Dynamics.transition` through the compiled kernel, where its accounting covers the task."""
+"""`Dynamics.transition` through the compiled kernel, where its accounting fused_covers the task."""
 
 from __future__ import annotations
 
@@ -20,18 +20,17 @@ from tradinghf.simulation.observe import LIMIT, PROFIT_BARS, Observation
 from tradinghf.simulation.rewards import MOMENT_RATE, Transition
 from tradinghf.workers import Team
 
-PLAIN_COLUMNS = ("open", "high", "low", "close", "volume", "volatility")
-SIDES = {"both": 0, "long": 1, "short": -1}
-SHARE = 2048  # accounts that are worth a thread of their own
-HEAD_START = 1280  # accounts that the caller does while another thread wakes up
+_PLAIN_COLUMNS = ("open", "high", "low", "close", "volume", "volatility")
+_SIDES = {"both": 0, "long": 1, "short": -1}
+_ACCOUNTS_PER_THREAD = 2048  # fewer are not worth a thread of their own
+_HEAD_START = 1280  # accounts that the caller does while another thread wakes up
 
-
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
-KEPT_BYTES, BLOCK_BYTES = 1 << 28, 1 << 25
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
+_KEPT_BYTES, _BLOCK_BYTES = 1 << 28, 1 << 25
 
 
 @lru_cache
-def keep_freed_memory() -> None:
+def _keep_freed_memory() -> None:
     """Tell glibc to keep up to 256 MiB of freed memory instead of returning it at once.
 
     Every step allocates its results anew. Beyond some thousand accounts these are blocks that
@@ -41,11 +40,11 @@ def keep_freed_memory() -> None:
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)
         if hasattr(libc, "mallopt"):
-            libc.mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
-            libc.mallopt(M_MMAP_THRESHOLD, BLOCK_BYTES)
+            libc.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+            libc.mallopt(_M_MMAP_THRESHOLD, _BLOCK_BYTES)
 
 
-def covers(dynamics: Dynamics) -> bool:
+def fused_covers(dynamics: Dynamics) -> bool:
     """Whether the kernel does all that this task's step consists of."""
     setup, limits = dynamics.setup, dynamics.setup.limits
     unlimited = all(
@@ -53,18 +52,18 @@ def covers(dynamics: Dynamics) -> bool:
     )
     return (
         dynamics.bars.rows.device.type == "cpu"
-        and dynamics.bars.columns == PLAIN_COLUMNS
+        and dynamics.bars.columns == _PLAIN_COLUMNS
         and not dynamics.config.portfolio
         and dynamics.observer.kind != "dict"
         and unlimited
         and limits.allow_partial
         and not (limits.lock_cash or setup.waits or setup.forces)
         and setup.margin.leverage == 1.0
-        and is_off(setup.rates.impact)
+        and setup.rates.fused
     )
 
 
-class Episodes:
+class _EpisodeConstants:
     """What stays as it is until the next reset: windows and costs, as tensors and as arrays."""
 
     def __init__(self, state: EnvState, fee: Any, slip: tuple[Any, Any]) -> None:
@@ -75,7 +74,7 @@ class Episodes:
         self.rates = (fee, *slip)
 
 
-class Packed:
+class _FusedState:
     """The environments as the kernel has them: rows of numbers; the engine unpacks them.
 
     Attributes:
@@ -90,7 +89,7 @@ class Packed:
     __slots__ = ("bar", "bars", "episodes", "numbers", "obs", "rows")
 
     def __init__(
-        self, rows: Tensor, bar: Tensor, episodes: Episodes, obs: Observation | None = None
+        self, rows: Tensor, bar: Tensor, episodes: _EpisodeConstants, obs: Observation | None = None
     ) -> None:
         self.rows, self.bar, self.episodes, self.obs = rows, bar, episodes, obs
         self.numbers, self.bars = rows.numpy(), bar.numpy()
@@ -106,11 +105,11 @@ class Packed:
         return self.episodes.episode
 
 
-class Fused:
+class FusedEngine:
     """A task's step and observation, one compiled pass over N accounts.
 
     Args:
-        dynamics: of a task that `covers` allows.
+        dynamics: of a task that `fused_covers` allows.
         threads: that it may take; None: as many as torch.
 
     """
@@ -118,7 +117,7 @@ class Fused:
     def __init__(self, dynamics: Dynamics, threads: int | None = None) -> None:
         from tradinghf.simulation import kernel  # numba takes half a second to import
 
-        keep_freed_memory()
+        _keep_freed_memory()
         self.dynamics, self._advance = dynamics, kernel.advance
         self._shown, self._row_count = kernel.CARRIED.index("close"), len(kernel.ROWS)
         self._dtype = dynamics.bars.rows.dtype
@@ -163,7 +162,7 @@ class Fused:
         setup, observer = self.dynamics.setup, self.dynamics.observer
         return (
             self.dynamics.bars.bars,
-            SIDES[setup.limits.side],
+            _SIDES[setup.limits.side],
             int(setup.fill == "close"),
             int(setup.financing is not None),
             int(self.dynamics.tracks_moments),
@@ -175,16 +174,16 @@ class Fused:
     # ------------------------------------------------------------------ one bar on
 
     def step(
-        self, state: Packed, target: Tensor, last: bool | Tensor, *, keeps: bool
-    ) -> tuple[Packed, Tensor, Info]:
-        """See `engines.Stepper`."""
+        self, state: _FusedState, target: Tensor, last: bool | Tensor, *, keeps: bool
+    ) -> tuple[_FusedState, Tensor, Info]:
+        """See `engines.StepEngine`."""
         episodes, count = state.episodes, target.shape[0]
         rows = torch.empty(self._row_count, count, dtype=self._dtype)
         bar = torch.empty(count, dtype=torch.int64)
         obs = torch.empty(count, self._width)
         window = torch.empty(count, dtype=torch.int64) if self._indexed else None
         shown: Observation = obs if window is None else {"window": window, "account": obs}
-        after = Packed(rows, bar, episodes, shown)
+        after = _FusedState(rows, bar, episodes, shown)
         given = target.numpy().reshape(count)
         chosen, orders = (
             (self._none, given) if target.is_floating_point() else (given, self._no_orders)
@@ -211,11 +210,11 @@ class Fused:
     def _run(self, count: int, *arguments: Any) -> None:
         """Call the kernel, over several threads where there is enough to do."""
         threads = self._threads or torch.get_num_threads()
-        shares = min(threads, count // SHARE)
+        shares = min(threads, count // _ACCOUNTS_PER_THREAD)
         if shares < 2:
             wrong = self._advance(0, count, *arguments)
             return self._check(wrong)
-        own, rest = HEAD_START, count - HEAD_START
+        own, rest = _HEAD_START, count - _HEAD_START
         cuts = list(pairwise([0, *(own + rest * s // shares for s in range(1, shares + 1))]))
         self._check(sum(self._team.run(self._advance, cuts, *arguments)))
 
@@ -226,8 +225,8 @@ class Fused:
                 f"{len(self._levels) - 1}."
             )
 
-    def observe(self, state: Packed) -> Observation:
-        """See `engines.Stepper`."""
+    def observe(self, state: _FusedState) -> Observation:
+        """See `engines.StepEngine`."""
         if state.obs is None:
             state.obs = self.dynamics.observe(self.unpack(state))
         return state.obs
@@ -238,7 +237,7 @@ class Fused:
     def _array(self, rate: float | Tensor) -> Any:
         return rate.numpy()[:, 0] if isinstance(rate, Tensor) else np.array([rate], self._kind)
 
-    def _facts(self, state: Packed, after: Packed) -> tuple[Transition, Info]:
+    def _facts(self, state: _FusedState, after: _FusedState) -> tuple[Transition, Info]:
         """What rewards and info are made of."""
         close, *found = after.rows[self._shown :].unbind()
         equity, drawdown_before, drawdown, realised, costs, turnover = found[:6]
@@ -261,26 +260,12 @@ class Fused:
             square=square,
             floor=self.dynamics.config.ruin,
         )
-        info = {
-            "equity": equity,
-            "position": position,
-            "turnover": turnover,
-            "costs": costs,
-            "financing": financing,
-            "realised_pnl": realised,
-            "debt": debt,
-            "close": close,
-            "price": price,
-            "bar": after.bar,
-            "asset": after.episodes.asset,
-            "start": after.episodes.start,
-        }
-        return happened, info
+        return happened, happened.info(position, close, price, debt, after.bar, after.episodes)
 
     # ------------------------------------------------------------------ to and from tensors
 
-    def pack(self, state: EnvState) -> Packed:
-        """See `engines.Stepper`."""
+    def pack(self, state: EnvState) -> _FusedState:
+        """See `engines.StepEngine`."""
         ledger, none = state.ledger, torch.zeros_like(state.peak)
         account = ledger.account
         equity = (account.cash + account.shares * ledger.close) / self.dynamics.config.cash
@@ -293,10 +278,10 @@ class Fused:
         fee = self._fee if state.fee is None else self._array(state.fee)
         slip = self._slip if state.slippage is None else self._factors(state.slippage)
         rows = torch.cat(columns, 1).T.contiguous()
-        return Packed(rows, state.bar.contiguous(), Episodes(state, fee, slip))
+        return _FusedState(rows, state.bar.contiguous(), _EpisodeConstants(state, fee, slip))
 
-    def unpack(self, state: Packed) -> EnvState:
-        """See `engines.Stepper`."""
+    def unpack(self, state: _FusedState) -> EnvState:
+        """See `engines.StepEngine`."""
         carried = state.rows[: self._shown + 1, :, None].unbind()
         volatility, mean, square, cash, shares, flow, owed, ruined, peak, since, target, close = (
             carried

@@ -24,26 +24,6 @@ Observation = Tensor | dict[str, Tensor]
 
 
 @dataclass(frozen=True)
-class AccountView:
-    """What the account part of an observation is made of.
-
-    Attributes:
-        position: [N, A'] signed fraction of equity.
-        open_profit: [N, A'] of the open round trips [fraction of equity].
-        volatility: [N, A'] of one bar's log return.
-        drawdown: [N, 1] fall from the highest equity of the review period [fraction].
-        since: [N, A'] bars since the last trade.
-
-    """
-
-    position: Tensor
-    open_profit: Tensor
-    volatility: Tensor
-    drawdown: Tensor
-    since: Tensor
-
-
-@dataclass(frozen=True)
 class Observer:
     """Builds observations of N environments.
 
@@ -121,11 +101,27 @@ class Observer:
         """[N, W * F'] feature windows ending at [N] bars of [N] assets, oldest bar first."""
         return self.windows.index_select(0, self.window(asset, bar))
 
-    def account(self, view: AccountView) -> Tensor:
-        """[N, 3 A' + 1] float32 account part, each number within ±5."""
-        profit = view.open_profit / (view.volatility * PROFIT_BARS**0.5)
-        since = (view.since / self.review).clamp_max(1.0)
-        parts = (view.position, profit, since, view.drawdown)
+    def account(
+        self,
+        position: Tensor,
+        open_profit: Tensor,
+        volatility: Tensor,
+        since: Tensor,
+        drawdown: Tensor,
+    ) -> Tensor:
+        """[N, 3 A' + 1] float32 account part, each number within ±5.
+
+        Args:
+            position: [N, A'] signed fraction of equity.
+            open_profit: [N, A'] of the open round trips [fraction of equity].
+            volatility: [N, A'] of one bar's log return.
+            since: [N, A'] bars since the last trade.
+            drawdown: [N, 1] fall from the highest equity of the review period [fraction].
+
+        """
+        profit = open_profit / (volatility * PROFIT_BARS**0.5)
+        waited = (since / self.review).clamp_max(1.0)
+        parts = (position, profit, waited, drawdown)
         return torch.cat([p.to(torch.float32) for p in parts], dim=1).clamp(-LIMIT, LIMIT)
 
     def join(self, asset: Tensor, bar: Tensor, account: Tensor) -> Observation:

@@ -1,4 +1,4 @@
-"""Rewards: what a transition is worth to the agent; hand-written and learned ones look alike.
+"""The rewards of a step, by name, and the transition that they are computed from.
 
 A reward is any function `Transition -> Tensor [N]`. Registering one makes it available by name::
 
@@ -10,7 +10,7 @@ A reward is any function `Transition -> Tensor [N]`. Registering one makes it av
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -48,6 +48,31 @@ class Transition(NamedTuple):  # a frozen dataclass takes four times as long to 
     mean: Tensor
     square: Tensor
     floor: float
+
+    def info(
+        self,
+        position: Tensor,
+        close: Tensor,
+        price: Tensor,
+        debt: Tensor,
+        bar: Tensor,
+        window: Any,
+    ) -> dict[str, Any]:
+        """What `MarketEnv.step` tells about the step; `window` has its asset and start [N]."""
+        return {
+            "equity": self.equity,
+            "position": position,
+            "turnover": self.turnover,
+            "costs": self.costs,
+            "financing": self.financing,
+            "realised_pnl": self.realised,
+            "debt": debt,
+            "close": close,
+            "price": price,
+            "bar": bar,
+            "asset": window.asset,
+            "start": window.start,
+        }
 
 
 Reward = Callable[[Transition], Tensor]

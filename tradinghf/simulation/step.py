@@ -19,14 +19,13 @@ import torch
 from torch import Tensor
 
 from tradinghf.simulation.costs import Liquidity
-from tradinghf.simulation.exits import follow, set_exits, stop_level, stop_out, take_profit
+from tradinghf.simulation.exits import follow, reached, stop_level, stop_out, take_profit
 from tradinghf.simulation.financing import accrue, corporate_actions
 from tradinghf.simulation.forced import close_ruined, force_close, liquidate, liquidation_price
-from tradinghf.simulation.ledger import Bar, Ledger, Tape, book, worth
-from tradinghf.simulation.orders import SizeKind, order_size, order_value
-from tradinghf.simulation.portfolio import execute_all
+from tradinghf.simulation.ledger import Bar, Ledger, Tape, worth
+from tradinghf.simulation.orders import order_size, order_value
 from tradinghf.simulation.setup import Setup
-from tradinghf.simulation.working import Orders, fill_at, fill_inside, submit
+from tradinghf.simulation.working import Orders, fill_at, fill_inside, submit, trade
 
 
 def step_account(ledger: Ledger, orders: Orders, bar: Bar, setup: Setup) -> tuple[Ledger, Tape]:
@@ -51,7 +50,7 @@ def step_account(ledger: Ledger, orders: Orders, bar: Bar, setup: Setup) -> tupl
 
 def trade_at_close(ledger: Ledger, tape: Tape, orders: Orders, setup: Setup) -> tuple[Ledger, Tape]:
     """Fill orders at the close of the ledger's bar; limit and stop orders start to wait."""
-    ledger, tape, _ = _trade(ledger, tape, orders, ledger.close, ledger.liquidity, setup)
+    ledger, tape, _ = _fill(ledger, tape, orders, ledger.close, ledger.liquidity, setup)
     return ledger, tape
 
 
@@ -63,7 +62,7 @@ def live(
     tried = torch.zeros_like(bar.close, dtype=torch.bool)
     if orders is not None:
         orders = _permitted(orders, ledger, bar)
-        ledger, tape, tried = _trade(ledger, tape, orders, bar.open, bar.liquidity, setup)
+        ledger, tape, tried = _fill(ledger, tape, orders, bar.open, bar.liquidity, setup)
     elif setup.waits:
         ledger, tape, tried = fill_at(ledger, tape, bar.open, bar.liquidity, setup)
     ledger, tape = _inside(ledger, tape, bar, tried, setup)
@@ -98,7 +97,7 @@ def _permitted(orders: Orders, ledger: Ledger, bar: Bar) -> Orders:
     return replace(orders, size=orders.size.masked_fill(bar.member == 0, torch.nan))
 
 
-def _trade(
+def _fill(
     ledger: Ledger,
     tape: Tape,
     orders: Orders,
@@ -115,32 +114,23 @@ def _trade(
         # At a close only new orders fill: the bar's open and range had the waiting ones.
         only = ~size.isnan() if setup.fill == "close" else None
         return fill_at(ledger, tape, price, liquidity, setup, only)
-    account, fills = execute_all(
-        ledger.account,
+    first = None  # what the orders of several assets are sorted by
+    if price.shape[-1] > 1:
+        first = order_value(orders.kind, asked, ledger.account, price, value, setup.limits.side)
+    exits = (orders.stop_loss, orders.take_profit)
+    ledger, tape = trade(
+        ledger,
+        tape,
         size,
         price,
+        liquidity,
         setup.rates,
-        setup.limits,
-        order_value=_sequence(orders.kind, asked, ledger, price, value, setup),
-        liquidity=liquidity,
+        setup,
+        exits,
         percent=percent,
-        exposure=setup.exposure(ledger, price),
-    )
-    before = ledger
-    ledger, tape = book(ledger, tape, account, fills, price)
-    ledger = set_exits(
-        before, ledger, fills.price, setup.brackets, orders.stop_loss, orders.take_profit
+        order_value=first,
     )
     return ledger, tape, torch.zeros_like(price, dtype=torch.bool)
-
-
-def _sequence(
-    kind: SizeKind, asked: Tensor, ledger: Ledger, price: Tensor, value: Tensor, setup: Setup
-) -> Tensor | None:
-    """[N, A] what the orders of several assets are sorted by; nothing to sort for one."""
-    if price.shape[-1] == 1:
-        return None
-    return order_value(kind, asked, ledger.account, price, value, setup.limits.side)
 
 
 def _inside(
@@ -167,9 +157,8 @@ def _inside(
 def _margin_call(ledger: Ledger, tape: Tape, bar: Bar, setup: Setup) -> tuple[Ledger, Tape]:
     """Liquidate a single position whose margin the bar's range exhausts before its stop."""
     price = liquidation_price(ledger, setup.margin.maintenance)
-    long, held = ledger.account.shares > 0, ledger.account.shares != 0
-    called = held & torch.where(long, bar.low <= price, bar.high >= price)
-    price = torch.where(long, torch.fmin(price, bar.open), torch.fmax(price, bar.open))
+    long = ledger.account.shares > 0
+    called, price = reached(ledger, price, long, bar.open, bar.low, bar.high)
     if ledger.exits is not None:
         stop = stop_level(ledger, ledger.exits, setup.brackets.trailing_stop)
         nearer = torch.where(long, stop >= price, stop <= price)

@@ -91,7 +91,7 @@ def fill_at(
     ready = reached & acceptable & (w.size != 0)
     ready = ready if only is None else ready & only
     ledger = replace(ledger, working=replace(w, stop=torch.where(reached, torch.nan, w.stop)))
-    ledger, tape = _trade(ledger, tape, ready, price, liquidity, setup.rates, setup)
+    ledger, tape = _fill(ledger, tape, ready, price, liquidity, setup.rates, setup)
     return ledger, tape, ready
 
 
@@ -111,11 +111,11 @@ def fill_inside(
     stop = w.stop
     ledger = replace(ledger, working=replace(w, stop=torch.where(activated, torch.nan, stop)))
     liquidity = bar.liquidity
-    ledger, tape = _trade(ledger, tape, activated & through, stop, liquidity, setup.rates, setup)
-    return _trade(ledger, tape, at_limit, w.limit, liquidity, setup.passive_rates, setup)
+    ledger, tape = _fill(ledger, tape, activated & through, stop, liquidity, setup.rates, setup)
+    return _fill(ledger, tape, at_limit, w.limit, liquidity, setup.passive_rates, setup)
 
 
-def _trade(
+def _fill(
     ledger: Ledger,
     tape: Tape,
     ready: Tensor,
@@ -135,16 +135,35 @@ def _trade(
         size = size.clamp(-most, most)
         left = torch.where(ready, w.size - size, w.size)
     price = torch.where(ready, price, ledger.close)
+    exits = (w.stop_loss, w.take_profit)
+    ledger, tape = trade(ledger, tape, size, price, liquidity, rates, setup, exits)
+    return replace(ledger, working=replace(w, size=left)), tape
+
+
+def trade(
+    ledger: Ledger,
+    tape: Tape,
+    size: Tensor,
+    price: Tensor,
+    liquidity: Liquidity | None,
+    rates: Rates,
+    setup: Setup,
+    exits: tuple[Tensor | None, Tensor | None],
+    *,
+    percent: Tensor | None = None,
+    order_value: Tensor | None = None,
+) -> tuple[Ledger, Tape]:
+    """Execute orders of `size` [N, A] (see `execute_all`), book the fills, and set their exits."""
     account, fills = execute_all(
         ledger.account,
         size,
         price,
         rates,
         setup.limits,
+        order_value=order_value,
         liquidity=liquidity,
+        percent=percent,
         exposure=setup.exposure(ledger, price),
     )
-    before = ledger
-    ledger, tape = book(ledger, tape, account, fills, price)
-    ledger = set_exits(before, ledger, fills.price, setup.brackets, w.stop_loss, w.take_profit)
-    return replace(ledger, working=replace(w, size=left)), tape
+    after, tape = book(ledger, tape, account, fills, price)
+    return set_exits(ledger, after, fills.price, setup.brackets, *exits), tape
