@@ -1,4 +1,4 @@
-"""Judging a parsed table: every broken rule, with its row, column and fix."""
+"""Checks a parsed table: every broken rule, with its row, column and fix."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tradinghf.errors import MarketDataError
 from tradinghf.market.columns import shown
-from tradinghf.market.rules import Finding, Violation, capped, violations
+from tradinghf.market.rules import Finding, Violation, violations
 from tradinghf.market.tables import Table
 
 _FIX_TIME = (
@@ -31,7 +31,7 @@ def table_findings(table: Table) -> list[Finding]:
 
 
 def _row(finding: Finding) -> float:
-    """Its row; the whole file comes before, "so many more rows" after every row."""
+    """Sorts findings by row: those of the whole file first, the counts of further rows last."""
     named = re.match(r"row (\d+)", finding.place)
     return float(named[1]) if named else math.inf if finding.place else -math.inf
 
@@ -56,33 +56,31 @@ def _bar_findings(table: Table) -> list[Finding]:
         at = np.flatnonzero(broken.mask).tolist()
         if broken.rule == "missing":
             at = [i for i in at if (i, broken.column) not in table.unread]
-        found += capped(at, partial(_bar_finding, table, broken))
+        problem = partial(_bar_problem, table, broken)
+        found += table.findings(at, broken.column, problem, broken.fix, broken.rule)
     return found
 
 
-def _bar_finding(table: Table, broken: Violation, i: int) -> Finding:
+def _bar_problem(table: Table, broken: Violation, i: int) -> str:
     value = table.bars[broken.column][i]
     got = "empty" if np.isnan(value) else f"{value:.12g}"
-    problem = f"{got}; expected {broken.expected((i,))}"
-    return Finding(table.place(i), broken.column, problem, broken.fix, rule=broken.rule)
+    return f"{got}; expected {broken.expected((i,))}"
 
 
 def _time_findings(table: Table) -> list[Finding]:
     stamps, texts, aware = table.times.stamps, table.times.texts, table.times.aware
 
-    def unreadable(i: int) -> Finding:
-        problem = f"{shown(texts[i]) if texts else 'NaT'} is not a readable time"
-        return Finding(table.place(i), "timestamp", problem, _FIX_TIME, rule="unreadable_time")
+    def problem(i: int) -> str:
+        return f"{shown(texts[i]) if texts else 'NaT'} is not a readable time"
 
     unread = np.flatnonzero(np.isnat(stamps)).tolist()
-    found = capped([i for i in unread if (i, "timestamp") not in table.unread], unreadable)
+    unread = [i for i in unread if (i, "timestamp") not in table.unread]
+    found = table.findings(unread, "timestamp", problem, _FIX_TIME, "unreadable_time")
     if table.times.mixed:
         read = np.flatnonzero(~np.isnat(stamps))
-        odd = int(read[aware[read] != aware[read[0]]][0])
-        problem = "some times carry a time zone and others do not"
-        found.append(
-            Finding(table.place(odd), "timestamp", problem, _FIX_ZONE, rule="mixed_time_zones")
-        )
+        odd = read[aware[read] != aware[read[0]]][:1].tolist()
+        mixed = "some times carry a time zone and others do not"
+        found += table.findings(odd, "timestamp", mixed, _FIX_ZONE, "mixed_time_zones")
     for symbol in table.assets:
         at = np.flatnonzero((table.symbols == symbol) & ~np.isnat(stamps))
         found += _order_findings(table, at)
@@ -93,36 +91,21 @@ def _order_findings(table: Table, at: NDArray[np.intp]) -> list[Finding]:
     """Duplicate times, and the first row out of order, among the rows `at` of one asset."""
     stamps = table.times.stamps[at]
     order = np.argsort(stamps, kind="stable")
-    again = np.sort(order[1:][stamps[order][1:] == stamps[order][:-1]])
-
-    def duplicate(i: int) -> Finding:
-        fix = "Keep one row per time and asset"
-        return Finding(
-            table.place(i), "timestamp", "the time occurs twice", fix, rule="duplicate_time"
-        )
-
-    found = capped(at[again].tolist(), duplicate)
-    late = np.flatnonzero(stamps[1:] < stamps[:-1]) + 1
-    if len(late):
-        count = f" ({len(late)} such rows)" if len(late) > 1 else ""
-        problem = f"the time is before that of the row above{count}"
-        fix = "Sort the rows by time, oldest first"
-        found.append(
-            Finding(table.place(int(at[late[0]])), "timestamp", problem, fix, rule="unsorted")
-        )
-    return found
+    again = at[np.sort(order[1:][stamps[order][1:] == stamps[order][:-1]])].tolist()
+    fix = "Keep one row per time and asset"
+    found = table.findings(again, "timestamp", "the time occurs twice", fix, "duplicate_time")
+    late = at[1:][stamps[1:] < stamps[:-1]].tolist()
+    count = f" ({len(late)} such rows)" if len(late) > 1 else ""
+    problem = f"the time is before that of the row above{count}"
+    fix = "Sort the rows by time, oldest first"
+    return found + table.findings(late[:1], "timestamp", problem, fix, "unsorted")
 
 
 def _alignment_findings(table: Table) -> list[Finding]:
-    nameless = [s for s in table.assets if s in ("", "nan", "None", "<NA>")]
-
-    def unnamed(i: int) -> Finding:
-        return Finding(
-            table.place(i), "symbol", "the row names no asset", "Fill it in", rule="no_symbol"
-        )
-
-    if nameless:
-        return capped(np.flatnonzero(np.isin(table.symbols, nameless)).tolist(), unnamed)
+    nameless = np.isin(table.symbols, [s for s in table.assets if s in ("", "nan", "None", "<NA>")])
+    if nameless.any():
+        at, problem = np.flatnonzero(nameless).tolist(), "the row names no asset"
+        return table.findings(at, "symbol", problem, "Fill it in", "no_symbol")
     several = len(table.assets) > 1
     every = np.unique(table.times.stamps) if several else table.times.stamps
     if len(every) < 2:

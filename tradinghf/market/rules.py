@@ -1,9 +1,9 @@
-"""What makes a bar trustworthy: one list of rules for files, frames and arrays alike."""
+"""The rules that every bar must keep: one list for files, frames and arrays."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -16,7 +16,7 @@ PRICES = ("open", "high", "low", "close")
 FIELDS = (*PRICES, "volume")
 # Vendors round prices and adjust them by a factor, which moves a close past the high by an ulp.
 SLACK = 1e-9
-MIN_PRICE, MAX_PRICE, MAX_VOLUME = 1e-15, 1e15, 1e24
+_MIN_PRICE, _MAX_PRICE, _MAX_VOLUME = 1e-15, 1e15, 1e24
 
 
 @dataclass(frozen=True)
@@ -47,17 +47,7 @@ class Finding:
         return f"{what} {self.fix}." if self.fix else what
 
 
-MAX_PER_RULE = 100
-
-
-def capped(at: Sequence[int], make: Callable[[int], Finding]) -> list[Finding]:
-    """Findings of one kind at the rows `at`: MAX_PER_RULE of them, then one counting the rest."""
-    found = [make(i) for i in at[:MAX_PER_RULE]]
-    if len(at) > MAX_PER_RULE:
-        last = make(at[-1])
-        place = f"{len(at) - MAX_PER_RULE} more rows, the last {last.place}"
-        found.append(replace(last, place=place))
-    return found
+MAX_PER_RULE = 100  # findings of one rule; one more counts the rest
 
 
 @dataclass(frozen=True)
@@ -95,12 +85,12 @@ def _cell_rules(column: str, value: Floats) -> Iterator[Violation]:
     yield rule("infinite", infinite, "a finite number", "The number overflows: correct it")
     if column == "volume":
         yield rule("negative_volume", value < 0, "0 or more", "Use 0 where volume is unknown")
-        large = (value > MAX_VOLUME) & ~infinite
-        yield rule("huge_volume", large, f"at most {MAX_VOLUME:g}", "Check the units")
+        large = (value > _MAX_VOLUME) & ~infinite
+        yield rule("huge_volume", large, f"at most {_MAX_VOLUME:g}", "Check the units")
     else:
         yield rule("price_not_positive", value <= 0, "more than 0", _FIX_PRICE)
-        odd = ((value > MAX_PRICE) | ((value > 0) & (value < MIN_PRICE))) & ~infinite
-        span = f"between {MIN_PRICE:g} and {MAX_PRICE:g}"
+        odd = ((value > _MAX_PRICE) | ((value > 0) & (value < _MIN_PRICE))) & ~infinite
+        span = f"between {_MIN_PRICE:g} and {_MAX_PRICE:g}"
         yield rule("price_out_of_range", odd, span, "Check the decimal point and the units")
 
 

@@ -1,8 +1,8 @@
-"""Bars as they were found: parsed, not yet trusted, with the row of every value remembered."""
+"""A parsed table of bars, before its rules are checked; it knows the row of every value."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
@@ -20,10 +20,11 @@ from tradinghf.market.columns import (
     shown,
     split_symbols,
 )
-from tradinghf.market.rules import FIELDS, PRICES, Finding, Floats, capped
+from tradinghf.market.rules import FIELDS, MAX_PER_RULE, PRICES, Finding, Floats
 from tradinghf.market.times import Times, read_times
 
 Rows = NDArray[np.int64]
+Text = str | Callable[[int], str]  # the same for every row, or made from a row's index
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ class Table:
         return tuple(dict.fromkeys(self.symbols.tolist()))
 
     def place(self, i: int) -> str:
-        """Where row i is, for people: its number, time, and asset if there are several."""
+        """Where row i is, as messages say it: its number, time, and asset if there are several."""
         stamp = self.times.stamps[i]
         when = "" if np.isnat(stamp) else str(stamp.astype("datetime64[s]"))
         parts = [
@@ -156,6 +157,22 @@ class Table:
         ]
         about = ", ".join(part for part in parts if part)
         return f"row {self.rows[i]} ({about})" if about else f"row {self.rows[i]}"
+
+    def findings(
+        self, at: Sequence[int], column: str, problem: Text, fix: Text, rule: str
+    ) -> list[Finding]:
+        """One finding for each row in `at`; beyond MAX_PER_RULE, one that counts the others."""
+
+        def finding(i: int) -> Finding:
+            wrong = problem if isinstance(problem, str) else problem(i)
+            step = fix if isinstance(fix, str) else fix(i)
+            return Finding(self.place(i), column, wrong, step, rule=rule)
+
+        found = [finding(i) for i in at[:MAX_PER_RULE]]
+        if len(at) > MAX_PER_RULE:
+            place = f"{len(at) - MAX_PER_RULE} more rows, the last {self.place(at[-1])}"
+            found.append(replace(finding(at[-1]), place=place))
+        return found
 
     def arrays(self) -> tuple[dict[str, Floats], NDArray[np.datetime64], tuple[str, ...]]:
         """(fields [T, A], timestamps [T], symbols [A]) of a table without findings."""
@@ -184,14 +201,13 @@ class Table:
         )
 
     def _unreadable(self, column: str, texts: Mapping[int, str]) -> list[Finding]:
-        def finding(i: int) -> Finding:
-            fix = "Write a plain number"
+        def fix(i: int) -> str:
             if "," in texts[i]:
-                fix = "Write numbers with a decimal point and without thousands separators"
-            problem = f"{shown(texts[i])} is not a number"
-            return Finding(self.place(i), column, problem, fix, rule="not_a_number")
+                return "Write numbers with a decimal point and without thousands separators"
+            return "Write a plain number"
 
-        return capped(list(texts), finding)
+        problem = lambda i: f"{shown(texts[i])} is not a number"  # noqa: E731
+        return self.findings(list(texts), column, problem, fix, "not_a_number")
 
     def _adjusted(self, values: Any) -> Self:
         adjusted, _ = read_numbers(values)
@@ -201,15 +217,16 @@ class Table:
         usable = np.isfinite(factor) & (factor > 0)
         scaled = usable & (factor != 1.0)
 
-        def finding(i: int) -> Finding:
-            problem = f"{adjusted[i]:g} is no usable adjusted close"
-            fix = "Correct it, or load with adjust=False"
-            return Finding(self.place(i), "adj_close", problem, fix, rule="adjusted_close")
-
         missing = np.flatnonzero(~usable & np.isfinite(close) & (close > 0)).tolist()
         ratio = np.where(scaled, factor, 1.0)
         bars = {f: v * ratio if f in PRICES else v for f, v in self.bars.items()}
         count = int(scaled.sum())
         note = f"OHLC scaled by adj_close / close in {count} rows" if count else ""
-        problems = (*self.problems, *capped(missing, finding))
-        return replace(self, bars=bars, problems=problems, note=note)
+        found = self.findings(
+            missing,
+            "adj_close",
+            lambda i: f"{adjusted[i]:g} is no usable adjusted close",
+            "Correct it, or load with adjust=False",
+            "adjusted_close",
+        )
+        return replace(self, bars=bars, problems=(*self.problems, *found), note=note)
