@@ -17,10 +17,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from tradinghf import CostModel, MarketData, Policy, backtest
-from tradinghf.evaluation.report import comparison_report
-from tradinghf.evaluation.result import Report
+from tradinghf.evaluation.comparison import comparison_report
+from tradinghf.evaluation.report import Report
 from tradinghf.evaluation.validation import Interval
-from tradinghf.evaluation.verdict import Verdict, hold_report, judge
+from tradinghf.evaluation.verdict import Verdict, judge
 from tradinghf.loop.experiment import Experiment, split_market
 from tradinghf.resources import code_version
 from tradinghf.strategies import strategy_names
@@ -114,7 +114,7 @@ def main() -> None:
     test = split_market(experiment).test
     costs = replace(experiment.costs, **settings["costs"])
     found = reports_of(run, test, costs)
-    held = hold_report(next(iter(found.values())))
+    held = next(iter(found.values())).buy_and_hold()
     verdicts = {name: judge(report, held, trials=len(found)) for name, report in found.items()}
     learned = result["reward_model"]
     facts = {

@@ -17,7 +17,7 @@ from pathlib import Path
 os.environ.update(COLUMNS="96", NO_COLOR="1", PYTHON_TYRO_UTF8_BOXES="False")
 
 import tradinghf
-from tradinghf.cli.app import commands, flat, main
+from tradinghf.cli.app import command_paths, commands, main
 
 WIDTH = 96
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -47,7 +47,7 @@ def help_text(*words: str) -> str:
 def cli_page() -> str:
     """docs/cli.md."""
     parts = [COMMANDS, "```text\n" + help_text() + "\n```\n"]
-    for words, _ in flat(commands()):
+    for words, _ in command_paths(commands()):
         parts.append(f"## tradinghf {' '.join(words)}\n\n```text\n{help_text(*words)}\n```\n")
     return "\n".join(parts)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+import tradinghf
 from tradinghf.market.data import MarketData
-from tradinghf.strategies import Floats, run_script, strategy
+from tradinghf.strategies import Floats, strategy
 
 
 @strategy
@@ -21,4 +22,4 @@ def buy_and_hold(market: MarketData, *, weight: float = 1.0) -> Floats:
 
 
 if __name__ == "__main__":
-    run_script(buy_and_hold)
+    tradinghf.run_script(buy_and_hold)

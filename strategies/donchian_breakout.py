@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+import tradinghf
 from tradinghf.market.data import MarketData
-from tradinghf.strategies import Floats, run_script, strategy
+from tradinghf.strategies import Floats, strategy
 
 
 @strategy
@@ -30,4 +31,4 @@ def donchian_breakout(market: MarketData, *, enter: int = 50, leave: int = 20) -
 
 
 if __name__ == "__main__":
-    run_script(donchian_breakout)
+    tradinghf.run_script(donchian_breakout)

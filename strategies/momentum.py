@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+import tradinghf
 from tradinghf.market.data import MarketData
-from tradinghf.strategies import Floats, run_script, strategy
+from tradinghf.strategies import Floats, strategy
 
 
 @strategy
@@ -31,4 +32,4 @@ def momentum(
 
 
 if __name__ == "__main__":
-    run_script(momentum)
+    tradinghf.run_script(momentum)

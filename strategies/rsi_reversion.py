@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+import tradinghf
 from tradinghf.market.data import MarketData
-from tradinghf.strategies import Floats, run_script, strategy
+from tradinghf.strategies import Floats, strategy
 
 
 @strategy(requires="enter <= leave")
@@ -40,4 +41,4 @@ def rsi_reversion(
 
 
 if __name__ == "__main__":
-    run_script(rsi_reversion)
+    tradinghf.run_script(rsi_reversion)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+import tradinghf
 from tradinghf.market.data import MarketData
-from tradinghf.strategies import Floats, run_script, strategy
+from tradinghf.strategies import Floats, strategy
 
 
 @strategy(requires="fast < slow")
@@ -28,4 +29,4 @@ def sma_cross(market: MarketData, *, fast: int = 20, slow: int = 50, short: bool
 
 
 if __name__ == "__main__":
-    run_script(sma_cross)
+    tradinghf.run_script(sma_cross)

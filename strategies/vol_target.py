@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+import tradinghf
 from tradinghf.errors import StrategyError
 from tradinghf.market.data import MarketData
-from tradinghf.strategies import Floats, run_script, strategy
+from tradinghf.strategies import Floats, strategy
 
 
 @strategy
@@ -36,4 +37,4 @@ def vol_target(
 
 
 if __name__ == "__main__":
-    run_script(vol_target)
+    tradinghf.run_script(vol_target)

@@ -284,6 +284,13 @@ def test_script_refuses_bad_input_with_status_2_and_one_line(
     assert "'fast' is 'ten'" in capsys.readouterr().err
 
 
+def test_a_file_of_an_earlier_version_is_told_where_run_script_went(tmp_path: Path) -> None:
+    file = tmp_path / "old.py"
+    file.write_text("from tradinghf.strategies import run_script, strategy\n")
+    with pytest.raises(StrategyError, match=r"tradinghf\.run_script\(rule\)"):
+        load_strategy(str(file))
+
+
 # Orders of parameters
 
 

@@ -23,10 +23,12 @@ _EXPORTS = {
     "RewardModel": "tradinghf.learning.reward.model",
     "backtest": "tradinghf.evaluation.backtest",
     "load_market": "tradinghf.market.sources",
+    "run_script": "tradinghf.cli.script",
     "strategy": "tradinghf.strategies",
 }
 
 if TYPE_CHECKING:
+    from tradinghf.cli.script import run_script
     from tradinghf.config import CostModel, EnvConfig
     from tradinghf.episodes import Episode
     from tradinghf.evaluation.backtest import backtest
@@ -49,6 +51,7 @@ __all__ = [
     "RewardModel",
     "backtest",
     "load_market",
+    "run_script",
     "strategy",
 ]
 

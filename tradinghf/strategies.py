@@ -19,7 +19,7 @@ import inspect
 import operator
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -341,17 +341,14 @@ def _import_file(path: Path, digest: str) -> ModuleType:
     return module
 
 
-def run_script(strategy: Strategy, argv: Sequence[str] | None = None) -> None:
-    """Backtest `strategy` with options from the command line; for `if __name__ == "__main__"`.
-
-    Args:
-        strategy: what to run.
-        argv: the options; by default those the script was started with.
-
-    """
-    from tradinghf.evaluation.script import main
-
-    main(strategy, argv)
+def __getattr__(name: str) -> object:
+    """Say where `run_script` went: strategy files of earlier versions import it from here."""
+    if name == "run_script":
+        raise StrategyError(
+            "run_script is no longer in tradinghf.strategies; write `import tradinghf` and end "
+            'the file with `if __name__ == "__main__": tradinghf.run_script(rule)`.'
+        )
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 __all__ = [
@@ -359,7 +356,6 @@ __all__ = [
     "Strategy",
     "changes",
     "load_strategy",
-    "run_script",
     "strategy",
     "strategy_names",
 ]

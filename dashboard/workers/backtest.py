@@ -16,11 +16,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from tradinghf.cli.study import label, study, tradable
 from tradinghf.config import CostModel
 from tradinghf.durable import whole, write_atomic
 from tradinghf.errors import TradingHFError
 from tradinghf.evaluation.backtest import backtest
+from tradinghf.evaluation.policies import load_tradable
+from tradinghf.evaluation.study import open_study, trial_name
 
 
 def main(request_file: str, folder: str) -> None:
@@ -28,16 +29,22 @@ def main(request_file: str, folder: str) -> None:
     request = json.loads(Path(request_file).read_text())
     run = Path(folder)
     run.mkdir(parents=True, exist_ok=True)
-    rule = tradable(request["policy"] or request["strategy"])
-    name, costs = label(rule), CostModel(**request["costs"])
+    rule = load_tradable(request["policy"] or request["strategy"])
+    name, costs = trial_name(rule), CostModel(**request["costs"])
     how = {"fill": request["fill"], "engine": request["engine"]}
-    window = (request["start"], request["end"])
-    with study(request["data"], *window, request["store"], what=f"backtest {name}") as job:
-        market = job.market
+    with open_study(
+        request["data"],
+        request["start"],
+        request["end"],
+        store=request["store"],
+        purpose=f"backtest {name}",
+        notify=print,
+    ) as study:
+        market = study.market
         report = backtest(rule, market, costs=costs, **how, **request["params"])
         variant = {"params": report.params, "costs": asdict(costs), **how}
-        trials = job.count("backtest", name, [variant])
-        standing = job.standing(name)
+        trials = study.count_trials("backtest", name, [variant])
+        standing = study.standing(name)
     held = market.close[:, 0] / market.close[0, 0] * float(report.cash)
     curves = pd.DataFrame(
         {

@@ -16,7 +16,7 @@ from tradinghf.errors import ConfigError
 from tradinghf.evaluation.backtest import backtest
 from tradinghf.market.sources import load_market
 
-LEAVES = [words for words, _ in app.flat(app.commands())]
+LEAVES = [words for words, _ in app.command_paths(app.commands())]
 
 MINE = '''
 """A file of one's own."""
@@ -53,7 +53,7 @@ def test_help_of_every_command_teaches_with_an_example_and_documents_every_optio
 ) -> None:
     text = help_of(capsys, *words)
     assert f"`tradinghf {' '.join(words)}" in text
-    function = dict(app.flat(app.commands()))[words]
+    function = dict(app.command_paths(app.commands()))[words]
     about = function.__doc__ or ""
     names = function.__code__.co_varnames
     for name in names[: function.__code__.co_argcount + function.__code__.co_kwonlyargcount]:
@@ -61,7 +61,7 @@ def test_help_of_every_command_teaches_with_an_example_and_documents_every_optio
 
 
 def test_examples_in_help_name_real_commands() -> None:
-    for words, function in app.flat(app.commands()):
+    for words, function in app.command_paths(app.commands()):
         examples = [
             part.split("`")[0] for part in (function.__doc__ or "").split("`tradinghf ")[1:]
         ]
@@ -252,9 +252,9 @@ def heeds_interrupts() -> None:
 
 def test_interrupt_is_130(tmp_path: Path) -> None:
     code = (
-        "import time, sys; from tradinghf.cli import app, market\n"
+        "import time, sys; from tradinghf.cli import app; from tradinghf.market import sources\n"
         "def wait(*_, **__):\n    print('waiting', flush=True); time.sleep(60)\n"
-        "market.load = wait\nsys.exit(app.main(['data', 'check', 'x']))"
+        "sources.load_market = wait\nsys.exit(app.main(['data', 'check', 'x']))"
     )
     child = subprocess.Popen(
         [sys.executable, "-c", code],
@@ -338,7 +338,7 @@ def test_cells_are_text_never_markup(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_settings() -> None:
-    assert options.settings(("a=1", "b=x=y", "c=")) == {"a": "1", "b": "x=y", "c": ""}
+    assert options.parse_settings(("a=1", "b=x=y", "c=")) == {"a": "1", "b": "x=y", "c": ""}
     for wrong in ("a", "=1"):
         with pytest.raises(ConfigError, match="NAME=VALUE"):
-            options.settings((wrong,))
+            options.parse_settings((wrong,))

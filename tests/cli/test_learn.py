@@ -13,7 +13,7 @@ from tradinghf.cli import learn, runs
 from tradinghf.cli.app import main
 from tradinghf.cli.feedback import questions
 from tradinghf.cli.options import command_line
-from tradinghf.cli.progress import Lines, details
+from tradinghf.cli.progress import _details, _Lines
 from tradinghf.config import EnvConfig
 from tradinghf.loop.collect import collect, constant_actor, random_actor
 from tradinghf.market.synthetic import synthetic
@@ -136,7 +136,7 @@ def test_questions_hold_out_a_share_and_never_show_twins() -> None:
 
 
 def test_progress_lines_are_few_and_carry_metrics(capsys: pytest.CaptureFixture[str]) -> None:
-    report = Lines()
+    report = _Lines()
     for phase in ("train", "baseline"):
         for done in range(0, 1001, 10):
             report(phase, done, 1000, {"pnl": 0.0123})
@@ -146,7 +146,7 @@ def test_progress_lines_are_few_and_carry_metrics(capsys: pytest.CaptureFixture[
     report("rank", 1, 3, {})
     report("rank", 3, 3, {})
     assert len(capsys.readouterr().err.splitlines()) == 2
-    assert details({"kl": 0.01, "unknown": 3.0}) == "KL 0.0100"
+    assert _details({"kl": 0.01, "unknown": 3.0}) == "KL 0.0100"
 
 
 def test_values_without_evidence_are_named_not_listed(capsys: pytest.CaptureFixture[str]) -> None:

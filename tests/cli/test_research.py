@@ -13,11 +13,11 @@ from support.evaluation import make_market
 
 from tradinghf import CostModel, EnvConfig, backtest, load_market
 from tradinghf.cli.app import main
-from tradinghf.cli.research import values
-from tradinghf.cli.study import study
+from tradinghf.cli.research import parse_values
 from tradinghf.errors import ConfigError, FeedbackError, StrategyError
 from tradinghf.evaluation.policies import policy_orders
 from tradinghf.evaluation.signal import signal
+from tradinghf.evaluation.study import open_study
 from tradinghf.evaluation.sweep import sweep
 from tradinghf.evaluation.validation import deflated_sharpe
 from tradinghf.evaluation.walkpolicy import walk_forward_policy
@@ -82,7 +82,7 @@ def policy_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )
 def test_values_of_a_parameter(text: str, wanted: list[object]) -> None:
-    assert values(text)[1] == wanted
+    assert parse_values(text)[1] == wanted
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_values_of_a_parameter(text: str, wanted: list[object]) -> None:
 )
 def test_what_is_no_range_is_named(text: str) -> None:
     with pytest.raises(ConfigError, match="FIRST:LAST:STEP"):
-        values(text)
+        parse_values(text)
 
 
 # Sweeps
@@ -219,10 +219,10 @@ def test_a_window_before_the_seal_needs_no_opening() -> None:
     with Store("bank") as bank:
         bank.count_trial("seal", str(market.index[200].date()), market.sha256)
     before = str(market.index[150].date())
-    with study(DATA, None, before, "bank", open_sealed="why", what="x") as job:
-        assert job.market.bars == 151
-        assert job.bank is not None
-        assert job.bank.trials(market.sha256, kind="opening") == 0
+    with open_study(DATA, end=before, store="bank", open_sealed="why", purpose="x") as study:
+        assert study.market.bars == 151
+        assert study.store is not None
+        assert study.store.trials(market.sha256, kind="opening") == 0
 
 
 def test_report_says_how_often_the_test_bars_were_opened(
@@ -334,8 +334,8 @@ def test_check_catches_a_leak_and_clears_an_honest_file(
 
 @pytest.mark.parametrize("bar", [120, 199, 298])
 def test_the_signal_of_a_day_is_what_a_later_backtest_trades(bar: int, policy_file: Path) -> None:
-    from tradinghf.evaluation.walkforward import held
     from tradinghf.learning.policy.saved import Policy
+    from tradinghf.strategies import held
 
     market = load_market(DATA)
     policy = Policy.load(policy_file)

@@ -10,7 +10,6 @@ from support.evaluation import from_closes, make_market
 from tradinghf import CostModel, MarketData, backtest
 from tradinghf.errors import StrategyError
 from tradinghf.evaluation.engines import ENGINES
-from tradinghf.evaluation.metrics import turnover
 from tradinghf.strategies import Floats, load_strategy
 
 FREE = CostModel(fee_bps=0, fixed_fee=0, slippage_bps=0)
@@ -201,7 +200,7 @@ def test_turnover_counts_both_sides_against_equity() -> None:
     market = from_closes([100.0, 100.0, 100.0, 100.0])
     weights = table(market, {0: [1.0], 1: [-1.0], 2: [0.0]})
     report = backtest(weights, market, costs=FREE, fill="close")
-    np.testing.assert_allclose(turnover(report), [1, 2, 1, 0])
+    np.testing.assert_allclose(report.turnover, [1, 2, 1, 0])
     assert report.metrics["turnover_per_year"] == pytest.approx(4 * 252 / 4)
 
 

@@ -18,7 +18,8 @@ from tradinghf import CostModel, load_market
 from tradinghf.cli.app import main
 from tradinghf.errors import ConfigError, StrategyError
 from tradinghf.evaluation import metrics
-from tradinghf.evaluation.crossvalidation import combinatorial_splits, cross_validate
+from tradinghf.evaluation.crossvalidation import combinatorial_splits
+from tradinghf.evaluation.crossvalidation import cross_validate_parameters as cross_validate
 from tradinghf.evaluation.executors import resolve
 from tradinghf.evaluation.sweep import sweep
 from tradinghf.feedback.store import Store

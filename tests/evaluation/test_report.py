@@ -17,9 +17,9 @@ from support.evaluation import make_market
 from tradinghf import CostModel, MarketData, backtest
 from tradinghf.errors import ConfigError
 from tradinghf.evaluation.charts import Series, keep, line_chart, log_ticks, nice_ticks
+from tradinghf.evaluation.comparison import comparison_report
 from tradinghf.evaluation.page import number
-from tradinghf.evaluation.report import comparison_report
-from tradinghf.evaluation.result import Report
+from tradinghf.evaluation.report import Report
 
 CHROMIUM = Path("/usr/bin/chromium")
 VOID = {"meta", "link", "br", "line", "path", "circle", "rect", "img"}
@@ -407,14 +407,14 @@ def test_a_synthetic_market_never_passes(tmp_path: Path) -> None:
     """A strategy that knows the future passes on bars as loaded, and rehearses on made-up ones."""
     from dataclasses import replace
 
-    from tradinghf.evaluation.verdict import hold_report, judge
+    from tradinghf.evaluation.verdict import judge
 
     made = make_market(600, seed=2)
     knows = np.sign(np.vstack([np.diff(made.close, axis=0), np.zeros((1, 1))]))
     table = pd.DataFrame(knows, index=made.index, columns=list(made.symbols))
     for market, wanted in ((made, True), (replace(made, source="synthetic:seed=2"), None)):
         report = backtest(table, market, fill="close")
-        verdict = judge(report, hold_report(report), draws=50)
+        verdict = judge(report, report.buy_and_hold(), draws=50)
         assert verdict.passed is wanted
         assert verdict.headline.startswith("Rehearsal") is (wanted is None)
         page = report.save(tmp_path / "r.html").read_text()
@@ -459,9 +459,8 @@ def test_who_is_preferred_window_by_window() -> None:
 
 def test_every_metric_belongs_to_one_group(report: Report) -> None:
     from tradinghf.evaluation.headline import GROUPS, headline
-    from tradinghf.evaluation.verdict import hold_report
 
     assert sorted(key for keys in GROUPS.values() for key in keys) == sorted(report.metrics)
-    rows = {name: cells for name, *cells in headline(report, hold_report(report))}
+    rows = {name: cells for name, *cells in headline(report, report.buy_and_hold())}
     assert rows["growth a year"][0] == number(report.metrics["cagr_pct"], 1, " %")
     assert rows["growth a year"][2] == "0.0 %"

@@ -16,7 +16,7 @@ from tradinghf.evaluation import metrics
 from tradinghf.evaluation import validation as v
 from tradinghf.evaluation.sweep import sweep
 from tradinghf.evaluation.timing import _factors, random_timing
-from tradinghf.evaluation.verdict import hold_report, judge
+from tradinghf.evaluation.verdict import judge
 
 
 def test_deflated_sharpe_known_answers() -> None:
@@ -160,7 +160,7 @@ def test_foresight_passes_and_its_reverse_fails() -> None:
     assert timing.percentile == 100.0
     assert timing.p_value() == pytest.approx(1 / (1 + len(timing.shifted)))
     assert random_timing(foolish).percentile == 0.0
-    held = hold_report(clever)
+    held = clever.buy_and_hold()
     verdict = judge(clever, held, draws=100)
     assert verdict.passed is True
     assert verdict.headline.startswith("Better than random timing and than buy and hold")
@@ -170,7 +170,7 @@ def test_foresight_passes_and_its_reverse_fails() -> None:
 def test_more_trials_make_it_harder() -> None:
     market = make_market(1500, seed=10, drift=0.0005)
     report = backtest("sma_cross", market)
-    held = hold_report(report)
+    held = report.buy_and_hold()
     few, many = (judge(report, held, trials=n, draws=50) for n in (1, 40))
     assert few.deflated is not None
     assert many.deflated is not None
@@ -184,9 +184,9 @@ def test_more_trials_make_it_harder() -> None:
 def test_nothing_to_judge_is_said() -> None:
     market = make_market(200)
     flat = backtest(lambda m: np.zeros(m.bars), market)
-    assert judge(flat, hold_report(flat), draws=20).headline.startswith("Never traded")
+    assert judge(flat, flat.buy_and_hold(), draws=20).headline.startswith("Never traded")
     hold = backtest("buy_and_hold", market)
-    verdict = judge(hold, hold_report(hold), draws=20)
+    verdict = judge(hold, hold.buy_and_hold(), draws=20)
     assert verdict.passed is None
     assert "no timing decisions" in verdict.headline
     assert verdict.excess.value == pytest.approx(0.0, abs=1e-9)

@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "feedback": {"episodes"},
     "learning": {"market", "simulation", "episodes", "feedback"},
     "loop": {"market", "simulation", "episodes", "strategies", "feedback", "learning"},
-    "evaluation": {"market", "simulation", "episodes", "strategies", "learning"},
+    "evaluation": {"market", "simulation", "episodes", "strategies", "feedback", "learning"},
     "serving": {"market", "episodes", "feedback"},
     "bench": {
         "market",
@@ -39,8 +39,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
 }
 TOP = {"cli", "__init__", "__main__"}  # may import everything, nothing may import them
-# What a function may import lazily although its module may not depend on it.
-LAZY = {("strategies", "evaluation")}
 NO_TORCH = (
     "tradinghf.config",
     "tradinghf.errors",
@@ -107,14 +105,12 @@ def broken_rules(module: str, source: str) -> list[str]:
     if own not in MAY_IMPORT:
         return [f"{module}: layer {own!r} is not in docs/architecture.md's table"]
     problems = []
-    for target, top in imports(ast.parse(source)):
+    for target, _ in imports(ast.parse(source)):
         if target.split(".")[0] != "tradinghf":
             continue
         to = layer(target)
         root = target in ("tradinghf", "tradinghf.__version__")  # for the version, in provenance
         if root or to == own or to in BASE | MAY_IMPORT[own]:
-            continue
-        if not top and (own, to) in LAZY:
             continue
         problems.append(f"{module} imports {target}")
     return problems

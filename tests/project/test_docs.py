@@ -164,7 +164,7 @@ def test_make_targets_in_documents_exist() -> None:
 
 def test_reference_lists_every_command_and_is_up_to_date() -> None:
     text = (ROOT / "docs" / "cli.md").read_text()
-    for words, _ in app.flat(app.commands()):
+    for words, _ in app.command_paths(app.commands()):
         assert f"\n## tradinghf {' '.join(words)}\n" in text
     done = run([sys.executable, str(ROOT / "scripts" / "reference.py"), "--check"], ROOT)
     assert done.returncode == 0, done.stderr

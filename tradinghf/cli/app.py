@@ -97,7 +97,7 @@ def commands() -> Tree:
     }
 
 
-def flat(tree: Tree) -> Iterator[tuple[tuple[str, ...], Command]]:
+def command_paths(tree: Tree) -> Iterator[tuple[tuple[str, ...], Command]]:
     """(words, function) of every command, in the order of the tree."""
     for name, item in tree.items():
         if isinstance(item, tuple):

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from tyro.conf import Positional
 
 from tradinghf.cli import output
-from tradinghf.cli.options import End, Folder, Ledger, Opening, Output, Settings, Start, settings
-from tradinghf.cli.research import print_verdict
-from tradinghf.cli.study import label, study, tradable
+from tradinghf.cli.options import (
+    End,
+    OpenSealed,
+    OptionalFile,
+    Settings,
+    Start,
+    StrategyFolder,
+    TrialStore,
+    parse_settings,
+)
+
+if TYPE_CHECKING:
+    from tradinghf.evaluation.result import BacktestResult
 
 
-def strategies_list(*, strategies: Folder = None) -> None:
+def strategies_list(*, strategies: StrategyFolder = None) -> None:
     """List the strategies, what they do, and their parameters.
 
     Example: `tradinghf strategies list`
@@ -40,16 +50,16 @@ def backtest(
     start: Start = None,
     end: End = None,
     params: Settings = (),
-    strategies: Folder = None,
+    strategies: StrategyFolder = None,
     fee_bps: float = 1.0,
     fixed_fee: float = 0.0,
     slippage_bps: float = 1.0,
     fill: Literal["next_open", "close"] = "next_open",
     engine: Literal["vectorbt", "simulator"] = "vectorbt",
     cash: float = 100_000.0,
-    store: Ledger = None,
-    open_sealed: Opening = None,
-    report: Output = None,
+    store: TrialStore = None,
+    open_sealed: OpenSealed = None,
+    report: OptionalFile = None,
     all: bool = False,  # noqa: A002 (the option's name)
 ) -> None:
     """Trade a strategy or a trained policy on past bars, and print what came of it.
@@ -82,30 +92,49 @@ def backtest(
     """
     from tradinghf.config import CostModel
     from tradinghf.evaluation.backtest import backtest as run
-    from tradinghf.evaluation.headline import grouped, headline
-    from tradinghf.evaluation.verdict import hold_report, judge
+    from tradinghf.evaluation.policies import load_tradable
+    from tradinghf.evaluation.study import open_study, trial_name
+    from tradinghf.evaluation.verdict import judge
 
     costs = CostModel(fee_bps=fee_bps, fixed_fee=fixed_fee, slippage_bps=slippage_bps)
-    rule = tradable(strategy, strategies)
-    name = label(rule)
-    with study(data, start, end, store, open_sealed=open_sealed, what=f"backtest {name}") as job:
+    rule = load_tradable(strategy, strategies)
+    name = trial_name(rule)
+    with open_study(
+        data,
+        start,
+        end,
+        store=store,
+        open_sealed=open_sealed,
+        purpose=f"backtest {name}",
+        notify=output.line,
+    ) as study:
+        settings = parse_settings(params)
         result = run(
-            rule, job.market, costs=costs, fill=fill, engine=engine, cash=cash, **settings(params)
+            rule, study.market, costs=costs, fill=fill, engine=engine, cash=cash, **settings
         )
         variant = {"params": result.params, "costs": asdict(costs), "fill": fill, "engine": engine}
-        trials = job.count("backtest", name, [variant])
-        standing, counted = job.standing(name), job.counted
-    span = f"{job.market.index[0]:%Y-%m-%d} to {job.market.index[-1]:%Y-%m-%d}"
-    held = hold_report(result)
+        trials = study.count_trials("backtest", name, [variant])
+        standing, counted = study.standing(name), study.trials_text()
+    held = result.buy_and_hold()
+    print_numbers(result, held, every_metric=all)
+    output.verdict(judge(result, held, trials=trials, draws=200), counted)
+    if report is not None:
+        output.line(f"Report: {result.save(report, trials=trials, standing=standing)}")
+
+
+def print_numbers(result: BacktestResult, held: BacktestResult, *, every_metric: bool) -> None:
+    """The headline numbers next to buy and hold and to cash, and perhaps every metric."""
+    from tradinghf.evaluation.headline import grouped, headline
+
     output.table(
         ["after costs", result.name, "buy and hold", "cash"],
         headline(result, held),
-        title=f"{result.name} on {job.market.name}, {span}",
+        title=f"{result.name} on {result.market.name}, {output.span(result.market)}",
         numeric=True,
     )
-    if all:
+    if every_metric:
         rows = [(group, key, output.number(value)) for group, key, value in grouped(result.metrics)]
         output.table(["", "metric", "value"], rows)
-    print_verdict(judge(result, held, trials=trials, draws=200), counted)
-    if report is not None:
-        output.line(f"Report: {result.save(report, trials=trials, standing=standing)}")
+
+
+__all__ = ["backtest", "print_numbers", "strategies_list"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tradinghf.bench import BENCHMARKS
 from tradinghf.cli import output
-from tradinghf.cli.options import Output
+from tradinghf.cli.options import OptionalFile
 from tradinghf.cli.progress import progress
 from tradinghf.durable import write_atomic
 
@@ -22,7 +22,7 @@ Run = Callable[..., None]
 def speed(name: str) -> Run:
     """The command of a registered benchmark."""
 
-    def run(*, json: Output = None, quick: bool = False) -> None:
+    def run(*, json: OptionalFile = None, quick: bool = False) -> None:
         from tradinghf.bench import run_benchmark
 
         found = run_benchmark(name, quick=quick)
@@ -59,7 +59,7 @@ def labels(
     plain: bool = True,
     jobs: int = 0,
     out: Path = Path("runs/labels"),
-    json: Output = None,
+    json: OptionalFile = None,
 ) -> None:
     """Label efficiency: how near to training on the true utility so many rankings come (S, G).
 

@@ -9,7 +9,7 @@ from tyro.conf import Positional
 
 from tradinghf.cli import output
 from tradinghf.cli.feedback import opened
-from tradinghf.cli.options import Bank
+from tradinghf.cli.options import StoreName
 
 if TYPE_CHECKING:
     from tradinghf.feedback.types import Purpose
@@ -23,7 +23,7 @@ def feedback_export(
     *,
     format: Format = "tradinghf",  # noqa: A002 (the option is called so)
     held_out: bool = False,
-    store: Bank = "store",
+    store: StoreName = "store",
 ) -> None:
     """Write the answers in a store to a file.
 
@@ -64,7 +64,7 @@ def feedback_import(
     /,
     *,
     format: Format = "tradinghf",  # noqa: A002 (the option is called so)
-    store: Bank = "store",
+    store: StoreName = "store",
 ) -> None:
     """Read answers from a file into a store; what is there already is left as it is.
 

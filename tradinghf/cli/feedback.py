@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tyro.conf import Positional
 
 from tradinghf.cli import output
-from tradinghf.cli.options import Bank, End, Names, Output, Start
+from tradinghf.cli.options import End, OptionalFile, Start, StoreName, StrategyNames
 from tradinghf.errors import EpisodeError, StoreError, unknown_name
 
 if TYPE_CHECKING:
@@ -52,9 +52,9 @@ def episodes_collect(
     data: str = "sp500",
     start: Start = None,
     end: End = None,
-    store: Bank = "store",
-    strategies: Names = (),
-    policy: Output = None,
+    store: StoreName = "store",
+    strategies: StrategyNames = (),
+    policy: OptionalFile = None,
     windows: int = 40,
     horizon: int = 64,
     size: int = 4,
@@ -88,18 +88,18 @@ def episodes_collect(
     """
     import numpy as np
 
-    from tradinghf.cli.market import load
     from tradinghf.config import CostModel, EnvConfig
     from tradinghf.errors import check_setting
     from tradinghf.learning.policy.saved import Policy
     from tradinghf.loop.collect import collect
+    from tradinghf.market.sources import load_market
     from tradinghf.simulation.env import MarketEnv
     from tradinghf.simulation.windows import random_windows
 
     check_setting(2 <= size <= 6, "--size", size, "2 to 6 episodes per question")
     check_setting(0 <= held_out <= 1, "--held-out", held_out, "a share in [0, 1]")
     check_setting(windows >= 1, "--windows", windows, "at least 1")
-    market = load(data, start, end)
+    market = load_market(data).between(start, end)
     own = Policy.load(policy) if policy is not None else None
     config = replace(own.config if own else EnvConfig(), horizon=horizon)
     places = random_windows(market, config, windows, seed)
@@ -168,7 +168,7 @@ def questions(
     return found
 
 
-def episodes_list(*, store: Bank = "store", source: str = "", limit: int = 30) -> None:
+def episodes_list(*, store: StoreName = "store", source: str = "", limit: int = 30) -> None:
     """List recorded episodes: who traded, when, and what came of it.
 
     Example: `tradinghf episodes list --source sma_cross`
@@ -195,7 +195,7 @@ def episodes_list(*, store: Bank = "store", source: str = "", limit: int = 30) -
     output.line(f"{len(infos)} of {shown} episodes.")
 
 
-def episodes_show(episode: Positional[str], /, *, store: Bank = "store") -> None:
+def episodes_show(episode: Positional[str], /, *, store: StoreName = "store") -> None:
     """Show one recorded episode.
 
     Example: `tradinghf episodes show 3f2a91c07b44`
@@ -244,7 +244,7 @@ def percent(*fractions: float) -> tuple[float, ...]:
 def rank(
     *,
     trader: str,
-    store: Bank = "store",
+    store: StoreName = "store",
     teacher: str = "oracle",
     limit: int | None = None,
     seed: int = 0,

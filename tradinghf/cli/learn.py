@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tradinghf.cli import output
 from tradinghf.cli.feedback import opened
-from tradinghf.cli.options import Bank, Date, Ledger, Opening, command_line
+from tradinghf.cli.options import OpenSealed, SplitDay, StoreName, TrialStore, command_line
 from tradinghf.cli.progress import progress
 from tradinghf.cli.runs import CONFIG, RESULT, print_result
-from tradinghf.cli.study import count_run, last_unsealed, ledger, log_look, place
 
 if TYPE_CHECKING:
+    from tradinghf.evaluation.study import RunStudy
     from tradinghf.loop.experiment import Experiment
     from tradinghf.market.data import MarketData
 
@@ -29,13 +29,13 @@ def rlhf(
     envs: int = 512,
     out: Path = Path("runs/rlhf"),
     teacher: str = "oracle",
-    train_end: Date = None,
-    test_start: Date = None,
+    train_end: SplitDay = None,
+    test_start: SplitDay = None,
     task: Task = "auto",
     baselines: bool = True,
     test_episodes: int = 2048,
-    store: Ledger = None,
-    open_sealed: Opening = None,
+    store: TrialStore = None,
+    open_sealed: OpenSealed = None,
     seed: int = 0,
     resume: bool = False,
 ) -> None:
@@ -72,16 +72,17 @@ def rlhf(
 
     """
     command = command_line("rlhf", rlhf, locals())
+    from tradinghf.evaluation.study import RunStudy, store_for_run
     from tradinghf.learning.config import PPOConfig, RLHFConfig
     from tradinghf.learning.runs.stopping import stoppable
     from tradinghf.loop.experiment import HIDDEN, TASKS, Experiment, run_experiment, task_for
 
     kind = task_for(data) if task == "auto" else task
     ppo = PPOConfig(hidden=HIDDEN[kind])
-    bank = ledger(store, out)
+    study = RunStudy(data, store_for_run(store, out), open_sealed, output.line)
     experiment = Experiment(
         env=TASKS[kind],
-        end=last_unsealed(data, bank, open_sealed),
+        end=study.last_day(),
         trader=trader,
         teacher=teacher,
         data=data,
@@ -99,13 +100,13 @@ def rlhf(
             out,
             progress=report_progress,
             resume=resume,
-            look=lambda split: look(data, split.test, bank, f"rlhf {out.name}", open_sealed),
+            look=lambda split: _open_test_bars(study, split.test, f"rlhf {out.name}"),
             command=command,
         )
     # The baseline on PnL is a contender of the report as well; the one on the true utility, which
     # nobody knows of a person, is not.
     policies = [outcome.policies[name] for name in ("rlhf", "pnl") if name in outcome.policies]
-    count_run(data, outcome.split.test, bank, policies)
+    study.count_policies(outcome.split.test, policies)
     print_result(outcome.result)
     output.line(f"Everything is in {out}; a page of it: tradinghf report {out}")
 
@@ -113,16 +114,16 @@ def rlhf(
 def train(
     *,
     reward: Literal["ranked", "pnl"] = "ranked",
-    store: Bank = "store",
+    store: StoreName = "store",
     data: str = "sp500",
-    train_end: Date = None,
-    test_start: Date = None,
+    train_end: SplitDay = None,
+    test_start: SplitDay = None,
     steps: int = 1_000_000,
     envs: int = 512,
     pnl_weight: float = 0.3,
     task: Task = "auto",
     out: Path = Path("runs/train"),
-    open_sealed: Opening = None,
+    open_sealed: OpenSealed = None,
     seed: int = 0,
     resume: bool = False,
 ) -> None:
@@ -148,6 +149,7 @@ def train(
 
     """
     command = command_line("train", train, locals())
+    from tradinghf.evaluation.study import RunStudy, store_for_run
     from tradinghf.learning.config import PPOConfig, RLHFConfig
     from tradinghf.learning.runs.stopping import stoppable
     from tradinghf.loop.experiment import HIDDEN, TASKS, Experiment, task_for
@@ -155,9 +157,9 @@ def train(
     kind = task_for(data) if task == "auto" else task
     ppo = PPOConfig(hidden=HIDDEN[kind])
     loop = RLHFConfig(rounds=1, steps=steps, pnl_weight=pnl_weight, ppo=ppo, seed=seed)
-    bank = ledger(store, out)
+    study = RunStudy(data, store_for_run(store, out), open_sealed, output.line)
     experiment = Experiment(
-        end=last_unsealed(data, bank, open_sealed),
+        end=study.last_day(),
         env=TASKS[kind],
         trader=f"store:{store}",
         data=data,
@@ -167,30 +169,25 @@ def train(
         loop=loop,
         seed=seed,
     )
+    train_on = _train_on_pnl if reward == "pnl" else _train_on_rankings
     with stoppable():
-        if reward == "pnl":
-            found = train_on_pnl(experiment, bank, out, resume, open_sealed, command)
-        else:
-            found = train_on_rankings(experiment, store, out, resume, open_sealed, command)
-    flat = {k: v for k, v in found.items() if isinstance(v, int | float)}
-    output.pairs(flat, title="On unseen bars")
+        found = train_on(experiment, study, out, resume, command)
+    numbers = {k: v for k, v in found.items() if isinstance(v, int | float)}
+    output.pairs(numbers, title="On unseen bars")
     output.line(f"Policy: {out / 'policy.safetensors'}; a page of it: tradinghf report {out}")
 
 
-def look(data: str, test: MarketData, bank: str, what: str, reason: str | None) -> None:
+def _open_test_bars(study: RunStudy, test: MarketData, purpose: str) -> None:
     """Log that a run opens its test bars, and say so."""
-    number = log_look(data, test, bank, what, reason)
-    span = f"{test.index[0]:%Y-%m-%d} to {test.index[-1]:%Y-%m-%d}"
-    output.line(f"Opening {number} of the test bars ({span}), logged in {place(bank)}.")
+    from tradinghf.evaluation.study import store_without_password
+
+    number = study.log_test_opening(test, purpose)
+    where = store_without_password(study.store)
+    output.line(f"Opening {number} of the test bars ({output.span(test)}), logged in {where}.")
 
 
-def train_on_rankings(
-    experiment: Experiment,
-    store: str,
-    out: Path,
-    resume: bool,
-    reason: str | None,
-    command: str,
+def _train_on_rankings(
+    experiment: Experiment, study: RunStudy, out: Path, resume: bool, command: str
 ) -> dict[str, Any]:
     """Fit the reward model to the store, train, evaluate, and write the run directory."""
     from contextlib import ExitStack
@@ -205,7 +202,7 @@ def train_on_rankings(
     with ExitStack() as stack:
         agent = RLHF(
             env,
-            store=stack.enter_context(opened(store)),
+            store=stack.enter_context(opened(experiment.trader.removeprefix("store:"))),
             validation_market=split.validation,
             test_market=split.test,
             config=experiment.loop,
@@ -218,16 +215,16 @@ def train_on_rankings(
         if resume:
             agent.resume()
         agent.train()
-        look(experiment.data, split.test, store, f"train {out.name}", reason)
+        _open_test_bars(study, split.test, f"train {out.name}")
         found = agent.evaluate()
         agent.policy.save(out / "policy.safetensors")
-        count_run(experiment.data, split.test, store, [agent.policy])
+        study.count_policies(split.test, [agent.policy])
         run.write_json(RESULT, {"reward_model": found} | found)
     return found
 
 
-def train_on_pnl(
-    experiment: Experiment, bank: str, out: Path, resume: bool, reason: str | None, command: str
+def _train_on_pnl(
+    experiment: Experiment, study: RunStudy, out: Path, resume: bool, command: str
 ) -> dict[str, Any]:
     """Train on sparse PnL alone, and write the run directory."""
     from tradinghf.learning.ppo.streams import sparse_pnl
@@ -244,7 +241,7 @@ def train_on_pnl(
         policy = train_baseline(
             experiment, split, sparse_pnl, lambda b: b.net_return, "pnl", report, run, resume
         )
-        look(experiment.data, split.test, bank, f"train {out.name}", reason)
+        _open_test_bars(study, split.test, f"train {out.name}")
         env = MarketEnv(split.test, num_envs=1024, config=experiment.env, scaler=policy.scaler)
         paths = episode_batch(env, Actor("pnl", policy=policy), experiment.seed)
         found = {
@@ -253,6 +250,6 @@ def train_on_pnl(
             "mean_turnover": float(paths.turnover.sum(axis=-1).mean()),
         }
         policy.save(out / "policy.safetensors")
-        count_run(experiment.data, split.test, bank, [policy])
+        study.count_policies(split.test, [policy])
         run.write_json(RESULT, found)
     return found

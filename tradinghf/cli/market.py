@@ -12,7 +12,8 @@ from tradinghf.cli.options import End, Start
 if TYPE_CHECKING:
     from tradinghf.market.data import MarketData
 
-MOST_ASSETS = 6
+_MOST_ASSETS = 6
+_BAR_FIELDS = ("open", "high", "low", "close", "volume")
 
 
 def data_list() -> None:
@@ -51,20 +52,20 @@ def data_show(
         rows: How many of the last bars of the first asset to print.
 
     """
-    market = load(data, start, end)
-    summary(market)
+    from tradinghf.market.sources import load_market
+
+    market = load_market(data).between(start, end)
+    _print_summary(market)
     if rows > 0:
         first = market.select([market.symbols[0]]) if market.assets > 1 else market
         last = first.rows(max(first.bars - max(rows, 2), 0), first.bars)
         stamps = last.index.strftime("%Y-%m-%d %H:%M")
         bars = zip(
             stamps,
-            *(getattr(last, name)[:, 0].tolist() for name in output.BAR_FIELDS),
+            *(getattr(last, name)[:, 0].tolist() for name in _BAR_FIELDS),
             strict=True,
         )
-        output.table(
-            ["close of bar (UTC)", *output.BAR_FIELDS], bars, title=first.symbols[0], digits=6
-        )
+        output.table(["close of bar (UTC)", *_BAR_FIELDS], bars, title=first.symbols[0], digits=6)
 
 
 def data_check(data: Positional[str], /) -> int:
@@ -82,10 +83,11 @@ def data_check(data: Positional[str], /) -> int:
 
     from tradinghf.market.files import SUFFIXES, check_market_file
     from tradinghf.market.quality import warnings
+    from tradinghf.market.sources import load_market
 
     path = Path(data)
     is_file = path.suffix.lower() in SUFFIXES or path.is_file()
-    found = check_market_file(path) if is_file else warnings(load(data))
+    found = check_market_file(path) if is_file else warnings(load_market(data))
     if found:
         rows = [(f.severity, f.place, f.column, f.problem, f.fix) for f in found]
         output.table(["", "where", "column", "problem", "what to do"], rows)
@@ -97,15 +99,7 @@ def data_check(data: Positional[str], /) -> int:
     return 0
 
 
-def load(data: str, start: str | None = None, end: str | None = None) -> MarketData:
-    """The bars that --data, --start and --end name."""
-    from tradinghf.market.sources import load_market
-
-    market = load_market(data)
-    return market.between(start, end) if start or end else market
-
-
-def summary(market: MarketData) -> None:
+def _print_summary(market: MarketData) -> None:
     """Print what a data set is, and how each asset behaved."""
     from tradinghf.market.quality import describe
 
@@ -113,9 +107,9 @@ def summary(market: MarketData) -> None:
     assets, notes = facts.pop("per_asset"), facts.pop("warnings")
     output.pairs(facts)
     columns = list(next(iter(assets.values())))
-    names = list(assets)[:MOST_ASSETS]
+    names = list(assets)[:_MOST_ASSETS]
     output.table(["", *names], [(c, *(assets[name][c] for name in names)) for c in columns])
-    if len(assets) > MOST_ASSETS:
-        output.line(f"... and {len(assets) - MOST_ASSETS} more assets.")
+    if len(assets) > _MOST_ASSETS:
+        output.line(f"... and {len(assets) - _MOST_ASSETS} more assets.")
     for note in notes:
         output.line(f"warning: {note}")

@@ -14,17 +14,17 @@ from tradinghf.errors import ConfigError
 
 Start = Annotated[str | None, arg(help_behavior_hint="(default: the first bar)")]
 End = Annotated[str | None, arg(help_behavior_hint="(default: the last bar)")]
-Date = Annotated[str | None, arg(help_behavior_hint="(default: by share of the bars)")]
-Folder = Annotated[Path | None, arg(help_behavior_hint="(default: the bundled one)")]
-Output = Annotated[Path | None, arg(help_behavior_hint="(default: none)")]
-Names = Annotated[
+SplitDay = Annotated[str | None, arg(help_behavior_hint="(default: by share of the bars)")]
+StrategyFolder = Annotated[Path | None, arg(help_behavior_hint="(default: the bundled one)")]
+OptionalFile = Annotated[Path | None, arg(help_behavior_hint="(default: none)")]
+StrategyNames = Annotated[
     tuple[str, ...], arg(metavar="NAME ...", help_behavior_hint="(default: all bundled ones)")
 ]
-Bank = Annotated[str, arg(metavar="FOLDER|URL")]
-Ledger = Annotated[
+StoreName = Annotated[str, arg(metavar="FOLDER|URL")]
+TrialStore = Annotated[
     str | None, arg(metavar="FOLDER|URL", help_behavior_hint="(default: ./store, if there is one)")
 ]
-Opening = Annotated[
+OpenSealed = Annotated[
     str | None, arg(metavar="REASON", help_behavior_hint="(default: sealed bars are left out)")
 ]
 Settings = Annotated[
@@ -33,7 +33,7 @@ Settings = Annotated[
 ]
 
 
-def settings(items: tuple[str, ...]) -> dict[str, str]:
+def parse_settings(items: tuple[str, ...]) -> dict[str, str]:
     """{"fast": "10"} from ("fast=10",); the strategy converts the text.
 
     Raises:
@@ -54,7 +54,7 @@ def command_line(command: str, function: Callable[..., None], values: Mapping[st
 
     Whether it resumed is left out, and so are passwords of URLs.
     """
-    from tradinghf.cli.study import place
+    from tradinghf.evaluation.study import store_without_password
 
     words = ["tradinghf", command]
     for name, parameter in signature(function).parameters.items():
@@ -64,5 +64,6 @@ def command_line(command: str, function: Callable[..., None], values: Mapping[st
         if isinstance(value, bool):
             words.append(f"--{flag}" if value else f"--no-{flag}")
         else:
-            words += [f"--{flag}", place(value) if name == "store" else str(value)]
+            text = store_without_password(value) if name == "store" else str(value)
+            words += [f"--{flag}", text]
     return shlex.join(words)

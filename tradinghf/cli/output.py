@@ -7,11 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import pandas as pd
     from rich.console import Console
+
+    from tradinghf.evaluation.verdict import Verdict
+    from tradinghf.market.data import MarketData
 
 # Wide enough that a table piped to a file is not cut.
 PIPED_WIDTH = 200
-BAR_FIELDS = ("open", "high", "low", "close", "volume")
 
 
 def console() -> Console:
@@ -72,3 +75,20 @@ def pairs(values: Mapping[str, object], *, title: str | None = None) -> None:
 def line(text: str) -> None:
     """Print one line of plain text."""
     console().print(text, markup=False, soft_wrap=True)
+
+
+def frame(values: pd.DataFrame, *, title: str | None = None) -> None:
+    """Print a data frame without its index; what is missing as "-"."""
+    rows = values.astype(object).where(values.notna(), None).to_numpy().tolist()
+    table([str(name) for name in values], rows, title=title)
+
+
+def span(market: MarketData) -> str:
+    """The first and the last day of a market's bars."""
+    return f"{market.index[0]:%Y-%m-%d} to {market.index[-1]:%Y-%m-%d}"
+
+
+def verdict(found: Verdict, counted: str) -> None:
+    """Print the verdict in words, and where its number of trials comes from."""
+    line(f"Verdict: {found.headline}")
+    line(counted)

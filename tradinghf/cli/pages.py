@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
 
 from tradinghf.cli import output
-from tradinghf.cli.options import Opening, Output
-from tradinghf.cli.research import times
+from tradinghf.cli.options import OpenSealed, OptionalFile
+from tradinghf.cli.research import times_opened
 from tradinghf.cli.runs import CONFIG, RESULT, REWARD, document, experiment_facts
-from tradinghf.cli.study import count_run, ledger, log_look, place
 
-if TYPE_CHECKING:
-    pass
-
-LABELS = {"rlhf": "learned from rankings", "ppo_pnl": "PPO on PnL alone"}
-RunStore = Annotated[
+_LABELS = {"rlhf": "learned from rankings", "ppo_pnl": "PPO on PnL alone"}
+_RunStore = Annotated[
     str | None,
     arg(
         metavar="FOLDER|URL", help_behavior_hint="(default: ./store, if there is one, or RUN/store)"
@@ -30,9 +26,9 @@ def report(
     run: Positional[Path],
     /,
     *,
-    out: Output = None,
-    store: RunStore = None,
-    open_sealed: Opening = None,
+    out: OptionalFile = None,
+    store: _RunStore = None,
+    open_sealed: OpenSealed = None,
 ) -> None:
     """Write the page of a run: its policy against its baselines on bars that training never saw.
 
@@ -49,7 +45,8 @@ def report(
 
     """
     from tradinghf.evaluation.backtest import backtest
-    from tradinghf.evaluation.report import comparison_report
+    from tradinghf.evaluation.comparison import comparison_report
+    from tradinghf.evaluation.study import RunStudy, store_for_run, store_without_password
     from tradinghf.learning.policy.saved import Policy
     from tradinghf.loop.experiment import Experiment, split_market
 
@@ -58,18 +55,19 @@ def report(
     names = ("trader", "data", "train_end", "test_start", "end", "seed")
     experiment = Experiment(**{name: settings[name] for name in names if name in settings})
     test = split_market(experiment).test
-    bank = ledger(store, run)
-    openings = log_look(settings["data"], test, bank, f"report {run.name}", open_sealed)
+    study = RunStudy(settings["data"], store_for_run(store, run), open_sealed)
+    counted_in = f"counted in {store_without_password(study.store)}"
+    opened = times_opened(study.log_test_opening(test, f"report {run.name}"))
     costs = replace(experiment.costs, **settings["costs"])
     files = (run / "policy.safetensors", run / "pnl.safetensors")
     policies = [Policy.load(path) for path in files if path.is_file()]
-    contenders: dict[str, Any] = {LABELS.get(p.name, p.name): p for p in policies}
+    contenders: dict[str, Any] = {_LABELS.get(p.name, p.name): p for p in policies}
     contenders["buy and hold"] = "buy_and_hold"
     reports = {
         label: backtest(x, test, costs=costs, fill=settings["env"]["fill"])
         for label, x in contenders.items()
     }
-    trials = count_run(settings["data"], test, bank, policies)
+    trials = study.count_policies(test, policies)
     reward = document(run, REWARD) if (run / REWARD).is_file() else {"values": []}
     page = comparison_report(
         out or run / "report.html",
@@ -80,8 +78,8 @@ def report(
         held_out=result.get("reward_model", {}),
         facts=experiment_facts(result)
         | {
-            "test bars": times(openings),
-            "trials on this data": f"{trials:,}, counted in {place(bank)}",
+            "test bars": opened,
+            "trials on this data": f"{trials:,}, {counted_in}",
         },
         trials=trials,
         provenance={
@@ -94,14 +92,10 @@ def report(
         },
     )
     columns = ["total_return_pct", "max_drawdown_pct", "sharpe_annual", "turnover_per_year"]
-    span = f"{test.index[0]:%Y-%m-%d} to {test.index[-1]:%Y-%m-%d}"
     output.table(
         ["", *columns],
         [(label, *(r.metrics[c] for c in columns)) for label, r in reports.items()],
-        title=f"{test.name}, {span}, not seen in training",
+        title=f"{test.name}, {output.span(test)}, not seen in training",
     )
-    output.line(
-        f"The test bars were {times(openings)}; trials on this data: {trials:,} "
-        f"(counted in {place(bank)})."
-    )
+    output.line(f"The test bars were {opened}; trials on this data: {trials:,} ({counted_in}).")
     output.line(f"Report: {page}")

@@ -10,22 +10,22 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-SHOWN = {"pnl": "profit {:+.2%}", "learned": "learned reward {:+.3g}", "kl": "KL {:.4f}"}
+_SHOWN = {"pnl": "profit {:+.2%}", "learned": "learned reward {:+.3g}", "kl": "KL {:.4f}"}
 
 
-class Report(Protocol):
+class ProgressCall(Protocol):
     """What long work calls: (phase, done, total, metrics)."""
 
     def __call__(self, phase: str, done: int, total: int, metrics: Mapping[str, float], /) -> None:
         """Tell how far the phase has come."""
 
 
-def details(metrics: Mapping[str, float]) -> str:
+def _details(metrics: Mapping[str, float]) -> str:
     """The few metrics worth watching, in words."""
-    return ", ".join(text.format(metrics[name]) for name, text in SHOWN.items() if name in metrics)
+    return ", ".join(text.format(metrics[name]) for name, text in _SHOWN.items() if name in metrics)
 
 
-class Lines:
+class _Lines:
     """Progress where the output is not a terminal; phases of a few steps get one line or two."""
 
     def __init__(self) -> None:
@@ -38,11 +38,11 @@ class Lines:
         # A phase that comes again (rank, train, rank ...) starts again.
         if tenth > last or tenth < last - 1:
             self.tenths[phase] = tenth
-            text = f"{phase} {done:,}/{total:,} {details(metrics)}".rstrip()
+            text = f"{phase} {done:,}/{total:,} {_details(metrics)}".rstrip()
             sys.stderr.write(text + "\n")
 
 
-class Bars:
+class _Bars:
     """Progress on a terminal."""
 
     def __init__(self, view: Progress) -> None:
@@ -53,14 +53,14 @@ class Bars:
         """Move the phase's bar."""
         if phase not in self.tasks:
             self.tasks[phase] = self.view.add_task(phase, total=total, details="")
-        self.view.update(self.tasks[phase], completed=done, total=total, details=details(metrics))
+        self.view.update(self.tasks[phase], completed=done, total=total, details=_details(metrics))
 
 
 @contextmanager
-def progress() -> Iterator[Report]:
+def progress() -> Iterator[ProgressCall]:
     """Something to call with (phase, done, total, metrics) while the block runs."""
     if not sys.stderr.isatty():
-        yield Lines()
+        yield _Lines()
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -74,4 +74,4 @@ def progress() -> Iterator[Report]:
         TextColumn("{task.fields[details]}"),
     ]
     with Progress(*columns, console=Console(stderr=True)) as view:
-        yield Bars(view)
+        yield _Bars(view)

@@ -10,57 +10,55 @@ from tyro.conf import Positional, UseAppendAction, arg
 
 from tradinghf.cli import output
 from tradinghf.cli.options import (
-    Bank,
     End,
-    Folder,
-    Ledger,
-    Opening,
-    Output,
+    OpenSealed,
+    OptionalFile,
     Settings,
     Start,
-    settings,
+    StoreName,
+    StrategyFolder,
+    TrialStore,
+    parse_settings,
 )
 from tradinghf.cli.progress import progress
-from tradinghf.cli.study import WEIGHTS, label, sealed_from, study, tradable
 from tradinghf.durable import whole
 from tradinghf.errors import ConfigError, check_setting
 
 if TYPE_CHECKING:
     from tradinghf.evaluation.sweep import Sweep
-    from tradinghf.evaluation.verdict import Verdict
 
-Params = UseAppendAction[
+ParamValues = UseAppendAction[
     Annotated[
         tuple[str, ...], arg(metavar="NAME=VALUES", help_behavior_hint="(required; repeatable)")
     ]
 ]
-Cluster = Annotated[
+_Cluster = Annotated[
     str | None, arg(metavar="ADDRESS", help_behavior_hint="(default: in this process)")
 ]
-Seal = Annotated[str | None, arg(help_behavior_hint="(default: only say what is sealed)")]
-SHOWN = ("total_return_pct", "sharpe_annual", "max_drawdown_pct", "turnover_per_year")
+_Seal = Annotated[str | None, arg(help_behavior_hint="(default: only say what is sealed)")]
+_SHOWN = ("total_return_pct", "sharpe_annual", "max_drawdown_pct", "turnover_per_year")
 
 
 def sweep(
     strategy: Positional[str],
     /,
     *,
-    param: Params = (),
+    param: ParamValues = (),
     data: tuple[str, ...] = ("sp500",),
     start: Start = None,
     end: End = None,
-    strategies: Folder = None,
+    strategies: StrategyFolder = None,
     fee_bps: tuple[float, ...] = (1.0,),
     slippage_bps: tuple[float, ...] = (1.0,),
     fill: Literal["next_open", "close"] = "next_open",
     metric: str = "sharpe_annual",
     optuna: int = 0,
-    ray: Cluster = None,
+    ray: _Cluster = None,
     seed: int = 0,
-    store: Ledger = None,
-    open_sealed: Opening = None,
-    out: Output = None,
-    report: Output = None,
+    store: TrialStore = None,
+    open_sealed: OpenSealed = None,
+    out: OptionalFile = None,
+    report: OptionalFile = None,
 ) -> None:
     """Backtest every combination of parameters, data and costs, and say what the best one proves.
 
@@ -98,13 +96,15 @@ def sweep(
 
     from tradinghf.config import CostModel
     from tradinghf.evaluation.executors import ray as cluster
+    from tradinghf.evaluation.export import write_table
     from tradinghf.evaluation.search import search
+    from tradinghf.evaluation.study import open_study
     from tradinghf.evaluation.sweep import sweep as run
     from tradinghf.evaluation.sweep_page import sweep_page
     from tradinghf.strategies import load_strategy
 
     rule = load_strategy(strategy, strategies)
-    grid = dict(values(item) for item in param)
+    grid = dict(parse_values(item) for item in param)
     costs = [CostModel(fee_bps=f, slippage_bps=s) for f, s in product(fee_bps, slippage_bps)]
     check_setting(optuna >= 0, "--optuna", optuna, "a number of combinations, or 0 for all")
     if optuna and ray is not None:
@@ -116,9 +116,16 @@ def sweep(
     trials: list[int] = []
     counted: list[str] = []
     for name in data:
-        what = f"sweep {rule.name}"
         with (
-            study(name, start, end, store, open_sealed=open_sealed, what=what) as job,
+            open_study(
+                name,
+                start,
+                end,
+                store=store,
+                open_sealed=open_sealed,
+                purpose=f"sweep {rule.name}",
+                notify=output.line,
+            ) as study,
             progress() as tell,
         ):
             options: dict[str, Any] = {
@@ -130,27 +137,24 @@ def sweep(
                 options["executor"] = cluster(ray)
             if optuna:
                 options |= {"limit": optuna, "metric": metric, "seed": seed}
-            found.append((search if optuna else run)(rule, job.market, grid, **options))
+            found.append((search if optuna else run)(rule, study.market, grid, **options))
             tried = [
                 {"params": rule.bind(**p), "costs": asdict(c), "fill": fill}
                 for p, c in zip(found[-1].params, found[-1].costs, strict=True)
             ]
-            trials.append(job.count("sweep", rule.name, tried))
-            counted.append(job.counted)
+            trials.append(study.count_trials("sweep", rule.name, tried))
+            counted.append(study.trials_text())
     for item, count, said in zip(found, trials, counted, strict=True):
-        print_sweep(item, metric, count)
+        _print_sweep(item, metric, count)
         output.line(said)
     if out is not None:
         tables = [item.table.assign(data=name) for item, name in zip(found, data, strict=True)]
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with whole(out) as draft:
-            pd.concat(tables, ignore_index=True).to_parquet(draft)
-        output.line(f"Results: {out}")
+        output.line(f"Results: {write_table(pd.concat(tables, ignore_index=True), out)}")
     if report is not None:
         output.line(f"Report: {sweep_page(report, found, metric=metric, trials=trials)}")
 
 
-def values(item: str) -> tuple[str, list[Any]]:
+def parse_values(item: str) -> tuple[str, list[Any]]:
     """("fast", [5, 10, 15]) from "fast=5:15:5"; ("kind", ["a", "b"]) from "kind=a,b".
 
     Raises:
@@ -180,20 +184,15 @@ def values(item: str) -> tuple[str, list[Any]]:
     return name, [int(value) for value in found] if whole else found
 
 
-def print_sweep(found: Sweep, metric: str, trials: int) -> None:
+def _print_sweep(found: Sweep, metric: str, trials: int) -> None:
     """The best ten combinations, and the verdict on the first."""
     columns = [str(name) for name in found.table]
     cut = columns.index("total_return_pct")
-    shown = [*columns[:cut], *dict.fromkeys([metric, *SHOWN])]
+    shown = [*columns[:cut], *dict.fromkeys([metric, *_SHOWN])]
     verdict = found.verdict(metric, trials=trials)
     best = found.table.sort_values(metric, ascending=False, na_position="last").head(10)
-    span = f"{found.market.index[0]:%Y-%m-%d} to {found.market.index[-1]:%Y-%m-%d}"
-    rows = best[shown].astype(object)
-    output.table(
-        shown,
-        rows.where(rows.notna(), None).to_numpy().tolist(),
-        title=f"Best of {found.trials:,} on {found.market.name}, {span}",
-    )
+    where = f"{found.market.name}, {output.span(found.market)}"
+    output.frame(best[shown], title=f"Best of {found.trials:,} on {where}")
     if found.left_out:
         output.line(
             f"{found.left_out:,} combinations were left out: {found.strategy.name} requires "
@@ -210,7 +209,7 @@ def check(
     start: Start = None,
     end: End = None,
     params: Settings = (),
-    strategies: Folder = None,
+    strategies: StrategyFolder = None,
     fee_bps: float = 1.0,
     slippage_bps: float = 1.0,
     fill: Literal["next_open", "close"] = "next_open",
@@ -240,21 +239,21 @@ def check(
         seed: Of their choice.
 
     """
-    from tradinghf.cli.market import load
     from tradinghf.config import CostModel
     from tradinghf.evaluation.check import check_strategy
+    from tradinghf.market.sources import load_market
     from tradinghf.strategies import load_strategy
 
     check_setting(points >= 1, "--points", points, "at least 1")
     rule = load_strategy(strategy, strategies)
     found = check_strategy(
         rule,
-        load(data, start, end),
+        load_market(data).between(start, end),
         costs=CostModel(fee_bps=fee_bps, slippage_bps=slippage_bps),
         fill=fill,
         points=points,
         seed=seed,
-        **settings(params),
+        **parse_settings(params),
     )
     if found:
         output.table(["", "what", "details"], [(f.severity, f.kind, f.message) for f in found])
@@ -275,10 +274,10 @@ def signal(
     start: Start = None,
     end: End = None,
     params: Settings = (),
-    strategies: Folder = None,
+    strategies: StrategyFolder = None,
     fee_bps: float = 1.0,
     slippage_bps: float = 1.0,
-    out: Output = None,
+    out: OptionalFile = None,
 ) -> None:
     """Print the target weights after the last bar, and which of them are orders.
 
@@ -301,22 +300,19 @@ def signal(
         out: Also write the weights to this CSV file.
 
     """
-    from tradinghf.cli.market import load
     from tradinghf.config import CostModel
+    from tradinghf.evaluation.policies import load_tradable
     from tradinghf.evaluation.signal import signal as weights
+    from tradinghf.evaluation.study import trial_name
+    from tradinghf.market.sources import load_market
 
-    rule = tradable(strategy, strategies)
-    market = load(data, start, end)
+    rule = load_tradable(strategy, strategies)
+    market = load_market(data).between(start, end)
     costs = CostModel(fee_bps=fee_bps, slippage_bps=slippage_bps)
-    options: dict[str, Any] = dict(settings(params))
+    options: dict[str, Any] = dict(parse_settings(params))
     found = weights(rule, market, costs=costs, **options)
-    rows = found.astype(object).to_numpy().tolist()
     moment = f"{market.index[-1]:%Y-%m-%d %H:%M} UTC"
-    output.table(
-        [str(name) for name in found],
-        rows,
-        title=f"{label(rule)} on {market.name}, after the close of {moment}",
-    )
+    output.frame(found, title=f"{trial_name(rule)} on {market.name}, after the close of {moment}")
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
         with whole(out) as draft:
@@ -324,7 +320,7 @@ def signal(
         output.line(f"Weights: {out}")
 
 
-def export(policy: Positional[Path], /, *, out: Output = None) -> None:
+def export(policy: Positional[Path], /, *, out: OptionalFile = None) -> None:
     """Write a trained policy as an ONNX file, for programs without Python.
 
     Input: float32 observations [N, D]; output: the deterministic action. How an observation is
@@ -337,6 +333,7 @@ def export(policy: Positional[Path], /, *, out: Output = None) -> None:
         out: The .onnx file to write, instead of one beside the policy.
 
     """
+    from tradinghf.evaluation.policies import WEIGHTS
     from tradinghf.learning.policy.onnx import export_onnx
     from tradinghf.learning.policy.saved import Policy
 
@@ -346,7 +343,7 @@ def export(policy: Positional[Path], /, *, out: Output = None) -> None:
     output.line(f"ONNX: {export_onnx(Policy.load(source), target)}")
 
 
-def seal(data: Positional[str], /, *, start: Seal = None, store: Bank = "store") -> None:
+def seal(data: Positional[str], /, *, start: _Seal = None, store: StoreName = "store") -> None:
     """Seal the last bars of a data set: later commands leave them out, and log who opens them.
 
     The seal lives in the store. `backtest`, `sweep` and `walkforward` with that store cut the bars
@@ -361,31 +358,26 @@ def seal(data: Positional[str], /, *, start: Seal = None, store: Bank = "store")
 
     """
     from tradinghf.cli.feedback import opened
-    from tradinghf.cli.market import load
+    from tradinghf.evaluation.study import first_sealed_day
+    from tradinghf.market.sources import load_market
 
-    whole = load(data)
+    data_set = load_market(data)
     with opened(store, must_exist=start is None) as bank:
         if start is not None:
-            first = f"{whole.between(start).index[0]:%Y-%m-%d}"
-            bank.count_trial("seal", first, whole.sha256)
-        since = sealed_from(whole, bank)
-        notes = bank.trial_log(whole.sha256, "opening")
+            first = f"{data_set.between(start).index[0]:%Y-%m-%d}"
+            bank.count_trial("seal", first, data_set.sha256)
+        since = first_sealed_day(data_set, bank)
+        notes = bank.trial_log(data_set.sha256, "opening")
     sealed = "not sealed" if since is None else f"sealed from {since} on"
-    output.line(f"{whole.name}: {sealed}; {times(len(notes))}.")
+    output.line(f"{data_set.name}: {sealed}; {times_opened(len(notes))}.")
     if notes:
         rows = [(n.params["at"][:16], n.params["who"], n.name, n.params["reason"]) for n in notes]
         output.table(["when (UTC)", "who", "what", "why"], rows)
 
 
-def times(count: int) -> str:
+def times_opened(count: int) -> str:
     """How often bars were opened, in words."""
     return {0: "never opened", 1: "opened once"}.get(count, f"opened {count:,} times")
 
 
-def print_verdict(verdict: Verdict, counted: str) -> None:
-    """The verdict in words, and where its number of trials comes from."""
-    output.line(f"Verdict: {verdict.headline}")
-    output.line(counted)
-
-
-__all__ = ["check", "export", "print_verdict", "seal", "signal", "sweep", "times", "values"]
+__all__ = ["check", "export", "parse_values", "seal", "signal", "sweep", "times_opened"]

@@ -10,13 +10,13 @@ from tyro.conf import Positional
 
 from tradinghf.cli import output
 from tradinghf.cli.feedback import opened
-from tradinghf.cli.options import Bank, Output
+from tradinghf.cli.options import OptionalFile, StoreName
 from tradinghf.cli.runs import RESULT, REWARD, document, print_held_out, print_values
 from tradinghf.durable import write_atomic
 from tradinghf.errors import CheckpointError
 
 
-def reward_fit(*, store: Bank = "store", out: Path = Path("runs/reward")) -> None:
+def reward_fit(*, store: StoreName = "store", out: Path = Path("runs/reward")) -> None:
     """Fit the reward model to the rankings in the store, and say what it learned.
 
     Example: `tradinghf reward fit --store store --out runs/reward`
@@ -33,7 +33,9 @@ def reward_fit(*, store: Bank = "store", out: Path = Path("runs/reward")) -> Non
     reward_show(out)
 
 
-def reward_show(run: Positional[Path] = Path("runs/reward"), /, *, plot: Output = None) -> None:
+def reward_show(
+    run: Positional[Path] = Path("runs/reward"), /, *, plot: OptionalFile = None
+) -> None:
     """Show what a fitted reward model thinks is valued, and how far to believe it.
 
     Example: `tradinghf reward show runs/reward`

@@ -8,10 +8,10 @@ from tyro.conf import Positional
 
 from tradinghf.cli import output
 from tradinghf.cli.feedback import opened
-from tradinghf.cli.options import Bank
+from tradinghf.cli.options import StoreName
 
 
-def store_backup(folder: Positional[Path], /, *, store: Bank = "store") -> None:
+def store_backup(folder: Positional[Path], /, *, store: StoreName = "store") -> None:
     """Copy a feedback store, also while others write to it, into a new folder.
 
     The copy is itself a store, with a manifest of hashes. It holds everything: episodes,
@@ -31,7 +31,7 @@ def store_backup(folder: Positional[Path], /, *, store: Bank = "store") -> None:
     output.line(f"Check it: tradinghf store verify --store {place}")
 
 
-def store_restore(folder: Positional[Path], /, *, store: Bank = "store") -> None:
+def store_restore(folder: Positional[Path], /, *, store: StoreName = "store") -> None:
     """Put a backup back, after checking its hashes, where no store is.
 
     Example: `tradinghf store restore backups/monday --store store`
@@ -49,7 +49,7 @@ def store_restore(folder: Positional[Path], /, *, store: Bank = "store") -> None
     output.line(f"{found['rankings']:,} rankings and {found['episodes']:,} episodes: {store}")
 
 
-def store_verify(*, store: Bank = "store", anchor: str = "") -> int:
+def store_verify(*, store: StoreName = "store", anchor: str = "") -> int:
     """Check every row, every file and the hash chain; exit code 1 when something is wrong.
 
     A backup is checked without changing it. Note the head that is printed somewhere else: with

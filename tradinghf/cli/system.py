@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from tradinghf.cli import output
-from tradinghf.cli.options import Bank
+from tradinghf.cli.options import StoreName
 
 SHOWN = ("torch", "gymnasium", "vectorbt", "pandas", "numpy", "streamlit", "sqlalchemy")
 OPTIONAL = {"yfinance": "data", "ccxt": "data"}
@@ -20,7 +20,7 @@ Auth = Literal["none", "local", "oidc"]
 Check = tuple[str, bool, str]  # what, fit?, detail
 
 
-def doctor(*, store: Bank = "store", runs: Path = Path("runs"), repair: bool = False) -> int:
+def doctor(*, store: StoreName = "store", runs: Path = Path("runs"), repair: bool = False) -> int:
     """Check versions, device, data, store, runs and disk; exit code 1 when something is wrong.
 
     Example: `tradinghf doctor`
@@ -155,7 +155,7 @@ def disk() -> Check:
 
 def dashboard(
     *,
-    store: Bank = "store",
+    store: StoreName = "store",
     port: int = 8501,
     address: str = "127.0.0.1",
     auth: Auth = "none",

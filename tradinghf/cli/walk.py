@@ -2,40 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
 
 from tyro.conf import Positional
 
 from tradinghf.cli import output
-from tradinghf.cli.options import End, Folder, Ledger, Opening, Output, Start
-from tradinghf.cli.progress import Report as Tell
-from tradinghf.cli.progress import progress
-from tradinghf.cli.research import Params, print_verdict, values
-from tradinghf.cli.study import Study, study
-from tradinghf.durable import whole
+from tradinghf.cli.options import End, OpenSealed, OptionalFile, Start, StrategyFolder, TrialStore
+from tradinghf.cli.progress import ProgressCall, progress
+from tradinghf.cli.research import ParamValues, parse_values
 from tradinghf.errors import ConfigError, check_setting
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import pandas as pd
 
     from tradinghf.config import CostModel
-    from tradinghf.evaluation.crossvalidation import CrossValidation
-    from tradinghf.evaluation.result import Report
+    from tradinghf.evaluation.report import Report
+    from tradinghf.evaluation.study import Study
     from tradinghf.evaluation.walkpolicy import Trainer
     from tradinghf.feedback.store import Store
+    from tradinghf.strategies import Strategy
 
-SHARE = 5
-"""One in so many training bars chooses among a policy's checkpoints, and has to fit an episode."""
+_VALIDATION_PARTS = 5
+"""The last of so many parts of a training window chooses among a policy's checkpoints."""
 
 
 def walkforward(
     strategy: Positional[str] = "sma_cross",
     /,
     *,
-    param: Params = (),
+    param: ParamValues = (),
     train_policy: bool = False,
     reward: Literal["pnl", "ranked"] = "pnl",
     steps: int = 200_000,
@@ -43,7 +40,7 @@ def walkforward(
     data: str = "sp500",
     start: Start = None,
     end: End = None,
-    strategies: Folder = None,
+    strategies: StrategyFolder = None,
     train_bars: int = 1000,
     test_bars: int = 250,
     purge: int = 0,
@@ -55,10 +52,10 @@ def walkforward(
     fee_bps: float = 1.0,
     slippage_bps: float = 1.0,
     seed: int = 0,
-    store: Ledger = None,
-    open_sealed: Opening = None,
-    out: Output = None,
-    report: Output = None,
+    store: TrialStore = None,
+    open_sealed: OpenSealed = None,
+    out: OptionalFile = None,
+    report: OptionalFile = None,
 ) -> None:
     """Choose parameters, or train a policy, on each past, and trade the bars that follow it.
 
@@ -101,6 +98,9 @@ def walkforward(
 
     """
     from tradinghf.config import CostModel, EnvConfig
+    from tradinghf.evaluation.export import write_table
+    from tradinghf.evaluation.study import open_study
+    from tradinghf.strategies import load_strategy
 
     if train_policy == bool(param):
         raise ConfigError(
@@ -108,7 +108,7 @@ def walkforward(
         )
     if train_policy:
         task = EnvConfig()
-        least = SHARE * (task.lookback + task.horizon)
+        least = _VALIDATION_PARTS * (task.lookback + task.horizon)
         check_setting(train_bars >= least, "--train-bars", train_bars, f"at least {least}")
     if (folds or embargo) and (train_policy or not folds):
         raise ConfigError(
@@ -117,80 +117,66 @@ def walkforward(
         )
     name = f"ppo {reward}" if train_policy else strategy
     costs = CostModel(fee_bps=fee_bps, slippage_bps=slippage_bps)
-    shape: dict[str, Any] = {
-        "train_bars": train_bars,
-        "test_bars": test_bars,
-        "purge": purge,
-        "anchored": anchored,
-    }
+    grid = dict(parse_values(item) for item in param)
+    opened = open_study(
+        data,
+        start,
+        end,
+        store=store,
+        open_sealed=open_sealed,
+        purpose=f"{'folds' if folds else 'walkforward'} {name}",
+        notify=output.line,
+    )
     if folds:
-        cut: dict[str, Any] = {
-            "folds": folds,
-            "test_folds": test_folds,
+        cut = {"folds": folds, "test_folds": test_folds, "purge": purge, "embargo": embargo}
+        with opened as study, progress() as tell:
+            rule = load_strategy(strategy, strategies)
+            windows = _cross_validate(study, rule, grid, metric, costs, cut, tell)
+    else:
+        cut = {
+            "train_bars": train_bars,
+            "test_bars": test_bars,
             "purge": purge,
-            "embargo": embargo,
+            "anchored": anchored,
         }
-        with (
-            study(data, start, end, store, open_sealed=open_sealed, what=f"folds {name}") as job,
-            progress() as tell,
-        ):
-            crossed = by_folds(job, strategy, strategies, param, metric, costs, cut, tell)
-        if out is not None:
-            write_table(crossed.splits, out)
-        return
-    with (
-        study(data, start, end, store, open_sealed=open_sealed, what=f"walkforward {name}") as job,
-        progress() as tell,
-    ):
-        if train_policy:
-            train = trainer(job.bank, reward, steps, envs, costs, seed, tell)
-            windows, found = by_policies(job, train, name, costs, shape)
-            variant: dict[str, Any] = {"steps": steps, "envs": envs, "seed": seed}
-        else:
-            grid = dict(values(item) for item in param)
-            windows, found = by_parameters(
-                job, strategy, strategies, grid, metric, costs, shape, tell
-            )
-            variant = {"grid": grid, "metric": metric}
-        # One joined account is one trial: none of its choices has seen a test bar.
-        trials = job.count("walkforward", name, [variant | shape | {"costs": asdict(costs)}])
-        counted = job.counted
-    print_walk(windows, found, trials, counted=counted)
+        with opened as study, progress() as tell:
+            if train_policy:
+                train = _trainer(study.store, reward, steps, envs, costs, seed, tell)
+                windows, joined = _walk_policies(study, train, name, costs, cut)
+                variant: dict[str, Any] = {"steps": steps, "envs": envs, "seed": seed}
+            else:
+                rule = load_strategy(strategy, strategies)
+                windows, joined = _walk_parameters(study, rule, grid, metric, costs, cut, tell)
+                variant = {"grid": grid, "metric": metric}
+            # One joined account is one trial: none of its choices has seen a test bar.
+            variant |= cut | {"costs": asdict(costs)}
+            trials = study.count_trials("walkforward", name, [variant])
+            counted = study.trials_text()
+        _print_walk(windows, joined, trials, counted)
     if out is not None:
-        write_table(windows, out)
-    if report is not None:
-        output.line(f"Report: {found.save(report, trials=trials)}")
+        output.line(f"Windows: {write_table(windows, out)}")
+    if report is not None and not folds:
+        output.line(f"Report: {joined.save(report, trials=trials)}")
 
 
-def write_table(windows: pd.DataFrame, out: Path) -> None:
-    """Write the windows or splits as Parquet."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with whole(out) as draft:
-        windows.to_parquet(draft)
-    output.line(f"Windows: {out}")
-
-
-def by_folds(
-    job: Study,
-    strategy: str,
-    folder: Path | None,
-    param: tuple[str, ...],
+def _cross_validate(
+    study: Study,
+    rule: Strategy,
+    grid: Mapping[str, list[Any]],
     metric: str,
     costs: CostModel,
-    cut: dict[str, Any],
-    tell: Tell,
-) -> CrossValidation:
-    """Cross-validate, count it, and print how the out-of-sample histories spread."""
+    cut: Mapping[str, Any],
+    tell: ProgressCall,
+) -> pd.DataFrame:
+    """Splits of a cross-validation, counted; says how its out-of-sample histories spread."""
     import numpy as np
 
-    from tradinghf.evaluation.crossvalidation import cross_validate
+    from tradinghf.evaluation.crossvalidation import cross_validate_parameters
     from tradinghf.evaluation.sweep import expand
-    from tradinghf.strategies import load_strategy
 
-    rule, grid = load_strategy(strategy, folder), dict(values(item) for item in param)
-    found = cross_validate(
+    found = cross_validate_parameters(
         rule,
-        job.market,
+        study.market,
         grid,
         metric=metric,
         costs=costs,
@@ -198,18 +184,13 @@ def by_folds(
         **cut,
     )
     # Every combination was backtested over all bars, and the histories overlap: all of them count.
-    job.count(
-        "sweep",
-        rule.name,
-        [
-            {"params": rule.bind(**chosen), "costs": asdict(costs), "fill": "next_open"}
-            for chosen in expand(rule, grid)
-        ],
-    )
+    variants = [
+        {"params": rule.bind(**chosen), "costs": asdict(costs), "fill": "next_open"}
+        for chosen in expand(rule, grid)
+    ]
+    study.count_trials("sweep", rule.name, variants)
+    output.frame(found.splits, title=f"{rule.name}: {len(found.splits)} splits")
     known = found.path_sharpes[np.isfinite(found.path_sharpes)]
-    columns = [str(name) for name in found.splits]
-    rows = found.splits.astype(object).where(found.splits.notna(), None).to_numpy().tolist()
-    output.table(columns, rows, title=f"{rule.name}: {len(rows)} splits")
     if len(known):
         low, middle, high = np.quantile(known, [0.0, 0.5, 1.0])
         output.line(
@@ -217,58 +198,57 @@ def by_folds(
             f"{middle:.2f}, from {low:.2f} to {high:.2f}; {100 * found.losing_share:.0f} % of them "
             "are not positive."
         )
-    return found
+    return found.splits
 
 
-def by_parameters(
-    job: Study,
-    strategy: str,
-    folder: Any,
-    grid: dict[str, list[Any]],
+def _walk_parameters(
+    study: Study,
+    rule: Strategy,
+    grid: Mapping[str, list[Any]],
     metric: str,
     costs: CostModel,
-    shape: dict[str, Any],
-    tell: Tell,
+    cut: Mapping[str, Any],
+    tell: ProgressCall,
 ) -> tuple[pd.DataFrame, Report]:
-    """Windows and joined report of parameters chosen on each past."""
+    """Windows and joined account of parameters chosen on each past."""
     from tradinghf.evaluation.walkforward import walk_forward
-    from tradinghf.strategies import load_strategy
 
     walked = walk_forward(
-        load_strategy(strategy, folder),
-        job.market,
+        rule,
+        study.market,
         grid,
         metric=metric,
         costs=costs,
         progress=lambda done, total: tell("windows", done, total, {}),
-        **shape,
+        **cut,
     )
     return walked.windows, walked.report
 
 
-def by_policies(
-    job: Study, train: Trainer, name: str, costs: CostModel, shape: dict[str, Any]
+def _walk_policies(
+    study: Study, train: Trainer, name: str, costs: CostModel, cut: Mapping[str, Any]
 ) -> tuple[pd.DataFrame, Report]:
-    """Windows and joined report of policies trained on each past."""
+    """Windows and joined account of policies trained on each past."""
     from tradinghf.evaluation.walkpolicy import walk_forward_policy
 
+    share = 1 / _VALIDATION_PARTS
     walked = walk_forward_policy(
-        train, job.market, name=name, costs=costs, validation_share=1 / SHARE, **shape
+        train, study.market, name=name, costs=costs, validation_share=share, **cut
     )
     return walked.windows, walked.report
 
 
-def trainer(
-    bank: Store | None,
+def _trainer(
+    store: Store | None,
     reward: str,
     steps: int,
     envs: int,
     costs: CostModel,
     seed: int,
-    tell: Tell,
+    tell: ProgressCall,
 ) -> Trainer:
     """What trains the policy of one window: PPO on sparse PnL, or also on the store's rankings."""
-    if reward == "ranked" and bank is None:
+    if reward == "ranked" and store is None:
         raise ConfigError("--reward ranked needs a store with rankings; name it with --store.")
     from tradinghf.learning.config import RLHFConfig
     from tradinghf.learning.ppo.streams import sparse_pnl
@@ -293,7 +273,7 @@ def trainer(
         # Rankings about later windows would tell this policy what is valued there.
         agent = RLHF(
             env,
-            store=bank,
+            store=store,
             validation_market=validation,
             until=validation.timestamps[-1],
             config=loop,
@@ -305,18 +285,16 @@ def trainer(
     return train
 
 
-def print_walk(windows: pd.DataFrame, found: Report, trials: int, *, counted: str) -> None:
+def _print_walk(windows: pd.DataFrame, joined: Report, trials: int, counted: str) -> None:
     """Every window, the joined account, and its verdict."""
-    from tradinghf.evaluation.verdict import hold_report, judge
+    from tradinghf.evaluation.verdict import judge
 
     shown = windows.copy()
     for name in ("train_start", "train_end", "test_start", "test_end"):
         shown[name] = shown[name].dt.strftime("%Y-%m-%d")
-    columns = [str(name) for name in shown]
-    rows = shown.astype(object).where(shown.notna(), None).to_numpy().tolist()
-    output.table(columns, rows, title=found.name)
-    output.line(f"All test windows: {found}")
-    print_verdict(judge(found, hold_report(found), trials=trials), counted)
+    output.frame(shown, title=joined.name)
+    output.line(f"All test windows: {joined}")
+    output.verdict(judge(joined, joined.buy_and_hold(), trials=trials), counted)
 
 
-__all__ = ["print_walk", "trainer", "walkforward"]
+__all__ = ["walkforward"]

@@ -4,29 +4,19 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from tradinghf.config import CostModel, EnvConfig, Fill
+from tradinghf.config import CostModel, Fill
 from tradinghf.errors import StrategyError
 from tradinghf.evaluation.engines import Engine, Floats, run
-from tradinghf.evaluation.result import Report
+from tradinghf.evaluation.policies import ActingPolicy, policy_orders
+from tradinghf.evaluation.report import Report
 from tradinghf.market.data import MarketData
 from tradinghf.resources import resource_dir
 from tradinghf.strategies import Strategy, changes, load_strategy
-
-
-@runtime_checkable
-class ActingPolicy(Protocol):
-    """What `backtest` needs of a trained policy; `Policy` has it."""
-
-    config: EnvConfig
-
-    def act(self, obs: Any, deterministic: bool = True) -> Any:
-        """[N] actions for [N, D] observations."""
-
 
 Tradable = str | Strategy | ActingPolicy | pd.DataFrame | Callable[..., Any]
 
@@ -107,8 +97,6 @@ def target_orders(
         _no_params(params, "a DataFrame of weights")
         return "weights", _aligned(x, market), {}
     if isinstance(x, ActingPolicy):
-        from tradinghf.evaluation.policies import policy_orders
-
         _no_params(params, "a policy")
         name = str(getattr(x, "name", type(x).__name__))
         return name, policy_orders(x, market, costs=costs, fill=fill, cash=cash), {}
@@ -175,4 +163,4 @@ def _aligned(weights: pd.DataFrame, market: MarketData) -> Floats:
     return array
 
 
-__all__ = ["ActingPolicy", "Tradable", "backtest", "target_orders"]
+__all__ = ["Tradable", "backtest", "target_orders"]

@@ -9,7 +9,7 @@ import numpy as np
 
 from tradinghf.config import CostModel, Fill
 from tradinghf.evaluation.backtest import backtest
-from tradinghf.evaluation.result import Report
+from tradinghf.evaluation.report import Report
 from tradinghf.market.data import MarketData
 from tradinghf.market.lookahead import leaks
 from tradinghf.strategies import Strategy, load_strategy

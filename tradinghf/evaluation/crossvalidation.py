@@ -112,7 +112,7 @@ def combinatorial_splits(
     return found
 
 
-def cross_validate(
+def cross_validate_parameters(
     strategy: str | Strategy,
     market: MarketData,
     grid: Grid,
@@ -198,4 +198,4 @@ def _defined(score: float) -> float:
     return score if np.isfinite(score) else float("nan")
 
 
-__all__ = ["SCORES", "CrossValidation", "combinatorial_splits", "cross_validate"]
+__all__ = ["SCORES", "CrossValidation", "combinatorial_splits", "cross_validate_parameters"]

@@ -1,4 +1,4 @@
-"""A page as PDF or PNG, through the Chromium or Chrome that is installed."""
+"""Results as files: tables as Parquet, pages as HTML, or through Chromium as PDF or PNG."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tradinghf.durable import whole, write_atomic
 from tradinghf.errors import ConfigError
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-SUFFIXES = (".html", ".pdf", ".png")
+if TYPE_CHECKING:
+    import pandas as pd
+
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+_SUFFIXES = (".html", ".pdf", ".png")
 _WIDTH, _TALLEST = 1180, 12_000
 
 
@@ -26,8 +30,8 @@ def write_page(html: str, path: Path | str) -> Path:
     """
     target = Path(path)
     suffix = target.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise ConfigError(f"{target.name!r} ends in {suffix!r}; expected one of {SUFFIXES}.")
+    if suffix not in _SUFFIXES:
+        raise ConfigError(f"{target.name!r} ends in {suffix!r}; expected one of {_SUFFIXES}.")
     target.parent.mkdir(parents=True, exist_ok=True)
     if suffix == ".html":
         write_atomic(target, html.encode())
@@ -42,12 +46,21 @@ def write_page(html: str, path: Path | str) -> Path:
     return target
 
 
+def write_table(table: pd.DataFrame, path: Path | str) -> Path:
+    """Write a table as Parquet; parent folders are created."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with whole(target) as draft:
+        table.to_parquet(draft)
+    return target
+
+
 def _print(source: Path, target: Path, folder: Path) -> None:
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    browser = next(filter(None, map(shutil.which, _BROWSERS)), None)
     if browser is None:
         raise ConfigError(
             f"Writing a {target.suffix} file needs Chromium or Chrome on the PATH (one of "
-            f"{BROWSERS}). Install one, or write .html and print it from any browser."
+            f"{_BROWSERS}). Install one, or write .html and print it from any browser."
         )
     what = [f"--print-to-pdf={target}", "--no-pdf-header-footer"]
     if target.suffix.lower() == ".png":
@@ -78,4 +91,4 @@ def _trim(path: Path) -> None:
         flat.crop((0, 0, flat.width, min(box[3] + 32, flat.height))).save(path)
 
 
-__all__ = ["BROWSERS", "SUFFIXES", "write_page"]
+__all__ = ["write_page", "write_table"]

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-if TYPE_CHECKING:
-    from tradinghf.evaluation.result import Report
+from tradinghf.evaluation.result import BacktestResult
 
 ACCENT, UP, DOWN, MUTED = "#4C8DFF", "#2F81F7", "#E8833A", "#8B949E"
 
 
-def report_figure(report: Report) -> go.Figure:
+def report_figure(report: BacktestResult) -> go.Figure:
     """Price with fills, equity against holding the assets, drawdown and exposure."""
     market, index = report.market, report.market.index
     hold = report.cash * (market.close / market.close[0]).mean(axis=1)

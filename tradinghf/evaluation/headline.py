@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from tradinghf.evaluation.metrics import Metrics
 from tradinghf.evaluation.page import number
-from tradinghf.evaluation.result import Report
+from tradinghf.evaluation.result import BacktestResult
 from tradinghf.evaluation.validation import sharpe_interval
 
 _ROWS = (
@@ -55,12 +55,12 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 """Every key of `Report.metrics`, by what it is about."""
 
 
-def headline(report: Report, held: Report) -> list[tuple[str, str, str, str]]:
+def headline(report: BacktestResult, held: BacktestResult) -> list[tuple[str, str, str, str]]:
     """(name, the strategy's, buy and hold's, cash's) of each headline number.
 
     Args:
         report: the backtest.
-        held: `hold_report(report)`.
+        held: `report.buy_and_hold()`.
 
     """
     rows = []
@@ -73,7 +73,7 @@ def headline(report: Report, held: Report) -> list[tuple[str, str, str, str]]:
     return rows
 
 
-def _interval(report: Report) -> str:
+def _interval(report: BacktestResult) -> str:
     found = sharpe_interval(report.returns.to_numpy(), report.market.bars_per_year)
     return "n/a" if found.low is None else f"{number(found.low)} to {number(found.high)}"
 

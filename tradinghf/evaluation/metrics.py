@@ -7,14 +7,10 @@ variance, too few bars), so that no report ever shows inf or NaN.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from tradinghf.evaluation.result import Report
 
 Floats = NDArray[np.float64]
 Number = float | int | None
@@ -138,19 +134,6 @@ def expected_shortfall(returns: Floats, level: float = 0.05) -> float | None:
     return max(0.0, -float(worst.mean()))
 
 
-def turnover(report: Report) -> Floats:
-    """[T] traded notional / equity just before the trade; a round trip of everything is 2."""
-    market, account, fills = report.market, report.account, report.account.fills
-    reference = market.close if report.fill == "close" else market.open
-    held = np.vstack([np.zeros((1, market.assets)), account.shares[:-1]])
-    before = np.concatenate([[report.cash], account.cash[:-1]]) + (held * reference).sum(axis=1)
-    notional = np.zeros(market.bars)
-    np.add.at(notional, fills["bar"].to_numpy(), (fills["size"] * fills["price"]).to_numpy())
-    result = np.zeros(market.bars)
-    np.divide(notional, before, out=result, where=before > 0)
-    return result
-
-
 def trade_metrics(trades: pd.DataFrame) -> Metrics:
     """Counts and averages over the closed round trips."""
     closed = trades[~trades["open"].astype(bool)]
@@ -196,32 +179,3 @@ def return_metrics(returns: Floats, bars_per_year: float) -> Metrics:
 
 def _percent(value: float | None) -> float | None:
     return None if value is None else 100.0 * value
-
-
-def summary(report: Report) -> Metrics:
-    """All metrics of a report; keys carry their units."""
-    returns = report.returns.to_numpy()
-    market, orders = report.market, report.orders
-    years = market.bars / market.bars_per_year
-    weights = report.positions.to_numpy()
-    gross = np.abs(weights).sum(axis=1)
-    fees, slippage = float(orders["fee"].sum()), float(orders["slippage"].sum())
-    financing = report.account.financing
-    carry = 0.0 if financing is None else float(financing.sum())
-    return {
-        **return_metrics(returns, market.bars_per_year),
-        "final_equity": float(report.account.equity[-1]),
-        "turnover_per_year": float(turnover(report).sum()) / years,
-        "exposure_pct": 100.0 * float(np.mean(gross > 1e-12)),
-        "gross_exposure_pct": 100.0 * float(gross.mean()),
-        "net_exposure_pct": 100.0 * float(weights.sum(axis=1).mean()),
-        **trade_metrics(report.trades),
-        "fills": len(orders),
-        "fees": fees,
-        "slippage": slippage,
-        "financing": carry,
-        "costs_pct_of_start": 100.0 * (fees + slippage + carry) / report.cash,
-        "bars": market.bars,
-        "start": str(market.index[0].date()),
-        "end": str(market.index[-1].date()),
-    }

@@ -3,18 +3,48 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from tradinghf.config import CostModel, Fill
+from tradinghf.config import CostModel, EnvConfig, Fill
 from tradinghf.errors import StrategyError
 from tradinghf.evaluation.engines import Floats
 from tradinghf.market.data import MarketData
-from tradinghf.strategies import changes
+from tradinghf.strategies import Strategy, changes, load_strategy
 
-if TYPE_CHECKING:
-    from tradinghf.evaluation.backtest import ActingPolicy
+WEIGHTS = "policy.safetensors"
+
+
+@runtime_checkable
+class ActingPolicy(Protocol):
+    """What `backtest` needs of a trained policy; `Policy` has it."""
+
+    config: EnvConfig
+
+    def act(self, obs: Any, deterministic: bool = True) -> Any:
+        """[N] actions for [N, D] observations."""
+
+
+def load_tradable(name: str, folder: Path | None = None) -> Strategy | ActingPolicy:
+    """What a name stands for: a saved policy, a run directory with one, or a strategy.
+
+    Args:
+        name: FILE.safetensors, a run directory, or what `load_strategy` takes.
+        folder: where strategies are looked up.
+
+    Raises:
+        CheckpointError: the policy file is missing or damaged.
+        StrategyError: there is no such strategy.
+
+    """
+    path = Path(name)
+    if path.suffix == ".safetensors" or (path / WEIGHTS).is_file():
+        from tradinghf.learning.policy.saved import Policy
+
+        return Policy.load(path / WEIGHTS if path.is_dir() else path)
+    return load_strategy(name, folder)
 
 
 def policy_orders(

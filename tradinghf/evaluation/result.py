@@ -1,29 +1,24 @@
-"""`Report`: everything a backtest found, as tables, numbers, a figure and a page."""
+"""`BacktestResult`: everything a backtest found, as tables and numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 
 from tradinghf.config import CostModel, Fill
-from tradinghf.evaluation.engines import Account, Engine, Floats
-from tradinghf.evaluation.metrics import Metrics, summary
+from tradinghf.evaluation.engines import Account, Engine, Floats, run
+from tradinghf.evaluation.metrics import Metrics, return_metrics, trade_metrics
 from tradinghf.evaluation.trades import round_trips
 from tradinghf.market.data import MarketData
 
-if TYPE_CHECKING:
-    import plotly.graph_objects
-
 
 @dataclass(frozen=True, eq=False)
-class Report:
-    """The result of one backtest.
+class BacktestResult:
+    """What one backtest found, without its pages: `Report` adds them.
 
     Attributes:
         name: what was traded.
@@ -111,43 +106,68 @@ class Report:
         return round_trips(self.account.fills, self.market)
 
     @cached_property
+    def turnover(self) -> pd.Series:
+        """[T] traded notional / equity just before the trade; a round trip of everything is 2."""
+        market, account, fills = self.market, self.account, self.account.fills
+        reference = market.close if self.fill == "close" else market.open
+        held = np.vstack([np.zeros((1, market.assets)), account.shares[:-1]])
+        before = np.concatenate([[self.cash], account.cash[:-1]]) + (held * reference).sum(axis=1)
+        notional = np.zeros(market.bars)
+        np.add.at(notional, fills["bar"].to_numpy(), (fills["size"] * fills["price"]).to_numpy())
+        share = np.zeros(market.bars)
+        np.divide(notional, before, out=share, where=before > 0)
+        return pd.Series(share, index=market.index, name="turnover")
+
+    @cached_property
     def metrics(self) -> Metrics:
         """Headline numbers; units are in the names, None where undefined (docs/metrics.md)."""
-        return summary(self)
+        market, orders = self.market, self.orders
+        years = market.bars / market.bars_per_year
+        weights = self.positions.to_numpy()
+        gross = np.abs(weights).sum(axis=1)
+        fees, slippage = float(orders["fee"].sum()), float(orders["slippage"].sum())
+        financing = self.account.financing
+        carry = 0.0 if financing is None else float(financing.sum())
+        return {
+            **return_metrics(self.returns.to_numpy(), market.bars_per_year),
+            "final_equity": float(self.account.equity[-1]),
+            "turnover_per_year": float(self.turnover.sum()) / years,
+            "exposure_pct": 100.0 * float(np.mean(gross > 1e-12)),
+            "gross_exposure_pct": 100.0 * float(gross.mean()),
+            "net_exposure_pct": 100.0 * float(weights.sum(axis=1).mean()),
+            **trade_metrics(self.trades),
+            "fills": len(orders),
+            "fees": fees,
+            "slippage": slippage,
+            "financing": carry,
+            "costs_pct_of_start": 100.0 * (fees + slippage + carry) / self.cash,
+            "bars": market.bars,
+            "start": str(market.index[0].date()),
+            "end": str(market.index[-1].date()),
+        }
 
     @property
     def portfolio(self) -> Any:
         """The `vectorbt.Portfolio`, or None for the simulator."""
         return self.account.portfolio
 
-    def renamed(self, name: str) -> Report:
-        """The same report under another name, for comparisons."""
+    def renamed(self, name: str) -> Self:
+        """The same result under another name, for comparisons."""
         return replace(self, name=name)
 
-    def plot(self) -> plotly.graph_objects.Figure:
-        """Equity, drawdown and exposure as an interactive plotly figure."""
-        from tradinghf.evaluation.figure import report_figure
-
-        return report_figure(self)
-
-    def save(
-        self, path: Path | str, *, trials: int = 1, standing: Mapping[str, Any] | None = None
-    ) -> Path:
-        """Write the tear sheet: one page that needs nothing else.
-
-        Args:
-            path: where to; .html, or .pdf or .png where Chromium is installed.
-            trials: how many variants were tried before this one; the verdict is deflated by it.
-            standing: the strategy's row of the raters' leaderboard, as a mapping.
-
-        Raises:
-            ConfigError: another suffix, or no browser for a PDF or PNG.
-
-        """
-        from tradinghf.evaluation.export import write_page
-        from tradinghf.evaluation.tearsheet import tear_sheet
-
-        return write_page(tear_sheet(self, trials=trials, standing=standing), path)
+    def buy_and_hold(self) -> Self:
+        """Equal parts of every asset bought once, at the same costs and over the same bars."""
+        weights = np.full_like(self.targets, np.nan)
+        weights[0] = 1.0 / self.market.assets
+        account = run(self.engine, self.market, weights, self.costs, self.fill, self.cash)
+        return replace(
+            self,
+            name="buy and hold",
+            params={},
+            account=account,
+            targets=weights,
+            expression="weights",
+        )
 
     def __str__(self) -> str:
         m = self.metrics
@@ -159,4 +179,4 @@ class Report:
         )
 
 
-__all__ = ["Report"]
+__all__ = ["BacktestResult"]

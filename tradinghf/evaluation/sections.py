@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,17 +11,15 @@ from numpy.typing import NDArray
 
 from tradinghf.evaluation.charts import Series, histogram, line_chart
 from tradinghf.evaluation.page import number, percent, section
+from tradinghf.evaluation.result import BacktestResult
 from tradinghf.evaluation.verdict import Verdict
-
-if TYPE_CHECKING:
-    from tradinghf.evaluation.result import Report
 
 Floats = NDArray[np.float64]
 _PALETTE = (1, 2, 4)
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-def _coloured(reports: Sequence[Report]) -> list[tuple[Report, int, int]]:
+def _coloured(reports: Sequence[BacktestResult]) -> list[tuple[BacktestResult, int, int]]:
     """Reports with colour and line style; the last of several is the benchmark, grey and dashed."""
     looks = [(_PALETTE[k % 3], (0, 2, 3)[k // 3 % 3]) for k in range(len(reports))]
     if len(reports) > 1:
@@ -30,7 +27,7 @@ def _coloured(reports: Sequence[Report]) -> list[tuple[Report, int, int]]:
     return [(report, *look) for report, look in zip(reports, looks, strict=True)]
 
 
-def equity_section(reports: Sequence[Report], note: str = "") -> str:
+def equity_section(reports: Sequence[BacktestResult], note: str = "") -> str:
     """Growth of 1, and drawdowns underneath; the last report is drawn as the benchmark."""
     index = reports[0].market.index
     growth = [
@@ -91,7 +88,7 @@ def timing_section(verdict: Verdict) -> str:
     )
 
 
-def rolling_sharpe_section(reports: Sequence[Report], width: float = 500.0) -> str:
+def rolling_sharpe_section(reports: Sequence[BacktestResult], width: float = 500.0) -> str:
     """Sharpe ratio over a moving window of one year, or a quarter of a shorter history."""
     market = reports[0].market
     window = max(2, round(min(market.bars_per_year, market.bars / 4)))
@@ -118,7 +115,7 @@ def rolling_sharpe_section(reports: Sequence[Report], width: float = 500.0) -> s
     return section(f"Sharpe ratio over the last {window} bars", chart)
 
 
-def exposure_section(reports: Sequence[Report], width: float = 500.0) -> str:
+def exposure_section(reports: Sequence[BacktestResult], width: float = 500.0) -> str:
     """Net position over time."""
     lines = [
         Series(
@@ -143,7 +140,7 @@ def exposure_section(reports: Sequence[Report], width: float = 500.0) -> str:
     return section("Net exposure (share of equity)", chart)
 
 
-def monthly_section(report: Report) -> str:
+def monthly_section(report: BacktestResult) -> str:
     """Heat map of calendar-month returns; empty for less than three months."""
     period = pd.PeriodIndex(report.market.index.tz_localize(None), freq="M")
     growth = np.log1p(np.maximum(report.returns.to_numpy(), -1 + 1e-12))

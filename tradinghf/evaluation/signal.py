@@ -10,9 +10,9 @@ import pandas as pd
 
 from tradinghf.config import CostModel, Fill
 from tradinghf.evaluation.backtest import Tradable, target_orders
-from tradinghf.evaluation.walkforward import held
 from tradinghf.market.data import MarketData
 from tradinghf.market.rules import FIELDS
+from tradinghf.strategies import held
 
 
 def signal(

@@ -14,14 +14,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tradinghf.config import CostModel, Fill
-from tradinghf.durable import whole
 from tradinghf.errors import StrategyError, unknown_name
 from tradinghf.evaluation.backtest import backtest
 from tradinghf.evaluation.columns import CHUNK, Columns, column_metrics, run_columns
 from tradinghf.evaluation.executors import Executor, local, resolve
-from tradinghf.evaluation.result import Report
+from tradinghf.evaluation.export import write_table
+from tradinghf.evaluation.report import Report
 from tradinghf.evaluation.validation import effective_trials, overfitting_probability
-from tradinghf.evaluation.verdict import Verdict, hold_report, judge
+from tradinghf.evaluation.verdict import Verdict, judge
 from tradinghf.market.data import MarketData
 from tradinghf.strategies import Strategy, load_strategy
 
@@ -109,7 +109,7 @@ class Sweep:
         variance = float(known.var(ddof=1)) if len(known) > 1 else None
         if self.adaptive:
             variance = max(variance or 0.0, 1 / (self.market.bars - 1))
-        return judge(best, hold_report(best), trials=max(self.trials, trials), variance=variance)
+        return judge(best, best.buy_and_hold(), trials=max(self.trials, trials), variance=variance)
 
     def overfitting(self, blocks: int = 16) -> float | None:
         """Probability of backtest overfitting (PBO) of choosing the best row by Sharpe ratio.
@@ -142,11 +142,7 @@ class Sweep:
 
     def save(self, path: Path | str) -> Path:
         """Write the table as Parquet."""
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with whole(target) as draft:
-            self.table.to_parquet(draft)
-        return target
+        return write_table(self.table, path)
 
 
 def sweep(

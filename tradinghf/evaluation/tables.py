@@ -9,7 +9,6 @@ from dataclasses import asdict
 from html import escape
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -17,16 +16,14 @@ import pandas as pd
 from tradinghf.config import CostModel
 from tradinghf.evaluation import metrics
 from tradinghf.evaluation.page import code, facts, number, percent, section, span_of, table
+from tradinghf.evaluation.result import BacktestResult
 from tradinghf.evaluation.validation import Interval
 from tradinghf.evaluation.verdict import Verdict
+from tradinghf.market.data import MarketData
 from tradinghf.resources import code_version
 
-if TYPE_CHECKING:
-    from tradinghf.evaluation.result import Report
-    from tradinghf.market.data import MarketData
 
-
-def metrics_section(reports: Sequence[Report], verdict: Verdict | None = None) -> str:
+def metrics_section(reports: Sequence[BacktestResult], verdict: Verdict | None = None) -> str:
     """All metrics, one column per report; intervals for the first where there is a verdict."""
     skip = {"start", "end", "bars"}
     rows = []
@@ -51,7 +48,7 @@ def metrics_section(reports: Sequence[Report], verdict: Verdict | None = None) -
     )
 
 
-def costs_section(report: Report) -> str:
+def costs_section(report: BacktestResult) -> str:
     """Where the money went, and at which cost per trade the profit would be gone."""
     orders, m = report.orders, report.metrics
     notional = float((orders["size"] * orders["price"]).sum())
@@ -79,7 +76,7 @@ def costs_section(report: Report) -> str:
     return section("What trading cost", table(head, rows), note=f"{turned} {words}")
 
 
-def trades_section(report: Report, most: int = 5, listed: int = 200) -> str:
+def trades_section(report: BacktestResult, most: int = 5, listed: int = 200) -> str:
     """Best and worst round trips, and a list of all (at most `listed`)."""
     trades, m = report.trades, report.metrics
     if trades.empty:
@@ -117,7 +114,7 @@ def _trade_table(trades: pd.DataFrame) -> str:
     return table(head, rows, text_columns=(0, 1))
 
 
-def regime_section(reports: Sequence[Report]) -> str:
+def regime_section(reports: Sequence[BacktestResult]) -> str:
     """Returns in calm, normal and stormy markets, and in rising and falling ones."""
     market = reports[0].market
     if market.bars < 120:
@@ -158,7 +155,7 @@ def market_spec(market: MarketData) -> str:
     return market.source if explicit else market.name
 
 
-def reproduce_section(report: Report, trials: int) -> str:
+def reproduce_section(report: BacktestResult, trials: int) -> str:
     """Data hash, code version, settings, and the lines that give this report again."""
     market = report.market
     libraries = ", ".join(f"{n} {version(n)}" for n in ("numpy", "pandas", "vectorbt"))

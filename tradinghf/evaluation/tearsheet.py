@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tradinghf.evaluation import sections, tables
 from tradinghf.evaluation.page import kpis, number, page, pair, span_of, verdict_card
 from tradinghf.evaluation.people import preference_section
-from tradinghf.evaluation.verdict import Verdict, hold_report, judge
-
-if TYPE_CHECKING:
-    from tradinghf.evaluation.result import Report
+from tradinghf.evaluation.result import BacktestResult
+from tradinghf.evaluation.verdict import Verdict, judge
 
 
 def tear_sheet(
-    report: Report, *, trials: int = 1, standing: Mapping[str, Any] | None = None
+    report: BacktestResult, *, trials: int = 1, standing: Mapping[str, Any] | None = None
 ) -> str:
     """A self-contained HTML page about one backtest.
 
@@ -25,7 +23,7 @@ def tear_sheet(
         standing: its row of the raters' leaderboard, for a section on what they think of it.
 
     """
-    held = hold_report(report)
+    held = report.buy_and_hold()
     verdict = judge(report, held, trials=trials)
     both = [report] if report.name == held.name else [report, held]
     body = [
@@ -50,7 +48,7 @@ def tear_sheet(
     return page(title, subtitle, body)
 
 
-def headline_numbers(report: Report, held: Report, verdict: Verdict) -> str:
+def headline_numbers(report: BacktestResult, held: BacktestResult, verdict: Verdict) -> str:
     """The strip of numbers under the verdict."""
     m, other = report.metrics, held.metrics
 

@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from tradinghf.evaluation.result import Report
+from tradinghf.evaluation.result import BacktestResult
 
 Floats = NDArray[np.float64]
 
@@ -55,7 +53,7 @@ class RandomTiming:
         return 1.0 - (1.0 - float(single)) ** trials
 
 
-def random_timing(report: Report) -> RandomTiming:
+def random_timing(report: BacktestResult) -> RandomTiming:
     """Sharpe ratios of all circular shifts of a report's position path.
 
     A bar's return is u_{t-k} . v_t: what was held (and paid in costs) at the shifted time, times
@@ -86,7 +84,7 @@ def random_timing(report: Report) -> RandomTiming:
     return RandomTiming(None if flat else float(ratios[0]), far, decisions)
 
 
-def _factors(report: Report) -> tuple[Floats, Floats]:
+def _factors(report: BacktestResult) -> tuple[Floats, Floats]:
     """U [T, M] and v [T, M]: the return of bar t is the sum of their products, net of costs."""
     market, account = report.market, report.account
     end = report.positions.to_numpy()

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from tradinghf.errors import ConfigError
+from tradinghf.evaluation.result import BacktestResult
 from tradinghf.evaluation.timing import RandomTiming, random_timing
 from tradinghf.evaluation.validation import (
     Interval,
@@ -20,9 +19,6 @@ from tradinghf.evaluation.validation import (
     paired_interval,
     sharpe_interval,
 )
-
-if TYPE_CHECKING:
-    from tradinghf.evaluation.result import Report
 
 Floats = NDArray[np.float64]
 
@@ -70,22 +66,9 @@ class Verdict:
         return "\n".join([self.headline, *(f"- {reason}" for reason in self.reasons)])
 
 
-def hold_report(report: Report) -> Report:
-    """Equal parts of every asset bought once, at the costs and over the bars of `report`."""
-    from tradinghf.evaluation.backtest import backtest
-
-    market = report.market
-    weights = np.full((market.bars, market.assets), np.nan)
-    weights[0] = 1.0 / market.assets
-    table = pd.DataFrame(weights, index=market.index, columns=list(market.symbols))
-    return backtest(
-        table, market, costs=report.costs, fill=report.fill, engine=report.engine, cash=report.cash
-    ).renamed("buy and hold")
-
-
 def judge(
-    report: Report,
-    benchmark: Report,
+    report: BacktestResult,
+    benchmark: BacktestResult,
     *,
     trials: int = 1,
     variance: float | None = None,
@@ -99,7 +82,7 @@ def judge(
 
     Args:
         report: the backtest.
-        benchmark: another one over the same bars, usually `hold_report(report)`.
+        benchmark: another one over the same bars, usually `report.buy_and_hold()`.
         trials: how many strategies or variants were tried until this one was chosen.
         variance: variance of the trials' per-bar Sharpe ratios, where it is known.
         draws: bootstrap draws per interval.
@@ -140,7 +123,7 @@ def judge(
     return Verdict(**{**vars(found), "headline": _headline(found, report), "reasons": reasons})
 
 
-def synthetic(report: Report) -> bool:
+def synthetic(report: BacktestResult) -> bool:
     """Whether the bars were made up by `tradinghf.market.synthetic`."""
     return report.market.source.partition(":")[0] == "synthetic"
 
@@ -160,12 +143,12 @@ def signed(value: float | None) -> str:
     return "n/a" if value is None else f"{value:+.1f}".replace("-", "−")
 
 
-def _headline(v: Verdict, report: Report) -> str:
+def _headline(v: Verdict, report: BacktestResult) -> str:
     said = _finding(v, report)
     return f"Rehearsal on a synthetic market: {said[0].lower()}{said[1:]}" if v.rehearsal else said
 
 
-def _finding(v: Verdict, report: Report) -> str:
+def _finding(v: Verdict, report: BacktestResult) -> str:
     if not len(report.orders):
         return "Never traded, so there is nothing to judge."
     if report.account.equity[-1] <= 0:
@@ -181,7 +164,7 @@ def _finding(v: Verdict, report: Report) -> str:
     return f"Better than random timing {after(v.trials)}; not proven better than buy and hold."
 
 
-def _reasons(v: Verdict, report: Report, benchmark: Report) -> list[str]:
+def _reasons(v: Verdict, report: BacktestResult, benchmark: BacktestResult) -> list[str]:
     found = []
     if v.rehearsal:
         found.append(
@@ -225,4 +208,4 @@ def _reasons(v: Verdict, report: Report, benchmark: Report) -> list[str]:
     return found
 
 
-__all__ = ["Verdict", "hold_report", "judge", "synthetic"]
+__all__ = ["Verdict", "judge", "synthetic"]

@@ -14,10 +14,10 @@ from tradinghf.config import CostModel, Fill
 from tradinghf.errors import ConfigError, StrategyError, unknown_name
 from tradinghf.evaluation.backtest import backtest
 from tradinghf.evaluation.columns import column_metrics, run_columns
-from tradinghf.evaluation.result import Report
+from tradinghf.evaluation.report import Report
 from tradinghf.evaluation.sweep import Grid, expand
 from tradinghf.market.data import MarketData
-from tradinghf.strategies import Strategy, changes, load_strategy
+from tradinghf.strategies import Strategy, changes, held, load_strategy
 
 Floats = NDArray[np.float64]
 
@@ -125,39 +125,68 @@ def walk_forward(
     # A strategy is causal, so its weights are computed once on everything; checked by
     # `tradinghf.evaluation.check`.
     targets = [held(found(market, **params)) for params in options]
-    first = windows[0][1].start
-    stitched = np.zeros((market.bars - first, market.assets))
-    rows: list[dict[str, Any]] = []
-    for number, (train, test) in enumerate(windows):
+
+    def choose(number: int, train: slice, test: slice) -> tuple[Floats, dict[str, Any]]:
         scores = _scores(market, targets, train, metric, costs, fill, cash)
         if np.isnan(scores).all():
             scores = np.zeros(len(options))  # nothing traded in training: the first of the grid
         chosen = int(np.nanargmax(scores))
-        stitched[test.start - first : test.stop - first] = targets[chosen][test]
         tested = _scores(market, [targets[chosen]], test, metric, costs, fill, cash)[0]
-        rows.append(
-            {
-                "train_start": market.index[train.start],
-                "train_end": market.index[train.stop - 1],
-                "test_start": market.index[test.start],
-                "test_end": market.index[test.stop - 1],
-                **options[chosen],
-                f"train_{metric}": scores[chosen],
-                f"test_{metric}": tested,
-            }
-        )
+        measured = {f"train_{metric}": scores[chosen], f"test_{metric}": tested}
+        return targets[chosen][test], options[chosen] | measured
+
+    report, table = trade_windows(
+        market, windows, choose, costs=costs, fill=fill, cash=cash, progress=progress
+    )
+    return WalkForward(report.renamed(f"{found.name}, walk-forward"), table, len(options))
+
+
+def trade_windows(
+    market: MarketData,
+    windows: list[tuple[slice, slice]],
+    choose: Callable[[int, slice, slice], tuple[Floats, dict[str, Any]]],
+    *,
+    costs: CostModel,
+    fill: Fill,
+    cash: float,
+    progress: Callable[[int, int], None] | None,
+) -> tuple[Report, pd.DataFrame]:
+    """One account over all test windows, and a row about each window.
+
+    Args:
+        market: the bars.
+        windows: (training, test) bars, as from `splits`.
+        choose: from a window's number, training and test bars to its [test bars, A] targets and
+            what else its row holds.
+        costs, fill, cash: of the account.
+        progress: called with (windows done, windows).
+
+    """
+    first = windows[0][1].start
+    targets = np.zeros((market.bars - first, market.assets))
+    rows: list[dict[str, Any]] = []
+    for number, (train, test) in enumerate(windows):
+        chosen, about = choose(number, train, test)
+        targets[test.start - first : test.stop - first] = chosen
+        ends = {
+            "train_start": market.index[train.start],
+            "train_end": market.index[train.stop - 1],
+            "test_start": market.index[test.start],
+            "test_end": market.index[test.stop - 1],
+        }
+        rows.append(ends | about)
         if progress is not None:
             progress(number + 1, len(windows))
     traded = market.rows(first, market.bars)
-    table = pd.DataFrame(changes(stitched), index=traded.index, columns=list(traded.symbols))
-    report = backtest(table, traded, costs=costs, fill=fill, cash=cash)
-    name = f"{found.name}, walk-forward"
-    return WalkForward(report.renamed(name), pd.DataFrame(rows), len(options))
+    return backtest_targets(targets, traded, costs, fill, cash), pd.DataFrame(rows)
 
 
-def held(weights: Floats) -> Floats:
-    """[T, A] target in force after each close: the last known weight, 0 before the first."""
-    return pd.DataFrame(weights).ffill().fillna(0.0).to_numpy()
+def backtest_targets(
+    targets: Floats, market: MarketData, costs: CostModel, fill: Fill, cash: float
+) -> Report:
+    """Backtest of [T, A] targets that orders where they change."""
+    table = pd.DataFrame(changes(targets), index=market.index, columns=list(market.symbols))
+    return backtest(table, market, costs=costs, fill=fill, cash=cash)
 
 
 def _scores(
@@ -179,4 +208,4 @@ def _scores(
     return metrics[metric]
 
 
-__all__ = ["WalkForward", "held", "splits", "walk_forward"]
+__all__ = ["WalkForward", "backtest_targets", "splits", "trade_windows", "walk_forward"]

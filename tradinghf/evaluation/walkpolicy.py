@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from tradinghf.config import CostModel, Fill
-from tradinghf.evaluation.backtest import ActingPolicy, backtest
-from tradinghf.evaluation.policies import policy_orders
-from tradinghf.evaluation.result import Report
-from tradinghf.evaluation.walkforward import held, splits
+from tradinghf.evaluation.policies import ActingPolicy, policy_orders
+from tradinghf.evaluation.report import Report
+from tradinghf.evaluation.walkforward import backtest_targets, splits, trade_windows
 from tradinghf.market.data import MarketData
-from tradinghf.strategies import changes
+from tradinghf.strategies import Floats, held
 
 WARM_BARS = 256
 """Past bars that a policy replays before a test window, for warm features and an account."""
@@ -81,42 +80,27 @@ def walk_forward_policy(
     windows = splits(
         market.bars, train_bars=train_bars, test_bars=test_bars, purge=purge, anchored=anchored
     )
-    first = windows[0][1].start
-    stitched = np.zeros((market.bars - first, market.assets))
-    policies, rows = [], []
-    for number, (past, test) in enumerate(windows):
+    policies = []
+
+    def choose(number: int, past: slice, test: slice) -> tuple[Floats, dict[str, Any]]:
         cut = past.stop - max(int(validation_share * (past.stop - past.start)), 2)
         # What reaches across this seam would let training tell on the bars that choose.
         policy = train(market.rows(past.start, cut - purge), market.rows(cut, past.stop), number)
-        warm = max(test.start - WARM_BARS, 0)
-        orders = policy_orders(
-            policy, market.rows(warm, test.stop), costs=costs, fill=fill, cash=cash
-        )
-        targets = held(orders)[test.start - warm :]
-        stitched[test.start - first : test.stop - first] = targets
-        part = _traded(targets, market.rows(test.start, test.stop), costs, fill, cash)
-        rows.append(
-            {
-                "train_start": market.index[past.start],
-                "train_end": market.index[past.stop - 1],
-                "test_start": market.index[test.start],
-                "test_end": market.index[test.stop - 1],
-                "return_pct": part.metrics["total_return_pct"],
-                "sharpe_annual": part.metrics["sharpe_annual"],
-            }
-        )
         policies.append(policy)
-        if progress is not None:
-            progress(number + 1, len(windows))
-    report = _traded(stitched, market.rows(first, market.bars), costs, fill, cash)
-    return PolicyWalk(report.renamed(f"{name}, walk-forward"), pd.DataFrame(rows), tuple(policies))
+        warm = max(test.start - WARM_BARS, 0)
+        replayed = market.rows(warm, test.stop)
+        orders = policy_orders(policy, replayed, costs=costs, fill=fill, cash=cash)
+        targets = held(orders)[test.start - warm :]
+        part = backtest_targets(targets, market.rows(test.start, test.stop), costs, fill, cash)
+        return targets, {
+            "return_pct": part.metrics["total_return_pct"],
+            "sharpe_annual": part.metrics["sharpe_annual"],
+        }
 
-
-def _traded(
-    targets: np.ndarray, market: MarketData, costs: CostModel, fill: Fill, cash: float
-) -> Report:
-    table = pd.DataFrame(changes(targets), index=market.index, columns=list(market.symbols))
-    return backtest(table, market, costs=costs, fill=fill, cash=cash)
+    report, table = trade_windows(
+        market, windows, choose, costs=costs, fill=fill, cash=cash, progress=progress
+    )
+    return PolicyWalk(report.renamed(f"{name}, walk-forward"), table, tuple(policies))
 
 
 __all__ = ["WARM_BARS", "PolicyWalk", "Trainer", "walk_forward_policy"]

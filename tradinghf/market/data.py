@@ -245,7 +245,8 @@ class MarketData:
 
         """
         try:
-            span = pd.Series(np.arange(self.bars), index=self.index).loc[start:end]
+            bars = pd.Series(np.arange(self.bars), index=self.index)
+            span = bars.loc[start or None : end or None]
         except (ValueError, TypeError, KeyError) as error:
             raise MarketDataError(
                 f"{self.name}: cannot read the dates: start {start or 'not set'}, "
