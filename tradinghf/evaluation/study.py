@@ -20,11 +20,12 @@ import pandas as pd
 from tradinghf.errors import ConfigError
 from tradinghf.feedback.ratings import leaderboard
 from tradinghf.feedback.store import Store
-from tradinghf.feedback.store.engine import DEFAULT_FOLDER, locate
+from tradinghf.feedback.store.engine import locate
 from tradinghf.market.data import MarketData
 from tradinghf.market.sources import drawn_again, load_market
 
 _log = logging.getLogger(__name__)
+_DEFAULT_STORE = "store"
 _USE_SEALED = '--open-sealed "why" (open_sealed="why") uses them and is logged.'
 Notify = Callable[[str], None]
 
@@ -108,7 +109,7 @@ def open_study(
     data_set = load_market(data)
     market = data_set.between(start, end)
     if store is None and _default_store_exists():
-        store = DEFAULT_FOLDER
+        store = _DEFAULT_STORE
     if store is None:
         if open_sealed is not None:
             raise ConfigError("--open-sealed needs a store to log it in; name one with --store.")
@@ -177,9 +178,9 @@ class RunStudy:
 
 def store_for_run(store: str | None, run: Path) -> str:
     """Where a run's openings and trials are counted: `store`, else ./store, else RUN/store."""
-    if store is not None and (store != DEFAULT_FOLDER or _default_store_exists()):
+    if store is not None and (store != _DEFAULT_STORE or _default_store_exists()):
         return store
-    return DEFAULT_FOLDER if _default_store_exists() else str(run / "store")
+    return _DEFAULT_STORE if _default_store_exists() else str(run / "store")
 
 
 def store_without_password(store: str) -> str:
@@ -246,7 +247,7 @@ def _midnight(day: str) -> pd.Timestamp:
 
 
 def _default_store_exists() -> bool:
-    return locate(DEFAULT_FOLDER).database.is_file()
+    return locate(_DEFAULT_STORE).database.is_file()
 
 
 __all__ = [
