@@ -1,8 +1,14 @@
-"""Named, pluggable things: strategies, data sources, rewards, synthetic traders."""
+"""Named things that users add to: strategies, sources, rewards, traders; by name or by file."""
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import importlib.util
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
 from typing import Generic, TypeVar
 
 from tradinghf.errors import TradingHFError, unknown_name
@@ -37,6 +43,25 @@ class Registry(Generic[T]):
         """Decorator form of `add`."""
         return lambda item: self.add(name, item)
 
+    def find(self, spec: str) -> tuple[str, T]:
+        """(name, item) of a registered name, or of `FILE.py:function`, registered or not.
+
+        Raises:
+            TradingHFError: an unknown name, a missing file or function, or a file that fails.
+
+        """
+        if ":" not in spec and not spec.endswith(".py"):
+            return spec, self[spec]
+        file, _, name = spec.rpartition(":") if ":" in spec else (spec, "", "")
+        if not name:
+            raise self._error(f"{self.kind} {spec!r} names no function; expected FILE.py:function.")
+        module = import_file(file, self.kind, self._error)
+        item: T | None = getattr(module, name, None)
+        if not callable(item):
+            own = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
+            raise self._error(f"{file} has no function {name!r}; it defines {sorted(own)}.")
+        return f"{Path(file).stem}:{name}", item
+
     def __getitem__(self, name: str) -> T:
         if name not in self._items:
             raise self._error(unknown_name(self.kind, name, self._items))
@@ -50,3 +75,47 @@ class Registry(Generic[T]):
 
     def __len__(self) -> int:
         return len(self._items)
+
+
+def import_file(file: Path | str, kind: str, error: type[TradingHFError]) -> ModuleType:
+    """Run a user's Python file as a module of its own; again only when its content changed.
+
+    Args:
+        file: what to run.
+        kind: what it should define, for error messages.
+        error: the exception class raised.
+
+    Raises:
+        TradingHFError: no such file, or it fails.
+
+    """
+    path = Path(file)
+    if not path.is_file():
+        raise error(f"The {kind} file {str(file)!r} does not exist; expected a Python file.")
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        return _imported(path.resolve(), digest)
+    except TradingHFError:
+        raise
+    except Exception as found:
+        raise error(
+            f"The {kind} file {str(file)!r} could not be imported "
+            f"({type(found).__name__}: {found})."
+        ) from found
+
+
+@functools.lru_cache(maxsize=256)
+def _imported(path: Path, digest: str) -> ModuleType:
+    key = hashlib.sha256(str(path).encode()).hexdigest()[:8]
+    name = f"tradinghf_file_{path.stem}_{key}_{digest[:8]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError("not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # where type hints are looked up
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module

@@ -12,17 +12,12 @@ bars 0..t only. No torch here.
 
 from __future__ import annotations
 
-import functools
-import hashlib
-import importlib.util
 import inspect
 import operator
 import re
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any, get_type_hints, overload
 
 import numpy as np
@@ -30,7 +25,7 @@ from numpy.typing import NDArray
 
 from tradinghf.errors import StrategyError, unknown_name
 from tradinghf.market.data import MarketData
-from tradinghf.registry import Registry
+from tradinghf.registry import Registry, import_file
 from tradinghf.resources import resource_dir
 
 Floats = NDArray[np.float64]
@@ -314,31 +309,9 @@ def _from_file(path: Path, wanted: str) -> Strategy:
 
 def strategies_in(path: Path) -> dict[str, Strategy]:
     """The strategies that the file at `path` defines, by name (not those that it imports)."""
-    resolved = path.resolve()
-    module = _import_file(resolved, hashlib.sha256(resolved.read_bytes()).hexdigest())
+    module = import_file(path, "strategy", StrategyError)
     found = [v for v in vars(module).values() if isinstance(v, Strategy)]
     return {s.name: s for s in found if s.function.__module__ == module.__name__}
-
-
-@functools.lru_cache(maxsize=256)
-def _import_file(path: Path, digest: str) -> ModuleType:
-    """Run the file as a module of its own; imported again only when its content changed."""
-    key = hashlib.sha256(str(path).encode()).hexdigest()[:8]
-    name = f"tradinghf_strategy_{path.stem}_{key}_{digest[:8]}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise StrategyError(f"{str(path)!r} is not a Python file.")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # get_type_hints looks annotations up here
-    try:
-        spec.loader.exec_module(module)
-    except (ImportError, SyntaxError, NameError, AttributeError, TypeError, ValueError) as error:
-        del sys.modules[name]
-        raise StrategyError(
-            f"The strategy file {str(path)!r} could not be imported "
-            f"({type(error).__name__}: {error})."
-        ) from error
-    return module
 
 
 def __getattr__(name: str) -> object:

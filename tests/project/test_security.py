@@ -46,7 +46,7 @@ KEYWORDS = {
     "unsafe_allow_javascript": False,
 }
 # Python files that the user names: a folder of strategies, a taste as FILE.py:function.
-RUNS_FILES = {"tradinghf/strategies.py", "tradinghf/feedback/traders.py"}
+RUNS_FILES = {"tradinghf/registry.py"}
 
 WRITES = {
     "write_text",

@@ -63,7 +63,7 @@ def feedback_import(
     file: Positional[Path],
     /,
     *,
-    format: Format = "tradinghf",  # noqa: A002 (the option is called so)
+    format: str = "tradinghf",  # noqa: A002 (the option is called so)
     store: StoreName = "store",
 ) -> None:
     """Read answers from a file into a store; what is there already is left as it is.
@@ -72,21 +72,29 @@ def feedback_import(
 
     Example: `tradinghf feedback import pairs.jsonl --format trl`
 
+    Example: `tradinghf feedback import picks.jsonl --format best`
+
     Args:
         file: A file of `tradinghf feedback export`, or of another program in the same format.
-        format: tradinghf, imitation or trl. Pairs of one ranking become that ranking again; the
-            last two name episodes by id, which the store must hold.
+        format: tradinghf; imitation or trl, of which pairs of one ranking become that ranking
+            again; or a type of answers (labels, best, FILE.py:function), in JSON lines with
+            "episodes", "answer" and perhaps "rater" and "session". All but the first name
+            episodes by id, which the store must hold.
         store: Where feedback is kept: a folder, a .db file, or a postgresql:// URL.
 
     """
+    from tradinghf.feedback.answer_types import read_answers
     from tradinghf.feedback.fragments import read_fragments
     from tradinghf.feedback.trl import read_trl
+
+    readers = {"trl": read_trl, "imitation": read_fragments}
 
     with opened(store, must_exist=format != "tradinghf") as bank:
         if format == "tradinghf":
             output.line(f"{bank.import_from(file):,} new rankings in {store}")
             return
-        rankings = read_trl(file) if format == "trl" else read_fragments(file)
+        read = readers.get(format)
+        rankings = read(file) if read else read_answers(file, format, bank.episode)
         known = {r.key for r in bank.rankings(include_superseded=True)}
         new = sum(bank.submit(r) for r in rankings if r.key not in known)
     output.line(f"{new:,} new rankings of {len(rankings):,} in {store}")

@@ -7,11 +7,8 @@ A utility maps an `Episode` to a number; more is better. Written with `axis=-1` 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
-import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -106,44 +103,6 @@ def time_in_market(e: Episode | EpisodeBatch) -> Worth:
     return e.net_return - 0.1 * np.abs(e.position).mean(axis=-1)
 
 
-def load_utility(spec: str) -> tuple[str, Utility]:
-    """A registered name, or `FILE.py:function` (a function from `Episode` to float).
-
-    Returns:
-        (name, utility).
-
-    Raises:
-        FeedbackError: unknown name, missing file or function, or a file that fails to import.
-
-    """
-    if ":" not in spec and not spec.endswith(".py"):
-        return spec, UTILITIES[spec]
-    file, _, function = spec.rpartition(":") if ":" in spec else (spec, "", "")
-    path = Path(file)
-    if not function:
-        raise FeedbackError(f"Trader {spec!r} names no function; expected FILE.py:function.")
-    if not path.is_file():
-        raise FeedbackError(f"Trader file {file!r} does not exist; expected FILE.py:function.")
-    module_name = "tradinghf_trader_" + hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
-    found = importlib.util.spec_from_file_location(module_name, path)
-    if found is None or found.loader is None:
-        raise FeedbackError(f"Trader file {file!r} is not a Python file.")
-    module = importlib.util.module_from_spec(found)
-    try:
-        found.loader.exec_module(module)
-    except Exception as error:
-        raise FeedbackError(
-            f"Trader file {file!r} failed to import: {type(error).__name__}: {error}"
-        ) from error
-    target = getattr(module, function, None)
-    if not callable(target):
-        names = [n for n, v in vars(module).items() if inspect.isfunction(v)]
-        raise FeedbackError(
-            f"Trader file {file!r} has no function {function!r}; it defines {sorted(names)}."
-        )
-    return f"{path.stem}:{function}", target
-
-
 @dataclass(frozen=True)
 class Teacher:
     """How faithfully a trader reports a utility. Utilities are compared in units of their spread.
@@ -215,7 +174,7 @@ class SyntheticTrader:
     _batched: bool = field(init=False, repr=False, default=False)
 
     def __post_init__(self) -> None:
-        self.label, self.function = load_utility(self.name)
+        self.label, self.function = UTILITIES.find(self.name)
         self._batched = self.label in UTILITIES and UTILITIES[self.label] is self.function
         if isinstance(self.teacher, str):
             self.teacher = TEACHERS[self.teacher]

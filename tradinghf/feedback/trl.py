@@ -11,18 +11,17 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tradinghf.durable import write_atomic
 from tradinghf.episodes import Episode
-from tradinghf.errors import FeedbackError
+from tradinghf.feedback.lines import json_lines
 from tradinghf.feedback.pairs import Pair, pairs_of, rankings_of
 from tradinghf.feedback.types import Ranking
 
 PROMPT = "Rank the trading of one market window of {bars} bars. Closes: {closes}."
-MAX_LINE = 2**22
-"""Longest line that is read [bytes]."""
 
 
 def describe(episode: Episode) -> str:
@@ -79,20 +78,12 @@ def read_trl(path: Path | str) -> list[Ranking]:
         FeedbackError: a line that is no such row; the message names it.
 
     """
-    pairs = []
-    with Path(path).open("rb") as file:
-        for number, line in enumerate(iter(lambda: file.readline(MAX_LINE + 1), b""), 1):
-            try:
-                if len(line) > MAX_LINE:
-                    raise ValueError(f"longer than {MAX_LINE} bytes")
-                row = json.loads(line)
-                ids = (str(row["chosen_id"]), str(row["rejected_id"]))
-                own = "trl|" + hashlib.sha256(f"{number}|{ids}".encode()).hexdigest()[:32]
-                about = {"rater": str(row.get("rater", "trl")), "session": row.get("session", "")}
-                pairs.append(Pair(*ids, 1.0, str(row.get("ranking", own)), **about))
-            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-                raise FeedbackError(
-                    f"{Path(path).name}, line {number}: {type(error).__name__}: {error}. Expected "
-                    'a JSON object with "chosen_id" and "rejected_id", ids of stored episodes.'
-                ) from error
-    return rankings_of(pairs)
+
+    def pair(number: int, row: dict[str, Any]) -> Pair:
+        ids = (str(row["chosen_id"]), str(row["rejected_id"]))
+        own = "trl|" + hashlib.sha256(f"{number}|{ids}".encode()).hexdigest()[:32]
+        who = {"rater": str(row.get("rater", "trl")), "session": row.get("session", "")}
+        return Pair(*ids, 1.0, str(row.get("ranking", own)), **who)
+
+    expected = 'a JSON object with "chosen_id" and "rejected_id", ids of stored episodes'
+    return rankings_of(json_lines(path, pair, expected))

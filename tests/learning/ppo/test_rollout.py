@@ -17,7 +17,6 @@ from tradinghf.feedback.traders import (
     UTILITIES,
     SyntheticTrader,
     Teacher,
-    load_utility,
     open_profit,
 )
 from tradinghf.learning.ppo.gae import gae
@@ -149,17 +148,17 @@ def test_a_utility_may_come_from_a_file(tmp_path):
     file.write_text(
         "def calm(e):\n    return -float(e.turnover.sum())\n\ndef bad(e):\n    return 'x'\n"
     )
-    label, function = load_utility(f"{file}:calm")
+    label, function = UTILITIES.find(f"{file}:calm")
     assert label == "mine:calm"
     assert function(EPISODES[0]) == pytest.approx(-EPISODES[0].turnover.sum())
     with pytest.raises(FeedbackError, match="no function 'clam'"):
-        load_utility(f"{file}:clam")
+        UTILITIES.find(f"{file}:clam")
     with pytest.raises(FeedbackError, match="failed on an episode"):
         SyntheticTrader(f"{file}:bad").rank(EPISODES[:3], "q")
     with pytest.raises(FeedbackError, match="does not exist"):
-        load_utility(f"{tmp_path}/none.py:calm")
+        UTILITIES.find(f"{tmp_path}/none.py:calm")
     with pytest.raises(FeedbackError, match="Did you mean 'drawdown'"):
-        load_utility("drawdwon")
+        UTILITIES.find("drawdwon")
 
 
 def test_information_gain_is_zero_for_agreement_and_one_bit_for_two_camps():

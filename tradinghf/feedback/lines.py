@@ -1,0 +1,41 @@
+"""Files of JSON lines from outside: every line is checked, and what is wrong is named."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tradinghf.errors import FeedbackError, TradingHFError
+
+MAX_LINE = 2**22
+"""Longest line that is read [bytes]."""
+T = TypeVar("T")
+
+
+def json_lines(path: Path | str, parse: Callable[[int, Any], T], expected: str) -> Iterator[T]:
+    """What `parse` makes of (number, value) of each line.
+
+    Args:
+        path: the file.
+        parse: raises what Python raises when a value is not as expected.
+        expected: what a line should be, for the message.
+
+    Raises:
+        FeedbackError: a line that is too long, no JSON, or not as expected; the message names it.
+
+    """
+    with Path(path).open("rb") as file:
+        for number, line in enumerate(iter(lambda: file.readline(MAX_LINE + 1), b""), 1):
+            place = f"{Path(path).name}, line {number}"
+            try:
+                if len(line) > MAX_LINE:
+                    raise ValueError(f"longer than {MAX_LINE} bytes")
+                yield parse(number, json.loads(line))
+            except TradingHFError as error:
+                raise FeedbackError(f"{place}: {error}") from error
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+                raise FeedbackError(
+                    f"{place}: {type(error).__name__}: {error}. Expected {expected}."
+                ) from error
