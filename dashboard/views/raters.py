@@ -2,7 +2,12 @@
 
 import streamlit as st
 
-from tradinghf.feedback.quality import FAST_SECONDS, agreement, consistency, rater_quality
+from tradinghf.feedback.quality import (
+    FAST_SECONDS,
+    rater_agreement,
+    rater_quality,
+    repeat_consistency,
+)
 from tradinghf.serving import tables, ui
 
 HELPS = {
@@ -24,12 +29,12 @@ if not rankings:
     ui.stop_empty(
         "Nobody has answered yet. Rank a few queries yourself, or invite your team.", "rank"
     )
-between = agreement(rankings)
+between = rater_agreement(rankings)
 records = rater_quality(rankings, board.store.queries())
 alpha = "–" if between.alpha is None else f"{between.alpha:.2f}"
 if between.low is not None and between.high is not None:
     alpha += f" ({between.low:.2f} to {between.high:.2f})"
-ceiling = consistency(rankings)
+ceiling = repeat_consistency(rankings)
 passed, asked = sum(r.gold_passed for r in records), sum(r.gold for r in records)
 ui.show_metrics(
     {

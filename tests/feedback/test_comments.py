@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tradinghf.errors import FeedbackError, MissingExtraError
 from tradinghf.feedback.comments import LEXICON, aspects_of, with_tags
-from tradinghf.feedback.lexicon import lines
+from tradinghf.feedback.lexicon import split_lines
 
 CASES = [
     ("made more money than the others", "profit"),
@@ -131,9 +131,11 @@ def test_a_long_hostile_comment_is_read_quickly() -> None:
 def test_every_example_is_found_by_its_own_keywords_or_is_for_the_embeddings(name: str) -> None:
     item = LEXICON[name]
     assert item.name == name
-    assert len(lines(item.examples)) >= 2
-    assert any(name in {m.aspect for m in aspects_of(example)} for example in lines(item.examples))
-    for term in lines(item.terms):
+    assert len(split_lines(item.examples)) >= 2
+    assert any(
+        name in {m.aspect for m in aspects_of(example)} for example in split_lines(item.examples)
+    )
+    for term in split_lines(item.terms):
         re.compile(term)
 
 

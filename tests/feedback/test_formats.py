@@ -20,13 +20,13 @@ from tradinghf.errors import EpisodeError, FeedbackError
 from tradinghf.feedback.fragments import (
     Fragment,
     fragment_pairs,
-    from_fragments,
+    rankings_from_fragments,
     read_fragments,
     write_fragments,
 )
 from tradinghf.feedback.pairs import Pair, pairs_of, rankings_of
 from tradinghf.feedback.store import Store
-from tradinghf.feedback.trl import describe, read_trl, trl_rows, write_trl
+from tradinghf.feedback.trl import episode_in_words, read_trl, trl_rows, write_trl
 from tradinghf.feedback.types import Query, Ranking
 from tradinghf.loop.collect import collect, constant_actor
 from tradinghf.market.synthetic import synthetic
@@ -146,14 +146,14 @@ def test_trl_round_trip_is_blind_and_drops_ties_only(tmp_path: Path) -> None:
         text = row["prompt"] + row["chosen"] + row["rejected"]
         assert "random-" not in text, "the source would tell who traded"
         assert "1970" not in text, "so would the date"
-        assert row["chosen"] == describe(BY_ID[row["chosen_id"]])
+        assert row["chosen"] == episode_in_words(BY_ID[row["chosen_id"]])
     back = read_trl(tmp_path / "x.jsonl")
     assert [(r.key, order(r)) for r in back] == [("x", order(rankings[0]))]
 
 
 def test_description_of_an_episode_holds_its_numbers() -> None:
     episode = POOL[0]
-    text = describe(episode)
+    text = episode_in_words(episode)
     assert f"Net return {100 * episode.net_return:.2f} %" in text
     runs = [part.split(" x") for part in text.split("Positions: ")[1].rstrip(".").split(", ")]
     held = np.concatenate([np.full(int(count), float(level)) for level, count in runs])
@@ -201,7 +201,7 @@ def test_comparisons_made_in_imitation_become_rankings_of_real_episodes(tmp_path
     long, flat = recorded(4), recorded(2)
     pairs = [(long, flat), (flat, long)]
     likes = np.array([1.0, 0.5], dtype=np.float32)
-    rankings, episodes = from_fragments(pairs, likes, MARKET, rater="ann")
+    rankings, episodes = rankings_from_fragments(pairs, likes, MARKET, rater="ann")
     assert [r.ranks for r in rankings] == [(1, 2), (1, 1)]
     windows = Windows(np.array([1]), np.array([40]))
     env = MarketEnv(MARKET, num_envs=1, config=EnvConfig(horizon=12), costs=CostModel())
@@ -223,13 +223,13 @@ def test_fragments_that_are_no_whole_episode_are_refused() -> None:
         whole, obs=whole.obs[3:], acts=whole.acts[3:], rews=whole.rews[3:], infos=infos[3:]
     )
     with pytest.raises(EpisodeError, match="whole episode"):
-        from_fragments([(whole, cut)], [1.0], MARKET, rater="ann")
+        rankings_from_fragments([(whole, cut)], [1.0], MARKET, rater="ann")
     with pytest.raises(EpisodeError, match="lacks what"):
-        from_fragments([(replace(whole, infos=None), whole)], [1.0], MARKET, rater="ann")
+        rankings_from_fragments([(replace(whole, infos=None), whole)], [1.0], MARKET, rater="ann")
     with pytest.raises(FeedbackError, match="1 pairs have 2"):
-        from_fragments([(whole, whole)], [1.0, 0.0], MARKET, rater="ann")
+        rankings_from_fragments([(whole, whole)], [1.0, 0.0], MARKET, rater="ann")
     with pytest.raises(FeedbackError, match="probability"):
-        from_fragments([(whole, recorded(2))], [7.0], MARKET, rater="ann")
+        rankings_from_fragments([(whole, recorded(2))], [7.0], MARKET, rater="ann")
 
 
 def test_commands_export_what_may_be_learned_from_and_import_it_once(

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tradinghf.feedback.quality import agreement, consistency, rater_quality
+from tradinghf.feedback.quality import rater_agreement, rater_quality, repeat_consistency
 from tradinghf.feedback.types import Query, Ranking
 
 
@@ -41,7 +41,7 @@ def test_alpha_equals_evalica_on_both_directions_of_each_pair(seed: int) -> None
             cells.setdefault((first, second), {})[ranking.rater] = sign
             cells.setdefault((second, first), {})[ranking.rater] = -sign
     oracle = evalica.alpha(pd.DataFrame(cells, dtype=float), distance="interval")
-    found = agreement(rankings)
+    found = rater_agreement(rankings)
     assert found.alpha == pytest.approx(oracle.alpha, abs=1e-9)
     assert found.low is not None
     assert found.high is not None
@@ -50,30 +50,30 @@ def test_alpha_equals_evalica_on_both_directions_of_each_pair(seed: int) -> None
 
 def test_alpha_at_its_ends() -> None:
     same = [say(f"{q}{r}", r, f"{q}abc", (1, 2, 2, 3)) for q in "123456" for r in "xy"]
-    assert agreement(same).alpha == pytest.approx(1.0)
+    assert rater_agreement(same).alpha == pytest.approx(1.0)
     opposed = [
         say(f"{q}{r}", r, f"{q}a", (1, 2) if r == "x" else (2, 1)) for q in "123456" for r in "xy"
     ]
-    assert agreement(opposed).alpha == pytest.approx(-1 + 1 / 12)  # -1 + 1/n, n = 24 / 2
-    assert abs(agreement(noisy(0, noise=50, queries=300)).alpha or 1) < 0.15
-    assert (agreement(noisy(0, noise=0.1)).alpha or 0) > 0.9
+    assert rater_agreement(opposed).alpha == pytest.approx(-1 + 1 / 12)  # -1 + 1/n, n = 24 / 2
+    assert abs(rater_agreement(noisy(0, noise=50, queries=300)).alpha or 1) < 0.15
+    assert (rater_agreement(noisy(0, noise=0.1)).alpha or 0) > 0.9
 
 
 def test_alpha_is_undefined_without_two_raters_or_without_preferences() -> None:
     alone = [say(str(q), "x", f"{q}a", (1, 2)) for q in range(5)]
-    assert (agreement(alone).alpha, agreement(alone).queries) == (None, 0)
+    assert (rater_agreement(alone).alpha, rater_agreement(alone).queries) == (None, 0)
     tied = [say(f"{q}{r}", r, f"{q}a", (1, 1)) for q in "123" for r in "xy"]
-    assert (agreement(tied).alpha, agreement(tied).raters) == (None, 2)
+    assert (rater_agreement(tied).alpha, rater_agreement(tied).raters) == (None, 2)
     single = [say(r, r, "ab", (1, 2)) for r in "xy"]
-    assert agreement(single).low is None
-    assert agreement([]).alpha is None
+    assert rater_agreement(single).low is None
+    assert rater_agreement([]).alpha is None
 
 
 def test_alpha_counts_first_answers_in_any_panel_order() -> None:
     base = [say("1", "x", "ab", (1, 2)), say("2", "y", "ba", (2, 1))]
     changed_mind = say("3", "y", "ab", (2, 1))
-    assert agreement([*base, changed_mind]) == agreement(base)
-    assert agreement(base).alpha == pytest.approx(1.0)
+    assert rater_agreement([*base, changed_mind]) == rater_agreement(base)
+    assert rater_agreement(base).alpha == pytest.approx(1.0)
 
 
 def test_a_raters_record() -> None:
@@ -99,8 +99,8 @@ def test_a_raters_record() -> None:
     # abc: all but bc alike; pqr: all but pr alike.
     assert ann.agreement == bob.agreement == pytest.approx(4 / 6)
     assert (bob.median_seconds, bob.too_fast, bob.consistency) == (None, None, None)
-    assert consistency(answers) == pytest.approx(2 / 3)
-    assert consistency(answers[3:]) is None
+    assert repeat_consistency(answers) == pytest.approx(2 / 3)
+    assert repeat_consistency(answers[3:]) is None
     assert rater_quality(answers, [gold], fast_seconds=6)[0].too_fast == pytest.approx(3 / 4)
 
 
@@ -111,4 +111,4 @@ def test_consistency_compares_with_the_time_before() -> None:
         say("3", "ann", "ba", (1, 2)),
         say("4", "bob", "ab", (1, 2)),
     ]
-    assert consistency(answers) == 0.5
+    assert repeat_consistency(answers) == 0.5

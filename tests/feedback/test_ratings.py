@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tradinghf.errors import FeedbackError
-from tradinghf.feedback.davidson import fit
+from tradinghf.feedback.davidson import fit_davidson
 from tradinghf.feedback.ratings import Leaderboard, leaderboard
 from tradinghf.feedback.types import Ranking
 
@@ -104,7 +104,7 @@ def test_the_fit_is_a_stationary_point(seed: int, size: int, prior: float) -> No
     ties = generator.gamma(0.3, size=(1, size, size)) * (1 - np.eye(size))
     ties = ties + ties.swapaxes(1, 2)
     virtual = np.full((1, size, 2), prior)
-    theta, nu = fit(wins, ties, virtual)
+    theta, nu = fit_davidson(wins, ties, virtual)
     strength = np.exp(theta[0])
     for i in range(size):
         gap = prior - 2 * prior * strength[i] / (strength[i] + 1)

@@ -21,7 +21,7 @@ from support import outside_traders
 
 from tradinghf.config import EnvConfig
 from tradinghf.episodes import Episode, EpisodeBatch
-from tradinghf.feedback.traders import UTILITIES, SyntheticTrader, Teacher
+from tradinghf.feedback.traders import UTILITIES, SimulatedTeacher, SyntheticTrader
 from tradinghf.learning.config import RewardConfig
 from tradinghf.learning.reward.held_out import pair_metrics, predicted_pairs
 from tradinghf.learning.reward.model import RewardModel
@@ -42,7 +42,7 @@ def taste(name: str) -> Callable:
     return getattr(outside_traders, name, None) or UTILITIES[name]
 
 
-def trader(name: str, teacher: str | Teacher = "oracle", seed: int = 0) -> SyntheticTrader:
+def trader(name: str, teacher: str | SimulatedTeacher = "oracle", seed: int = 0) -> SyntheticTrader:
     """A synthetic trader with that taste, fast on batches."""
     made = SyntheticTrader("profit", teacher, seed)
     made.function, made.label = taste(name), name
@@ -110,7 +110,7 @@ def learn(
     name: str,
     count: int,
     *,
-    teacher: str | Teacher = "oracle",
+    teacher: str | SimulatedTeacher = "oracle",
     regime: str = "momentum",
     config: RewardConfig | None = None,
     seed: int = 0,
@@ -178,7 +178,11 @@ def judged(model: RewardModel, name: str, regime: str = "momentum") -> dict[str,
 
 
 def calibration(
-    model: RewardModel, name: str, teacher: str | Teacher, regime: str = "momentum", seed: int = 9
+    model: RewardModel,
+    name: str,
+    teacher: str | SimulatedTeacher,
+    regime: str = "momentum",
+    seed: int = 9,
 ) -> dict[str, float]:
     """Metrics on fresh random questions of the unseen market, answered by the same teacher."""
     judge = trader(name, teacher, seed)

@@ -16,10 +16,10 @@ from functools import cache
 from typing import Any, Literal
 
 from tradinghf.errors import FeedbackError, MissingExtraError, unknown_name
-from tradinghf.feedback.lexicon import LEXICON, lines
+from tradinghf.feedback.lexicon import LEXICON, split_lines
 
 Method = Literal["keywords", "embeddings"]
-MIN_SIMILARITY = 0.32
+_MIN_SIMILARITY = 0.32
 """Cosine below which a clause is about nothing known (embeddings)."""
 
 
@@ -103,7 +103,7 @@ def _known_tag(match: re.Match[str]) -> bool:
 @cache
 def _patterns() -> list[tuple[str, re.Pattern[str]]]:
     return [
-        (name, re.compile(rf"\b(?:{'|'.join(lines(item.terms))})\b", re.IGNORECASE))
+        (name, re.compile(rf"\b(?:{'|'.join(split_lines(item.terms))})\b", re.IGNORECASE))
         for name, item in LEXICON.items()
     ]
 
@@ -133,8 +133,8 @@ def _model() -> tuple[Any, list[str], Any]:
             "sentence-transformers", "nlp", "Reading comments by meaning"
         ) from error
     encoder = SentenceTransformer(str(get_model_path()), device="cpu", local_files_only=True)
-    names = [name for name, item in LEXICON.items() for _ in lines(item.examples)]
-    examples = [text for item in LEXICON.values() for text in lines(item.examples)]
+    names = [name for name, item in LEXICON.items() for _ in split_lines(item.examples)]
+    examples = [text for item in LEXICON.values() for text in split_lines(item.examples)]
     return encoder, names, encoder.encode(examples, normalize_embeddings=True)
 
 
@@ -162,5 +162,5 @@ def _by_meaning(comment: str, known: list[AspectMention]) -> list[AspectMention]
             float(row[index]),
         )
         for clause, index, row in zip(clauses, best, similarity, strict=True)
-        if row[index] >= MIN_SIMILARITY
+        if row[index] >= _MIN_SIMILARITY
     ]

@@ -11,17 +11,17 @@ Source: Davidson 1970, JASA 65(329).
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-ITERATIONS = 200
-TOLERANCE = 1e-10
+from tradinghf.episodes import Floats
+
+_ITERATIONS = 200
+_TOLERANCE = 1e-10
 _LARGEST_STEP = 2.0
 _RIDGE = 1e-10  # the level of log s is free without a prior
 _LIMIT = 30.0  # separated data without a prior have no maximum; exp(30) is "always wins"
 
 
-def fit(wins: Floats, ties: Floats, prior: Floats) -> tuple[Floats, Floats]:
+def fit_davidson(wins: Floats, ties: Floats, prior: Floats) -> tuple[Floats, Floats]:
     """Maximum likelihood for a batch of B weightings of the same comparisons.
 
     Args:
@@ -39,16 +39,16 @@ def fit(wins: Floats, ties: Floats, prior: Floats) -> tuple[Floats, Floats]:
     theta = np.zeros((batch, size))
     eta = np.zeros(batch)  # log nu
     free = size + tied
-    for _ in range(ITERATIONS):
+    for _ in range(_ITERATIONS):
         gradient, hessian = _derivatives(theta, eta, wins, ties, prior)
         hessian = hessian[:, :free, :free] + _RIDGE * np.eye(free)
         step = np.linalg.solve(hessian, gradient[:, :free, None])[..., 0]
         largest = np.abs(step).max(axis=1, keepdims=True)
-        step *= np.minimum(1.0, _LARGEST_STEP / np.maximum(largest, TOLERANCE))
+        step *= np.minimum(1.0, _LARGEST_STEP / np.maximum(largest, _TOLERANCE))
         theta = np.clip(theta + step[:, :size], -_LIMIT, _LIMIT)
         if tied:
             eta = np.clip(eta + step[:, size], -_LIMIT, _LIMIT)
-        if np.abs(step).max(initial=0.0) < TOLERANCE:
+        if np.abs(step).max(initial=0.0) < _TOLERANCE:
             break
     return theta, np.exp(eta) if tied else np.zeros(batch)
 

@@ -21,9 +21,9 @@ from tradinghf.feedback.types import Ranking
 if TYPE_CHECKING:
     from tradinghf.market.data import MarketData
 
-OBSERVED = ("price", "position", "equity", "drawdown")
+_OBSERVED = ("price", "position", "equity", "drawdown")
 """Columns of an exported fragment's observations; the price starts at 1."""
-MAX_FILE = 2**31
+_MAX_FILE = 2**31
 """Largest .npz that is read, unpacked [bytes]."""
 
 
@@ -34,7 +34,7 @@ class Fragment:
     `TrajectoryWithRew(**vars(fragment))` is imitation's own.
 
     Attributes:
-        obs: [L+1, 4] the columns `OBSERVED`.
+        obs: [L+1, 4] the columns `_OBSERVED`.
         acts: [L] signed fraction of equity held at the end of each bar.
         infos: [L] one dict per bar: episode (id), equity, position, turnover, costs.
         terminal: always true: an episode is whole.
@@ -84,7 +84,7 @@ def fragment_pairs(
     return [(made[p.first], made[p.second]) for p in pairs], likes
 
 
-def from_fragments(
+def rankings_from_fragments(
     fragments: Sequence[tuple[FragmentLike, FragmentLike]],
     preferences: Sequence[float] | NDArray[Any],
     market: MarketData,
@@ -174,8 +174,8 @@ def read_fragments(path: Path | str) -> list[Ranking]:
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(item.file_size for item in archive.infolist())
-        if size > MAX_FILE:
-            raise ValueError(f"unpacks to {size} bytes, more than {MAX_FILE}")
+        if size > _MAX_FILE:
+            raise ValueError(f"unpacks to {size} bytes, more than {_MAX_FILE}")
         with np.load(path, allow_pickle=False) as arrays:
             ids = arrays["episode"].tolist()
             labels = [arrays[name].tolist() for name in ("ranking", "rater", "session")]
@@ -195,7 +195,7 @@ def read_fragments(path: Path | str) -> list[Ranking]:
 
 
 def _observed(episode: Episode) -> Floats:
-    """[L+1, 4] the columns `OBSERVED`."""
+    """[L+1, 4] the columns `_OBSERVED`."""
     position = np.concatenate([[0.0], episode.position])
     price = episode.close / episode.close[0]
     return np.stack([price, position, episode.equity, episode.drawdown], axis=1)

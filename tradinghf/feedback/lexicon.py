@@ -211,6 +211,6 @@ _ALL = (
 LEXICON: dict[str, CommentAspect] = {item.name: item for item in _ALL}
 
 
-def lines(block: str) -> list[str]:
+def split_lines(block: str) -> list[str]:
     """The non-empty lines of a block, without indentation."""
     return [line.strip() for line in block.splitlines() if line.strip()]

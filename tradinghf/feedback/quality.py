@@ -14,7 +14,7 @@ from tradinghf.feedback.types import Query, Ranking
 
 FAST_SECONDS = 2.0
 """Answers quicker than this cannot rest on reading the charts."""
-Signs = dict[tuple[str, str], int]
+_Signs = dict[tuple[str, str], int]
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class RaterQuality:
     agreement: float | None
 
 
-def agreement(
+def rater_agreement(
     rankings: Iterable[Ranking], *, resamples: int = 200, level: float = 0.95, seed: int = 0
 ) -> Agreement:
     """Krippendorff's alpha (interval distance on -1, 0, 1) over all pairs of episodes.
@@ -89,7 +89,7 @@ def agreement(
     Source: Krippendorff 2011, "Computing Krippendorff's alpha-reliability".
 
     """
-    groups: dict[str, list[Signs]] = defaultdict(list)
+    groups: dict[str, list[_Signs]] = defaultdict(list)
     raters: dict[str, set[str]] = defaultdict(set)
     for (rater, group), signs in _first_answers(rankings).items():
         groups[group].append(signs)
@@ -130,7 +130,7 @@ def rater_quality(
     return [_record(r, answers, gold, first, fast_seconds) for r in raters]
 
 
-def consistency(rankings: Iterable[Ranking]) -> float | None:
+def repeat_consistency(rankings: Iterable[Ranking]) -> float | None:
     """Share of pairs judged alike on repeats, pooled over raters; None without repeats."""
     same = [hit for hits in _repeats(list(rankings)).values() for repeat in hits for hit in repeat]
     return float(np.mean(same)) if same else None
@@ -140,7 +140,7 @@ def _record(
     rater: str,
     everybody: list[Ranking],
     gold: dict[str, Query],
-    first: dict[tuple[str, str], Signs],
+    first: dict[tuple[str, str], _Signs],
     fast_seconds: float,
 ) -> RaterQuality:
     mine = [ranking for ranking in everybody if ranking.rater == rater]
@@ -168,13 +168,13 @@ def _share(hits: list[bool]) -> float | None:
     return sum(hits) / len(hits) if hits else None
 
 
-def _signs(ranking: Ranking) -> Signs:
+def _signs(ranking: Ranking) -> _Signs:
     return {(a, b): sign for a, b, sign in ranking.pairs()}
 
 
-def _first_answers(rankings: Iterable[Ranking]) -> dict[tuple[str, str], Signs]:
+def _first_answers(rankings: Iterable[Ranking]) -> dict[tuple[str, str], _Signs]:
     """Each rater's first ranking of each set of episodes."""
-    found: dict[tuple[str, str], Signs] = {}
+    found: dict[tuple[str, str], _Signs] = {}
     for ranking in rankings:
         if ranking.outcome == "ranked":
             found.setdefault((ranking.rater, ranking.group), _signs(ranking))
@@ -183,7 +183,7 @@ def _first_answers(rankings: Iterable[Ranking]) -> dict[tuple[str, str], Signs]:
 
 def _repeats(rankings: list[Ranking]) -> dict[str, list[list[bool]]]:
     """Per rater, per repeat: was each pair judged as the time before?"""
-    last: dict[tuple[str, str], Signs] = {}
+    last: dict[tuple[str, str], _Signs] = {}
     found: dict[str, list[list[bool]]] = defaultdict(list)
     for ranking in rankings:
         if ranking.outcome != "ranked":
@@ -195,7 +195,7 @@ def _repeats(rankings: list[Ranking]) -> dict[str, list[list[bool]]]:
     return found
 
 
-def _with_others(rater: str, first: dict[tuple[str, str], Signs]) -> list[bool]:
+def _with_others(rater: str, first: dict[tuple[str, str], _Signs]) -> list[bool]:
     return [
         signs[pair] == sign
         for (own, group), signs in first.items()
@@ -213,7 +213,7 @@ def _passes(ranking: Ranking, query: Query) -> bool:
     return all(given.get(pair) == sign for pair, sign in expected.items() if sign)
 
 
-def _parts(answers: list[Signs]) -> tuple[float, float, float]:
+def _parts(answers: list[_Signs]) -> tuple[float, float, float]:
     """(O, Q, n) of one query's pairs, both directions; see `agreement`."""
     values = np.array([[signs[pair] for pair in answers[0]] for signs in answers], dtype=float)
     differences = (values[:, None] - values[None, :]) ** 2

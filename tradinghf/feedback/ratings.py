@@ -23,14 +23,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tradinghf.episodes import Floats
 from tradinghf.errors import FeedbackError
-from tradinghf.feedback.davidson import fit
+from tradinghf.feedback.davidson import fit_davidson
 from tradinghf.feedback.types import Ranking
 
-Floats = NDArray[np.float64]
-BASE, SCALE = 1000.0, 400.0
+_BASE, _SCALE = 1000.0, 400.0
 """Ratings are 1000 + 400 log10(strength / mean strength): +400 is ten times as strong."""
-ELO_STEP = 8.0
+_ELO_STEP = 8.0
 _RESULT = {1: evalica.Winner.X, 0: evalica.Winner.Draw, -1: evalica.Winner.Y}
 
 
@@ -135,8 +135,8 @@ def leaderboard(
     virtual = np.concatenate(
         [np.full((1, *sizes[1][1:]), prior), generator.gamma(prior, size=sizes[1])]
     )
-    theta, nu = fit(*games.totals(weights), virtual)
-    ratings = BASE + SCALE / np.log(10.0) * (theta - theta.mean(axis=1, keepdims=True))
+    theta, nu = fit_davidson(*games.totals(weights), virtual)
+    ratings = _BASE + _SCALE / np.log(10.0) * (theta - theta.mean(axis=1, keepdims=True))
     elos = np.array(
         [
             games.elo(generator.integers(games.rankings, size=games.rankings))
@@ -218,8 +218,8 @@ class _Games:
             self.second[games].tolist(),
             [_RESULT[r] for r in self.result[games].tolist()],
             index=pd.RangeIndex(len(self.names)),
-            initial=BASE,
-            k=ELO_STEP,
+            initial=_BASE,
+            k=_ELO_STEP,
         )
         return np.asarray(fitted.scores.sort_index(), dtype=np.float64)
 

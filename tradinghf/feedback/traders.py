@@ -104,7 +104,7 @@ def time_in_market(e: Episode | EpisodeBatch) -> Worth:
 
 
 @dataclass(frozen=True)
-class Teacher:
+class SimulatedTeacher:
     """How faithfully a trader reports a utility. Utilities are compared in units of their spread.
 
     Attributes:
@@ -128,16 +128,16 @@ class Teacher:
     adversary: float = 0.0
 
 
-TEACHERS: Registry[Teacher] = Registry("teacher", FeedbackError)
+TEACHERS: Registry[SimulatedTeacher] = Registry("teacher", FeedbackError)
 for _name, _teacher in {
-    "oracle": Teacher(),
-    "stochastic": Teacher(rationality=3.0),
-    "mistakes": Teacher(mistake=0.1),
-    "skips": Teacher(skip=0.2),
-    "ties": Teacher(tie=0.25),
-    "myopic": Teacher(myopic=0.5),
-    "drifting": Teacher(drift=20),
-    "adversarial": Teacher(adversary=0.2),
+    "oracle": SimulatedTeacher(),
+    "stochastic": SimulatedTeacher(rationality=3.0),
+    "mistakes": SimulatedTeacher(mistake=0.1),
+    "skips": SimulatedTeacher(skip=0.2),
+    "ties": SimulatedTeacher(tie=0.25),
+    "myopic": SimulatedTeacher(myopic=0.5),
+    "drifting": SimulatedTeacher(drift=20),
+    "adversarial": SimulatedTeacher(adversary=0.2),
 }.items():
     TEACHERS.add(_name, _teacher)
 
@@ -160,13 +160,13 @@ class SyntheticTrader:
 
     Attributes:
         name: of the utility, or FILE.py:function.
-        teacher: weaknesses; a registered name or a `Teacher`.
+        teacher: weaknesses; a registered name or a `SimulatedTeacher`.
         seed: of mistakes, noise and skips; an answer depends on (seed, query) only.
 
     """
 
     name: str = "drawdown"
-    teacher: Teacher | str = "oracle"
+    teacher: SimulatedTeacher | str = "oracle"
     seed: int = 0
     answered: int = 0
     label: str = field(init=False)
@@ -216,7 +216,7 @@ class SyntheticTrader:
 
         """
         teacher = self.teacher
-        assert isinstance(teacher, Teacher)
+        assert isinstance(teacher, SimulatedTeacher)
         digest = hashlib.sha256(f"{self.seed}|{query}".encode()).digest()
         rng = np.random.default_rng(int.from_bytes(digest[:8], "little"))
         ids = tuple(episode.id for episode in episodes)
@@ -234,7 +234,7 @@ class SyntheticTrader:
         self.answered += 1
         return Ranking(ranks=tuple(int(r) for r in ranks), **about)
 
-    def _perceived(self, episodes: Sequence[Episode], teacher: Teacher) -> Floats:
+    def _perceived(self, episodes: Sequence[Episode], teacher: SimulatedTeacher) -> Floats:
         seen = [e.tail(teacher.myopic) for e in episodes] if teacher.myopic < 1 else episodes
         values = self.utilities(seen)
         if teacher.drift and self.answered < teacher.drift:
@@ -243,7 +243,9 @@ class SyntheticTrader:
         return values
 
 
-def _answer(values: Floats, teacher: Teacher, rng: np.random.Generator) -> NDArray[np.int64]:
+def _answer(
+    values: Floats, teacher: SimulatedTeacher, rng: np.random.Generator
+) -> NDArray[np.int64]:
     """Utilities to ranks, 1 = best."""
     spread = values.std()
     scaled = (values - values.mean()) / spread if spread > 0 else np.zeros_like(values)

@@ -21,10 +21,10 @@ from tradinghf.feedback.lines import json_lines
 from tradinghf.feedback.pairs import Pair, pairs_of, rankings_of
 from tradinghf.feedback.types import Ranking
 
-PROMPT = "Rank the trading of one market window of {bars} bars. Closes: {closes}."
+_PROMPT = "Rank the trading of one market window of {bars} bars. Closes: {closes}."
 
 
-def describe(episode: Episode) -> str:
+def episode_in_words(episode: Episode) -> str:
     """An episode in words and numbers, for language models; blind: no name, no dates."""
     changes = np.flatnonzero(np.diff(episode.position, prepend=np.nan, append=np.nan))
     held = [f"{episode.position[a]:+.2f} x{b - a}" for a, b in pairwise(changes)]
@@ -49,9 +49,9 @@ def trl_rows(
         close = episodes[best].close
         closes = " ".join(f"{c:.1f}" for c in 100 * close / close[0])
         yield {
-            "prompt": PROMPT.format(bars=len(close) - 1, closes=closes),
-            "chosen": describe(episodes[best]),
-            "rejected": describe(episodes[worst]),
+            "prompt": _PROMPT.format(bars=len(close) - 1, closes=closes),
+            "chosen": episode_in_words(episodes[best]),
+            "rejected": episode_in_words(episodes[worst]),
             "chosen_id": best,
             "rejected_id": worst,
             "ranking": p.ranking,

@@ -21,16 +21,16 @@ Outcome = Literal["ranked", "skipped", "cant_tell"]
 
 RATING_LEVELS = 5
 """Ratings run from 1 (bad) to 5 (good)."""
-MAX_PANELS = 20
-MAX_NAME = 100
+_MAX_PANELS = 20
+_MAX_NAME = 100
 MAX_TEXT = 4000
 
 
 def _name(what: str, value: str, *, empty: bool = False) -> str:
     """An identifier: printable, on one line, of bounded length."""
-    if not isinstance(value, str) or len(value) > MAX_NAME or not value.isprintable():
+    if not isinstance(value, str) or len(value) > _MAX_NAME or not value.isprintable():
         shown = repr(value)[:60]
-        raise FeedbackError(f"{what} is {shown}; expected up to {MAX_NAME} printable characters.")
+        raise FeedbackError(f"{what} is {shown}; expected up to {_MAX_NAME} printable characters.")
     if not (value or empty):
         raise FeedbackError(f"{what} is empty; expected a name.")
     return value
@@ -51,10 +51,10 @@ def _episodes(what: str, ids: Sequence[str]) -> tuple[str, ...]:
     if isinstance(ids, str):
         raise FeedbackError(f"{what} is a string; expected a sequence of episode ids.")
     episodes = tuple(_name(f"{what}[{i}]", item) for i, item in enumerate(ids))
-    if not 2 <= len(episodes) <= MAX_PANELS or len(set(episodes)) != len(episodes):
+    if not 2 <= len(episodes) <= _MAX_PANELS or len(set(episodes)) != len(episodes):
         raise FeedbackError(
             f"{what} holds {len(episodes)} ids, {len(set(episodes))} of them distinct; "
-            f"expected 2 to {MAX_PANELS} distinct episodes."
+            f"expected 2 to {_MAX_PANELS} distinct episodes."
         )
     return episodes
 

@@ -23,8 +23,8 @@ from tradinghf.errors import ConfigError, TradingHFError
 Role = Literal["rater", "lead", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
 TOKEN_SECONDS = 12 * 3600
-SECRET_FILE = "dashboard.secret"  # a name, not the secret  # nosec B105
-SECRET_VARIABLE = "TRADINGHF_SECRET"  # a name, not the secret  # nosec B105
+_SECRET_FILE = "dashboard.secret"  # a name, not the secret  # nosec B105
+_SECRET_VARIABLE = "TRADINGHF_SECRET"  # a name, not the secret  # nosec B105
 _SHORTEST_SECRET = 32
 
 
@@ -62,19 +62,19 @@ def load_secret(folder: Path) -> str:
         ConfigError: the environment's secret is too short to protect anything.
 
     """
-    given = os.environ.get(SECRET_VARIABLE, "")
+    given = os.environ.get(_SECRET_VARIABLE, "")
     if given:
         if len(given) < _SHORTEST_SECRET:
             raise ConfigError(
-                f"{SECRET_VARIABLE} has {len(given)} characters; expected at least "
+                f"{_SECRET_VARIABLE} has {len(given)} characters; expected at least "
                 f"{_SHORTEST_SECRET}. Make one: python -c 'import secrets; "
                 "print(secrets.token_hex())'"
             )
         return given
-    path = folder / SECRET_FILE
+    path = folder / _SECRET_FILE
     folder.mkdir(parents=True, exist_ok=True)
     # Written aside and linked into place: two servers that start at once agree on one secret.
-    draft = folder / f".{SECRET_FILE}.{secrets.token_hex(8)}"
+    draft = folder / f".{_SECRET_FILE}.{secrets.token_hex(8)}"
     if not path.exists():
         handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "w") as file:

@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from argon2 import PasswordHasher
 
 _log = logging.getLogger(__name__)
-SHORTEST_PASSWORD = 12
+_SHORTEST_PASSWORD = 12
 LOCK_AFTER = 5
 LOCK_FOR = timedelta(minutes=15)
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _REFUSED = "Wrong name or password, or the account is locked for a while."
 
 
@@ -135,7 +135,7 @@ class UserAccounts:
             AccountError: a bad name, a short password, an unknown role, or the name is taken.
 
         """
-        if NAME.fullmatch(name) is None:
+        if _NAME.fullmatch(name) is None:
             raise AccountError(
                 f"{name[:70]!r} is no user name; expected 1 to 64 letters, digits, '.', '_', '@' "
                 "or '-', the first a letter or digit."
@@ -159,10 +159,10 @@ class UserAccounts:
             _note(connection, by, "add user", f"{name} as {role}")
 
     def _hash(self, password: str) -> str:
-        if len(password) < SHORTEST_PASSWORD:
+        if len(password) < _SHORTEST_PASSWORD:
             raise AccountError(
                 f"The password has {len(password)} characters; expected at least "
-                f"{SHORTEST_PASSWORD}."
+                f"{_SHORTEST_PASSWORD}."
             )
         return self._hasher().hash(password[:1000])
 

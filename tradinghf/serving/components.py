@@ -14,7 +14,7 @@ from tradinghf.serving.payload import open_payload
 from tradinghf.serving.routes import API
 
 # All scripts are asked for at once; found one by one through their imports they come later.
-BOOT = """
+_BOOT = """
 export default async (component) => {
   const { module, preload } = component.data;
   for (const url of preload) void import(location.origin + url);
@@ -32,7 +32,7 @@ def _mount(board: Dashboard, name: str, script: str, html: str, data: dict[str, 
         )
         st.stop()
     component = st.components.v2.component(
-        f"tradinghf_{name}", html=html, css=board.files.text("rank.css"), js=BOOT
+        f"tradinghf_{name}", html=html, css=board.files.text("rank.css"), js=_BOOT
     )
     scripts = {"module": board.files.url(script), "preload": board.files.scripts()}
     component(key=name, data=scripts | data)

@@ -27,8 +27,8 @@ from tradinghf.errors import ConfigError
 
 Status = Literal["running", "done", "failed", "stopped"]
 _log = logging.getLogger(__name__)
-LOG_BYTES = 64 * 1024
-NICE = {"train": 5}
+_LOG_BYTES = 64 * 1024
+_NICE = {"train": 5}
 """Kinds that give way to the server; for the others somebody waits."""
 _STOPPED = (-signal.SIGTERM, 128 + signal.SIGTERM, -signal.SIGINT, 130)
 
@@ -82,7 +82,7 @@ class BackgroundJob:
         try:
             with (self.folder / "output.log").open("rb") as file:
                 file.seek(0, os.SEEK_END)
-                file.seek(max(file.tell() - LOG_BYTES, 0))
+                file.seek(max(file.tell() - _LOG_BYTES, 0))
                 return file.read().decode("utf-8", "replace")
         except FileNotFoundError:
             return ""
@@ -141,7 +141,7 @@ class BackgroundJobs:
     ) -> BackgroundJob:
         folder = self.folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
         folder.mkdir(parents=True)
-        nice = str(NICE.get(kind, 0))
+        nice = str(_NICE.get(kind, 0))
         runner = [sys.executable, "-m", "tradinghf.serving.runner", str(folder), nice, *command]
         process = subprocess.Popen(
             runner,

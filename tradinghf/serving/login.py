@@ -17,10 +17,10 @@ from tradinghf.serving.access import TOKEN_SECONDS, AccessError
 from tradinghf.serving.dashboard import COOKIE, Dashboard
 from tradinghf.serving.routes import API
 
-PUBLIC = ("/login", "/_stcore/health")
-MAX_FORM = 4096
+_PUBLIC = ("/login", "/_stcore/health")
+_MAX_FORM = 4096
 
-PAGE = """<!doctype html>
+_PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>tradinghf: sign in</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <style>
@@ -57,11 +57,11 @@ p[role] {{ margin: 0; color: var(--warn); }}
 </form></main></body></html>"""
 
 
-def login_page(problem: str = "", status: int = 200) -> HTMLResponse:
+def _login_page(problem: str = "", status: int = 200) -> HTMLResponse:
     """The form, with what went wrong."""
     text = f'<p role="alert">{html.escape(problem)}</p>' if problem else ""
     headers = {"Cache-Control": "no-store"}
-    return HTMLResponse(PAGE.format(problem=text), status, headers=headers)
+    return HTMLResponse(_PAGE.format(problem=text), status, headers=headers)
 
 
 class SignInRoutes:
@@ -72,24 +72,24 @@ class SignInRoutes:
 
     def allowed(self, path: str, headers: Headers) -> bool:
         """Whether a request may pass: signed in, or to the sign-in page itself."""
-        if path in PUBLIC or path.startswith(f"{API}/"):  # those check their tokens themselves
+        if path in _PUBLIC or path.startswith(f"{API}/"):  # those check their tokens themselves
             return True
         return self._board.signed_in(cookie_parser(headers.get("cookie", ""))) is not None
 
     async def show(self, _request: Request) -> Response:
         """GET /login."""
-        return login_page()
+        return _login_page()
 
     async def enter(self, request: Request) -> Response:
         """POST /login: set the cookie, or say no."""
-        if int(request.headers.get("content-length") or MAX_FORM + 1) > MAX_FORM:
-            return login_page("That was too long.", 413)
+        if int(request.headers.get("content-length") or _MAX_FORM + 1) > _MAX_FORM:
+            return _login_page("That was too long.", 413)
         async with request.form(max_files=0, max_fields=4) as form:
             name, password = str(form.get("name", "")), str(form.get("password", ""))
         try:
             identity = await run_in_threadpool(self._board.accounts.sign_in, name, password)
         except AccessError as error:
-            return login_page(str(error), 401)
+            return _login_page(str(error), 401)
         await run_in_threadpool(self._board.accounts.note, identity.rater, "sign in")
         reply = RedirectResponse("/", 303)
         reply.set_cookie(

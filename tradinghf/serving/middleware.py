@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 # Streamlit's page has one inline script and inline styles, and loads component code from blob:
 # URLs; everything is served from here, and nothing may be fetched from anywhere else.
-POLICY = "; ".join(
+_POLICY = "; ".join(
     (
         "default-src 'self'",
         "script-src 'self' blob: 'sha256-{script}'",
@@ -33,13 +33,13 @@ POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-HIDDEN = ("/_stcore/metrics", "/_stcore/script-health-check", "/_stcore/agent")
+_HIDDEN = ("/_stcore/metrics", "/_stcore/script-health-check", "/_stcore/agent")
 
 
 def headers(script_hash: str) -> dict[str, str]:
     """Headers of every reply; `script_hash` allows Streamlit's one inline script."""
     return {
-        "Content-Security-Policy": POLICY.format(script=script_hash),
+        "Content-Security-Policy": _POLICY.format(script=script_hash),
         "X-Frame-Options": "DENY",
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "same-origin",  # with "no-referrer" a form would name no origin either
@@ -49,7 +49,7 @@ def headers(script_hash: str) -> dict[str, str]:
     }
 
 
-def host_name(host: str) -> str:
+def _host_name(host: str) -> str:
     """Host header without its port, in lower case."""
     try:
         return (urlsplit(f"//{host}").hostname or "").rstrip(".")
@@ -57,7 +57,7 @@ def host_name(host: str) -> str:
         return ""
 
 
-def is_loopback(client: tuple[str, int] | None) -> bool:
+def _is_loopback(client: tuple[str, int] | None) -> bool:
     """Whether the peer is this machine; in-process test clients have no address."""
     if client is None:
         return True
@@ -106,27 +106,27 @@ class RequestGuard:
             await send({"type": "websocket.close", "code": 1008, "reason": problem})
         else:
             refusal = PlainTextResponse(problem, self._status(problem))
-            if problem == SIGN_IN and scope["method"] == "GET":
+            if problem == _SIGN_IN and scope["method"] == "GET":
                 refusal.status_code = 303
                 refusal.headers["Location"] = "/login"
             await refusal(scope, receive, self._with_headers(send))
 
     @staticmethod
     def _status(problem: str) -> int:
-        return {SIGN_IN: 401, GONE: 404}.get(problem, 403)
+        return {_SIGN_IN: 401, _GONE: 404}.get(problem, 403)
 
     def _problem(self, scope: Scope, given: Headers) -> str | None:
-        if self._loopback_only and not is_loopback(scope.get("client")):
+        if self._loopback_only and not _is_loopback(scope.get("client")):
             return "This dashboard serves its own machine only."
-        if self._hosts and host_name(given.get("host", "")) not in self._hosts:
+        if self._hosts and _host_name(given.get("host", "")) not in self._hosts:
             return "Unknown host name."
-        if scope["path"].startswith(HIDDEN):
-            return GONE
+        if scope["path"].startswith(_HIDDEN):
+            return _GONE
         writes = scope["type"] == "websocket" or scope["method"] not in ("GET", "HEAD")
         if writes and not self._same_origin(scope, given):
             return "Requests from other sites are refused."
         if self._allowed is not None and not self._allowed(scope["path"], given):
-            return SIGN_IN
+            return _SIGN_IN
         return None
 
     @staticmethod
@@ -146,5 +146,5 @@ class RequestGuard:
         return wrapped
 
 
-SIGN_IN = "Sign in first."
-GONE = "Not found."
+_SIGN_IN = "Sign in first."
+_GONE = "Not found."

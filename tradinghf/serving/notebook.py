@@ -16,9 +16,9 @@ from tradinghf.feedback.store import Store
 from tradinghf.feedback.types import Outcome, Query, Ranking
 from tradinghf.serving.service import panel_order
 
-WIDTH, HEIGHT = 250, 78
-COLOURS = {"price": "#57606a", "position": "#a06a00", "equity": "#1f6feb"}
-LETTERS = "ABCDEFGHIJKLMNOPQRST"
+_WIDTH, _HEIGHT = 250, 78
+_COLOURS = {"price": "#57606a", "position": "#a06a00", "equity": "#1f6feb"}
+_LETTERS = "ABCDEFGHIJKLMNOPQRST"
 
 
 class Ballot:
@@ -103,8 +103,8 @@ class Ballot:
             widgets.Dropdown(
                 options=range(1, size + 1),
                 value=place + 1,
-                description=f"{LETTERS[place]} is",
-                layout=widgets.Layout(width=f"{WIDTH}px"),
+                description=f"{_LETTERS[place]} is",
+                layout=widgets.Layout(width=f"{_WIDTH}px"),
             )
             for place in range(size)
         ]
@@ -127,9 +127,9 @@ def panels(episodes: Sequence[Episode]) -> list[str]:
     ]
     spans = {
         name: (min(s[name].min() for s in series), max(s[name].max() for s in series))
-        for name in COLOURS
+        for name in _COLOURS
     }
-    return [_picture(LETTERS[i], one, spans) for i, one in enumerate(series)]
+    return [_picture(_LETTERS[i], one, spans) for i, one in enumerate(series)]
 
 
 def _picture(letter: str, series: dict[str, Floats], spans: dict[str, Any]) -> str:
@@ -137,16 +137,16 @@ def _picture(letter: str, series: dict[str, Floats], spans: dict[str, Any]) -> s
     parts = []
     for row, (name, values) in enumerate(series.items()):
         low, high = spans[name]
-        x = np.linspace(2, WIDTH - 2, len(values))
-        y = HEIGHT * (row + 1) - 4 - (HEIGHT - 20) * (values - low) / max(high - low, 1e-12)
+        x = np.linspace(2, _WIDTH - 2, len(values))
+        y = _HEIGHT * (row + 1) - 4 - (_HEIGHT - 20) * (values - low) / max(high - low, 1e-12)
         points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
         label = f"{letter}: {name}" if row == 0 else name
         parts.append(
-            f'<text x="2" y="{HEIGHT * row + 11}" font-size="11" fill="{COLOURS[name]}">{label} '
+            f'<text x="2" y="{_HEIGHT * row + 11}" font-size="11" fill="{_COLOURS[name]}">{label} '
             f'{values[-1]:.2f}</text><polyline points="{points}" fill="none" '
-            f'stroke="{COLOURS[name]}" stroke-width="1.3"/>'
+            f'stroke="{_COLOURS[name]}" stroke-width="1.3"/>'
         )
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{3 * HEIGHT}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{3 * _HEIGHT}" '
         f'role="img" aria-label="Panel {letter}">{"".join(parts)}</svg>'
     )

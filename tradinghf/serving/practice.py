@@ -11,8 +11,8 @@ from tradinghf.episodes import Episode
 from tradinghf.errors import FeedbackError
 from tradinghf.serving.payload import query_payload
 
-BARS = 60
-LESSONS = (
+_BARS = 60
+_LESSONS = (
     (
         "Practice 1 of 2.",
         "Press the numbers best first, then Enter.",
@@ -29,7 +29,7 @@ LESSONS = (
 def _lesson_episodes(number: int) -> list[Episode]:
     """One rising market; positions [L] that hold it, sit out, or bet against it."""
     rng = np.random.default_rng(number)
-    steps = 0.004 + 0.012 * rng.standard_normal(BARS)
+    steps = 0.004 + 0.012 * rng.standard_normal(_BARS)
     close = np.exp(np.concatenate([[0.0], np.cumsum(steps)]))
     open_ = np.concatenate([[1.0], close[:-1]])
     held = ((1.0, 0.0, -1.0), (1.0, 1.0, -1.0))[number]
@@ -72,7 +72,7 @@ def practice_query(number: int) -> dict[str, Any]:
     """
     if number not in (0, 1):
         raise FeedbackError(f"There is no practice query {number}; expected 0 or 1.")
-    title, hint, _ = LESSONS[number]
+    title, hint, _ = _LESSONS[number]
     payload = query_payload(f"practice-{number}", _lesson_episodes(number))
     return payload | {"practice": {"title": title, "hint": hint}}
 
@@ -82,5 +82,5 @@ def practice_comment(query: str, ranks: Sequence[int]) -> str:
     number = 1 if query.endswith("1") else 0
     if tuple(ranks) == _ANSWERS[number]:
         return "Right: that is how ties work." if number else "Right, and easy. One more."
-    best_first = ", ".join(dict.fromkeys(LESSONS[number][2]))
+    best_first = ", ".join(dict.fromkeys(_LESSONS[number][2]))
     return f"Most would say: {best_first}. On real queries your own taste decides."

@@ -14,7 +14,7 @@ from tradinghf.feedback.store import schema as t
 from tradinghf.feedback.store.engine import Location, locate
 from tradinghf.serving.runs import REWARD_FILE, RunFolder, list_runs
 
-FROM_STORE = "store:"
+_FROM_STORE = "store:"
 
 
 @dataclass(frozen=True)
@@ -78,10 +78,10 @@ def _trained_on(run: RunFolder, location: Location) -> bool:
     """Whether a training run says that it learned from the store at this place."""
     experiment = run.document("config.json").get("experiment")
     trader = experiment.get("trader") if isinstance(experiment, dict) else None
-    if not isinstance(trader, str) or not trader.startswith(FROM_STORE):
+    if not isinstance(trader, str) or not trader.startswith(_FROM_STORE):
         return False
     try:
-        theirs = locate(trader.removeprefix(FROM_STORE))
+        theirs = locate(trader.removeprefix(_FROM_STORE))
     except StoreError:
         return False
     if theirs.sqlite and location.sqlite:

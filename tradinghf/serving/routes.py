@@ -25,9 +25,9 @@ from tradinghf.serving.practice import practice_comment, practice_query
 from tradinghf.serving.service import RankingService
 
 API = "/tradinghf/api"
-COMPONENT = "/tradinghf/component"
-MAX_BODY = 16 * 1024
-MAX_IDS = 64
+_COMPONENT = "/tradinghf/component"
+_MAX_BODY = 16 * 1024
+_MAX_IDS = 64
 _TYPES = {".js": "text/javascript", ".css": "text/css"}
 _log = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ class RankingRoutes:
         parameters = request.query_params
         if key := parameters.get("edit"):
             return {"query": self._service.reopen(who.rater, key)}
-        have = [name for name in parameters.get("have", "").split(",")[:MAX_IDS] if name]
+        have = [name for name in parameters.get("have", "").split(",")[:_MAX_IDS] if name]
         session = parameters.get("session", "")[:100]
         found = self._service.next_query(who.rater, session, have)
         shown = found and found["query"]
@@ -140,8 +140,8 @@ async def _json_body(request: Request) -> Any:
     received = bytearray()
     async for part in request.stream():
         received += part
-        if len(received) > MAX_BODY:
-            raise FeedbackError(f"The request is longer than {MAX_BODY} bytes.")
+        if len(received) > _MAX_BODY:
+            raise FeedbackError(f"The request is longer than {_MAX_BODY} bytes.")
     try:
         return json.loads(received, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
@@ -179,7 +179,7 @@ class ComponentFiles:
 
     def url(self, name: str) -> str:
         """Where a file is served; changes with any file's content."""
-        return f"{COMPONENT}/{self.version}/{name}"
+        return f"{_COMPONENT}/{self.version}/{name}"
 
     def scripts(self) -> list[str]:
         """Where all scripts are served, the largest first."""
@@ -198,4 +198,4 @@ class ComponentFiles:
 
     def routes(self) -> list[Route]:
         """The route of all files."""
-        return [Route(f"{COMPONENT}/{{version}}/{{name:path}}", self.serve, methods=["GET"])]
+        return [Route(f"{_COMPONENT}/{{version}}/{{name:path}}", self.serve, methods=["GET"])]

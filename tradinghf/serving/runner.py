@@ -14,7 +14,7 @@ from types import FrameType
 from tradinghf.durable import write_atomic
 
 
-def give_way(niceness: int) -> None:
+def _give_way(niceness: int) -> None:
     """Let the dashboard's server go first: raters wait for it, and a training has time."""
     if niceness and hasattr(os, "nice"):
         os.nice(niceness)
@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
     NICE is how far it gives way to others, 0 to 19.
     """
     folder = Path(arguments[0])
-    give_way(int(arguments[1]))
+    _give_way(int(arguments[1]))
     with (folder / "output.log").open("ab") as log:
         child = subprocess.Popen(
             [sys.executable, *arguments[2:]], stdin=subprocess.DEVNULL, stdout=log, stderr=log

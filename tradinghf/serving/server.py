@@ -27,12 +27,12 @@ from tradinghf.serving.routes import RankingRoutes
 from tradinghf.serving.settings import DashboardSettings
 
 _log = logging.getLogger(__name__)
-DEFAULT_PORT = 8501
-BACKLOG = 128
-MAX_MESSAGE = 50 * 2**20
+_DEFAULT_PORT = 8501
+_BACKLOG = 128
+_MAX_MESSAGE = 50 * 2**20
 
 
-def inline_script_hash() -> str:
+def _inline_script_hash() -> str:
     """Base64 sha256 of the one inline script in Streamlit's page, for the content policy."""
     import streamlit
 
@@ -55,7 +55,7 @@ def app_arguments(board: Dashboard | None = None) -> dict[str, Any]:
         hosts=hosts if open_to_team else LOOPBACK_HOSTS,
         loopback_only=not open_to_team,
         allowed=login.allowed if login else None,
-        script_hash=inline_script_hash(),
+        script_hash=_inline_script_hash(),
     )
     api = RankingRoutes(board.service, partial(board.identity_of, board.answer_tokens))
     routes = [*api.routes(), *board.files.routes(), *(login.routes() if login else [])]
@@ -95,7 +95,7 @@ def bind(address: str, port: int) -> socket.socket:
         if os.name != "nt":
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((address, port))
-        listener.listen(BACKLOG)
+        listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
         raise ConfigError(
@@ -106,7 +106,7 @@ def bind(address: str, port: int) -> socket.socket:
 
 def serve(
     store: str | os.PathLike[str],
-    port: int = DEFAULT_PORT,
+    port: int = _DEFAULT_PORT,
     *,
     address: str = "127.0.0.1",
     auth: str = "none",
@@ -150,7 +150,7 @@ def serve(
         # everybody would seem to be on this machine, and cookies would not be marked secure.
         proxy_headers=True,
         forwarded_allow_ips="127.0.0.1",
-        ws_max_size=MAX_MESSAGE,
+        ws_max_size=_MAX_MESSAGE,
     )
     url = f"http://{address}:{listener.getsockname()[1]}"
     print(f"Dashboard: {url}   (stop with Ctrl+C)", flush=True)  # noqa: T201 - tells the user where

@@ -21,13 +21,13 @@ from tradinghf.feedback.store import Store
 from tradinghf.feedback.types import Query, Ranking
 from tradinghf.serving.payload import query_payload
 
-KEY = re.compile(r"[0-9a-f]{32}")
-MAX_COMMENT = 2000
-MAX_SECONDS = 24 * 3600.0
-REMEMBERED = 128
-REPEATS = 0.07
+_KEY = re.compile(r"[0-9a-f]{32}")
+_MAX_COMMENT = 2000
+_MAX_SECONDS = 24 * 3600.0
+_REMEMBERED = 128
+_REPEATS = 0.07
 """Share of answered queries that are asked again later: the raters' own consistency."""
-FIELDS = {
+_FIELDS = {
     "key", "query", "ranks", "outcome", "comment", "aspects", "ratings", "seconds", "session",
     "supersedes",
 }  # fmt: skip
@@ -43,8 +43,8 @@ def panel_order(query: str, rater: str, episodes: Collection[str]) -> tuple[str,
 
 
 def asked_again(query: str) -> bool:
-    """Whether this query is one of the `REPEATS` that are asked again; by its id, so for all."""
-    return int(hashlib.sha256(f"repeat {query}".encode()).hexdigest()[:8], 16) / 2**32 < REPEATS
+    """Whether this query is one of the `_REPEATS` that are asked again; by its id, so for all."""
+    return int(hashlib.sha256(f"repeat {query}".encode()).hexdigest()[:8], 16) / 2**32 < _REPEATS
 
 
 class RankingService:
@@ -53,7 +53,7 @@ class RankingService:
     def __init__(self, store: Store) -> None:
         self.store = store
         # Queries and episodes never change, and many raters are asked the same.
-        self._shown = lru_cache(REMEMBERED)(self._look_up)
+        self._shown = lru_cache(_REMEMBERED)(self._look_up)
 
     def _look_up(self, query: str) -> tuple[Query, dict[str, Episode]]:
         found = self.store.query(query)
@@ -125,7 +125,7 @@ class RankingService:
     @staticmethod
     def aspects(text: str) -> list[str]:
         """Aspects of trading that a comment mentions, for the chips."""
-        return [mention.aspect for mention in aspects_of(text[:MAX_COMMENT])]
+        return [mention.aspect for mention in aspects_of(text[:_MAX_COMMENT])]
 
     def _asked(self, rater: str, query: str) -> tuple[str, ...]:
         found, _ = self._shown(query)
@@ -142,16 +142,16 @@ def checked_answer(body: Mapping[str, Any]) -> dict[str, Any]:
             `Ranking` itself checks is left to it.
 
     """
-    if not isinstance(body, Mapping) or set(body) != FIELDS:
-        raise FeedbackError(f"An answer has exactly the fields {', '.join(sorted(FIELDS))}.")
+    if not isinstance(body, Mapping) or set(body) != _FIELDS:
+        raise FeedbackError(f"An answer has exactly the fields {', '.join(sorted(_FIELDS))}.")
     for name in ("key", "query", "outcome", "comment", "session", "supersedes"):
         _expect(isinstance(body[name], str), name, "a string")
     for name in ("ranks", "ratings", "aspects"):
         if name == "aspects" and body[name] is None:
             continue
         _expect(isinstance(body[name], list) and len(body[name]) <= 20, name, "a short list")
-    _expect(KEY.fullmatch(body["key"]) is not None, "key", "32 hexadecimal digits")
-    _expect(len(body["comment"]) <= MAX_COMMENT, "comment", f"at most {MAX_COMMENT} characters")
+    _expect(_KEY.fullmatch(body["key"]) is not None, "key", "32 hexadecimal digits")
+    _expect(len(body["comment"]) <= _MAX_COMMENT, "comment", f"at most {_MAX_COMMENT} characters")
     _expect(all(type(rank) is int for rank in body["ranks"]), "ranks", "whole numbers")
     seconds = body["seconds"]
     number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
@@ -162,7 +162,7 @@ def checked_answer(body: Mapping[str, Any]) -> dict[str, Any]:
         _expect(known, "aspects", "known aspects")
         fields["comment"] = with_tags(body["comment"], body["aspects"])
     ranked = {"ranks": tuple(body["ranks"]), "ratings": tuple(body["ratings"])}
-    return fields | ranked | {"seconds": min(float(seconds), MAX_SECONDS)}
+    return fields | ranked | {"seconds": min(float(seconds), _MAX_SECONDS)}
 
 
 def _expect(ok: bool, name: str, expected: str) -> None:

@@ -9,8 +9,8 @@ from typing import Literal, get_args
 from tradinghf.errors import ConfigError, unknown_name
 
 SignInMode = Literal["none", "local", "oidc"]
-DEFAULT_STORE = "store"
-DEFAULT_GOAL = 30
+_DEFAULT_STORE = "store"
+_DEFAULT_GOAL = 30
 _PREFIX = "TRADINGHF_"
 
 
@@ -28,11 +28,11 @@ class DashboardSettings:
 
     """
 
-    store: str = DEFAULT_STORE
+    store: str = _DEFAULT_STORE
     runs: str = "runs"
     auth: SignInMode = "none"
     hosts: str = ""
-    goal: int = DEFAULT_GOAL
+    goal: int = _DEFAULT_GOAL
 
     def __post_init__(self) -> None:
         if self.auth not in get_args(SignInMode):
@@ -50,7 +50,7 @@ class DashboardSettings:
         """
         names = [name for name in cls.__dataclass_fields__ if _PREFIX + name.upper() in os.environ]
         given: dict[str, str] = {name: os.environ[_PREFIX + name.upper()] for name in names}
-        goal = given.pop("goal", str(DEFAULT_GOAL))
+        goal = given.pop("goal", str(_DEFAULT_GOAL))
         if not goal.isdecimal():
             raise ConfigError(f"{_PREFIX}GOAL is {goal!r}; expected a whole number of rankings.")
         return cls(**given, goal=int(goal))  # type: ignore[arg-type]  # auth is checked above

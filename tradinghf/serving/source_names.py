@@ -6,14 +6,14 @@ import re
 from collections.abc import Collection
 from typing import Literal
 
-Kind = Literal["strategy", "policy", "reference", "other"]
-SOURCE_KINDS: dict[Kind, str] = {
+_Kind = Literal["strategy", "policy", "reference", "other"]
+SOURCE_KINDS: dict[_Kind, str] = {
     "strategy": "Shipped strategies",
     "policy": "Policies",
     "reference": "Reference behaviour",
     "other": "Others",
 }
-SHORTEST_FINGERPRINT = 8
+_SHORTEST_FINGERPRINT = 8
 _HELD = re.compile(r"hold_([+-]?[0-9.]+)")
 _RANDOM = re.compile(r"random_([0-9.]+)")
 _LOOP = re.compile(r"policy:([0-9]+)-([0-9]+)-([0-9.]+)")
@@ -31,13 +31,13 @@ def source_label(source: str) -> str:
         earlier = f", {age} before" if age else ""
         return f"policy of step {found[1]}{earlier}{_exploring(found[3])}"
     if found := _TRAINED.fullmatch(source):
-        return f"policy {found[1][:SHORTEST_FINGERPRINT]}{_exploring(found[2] or '0')}"
+        return f"policy {found[1][:_SHORTEST_FINGERPRINT]}{_exploring(found[2] or '0')}"
     if source.startswith("policy:"):
         return f"policy {source.removeprefix('policy:')}"
     return source.replace("_", " ")
 
 
-def source_kind(source: str, shipped: Collection[str]) -> Kind:
+def source_kind(source: str, shipped: Collection[str]) -> _Kind:
     """What sort of trading a source is.
 
     Args:

@@ -14,15 +14,15 @@ from tradinghf.feedback.store import EpisodeInfo
 from tradinghf.feedback.types import Ranking
 from tradinghf.serving.source_names import SOURCE_KINDS, source_kind, source_label
 
-OUTCOMES = {"ranked": "ranked", "skipped": "skipped", "cant_tell": "can't tell"}
+_OUTCOMES = {"ranked": "ranked", "skipped": "skipped", "cant_tell": "can't tell"}
 
 
-def in_words(ranking: Ranking, names: Mapping[str, str]) -> str:
+def _in_words(ranking: Ranking, names: Mapping[str, str]) -> str:
     """A ranking as one line: "sma cross > momentum = buy and hold"."""
-    return order_in_words(ranking.episodes, ranking.ranks, names)
+    return _order_in_words(ranking.episodes, ranking.ranks, names)
 
 
-def order_in_words(
+def _order_in_words(
     episodes: Sequence[str], ranks: Sequence[float], names: Mapping[str, str]
 ) -> str:
     """Episodes by rank, the lowest first, as one line of what they are called."""
@@ -37,8 +37,8 @@ def worst_table(rows: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> 
     found = [
         {
             "rater": row["rater"],
-            "answered, best first": order_in_words(row["episodes"], row["ranks"], names),
-            "the model would say": order_in_words(
+            "answered, best first": _order_in_words(row["episodes"], row["ranks"], names),
+            "the model would say": _order_in_words(
                 row["episodes"], [-score for score in row["scores"]], names
             ),
             "pairs called otherwise": f"{row['otherwise']} of {row['pairs']}",
@@ -61,7 +61,7 @@ def answers_table(rankings: Sequence[Ranking], names: Mapping[str, str]) -> pd.D
         {
             "answered": ranking.created,
             "rater": ranking.rater,
-            "ranking": in_words(ranking, names) or OUTCOMES[ranking.outcome],
+            "ranking": _in_words(ranking, names) or _OUTCOMES[ranking.outcome],
             "seconds": ranking.seconds,
             "comment": ranking.comment,
             "state": "corrected later" if ranking.key in corrected else "counts",

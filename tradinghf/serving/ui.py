@@ -17,9 +17,9 @@ from tradinghf.serving.access import LOCAL, Identity, Role
 from tradinghf.serving.dashboard import Dashboard, current_dashboard
 
 UP, DOWN, GREY = "#2F81F7", "#E8833A", "#7C8896"
-INK = {"light": "#3B4450", "dark": "#C3CAD3"}
-METRICS_PER_ROW = 6
-CHART_HEIGHT = 300
+_INK = {"light": "#3B4450", "dark": "#C3CAD3"}
+_METRICS_PER_ROW = 6
+_CHART_HEIGHT = 300
 _NUMBER = "%.1f"
 
 
@@ -144,7 +144,7 @@ def show_table(
     return int(rows[0]) if rows and rows[0] < len(frame) else None
 
 
-def show_chart(figure: go.Figure, *, height: int = CHART_HEIGHT, key: str | None = None) -> None:
+def show_chart(figure: go.Figure, *, height: int = _CHART_HEIGHT, key: str | None = None) -> None:
     """A plotly figure in the page's theme."""
     figure.update_layout(
         height=height,
@@ -153,7 +153,7 @@ def show_chart(figure: go.Figure, *, height: int = CHART_HEIGHT, key: str | None
         hovermode="x unified",
     )
     # The library's own greys for text are hard to read on the light background.
-    ink = {"color": INK["light" if st.context.theme.type == "light" else "dark"]}
+    ink = {"color": _INK["light" if st.context.theme.type == "light" else "dark"]}
     figure.update_xaxes(tickfont=ink, title_font=ink)
     figure.update_yaxes(tickfont=ink, title_font=ink)
     figure.update_annotations(font=ink)
@@ -171,7 +171,7 @@ def thinned(frame: pd.DataFrame, most: int = 2000) -> pd.DataFrame:
 
 def show_metrics(values: Mapping[str, str], helps: Mapping[str, str] | None = None) -> None:
     """Rows of figures; `helps` explains some of them in a tooltip."""
-    rows = -(-len(values) // METRICS_PER_ROW)
+    rows = -(-len(values) // _METRICS_PER_ROW)
     width = -(-len(values) // rows) if rows else 0
     columns: list[Any] = []
     for name, value in values.items():

@@ -12,7 +12,7 @@ from tradinghf.market.data import MarketData
 from tradinghf.market.plugins import SOURCES
 from tradinghf.market.sources import load_market
 
-SUFFIXES = (".csv", ".parquet")
+_SUFFIXES = (".csv", ".parquet")
 MAX_UPLOAD_BYTES = 20 * 2**20
 _UNSAFE = re.compile(r"[^a-z0-9_-]+")
 _OPTIONS = re.compile(r"[A-Za-z0-9][A-Za-z0-9_:=,./^-]*")
@@ -31,7 +31,7 @@ class Uploads:
 
     def names(self) -> dict[str, Path]:
         """Names of the sets and their files."""
-        found = sorted(p for p in self.folder.glob("*") if p.suffix in SUFFIXES)
+        found = sorted(p for p in self.folder.glob("*") if p.suffix in _SUFFIXES)
         return {path.stem: path for path in found if not path.name.startswith(".")}
 
     def add(self, name: str, data: bytes) -> tuple[str, MarketData]:
@@ -52,7 +52,7 @@ class Uploads:
         """
         given = Path(name.replace("\\", "/")).name
         stem, suffix = _UNSAFE.sub("-", Path(given).stem.lower()).strip("-"), Path(given).suffix
-        if suffix.lower() not in SUFFIXES or not stem:
+        if suffix.lower() not in _SUFFIXES or not stem:
             raise MarketDataError("Expected a .csv or .parquet file with a name.")
         if len(data) > MAX_UPLOAD_BYTES:
             raise MarketDataError(f"The file has {len(data) / 2**20:.0f} MB; at most 20 are taken.")

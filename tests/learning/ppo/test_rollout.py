@@ -15,8 +15,8 @@ from tradinghf.feedback.queries import choose_groups, information_gain
 from tradinghf.feedback.traders import (
     TEACHERS,
     UTILITIES,
+    SimulatedTeacher,
     SyntheticTrader,
-    Teacher,
     open_profit,
 )
 from tradinghf.learning.ppo.gae import gae
@@ -138,7 +138,7 @@ def test_teachers_err_in_their_own_way():
 
 
 def test_a_contrarian_reverses_the_truth():
-    trader = SyntheticTrader("profit", Teacher(adversary=1.0))
+    trader = SyntheticTrader("profit", SimulatedTeacher(adversary=1.0))
     right = SyntheticTrader("profit").rank(EPISODES[:4], "q").ranks
     assert tuple(5 - r for r in trader.rank(EPISODES[:4], "q").ranks) == right
 

@@ -21,7 +21,7 @@ from scipy.stats import spearmanr
 
 from tradinghf.durable import write_atomic
 from tradinghf.episodes import Episode
-from tradinghf.feedback.quality import consistency
+from tradinghf.feedback.quality import repeat_consistency
 from tradinghf.feedback.store import Store
 from tradinghf.feedback.types import Ranking
 from tradinghf.learning.config import RewardConfig
@@ -74,7 +74,7 @@ def fit_reward_run(store: Store, folder: Path) -> dict[str, Any]:
         "worst": worst_fitted(pairs, answers, model, episodes),
         "disagreement": disagreement(model, answers, episodes),
         "profit_correlation": profit_correlation(model, ranked),
-        "human_ceiling": consistency(store.rankings()),
+        "human_ceiling": repeat_consistency(store.rankings()),
         "bar_unit": unit,
         "answers": {"head": health["head"], "count": health["rankings"], "store": health["store"]},
     }
