@@ -21,6 +21,7 @@ from tradinghf.serving import accounts as accounts_module
 from tradinghf.serving.access import AccessError, Identity, SessionTokens, load_secret
 from tradinghf.serving.accounts import AccountError, UserAccounts
 from tradinghf.serving.server import check_address, serve
+from tradinghf.serving.settings import DashboardSettings
 from tradinghf.serving.uploads import MAX_UPLOAD_BYTES, Uploads
 
 API = "/tradinghf/api"
@@ -86,7 +87,7 @@ def test_listens_on_this_machine_only(live: Running) -> None:
 @pytest.mark.parametrize("address", ["0.0.0.0", "192.168.1.5", "::"])
 def test_other_addresses_need_sign_in(tmp_path: Path, address: str) -> None:
     with pytest.raises(ConfigError, match="without sign-in"):
-        serve(tmp_path, address=address)
+        serve(DashboardSettings(str(tmp_path)), address=address)
     check_address(address, "local")
 
 
@@ -97,7 +98,7 @@ def test_address_must_be_an_address() -> None:
 
 def test_taken_port_is_explained(live: Running, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="Choose another --port"):
-        serve(tmp_path, live.port)
+        serve(DashboardSettings(str(tmp_path)), port=live.port)
 
 
 def test_the_terminal_stays_quiet_while_people_work(tmp_path: Path) -> None:

@@ -8,15 +8,14 @@ from collections.abc import Iterator
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
 
 from tradinghf.cli import output
 from tradinghf.cli.options import StoreName
+from tradinghf.serving.settings import DashboardSettings, SignInMode
 
 SHOWN = ("torch", "gymnasium", "vectorbt", "pandas", "numpy", "streamlit", "sqlalchemy")
 OPTIONAL = {"yfinance": "data", "ccxt": "data"}
 
-Auth = Literal["none", "local", "oidc"]
 Check = tuple[str, bool, str]  # what, fit?, detail
 
 
@@ -158,7 +157,7 @@ def dashboard(
     store: StoreName = "store",
     port: int = 8501,
     address: str = "127.0.0.1",
-    auth: Auth = "none",
+    auth: SignInMode = "none",
     hosts: str = "",
     runs: Path = Path("runs"),
     goal: int = 30,
@@ -181,13 +180,5 @@ def dashboard(
     """
     from tradinghf.serving.server import serve
 
-    serve(
-        store,
-        port,
-        address=address,
-        auth=auth,
-        hosts=hosts,
-        runs=runs,
-        goal=goal,
-        open_browser=browser,
-    )
+    settings = DashboardSettings(store, str(runs), auth, hosts, goal)
+    serve(settings, port=port, address=address, open_browser=browser)

@@ -158,7 +158,7 @@ def _record(
         too_fast=_share([value < fast_seconds for value in seconds]),
         consistency=_share([hit for repeat in repeats for hit in repeat]),
         repeats=len(repeats),
-        gold_passed=sum(_passes(ranking, gold[ranking.query]) for ranking in golden),
+        gold_passed=sum(_as_expected(ranking, gold[ranking.query]) for ranking in golden),
         gold=len(golden),
         agreement=_share(_with_others(rater, first)),
     )
@@ -182,7 +182,7 @@ def _first_answers(rankings: Iterable[Ranking]) -> dict[tuple[str, str], _Signs]
 
 
 def _repeats(rankings: list[Ranking]) -> dict[str, list[list[bool]]]:
-    """Per rater, per repeat: was each pair judged as the time before?"""
+    """For each rater and each repeat, whether each pair was judged as the time before."""
     last: dict[tuple[str, str], _Signs] = {}
     found: dict[str, list[list[bool]]] = defaultdict(list)
     for ranking in rankings:
@@ -206,15 +206,15 @@ def _with_others(rater: str, first: dict[tuple[str, str], _Signs]) -> list[bool]
     ]
 
 
-def _passes(ranking: Ranking, query: Query) -> bool:
-    """Every strictly ordered pair of the expected answer is ordered so."""
+def _as_expected(ranking: Ranking, query: Query) -> bool:
+    """Whether a ranking orders every pair that the gold query's answer orders as it does."""
     expected = _signs(Ranking("gold", query.episodes, query.answer))
     given = _signs(ranking)
     return all(given.get(pair) == sign for pair, sign in expected.items() if sign)
 
 
 def _parts(answers: list[_Signs]) -> tuple[float, float, float]:
-    """(O, Q, n) of one query's pairs, both directions; see `agreement`."""
+    """(O, Q, n) of one query's pairs, both directions; see `rater_agreement`."""
     values = np.array([[signs[pair] for pair in answers[0]] for signs in answers], dtype=float)
     differences = (values[:, None] - values[None, :]) ** 2
     observed = 2 * differences.sum() / (len(answers) - 1)

@@ -1,4 +1,4 @@
-"""Synthetic traders: hidden utilities, and the imperfect people who report them.
+"""Synthetic traders, who rank by a hidden utility and make the mistakes of people.
 
 A utility maps an `Episode` to a number; more is better. Written with `axis=-1` it works on an
 `EpisodeBatch` at once. A teacher turns utilities into an answer, with human weaknesses.
@@ -105,7 +105,7 @@ def time_in_market(e: Episode | EpisodeBatch) -> Worth:
 
 @dataclass(frozen=True)
 class SimulatedTeacher:
-    """How faithfully a trader reports a utility. Utilities are compared in units of their spread.
+    """The mistakes with which a synthetic trader reports its utility; by default none.
 
     Attributes:
         rationality: inverse temperature of Plackett-Luce choices; infinite = always exact.
@@ -143,7 +143,7 @@ for _name, _teacher in {
 
 
 def _probe(bars: int = 64) -> Episode:
-    """A plausible episode to try a utility on."""
+    """A made-up episode on which a new utility is tried."""
     rng = np.random.default_rng(0)
     close = 100 * np.exp(np.cumsum(rng.normal(0, 0.01, bars + 1)))
     position = np.where(np.arange(bars) % 16 < 8, 1.0, -0.5)
@@ -246,7 +246,7 @@ class SyntheticTrader:
 def _answer(
     values: Floats, teacher: SimulatedTeacher, rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Utilities to ranks, 1 = best."""
+    """Ranks from utilities, 1 = best; utilities are compared in units of their spread."""
     spread = values.std()
     scaled = (values - values.mean()) / spread if spread > 0 else np.zeros_like(values)
     noisy = scaled

@@ -1,4 +1,4 @@
-"""Rankings as preference data of language-model libraries: prompt, chosen, rejected, as trl has it.
+"""Rankings in the preference format of the library trl: prompt, chosen, rejected; and back.
 
 An episode becomes text: what traders see, without names and dates.
 Source: trl's documentation, "Dataset formats and types", preference with an explicit prompt.

@@ -1,6 +1,6 @@
-"""What is asked of traders, and what they answer. Standard library only: loads anywhere, fast.
+"""`Query`, a question to traders, and `Ranking`, an answer; both check their values.
 
-Both types check themselves: one that exists can be stored and learned from.
+Standard library only, so that every process can load them, and fast.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def _episodes(what: str, ids: Sequence[str]) -> tuple[str, ...]:
 
 
 def _ranks(what: str, ranks: Sequence[int], size: int) -> tuple[int, ...]:
-    """Dense ranks: gaps closed, ties kept."""
+    """The ranks without gaps; ties stay ties."""
     if isinstance(ranks, str):
         raise FeedbackError(f"{what} is a string; expected whole numbers.")
     try:

@@ -1,4 +1,4 @@
-"""People of team mode: names, roles, passwords (argon2id) and what admins did.
+"""User accounts of team mode: names, roles, passwords (argon2id), and the audit trail.
 
 The tables lie in the store's database. Passwords never leave this module, not even hashed. Five
 wrong passwords lock an account for a quarter of an hour; the answer to a wrong name takes as long
@@ -102,7 +102,7 @@ class UserAccounts:
         return None if row is None else _account(row)
 
     def still_valid(self, identity: Identity, issued: datetime) -> Identity:
-        """The identity behind a sign-in, with the present role.
+        """The identity of a sign-in that is still valid, with the present role.
 
         Raises:
             AccessError: the person is gone or inactive, or has changed since it was issued.

@@ -1,4 +1,4 @@
-"""Long work as separate processes: the dashboard starts it, watches its files, and can stop it.
+"""Background jobs of the dashboard: processes that it starts, watches and can stop.
 
 A job is a folder `RUNS/jobs/ID` with `job.json` (what, when, pid), `output.log` and, once it has
 ended, `exit.json`. It runs in its own session, so it outlives the dashboard, and a dashboard

@@ -65,13 +65,13 @@ def _login_page(problem: str = "", status: int = 200) -> HTMLResponse:
 
 
 class SignInRoutes:
-    """Routes of the sign-in page, and who may pass without it."""
+    """Routes of the sign-in page, and the rule which requests need a sign-in."""
 
     def __init__(self, board: Dashboard) -> None:
         self._board = board
 
     def allowed(self, path: str, headers: Headers) -> bool:
-        """Whether a request may pass: signed in, or to the sign-in page itself."""
+        """Whether a request may be served: it is signed in, or asks for the sign-in page."""
         if path in _PUBLIC or path.startswith(f"{API}/"):  # those check their tokens themselves
             return True
         return self._board.signed_in(cookie_parser(headers.get("cookie", ""))) is not None
@@ -81,7 +81,7 @@ class SignInRoutes:
         return _login_page()
 
     async def enter(self, request: Request) -> Response:
-        """POST /login: set the cookie, or say no."""
+        """POST /login: set the cookie, or show why not."""
         if int(request.headers.get("content-length") or _MAX_FORM + 1) > _MAX_FORM:
             return _login_page("That was too long.", 413)
         async with request.form(max_files=0, max_fields=4) as form:

@@ -1,4 +1,4 @@
-"""What every request must pass, and what every reply carries.
+"""The guard before the dashboard: checks every request, adds security headers to every reply.
 
 Streamlit alone opens its websocket to any origin and sends no protective headers. Here a request
 reaches it only with a known Host (against DNS rebinding), from this machine unless people sign in,
@@ -36,7 +36,7 @@ _POLICY = "; ".join(
 _HIDDEN = ("/_stcore/metrics", "/_stcore/script-health-check", "/_stcore/agent")
 
 
-def headers(script_hash: str) -> dict[str, str]:
+def _reply_headers(script_hash: str) -> dict[str, str]:
     """Headers of every reply; `script_hash` allows Streamlit's one inline script."""
     return {
         "Content-Security-Policy": _POLICY.format(script=script_hash),
@@ -92,7 +92,7 @@ class RequestGuard:
         self._hosts = frozenset(hosts)
         self._loopback_only = loopback_only
         self._allowed = allowed
-        self._headers = headers(script_hash)
+        self._headers = _reply_headers(script_hash)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -131,7 +131,11 @@ class RequestGuard:
 
     @staticmethod
     def _same_origin(scope: Scope, given: Headers) -> bool:
-        """Browsers always name the origin of a websocket or write; a token proves other clients."""
+        """Whether a request comes from a page of this server.
+
+        Browsers always name the origin of a websocket or write; other clients prove themselves by
+        a token.
+        """
         origin = given.get("origin")
         if origin is None:
             return scope["type"] == "http" and "authorization" in given

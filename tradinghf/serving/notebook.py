@@ -1,4 +1,4 @@
-"""Ranking inside a notebook: the dashboard's question with ipywidgets, for those who live there."""
+"""Ranking inside a notebook, with ipywidgets: the dashboard's questions without the dashboard."""
 
 from __future__ import annotations
 

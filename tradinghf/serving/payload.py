@@ -1,4 +1,4 @@
-"""What the browser is told of a query: arrays of the panels, and nothing that names anyone.
+"""Payloads of queries for the browser: arrays of the panels, without anything that names them.
 
 A rater must not know which strategy traded a panel, nor recognise the window (hindsight): no
 source, no episode id, no symbol, no dates; prices are rebased to 100, bars are numbered. Every
@@ -76,7 +76,7 @@ def query_payload(query: str, episodes: Sequence[Episode]) -> dict[str, Any]:
 
 
 def open_payload(episode: Episode) -> dict[str, Any]:
-    """One episode in the open, after the vote: its own prices, and dates."""
+    """The payload of one episode after the vote: with its own prices and dates."""
     daily = np.median(np.diff(episode.timestamps)) >= np.timedelta64(1, "D")
     dates = [str(stamp)[: 10 if daily else 16].replace("T", " ") for stamp in episode.timestamps]
     return _payload(episode.id, [episode], 1.0) | {"dates": dates}

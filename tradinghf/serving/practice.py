@@ -1,4 +1,4 @@
-"""Two practice queries: made up, with an obvious order, never stored and never learned from."""
+"""Two practice queries with an obvious order; answers to them are never stored."""
 
 from __future__ import annotations
 

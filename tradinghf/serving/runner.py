@@ -15,7 +15,7 @@ from tradinghf.durable import write_atomic
 
 
 def _give_way(niceness: int) -> None:
-    """Let the dashboard's server go first: raters wait for it, and a training has time."""
+    """Lower the priority of this process: raters wait for the server, nobody for a training."""
     if niceness and hasattr(os, "nice"):
         os.nice(niceness)
     # Linux often weighs sessions against each other, and niceness within each only.

@@ -1,4 +1,4 @@
-"""Training runs on disk, as the training process writes them: read only, and never trusted.
+"""Run folders, as trainings and fits write them: only read here, and never trusted.
 
 RUNS/NAME/config.json     settings
 RUNS/NAME/metrics.jsonl   one row per iteration: step, learned_reward, pnl, kl, entropy, ...

@@ -1,4 +1,4 @@
-"""Start the dashboard: Streamlit's ASGI application behind our guard, on a socket of our choice."""
+"""Starts the dashboard: Streamlit's ASGI application behind the request guard."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ from tradinghf.serving.routes import RankingRoutes
 from tradinghf.serving.settings import DashboardSettings
 
 _log = logging.getLogger(__name__)
-_DEFAULT_PORT = 8501
 _BACKLOG = 128
 _MAX_MESSAGE = 50 * 2**20
 
@@ -105,35 +104,26 @@ def bind(address: str, port: int) -> socket.socket:
 
 
 def serve(
-    store: str | os.PathLike[str],
-    port: int = _DEFAULT_PORT,
+    settings: DashboardSettings,
     *,
+    port: int = 8501,
     address: str = "127.0.0.1",
-    auth: str = "none",
-    hosts: str = "",
-    runs: str | os.PathLike[str] = "runs",
-    goal: int = 30,
     open_browser: bool = False,
 ) -> None:
     """Serve the dashboard until interrupted.
 
     Args:
-        store: folder, `.db` file or postgresql:// URL; created when it does not exist.
+        settings: the store, which is created when it does not exist, who signs in, and so on.
         port: TCP port; 0 picks a free one.
-        address: IP address to listen on; anything but this machine's own needs `auth`.
-        auth: "none", "local" or "oidc"; see `DashboardSettings`.
-        hosts: comma-separated Host names served in team mode; empty for any.
-        runs: folder of training runs.
-        goal: rankings per session shown as the goal.
+        address: IP address to listen on; anything but this machine's own needs sign-in.
         open_browser: open the page in the default browser.
 
     Raises:
-        ConfigError: an address that needs sign-in, a taken port, a bad setting.
+        ConfigError: an address that needs sign-in, or a taken port.
         StoreError: the store cannot be opened.
 
     """
-    check_address(address, auth)
-    settings = DashboardSettings(str(store), str(runs), auth, hosts, goal)  # type: ignore[arg-type]  # checked
+    check_address(address, settings.auth)
     os.environ.update(settings.environment())
     board = current_dashboard(settings)
     listener = bind(address, port)
@@ -154,7 +144,7 @@ def serve(
     )
     url = f"http://{address}:{listener.getsockname()[1]}"
     print(f"Dashboard: {url}   (stop with Ctrl+C)", flush=True)  # noqa: T201 - tells the user where
-    _log.info("server started", extra={"url": url, "auth": auth, "store": settings.store})
+    _log.info("server started", extra={"url": url, "auth": settings.auth, "store": settings.store})
     if open_browser:
         webbrowser.open(url)
     gc.collect()

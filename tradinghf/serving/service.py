@@ -1,4 +1,4 @@
-"""Queries out, answers in: what the Rank page's routes do, without any web framework.
+"""The service behind the Rank page: gives the next query, checks and stores answers.
 
 The server decides the order of a query's panels by a hash of query and rater, so the order is
 random, equal at every reload, and never taken from the browser; the stored ranking records it.

@@ -1,4 +1,4 @@
-"""What traders read instead of the names under which episodes are stored."""
+"""Names of episodes' sources as traders read them, and what sort of trading each is."""
 
 from __future__ import annotations
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from operator import attrgetter, itemgetter
 from typing import Any
 
 import numpy as np
@@ -17,60 +18,46 @@ from tradinghf.serving.source_names import SOURCE_KINDS, source_kind, source_lab
 _OUTCOMES = {"ranked": "ranked", "skipped": "skipped", "cant_tell": "can't tell"}
 
 
-def _in_words(ranking: Ranking, names: Mapping[str, str]) -> str:
-    """A ranking as one line: "sma cross > momentum = buy and hold"."""
-    return _order_in_words(ranking.episodes, ranking.ranks, names)
-
-
-def _order_in_words(
-    episodes: Sequence[str], ranks: Sequence[float], names: Mapping[str, str]
-) -> str:
-    """Episodes by rank, the lowest first, as one line of what they are called."""
+def _in_words(episodes: Sequence[str], ranks: Sequence[float], names: Mapping[str, str]) -> str:
+    """Episodes by rank as one line: "sma cross > momentum = buy and hold"."""
     groups: dict[float, list[str]] = {}
     for episode, rank in zip(episodes, ranks, strict=False):
         groups.setdefault(rank, []).append(source_label(names.get(episode, "?")))
     return " > ".join(" = ".join(groups[rank]) for rank in sorted(groups))
 
 
-def worst_table(rows: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> pd.DataFrame:
+def _frame(items: Iterable[Any], columns: Mapping[str, Callable[[Any], Any]]) -> pd.DataFrame:
+    """A row per item, a column per function; with its columns also when there is no item."""
+    rows = [[read(item) for read in columns.values()] for item in items]
+    return pd.DataFrame(rows, columns=list(columns))
+
+
+def worst_table(rows: Iterable[Mapping[str, Any]], names: Mapping[str, str]) -> pd.DataFrame:
     """The answers that a reward model fits worst, as `reward.json` holds them; one row each."""
-    found = [
-        {
-            "rater": row["rater"],
-            "answered, best first": _order_in_words(row["episodes"], row["ranks"], names),
-            "the model would say": _order_in_words(
-                row["episodes"], [-score for score in row["scores"]], names
-            ),
-            "pairs called otherwise": f"{row['otherwise']} of {row['pairs']}",
-            "chance of a pair %": 100 * row["chance"],
-            "key": row["key"],
-        }
-        for row in rows
-    ]
-    columns = [
-        "rater", "answered, best first", "the model would say", "pairs called otherwise",
-        "chance of a pair %", "key",
-    ]  # fmt: skip
-    return pd.DataFrame(found, columns=columns)
+    columns: dict[str, Callable[[Any], Any]] = {
+        "rater": itemgetter("rater"),
+        "answered, best first": lambda r: _in_words(r["episodes"], r["ranks"], names),
+        "the model would say": lambda r: _in_words(r["episodes"], [-s for s in r["scores"]], names),
+        "pairs called otherwise": lambda r: f"{r['otherwise']} of {r['pairs']}",
+        "chance of a pair %": lambda r: 100 * r["chance"],
+        "key": itemgetter("key"),
+    }
+    return _frame(rows, columns)
 
 
 def answers_table(rankings: Sequence[Ranking], names: Mapping[str, str]) -> pd.DataFrame:
     """One row per answer, the newest first."""
-    corrected = {ranking.supersedes for ranking in rankings if ranking.supersedes}
-    rows = [
-        {
-            "answered": ranking.created,
-            "rater": ranking.rater,
-            "ranking": _in_words(ranking, names) or _OUTCOMES[ranking.outcome],
-            "seconds": ranking.seconds,
-            "comment": ranking.comment,
-            "state": "corrected later" if ranking.key in corrected else "counts",
-            "key": ranking.key,
-        }
-        for ranking in reversed(rankings)
-    ]
-    columns = ["answered", "rater", "ranking", "seconds", "comment", "state", "key"]
-    return pd.DataFrame(rows, columns=columns)
+    corrected = {ranking.supersedes for ranking in rankings}
+    columns: dict[str, Callable[[Ranking], Any]] = {
+        "answered": attrgetter("created"),
+        "rater": attrgetter("rater"),
+        "ranking": lambda r: _in_words(r.episodes, r.ranks, names) or _OUTCOMES[r.outcome],
+        "seconds": attrgetter("seconds"),
+        "comment": attrgetter("comment"),
+        "state": lambda r: "corrected later" if r.key in corrected else "counts",
+        "key": attrgetter("key"),
+    }
+    return _frame(reversed(rankings), columns)
 
 
 def standings_table(board: Leaderboard, shipped: Collection[str]) -> pd.DataFrame:
@@ -110,23 +97,17 @@ def win_matrix(board: Leaderboard) -> pd.DataFrame:
 
 def episodes_table(infos: Iterable[EpisodeInfo]) -> pd.DataFrame:
     """One row per episode."""
-    rows = [
-        {
-            "who": source_label(info.source),
-            "symbol": info.symbol,
-            "return %": 100 * info.net_return,
-            "max drawdown %": 100 * info.max_drawdown,
-            "bars": info.bars,
-            "first bar": info.start,
-            "episode": info.id[:12],
-            "id": info.id,
-        }
-        for info in infos
-    ]
-    columns = [
-        "who", "symbol", "return %", "max drawdown %", "bars", "first bar", "episode", "id",
-    ]  # fmt: skip
-    return pd.DataFrame(rows, columns=columns)
+    columns: dict[str, Callable[[EpisodeInfo], Any]] = {
+        "who": lambda info: source_label(info.source),
+        "symbol": attrgetter("symbol"),
+        "return %": lambda info: 100 * info.net_return,
+        "max drawdown %": lambda info: 100 * info.max_drawdown,
+        "bars": attrgetter("bars"),
+        "first bar": attrgetter("start"),
+        "episode": lambda info: info.id[:12],
+        "id": attrgetter("id"),
+    }
+    return _frame(infos, columns)
 
 
 def quality_table(records: Iterable[RaterQuality]) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""What every page needs of Streamlit: who is here, the page's head, tables and charts."""
+"""Parts of every Streamlit page: who looks at it, its head, tables and charts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Copies of a store that can be checked, opened and put back."""
+"""Backups of a store: made, checked and put back."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def is_backup(folder: str | os.PathLike[str]) -> bool:
 
 
 def _fill(database: Database, folder: Path) -> None:
-    """Database first: whatever episode it names was on the disk before."""
+    """Fill a backup; the database first, so that the file of every episode it names exists."""
     location, copy = database.location, locate(folder / DATABASE)
     if location.sqlite:
         copy_database(location.database, copy.database)
@@ -139,7 +139,7 @@ def _summary(connection: Connection) -> dict[str, Any]:
 
 
 def _fold_write_ahead_log(database: Path) -> None:
-    """Leave one plain file behind: no write-ahead log beside it."""
+    """Write the write-ahead log into the file, and leave none beside it."""
     connection = sqlite3.connect(database)
     connection.execute("PRAGMA journal_mode=DELETE")
     connection.close()
@@ -189,7 +189,7 @@ def _fill_server(source: Path, location: Location) -> None:
 
 
 def _check(source: Path) -> None:
-    """The manifest must be ours, and the database as it was."""
+    """Refuse a folder that is no backup, or whose database differs from its manifest."""
     try:
         about = json.loads((source / _MANIFEST).read_text())
         found = hashlib.sha256((source / DATABASE).read_bytes()).hexdigest()

@@ -112,7 +112,7 @@ def connect(location: Location, *, foreign_keys: bool = True) -> Engine:
 
 
 def _take_turn(connection: Connection) -> None:
-    """BEGIN IMMEDIATE, asking every few milliseconds whether the turn has come.
+    """BEGIN IMMEDIATE, tried every few milliseconds until the other writers have finished.
 
     SQLite's own waiting asks ever more rarely, so that of twenty busy writers those who wait
     longest get nothing.
@@ -190,7 +190,7 @@ class Database:
 
 @contextmanager
 def _translated(location: Location) -> Iterator[None]:
-    """Database errors as one sentence without SQL, values or passwords."""
+    """Raise database errors as `StoreError`, one sentence without SQL, values or passwords."""
     try:
         yield
     except DBAPIError as error:
@@ -202,6 +202,6 @@ def _translated(location: Location) -> Iterator[None]:
 
 
 def disk_reason(reason: str, folder: Path) -> str:
-    """SQLite calls a full disk "disk I/O error" while it opens a file; say what it is."""
+    """The reason of a failure; SQLite may call a full disk "disk I/O error" on opening a file."""
     full = "disk I/O" in reason and shutil.disk_usage(folder).free < _LEAST_ROOM
     return "the disk is full" if full else reason

@@ -1,4 +1,4 @@
-"""Bring a database to the newest schema: all steps in one transaction, after a backup.
+"""Migration of a database to the newest schema: all steps in one transaction, after a backup.
 
 Alembic alone is not atomic on SQLite; here it runs inside one BEGIN IMMEDIATE (PostgreSQL: one
 transaction under an advisory lock), so a killed migration leaves the old schema, and two processes
