@@ -22,8 +22,8 @@ import torch
 from tradinghf.bench import commit, device
 from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.ppo.adapters import GymnasiumEnv
-from tradinghf.learning.ppo.ppo import PPO, Stream
 from tradinghf.learning.ppo.streams import env_reward
+from tradinghf.learning.ppo.trainer import PPO, Stream
 
 CLEANRL = PPOConfig(
     learning_rate=2.5e-4,

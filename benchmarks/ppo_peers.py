@@ -41,8 +41,8 @@ from torch import nn
 
 from tradinghf.bench import commit, device
 from tradinghf.bench.training import fitted_reward
-from tradinghf.learning.ppo.ppo import PPO, Stream
 from tradinghf.learning.ppo.streams import env_reward, learned_stream, sparse_pnl
+from tradinghf.learning.ppo.trainer import PPO, Stream
 from tradinghf.market.synthetic import synthetic
 from tradinghf.simulation.env import MarketEnv
 

@@ -15,8 +15,8 @@ from tradinghf.cli import main
 from tradinghf.config import CostModel, EnvConfig
 from tradinghf.errors import TradingHFError
 from tradinghf.learning.config import PPOConfig
-from tradinghf.learning.ppo.ppo import PPO, Stream
 from tradinghf.learning.ppo.streams import env_reward
+from tradinghf.learning.ppo.trainer import PPO, Stream
 from tradinghf.market.synthetic import synthetic
 from tradinghf.simulation.env import MarketEnv
 

@@ -14,10 +14,9 @@ from drills.core import Outcome, Say, counted
 from tradinghf.config import EnvConfig
 from tradinghf.errors import CheckpointError
 from tradinghf.learning.config import PPOConfig
-from tradinghf.learning.ppo.ppo import PPO, Metrics, Stream
 from tradinghf.learning.ppo.rollout import RewardStream, Rollout
 from tradinghf.learning.ppo.streams import sparse_pnl
-from tradinghf.learning.ppo.trainer import MAX_BAD_ITERATIONS
+from tradinghf.learning.ppo.trainer import MAX_BAD_ITERATIONS, PPO, Metrics, Stream
 from tradinghf.learning.runs.checkpoints import RunDirectory
 from tradinghf.market.synthetic import synthetic
 from tradinghf.simulation.env import MarketEnv

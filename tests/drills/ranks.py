@@ -23,9 +23,9 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from drills.core import Child, Outcome, Say, Tell, counted
 from tradinghf.config import EnvConfig
 from tradinghf.learning.config import PPOConfig
-from tradinghf.learning.ppo.distributed import Group
-from tradinghf.learning.ppo.ppo import PPO, Metrics, Stream
+from tradinghf.learning.ppo.distributed import ProcessGroup
 from tradinghf.learning.ppo.streams import sparse_pnl
+from tradinghf.learning.ppo.trainer import PPO, Metrics, Stream
 from tradinghf.learning.runs.checkpoints import RunDirectory
 from tradinghf.market.synthetic import synthetic
 from tradinghf.simulation.env import MarketEnv
@@ -37,7 +37,7 @@ PATIENCE = 60.0  # [s] after which a rank that hangs fails the drill
 
 def train_rank(folder: str) -> None:
     """One rank: continue from the newest checkpoint, save after every iteration (rank 0)."""
-    group = Group.join()
+    group = ProcessGroup.join()
     home = Path(folder)
     (home / f"pid-{group.rank}").write_text(str(os.getpid()))
     market = synthetic(seed=1, bars=300, assets=2)

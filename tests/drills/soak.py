@@ -14,8 +14,8 @@ from drills.samples import answer, fill_store
 from tradinghf.config import EnvConfig
 from tradinghf.feedback.store import Store
 from tradinghf.learning.config import PPOConfig
-from tradinghf.learning.ppo.ppo import PPO, Stream
 from tradinghf.learning.ppo.streams import sparse_pnl
+from tradinghf.learning.ppo.trainer import PPO, Stream
 from tradinghf.learning.runs.checkpoints import RunDirectory
 from tradinghf.market.synthetic import synthetic
 from tradinghf.simulation.env import MarketEnv

@@ -127,7 +127,7 @@ def test_each_layer_imports_only_what_the_architecture_allows() -> None:
         ("tradinghf.market.data", "from tradinghf.simulation import env"),
         ("tradinghf.market.data", "def f():\n    import tradinghf.evaluation.backtest"),
         ("tradinghf.episodes", "from tradinghf import loop"),
-        ("tradinghf.learning.ppo.ppo", "from tradinghf.cli import main"),
+        ("tradinghf.learning.ppo.trainer", "from tradinghf.cli import main"),
         ("tradinghf.somewhere", "x = 1"),
     ],
 )

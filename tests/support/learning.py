@@ -1,27 +1,24 @@
-"""Minibatches as the tables that learners pick them from."""
+"""Minibatches as the tables that PPO's update picks them from."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from tradinghf.learning.ppo.minibatches import Experience
-from tradinghf.learning.ppo.surrogate import Batch
+from tradinghf.learning.ppo.update import Minibatch, Transitions
 
 
-def table_of(obs: Tensor, batch: Batch) -> Experience:
-    """The rows of one learner [1, R, ..] as a table."""
-    actions = batch.actions[..., None] if batch.actions.ndim == 2 else batch.actions
-    parts = [actions, batch.log_prob[..., None], batch.advantage[..., None], batch.target]
+def table_of(obs: Tensor, batch: Minibatch) -> Transitions:
+    """Rows [R, ..] as a table."""
+    discrete = batch.actions.ndim == 1
+    actions = batch.actions[:, None] if discrete else batch.actions
+    parts = [actions, batch.log_prob[:, None], batch.advantage[:, None], batch.target]
     parts += [] if batch.reference is None else [batch.reference]
-    return Experience(
-        obs=obs[0],
-        columns=torch.cat([part[0].T.to(obs) for part in parts]),
-        rows=obs.shape[1],
-        learners=1,
-        envs=obs.shape[1],
-        action_size=actions.shape[-1],
-        discrete=batch.actions.ndim == 2,
-        critics=batch.target.shape[-1],
+    return Transitions(
+        obs=obs,
+        columns=torch.cat([part.T.to(obs) for part in parts]),
+        action_size=actions.shape[1],
+        discrete=discrete,
+        critics=batch.target.shape[1],
         reference_log_std=batch.reference_log_std,
     )

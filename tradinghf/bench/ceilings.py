@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from tradinghf.learning.ppo.ppo import PPO
+    from tradinghf.learning.ppo.trainer import PPO
     from tradinghf.simulation.env import MarketEnv
 
 COPY_BYTES = 2**27  # larger than the caches

@@ -91,7 +91,7 @@ def _rate(market: MarketData, case: Case, streams: dict[str, Stream], repeats: i
     from tradinghf.bench.ceilings import flops_per_step, gemm_rate
     from tradinghf.config import EnvConfig
     from tradinghf.learning.config import PPOConfig
-    from tradinghf.learning.ppo.ppo import PPO
+    from tradinghf.learning.ppo.trainer import PPO
     from tradinghf.simulation.env import MarketEnv
 
     task, config = EnvConfig(), PPOConfig()
@@ -110,8 +110,8 @@ def _rate(market: MarketData, case: Case, streams: dict[str, Stream], repeats: i
 
 
 def _check_learning(market: MarketData, iterations: int) -> None:
-    from tradinghf.learning.ppo.ppo import PPO, Stream
     from tradinghf.learning.ppo.streams import env_reward
+    from tradinghf.learning.ppo.trainer import PPO, Stream
     from tradinghf.simulation.env import MarketEnv
 
     agent = PPO(MarketEnv(market, num_envs=128, seed=0), {"env": Stream(env_reward)}, seed=0)

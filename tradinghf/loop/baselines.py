@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from tradinghf.episodes import EpisodeBatch, Floats
 from tradinghf.learning.policy.networks import ActorCritic, frozen
 from tradinghf.learning.policy.saved import Policy
-from tradinghf.learning.ppo.ppo import PPO, Metrics, Stream
 from tradinghf.learning.ppo.rollout import RewardStream
+from tradinghf.learning.ppo.trainer import PPO, Metrics, Stream
 from tradinghf.learning.runs.checkpoints import RunDirectory, understood
 from tradinghf.learning.runs.stopping import asked, held, stop
 from tradinghf.loop.collect import best_network

@@ -21,8 +21,8 @@ from tradinghf.feedback.types import Purpose, Query, Ranking
 from tradinghf.learning.config import RLHFConfig
 from tradinghf.learning.policy.networks import ActorCritic, frozen
 from tradinghf.learning.policy.saved import Policy
-from tradinghf.learning.ppo.ppo import PPO, Metrics, Stream
 from tradinghf.learning.ppo.streams import learned_stream, sparse_pnl
+from tradinghf.learning.ppo.trainer import PPO, Metrics, Stream
 from tradinghf.learning.reward.held_out import cross_validate, predicted_pairs, summarise
 from tradinghf.learning.reward.model import RewardModel
 from tradinghf.learning.reward.ranked_data import ended_by

@@ -17,14 +17,14 @@ from torch.distributions import AffineTransform, Beta, TransformedDistribution, 
 from tradinghf.config import EnvConfig
 from tradinghf.errors import CheckpointError, ConfigError
 from tradinghf.learning.config import PPOConfig
-from tradinghf.learning.policy.heads import BETA
+from tradinghf.learning.policy.heads import BETA, CATEGORICAL, GAUSSIAN
 from tradinghf.learning.policy.networks import ActorCritic, WindowAttention
 from tradinghf.learning.policy.saved import Policy
 from tradinghf.learning.ppo.adapters import GymnasiumEnv
-from tradinghf.learning.ppo.learners import Learners
-from tradinghf.learning.ppo.ppo import PPO, Stream
+from tradinghf.learning.ppo.network import PackedActorCritic
 from tradinghf.learning.ppo.streams import env_reward, sparse_pnl
-from tradinghf.learning.ppo.surrogate import Batch, Weights
+from tradinghf.learning.ppo.trainer import PPO, Stream
+from tradinghf.learning.ppo.update import LossWeights, Minibatch, Update
 from tradinghf.market.synthetic import synthetic
 from tradinghf.simulation.env import MarketEnv
 
@@ -112,6 +112,34 @@ def test_beta_gradients_stay_finite_at_the_bounds() -> None:
     assert gradient.isfinite().all()
 
 
+@pytest.mark.parametrize("head", [CATEGORICAL, GAUSSIAN])
+def test_draws_follow_the_distribution_that_log_prob_states(head: object) -> None:
+    g = torch.Generator().manual_seed(0)
+    out, log_std = torch.tensor([0.3, -0.8, 1.1]), torch.tensor([-0.3, 0.2, 0.0])
+    rows = 200_000
+    uniform = torch.rand(rows, 3, generator=g)
+    raw = head.draw(out.expand(rows, 3), head.noise(uniform), log_std)  # type: ignore[attr-defined]
+    if head is CATEGORICAL:
+        share = torch.bincount(raw, minlength=3) / rows
+        assert torch.allclose(share, out.softmax(-1), atol=5e-3)
+    else:
+        assert torch.allclose(raw.mean(0), out, atol=1e-2)
+        assert torch.allclose(raw.std(0), log_std.exp(), atol=1e-2)
+    # E[1/p] over draws is the number of actions.
+    if head is CATEGORICAL:
+        log_prob = CATEGORICAL.log_prob(out.expand(rows, 3), raw, log_std)
+        assert float((-log_prob).exp().mean()) == pytest.approx(3, rel=0.02)
+    dist = torch.distributions
+    base = dist.Normal(out, log_std.exp())
+    if head is GAUSSIAN:
+        squashed = dist.TransformedDistribution(base, dist.TanhTransform(cache_size=1))
+        near = raw[:100].clamp(-2, 2)
+        expected = squashed.log_prob(near.tanh()).sum(-1)
+        torch.testing.assert_close(
+            GAUSSIAN.log_prob(out, near, log_std), expected, rtol=1e-3, atol=1e-3
+        )
+
+
 # ---------------------------------------------------------------------- attention
 
 
@@ -150,31 +178,31 @@ def test_attention_tells_bars_apart_and_sees_each() -> None:
 
 @pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("window", [None, (2, 3)])
-def test_the_learners_gradient_is_that_of_the_loss(
+def test_the_updates_gradient_is_that_of_the_loss(
     shared: bool, window: tuple[int, int] | None
 ) -> None:
     torch.manual_seed(1)
     network = ActorCritic(7, 3, 2, (8, 6), False, shared, "beta", window)
     twin = copy.deepcopy(network)
-    obs, raw = torch.randn(1, 33, 7), torch.rand(1, 33, 3).clamp(0.05, 0.95)
-    old, reference = torch.randn(1, 33), torch.randn(1, 33, 6)
-    batch = Batch(raw, old, torch.randn(1, 33), torch.randn(1, 33, 2), reference, torch.zeros(3))
-    weights = Weights(0.2, 0.5, 0.01, 0.3)
-    out, values = twin(obs[0])
+    obs, raw = torch.randn(33, 7), torch.rand(33, 3).clamp(0.05, 0.95)
+    old, reference = torch.randn(33), torch.randn(33, 6)
+    batch = Minibatch(raw, old, torch.randn(33), torch.randn(33, 2), reference, torch.zeros(3))
+    weights = LossWeights(0.2, 0.5, 0.01, 0.3)
+    out, values = twin(obs)
     dist, base = torchs(out)
-    ratio = (dist.log_prob(2 * raw[0] - 1).sum(-1) - old[0]).exp()
-    gain = torch.min(ratio * batch.advantage[0], ratio.clamp(0.8, 1.2) * batch.advantage[0])
-    kl = kl_divergence(base, torchs(reference[0])[1]).sum(-1)
+    ratio = (dist.log_prob(2 * raw - 1).sum(-1) - old).exp()
+    gain = torch.min(ratio * batch.advantage, ratio.clamp(0.8, 1.2) * batch.advantage)
+    kl = kl_divergence(base, torchs(reference)[1]).sum(-1)
     loss = (-gain - 0.01 * base.entropy().sum(-1) + 0.3 * kl).mean()
-    loss = loss + 0.5 * (values - batch.target[0]).square().mean()
+    loss = loss + 0.5 * (values - batch.target).square().mean()
     named = {n: p for n, p in twin.named_parameters() if p.requires_grad}
     expected = dict(zip(named, torch.autograd.grad(loss, list(named.values())), strict=True))
-    learners = Learners([network], PPOConfig(max_gradient_norm=1e9))
-    table = table_of(obs, batch)
+    packed = PackedActorCritic(network)
+    learner, table = Update(packed, PPOConfig(max_gradient_norm=1e9)), table_of(obs, batch)
     for _ in range(2):  # gradients of an earlier step leave nothing behind
-        learners.step(torch.arange(33)[None], table, weights, 0.0)
+        learner.step(torch.arange(33), table, weights, 0.0)
     for name, gradient in expected.items():
-        got = learners.flat.view(learners.flat.grad, name)[0]
+        got = packed.view(packed.grad, name)
         torch.testing.assert_close(got, gradient, rtol=2e-4, atol=2e-6)
 
 
@@ -187,8 +215,6 @@ def test_a_resumed_run_continues_bit_identically(kind: str) -> None:
     resumed.restore(copy.deepcopy(straight.state()))
     for agent in (straight, resumed):
         agent.train(2, total=4)
-    assert straight.network is not None
-    assert resumed.network is not None
     for ours, theirs in zip(
         straight.network.parameters(), resumed.network.parameters(), strict=True
     ):
@@ -217,7 +243,6 @@ def test_a_saved_policy_acts_as_before(kind: str, tmp_path: Path) -> None:
     env = market_env(4, actions)
     agent = PPO(env, rewards(), config=config, seed=1)
     agent.train(1)
-    assert agent.network is not None
     own = Policy(agent.network, env.config, env.scaler, kind)
     own.save(tmp_path / "policy.safetensors")
     found = Policy.load(tmp_path / "policy.safetensors")
@@ -270,7 +295,6 @@ def test_a_portfolio_is_attended_to_as_a_whole() -> None:
     env = market_env(4, "continuous", portfolio=True)
     config = replace(SMALL, network="attention", head="beta")
     agent = PPO(env, {"env": Stream(env_reward)}, config)
-    assert agent.network is not None
     observer = env.dynamics.observer
     assert agent.network.shape["window"] == [observer.lookback, observer.width]
     assert agent.train(1)[0]["bad_gradients"] == 0

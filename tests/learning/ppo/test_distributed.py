@@ -9,21 +9,21 @@ import pytest
 import torch
 
 from tradinghf.errors import ConfigError
-from tradinghf.learning.ppo.distributed import ALONE, Group
+from tradinghf.learning.ppo.distributed import ALONE, ProcessGroup
 
 SCRIPT = """
 import json, sys
 import torch
 from tradinghf.config import EnvConfig
 from tradinghf.learning.config import PPOConfig
-from tradinghf.learning.ppo.distributed import ALONE, Group
-from tradinghf.learning.ppo.ppo import PPO, Stream
+from tradinghf.learning.ppo.distributed import ALONE, ProcessGroup
+from tradinghf.learning.ppo.trainer import PPO, Stream
 from tradinghf.learning.ppo.streams import env_reward, sparse_pnl
 from tradinghf.market.synthetic import synthetic
 from tradinghf.simulation.env import MarketEnv
 
 out, together = sys.argv[1], sys.argv[2] == "together"
-group = Group.join() if together else ALONE
+group = ProcessGroup.join() if together else ALONE
 market = synthetic(seed=0, bars=400, assets=3)
 env = MarketEnv(market, num_envs=16 // group.size, config=EnvConfig(horizon=16))
 # One minibatch of everything: the only batch that both setups share exactly.
@@ -56,13 +56,13 @@ def test_two_ranks_equal_one_with_twice_the_environments(python, tmp_path: Path)
 
 
 def test_moments_are_the_usual_ones_for_one_process() -> None:
-    x = torch.randn(7, 2, 5, 3, dtype=torch.float64)
-    mean, spread = ALONE.moments(x, (0, 2))
-    torch.testing.assert_close(mean, x.mean((0, 2), keepdim=True))
-    torch.testing.assert_close(spread, x.std((0, 2), keepdim=True))
+    x = torch.randn(7, 5, 3, dtype=torch.float64)
+    mean, spread = ALONE.moments(x)
+    torch.testing.assert_close(mean, x.mean((0, 1)))
+    torch.testing.assert_close(spread, x.std((0, 1)))
 
 
 def test_joining_without_torchrun_says_how(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RANK", raising=False)
     with pytest.raises(ConfigError, match="torchrun"):
-        Group.join()
+        ProcessGroup.join()

@@ -17,14 +17,13 @@ from tradinghf.config import EnvConfig
 from tradinghf.errors import ConfigError
 from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.policy.networks import ActorCritic
-from tradinghf.learning.ppo import replayed
-from tradinghf.learning.ppo.distributed import Group
-from tradinghf.learning.ppo.graphs import Captured, Outputs, Rerun, accelerate
-from tradinghf.learning.ppo.learners import Learners
-from tradinghf.learning.ppo.ppo import PPO, Stream
-from tradinghf.learning.ppo.replayed import Replayed
+from tradinghf.learning.ppo import graphs as recording
+from tradinghf.learning.ppo.distributed import ProcessGroup
+from tradinghf.learning.ppo.graphs import Captured, Outputs, RecordedUpdate, Rerun, accelerate
+from tradinghf.learning.ppo.network import PackedActorCritic
 from tradinghf.learning.ppo.streams import env_reward, sparse_pnl
-from tradinghf.learning.ppo.surrogate import Batch, Weights
+from tradinghf.learning.ppo.trainer import PPO, Stream
+from tradinghf.learning.ppo.update import LossWeights, Minibatch, Update
 from tradinghf.market.synthetic import synthetic
 from tradinghf.simulation.env import MarketEnv
 
@@ -159,7 +158,7 @@ def agent_of(config: PPOConfig, actions: str = "discrete") -> PPO:
 
 
 def weights_of(agent: PPO) -> Tensor:
-    return agent._trainer.learners.flat.data.clone()
+    return agent._packed.data.clone()
 
 
 def with_tape(monkeypatch: pytest.MonkeyPatch) -> Tape:
@@ -168,7 +167,7 @@ def with_tape(monkeypatch: pytest.MonkeyPatch) -> Tape:
     def record(function: Any, device: object, changes: Any) -> Captured:
         return Captured(function, changes, tape)
 
-    monkeypatch.setattr(replayed, "accelerate", record)
+    monkeypatch.setattr(recording, "accelerate", record)
     return tape
 
 
@@ -188,9 +187,9 @@ def test_replayed_steps_train_the_same_weights(
 ) -> None:
     """Step size and entropy weight change between iterations, and a reference comes in later."""
     tape = with_tape(monkeypatch) if taped else None
-    load = Replayed.load
+    load = RecordedUpdate._load
 
-    def spoiling(self: Replayed, size: int, table: Any, *rest: Any) -> None:
+    def spoiling(self: RecordedUpdate, size: int, table: Any, *rest: Any) -> None:
         load(self, size, table, *rest)
         table.obs.fill_(torch.nan)
         table.columns.fill_(torch.nan)
@@ -198,9 +197,10 @@ def test_replayed_steps_train_the_same_weights(
     histories, weights = [], []
     for graphs in (False, True):
         agent = agent_of(replace(SMALL, graphs=graphs, **settings), actions)
-        agent._trainer.learners._blocked = None
+        if not graphs:
+            agent._update = Update(agent._packed, agent.config)  # not the compiled kernel
         with monkeypatch.context() as patch:
-            patch.setattr(Replayed, "load", spoiling)
+            patch.setattr(RecordedUpdate, "_load", spoiling)
             history = agent.train(2, total=4)
             agent.freeze_reference()
             histories.append(history + agent.train(2, total=4))
@@ -215,10 +215,10 @@ def test_replayed_steps_train_the_same_weights(
 def test_a_bad_gradient_is_skipped_and_reported_by_a_replayed_step() -> None:
     agent = agent_of(replace(SMALL, graphs=True))
     agent.train(1)
-    before, learners = weights_of(agent), agent._trainer.learners
-    agent._trainer.streams["env"] = Stream(lambda rollout: rollout.rewards * torch.nan)  # type: ignore[index]
+    before = weights_of(agent)
+    agent.streams["env"] = Stream(lambda rollout: rollout.rewards * torch.nan)  # type: ignore[index]
     assert agent.train(1)[0]["bad_gradients"] == 1
-    assert torch.equal(before, learners.flat.data)
+    assert torch.equal(before, weights_of(agent))
 
 
 def test_a_restored_training_continues_in_the_recorded_memory(
@@ -232,7 +232,7 @@ def test_a_restored_training_continues_in_the_recorded_memory(
     halves.train(2, total=3)
     state = {k: v.clone() if isinstance(v, Tensor) else v for k, v in halves.state().items()}
     state["optimiser"] = {k: v.clone() for k, v in state["optimiser"].items()}
-    state["networks"] = [{k: v.clone() for k, v in n.items()} for n in state["networks"]]
+    state["network"] = {k: v.clone() for k, v in state["network"].items()}
     halves.train(1, total=3)  # goes on, is then set back, and goes on again
     halves.restore(state)
     halves.train(1, total=3)
@@ -245,7 +245,9 @@ def test_graphs_are_refused_where_they_are_not_safe() -> None:
         PPOConfig(graphs=True, network="attention")
     network = ActorCritic(4, 3, 1, (8,), True)
     with pytest.raises(ConfigError, match="processes share gradients"):
-        Learners([network], replace(SMALL, graphs=True), Group(rank=0, size=2))
+        RecordedUpdate(
+            PackedActorCritic(network), replace(SMALL, graphs=True), ProcessGroup(rank=0, size=2)
+        )
 
 
 # ---------------------------------------------------------------------- what a capture refuses
@@ -294,21 +296,21 @@ def test_a_capture_can_take_down_a_minibatch_step(
     continuous: Any = "gaussian" if discrete else head
     config = replace(SMALL, graphs=True, precision=precision, head=continuous)
     network = ActorCritic(6, 3, 2, (8, 8), discrete, False, continuous).to(DEVICE)
-    learners = Learners([network], config)
-    actions = torch.zeros(1, 64, dtype=torch.int64) if discrete else torch.zeros(1, 64, 3)
-    batch = Batch(
+    learner = Update(PackedActorCritic(network, precision), config)
+    actions = torch.zeros(64, dtype=torch.int64) if discrete else torch.zeros(64, 3)
+    batch = Minibatch(
         actions=actions.to(DEVICE),
-        log_prob=torch.zeros(1, 64, device=DEVICE),
-        advantage=torch.zeros(1, 64, device=DEVICE),
-        target=torch.zeros(1, 64, 2, device=DEVICE),
-        reference=torch.zeros(1, 64, outputs, device=DEVICE) if reference else None,
-        reference_log_std=torch.zeros(1, 1, 3, device=DEVICE) if reference else None,
+        log_prob=torch.zeros(64, device=DEVICE),
+        advantage=torch.zeros(64, device=DEVICE),
+        target=torch.zeros(64, 2, device=DEVICE),
+        reference=torch.zeros(64, outputs, device=DEVICE) if reference else None,
+        reference_log_std=torch.zeros(3, device=DEVICE) if reference else None,
     )
-    table = table_of(torch.zeros(1, 64, 6, device=DEVICE), batch)
-    weights = Weights(0.2, 0.5, torch.zeros((), device=DEVICE), 0.1)
-    rate, rows = torch.zeros((), device=DEVICE), torch.zeros(1, 16, dtype=torch.int64).to(DEVICE)
+    table = table_of(torch.zeros(64, 6, device=DEVICE), batch)
+    weights = LossWeights(0.2, 0.5, torch.zeros((), device=DEVICE), 0.1)
+    rate, rows = torch.zeros((), device=DEVICE), torch.zeros(16, dtype=torch.int64).to(DEVICE)
     with CaptureLint() as lint:
-        learners.step(rows, table, weights, rate)
+        learner.step(rows, table, weights, rate)
     assert lint.operations > 50
 
 

@@ -1,4 +1,4 @@
-"""GAE, aspects, teachers, query selection: each against a plain restatement or known answer."""
+"""Aspects, teachers, query selection: each against a plain restatement or known answer."""
 
 from __future__ import annotations
 
@@ -19,35 +19,12 @@ from tradinghf.feedback.traders import (
     SyntheticTrader,
     open_profit,
 )
-from tradinghf.learning.ppo.gae import gae
 from tradinghf.learning.reward.aspects import ASPECTS, TradePaths, aspect_totals, aspect_values
 
 LENGTH = 24
 
 
 EPISODES = [random_episode(seed) for seed in range(40)]
-
-
-def test_gae_equals_the_definition_with_random_ends():
-    generator = torch.Generator().manual_seed(0)
-    steps, envs, gamma, lam = 17, 5, 0.97, 0.9
-    rewards, values, following = (
-        torch.randn(steps, envs, generator=generator, dtype=torch.float64) for _ in range(3)
-    )
-    terminated = torch.rand(steps, envs, generator=generator) < 0.1
-    done = terminated | (torch.rand(steps, envs, generator=generator) < 0.1)
-    got = gae(rewards, values, following, terminated, done, gamma=gamma, lam=lam)
-    for env in range(envs):
-        for start in range(steps):
-            total, weight = 0.0, 1.0
-            for t in range(start, steps):
-                beyond = 0.0 if terminated[t, env] else float(following[t, env])
-                delta = float(rewards[t, env]) + gamma * beyond - float(values[t, env])
-                total += weight * delta
-                if done[t, env]:
-                    break
-                weight *= gamma * lam
-            assert float(got[start, env]) == pytest.approx(total, abs=1e-12)
 
 
 def test_open_profit_of_tensors_equals_the_loop():

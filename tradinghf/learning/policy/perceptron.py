@@ -1,4 +1,4 @@
-"""Tanh networks of S learners, forward and backward by hand into buffers that stay.
+"""Tanh networks whose forward and backward passes are written by hand, into memory that stays.
 
 Automatic differentiation allocates every activation afresh and visits every parameter by itself;
 at PPO's sizes that costs more than the arithmetic. Here a minibatch is a dozen matrix products
@@ -8,6 +8,7 @@ into memory that is already in the cache, and a CUDA graph can capture it as it 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,89 +18,104 @@ class Scratch:
     """Memory for activations and their gradients, by shape; networks that take turns share it."""
 
     def __init__(self) -> None:
-        self._held: dict[tuple[str, int, torch.Size], Tensor] = {}
+        self._held: dict[tuple[str, int, int, int], Tensor] = {}
 
-    def get(self, kind: str, layer: int, shape: torch.Size, like: Tensor) -> Tensor:
-        """The same memory for the same kind, layer and shape."""
-        key = (kind, layer, shape)
+    def get(self, kind: str, layer: int, rows: int, width: int, like: Tensor) -> Tensor:
+        """[1, rows, width] the same memory for the same kind, layer and shape."""
+        key = (kind, layer, rows, width)
         if key not in self._held:
-            self._held[key] = torch.empty(shape, dtype=like.dtype, device=like.device)
+            self._held[key] = torch.empty(1, rows, width, dtype=like.dtype, device=like.device)
         return self._held[key]
 
 
-class StackedPerceptron:
-    """Linear layers with tanh in between, S at once.
+class Layer(NamedTuple):
+    """A linear layer, and where its gradients go.
+
+    Attributes:
+        weight, weight_grad: [out, in].
+        bias, bias_grad: [out].
+
+    """
+
+    weight: Tensor
+    bias: Tensor
+    weight_grad: Tensor
+    bias_grad: Tensor
+
+
+class Perceptron:
+    """Linear layers with tanh in between.
+
+    Inside, everything is a batch of one matrix, [1, ..]: torch then multiplies matrices of a
+    handful of numbers, such as the critics of a few environments, without BLAS.
 
     Args:
-        weights: per layer [S, out, in].
-        biases: per layer [S, out].
-        weight_grads: where gradients go, as `weights`.
-        bias_grads: where gradients go, as `biases`.
+        layers: from the input to the output.
         scratch: shared with networks that are not between their `forward` and `backward` now.
-        last: whether tanh also follows the last layer (a trunk).
+        tanh_last: whether tanh also follows the last layer.
+        first: whether nothing that learns comes before, so that nobody needs the gradient at the
+            input.
 
     """
 
     def __init__(
-        self,
-        weights: Sequence[Tensor],
-        biases: Sequence[Tensor],
-        weight_grads: Sequence[Tensor],
-        bias_grads: Sequence[Tensor],
-        scratch: Scratch,
-        *,
-        last: bool = False,
+        self, layers: Sequence[Layer], scratch: Scratch, *, tanh_last: bool, first: bool
     ) -> None:
-        self.weights, self.weight_grads = list(weights), list(weight_grads)
-        self.biases = [b.unsqueeze(1) for b in biases]
-        self.bias_grads = [b.unsqueeze(1) for b in bias_grads]
-        self._squashed = len(self.weights) - (0 if last else 1)
-        self._scratch = scratch
-        self._outputs: list[Tensor] = []
+        self._layers = [
+            Layer(
+                layer.weight[None],
+                layer.bias[None, None],
+                layer.weight_grad[None],
+                layer.bias_grad[None, None],
+            )
+            for layer in layers
+        ]
+        self._scratch, self._first = scratch, first
+        self._tanhs = len(self._layers) - (0 if tanh_last else 1)
         self._inputs: list[Tensor] = []
+        self._outputs: list[Tensor] = []
 
-    def _room(self, kind: str, layer: int, rows: int) -> Tensor:
-        """[S, rows, out] memory for a layer's output or its gradient."""
-        weight = self.weights[layer]
-        shape = torch.Size((weight.shape[0], rows, weight.shape[1]))
-        return self._scratch.get(kind, layer, shape, weight)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[S, B, in] to [S, B, out]; the result lasts until the scratch memory's next use."""
+    def forward(self, rows: Tensor) -> Tensor:
+        """[B, in] to [B, out]; the result lasts until the scratch memory's next use."""
         self._inputs, self._outputs = [], []
-        for layer, weight in enumerate(self.weights):
+        x = rows[None]
+        for k, layer in enumerate(self._layers):
             self._inputs.append(x)
-            if layer < self._squashed:
-                out = self._room("value", layer, x.shape[1])
-                torch.baddbmm(self.biases[layer], x, weight.mT, out=out)
+            width = layer.weight.shape[1]
+            if k < self._tanhs:
+                out = self._scratch.get("value", k, len(rows), width, x)
+                torch.baddbmm(layer.bias, x, layer.weight.mT, out=out)
                 x = torch.tanh(out, out=out)
                 self._outputs.append(x)
             else:
-                # A handful of outputs: rows of them, [S, out, B], are twice as fast to compute.
-                out = self._room("last", layer, x.shape[1]).view(*weight.shape[:2], -1)
-                x = torch.baddbmm(self.biases[layer].mT, weight, x.mT, out=out).mT
-        return x
+                # A handful of outputs: rows of them, [out, B], are twice as fast to compute.
+                out = self._scratch.get("last", k, width, len(rows), x)
+                x = torch.baddbmm(layer.bias.mT, layer.weight, x.mT, out=out).mT
+        return x[0]
 
-    def backward(self, grad: Tensor, *, to_input: Tensor | None = None, add: bool = False) -> None:
-        """Gradients of the last `forward` from the loss's gradient at its output [S, B, out].
+    def backward(self, grad: Tensor, *, add: bool) -> Tensor | None:
+        """Gradients of the last `forward` from the loss's gradient at its output [B, out].
 
         Args:
             grad: overwritten where tanh follows the last layer.
-            to_input: [S, B, in], receives the gradient at the input; None saves that product.
             add: to the gradients that are there, instead of writing over them.
 
+        Returns:
+            [B, in] the gradient at the input; None if nobody needs it.
+
         """
-        for layer in reversed(range(len(self.weights))):
-            if layer < self._squashed:
-                y = self._outputs[layer]
-                torch.ops.aten.tanh_backward.grad_input(grad, y, grad_input=grad)
-            to_weight, to_bias = self.weight_grads[layer], self.bias_grads[layer]
+        back = grad[None]
+        for k in reversed(range(len(self._layers))):
+            layer, x = self._layers[k], self._inputs[k]
+            if k < self._tanhs:
+                torch.ops.aten.tanh_backward.grad_input(back, self._outputs[k], grad_input=back)
             if add:
-                to_weight.baddbmm_(grad.mT, self._inputs[layer])
-                to_bias += grad.sum(1, keepdim=True)
+                layer.weight_grad.baddbmm_(back.mT, x)
+                layer.bias_grad.add_(back.sum(1, keepdim=True))
             else:
-                torch.bmm(grad.mT, self._inputs[layer], out=to_weight)
-                torch.sum(grad, 1, keepdim=True, out=to_bias)
-            below = self._room("grad", layer - 1, grad.shape[1]) if layer else to_input
-            if below is not None:
-                grad = torch.bmm(grad, self.weights[layer], out=below)
+                torch.bmm(back.mT, x, out=layer.weight_grad)
+                torch.sum(back, 1, keepdim=True, out=layer.bias_grad)
+            if k:
+                below = self._scratch.get("grad", k - 1, x.shape[1], x.shape[2], x)
+                back = torch.bmm(back, layer.weight, out=below)
+        return None if self._first else torch.bmm(back, self._layers[0].weight)[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -69,13 +68,11 @@ class GymnasiumEnv:
         return torch.from_numpy(flat.astype(np.float32))
 
     def reset(
-        self, *, seed: int | Sequence[int] | None = None, options: dict[str, Any] | None = None
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Tensor, dict[str, Any]]:
-        """First observations [N, D]; one seed, or one for each copy."""
+        """First observations [N, D]."""
         # Gymnasium hands seed + i to copy i, which must stay below 2**32.
-        small: Any = (
-            [s % 2**31 for s in seed] if isinstance(seed, Sequence) else seed and seed % 2**31
-        )
+        small = None if seed is None else seed % 2**31
         obs, _ = self._env.reset(seed=small, options=options)
         self._running[:] = 0
         return self._tensor(obs), {}
@@ -98,8 +95,7 @@ class GymnasiumEnv:
             for index in np.flatnonzero(done):
                 last[index] = info["final_obs"][index]
             facts["final_obs"] = self._tensor(last)
-        as_tensor = (torch.from_numpy(np.array(x)) for x in (terminated, truncated))
-        ended, cut = as_tensor
+        ended, cut = (torch.from_numpy(np.array(x)) for x in (terminated, truncated))
         return self._tensor(obs), torch.from_numpy(np.float32(reward)), ended, cut, facts
 
     def close(self) -> None:

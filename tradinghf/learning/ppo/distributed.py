@@ -1,6 +1,6 @@
 """Several processes train one policy: each acts in its own environments, gradients are averaged.
 
-    torchrun --standalone --nproc_per_node=2 train.py        # PPO(env, ..., group=Group.join())
+    torchrun --standalone --nproc_per_node=2 train.py    # PPO(env, ..., group=ProcessGroup.join())
 
 One all-reduce of the flat gradient per minibatch, and three small ones per iteration. Rank r's
 environments are rows [r*N, (r+1)*N) of what one process with all of them would have, so ranks
@@ -20,7 +20,7 @@ from tradinghf.errors import ConfigError
 
 
 @dataclass(frozen=True)
-class Group:
+class ProcessGroup:
     """The processes that train together.
 
     Attributes:
@@ -33,7 +33,7 @@ class Group:
     size: int = 1
 
     @classmethod
-    def join(cls) -> Group:
+    def join(cls) -> ProcessGroup:
         """The group that torchrun started: NCCL where there are GPUs, else Gloo.
 
         Raises:
@@ -42,8 +42,8 @@ class Group:
         """
         if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
             raise ConfigError(
-                "Group.join found no RANK and WORLD_SIZE in the environment. Start the script "
-                "with: torchrun --standalone --nproc_per_node=2 SCRIPT"
+                "ProcessGroup.join found no RANK and WORLD_SIZE in the environment. Start the "
+                "script with: torchrun --standalone --nproc_per_node=2 SCRIPT"
             )
         if not dist.is_initialized():
             dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
@@ -56,17 +56,15 @@ class Group:
             x /= self.size
         return x
 
-    def moments(self, x: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation over `dims` and over the group; `dims` are kept.
+    def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation [C] of [L, N, C] over L, N and the group.
 
         The standard deviation is the unbiased one over all rows of the group.
         """
-        count = self.size
-        for dim in dims:
-            count *= x.shape[dim]
-        mean = self.mean_(x.mean(dims, keepdim=True))
-        variance = self.mean_((x - mean).square().mean(dims, keepdim=True))
+        count = self.size * x.shape[0] * x.shape[1]
+        mean = self.mean_(x.mean((0, 1)))
+        variance = self.mean_((x - mean).square().mean((0, 1)))
         return mean, (variance * (count / max(count - 1, 1))).sqrt()
 
 
-ALONE = Group()
+ALONE = ProcessGroup()

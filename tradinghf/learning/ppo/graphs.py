@@ -1,4 +1,4 @@
-"""Functions of tensors as CUDA graphs: recorded at the first call, replayed at all others.
+"""PPO's minibatch step as a CUDA graph: recorded at the first call, replayed at all others.
 
 A minibatch step is hundreds of kernels that take a GPU microseconds each; launching them one by
 one takes a processor longer than running them takes the GPU. A graph launches them all at once.
@@ -6,16 +6,22 @@ one takes a processor longer than running them takes the GPU. A graph launches t
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from dataclasses import fields, replace
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from tradinghf.errors import ConfigError
+from tradinghf.errors import ConfigError, check_setting
+from tradinghf.learning.config import PPOConfig
+from tradinghf.learning.ppo.distributed import ALONE, ProcessGroup
+from tradinghf.learning.ppo.network import PackedActorCritic
+from tradinghf.learning.ppo.update import LossWeights, Transitions, Update
 
 Outputs = Tensor | tuple[Tensor, ...]
-WARM_UPS = 3  # calls in which libraries choose kernels and reserve memory, as PyTorch advises
+_WARM_UPS = 3  # calls in which libraries choose kernels and reserve memory, as PyTorch advises
 
 
 class Backend(Protocol):
@@ -33,7 +39,7 @@ class Backend(Protocol):
         """
 
 
-class CudaGraph:
+class _CudaGraph:
     """Captures into a `torch.cuda.CUDAGraph` with a memory pool of its own.
 
     Args:
@@ -52,7 +58,7 @@ class CudaGraph:
             graph, side = torch.cuda.CUDAGraph(), torch.cuda.Stream()
             side.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(side):
-                for _ in range(WARM_UPS):
+                for _ in range(_WARM_UPS):
                     function()
             torch.cuda.current_stream().wait_stream(side)
             with torch.cuda.graph(graph):
@@ -149,8 +155,82 @@ def accelerate(
         The function, whose outputs last until its next call.
 
     """
-    backend: Backend = CudaGraph(device) if device.type == "cuda" else Rerun()
+    backend: Backend = _CudaGraph(device) if device.type == "cuda" else Rerun()
     return Captured(function, changes, backend)
+
+
+class RecordedUpdate(Update):
+    """`Update` whose step is recorded; table, step size and entropy weight are copied to it.
+
+    It is recorded anew when anything changes that a graph takes down as it is: shapes, and the
+    other weights of the loss. The table costs its memory a second time.
+
+    Args:
+        network: what is trained.
+        config: of PPO.
+        group: must be one process.
+
+    Raises:
+        ConfigError: several processes share gradients.
+
+    """
+
+    def __init__(
+        self, network: PackedActorCritic, config: PPOConfig, group: ProcessGroup = ALONE
+    ) -> None:
+        alone = group.size == 1
+        check_setting(alone, "PPOConfig.graphs", True, "False where processes share gradients")
+        super().__init__(network, config, group)
+        device = network.data.device
+        # The optimiser's kernel reads 32 bits on a GPU; elsewhere the number stays as it is.
+        precise = torch.float32 if device.type == "cuda" else torch.float64
+        self._rate = torch.zeros((), dtype=precise, device=device)
+        self._entropy = torch.zeros((), dtype=torch.float64, device=device)
+        self._layout: object = None
+        self._table: Transitions | None = None
+        self._source: Callable[[], Transitions | None] = lambda: None
+        self._recorded: Captured | None = None
+
+    def epoch(
+        self, order: Tensor, size: int, table: Transitions, weights: LossWeights, rate: float
+    ) -> Tensor:
+        """See `Update`."""
+        self._load(size, table, weights, rate)
+        assert self._recorded is not None
+        found: list[Any] = []
+        for rows in order[: len(order) // size * size].split(size):
+            found.append(self._recorded(rows))
+            found[-1] = found[-1].clone()  # the outputs last until the next call
+        return torch.stack(found).sum(0)
+
+    def _load(self, size: int, table: Transitions, weights: LossWeights, rate: float) -> None:
+        """Make these what the next steps, of B rows, work on; the same table is copied once."""
+        fixed = (weights.clip, weights.value, weights.reference_kl)
+        layout = (size, fixed, _layout(table))
+        if layout != self._layout:
+            self._record(table, weights)
+            self._layout = layout
+        assert self._table is not None
+        if self._source() is not table:
+            for name, held in _parts(self._table).items():
+                held.copy_(getattr(table, name))
+            self._source = weakref.ref(table)
+        self._rate.fill_(rate)
+        self._entropy.fill_(weights.entropy)
+
+    def _record(self, table: Transitions, weights: LossWeights) -> None:
+        """Make room for such a table; the next step is recorded."""
+        self._recorded = self._table = None  # frees their memory first
+        like: dict[str, Any] = {name: torch.empty_like(x) for name, x in _parts(table).items()}
+        held = replace(table, **like)
+        weights = replace(weights, entropy=self._entropy)
+
+        def step(rows: Tensor) -> Tensor:
+            return self.step(rows, held, weights, self._rate)
+
+        changes = (self.network.data, self.network.grad, *self.adam.state().values())
+        self._recorded = accelerate(step, self._rate.device, changes)
+        self._table, self._source = held, lambda: None
 
 
 def _tensors(outputs: Outputs) -> tuple[Tensor, ...]:
@@ -159,3 +239,14 @@ def _tensors(outputs: Outputs) -> tuple[Tensor, ...]:
 
 def _kinds(tensors: tuple[Tensor, ...]) -> list[str]:
     return [f"{x.dtype} {list(x.shape)} on {x.device}" for x in tensors]
+
+
+def _parts(table: Transitions) -> dict[str, Tensor]:
+    found = {f.name: getattr(table, f.name) for f in fields(table)}
+    return {name: value for name, value in found.items() if isinstance(value, Tensor)}
+
+
+def _layout(table: Transitions) -> tuple[object, ...]:
+    """Everything about a table but the contents of its tensors."""
+    values = (getattr(table, f.name) for f in fields(table))
+    return tuple((v.shape, v.dtype, v.device) if isinstance(v, Tensor) else v for v in values)

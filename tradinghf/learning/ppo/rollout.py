@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from tradinghf.learning.policy.heads import Head
+from tradinghf.learning.ppo.network import PackedActorCritic
 from tradinghf.learning.reward.aspects import TradePaths
 
 
@@ -20,9 +20,9 @@ class TensorVectorEnv(Protocol):
     num_envs: int
 
     def reset(
-        self, *, seed: int | Sequence[int] | None = None, options: dict[str, Any] | None = None
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        """First observations [N, D]; one seed, or one for each environment."""
+        """First observations [N, D]."""
 
     def step(self, actions: Any) -> tuple[Any, Tensor, Tensor, Tensor, dict[str, Any]]:
         """Observations, rewards, terminations, truncations [N]; info with `final_obs`."""
@@ -36,8 +36,8 @@ class Rollout:
         obs: [L, N, D] what the policy saw.
         actions: [L, N] or [L, N, A] raw actions.
         log_probs: [L, N] of the actions under the policy that took them.
-        values: [L, N, S] critics at `obs`.
-        next_values: [L, N, S] critics at the state reached (at episode ends: its final one).
+        values: [L, N, C] critics at `obs`.
+        next_values: [L, N, C] critics at the state reached (at episode ends: its final one).
         rewards: [L, N] the environment's own reward.
         terminated, truncated: [L, N] how an episode ended at this step.
         info: name -> [L, N] the environment's per-step facts.
@@ -67,35 +67,12 @@ class Rollout:
         )
 
 
-KEPT = ("equity", "position", "turnover", "costs", "realised_pnl", "close")
-
-
 RewardStream = Callable[[Rollout], Tensor]
 
-
-class Actors(Protocol):
-    """Whoever acts in all N environments: one policy, or several with a share each."""
-
-    head: Head
-    actions: int
-
-    def policy_out(self, obs: Tensor) -> Tensor:
-        """[N, D] to [N, A]; may be overwritten by the next call."""
-
-    def value_out(self, obs: Tensor) -> Tensor:
-        """[N, D] to [N, S]; may be overwritten by the next call."""
-
-    def value_outs(self, obs: Tensor) -> Tensor:
-        """[L, N, D] to [L, N, S]."""
-
-    def draw(self, out: Tensor, noise: Tensor) -> Tensor:
-        """Raw actions of outputs [N, A]."""
-
-    def log_prob(self, out: Tensor, raw: Tensor) -> Tensor:
-        """[L, N] log-probabilities of raw actions given outputs [L, N, A]."""
+_FACTS = ("equity", "position", "turnover", "costs", "realised_pnl", "close")  # of `info`
 
 
-class Recorder:
+class RolloutMemory:
     """Memory for rollouts of one size, written over by the next; allocating costs more than it."""
 
     def __init__(self) -> None:
@@ -122,12 +99,12 @@ def flat_obs(env: TensorVectorEnv, obs: Any) -> Tensor:
 @torch.no_grad()
 def collect_rollout(
     env: TensorVectorEnv,
-    actors: Actors,
+    actor: PackedActorCritic,
     steps: int,
     noise: Tensor,
     obs: Tensor,
     first_close: Tensor | None = None,
-    recorder: Recorder | None = None,
+    memory: RolloutMemory | None = None,
 ) -> tuple[Rollout, Tensor]:
     """Run the policy; returns the rollout and the observations that follow it.
 
@@ -136,45 +113,44 @@ def collect_rollout(
 
     Args:
         env: N environments.
-        actors: who acts.
+        actor: who acts.
         steps: L.
         noise: [L, N, A] uniform numbers in (0, 1).
         obs: [N, D] first observations.
         first_close: [N] prices at the start, kept as `info["open_close"]`.
-        recorder: memory of the last rollout, to be written over.
+        memory: of the last rollout, to be written over.
 
     """
-    recorder = recorder or Recorder()
-    column = partial(recorder.column, length=steps)
-    noise = actors.head.noise(noise)
+    column = partial((memory or RolloutMemory()).column, length=steps)
+    noise = actor.head.noise(noise)
     obs = flat_obs(env, obs)
     seen, finals = column("obs", like=obs), dict[int, Tensor]()
     facts: dict[str, Tensor] = {}
     rows: dict[str, Sequence[Tensor]] = {}  # of `facts`, one for each step
     for step in range(steps):
         seen[step] = obs
-        out = actors.policy_out(obs)
-        raw = actors.draw(out, noise[step])
-        shown, reward, terminated, truncated, info = env.step(actors.head.to_env(raw))
+        out = actor.policy_out(obs)
+        raw = actor.draw(out, noise[step])
+        shown, reward, terminated, truncated, info = env.step(actor.head.to_env(raw))
         obs = flat_obs(env, shown)
         if "final_obs" in info:
             finals[step] = flat_obs(env, info["final_obs"])
         now = {"out": out, "raw": raw, "reward": reward, "end": terminated, "cut": truncated}
-        for name, value in (now | {k: info[k] for k in KEPT if k in info}).items():
+        for name, value in (now | {k: info[k] for k in _FACTS if k in info}).items():
             if step == 0:
                 facts[name] = column(name, like=value)
                 rows[name] = facts[name].unbind()
             rows[name][step].copy_(value)
-    values = actors.value_outs(seen)
+    values = actor.value_outs(seen)
     out, raw = facts.pop("out"), facts.pop("raw")
     if first_close is not None:
         facts["open_close"] = first_close[None]
     rollout = Rollout(
         obs=seen,
         actions=raw,
-        log_probs=actors.log_prob(out, raw),
+        log_probs=actor.log_prob(out, raw),
         values=values,
-        next_values=_next_values(actors, values, finals, obs),
+        next_values=_next_values(actor, values, finals, obs),
         rewards=facts.pop("reward"),
         terminated=facts.pop("end"),
         truncated=facts.pop("cut"),
@@ -184,9 +160,9 @@ def collect_rollout(
 
 
 def _next_values(
-    actors: Actors, values: Tensor, finals: dict[int, Tensor], following: Tensor
+    actor: PackedActorCritic, values: Tensor, finals: dict[int, Tensor], following: Tensor
 ) -> Tensor:
-    """[L, N, S] critics at the states reached: the next row, or an episode's last state.
+    """[L, N, C] critics at the states reached: the next row, or an episode's last state.
 
     `final_obs` has a row for every environment, of which those that ended matter; the others
     hold what the environment shows next.
@@ -194,7 +170,7 @@ def _next_values(
     reached = torch.empty_like(values)
     reached[:-1] = values[1:]
     if len(values) - 1 not in finals:
-        reached[-1] = actors.value_out(following)
+        reached[-1] = actor.value_out(following)
     for step, obs in finals.items():
-        reached[step] = actors.value_out(obs)
+        reached[step] = actor.value_out(obs)
     return reached

@@ -1,36 +1,37 @@
-"""One PPO iteration of S learners: act, price what happened, improve."""
+"""Proximal policy optimisation with several reward streams, one critic each."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from gymnasium import spaces
 from torch import Tensor
 
 from tradinghf.errors import CheckpointError, ConfigError
 from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.policy.networks import ActorCritic
-from tradinghf.learning.ppo.distributed import ALONE, Group
+from tradinghf.learning.ppo.compiled import CompiledUpdate, covers
+from tradinghf.learning.ppo.distributed import ALONE, ProcessGroup
 from tradinghf.learning.ppo.gae import discounted, gae
-from tradinghf.learning.ppo.learners import Learners
-from tradinghf.learning.ppo.minibatches import Experience
+from tradinghf.learning.ppo.graphs import RecordedUpdate
+from tradinghf.learning.ppo.network import PackedActorCritic
 from tradinghf.learning.ppo.rollout import (
-    Recorder,
     RewardStream,
     Rollout,
+    RolloutMemory,
     TensorVectorEnv,
     collect_rollout,
     flat_obs,
 )
-from tradinghf.learning.ppo.surrogate import Weights
+from tradinghf.learning.ppo.update import STATISTICS, LossWeights, Transitions, Update
 
 Metrics = dict[str, float]
 MAX_BAD_ITERATIONS = 3
-SCALE_DECAY = 0.9
-LOSSES = ("loss/policy", "entropy", "kl", "clip_fraction", "loss/value", "bad_gradients")
+_SCALE_DECAY = 0.9
 
 
 @dataclass(frozen=True)
@@ -39,30 +40,37 @@ class Stream:
 
     Attributes:
         reward: rollout -> [L, N].
-        weight: of its normalised advantage in the policy gradient; where several learners train
-            side by side, one number for all or one for each.
+        weight: of its normalised advantage in the policy gradient.
 
     """
 
     reward: RewardStream
-    weight: float | Sequence[float] = 1.0
+    weight: float = 1.0
 
 
-class Trainer:
-    """S learners in one vector environment of S*N; learner s owns rows [s*N, (s+1)*N).
+class PPO:
+    """Trains an actor-critic on a vector environment: act, price what happened, improve.
 
-    With whole episodes, every rollout starts afresh from seeds that depend on (seed, iteration)
-    only, so an iteration is a function of networks, optimiser and its number.
+    With `whole_episodes`, every rollout starts afresh from a seed that depends on (seed,
+    iteration) only, so an iteration is a function of the network, the optimiser and its number:
+    a run continues bit-identically from a checkpoint of these alone.
 
     Args:
         env: vector environment over tensors, autoreset in the same step.
         streams: name -> reward stream; the critic's output c belongs to the c-th.
         config: settings.
-        networks: S networks of one shape, on the environment's device.
-        seeds: S seeds of everything random.
+        network: created from the environment when not given.
         steps: rollout length L; the environment's horizon when it has one.
-        obs: [S*N, D] first observations.
-        group: processes that train the same networks, each in environments of its own.
+        seed: of everything random.
+        group: processes that train the same policy, each in environments of its own.
+
+    Attributes:
+        iteration: iterations done.
+        whole_episodes: whether every rollout is one whole episode per environment.
+        scale: [C] running scale of each stream's returns.
+
+    Raises:
+        ConfigError: the network has not one critic per stream, or suits no such environment.
 
     """
 
@@ -70,131 +78,136 @@ class Trainer:
         self,
         env: TensorVectorEnv,
         streams: Mapping[str, Stream],
-        config: PPOConfig,
-        networks: Sequence[ActorCritic],
-        seeds: Sequence[int],
-        steps: int | None,
-        obs: Tensor,
-        group: Group = ALONE,
+        config: PPOConfig | None = None,
+        network: ActorCritic | None = None,
+        steps: int | None = None,
+        seed: int = 0,
+        group: ProcessGroup = ALONE,
     ) -> None:
-        for network in networks:
-            if network.shape["streams"] != len(streams):
-                raise ConfigError(
-                    f"The network has {network.shape['streams']} critics, but there are "
-                    f"{len(streams)} reward streams; expected one critic per stream."
-                )
-        self.env, self.streams, self.config = env, streams, config
-        self.learners, self.seeds = Learners(networks, config, group), tuple(seeds)
-        self.group = group
+        self.env, self.streams, self.seed, self.group = env, streams, seed, group
+        self.config = config or PPOConfig()
+        self._obs = flat_obs(env, env.reset(seed=seed)[0])
+        self.network = network or network_for(env, self._obs, len(streams), self.config, seed)
+        if self.network.shape["streams"] != len(streams):
+            raise ConfigError(
+                f"The network has {self.network.shape['streams']} critics, but there are "
+                f"{len(streams)} reward streams; expected one critic per stream."
+            )
+        self.network.to(self._obs.device)
+        self._packed = PackedActorCritic(self.network, self.config.precision)
+        self._update = _update_of(self._packed, self.config, group)
         horizon = getattr(getattr(env, "config", None), "horizon", None)
         self.steps = int(steps or horizon or 128)
         self.whole_episodes = self.steps == horizon
         self.iteration = 0
-        self.bad_iterations = 0
-        self.scale = torch.ones(len(networks), len(streams), device=obs.device)
-        self.reference: list[ActorCritic] | None = None
-        self._weights = torch.stack(
-            [
-                torch.as_tensor(s.weight, device=obs.device).expand(len(seeds))
-                for s in streams.values()
-            ],
-            1,
-        ).float()
-        self._obs, self._recorder = obs, Recorder()
+        self._bad_iterations = 0
+        self.scale = torch.ones(len(streams), device=self._obs.device)
+        weights = [stream.weight for stream in streams.values()]
+        self._weights = torch.tensor(weights, dtype=torch.float32, device=self._obs.device)
+        self._reference: ActorCritic | None = None
+        self._memory = RolloutMemory()
+
+    @property
+    def steps_per_iteration(self) -> int:
+        """Environment steps of one iteration in all processes, L·N."""
+        return self.steps * self.env.num_envs * self.group.size
 
     def weigh(self, stream: str, weight: float) -> None:
-        """Change the weight of a stream from the next iteration on, for every learner."""
-        self._weights[:, list(self.streams).index(stream)] = weight
+        """Change the weight of a reward stream from the next iteration on."""
+        self._weights[list(self.streams).index(stream)] = weight
 
     def freeze_reference(self) -> None:
-        """Make the present policies the ones that `reference_kl` refers to."""
-        copies = [copy.deepcopy(network) for network in self.learners.networks]
-        self.reference = [network.requires_grad_(False) for network in copies]
+        """Make the present policy the one that `reference_kl` refers to."""
+        self._reference = copy.deepcopy(self.network).requires_grad_(False)
 
-    def iterate(self, progress: float) -> list[Metrics]:
-        """One iteration.
+    # ------------------------------------------------------------------ training
+
+    def train(
+        self,
+        iterations: int,
+        *,
+        total: int | None = None,
+        after: Callable[[PPO, Metrics], None] | None = None,
+    ) -> list[Metrics]:
+        """Run iterations.
 
         Args:
-            progress: share of the schedule (step size, entropy) that is behind, in [0, 1].
+            iterations: how many to run now.
+            total: length of the whole schedule (learning rate, entropy); default: until the end
+                of this call.
+            after: called after each iteration with its metrics (progress, logging, checkpoints).
 
         Returns:
-            Metrics of each learner.
+            One dict of metrics per iteration.
 
         Raises:
             CheckpointError: gradients were not finite in three iterations in a row.
 
         """
-        config = self.config
-        generators = [
-            torch.Generator(device="cpu").manual_seed(mix(seed, self.iteration))
-            for seed in self.seeds
-        ]
-        rollout = self._act(generators)
-        advantages, targets, paid = self._advantages(rollout)
-        rate = config.learning_rate + progress * (config.final_learning_rate - config.learning_rate)
-        entropy = config.entropy + progress * (config.final_entropy - config.entropy)
-        with self.learners.updating():
-            learned = self._improve(rollout, advantages, targets, rate, entropy, generators)
-        self.iteration += 1
-        facts = self._facts(rollout)
-        names = [*(f"reward/{name}" for name in self.streams), *facts]
-        rows = self.group.mean_(torch.cat([paid, *facts.values(), learned])).T.tolist()
-        history = [dict(zip([*names, *LOSSES], row, strict=True)) for row in rows]
-        self._guard(history)
+        total = total or self.iteration + iterations
+        history = []
+        for _ in range(iterations):
+            learned = self._iterate(min(self.iteration / max(total - 1, 1), 1.0))
+            metrics = {"step": float(self.iteration * self.steps_per_iteration), **learned}
+            history.append(metrics)
+            if after is not None:
+                after(self, metrics)
         return history
 
-    def _act(self, generators: Sequence[torch.Generator]) -> Rollout:
-        first_close = None
+    def _iterate(self, progress: float) -> Metrics:
+        """One iteration, at a share `progress` of the schedule."""
+        generator = torch.Generator(device="cpu").manual_seed(_mix(self.seed, self.iteration))
+        rollout = self._act(generator)
+        advantages, targets, paid = self._advantages(rollout)
+        learned = self._improve(rollout, advantages, targets, progress, generator)
+        self.iteration += 1
+        facts = self._facts(rollout)
+        names = [*(f"reward/{name}" for name in self.streams), *facts, *STATISTICS]
+        row = self.group.mean_(torch.cat([paid, *facts.values(), learned])).tolist()
+        metrics = dict(zip(names, row, strict=True))
+        self._stop_if_bad(metrics)
+        return metrics
+
+    def _act(self, generator: torch.Generator) -> Rollout:
+        first_close, envs, rank = None, self.env.num_envs, self.group.rank
         if self.whole_episodes:
-            shown, info = self._restart([mix(seed, self.iteration) >> 1 for seed in self.seeds])
-            self._obs = flat_obs(self.env, shown)
-            first_close = info.get("close")
-        uniform = torch.cat([self._uniform(generator) for generator in generators], 1)
+            seed = (_mix(self.seed, self.iteration) >> 1) + rank * envs
+            shown, info = self.env.reset(seed=seed)
+            self._obs, first_close = flat_obs(self.env, shown), info.get("close")
+        # This process's share of what one process with all environments would draw.
+        shape = (self.steps, envs * self.group.size, self._packed.actions)
+        uniform = torch.rand(shape, generator=generator)[:, rank * envs : (rank + 1) * envs]
         rollout, self._obs = collect_rollout(
             self.env,
-            self.learners,
+            self._packed,
             self.steps,
             uniform.to(self._obs.device),
             self._obs,
             first_close,
-            self._recorder,
+            self._memory,
         )
         return rollout
 
-    def _uniform(self, generator: torch.Generator) -> Tensor:
-        """[L, N, A] this process's share of what one process with all environments would draw."""
-        envs, rank = self.env.num_envs // len(self.seeds), self.group.rank
-        shape = (self.steps, envs * self.group.size, self.learners.actions)
-        return torch.rand(shape, generator=generator)[:, rank * envs : (rank + 1) * envs]
-
-    def _restart(self, seeds: Sequence[int]) -> tuple[Any, dict[str, Any]]:
-        """New episodes; each learner's are those of an environment of its own with its seed."""
-        envs = self.env.num_envs // len(seeds)
-        first = self.group.rank * envs
-        if len(seeds) == 1:
-            return self.env.reset(seed=seeds[0] + first)
-        return self.env.reset(seed=[seed + first + i for seed in seeds for i in range(envs)])
-
     def _advantages(self, rollout: Rollout) -> tuple[Tensor, Tensor, Tensor]:
-        """Combined advantage [L, S*N], critics' targets [L, S*N, C], reward per episode [C, S].
+        """Combined advantage [L, N], critics' targets [L, N, C], reward per episode [C].
 
         Every stream is divided by a running scale of its returns, and its advantage by its
         standard deviation: A = Σ_c w_c · Â_c / σ_c.
         """
-        config, count = self.config, len(self.seeds)
+        config = self.config
         done = (rollout.terminated | rollout.truncated)[..., None]
         ended = rollout.terminated[..., None] if config.bootstrap else done
         rewards = torch.stack([s.reward(rollout) for s in self.streams.values()], -1)
         rewards = rewards.to(rollout.values)
         stay = config.gamma * (~done).to(rewards)
         to_go = discounted(rewards, stay.expand_as(rewards))
-        size = self.group.moments(per_learner(to_go, count), (0, 2))[1][0, :, 0].clamp(min=1e-8)
+        size = self.group.moments(to_go)[1].clamp(min=1e-8)
         first = self.iteration == 0
-        blend = size if first else SCALE_DECAY * self.scale + (1 - SCALE_DECAY) * size
+        blend = size if first else _SCALE_DECAY * self.scale + (1 - _SCALE_DECAY) * size
         # Rewards that are not finite spoil this iteration, not the scale of all that follow.
         self.scale = torch.where(blend.isfinite(), blend, self.scale)
         advantage = gae(
-            (per_learner(rewards, count) / self.scale[:, None]).flatten(1, 2),
+            rewards / self.scale,
             rollout.values,
             rollout.next_values,
             ended,
@@ -202,50 +215,38 @@ class Trainer:
             gamma=config.gamma,
             lam=config.gae_lambda,
         )
-        grouped = per_learner(advantage, count)
-        mean, spread = self.group.moments(grouped, (0, 2))
-        standard = (grouped - mean) / spread.clamp(min=1e-8)
-        total = (standard * self._weights[:, None]).sum(-1).flatten(1, 2)
-        episodes = per_learner(done, count).sum((0, 2)).clamp(min=1)
-        paid = per_learner(rewards, count).sum((0, 2)) / episodes
-        return total, advantage + rollout.values, paid.T
+        mean, spread = self.group.moments(advantage)
+        total = ((advantage - mean) / spread.clamp(min=1e-8) * self._weights).sum(-1)
+        paid = rewards.sum((0, 1)) / done.sum().clamp(min=1)
+        return total, advantage + rollout.values, paid
 
     def _improve(
         self,
         rollout: Rollout,
         advantages: Tensor,
         targets: Tensor,
-        rate: float,
-        entropy: float,
-        generators: Sequence[torch.Generator],
+        progress: float,
+        generator: torch.Generator,
     ) -> Tensor:
-        """Epochs of minibatch steps; returns mean statistics [6, S]."""
-        config, count = self.config, len(self.seeds)
-        experience = Experience.of(
-            rollout, advantages, targets, count, self._reference_out(rollout)
-        )
-        weights = Weights(config.clip, config.value_weight, entropy, config.reference_kl)
-        size = max(experience.rows // config.minibatches, 1)
-        sums = torch.zeros(len(LOSSES), count, device=advantages.device)
-        updates = 0
-        for _ in range(config.epochs):
-            order = experience.shuffled(generators)
-            found, steps = self.learners.epoch(order, size, experience, weights, rate)
-            sums, updates = sums + found, updates + steps
-        return sums / updates
+        """[6] mean statistics of the update."""
+        config = self.config
+        rate = config.learning_rate + progress * (config.final_learning_rate - config.learning_rate)
+        entropy = config.entropy + progress * (config.final_entropy - config.entropy)
+        weights = LossWeights(config.clip, config.value_weight, entropy, config.reference_kl)
+        with self._update.threads():
+            table = Transitions.of(rollout, advantages, targets, self._reference_out(rollout))
+            return self._update.run(table, weights, rate, generator)
 
     def _reference_out(self, rollout: Rollout) -> tuple[Tensor, Tensor] | None:
-        """Outputs [L, S*N, A] and log standard deviations [S, 1, A] of the reference policies."""
-        if self.reference is None or self.config.reference_kl == 0:
+        """Outputs [L, N, O] and log standard deviations [A] of the reference policy."""
+        if self._reference is None or self.config.reference_kl == 0:
             return None
-        parts = rollout.obs.chunk(len(self.seeds), dim=1)
         with torch.no_grad():
-            outs = [r.policy_out(part) for r, part in zip(self.reference, parts, strict=True)]
-        return torch.cat(outs, 1), torch.stack([r.log_std for r in self.reference])[:, None]
+            return self._reference.policy_out(rollout.obs), self._reference.log_std
 
     def _facts(self, rollout: Rollout) -> dict[str, Tensor]:
-        """Trading facts of each learner's whole episodes: name -> [1, S]."""
-        info, count = rollout.info, len(self.seeds)
+        """Trading facts of whole episodes: name -> [1]."""
+        info = rollout.info
         if "equity" not in info or not self.whole_episodes:
             return {}
         gross = info["position"].abs()
@@ -256,51 +257,116 @@ class Trainer:
             "turnover": info["turnover"].sum(0),
             "exposure": gross.mean(0),
         }
-        return {n: x.float().unflatten(0, (count, -1)).mean(1)[None] for n, x in rows.items()}
+        return {name: x.float().mean()[None] for name, x in rows.items()}
 
-    def _guard(self, history: list[Metrics]) -> None:
-        bad = any(metrics["bad_gradients"] > 0 for metrics in history)
-        self.bad_iterations = self.bad_iterations + 1 if bad else 0
-        if self.bad_iterations >= MAX_BAD_ITERATIONS:
+    def _stop_if_bad(self, metrics: Metrics) -> None:
+        self._bad_iterations = self._bad_iterations + 1 if metrics["bad_gradients"] > 0 else 0
+        if self._bad_iterations >= MAX_BAD_ITERATIONS:
             raise CheckpointError(
                 f"Gradients were not finite in {MAX_BAD_ITERATIONS} iterations in a row (now "
                 f"iteration {self.iteration}). Training stops with the last good weights; "
                 "check the rewards for NaN or lower the learning rate."
             )
 
+    # ------------------------------------------------------------------ saving and undoing
+
     def state(self) -> dict[str, Any]:
-        """Everything that a continuation needs, beside the networks."""
-        reference = None if self.reference is None else [r.state_dict() for r in self.reference]
+        """Everything that a continuation needs; the tensors themselves, to be written at once."""
         return {
             "iteration": self.iteration,
-            "bad_iterations": self.bad_iterations,
+            "bad_iterations": self._bad_iterations,
             "scale": self.scale,
-            "optimiser": self.learners.adam.state(),
-            "networks": [network.state_dict() for network in self.learners.networks],
-            "reference": reference,
+            "optimiser": self._update.adam.state(),
+            "network": self.network.state_dict(),
+            "reference": None if self._reference is None else self._reference.state_dict(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from `state()`."""
         self.iteration = int(state["iteration"])
-        self.bad_iterations = int(state["bad_iterations"])
+        self._bad_iterations = int(state["bad_iterations"])
         self.scale = state["scale"].to(self.scale)
-        self.learners.adam.restore(state["optimiser"])
-        for network, weights in zip(self.learners.networks, state["networks"], strict=True):
-            network.load_state_dict(weights)
-        self.reference = None
+        self._update.adam.restore(state["optimiser"])
+        self.network.load_state_dict(state["network"])
+        self._reference = None
         if state["reference"] is not None:
             self.freeze_reference()
-            for network, weights in zip(self.reference or (), state["reference"], strict=True):
-                network.load_state_dict(weights)
+            assert self._reference is not None
+            self._reference.load_state_dict(state["reference"])
+
+    def snapshot(self) -> dict[str, Tensor]:
+        """A copy of what has been learned: weights, Adam's moments, scales of the streams."""
+        learned = {"weights": self._packed.data, "scale": self.scale, **self._update.adam.state()}
+        return {name: value.clone() for name, value in learned.items()}
+
+    def undo(self, snapshot: dict[str, Tensor]) -> None:
+        """Take back what was learned after `snapshot()`.
+
+        Iterations stay counted: the schedule goes on, and what follows sees other episodes.
+        """
+        self._packed.data.copy_(snapshot["weights"])
+        self.scale = snapshot["scale"].to(self.scale, copy=True)
+        self._update.adam.restore(snapshot)
 
 
-def per_learner(x: Tensor, count: int) -> Tensor:
-    """[L, S*N, ..] as [L, S, N, ..]."""
-    return x.view(len(x), count, x.shape[1] // count, *x.shape[2:])
+def _update_of(network: PackedActorCritic, config: PPOConfig, group: ProcessGroup) -> Update:
+    """The fastest update that suits the network and the device."""
+    if config.graphs:
+        return RecordedUpdate(network, config, group)
+    if covers(network.network, config):
+        return CompiledUpdate(network, config, group)
+    return Update(network, config, group)
 
 
-def mix(seed: int, index: int) -> int:
+def network_for(
+    env: TensorVectorEnv, obs: Tensor, streams: int, config: PPOConfig, seed: int
+) -> ActorCritic:
+    """A fresh network with the environment's input and action sizes; its weights from a seed.
+
+    Raises:
+        ConfigError: actions are neither Discrete nor a Box, or there is no window to attend to.
+
+    """
+    space: Any = getattr(env, "single_action_space")  # noqa: B009
+    discrete = isinstance(space, spaces.Discrete)
+    if not discrete and not isinstance(space, spaces.Box):
+        raise ConfigError(
+            f"PPO has no policy for actions {space}; expected Discrete or Box. A portfolio needs "
+            'EnvConfig(actions="continuous").'
+        )
+    actions = int(space.n) if discrete else int(torch.Size(space.shape).numel())
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = ActorCritic(
+            int(obs.shape[-1]),
+            actions,
+            streams,
+            config.hidden,
+            discrete,
+            config.shared,
+            config.head,
+            _window(env) if config.network == "attention" else None,
+        )
+    return network.to(obs.device)
+
+
+def _window(env: TensorVectorEnv) -> tuple[int, int]:
+    """(W, F') bars and features of the market part that the environment's observations begin with.
+
+    Raises:
+        ConfigError: the environment has no such part.
+
+    """
+    observer = getattr(getattr(env, "dynamics", None), "observer", None)
+    if observer is None:
+        raise ConfigError(
+            f"PPOConfig(network='attention') attends to the bars of a market; {type(env).__name__} "
+            "shows none. Use network='mlp'."
+        )
+    return observer.lookback, observer.width
+
+
+def _mix(seed: int, index: int) -> int:
     """splitmix64: well-spread 62-bit seeds from (seed, index)."""
     z = (seed * 0x9E3779B97F4A7C15 + (index + 1) * 0xBF58476D1CE4E5B9) & (2**64 - 1)
     z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & (2**64 - 1)

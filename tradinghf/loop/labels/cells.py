@@ -12,8 +12,8 @@ from tradinghf.errors import check_setting
 from tradinghf.feedback.traders import SyntheticTrader
 from tradinghf.learning.config import RewardConfig, RLHFConfig
 from tradinghf.learning.policy.saved import Policy
-from tradinghf.learning.ppo.ppo import PPO, Stream
 from tradinghf.learning.ppo.streams import sparse_pnl, utility_stream
+from tradinghf.learning.ppo.trainer import PPO, Stream
 from tradinghf.learning.reward.model import RewardModel
 from tradinghf.learning.reward.plain import PlainReward
 from tradinghf.loop.collect import Acting, Actor, episode_batch, random_actor

@@ -1,13 +1,13 @@
-"""PPO's minibatch gradient of tanh perceptrons with categorical actions, block by block.
+"""PPO's minibatch gradient of tanh perceptrons with categorical actions, compiled by numba.
 
 The tensor code walks over a whole minibatch per operation: its activations fall out of the cache,
 and a small minibatch waits for Python. Here a block of rows is gathered, carried through the
 networks and back while it stays in the cache, and a minibatch is one call that holds no lock.
-Matrix products are BLAS (numba's `np.dot`). The tensor code stays the definition:
-`tests/test_blocks.py` holds the two together.
+Matrix products are BLAS (numba's `np.dot`). The tensor code (`update`) stays the definition:
+`tests/learning/ppo/test_compiled.py` holds the two together.
 
-Parameters of a learner are one row of numbers; `layers` [K, 5] say where a layer's are: first
-weight [out, in], first bias, inputs, outputs, and whether tanh follows.
+Parameters are one vector; `layers` [K, 5] say where a layer's are: first weight [out, in], first
+bias, inputs, outputs, and whether tanh follows.
 """
 
 from __future__ import annotations
@@ -18,27 +18,26 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-BLOCK = 96  # rows that are in the cache together
-LIMITS = ("one", "lowest", "highest", "per_row", "value", "entropy")  # of the loss, in float32
+_BLOCK = 96  # rows that are in the cache together
 STATS = 5  # sums over rows: surrogate, entropy, KL(old || new), clipped, squared errors
 
-SHARED: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
-inline = njit(inline="always", **SHARED)
-single = np.float32
+_OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
+_inline = njit(inline="always", **_OPTIONS)
+_single = np.float32
 
 # tanh(x) = x P(x²) / Q(x²) up to a few units in the last place, constant beyond the bound.
 # Source: Eigen, MathFunctionsImpl.h, `generic_fast_tanh_float` (MPL 2.0: coefficients).
-BOUND = single(7.90531110763549805)
-P0, P1, P2, P3, P4, P5, P6 = (
-    single(c)
+_BOUND = _single(7.90531110763549805)
+_P0, _P1, _P2, _P3, _P4, _P5, _P6 = (
+    _single(c)
     for c in (
         *(-2.76076847742355e-16, 2.00018790482477e-13, -8.60467152213735e-11),
         *(5.12229709037114e-08, 1.48572235717979e-05, 6.37261928875436e-04),
         4.89352455891786e-03,
     )
 )
-Q0, Q1, Q2, Q3 = (
-    single(c)
+_Q0, _Q1, _Q2, _Q3 = (
+    _single(c)
     for c in (
         1.19825839466702e-06,
         1.18534705686654e-04,
@@ -48,15 +47,15 @@ Q0, Q1, Q2, Q3 = (
 )
 
 
-@inline
+@_inline
 def _tanh(x: Any) -> Any:
-    x = -BOUND if x < -BOUND else (BOUND if x > BOUND else x)  # NaN stays NaN
+    x = -_BOUND if x < -_BOUND else (_BOUND if x > _BOUND else x)  # NaN stays NaN
     s = x * x
-    above = (((((P0 * s + P1) * s + P2) * s + P3) * s + P4) * s + P5) * s + P6
-    return x * above / (((Q0 * s + Q1) * s + Q2) * s + Q3)
+    above = (((((_P0 * s + _P1) * s + _P2) * s + _P3) * s + _P4) * s + _P5) * s + _P6
+    return x * above / (((_Q0 * s + _Q1) * s + _Q2) * s + _Q3)
 
 
-@njit(**SHARED)
+@njit(**_OPTIONS)
 def _finish(z: Any, bias: Any, squashed: Any) -> None:
     """Add the bias to products [n, out], and take tanh."""
     for i in range(len(z)):
@@ -69,7 +68,7 @@ def _finish(z: Any, bias: Any, squashed: Any) -> None:
                 row[j] += bias[j]
 
 
-@njit(**SHARED)
+@njit(**_OPTIONS)
 def _turned(layers: Any, params: Any, widest: int) -> Any:
     """[K, ..] weights [in, out]: products with them are a third faster than with [out, in]."""
     turned = np.empty((len(layers), widest * widest), np.float32)
@@ -83,7 +82,7 @@ def _turned(layers: Any, params: Any, widest: int) -> Any:
     return turned
 
 
-@njit(**SHARED)
+@njit(**_OPTIONS)
 def _forward(layers: Any, params: Any, turned: Any, x: Any, values: Any) -> Any:
     """Outputs [n, out] of [n, in]; what is between goes into `values` [K, ..]."""
     count = len(x)
@@ -96,10 +95,10 @@ def _forward(layers: Any, params: Any, turned: Any, x: Any, values: Any) -> Any:
     return x
 
 
-@njit(**SHARED)
+@njit(**_OPTIONS)
 def _through(grad: Any, values: Any, bias: Any, squashed: Any) -> None:
     """Carry [n, out] gradients back through tanh, and add them to the bias's."""
-    one = single(1)
+    one = _single(1)
     for i in range(len(grad)):
         row, value = grad[i], values[i]
         if squashed:
@@ -112,13 +111,13 @@ def _through(grad: Any, values: Any, bias: Any, squashed: Any) -> None:
                 bias[j] += row[j]
 
 
-@njit(**SHARED)
+@njit(**_OPTIONS)
 def _add(source: Any, target: Any) -> None:
     for k in range(len(target)):
         target[k] += source[k]
 
 
-@njit(**SHARED)
+@njit(**_OPTIONS)
 def _backward(
     layers: Any, params: Any, grads: Any, x: Any, values: Any, grad: Any, spare: Any, to_input: bool
 ) -> Any:
@@ -140,18 +139,18 @@ def _backward(
     return grad
 
 
-@njit(**SHARED)
-def _judge_policy(out: Any, rows: Any, columns: Any, limits: Any, stats: Any) -> None:
-    """Turn logits [n, A] into the loss's gradient there; see `surrogate.categorical_gradients`."""
-    one, lowest, highest, per_row = limits[0], limits[1], limits[2], limits[3]
-    bonus, p = limits[5], np.empty(out.shape[1], np.float32)
+@njit(**_OPTIONS)
+def _judge_policy(out: Any, rows: Any, columns: Any, loss: Any, stats: Any) -> None:
+    """Turn logits [n, A] into the loss's gradient there; see `update.categorical_gradients`."""
+    one, lowest, highest, per_row = loss[0], loss[1], loss[2], loss[3]
+    bonus, p = loss[5], np.empty(out.shape[1], np.float32)
     for i in range(len(out)):
         logits, row = out[i], rows[i]
         action, old, advantage = int(columns[0, row]), columns[1, row], columns[2, row]
         largest = logits[0]
         for j in range(1, len(logits)):
             largest = logits[j] if logits[j] > largest else largest
-        total = single(0)
+        total = _single(0)
         for j in range(len(logits)):
             p[j] = math.exp(logits[j] - largest)
             total += p[j]
@@ -160,8 +159,8 @@ def _judge_policy(out: Any, rows: Any, columns: Any, limits: Any, stats: Any) ->
         ratio = math.exp(log_ratio)
         within = lowest if ratio < lowest else (highest if ratio > highest else ratio)
         gain, bound = ratio * advantage, within * advantage
-        push = single(0) if gain > bound else -gain * per_row  # NaN stays: the step is skipped
-        entropy = single(0)
+        push = _single(0) if gain > bound else -gain * per_row  # NaN stays: the step is skipped
+        entropy = _single(0)
         for j in range(len(logits)):
             logits[j] -= norm
             p[j] /= total
@@ -173,21 +172,21 @@ def _judge_policy(out: Any, rows: Any, columns: Any, limits: Any, stats: Any) ->
         stats[0] -= bound if gain > bound else gain
         stats[1] += entropy
         stats[2] += change - log_ratio
-        stats[3] += one if ratio < lowest or ratio > highest else single(0)
+        stats[3] += one if ratio < lowest or ratio > highest else _single(0)
 
 
-@njit(**SHARED)
-def _judge_values(out: Any, rows: Any, columns: Any, limits: Any, stats: Any) -> None:
+@njit(**_OPTIONS)
+def _judge_values(out: Any, rows: Any, columns: Any, loss: Any, stats: Any) -> None:
     """Turn the critics' values [n, C] into the loss's gradient there."""
     for i in range(len(out)):
         for c in range(out.shape[1]):
             error = out[i, c] - columns[3 + c, rows[i]]
             stats[4] += error * error
-            out[i, c] = error * limits[4]
+            out[i, c] = error * loss[4]
 
 
-@njit(**SHARED)
-def _share(
+@njit(**_OPTIONS)
+def _write_gradient(
     params: Any,
     grads: Any,
     stats: Any,
@@ -198,22 +197,22 @@ def _share(
     actor: Any,
     critic: Any,
     widest: int,
-    limits: Any,
+    loss: Any,
 ) -> None:
-    """Write the gradient and the sums of statistics of some rows of one learner."""
+    """Write the gradient and the sums of statistics of some rows."""
     grads[:] = 0
     stats[:] = 0
     width = obs.shape[1]
-    seen = np.empty(BLOCK * width, np.float32)
-    between = np.empty((len(trunk), BLOCK * widest), np.float32)
-    values = np.empty((max(len(actor), len(critic)), BLOCK * widest), np.float32)
-    spare = np.empty((3, max(BLOCK, widest) * widest), np.float32)
-    above = np.empty((len(trunk), BLOCK * widest), np.float32)
+    seen = np.empty(_BLOCK * width, np.float32)
+    between = np.empty((len(trunk), _BLOCK * widest), np.float32)
+    values = np.empty((max(len(actor), len(critic)), _BLOCK * widest), np.float32)
+    spare = np.empty((3, max(_BLOCK, widest) * widest), np.float32)
+    above = np.empty((len(trunk), _BLOCK * widest), np.float32)
     turned_trunk = _turned(trunk, params, widest)
     turned_actor = _turned(actor, params, widest)
     turned_critic = _turned(critic, params, widest)
-    for first in range(0, len(rows), BLOCK):
-        some = rows[first : first + BLOCK]
+    for first in range(0, len(rows), _BLOCK):
+        some = rows[first : first + _BLOCK]
         x = seen[: len(some) * width].reshape(len(some), width)
         for i in range(len(some)):
             source, target = obs[some[i]], x[i]
@@ -223,13 +222,13 @@ def _share(
         joint = len(trunk) > 0
         # One network after the other: the second works in the memory of the first.
         out = _forward(critic, params, turned_critic, features, values)
-        _judge_values(out, some, columns, limits, stats)
+        _judge_values(out, some, columns, loss, stats)
         grad = _backward(critic, params, grads, features, values, out, spare, joint)
         if joint:
             kept = above[0, : grad.size]
             kept[:] = grad.ravel()
         out = _forward(actor, params, turned_actor, features, values)
-        _judge_policy(out, some, columns, limits, stats)
+        _judge_policy(out, some, columns, loss, stats)
         grad = _backward(actor, params, grads, features, values, out, spare, joint)
         if joint:
             both = above[0, : grad.size]
@@ -237,7 +236,7 @@ def _share(
             _backward(trunk, params, grads, x, between, both.reshape(grad.shape), spare, False)
 
 
-@njit(**SHARED)
+@njit(**_OPTIONS)
 def gradients(
     first: int,
     last: int,
@@ -251,34 +250,31 @@ def gradients(
     actor: Any,
     critic: Any,
     widest: int,
-    limits: Any,
+    loss: Any,
 ) -> None:
-    """Work on the shares [first, last) of S learners' minibatches.
+    """Work on the shares [first, last) of a minibatch; threads take some shares each.
 
     Args:
-        first, last: shares to work on; learner s has the shares [s * J, (s + 1) * J).
-        params: [S, P].
-        grads: [S * J, P] float32, written: gradient of a share's rows, as part of the whole's.
-        stats: [S * J, 5] float64, written: sums over a share's rows (`STATS`).
+        first, last: shares to work on, of J.
+        params: [P].
+        grads: [J, P] float32, written: gradient of a share's rows, as part of the whole's.
+        stats: [J, 5] float64, written: sums over a share's rows (`STATS`).
         obs: [R, D] float32.
         columns: [3 + C, R] float32 action, log-probability, advantage, targets.
-        rows: [S, B] of `obs` and `columns`.
+        rows: [B] of `obs` and `columns`.
         trunk, actor, critic: layers of the networks; the trunk may have none.
         widest: the largest number of a layer's inputs or outputs.
-        limits: one number per name of `LIMITS`: 1, 1 - clip, 1 + clip, 1 / B, and what critics'
+        loss: [6] float32 numbers of the loss: 1, 1 - clip, 1 + clip, 1 / B, and what critics'
             errors and the entropy weigh in a row's gradient.
 
     """
-    shares = len(grads) // len(params)
-    size = rows.shape[1]
-    for job in range(first, last):
-        learner, share = job // shares, job % shares
-        begin, end = size * share // shares, size * (share + 1) // shares
-        own = rows[learner, begin:end]
-        _share(
-            params[learner],
-            grads[job],
-            stats[job],
+    shares, size = len(grads), len(rows)
+    for share in range(first, last):
+        own = rows[size * share // shares : size * (share + 1) // shares]
+        _write_gradient(
+            params,
+            grads[share],
+            stats[share],
             obs,
             columns,
             own,
@@ -286,33 +282,33 @@ def gradients(
             actor,
             critic,
             widest,
-            limits,
+            loss,
         )
 
 
-@njit(fastmath={"reassoc"}, **SHARED)
+@njit(fastmath={"reassoc"}, **_OPTIONS)
 def _norm(grads: Any) -> Any:
-    total = single(0)
+    total = _single(0)
     for k in range(len(grads)):
         total += grads[k] * grads[k]
     return math.sqrt(total)
 
 
-@njit(**SHARED)
+@njit(**_OPTIONS)
 def _adam(
     params: Any, grads: Any, mean: Any, square: Any, count: Any, rate: float, limit: float, eps: Any
 ) -> bool:
-    """`flat.Adam.step` of one learner; returns whether it skipped the step."""
+    """`update.Adam.step`; returns whether it skipped the step."""
     norm = _norm(grads)
     if not math.isfinite(norm):
         return True
     count[0] += 1
     steps = float(count[0])
-    shrink = single(1 / max((norm + 1e-6) / limit, 1.0))
-    size = single(rate / (1 - 0.9**steps))
-    unbias = single(1 / math.sqrt(1 - 0.999**steps))
-    keep, take = single(0.9), single(1 - 0.9)
-    keep_square, take_square = single(0.999), single(1 - 0.999)
+    shrink = _single(1 / max((norm + 1e-6) / limit, 1.0))
+    size = _single(rate / (1 - 0.9**steps))
+    unbias = _single(1 / math.sqrt(1 - 0.999**steps))
+    keep, take = _single(0.9), _single(1 - 0.9)
+    keep_square, take_square = _single(0.999), _single(1 - 0.999)
     for k in range(len(params)):
         grad = grads[k] * shrink
         mean[k] = keep * mean[k] + take * grad
@@ -321,10 +317,8 @@ def _adam(
     return False
 
 
-@njit(**SHARED)
+@njit(**_OPTIONS)
 def epoch(
-    first: int,
-    last: int,
     size: int,
     rate: float,
     limit: float,
@@ -342,48 +336,32 @@ def epoch(
     actor: Any,
     critic: Any,
     widest: int,
-    limits: Any,
+    loss: Any,
 ) -> None:
-    """Take the learners [first, last) through all their minibatches, one learner at a time.
-
-    A learner's parameters and moments stay in the cache from its first minibatch to its last.
+    """Take a gradient step of Adam on each minibatch; parameters and moments stay in the cache.
 
     Args:
-        first, last: learners.
         size: B.
-        rate, limit, eps: see `flat.Adam`.
-        params, grads, mean, square: [S, P]; `grads` receives the last minibatch's gradient.
-        count: [S] steps taken.
-        stats: [S, 6] float64, written: `STATS` and skipped steps, as means per row or minibatch
+        rate, limit, eps: see `update.Adam`.
+        params, grads, mean, square: [P]; `grads` receives the last minibatch's gradient.
+        count: [1] steps taken.
+        stats: [6] float64, written: `STATS` and skipped steps, as means per row or minibatch
             summed over minibatches.
         obs, columns: see `gradients`; the next as well.
-        order: [S, R] rows in the order of minibatches; a rest shorter than B is left out.
+        order: [R] rows in the order of minibatches; a rest shorter than B is left out.
         trunk, actor, critic: layers.
         widest: see `gradients`.
-        limits: see `gradients`.
+        loss: see `gradients`.
 
     """
     found = np.empty(STATS, np.float64)
-    for s in range(first, last):
-        stats[s] = 0
-        for begin in range(0, order.shape[1] - size + 1, size):
-            rows = order[s, begin : begin + size]
-            _share(
-                params[s],
-                grads[s],
-                found,
-                obs,
-                columns,
-                rows,
-                trunk,
-                actor,
-                critic,
-                widest,
-                limits,
-            )
-            for n in range(STATS):
-                stats[s, n] += found[n] / size if math.isfinite(found[n]) else 0.0
-            skipped = _adam(
-                params[s], grads[s], mean[s], square[s], count[s : s + 1], rate, limit, eps
-            )
-            stats[s, STATS] += 1.0 if skipped else 0.0
+    stats[:] = 0
+    for begin in range(0, len(order) - size + 1, size):
+        rows = order[begin : begin + size]
+        _write_gradient(
+            params, grads, found, obs, columns, rows, trunk, actor, critic, widest, loss
+        )
+        for n in range(STATS):
+            stats[n] += found[n] / size if math.isfinite(found[n]) else 0.0
+        skipped = _adam(params, grads, mean, square, count, rate, limit, eps)
+        stats[STATS] += 1.0 if skipped else 0.0

@@ -1,0 +1,139 @@
+"""The compiled kernel against the update that defines it (`update`)."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tradinghf.learning.config import PPOConfig
+from tradinghf.learning.policy.networks import ActorCritic
+from tradinghf.learning.ppo import compiled
+from tradinghf.learning.ppo.compiled import CompiledUpdate
+from tradinghf.learning.ppo.network import PackedActorCritic
+from tradinghf.learning.ppo.update import LossWeights, Transitions, Update
+
+WEIGHTS = LossWeights(0.2, 0.5, 0.01)
+
+
+def random_table(rows: int, seed: int = 0) -> Transitions:
+    """Rows of 7 observations, 3 actions and 2 critics."""
+    g = torch.Generator().manual_seed(seed)
+    action = torch.randint(3, (1, rows), generator=g).float()
+    other = torch.randn(4, rows, generator=g)
+    other[0] = other[0] * 0.3 - 1.1
+    obs = torch.randn(rows, 7, generator=g)
+    return Transitions(obs, torch.cat([action, other]), 1, True, 2)
+
+
+def network_of(hidden: tuple[int, ...] = (16, 12), **kinds: Any) -> ActorCritic:
+    """An actor-critic with weights of some size."""
+    torch.manual_seed(1)
+    made = ActorCritic(7, 3, 2, hidden, True, **kinds)
+    for parameter in made.parameters():
+        parameter.data = torch.randn_like(parameter) * 0.4
+    return made
+
+
+def both(network: ActorCritic, config: PPOConfig) -> tuple[CompiledUpdate, Update]:
+    """The same training by the kernel and by tensors."""
+    packed = (PackedActorCritic(copy.deepcopy(network)) for _ in range(2))
+    return CompiledUpdate(next(packed), config), Update(next(packed), config)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("size", [1, 95, 97, 1_000, 2_500])
+def test_blocks_add_up_to_the_minibatch(size: int, shared: bool) -> None:
+    """Of one row, of rests of blocks, and of several shares."""
+    table, rows = random_table(3_000), torch.randperm(3_000)[:size]
+    ours, theirs = both(network_of(shared=shared), PPOConfig(max_gradient_norm=1e9))
+    stats = [x.step(rows, table, WEIGHTS, 0.0) for x in (ours, theirs)]
+    torch.testing.assert_close(*stats, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(ours.network.grad, theirs.network.grad, rtol=1e-3, atol=2e-6)
+
+
+def test_threads_change_nothing() -> None:
+    table, rows = random_table(6_000), torch.randperm(6_000)
+    before, found = torch.get_num_threads(), []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        try:
+            learner = both(network_of(), PPOConfig())[0]
+            with learner.threads():
+                assert torch.get_num_threads() == 1
+                stats = learner.step(rows, table, WEIGHTS, 1e-3)
+            assert torch.get_num_threads() == threads
+            found.append((stats, learner.network.data.clone()))
+        finally:
+            torch.set_num_threads(before)
+    for stats, data in found[1:]:
+        assert torch.equal(stats, found[0][0])
+        assert torch.equal(data, found[0][1])
+
+
+@pytest.mark.parametrize("limit", [0.05, 1e9])
+def test_an_epoch_is_its_steps_with_the_optimisers(limit: float) -> None:
+    network, table = network_of(), random_table(500)
+    g = torch.Generator().manual_seed(3)
+    ours, theirs = both(network, PPOConfig(max_gradient_norm=limit))
+    for rate in (1e-3, 5e-4):
+        order = torch.randperm(500, generator=g)
+        stats = [x.epoch(order, 60, table, WEIGHTS, rate) for x in (ours, theirs)]
+        torch.testing.assert_close(*stats, rtol=1e-3, atol=1e-5)
+    assert float(ours.adam.count) == 2 * 8
+    torch.testing.assert_close(ours.network.data, theirs.network.data, rtol=1e-4, atol=2e-5)
+    for name, value in ours.adam.state().items():
+        torch.testing.assert_close(value, theirs.adam.state()[name], rtol=1e-3, atol=1e-5)
+    trained = ours.network.network
+    assert not torch.equal(trained.actor[0].weight, network.actor[0].weight)
+
+
+def test_an_epoch_skips_gradients_that_are_not_finite() -> None:
+    learner, table = both(network_of(), PPOConfig())[0], random_table(400)
+    table.columns[2, 5] = torch.nan  # an advantage of the first minibatch
+    before = learner.network.data.clone()
+    stats = learner.epoch(torch.arange(200), 200, table, WEIGHTS, 1e-3)
+    assert stats[-1] == 1.0
+    assert bool(stats.isfinite().all())
+    assert torch.equal(learner.network.data, before)
+    stats = learner.epoch(torch.arange(400), 200, table, WEIGHTS, 1e-3)
+    assert stats[-1] == 1.0
+    assert bool(stats.isfinite().all())
+    assert not torch.equal(learner.network.data, before)
+    assert float(learner.adam.count) == 1.0
+
+
+def test_the_kernels_tanh_is_tanh() -> None:
+    from numba import njit
+
+    from tradinghf.learning.ppo.compiled_kernel import _tanh
+
+    kernels = njit(lambda x: _tanh(x))
+    xs = torch.cat([torch.linspace(-12, 12, 4_001), torch.tensor([0.0, 1e-30, -1e-4])])
+    found = torch.tensor([float(kernels(x)) for x in xs.numpy()], dtype=torch.float64)
+    assert float((found - xs.double().tanh()).abs().max()) < 3e-7
+    assert math.isnan(kernels(np.float32("nan")))
+
+
+def test_the_products_use_one_thread_while_shares_are_dealt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    counts: list[list[int]] = []
+    learner, table = both(network_of(), PPOConfig())[0], random_table(4_000)
+    share_out: Callable[..., None] = CompiledUpdate._share_out
+
+    def watched(self: CompiledUpdate, *arguments: Any) -> None:
+        counts.append([library.get_num_threads() for library in compiled._blas()])
+        share_out(self, *arguments)
+
+    monkeypatch.setattr(CompiledUpdate, "_share_out", watched)
+    before = [library.get_num_threads() for library in compiled._blas()]
+    with learner.threads():
+        learner.epoch(torch.arange(4_000), 4_000, table, WEIGHTS, 1e-3)
+    assert counts == [[1] * len(before)]
+    assert [library.get_num_threads() for library in compiled._blas()] == before
