@@ -34,8 +34,8 @@ FIXED = {"time", "level", "event", "logger", "pid"}
 def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The log of this process, for one test."""
     path = tmp_path / "log" / "tradinghf.jsonl"
-    monkeypatch.setenv(logs.VARIABLE, str(path))
-    logs.start()
+    monkeypatch.setenv(logs.LOG_VARIABLE, str(path))
+    logs.start_log()
     yield path
     logger = logging.getLogger("tradinghf")
     for handler in [h for h in logger.handlers if isinstance(h, logs.SharedFile)]:
@@ -165,7 +165,7 @@ def test_processes_share_and_rotate_a_file_without_losing_a_line(tmp_path: Path)
         writer.join(60)
         assert writer.exitcode == 0
     files = sorted(p for p in tmp_path.iterdir() if p.suffix != ".lock")
-    assert 2 < len(files) <= 1 + logs.KEPT
+    assert 2 < len(files) <= 1 + logs.KEPT_FILES
     assert all(p.stat().st_size < 2000 + 400 for p in files)
     kept = [line["number"] for p in files for line in lines(p)]
     assert len(kept) == len(set(kept))
@@ -176,8 +176,8 @@ def test_processes_share_and_rotate_a_file_without_losing_a_line(tmp_path: Path)
 def test_a_log_that_cannot_be_written_is_said_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv(logs.VARIABLE, str(tmp_path))
+    monkeypatch.setenv(logs.LOG_VARIABLE, str(tmp_path))
     with pytest.raises(ConfigError, match="TRADINGHF_LOG"):
-        logs.start()
+        logs.start_log()
     assert main(["data", "list"]) == 2
     assert "TRADINGHF_LOG" in capsys.readouterr().err

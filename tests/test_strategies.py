@@ -16,7 +16,7 @@ from tradinghf.errors import StrategyError
 from tradinghf.market.data import MarketData
 from tradinghf.market.lookahead import assert_causal
 from tradinghf.market.sources import load_market
-from tradinghf.strategies import Floats, changes, load_strategy, strategy, strategy_names
+from tradinghf.strategies import Floats, load_strategy, strategy, strategy_names, target_changes
 
 SHIPPED = ["buy_and_hold", "donchian_breakout", "momentum", "rsi_reversion", "sma_cross"]
 SHIPPED += ["vol_target"]
@@ -130,7 +130,7 @@ def test_changes_orders_only_when_the_target_moves() -> None:
     nan = np.nan
     given = np.array([[nan, 0.0], [nan, 0.5], [1.0, 0.5], [1.0, nan], [nan, 0.5], [0.0, -0.5]])
     wanted = np.array([[nan, nan], [nan, 0.5], [1.0, nan], [nan, nan], [nan, nan], [0.0, -0.5]])
-    np.testing.assert_array_equal(changes(given), wanted)
+    np.testing.assert_array_equal(target_changes(given), wanted)
 
 
 def test_user_files_load_by_path_and_reload_when_edited(tmp_path: Path) -> None:

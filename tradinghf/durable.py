@@ -28,7 +28,7 @@ def write_atomic(path: Path, data: bytes | Iterable[bytes]) -> None:
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path) -> Iterator[Path]:
     """Another path to write to in the block; when it ends well, the file takes its place.
 
     For libraries that write files by themselves. The suffix is the same.
@@ -67,4 +67,4 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-__all__ = ["sync_folder", "whole", "write_atomic"]
+__all__ = ["atomic_path", "sync_folder", "write_atomic"]

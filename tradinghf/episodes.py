@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 FORMAT = "tradinghf-episode-1"
 
 
-class Paths:
+class _EquityPaths:
     """Quantities that follow from the recorded arrays; time is the last axis everywhere."""
 
     equity: Floats
@@ -48,7 +48,7 @@ class Paths:
 
 
 @dataclass(frozen=True, eq=False)
-class Episode(Paths):
+class Episode(_EquityPaths):
     """One strategy's or policy's trading of one window of one market.
 
     L bars were traded; arrays of length L+1 include the bar of the first decision.
@@ -189,7 +189,7 @@ _LABELS = ("symbol", "market", "start", "source", "meta")
 
 
 @dataclass(frozen=True, eq=False)
-class EpisodeBatch(Paths):
+class EpisodeBatch(_EquityPaths):
     """B episodes as arrays with a leading axis: [B, L] or [B, L+1]; same names as `Episode`.
 
     A utility written with `axis=-1` therefore works on one episode and on a batch alike.

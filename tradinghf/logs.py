@@ -24,14 +24,14 @@ from pathlib import Path
 
 from tradinghf.errors import ConfigError
 
-VARIABLE = "TRADINGHF_LOG"
+LOG_VARIABLE = "TRADINGHF_LOG"
 MAX_BYTES = 10 * 2**20
-KEPT = 5  # rotated files: NAME.1 (the newest) to NAME.5
+KEPT_FILES = 5  # rotated files: NAME.1 (the newest) to NAME.5
 _STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
 _PASSWORD = re.compile(r"(://[^:/@\s\"]*:)[^@/\s\"]+@|((?:password|secret|token)=)[^&\s\"]+", re.I)
 
 
-class JsonLines(logging.Formatter):
+class _JsonLines(logging.Formatter):
     """A record as one line of JSON."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -69,7 +69,7 @@ class SharedFile(WatchedFileHandler):
     def __init__(self, path: Path, most: int = MAX_BYTES) -> None:
         super().__init__(path, encoding="utf-8")
         self.path, self.most = path, most
-        self.setFormatter(JsonLines())
+        self.setFormatter(_JsonLines())
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the line, whole; a full disk is reported and does no harm."""
@@ -90,20 +90,20 @@ class SharedFile(WatchedFileHandler):
             yield
 
     def _rotate(self) -> None:
-        names = [self.path, *(Path(f"{self.path}.{number}") for number in range(1, KEPT + 1))]
+        names = [self.path, *(Path(f"{self.path}.{number}") for number in range(1, KEPT_FILES + 1))]
         for older, newer in zip(names[:0:-1], names[-2::-1], strict=True):
             if newer.exists():
                 os.replace(newer, older)
 
 
-def start() -> None:
+def start_log() -> None:
     """Log to the file that TRADINGHF_LOG names, from now on; nothing when it is not set.
 
     Raises:
         ConfigError: the file cannot be written.
 
     """
-    name = os.environ.get(VARIABLE, "")
+    name = os.environ.get(LOG_VARIABLE, "")
     log = logging.getLogger("tradinghf")
     there = [handler for handler in log.handlers if isinstance(handler, SharedFile)]
     if not name or any(handler.path == Path(name).absolute() for handler in there):
@@ -114,8 +114,8 @@ def start() -> None:
         handler = SharedFile(path)
     except OSError as error:
         raise ConfigError(
-            f"{VARIABLE} is {name!r}, which cannot be written: {error.strerror}. Name a file in a "
-            "folder of yours, or unset it."
+            f"{LOG_VARIABLE} is {name!r}, which cannot be written: {error.strerror}. Name a file "
+            "in a folder of yours, or unset it."
         ) from error
     for other in there:
         log.removeHandler(other)
@@ -124,4 +124,4 @@ def start() -> None:
     log.setLevel(logging.INFO)
 
 
-__all__ = ["KEPT", "MAX_BYTES", "VARIABLE", "JsonLines", "SharedFile", "start"]
+__all__ = ["KEPT_FILES", "LOG_VARIABLE", "MAX_BYTES", "SharedFile", "_JsonLines", "start_log"]

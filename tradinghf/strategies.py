@@ -29,7 +29,7 @@ from tradinghf.registry import Registry, import_file
 from tradinghf.resources import resource_dir
 
 Floats = NDArray[np.float64]
-Value = int | float | bool | str
+_Value = int | float | bool | str
 _TYPES: dict[type, str] = {int: "a whole number", float: "a number", bool: "a yes/no", str: "text"}
 _ORDERS: dict[str, Callable[[Any, Any], bool]] = {"<": operator.lt, "<=": operator.le}
 _WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -49,10 +49,10 @@ class Parameter:
 
     name: str
     type: type
-    default: Value
+    default: _Value
     doc: str
 
-    def parse(self, value: object) -> Value:
+    def parse(self, value: object) -> _Value:
         """`value` (perhaps text from a command line) as this parameter's type.
 
         Raises:
@@ -64,7 +64,7 @@ class Parameter:
                 return _WORDS[str(value).lower()]
             if self.type is int and float(str(value)) != int(float(str(value))):
                 raise ValueError(value)
-            converted: Value = self.type(float(str(value)) if self.type is int else str(value))
+            converted: _Value = self.type(float(str(value)) if self.type is int else str(value))
         except (ValueError, KeyError, OverflowError) as error:
             raise StrategyError(
                 f"The parameter {self.name!r} is {value!r}; expected {_TYPES[self.type]} "
@@ -111,7 +111,7 @@ class Strategy:
             ) from error
         return self._checked(weights, market)
 
-    def bind(self, **params: Any) -> dict[str, Value]:
+    def bind(self, **params: Any) -> dict[str, _Value]:
         """All parameters, defaults filled in, types and what is required of them checked."""
         bound = self.typed(**params)
         if not self.allows(bound):
@@ -119,7 +119,7 @@ class Strategy:
             raise StrategyError(f"{self.name} requires {self.requires}; got {got}.")
         return bound
 
-    def typed(self, **params: Any) -> dict[str, Value]:
+    def typed(self, **params: Any) -> dict[str, _Value]:
         """All parameters, defaults filled in and types checked."""
         known = {parameter.name: parameter for parameter in self.parameters}
         for name in params:
@@ -127,7 +127,7 @@ class Strategy:
                 raise StrategyError(unknown_name(f"parameter of {self.name}", name, known))
         return {n: p.parse(params[n]) if n in params else p.default for n, p in known.items()}
 
-    def allows(self, bound: Mapping[str, Value]) -> bool:
+    def allows(self, bound: Mapping[str, _Value]) -> bool:
         """Whether complete parameters are what `requires` says; grids leave out the others."""
         if not self.requires:
             return True
@@ -139,7 +139,7 @@ class Strategy:
 
         Warm-up NaN count as flat; a later NaN keeps the last target.
         """
-        return changes(self(market, **params))
+        return target_changes(self(market, **params))
 
     def _checked(self, weights: Any, market: MarketData) -> Floats:
         array = np.asarray(weights, dtype=np.float64)
@@ -160,7 +160,7 @@ class Strategy:
         return array
 
 
-def held(weights: Floats) -> Floats:
+def held_targets(weights: Floats) -> Floats:
     """[T, A] `weights` with every gap filled by the last known target, flat before the first."""
     known = np.isfinite(weights)
     last = np.maximum.accumulate(np.where(known, np.arange(len(weights))[:, None], -1), axis=0)
@@ -168,9 +168,9 @@ def held(weights: Floats) -> Floats:
     return np.where(last < 0, 0.0, targets)
 
 
-def changes(weights: Floats) -> Floats:
+def target_changes(weights: Floats) -> Floats:
     """[T, A] `weights` where they differ from the last known target (initially 0), else NaN."""
-    targets = held(weights)
+    targets = held_targets(weights)
     before = np.vstack([np.zeros_like(targets[:1]), targets[:-1]])
     return np.where(targets != before, targets, np.nan)
 
@@ -260,7 +260,7 @@ def load_strategy(name: str, folder: Path | str | None = None) -> Strategy:
     place = _folder(folder)
     quick = place / f"{name}.py"
     if name.isidentifier() and quick.is_file():
-        found = strategies_in(quick)
+        found = _strategies_in(quick)
         if name in found:
             return found[name]
     return _scan(place)[name]
@@ -281,7 +281,7 @@ def _folder(folder: Path | str | None) -> Path:
 def _scan(place: Path) -> Registry[Strategy]:
     registry: Registry[Strategy] = Registry("strategy", StrategyError)
     for path in sorted(place.glob("[!_.]*.py")):
-        for name, found in strategies_in(path).items():
+        for name, found in _strategies_in(path).items():
             registry.add(name, found)
     return registry
 
@@ -289,7 +289,7 @@ def _scan(place: Path) -> Registry[Strategy]:
 def _from_file(path: Path, wanted: str) -> Strategy:
     if not path.is_file():
         raise StrategyError(f"The strategy file {str(path)!r} does not exist.")
-    found = strategies_in(path)
+    found = _strategies_in(path)
     if wanted in found:
         return found[wanted]
     if not found:
@@ -307,7 +307,7 @@ def _from_file(path: Path, wanted: str) -> Strategy:
     return next(iter(found.values()))
 
 
-def strategies_in(path: Path) -> dict[str, Strategy]:
+def _strategies_in(path: Path) -> dict[str, Strategy]:
     """The strategies that the file at `path` defines, by name (not those that it imports)."""
     module = import_file(path, "strategy", StrategyError)
     found = [v for v in vars(module).values() if isinstance(v, Strategy)]
@@ -327,8 +327,8 @@ def __getattr__(name: str) -> object:
 __all__ = [
     "Parameter",
     "Strategy",
-    "changes",
     "load_strategy",
     "strategy",
     "strategy_names",
+    "target_changes",
 ]

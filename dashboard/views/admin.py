@@ -9,7 +9,7 @@ import streamlit as st
 
 from tradinghf.errors import MarketDataError, TradingHFError
 from tradinghf.market.catalogue import catalogue
-from tradinghf.market.quality import warnings
+from tradinghf.market.quality import market_warnings
 from tradinghf.serving import ui
 from tradinghf.serving.access import ROLES
 from tradinghf.serving.uploads import Uploads
@@ -45,7 +45,7 @@ def data_tab() -> None:
                 f"Kept as {name}: {market.bars:,} bars of {market.assets} assets, "
                 f"{market.index[0]:%Y-%m-%d} to {market.index[-1]:%Y-%m-%d}."
             )
-            for finding in warnings(market)[:20]:
+            for finding in market_warnings(market)[:20]:
                 st.warning(str(finding))
     rows = [
         (name, "uploaded", f"{path.suffix[1:]}, {path.stat().st_size / 1024:,.0f} KB")

@@ -17,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from tradinghf.config import CostModel
-from tradinghf.durable import whole, write_atomic
+from tradinghf.durable import atomic_path, write_atomic
 from tradinghf.errors import TradingHFError
 from tradinghf.evaluation.backtest import backtest
 from tradinghf.evaluation.policies import load_tradable
@@ -54,7 +54,7 @@ def main(request_file: str, folder: str) -> None:
             "held": held,
         }
     )
-    with whole(run / "curves.parquet") as draft:
+    with atomic_path(run / "curves.parquet") as draft:
         curves.to_parquet(draft)
     report.save(run / "report.html", trials=trials, standing=standing)
     found = {"request": request, "metrics": dict(report.metrics), "trials": trials}

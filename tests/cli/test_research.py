@@ -335,16 +335,16 @@ def test_check_catches_a_leak_and_clears_an_honest_file(
 @pytest.mark.parametrize("bar", [120, 199, 298])
 def test_the_signal_of_a_day_is_what_a_later_backtest_trades(bar: int, policy_file: Path) -> None:
     from tradinghf.learning.policy.saved import Policy
-    from tradinghf.strategies import held
+    from tradinghf.strategies import held_targets
 
     market = load_market(DATA)
     policy = Policy.load(policy_file)
     later = policy_orders(policy, market, costs=CostModel(), fill="next_open", cash=1e5)
     found = signal(policy, market.rows(0, bar + 1))
-    assert found["weight"].tolist() == held(later)[bar].tolist()
-    assert found["before"].tolist() == held(later)[bar - 1].tolist()
+    assert found["weight"].tolist() == held_targets(later)[bar].tolist()
+    assert found["before"].tolist() == held_targets(later)[bar - 1].tolist()
     rule = signal("sma_cross", market.rows(0, bar + 1), fast=3)
-    wanted = held(load_strategy("sma_cross").orders(market, fast=3))
+    wanted = held_targets(load_strategy("sma_cross").orders(market, fast=3))
     assert rule["weight"].tolist() == wanted[bar].tolist()
 
 

@@ -10,7 +10,7 @@ from support.markets import markets
 
 from tradinghf import MarketData
 from tradinghf.errors import MarketDataError
-from tradinghf.market.rules import FIELDS
+from tradinghf.market.bar_rules import FIELDS
 from tradinghf.market.times import infer_bars_per_year, read_times
 
 

@@ -20,8 +20,8 @@ from tradinghf.market import samples, vendors
 from tradinghf.market.catalogue import catalogue, packaged_catalogue
 from tradinghf.market.features import FEATURES
 from tradinghf.market.files import save_market
-from tradinghf.market.plugins import SOURCES, source
-from tradinghf.market.quality import describe, warnings
+from tradinghf.market.quality import describe_market, market_warnings
+from tradinghf.market.source_registry import SOURCES, source
 from tradinghf.market.sources import drop_in_files
 from tradinghf.market.synthetic import REGIMES, synthetic
 from tradinghf.resources import resource_dir
@@ -53,9 +53,13 @@ def test_what_the_documentation_says_about_the_samples() -> None:
     assert yearly.loc[1999:2005].between(0.945, 0.985).all()
     empty = nasdaq.index[nasdaq.volume[:, 0] == 0].strftime("%Y-%m-%d").tolist()
     assert empty == ["2015-05-12", "2018-01-09"]
-    assert describe(sp500)["longest_gap_days"] == describe(nasdaq)["longest_gap_days"] == 7
-    assert [f.rule for f in warnings(sp500)] == ["open_copies_close"]
-    assert [f.rule for f in warnings(nasdaq)] == ["no_volume"]
+    assert (
+        describe_market(sp500)["longest_gap_days"]
+        == describe_market(nasdaq)["longest_gap_days"]
+        == 7
+    )
+    assert [f.rule for f in market_warnings(sp500)] == ["open_copies_close"]
+    assert [f.rule for f in market_warnings(nasdaq)] == ["no_volume"]
 
 
 def test_a_missing_sample_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -506,7 +510,7 @@ def odd_market() -> MarketData:
 
 
 def test_oddities_are_warned_about() -> None:
-    found = {finding.rule: finding for finding in warnings(odd_market())}
+    found = {finding.rule: finding for finding in market_warnings(odd_market())}
     assert set(found) == {"gap", "jump", "stale", "no_volume"}
     assert all(finding.severity == "warning" for finding in found.values())
     assert "bar 60 (2020-03-01)" in found["jump"].place
@@ -518,13 +522,13 @@ def test_oddities_are_warned_about() -> None:
 
 def test_clean_data_has_no_warnings() -> None:
     for regime in ("momentum", "mean_reversion", "volatility_clustering"):
-        assert warnings(synthetic(bars=1000, assets=4, regime=regime)) == []  # type: ignore[arg-type]
+        assert market_warnings(synthetic(bars=1000, assets=4, regime=regime)) == []  # type: ignore[arg-type]
 
 
 def test_describe_known_answers() -> None:
     prices = np.array([100.0, 110.0, 99.0, 121.0])
     frame = pd.DataFrame(dict.fromkeys(OHLC, prices), index=pd.bdate_range("2020", periods=4))
-    facts = describe(MarketData.from_frame(frame, symbol="X"))
+    facts = describe_market(MarketData.from_frame(frame, symbol="X"))
     stats = facts["per_asset"]["X"]
     assert (facts["bars"], facts["assets"], facts["bars_per_year"]) == (4, 1, 252)
     assert (facts["first"], facts["last"]) == (
@@ -539,7 +543,7 @@ def test_describe_known_answers() -> None:
     logs = np.log([1.1, 0.9, 121 / 99])
     assert stats["annual_volatility_pct"] == pytest.approx(100 * logs.std(ddof=1) * 252**0.5)
     assert stats["kurtosis"] is None
-    two = describe(MarketData.from_frame(frame.iloc[:2], symbol="X"))["per_asset"]["X"]
+    two = describe_market(MarketData.from_frame(frame.iloc[:2], symbol="X"))["per_asset"]["X"]
     assert two["annual_volatility_pct"] is None
 
 

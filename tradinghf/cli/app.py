@@ -186,7 +186,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.write(f"tradinghf {__version__}\n")
         return OK
     try:
-        logs.start()
+        logs.start_log()
         return logged(args)
     except Stopped as stopped:
         sys.stderr.write(f"\n{stopped}\n")

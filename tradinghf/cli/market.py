@@ -82,12 +82,12 @@ def data_check(data: Positional[str], /) -> int:
     from pathlib import Path
 
     from tradinghf.market.files import SUFFIXES, check_market_file
-    from tradinghf.market.quality import warnings
+    from tradinghf.market.quality import market_warnings
     from tradinghf.market.sources import load_market
 
     path = Path(data)
     is_file = path.suffix.lower() in SUFFIXES or path.is_file()
-    found = check_market_file(path) if is_file else warnings(load_market(data))
+    found = check_market_file(path) if is_file else market_warnings(load_market(data))
     if found:
         rows = [(f.severity, f.place, f.column, f.problem, f.fix) for f in found]
         output.table(["", "where", "column", "problem", "what to do"], rows)
@@ -101,9 +101,9 @@ def data_check(data: Positional[str], /) -> int:
 
 def _print_summary(market: MarketData) -> None:
     """Print what a data set is, and how each asset behaved."""
-    from tradinghf.market.quality import describe
+    from tradinghf.market.quality import describe_market
 
-    facts = describe(market)
+    facts = describe_market(market)
     assets, notes = facts.pop("per_asset"), facts.pop("warnings")
     output.pairs(facts)
     columns = list(next(iter(assets.values())))

@@ -21,7 +21,7 @@ from tradinghf.cli.options import (
     parse_settings,
 )
 from tradinghf.cli.progress import progress
-from tradinghf.durable import whole
+from tradinghf.durable import atomic_path
 from tradinghf.errors import ConfigError, check_setting
 
 if TYPE_CHECKING:
@@ -315,7 +315,7 @@ def signal(
     output.frame(found, title=f"{trial_name(rule)} on {market.name}, after the close of {moment}")
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with whole(out) as draft:
+        with atomic_path(out) as draft:
             found.assign(bar=market.index[-1].isoformat()).to_csv(draft, index=False)
         output.line(f"Weights: {out}")
 

@@ -16,7 +16,7 @@ from tradinghf.evaluation.policies import ActingPolicy, policy_orders
 from tradinghf.evaluation.report import Report
 from tradinghf.market.data import MarketData
 from tradinghf.resources import resource_dir
-from tradinghf.strategies import Strategy, changes, load_strategy
+from tradinghf.strategies import Strategy, load_strategy, target_changes
 
 Tradable = str | Strategy | ActingPolicy | pd.DataFrame | Callable[..., Any]
 
@@ -123,9 +123,9 @@ def _from_function(
         raise StrategyError(f"The function {name!r} cannot be called: {error}.") from error
     result = function(market, **params)
     if isinstance(result, pd.DataFrame):
-        return name, changes(_aligned(result, market)), params
+        return name, target_changes(_aligned(result, market)), params
     wrapped = Strategy(name, "", (), lambda _: result)
-    return name, changes(wrapped(market)), params
+    return name, target_changes(wrapped(market)), params
 
 
 def _aligned(weights: pd.DataFrame, market: MarketData) -> Floats:

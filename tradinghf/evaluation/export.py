@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tradinghf.durable import whole, write_atomic
+from tradinghf.durable import atomic_path, write_atomic
 from tradinghf.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def write_page(html: str, path: Path | str) -> Path:
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "page.html"
         source.write_text(html, encoding="utf-8")
-        with whole(target.resolve()) as draft:
+        with atomic_path(target.resolve()) as draft:
             _print(source, draft, Path(folder))
             if suffix == ".png":
                 _trim(draft)
@@ -50,7 +50,7 @@ def write_table(table: pd.DataFrame, path: Path | str) -> Path:
     """Write a table as Parquet; parent folders are created."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with whole(target) as draft:
+    with atomic_path(target) as draft:
         table.to_parquet(draft)
     return target
 

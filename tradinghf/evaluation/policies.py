@@ -12,7 +12,7 @@ from tradinghf.config import CostModel, EnvConfig, Fill
 from tradinghf.errors import StrategyError
 from tradinghf.evaluation.engines import Floats
 from tradinghf.market.data import MarketData
-from tradinghf.strategies import Strategy, changes, load_strategy
+from tradinghf.strategies import Strategy, load_strategy, target_changes
 
 WEIGHTS = "policy.safetensors"
 
@@ -97,5 +97,5 @@ def policy_orders(
             weights[bar] = env.targets(actions).reshape(-1).cpu().numpy()
             obs, *_ = env.step(actions)
     # The environment's last bar decides nothing; neither does the backtest's.
-    orders = weights if config.rebalance else changes(weights)
+    orders = weights if config.rebalance else target_changes(weights)
     return orders if config.portfolio else orders / market.assets

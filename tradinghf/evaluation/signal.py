@@ -10,9 +10,9 @@ import pandas as pd
 
 from tradinghf.config import CostModel, Fill
 from tradinghf.evaluation.backtest import Tradable, target_orders
+from tradinghf.market.bar_rules import FIELDS
 from tradinghf.market.data import MarketData
-from tradinghf.market.rules import FIELDS
-from tradinghf.strategies import held
+from tradinghf.strategies import held_targets
 
 
 def signal(
@@ -49,7 +49,7 @@ def signal(
     _, orders, _ = target_orders(
         x, extended, costs=costs or CostModel(), fill=fill, cash=cash, **params
     )
-    targets = held(orders[: market.bars])
+    targets = held_targets(orders[: market.bars])
     return pd.DataFrame(
         {
             "symbol": list(market.symbols),

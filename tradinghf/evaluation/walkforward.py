@@ -17,7 +17,7 @@ from tradinghf.evaluation.columns import column_metrics, run_columns
 from tradinghf.evaluation.report import Report
 from tradinghf.evaluation.sweep import Grid, expand
 from tradinghf.market.data import MarketData
-from tradinghf.strategies import Strategy, changes, held, load_strategy
+from tradinghf.strategies import Strategy, held_targets, load_strategy, target_changes
 
 Floats = NDArray[np.float64]
 
@@ -124,7 +124,7 @@ def walk_forward(
     )
     # A strategy is causal, so its weights are computed once on everything; checked by
     # `tradinghf.evaluation.check`.
-    targets = [held(found(market, **params)) for params in options]
+    targets = [held_targets(found(market, **params)) for params in options]
 
     def choose(number: int, train: slice, test: slice) -> tuple[Floats, dict[str, Any]]:
         scores = _scores(market, targets, train, metric, costs, fill, cash)
@@ -185,7 +185,7 @@ def backtest_targets(
     targets: Floats, market: MarketData, costs: CostModel, fill: Fill, cash: float
 ) -> Report:
     """Backtest of [T, A] targets that orders where they change."""
-    table = pd.DataFrame(changes(targets), index=market.index, columns=list(market.symbols))
+    table = pd.DataFrame(target_changes(targets), index=market.index, columns=list(market.symbols))
     return backtest(table, market, costs=costs, fill=fill, cash=cash)
 
 
@@ -200,7 +200,7 @@ def _scores(
 ) -> Floats:
     part = market.rows(window.start, window.stop)
     columns = run_columns(
-        part, (changes(t[window]) for t in targets), costs=costs, fill=fill, cash=cash
+        part, (target_changes(t[window]) for t in targets), costs=costs, fill=fill, cash=cash
     )
     metrics = column_metrics(columns, market.bars_per_year)
     if metric not in metrics:

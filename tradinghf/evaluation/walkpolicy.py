@@ -13,7 +13,7 @@ from tradinghf.evaluation.policies import ActingPolicy, policy_orders
 from tradinghf.evaluation.report import Report
 from tradinghf.evaluation.walkforward import backtest_targets, splits, trade_windows
 from tradinghf.market.data import MarketData
-from tradinghf.strategies import Floats, held
+from tradinghf.strategies import Floats, held_targets
 
 WARM_BARS = 256
 """Past bars that a policy replays before a test window, for warm features and an account."""
@@ -90,7 +90,7 @@ def walk_forward_policy(
         warm = max(test.start - WARM_BARS, 0)
         replayed = market.rows(warm, test.stop)
         orders = policy_orders(policy, replayed, costs=costs, fill=fill, cash=cash)
-        targets = held(orders)[test.start - warm :]
+        targets = held_targets(orders)[test.start - warm :]
         part = backtest_targets(targets, market.rows(test.start, test.stop), costs, fill, cash)
         return targets, {
             "return_pct": part.metrics["total_return_pct"],

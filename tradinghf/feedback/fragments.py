@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tradinghf.durable import whole
+from tradinghf.durable import atomic_path
 from tradinghf.episodes import Episode, Floats
 from tradinghf.errors import EpisodeError, FeedbackError
 from tradinghf.feedback.pairs import Pair, pairs_of, rankings_of
@@ -159,7 +159,7 @@ def write_fragments(
         "preferences": np.array([p.preference for p in pairs], dtype=np.float32),
     }
     arrays |= {n: np.array([getattr(p, n) for p in pairs]) for n in ("ranking", "rater", "session")}
-    with whole(Path(path)) as draft, draft.open("xb") as file:
+    with atomic_path(Path(path)) as draft, draft.open("xb") as file:
         np.savez_compressed(file, **arrays)
     return len(pairs)
 

@@ -17,7 +17,7 @@ from tradinghf.errors import ConfigError
 from tradinghf.market.data import MarketData
 from tradinghf.simulation.env import MarketEnv
 from tradinghf.simulation.windows import Windows, random_windows
-from tradinghf.strategies import Strategy, held, load_strategy, strategy_names
+from tradinghf.strategies import Strategy, held_targets, load_strategy, strategy_names
 
 
 class Acting(Protocol):
@@ -51,7 +51,9 @@ class Actor:
 def strategy_actor(strategy: Strategy | str, market: MarketData, **params: Any) -> Actor:
     """A strategy that trades each asset alone, with its targets known on the whole market."""
     rule = load_strategy(strategy) if isinstance(strategy, str) else strategy
-    columns = [held(rule(market.select([symbol]), **params))[:, 0] for symbol in market.symbols]
+    columns = [
+        held_targets(rule(market.select([symbol]), **params))[:, 0] for symbol in market.symbols
+    ]
     return Actor(rule.name, np.stack(columns, axis=1), meta={"params": rule.bind(**params)})
 
 
@@ -62,7 +64,7 @@ def random_actor(market: MarketData, config: EnvConfig, seed: int, hold: float) 
     drawn = rng.choice(np.array(config.levels), size=shape)
     switch = rng.random(shape) < 1.0 / hold
     switch[0] = True
-    weights = held(np.where(switch, drawn, np.nan))
+    weights = held_targets(np.where(switch, drawn, np.nan))
     return Actor(f"random_{hold:g}", weights, meta={"seed": seed, "hold": hold})
 
 

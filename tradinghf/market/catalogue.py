@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tradinghf.errors import MarketDataError
-from tradinghf.market.plugins import SOURCES
+from tradinghf.market.source_registry import SOURCES
 from tradinghf.market.sources import drop_in_files
 from tradinghf.resources import resource_dir
 

@@ -10,23 +10,23 @@ import numpy as np
 import pandas as pd
 
 from tradinghf.errors import MarketDataError
-from tradinghf.market.rules import FIELDS, PRICES, Floats
+from tradinghf.market.bar_rules import FIELDS, PRICES, Floats
 
-TIME_NAMES = ("timestamp", "datetime", "date", "time")
-SYMBOL_NAMES = ("symbol", "ticker", "asset")
-ADJUSTED_NAMES = ("adj_close", "adjclose", "adjusted_close")
+_TIME_NAMES = ("timestamp", "datetime", "date", "time")
+_SYMBOL_NAMES = ("symbol", "ticker", "asset")
+_ADJUSTED_NAMES = ("adj_close", "adjclose", "adjusted_close")
 KNOWN_NAMES = ("timestamp", *FIELDS, "symbol", "adj_close")
 
 Columns = Sequence[tuple[str, Any]]
 
 
-def canonical(raw: object) -> str:
+def canonical_name(raw: object) -> str:
     """Our name of a vendor's column: lower case, and aliases such as "Date" resolved."""
     name = str(raw).strip().lower().replace(" ", "_")
     for known, aliases in (
-        ("timestamp", TIME_NAMES),
-        ("symbol", SYMBOL_NAMES),
-        ("adj_close", ADJUSTED_NAMES),
+        ("timestamp", _TIME_NAMES),
+        ("symbol", _SYMBOL_NAMES),
+        ("adj_close", _ADJUSTED_NAMES),
     ):
         if name in aliases:
             return known
@@ -42,7 +42,7 @@ def named_columns(columns: Columns, what: str) -> dict[str, Any]:
     """
     named: dict[str, Any] = {}
     for raw, values in columns:
-        name = canonical(raw)
+        name = canonical_name(raw)
         if name in named and name in KNOWN_NAMES:
             raise MarketDataError(
                 f"{what}: two columns are {name!r} (the second is {raw!r}). Keep one."
@@ -55,16 +55,16 @@ def named_columns(columns: Columns, what: str) -> dict[str, Any]:
 
 
 def _missing(missing: list[str], found: list[str], what: str) -> str:
-    spare = {canonical(raw): raw for raw in found if canonical(raw) not in KNOWN_NAMES}
+    spare = {canonical_name(raw): raw for raw in found if canonical_name(raw) not in KNOWN_NAMES}
     close = dict.fromkeys(
         spare[c] for m in missing for c in get_close_matches(m, spare, n=1, cutoff=0.6)
     )
-    hint = f"Rename {', '.join(map(shown, close))}. " if close else ""
-    listed = ", ".join(map(shown, found[:12])) + (", ..." if len(found) > 12 else "")
+    hint = f"Rename {', '.join(map(quoted, close))}. " if close else ""
+    listed = ", ".join(map(quoted, found[:12])) + (", ..." if len(found) > 12 else "")
     return (
         f"{what}: missing {'columns' if len(missing) > 1 else 'column'} "
         f"{', '.join(map(repr, missing))}; found {listed or 'none'}. {hint}"
-        f"Expected timestamp (or {', '.join(TIME_NAMES[1:])}), open, high, low, close "
+        f"Expected timestamp (or {', '.join(_TIME_NAMES[1:])}), open, high, low, close "
         "and optionally volume, symbol, adj_close."
     )
 
@@ -72,14 +72,14 @@ def _missing(missing: list[str], found: list[str], what: str) -> str:
 def frame_columns(frame: pd.DataFrame) -> list[tuple[str, Any]]:
     """Columns of a frame, with its index as columns where it carries times or symbols."""
     columns: list[tuple[str, Any]] = [(str(c), frame.iloc[:, i]) for i, c in enumerate(frame)]
-    names = {canonical(name) for name, _ in columns}
+    names = {canonical_name(name) for name, _ in columns}
     index = frame.index
     if isinstance(index, pd.MultiIndex):
         return [
             *((str(n), index.get_level_values(i)) for i, n in enumerate(index.names)),
             *columns,
         ]
-    timed = canonical(index.name) == "timestamp" or isinstance(index, pd.DatetimeIndex)
+    timed = canonical_name(index.name) == "timestamp" or isinstance(index, pd.DatetimeIndex)
     text = not pd.api.types.is_numeric_dtype(index.dtype) and "timestamp" not in names
     return [("timestamp", index), *columns] if timed or text else columns
 
@@ -94,7 +94,7 @@ def split_symbols(frame: pd.DataFrame, what: str) -> dict[str, pd.DataFrame]:
     columns = frame.columns
     if columns.nlevels != 2:
         raise MarketDataError(f"{what}: columns have {columns.nlevels} levels; expected 1 or 2.")
-    levels = [{canonical(v) for v in columns.get_level_values(i)} for i in (0, 1)]
+    levels = [{canonical_name(v) for v in columns.get_level_values(i)} for i in (0, 1)]
     fields = [set(PRICES) <= names for names in levels]
     if fields[0] == fields[1]:
         raise MarketDataError(
@@ -149,6 +149,6 @@ def _plain(value: object) -> bool:
     return not isinstance(value, str) or (value.isascii() and "_" not in value)
 
 
-def shown(text: str) -> str:
+def quoted(text: str) -> str:
     """A value of a file as an error message may show it: quoted, escaped and short."""
     return repr(text if len(text) <= 40 else text[:37] + "...")

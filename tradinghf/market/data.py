@@ -13,8 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tradinghf.errors import MarketDataError, unknown_name
+from tradinghf.market.bar_rules import FIELDS, Floats, violations
 from tradinghf.market.findings import raise_findings, table_findings
-from tradinghf.market.rules import FIELDS, Floats, violations
 from tradinghf.market.tables import Table
 from tradinghf.market.times import infer_bars_per_year
 

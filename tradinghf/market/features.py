@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tradinghf.errors import ConfigError, MarketDataError
+from tradinghf.market.bar_rules import Floats
 from tradinghf.market.data import MarketData
+from tradinghf.market.feature_scaler import FeatureScaler
 from tradinghf.market.rolling import (
     lagged,
     log_returns,
@@ -24,8 +26,6 @@ from tradinghf.market.rolling import (
     rolling_min,
     rolling_sum,
 )
-from tradinghf.market.rules import Floats
-from tradinghf.market.scaler import FeatureScaler
 from tradinghf.registry import Registry
 
 __all__ = ["FEATURES", "Feature", "FeatureScaler", "feature", "feature_names", "features"]

@@ -12,18 +12,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tradinghf.durable import whole
+from tradinghf.durable import atomic_path
 from tradinghf.errors import MarketDataError
-from tradinghf.market.columns import KNOWN_NAMES, canonical
+from tradinghf.market.bar_rules import Finding
+from tradinghf.market.columns import KNOWN_NAMES, canonical_name
 from tradinghf.market.data import Join, MarketData
 from tradinghf.market.findings import table_findings
-from tradinghf.market.quality import warnings
-from tradinghf.market.rules import Finding
+from tradinghf.market.quality import market_warnings
 from tradinghf.market.tables import Table
 
-CSV_SUFFIXES = (".csv", ".tsv")
-PARQUET_SUFFIXES = (".parquet", ".pq")
-SUFFIXES = (*CSV_SUFFIXES, *PARQUET_SUFFIXES)
+_CSV_SUFFIXES = (".csv", ".tsv")
+_PARQUET_SUFFIXES = (".parquet", ".pq")
+SUFFIXES = (*_CSV_SUFFIXES, *_PARQUET_SUFFIXES)
 # Text needs about ten times its size in memory while it is parsed; Parquet about twice.
 MAX_CSV_BYTES = 512 * 2**20
 MAX_PARQUET_BYTES = 4 * 2**30
@@ -94,11 +94,11 @@ def read_table(
         size = path.stat().st_size
         if size == 0:
             raise MarketDataError(f"{path}: the file is empty. Export it again.")
-        if suffix in PARQUET_SUFFIXES:
+        if suffix in _PARQUET_SUFFIXES:
             columns, first_row = _parquet_columns(path), 0
         else:
             _check_size(path, size, MAX_CSV_BYTES, "convert it to Parquet, or split it by asset")
-            columns, ragged = csv_columns(path.read_bytes(), str(path))
+            columns, ragged = _csv_columns(path.read_bytes(), str(path))
             first_row = 2
     except OSError as error:
         raise MarketDataError(
@@ -122,7 +122,7 @@ def parse_csv(data: bytes, *, symbol: str, date_format: str | None = None) -> Ta
         MarketDataError: not a CSV file with the expected columns.
 
     """
-    columns, ragged = csv_columns(data, symbol)
+    columns, ragged = _csv_columns(data, symbol)
     return Table.from_columns(
         columns, symbol=symbol, first_row=2, date_format=date_format, ragged=ragged
     )
@@ -145,7 +145,7 @@ def check_market_file(
         found = [*table_findings(table), *_ignored_columns(table)]
         if any(finding.severity == "error" for finding in found):
             return found
-        return [*found, *warnings(MarketData.from_table(table, name=str(path)))]
+        return [*found, *market_warnings(MarketData.from_table(table, name=str(path)))]
     except MarketDataError as error:
         return [Finding("", "", str(error).rstrip("."), "")]
 
@@ -165,8 +165,8 @@ def save_market(market: MarketData, path: Path | str) -> None:
     if suffix not in SUFFIXES:
         raise MarketDataError(f"{path}: expected a path ending in {', '.join(SUFFIXES)}.")
     try:
-        with whole(path) as draft:
-            if suffix in PARQUET_SUFFIXES:
+        with atomic_path(path) as draft:
+            if suffix in _PARQUET_SUFFIXES:
                 # With checksums a flipped bit is found, not read as another price.
                 frame.to_parquet(draft, index=False, engine="pyarrow", write_page_checksum=True)
             else:
@@ -179,7 +179,7 @@ def save_market(market: MarketData, path: Path | str) -> None:
         ) from error
 
 
-def csv_columns(data: bytes, what: str) -> tuple[list[tuple[str, Any]], dict[int, Finding]]:
+def _csv_columns(data: bytes, what: str) -> tuple[list[tuple[str, Any]], dict[int, Finding]]:
     """Named text columns of a CSV document, and findings on rows of another length by index.
 
     Raises:
@@ -263,7 +263,7 @@ def _parquet_columns(path: Path) -> list[tuple[str, Any]]:
 
 def _name_index(columns: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
     """Pandas stores an unnamed index as "__index_level_0__": it is the time, if nothing else is."""
-    timed = any(canonical(name) == "timestamp" for name, _ in columns)
+    timed = any(canonical_name(name) == "timestamp" for name, _ in columns)
     unnamed = "__index_level_0__"
     if timed:
         return [(name, values) for name, values in columns if name != unnamed]
@@ -284,5 +284,5 @@ def _ignored_columns(table: Table) -> list[Finding]:
             "", name, "the column is not used", "Rename it if it was meant", "warning", "unused"
         )
         for name in table.columns
-        if canonical(name) not in KNOWN_NAMES
+        if canonical_name(name) not in KNOWN_NAMES
     ]

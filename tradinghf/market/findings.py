@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tradinghf.errors import MarketDataError
-from tradinghf.market.columns import shown
-from tradinghf.market.rules import Finding, Violation, violations
+from tradinghf.market.bar_rules import Finding, Violation, violations
+from tradinghf.market.columns import quoted
 from tradinghf.market.tables import Table
 
 _FIX_TIME = (
@@ -71,7 +71,7 @@ def _time_findings(table: Table) -> list[Finding]:
     stamps, texts, aware = table.times.stamps, table.times.texts, table.times.aware
 
     def problem(i: int) -> str:
-        return f"{shown(texts[i]) if texts else 'NaT'} is not a readable time"
+        return f"{quoted(texts[i]) if texts else 'NaT'} is not a readable time"
 
     unread = np.flatnonzero(np.isnat(stamps)).tolist()
     unread = [i for i in unread if (i, "timestamp") not in table.unread]

@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from tradinghf.market.bar_rules import FIELDS, PRICES
 from tradinghf.market.data import MarketData
-from tradinghf.market.rules import FIELDS, PRICES
 
 Rows = Callable[[MarketData], NDArray[Any]]
 

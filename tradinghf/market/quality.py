@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tradinghf.market.bar_rules import PRICES, Finding, Floats
 from tradinghf.market.data import MarketData
-from tradinghf.market.rules import PRICES, Finding, Floats
 
 _SPLITS = (2.0, 3.0, 4.0, 5.0, 7.0, 10.0, 20.0, 1.5)
 _STALE_BARS = 10
 _MAX_PLACES = 100  # warnings of one kind
 
 
-def warnings(market: MarketData) -> list[Finding]:
+def market_warnings(market: MarketData) -> list[Finding]:
     """Oddities that validation lets pass: possible splits, stale prices, gaps, missing volume.
 
     Places are bars of the market, counted from 0, with their time.
@@ -97,7 +97,7 @@ def _frequent_oddities(market: MarketData) -> Iterator[Finding]:
         yield _warning("open", problem, fix, "open_copies_close")
 
 
-def describe(market: MarketData) -> dict[str, Any]:
+def describe_market(market: MarketData) -> dict[str, Any]:
     """What a market is like: JSON-ready, units in the names.
 
     Returns:
@@ -120,7 +120,7 @@ def describe(market: MarketData) -> dict[str, Any]:
             symbol: _statistics(market.close[:, i], market.volume[:, i], market.bars_per_year)
             for i, symbol in enumerate(market.symbols)
         },
-        "warnings": [str(finding) for finding in warnings(market)],
+        "warnings": [str(finding) for finding in market_warnings(market)],
     }
 
 

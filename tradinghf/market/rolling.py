@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from tradinghf.market.bar_rules import Floats
 from tradinghf.market.data import MarketData
-from tradinghf.market.rules import Floats
 
 
 def lagged(values: Floats, bars: int) -> Floats:

@@ -9,7 +9,7 @@ from pathlib import Path
 from tradinghf.errors import MarketDataError
 from tradinghf.market.data import MarketData
 from tradinghf.market.files import parse_csv
-from tradinghf.market.plugins import source
+from tradinghf.market.source_registry import source
 from tradinghf.market.synthetic import Regime, synthetic
 
 

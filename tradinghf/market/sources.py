@@ -10,7 +10,7 @@ from tradinghf.errors import MarketDataError, unknown_name
 from tradinghf.market import samples, vendors
 from tradinghf.market.data import MarketData
 from tradinghf.market.files import SUFFIXES, load_file
-from tradinghf.market.plugins import SOURCES, Source, source
+from tradinghf.market.source_registry import SOURCES, Source, source
 from tradinghf.resources import resource_dir
 
 __all__ = [

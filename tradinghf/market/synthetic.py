@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tradinghf.errors import MarketDataError, unknown_name
+from tradinghf.market.bar_rules import Floats
 from tradinghf.market.data import MarketData
-from tradinghf.market.rules import Floats
 
 Regime = Literal["momentum", "mean_reversion", "jumps", "volatility_clustering", "mixed"]
 REGIMES: tuple[str, ...] = get_args(Regime)[:-1]

@@ -12,15 +12,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tradinghf.errors import MarketDataError
+from tradinghf.market.bar_rules import FIELDS, MAX_PER_RULE, PRICES, Finding, Floats
 from tradinghf.market.columns import (
     Columns,
     frame_columns,
     named_columns,
+    quoted,
     read_numbers,
-    shown,
     split_symbols,
 )
-from tradinghf.market.rules import FIELDS, MAX_PER_RULE, PRICES, Finding, Floats
 from tradinghf.market.times import Times, read_times
 
 Rows = NDArray[np.int64]
@@ -206,7 +206,7 @@ class Table:
                 return "Write numbers with a decimal point and without thousands separators"
             return "Write a plain number"
 
-        problem = lambda i: f"{shown(texts[i])} is not a number"  # noqa: E731
+        problem = lambda i: f"{quoted(texts[i])} is not a number"  # noqa: E731
         return self.findings(list(texts), column, problem, fix, "not_a_number")
 
     def _adjusted(self, values: Any) -> Self:

@@ -18,7 +18,7 @@ import pandas as pd
 
 from tradinghf.errors import MarketDataError, MissingExtraError, unknown_name
 from tradinghf.market.data import Join, MarketData
-from tradinghf.market.plugins import source
+from tradinghf.market.source_registry import source
 from tradinghf.market.tables import Table
 
 _DAY = pd.Timedelta(days=1)

@@ -43,7 +43,7 @@ def _inline_script_hash() -> str:
 
 def app_arguments(board: Dashboard | None = None) -> dict[str, Any]:
     """Keyword arguments of `streamlit.App`: our routes, and the guard before everything."""
-    logs.start()
+    logs.start_log()
     board = board or current_dashboard()
     settings = board.settings
     open_to_team = settings.auth != "none"

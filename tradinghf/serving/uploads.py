@@ -9,7 +9,7 @@ from pathlib import Path
 from tradinghf.errors import MarketDataError, unknown_name
 from tradinghf.market.catalogue import catalogue
 from tradinghf.market.data import MarketData
-from tradinghf.market.plugins import SOURCES
+from tradinghf.market.source_registry import SOURCES
 from tradinghf.market.sources import load_market
 
 _SUFFIXES = (".csv", ".parquet")

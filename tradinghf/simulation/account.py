@@ -23,7 +23,7 @@ from tradinghf.simulation.costs import (
     fill_price,
     unit_cost,
 )
-from tradinghf.simulation.numeric import ABSOLUTE, add, at_most, is_off, less
+from tradinghf.simulation.tolerance import ABSOLUTE, at_most, is_off, less, snapped_sum
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Fill:
     fee: Tensor
 
 
-def round_lots(size: Tensor, limits: Limits) -> Tensor:
+def _round_lots(size: Tensor, limits: Limits) -> Tensor:
     """Round a size down to whole lots; infinite stays infinite."""
     lot = limits.lot
     if is_off(lot):
@@ -134,7 +134,7 @@ def execute(
     buying = size > 0
     paid = fill_price(price, buying, size, rates, liquidity)
     order = _Order(account, size, buying, paid, rates, limits, percent, exposure)
-    done = round_lots(order.within_rules(order.within_side(order.available())), limits)
+    done = _round_lots(order.within_rules(order.within_side(order.available())), limits)
     if exposure is None:
         done = torch.where(buying, order.within_cash(done), done)
     notional = done * paid
@@ -215,7 +215,7 @@ class _Order:
         # Rounding must not cost a lot that the cash just pays for.
         notional = wanted * self.paid
         enough = at_most(notional + fee(wanted, notional, self.rates), cash)
-        return torch.where(enough, wanted, round_lots(most, self.limits))
+        return torch.where(enough, wanted, _round_lots(most, self.limits))
 
     def _cash(self) -> Tensor:
         """Cash that a buy may spend [currency]."""
@@ -242,7 +242,7 @@ def _settle(account: Account, signed: Tensor, fees: Tensor, paid: Tensor) -> Acc
     """Move cash and shares; new shorts book their proceeds as debt and lock twice that."""
     before = account.shares
     flow = -(signed * paid + fees)
-    cash, shares = add(account.cash, flow), add(before, signed)
+    cash, shares = snapped_sum(account.cash, flow), snapped_sum(before, signed)
     if account.debt is None or account.free is None:
         return Account(cash, shares)
     opened = torch.minimum(-signed, -shares).clamp_min(0.0) * paid
@@ -251,8 +251,8 @@ def _settle(account: Account, signed: Tensor, fees: Tensor, paid: Tensor) -> Acc
     return Account(
         cash,
         shares,
-        debt=add(account.debt, opened - released),
-        free=add(account.free + 2.0 * released, flow - 2.0 * opened),
+        debt=snapped_sum(account.debt, opened - released),
+        free=snapped_sum(account.free + 2.0 * released, flow - 2.0 * opened),
     )
 
 
@@ -261,9 +261,9 @@ def _sellable(account: Account, paid: Tensor, rates: Rates) -> Tensor:
     if account.free is None:
         raise _untracked()
     held = account.shares.clamp_min(0.0)
-    free = add(account.free, held * paid * (1.0 - rates.fee))
-    short = add(free, torch.zeros_like(free) - rates.fixed) / unit_cost(paid, rates)
-    return torch.where(free <= 0, held, add(held, short)).clamp_min(0.0)
+    free = snapped_sum(account.free, held * paid * (1.0 - rates.fee))
+    short = snapped_sum(free, torch.zeros_like(free) - rates.fixed) / unit_cost(paid, rates)
+    return torch.where(free <= 0, held, snapped_sum(held, short)).clamp_min(0.0)
 
 
 def _unlocked_cash(account: Account, paid: Tensor, rates: Rates) -> Tensor:
@@ -273,7 +273,7 @@ def _unlocked_cash(account: Account, paid: Tensor, rates: Rates) -> Tensor:
     short = account.shares.abs()
     unit = unit_cost(paid, rates)
     released = account.free + 2.0 * account.debt
-    left = add(released, -(short * unit + rates.fixed))
+    left = snapped_sum(released, -(short * unit + rates.fixed))
     entry = account.debt / short
     part = (account.free - rates.fixed) / (unit - 2.0 * entry) * unit + rates.fixed
     limit = torch.where(left > 0, released, torch.where(left < 0, part, account.cash))

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from tradinghf.config import CostModel
-from tradinghf.simulation.numeric import add, is_off
+from tradinghf.simulation.tolerance import is_off, snapped_sum
 
 Rate = float | Tensor
 FUSED_RATES = {"fee", "fixed", "per_share", "slippage", "half_spread"}
@@ -127,7 +127,7 @@ def affordable(cash: Tensor, price: Tensor, rates: Rates) -> Tensor:
     """Notional that `cash` buys after its own fees [currency]; may be negative."""
     room = cash
     if not is_off(rates.fixed):
-        room = add(room, torch.zeros_like(room) - rates.fixed)
+        room = snapped_sum(room, torch.zeros_like(room) - rates.fixed)
     if not is_off(rates.per_share):
         return room * price / unit_cost(price, rates)
     return room if is_off(rates.fee) else room / (1.0 + rates.fee)

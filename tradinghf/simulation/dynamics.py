@@ -15,13 +15,13 @@ from torch import Tensor
 from tradinghf.config import CostModel, EnvConfig
 from tradinghf.market.data import MarketData
 from tradinghf.simulation.bars import Bars, Extras, Floats
-from tradinghf.simulation.ledger import Bar, Ledger, Tape, total
+from tradinghf.simulation.ledger import Bar, Ledger, Tape, sum_assets
 from tradinghf.simulation.observe import Observation, Observer
 from tradinghf.simulation.rewards import Reward, Transition, moments
 from tradinghf.simulation.setup import Setup
 from tradinghf.simulation.step import step_account
 from tradinghf.simulation.windows import WindowSpace, uniform
-from tradinghf.simulation.working import Orders
+from tradinghf.simulation.working_orders import Orders
 
 Tree = TypeVar("Tree")
 Info = dict[str, Any]
@@ -60,17 +60,17 @@ class EnvState:
     slippage: Tensor | None = None
 
 
-def choose(mask: Tensor, yes: Tree, no: Tree) -> Tree:
+def merge_states(mask: Tensor, yes: Tree, no: Tree) -> Tree:
     """Per environment: `yes` where mask [N] holds, else `no`, through nested tensors."""
     if isinstance(yes, Tensor) and isinstance(no, Tensor):
         chosen: Any = torch.where(mask.reshape(-1, *[1] * (yes.ndim - 1)), yes, no)
         return chosen  # type: ignore[no-any-return]
     if is_dataclass(yes) and not isinstance(yes, type):
         names = [f.name for f in fields(yes)]
-        parts = {name: choose(mask, getattr(yes, name), getattr(no, name)) for name in names}
+        parts = {name: merge_states(mask, getattr(yes, name), getattr(no, name)) for name in names}
         return replace(yes, **parts)
     if isinstance(yes, dict) and isinstance(no, dict):
-        each: Any = {name: choose(mask, value, no[name]) for name, value in yes.items()}
+        each: Any = {name: merge_states(mask, value, no[name]) for name, value in yes.items()}
         return each  # type: ignore[no-any-return]
     return yes
 
@@ -272,9 +272,9 @@ class Dynamics:
         before, equity = state.ledger.equity, after.ledger.equity
         realised = tape.realised
         if isinstance(last, Tensor):
-            realised = realised + torch.where(last, total(after.ledger.open_profit), 0.0)
+            realised = realised + torch.where(last, sum_assets(after.ledger.open_profit), 0.0)
         elif last:
-            realised = realised + total(after.ledger.open_profit)
+            realised = realised + sum_assets(after.ledger.open_profit)
         shares, close = after.ledger.account.shares, after.ledger.close
         none = before if state.mean is None else state.mean
         return Transition(
@@ -284,7 +284,7 @@ class Dynamics:
             drawdown=(1.0 - equity / torch.maximum(state.peak, equity))[:, 0],
             realised=(realised / cash)[:, 0],
             costs=(tape.costs / cash)[:, 0],
-            turnover=(total(tape.notional) / before.clamp_min(floor))[:, 0],
+            turnover=(sum_assets(tape.notional) / before.clamp_min(floor))[:, 0],
             financing=(tape.financing / cash)[:, 0],
             position=shares * close / equity.clamp_min(floor),
             mean=none[:, 0],

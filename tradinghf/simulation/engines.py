@@ -31,7 +31,7 @@ class StepEngine(Protocol):
         """The state that the engine's form stands for."""
 
     def step(
-        self, state: Any, target: Tensor, last: bool | Tensor, *, keeps: bool
+        self, state: Any, target: Tensor, last: bool | Tensor, *, on_change: bool
     ) -> tuple[Any, Tensor, Info]:
         """One bar for every environment, without resets.
 
@@ -39,7 +39,7 @@ class StepEngine(Protocol):
             state: in the engine's form.
             target: [N, A'] target weights, NaN is no order; or int64 indices of levels.
             last: whether this step ends the episode, for all or [N, 1] bool.
-            keeps: a target equal to the last one is no order either.
+            on_change: a target equal to the last one is no order either.
 
         Returns:
             The next state in the engine's form, the reward [N], and info.
@@ -75,12 +75,12 @@ class TensorEngine:
         return state
 
     def step(
-        self, state: EnvState, target: Tensor, last: bool | Tensor, *, keeps: bool
+        self, state: EnvState, target: Tensor, last: bool | Tensor, *, on_change: bool
     ) -> tuple[EnvState, Tensor, Info]:
         """See `StepEngine`."""
         if not target.is_floating_point():
             target = self._levels.index_select(0, target.flatten()).view_as(target)
-        if keeps:
+        if on_change:
             target = torch.where(target == state.target, torch.nan, target)
         return self._transition(state, target, last)
 

@@ -20,14 +20,14 @@ from tradinghf.market.data import MarketData
 from tradinghf.market.features import FeatureScaler
 from tradinghf.simulation.bars import Extras
 from tradinghf.simulation.bootstrap import with_bootstrap
-from tradinghf.simulation.dynamics import Dynamics, EnvState, Info, choose
+from tradinghf.simulation.dynamics import Dynamics, EnvState, Info, merge_states
 from tradinghf.simulation.engines import Engine, make_engine
 from tradinghf.simulation.observe import Observation, market_features
 from tradinghf.simulation.resets import environment_seeds, reset_options
 from tradinghf.simulation.rewards import REWARDS, Reward
 from tradinghf.simulation.windows import keys
 
-AUTORESET = {
+_AUTORESET = {
     "same_step": AutoresetMode.SAME_STEP,
     "next_step": AutoresetMode.NEXT_STEP,
     "disabled": AutoresetMode.DISABLED,
@@ -127,7 +127,7 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
         self._dtype = self.dynamics.bars.rows.dtype
         self._set_spaces()
         self._levels = torch.tensor(config.levels, dtype=self._dtype, device=self.device)
-        self._keeps = not config.rebalance  # an action like the last one is no order
+        self._on_change = not config.rebalance  # an action like the last one is no order
         self._engine = make_engine(engine, self.dynamics, threads)
         self._seed = seed
         self._now: Any = None  # state in the form of the engine
@@ -137,7 +137,7 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
 
     def _set_spaces(self) -> None:
         config = self.config
-        self.metadata = {"autoreset_mode": AUTORESET[config.autoreset], "render_modes": []}
+        self.metadata = {"autoreset_mode": _AUTORESET[config.autoreset], "render_modes": []}
         self.single_observation_space = self.dynamics.observer.space
         if config.actions == "continuous":
             self.single_action_space = spaces.Box(-1.0, 1.0, (self._assets,), np.float32)
@@ -206,7 +206,8 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
         if self._now is None or "reset_mask" not in given:
             state, self._left = fresh, self.config.horizon
         else:
-            state, self._left = choose(given["reset_mask"] > 0, fresh, self.state), None
+            state = merge_states(given["reset_mask"] > 0, fresh, self.state)
+            self._left = None
             self._waiting = self._ended(state)
         self._now = self._engine.pack(state)
         close = state.ledger.close
@@ -220,7 +221,7 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
 
     def step(self, actions: Any) -> Result:
         """Act in every environment; see the class for actions and `step_weights` for results."""
-        return self._step(self._given(actions), keeps=self._keeps)
+        return self._step(self._actions(actions), on_change=self._on_change)
 
     def step_weights(self, weights: Any) -> Result:
         """Order target weights and carry every environment one bar on.
@@ -239,18 +240,18 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
 
         """
         orders = torch.as_tensor(weights, dtype=self._dtype, device=self.device)
-        return self._step(self._per_environment(orders, "targets"), keeps=False)
+        return self._step(self._per_environment(orders, "targets"), on_change=False)
 
     # ------------------------------------------------------------------ parts
 
     def targets(self, actions: Any) -> Tensor:
         """[N, A'] target weights of [N] or [N, A'] actions."""
-        given = self._given(actions)
+        given = self._actions(actions)
         if given.is_floating_point():
             return given
         return self._levels.index_select(0, given.flatten()).view_as(given)
 
-    def _given(self, actions: Any) -> Tensor:
+    def _actions(self, actions: Any) -> Tensor:
         """[N, A'] actions as engines take them: indices of levels, or target weights."""
         given = torch.as_tensor(actions, device=self.device)
         if self.config.actions == "discrete":
@@ -291,13 +292,13 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
             raise ResetNeeded("MarketEnv has no state yet. Call reset() first.")
         return self._now
 
-    def _step(self, target: Tensor, *, keeps: bool) -> Result:
-        """One bar on, to target weights [N, A']; `keeps`: unchanged targets are no orders."""
+    def _step(self, target: Tensor, *, on_change: bool) -> Result:
+        """One bar on, to target weights [N, A']; `on_change`: only changed targets are orders."""
         if self._left is None:
-            return self._step_apart(target, keeps=keeps)
-        return self._step_together(target, keeps=keeps)
+            return self._step_out_of_phase(target, on_change=on_change)
+        return self._step_in_phase(target, on_change=on_change)
 
-    def _step_together(self, target: Tensor, *, keeps: bool) -> Result:
+    def _step_in_phase(self, target: Tensor, *, on_change: bool) -> Result:
         """All environments are at the same bar of their episodes: their end is known here."""
         state = self._packed()
         if self._left == 0:
@@ -308,7 +309,7 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
             zero = torch.zeros(self.num_envs, dtype=self._dtype, device=self.device)
             return self._engine.observe(self._now), zero, none, none.clone(), {}
         last = self._left == 1
-        after, reward, info = self._engine.step(state, target, last, keeps=keeps)
+        after, reward, info = self._engine.step(state, target, last, on_change=on_change)
         terminated = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
         truncated = torch.ones_like(terminated) if last else torch.zeros_like(terminated)
         self._now, self._left = after, (self._left or 0) - 1
@@ -317,25 +318,25 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
             self._now, self._left = self._engine.pack(self._next(after)), self.config.horizon
         return self._engine.observe(self._now), reward, terminated, truncated, info
 
-    def _step_apart(self, target: Tensor, *, keeps: bool) -> Result:
+    def _step_out_of_phase(self, target: Tensor, *, on_change: bool) -> Result:
         """Environments are at different bars of their episodes (after a masked reset)."""
         state, mode = self.state, self.config.autoreset
         waiting = self._waiting
         ends = state.bar + 1 - state.start >= self.config.horizon
         stays = self._engine.pack(replace(state, bar=state.bar - waiting.long()))
-        now, reward, info = self._engine.step(stays, target, ends[:, None], keeps=keeps)
+        now, reward, info = self._engine.step(stays, target, ends[:, None], on_change=on_change)
         after = self._engine.unpack(now)
         reward = torch.where(waiting, 0.0, reward)
         if mode == "same_step":
             info["final_obs"], info["_final_obs"] = self._engine.observe(now), ends
-            after = choose(ends, self._next(after), after)
+            after = merge_states(ends, self._next(after), after)
             truncated = ends
         elif mode == "next_step":
-            after = choose(waiting, self._next(state), after)
+            after = merge_states(waiting, self._next(state), after)
             truncated = ends & ~waiting
             self._waiting = truncated
         else:
-            after = choose(waiting, state, after)
+            after = merge_states(waiting, state, after)
             truncated = ends | waiting
             self._waiting = truncated
         self._now = self._engine.pack(after)

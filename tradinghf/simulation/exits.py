@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from tradinghf.config import Brackets
-from tradinghf.simulation.forced import force_close
+from tradinghf.simulation.forced_trades import force_close
 from tradinghf.simulation.ledger import Bar, Exits, Ledger, Tape
 from tradinghf.simulation.setup import Setup
 
@@ -85,7 +85,7 @@ def stop_out(
     if ledger.exits is None:
         return ledger, tape
     level = stop_level(ledger, ledger.exits, setup.brackets.trailing_stop)
-    hit, price = reached(ledger, level, ledger.account.shares > 0, first, low, high)
+    hit, price = level_reached(ledger, level, ledger.account.shares > 0, first, low, high)
     return force_close(ledger, tape, hit, price, setup.rates)
 
 
@@ -96,11 +96,11 @@ def take_profit(
     if ledger.exits is None:
         return ledger, tape
     level = ledger.exits.target
-    hit, price = reached(ledger, level, ledger.account.shares < 0, first, low, high)
+    hit, price = level_reached(ledger, level, ledger.account.shares < 0, first, low, high)
     return force_close(ledger, tape, hit, price, setup.passive_rates)
 
 
-def reached(
+def level_reached(
     ledger: Ledger, level: Tensor, below: Tensor, first: Tensor, low: Tensor, high: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Where an open position's level [N, A] was reached, and the price that it fills at.
@@ -112,7 +112,7 @@ def reached(
     return hit, torch.where(below, torch.fmin(level, first), torch.fmax(level, first))
 
 
-def follow(ledger: Ledger, bar: Bar) -> Ledger:
+def move_trailing_stops(ledger: Ledger, bar: Bar) -> Ledger:
     """Move the trailing stops' reference to the best price of the bar, for the next one."""
     if ledger.exits is None:
         return ledger

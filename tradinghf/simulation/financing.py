@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tradinghf.config import CostModel
-from tradinghf.simulation.ledger import Bar, Ledger, Tape, total
+from tradinghf.simulation.ledger import Bar, Ledger, Tape, sum_assets
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,10 @@ def accrue(ledger: Ledger, tape: Tape, bar: Bar, rates: Financing) -> tuple[Ledg
     funding: Tensor | float = rates.funding if bar.funding is None else bar.funding + rates.funding
     carried = value * funding + (-value).clamp_min(0.0) * rates.borrow
     cash = ledger.account.cash
-    spare = cash - total((-value).clamp_min(0.0))
+    spare = cash - sum_assets((-value).clamp_min(0.0))
     interest = spare.clamp_min(0.0) * rates.cash - (-cash).clamp_min(0.0) * rates.margin
     interest = torch.where(ledger.ruined, 0.0, interest)
-    change = interest - total(carried)
+    change = interest - sum_assets(carried)
     ledger = replace(ledger, account=ledger.account.pay_in(change), flow=ledger.flow - carried)
     realised = tape.realised + interest
     return ledger, replace(tape, financing=tape.financing - change, realised=realised)
@@ -78,7 +78,7 @@ def corporate_actions(ledger: Ledger, tape: Tape, bar: Bar) -> tuple[Ledger, Tap
             ledger = replace(ledger, exits=exits)
     if bar.dividend is not None:
         paid = ledger.account.shares * bar.dividend
-        amount = total(paid)
+        amount = sum_assets(paid)
         account = ledger.account.pay_in(amount)
         ledger = replace(ledger, account=account, flow=ledger.flow + paid)
         tape = replace(tape, financing=tape.financing - amount)

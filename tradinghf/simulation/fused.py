@@ -15,9 +15,9 @@ from torch import Tensor
 from tradinghf.simulation.account import Account
 from tradinghf.simulation.dynamics import Dynamics, EnvState, Info
 from tradinghf.simulation.ledger import Ledger
-from tradinghf.simulation.numeric import ABSOLUTE, RELATIVE, is_off
 from tradinghf.simulation.observe import LIMIT, PROFIT_BARS, Observation
 from tradinghf.simulation.rewards import MOMENT_RATE, Transition
+from tradinghf.simulation.tolerance import ABSOLUTE, RELATIVE, is_off
 from tradinghf.workers import Team
 
 _PLAIN_COLUMNS = ("open", "high", "low", "close", "volume", "volatility")
@@ -174,7 +174,7 @@ class FusedEngine:
     # ------------------------------------------------------------------ one bar on
 
     def step(
-        self, state: _FusedState, target: Tensor, last: bool | Tensor, *, keeps: bool
+        self, state: _FusedState, target: Tensor, last: bool | Tensor, *, on_change: bool
     ) -> tuple[_FusedState, Tensor, Info]:
         """See `engines.StepEngine`."""
         episodes, count = state.episodes, target.shape[0]
@@ -197,7 +197,7 @@ class FusedEngine:
             state.numbers,
             *episodes.arrays,
             state.bars,
-            *(chosen, orders, keeps, *episodes.rates, ends),
+            *(chosen, orders, on_change, *episodes.rates, ends),
             *self._static,
             after.numbers,
             after.bars,

@@ -21,10 +21,10 @@ from tradinghf.simulation.env import MarketEnv
 from tradinghf.simulation.render import episode_figure, episode_text
 from tradinghf.simulation.resets import environment_seeds
 
-Array = NDArray[Any]
+_Array = NDArray[Any]
 
 
-def make_market_env(
+def _make_market_env(
     market: MarketData | str = "sp500", *, num_envs: int = 1, **options: Any
 ) -> MarketEnv:
     """A `MarketEnv` from flat options, as `gymnasium.make` passes them.
@@ -67,7 +67,7 @@ class TradingEnv(gymnasium.Env[Any, Any]):
     Args:
         market: bars, or what `load_market` takes.
         render_mode: "plotly" draws the episode so far as a figure, "ansi" describes it in a line.
-        options: see `make_market_env`.
+        options: see `_make_market_env`.
 
     """
 
@@ -83,7 +83,7 @@ class TradingEnv(gymnasium.Env[Any, Any]):
         modes = self.metadata["render_modes"]
         if render_mode is not None and render_mode not in modes:
             raise ConfigError(unknown_name("render mode", render_mode, modes))
-        self.env = make_market_env(market, autoreset="disabled", **options)
+        self.env = _make_market_env(market, autoreset="disabled", **options)
         self.render_mode = render_mode
         self.observation_space = self.env.single_observation_space
         self.action_space = self.env.single_action_space
@@ -121,14 +121,14 @@ class TradingVectorEnv(VectorEnv[Any, Any, Any]):
     Args:
         market: bars, or what `load_market` takes.
         num_envs: N.
-        options: see `make_market_env`.
+        options: see `_make_market_env`.
 
     """
 
     def __init__(
         self, market: MarketData | str = "sp500", *, num_envs: int = 1, **options: Any
     ) -> None:
-        self.env = make_market_env(market, num_envs=num_envs, **options)
+        self.env = _make_market_env(market, num_envs=num_envs, **options)
         self.num_envs, self.metadata = num_envs, self.env.metadata
         self.single_observation_space = self.env.single_observation_space
         self.single_action_space = self.env.single_action_space
@@ -143,7 +143,7 @@ class TradingVectorEnv(VectorEnv[Any, Any, Any]):
         obs, info = self.env.reset(seed=seed, options=options)
         return _numpy(obs), _numpy(info)
 
-    def step(self, actions: Any) -> tuple[Any, Array, Array, Array, dict[str, Any]]:
+    def step(self, actions: Any) -> tuple[Any, _Array, _Array, _Array, dict[str, Any]]:
         """Act in every environment; see `MarketEnv.step_weights` for `info`."""
         obs, reward, terminated, truncated, info = self.env.step(np.asarray(actions))
         flags = (_numpy(terminated), _numpy(truncated))

@@ -24,11 +24,11 @@ CARRIED = (
     *("volatility", "mean", "square"),
     *("cash", "shares", "flow", "owed", "ruined", "peak", "since", "target", "close"),
 )
-FOUND = (
+_FOUND = (
     *("equity", "drawdown_before", "drawdown", "realised", "costs", "turnover"),
     *("financing", "position", "debt", "price"),
 )
-ROWS = (*CARRIED, *FOUND)
+ROWS = (*CARRIED, *_FOUND)
 # Settings, all of the accounts' precision so that no operation is done in another.
 SETTINGS = (
     *("zero", "one", "none", "relative", "absolute", "fixed", "per_share", "least", "ruin"),
@@ -39,59 +39,74 @@ SWITCHES = (
     *("bars", "side", "fill_at_close", "finances", "moments", "review", "lookback", "width"),
 )
 
-LANES = 128  # accounts of a block
+_LANES = 128  # accounts of a block
 # Where rows of a block's table begin: `ROWS`, then the account's view, then what is gathered.
-VOLATILITY, MEAN, SQUARE, CASH, SHARES, FLOW, OWED, RUINED, PEAK, SINCE, TARGET, CLOSE = (
-    LANES * row for row in range(12)
+(
+    _VOLATILITY,
+    _MEAN,
+    _SQUARE,
+    _CASH,
+    _SHARES,
+    _FLOW,
+    _OWED,
+    _RUINED,
+    _PEAK,
+    _SINCE,
+    _TARGET,
+    _CLOSE,
+) = (_LANES * row for row in range(12))
+_EQUITY, _DRAWDOWN_BEFORE, _DRAWDOWN, _REALISED, _COSTS, _TURNOVER = (
+    _LANES * row for row in range(12, 18)
 )
-EQUITY, DRAWDOWN_BEFORE, DRAWDOWN, REALISED, COSTS, TURNOVER = (
-    LANES * row for row in range(12, 18)
+_FINANCING, _POSITION, _DEBT, _PRICE = (_LANES * row for row in range(18, 22))
+_VIEW_POSITION, _VIEW_PROFIT, _VIEW_SINCE, _VIEW_DRAWDOWN = (_LANES * row for row in range(22, 26))
+_ORDER, _OPEN, _NEXT_CLOSE, _NEXT_VOLATILITY, _FEE, _BUY, _SELL, _ENDS, _REVIEWS = (
+    _LANES * row for row in range(26, 35)
 )
-FINANCING, POSITION, DEBT, PRICE = (LANES * row for row in range(18, 22))
-VIEW_POSITION, VIEW_PROFIT, VIEW_SINCE, VIEW_DRAWDOWN = (LANES * row for row in range(22, 26))
-ORDER, OPEN, NEXT_CLOSE, NEXT_VOLATILITY, FEE, BUY, SELL, ENDS, REVIEWS = (
-    LANES * row for row in range(26, 35)
-)
-TABLE = 35 * LANES
-VIEW = 4  # numbers of the account in an observation
+_TABLE = 35 * _LANES
+_VIEW = 4  # numbers of the account in an observation
 
-SHARED: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
-inline = njit(inline="always", **SHARED)
+_SHARED: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
+_inline = njit(inline="always", **_SHARED)
 
 
-@inline
+@_inline
 def _add(a: Any, b: Any, relative: Any, absolute: Any, zero: Any) -> Any:
-    """See `numeric.add`."""
+    """See `tolerance.snapped_sum`."""
     total = a + b
     tolerance = abs(a) * relative
     tolerance = tolerance if tolerance >= absolute else absolute
     return zero if abs(total) <= tolerance else total
 
 
-@inline
+@_inline
 def _bounded(x: Any, limit: Any) -> Any:
     return -limit if x < -limit else (limit if x > limit else x)
 
 
-@njit(**SHARED)
-def _settle(t: Any, settings: Any, switches: Any, keeps: bool, random_fee: bool) -> None:
+@njit(**_SHARED)
+def _settle(t: Any, settings: Any, switches: Any, on_change: bool, random_fee: bool) -> None:
     """Carry the block in table `t` one bar on; see `advance`. Unused lanes hold anything."""
     zero, one, none, relative, absolute = settings[:5]
     fixed, per_share, least, ruin, start_cash = settings[5:10]
     borrow, margin, interest_rate, funding, moment_rate = settings[10:15]
     profit_unit, span, limit = settings[15:18]
     side, at_close, finances = switches[1], switches[2] != 0, switches[3] != 0
-    for k in range(LANES):
-        cash, shares, flow = t[CASH + k], t[SHARES + k], t[FLOW + k]
-        old_close, old_peak, close = t[CLOSE + k], t[PEAK + k], t[NEXT_CLOSE + k]
-        volatility, fee_rate, was_ruined = t[NEXT_VOLATILITY + k], t[FEE + k], t[RUINED + k] != zero
+    for k in range(_LANES):
+        cash, shares, flow = t[_CASH + k], t[_SHARES + k], t[_FLOW + k]
+        old_close, old_peak, close = t[_CLOSE + k], t[_PEAK + k], t[_NEXT_CLOSE + k]
+        volatility, fee_rate, was_ruined = (
+            t[_NEXT_VOLATILITY + k],
+            t[_FEE + k],
+            t[_RUINED + k] != zero,
+        )
         worth_before = cash + shares * old_close
 
         # The order: a target fraction as shares (orders.order_size).
-        target = t[TARGET + k]
-        order = t[ORDER + k]
-        order = none if keeps and order == target else order
-        price = old_close if at_close else t[OPEN + k]
+        target = t[_TARGET + k]
+        order = t[_ORDER + k]
+        order = none if on_change and order == target else order
+        price = old_close if at_close else t[_OPEN + k]
         value = cash + shares * price
         asked = -order if side < 0 else order
         size = asked * value / price - shares
@@ -99,7 +114,7 @@ def _settle(t: Any, settings: Any, switches: Any, keeps: bool, random_fee: bool)
 
         # Its fill (account.execute).
         buying = size > zero
-        paid = price * (t[BUY + k] if buying else t[SELL + k])
+        paid = price * (t[_BUY + k] if buying else t[_SELL + k])
         done = abs(size)
         if side > 0 and not buying:
             done = done if done <= shares else shares
@@ -152,7 +167,7 @@ def _settle(t: Any, settings: Any, switches: Any, keeps: bool, random_fee: bool)
             financing = zero - change
             realised = realised + interest
 
-        # Ruin (forced.close_ruined).
+        # Ruin (forced_trades.close_ruined).
         worth = cash + shares * close
         gone = was_ruined or worth <= ruin
         realised = realised + (flow + shares * close) if gone else realised
@@ -160,50 +175,50 @@ def _settle(t: Any, settings: Any, switches: Any, keeps: bool, random_fee: bool)
         cash = left if gone else cash
         shares = zero if gone else shares
         flow = zero if gone else flow
-        owed = t[OWED + k] + (-worth if gone and -worth > zero else zero)
+        owed = t[_OWED + k] + (-worth if gone and -worth > zero else zero)
 
         # The environment's own bookkeeping (dynamics.advance).
         equity = cash + shares * close
         peak = old_peak if old_peak >= equity else equity
-        t[DRAWDOWN + k] = one - equity / peak
+        t[_DRAWDOWN + k] = one - equity / peak
         floor = equity if equity >= ruin else ruin
-        peak = floor if t[REVIEWS + k] != zero else peak
-        since = zero if done > zero else t[SINCE + k] + one
+        peak = floor if t[_REVIEWS + k] != zero else peak
+        since = zero if done > zero else t[_SINCE + k] + one
         safe_before = worth_before if worth_before >= ruin else ruin
         gain = equity / safe_before - one
-        mean, square = t[MEAN + k], t[SQUARE + k]
+        mean, square = t[_MEAN + k], t[_SQUARE + k]
         profit = flow + shares * close
-        realised = realised + profit if t[ENDS + k] != zero else realised
+        realised = realised + profit if t[_ENDS + k] != zero else realised
         position = shares * close / floor
-        t[EQUITY + k] = equity / start_cash
-        t[DRAWDOWN_BEFORE + k] = one - worth_before / old_peak
-        t[REALISED + k] = realised / start_cash
-        t[COSTS + k] = (fee + slippage) / start_cash
-        t[TURNOVER + k] = notional / safe_before
-        t[FINANCING + k] = financing / start_cash
-        t[POSITION + k], t[DEBT + k], t[PRICE + k] = position, owed / start_cash, notional / done
-        t[CASH + k], t[SHARES + k], t[FLOW + k], t[OWED + k] = cash, shares, flow, owed
-        t[RUINED + k], t[PEAK + k], t[SINCE + k] = (one if gone else zero), peak, since
-        t[VOLATILITY + k], t[CLOSE + k] = volatility, close
-        t[TARGET + k] = target if order != order else order
-        t[MEAN + k] = mean + moment_rate * (gain - mean)
-        t[SQUARE + k] = square + moment_rate * (gain * gain - square)
+        t[_EQUITY + k] = equity / start_cash
+        t[_DRAWDOWN_BEFORE + k] = one - worth_before / old_peak
+        t[_REALISED + k] = realised / start_cash
+        t[_COSTS + k] = (fee + slippage) / start_cash
+        t[_TURNOVER + k] = notional / safe_before
+        t[_FINANCING + k] = financing / start_cash
+        t[_POSITION + k], t[_DEBT + k], t[_PRICE + k] = position, owed / start_cash, notional / done
+        t[_CASH + k], t[_SHARES + k], t[_FLOW + k], t[_OWED + k] = cash, shares, flow, owed
+        t[_RUINED + k], t[_PEAK + k], t[_SINCE + k] = (one if gone else zero), peak, since
+        t[_VOLATILITY + k], t[_CLOSE + k] = volatility, close
+        t[_TARGET + k] = target if order != order else order
+        t[_MEAN + k] = mean + moment_rate * (gain - mean)
+        t[_SQUARE + k] = square + moment_rate * (gain * gain - square)
 
         # What it sees of itself (observe.Observer).
         waited = since / span
-        t[VIEW_POSITION + k] = _bounded(position, limit)
-        t[VIEW_PROFIT + k] = _bounded(profit / floor / (volatility * profit_unit), limit)
-        t[VIEW_SINCE + k] = waited if waited <= one else one
-        t[VIEW_DRAWDOWN + k] = _bounded(one - equity / peak, limit)
+        t[_VIEW_POSITION + k] = _bounded(position, limit)
+        t[_VIEW_PROFIT + k] = _bounded(profit / floor / (volatility * profit_unit), limit)
+        t[_VIEW_SINCE + k] = waited if waited <= one else one
+        t[_VIEW_DRAWDOWN + k] = _bounded(one - equity / peak, limit)
 
 
-@inline
+@_inline
 def _copy(source: Any, target: Any) -> None:
     for k in range(len(target)):
         target[k] = source[k]
 
 
-@inline
+@_inline
 def _next_bars(asset: Any, bar: Any, bars: int, bar_after: Any, rows: Any) -> None:
     """Write the bar to come, and its rows in the table of prices."""
     for k in range(len(bar)):
@@ -211,15 +226,15 @@ def _next_bars(asset: Any, bar: Any, bars: int, bar_after: Any, rows: Any) -> No
         bar_after[k] = bar[k] + 1
 
 
-@inline
+@_inline
 def _gather(prices: Any, rows: Any, t: Any) -> None:
     for k in range(len(rows)):
         row = np.uint64(rows[k])
-        t[OPEN + k], t[NEXT_CLOSE + k] = prices[row, 0], prices[row, 1]
-        t[NEXT_VOLATILITY + k] = prices[row, 2]
+        t[_OPEN + k], t[_NEXT_CLOSE + k] = prices[row, 0], prices[row, 1]
+        t[_NEXT_VOLATILITY + k] = prices[row, 2]
 
 
-@inline
+@_inline
 def _look_up(chosen: Any, levels: Any, orders: Any) -> int:
     """Write the levels that were chosen; returns how many choices are none."""
     wrong = 0
@@ -231,7 +246,7 @@ def _look_up(chosen: Any, levels: Any, orders: Any) -> int:
     return wrong
 
 
-@njit(**SHARED)
+@njit(**_SHARED)
 def advance(
     first: int,
     last: int,
@@ -241,7 +256,7 @@ def advance(
     bar: Any,
     chosen: Any,
     orders: Any,
-    keeps: bool,
+    on_change: bool,
     fees: Any,
     buy: Any,
     sell: Any,
@@ -264,7 +279,7 @@ def advance(
         asset, start, bar: [N] integers.
         chosen: [N] indices into `levels`; or empty.
         orders: [N] target fractions instead, where NaN is no order; or empty.
-        keeps: a target equal to the last one is no order either.
+        on_change: a target equal to the last one is no order either.
         fees: [1] or [N] proportional fee.
         buy, sell: [1] or [N] price factors of slippage.
         ends: [1] or [N] bool, the episode ends with this bar.
@@ -285,28 +300,28 @@ def advance(
 
     """
     bars, review, lookback, width = switches[0], switches[5], switches[6], switches[7]
-    random_fee, random_slip, apart = len(fees) > 1, len(buy) > 1, len(ends) > 1
-    seen, wrong = obs.shape[1] - VIEW, 0
+    random_fee, random_slip, own_ends = len(fees) > 1, len(buy) > 1, len(ends) > 1
+    seen, wrong = obs.shape[1] - _VIEW, 0
     first_row = 1 if switches[4] else 3  # the old volatility is of no use, nor may the moments be
-    t, table_rows = np.zeros(TABLE, before.dtype), np.empty(LANES, np.int64)
+    t, table_rows = np.zeros(_TABLE, before.dtype), np.empty(_LANES, np.int64)
     zero, one = settings[0], settings[1]
-    for k in range(LANES):  # what all accounts have in common stays in the table
-        t[FEE + k], t[BUY + k], t[SELL + k] = fees[0], buy[0], sell[0]
-        t[ENDS + k] = one if ends[0] else zero
+    for k in range(_LANES):  # what all accounts have in common stays in the table
+        t[_FEE + k], t[_BUY + k], t[_SELL + k] = fees[0], buy[0], sell[0]
+        t[_ENDS + k] = one if ends[0] else zero
     # Parts of arrays are taken before they are looped over: an index into the part needs no check
     # against its beginning, and the compiler copies several numbers in one instruction.
-    for block in range(first, last, LANES):
-        end = min(block + LANES, last)
+    for block in range(first, last, _LANES):
+        end = min(block + _LANES, last)
         count = end - block
         for r in range(first_row, len(CARRIED)):
-            _copy(before[r, block:end], t[r * LANES : r * LANES + count])
+            _copy(before[r, block:end], t[r * _LANES : r * _LANES + count])
         rows = table_rows[:count]
         _next_bars(asset[block:end], bar[block:end], bars, bar_after[block:end], rows)
         _gather(prices, rows, t)
         if len(chosen):
-            wrong += _look_up(chosen[block:end], levels, t[ORDER : ORDER + count])
+            wrong += _look_up(chosen[block:end], levels, t[_ORDER : _ORDER + count])
         else:
-            _copy(orders[block:end], t[ORDER : ORDER + count])
+            _copy(orders[block:end], t[_ORDER : _ORDER + count])
         for k in range(count):
             rows[k] -= lookback - 1  # where what is seen of the market begins
         if len(window):
@@ -316,23 +331,23 @@ def advance(
                 begin = rows[k] * width
                 _copy(features[begin : begin + seen], obs[block + k, :seen])
         if random_fee:
-            _copy(fees[block:end], t[FEE : FEE + count])
+            _copy(fees[block:end], t[_FEE : _FEE + count])
         if random_slip:
-            _copy(buy[block:end], t[BUY : BUY + count])
-            _copy(sell[block:end], t[SELL : SELL + count])
-        if apart:
+            _copy(buy[block:end], t[_BUY : _BUY + count])
+            _copy(sell[block:end], t[_SELL : _SELL + count])
+        if own_ends:
             for k in range(count):
-                t[ENDS + k] = one if ends[block + k] else zero
+                t[_ENDS + k] = one if ends[block + k] else zero
         if review > 0:
             for k in range(count):
                 over = (bar[block + k] + 1 - start[block + k]) % review == 0
-                t[REVIEWS + k] = one if over else zero
-        _settle(t, settings, switches, keeps, random_fee)
-        _copy(t[VOLATILITY : VOLATILITY + count], after[0, block:end])
+                t[_REVIEWS + k] = one if over else zero
+        _settle(t, settings, switches, on_change, random_fee)
+        _copy(t[_VOLATILITY : _VOLATILITY + count], after[0, block:end])
         for r in range(first_row, len(ROWS)):
-            _copy(t[r * LANES : r * LANES + count], after[r, block:end])
+            _copy(t[r * _LANES : r * _LANES + count], after[r, block:end])
         view = obs[block:end, seen:]
         for k in range(count):
-            for n in range(VIEW):
-                view[k, n] = t[VIEW_POSITION + n * LANES + k]
+            for n in range(_VIEW):
+                view[k, n] = t[_VIEW_POSITION + n * _LANES + k]
     return wrong

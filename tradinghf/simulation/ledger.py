@@ -119,7 +119,7 @@ class Ledger:
     @property
     def equity(self) -> Tensor:
         """[N, 1] cash + positions at the close [currency]."""
-        return worth(self.account, self.close)
+        return account_value(self.account, self.close)
 
     @property
     def open_profit(self) -> Tensor:
@@ -175,20 +175,20 @@ class Tape:
     @property
     def costs(self) -> Tensor:
         """[N, 1] fees and slippage [currency]."""
-        return total(self.fees + self.slippage)
+        return sum_assets(self.fees + self.slippage)
 
 
-def total(values: Tensor) -> Tensor:
+def sum_assets(values: Tensor) -> Tensor:
     """[N, A] to [N, 1]: sum over assets."""
     return values if values.shape[-1] == 1 else values.sum(-1, keepdim=True)
 
 
-def worth(account: Account, price: Tensor) -> Tensor:
+def account_value(account: Account, price: Tensor) -> Tensor:
     """[N, 1] cash + positions at `price` [N, A] [currency]."""
-    return account.cash + total(account.shares * price)
+    return account.cash + sum_assets(account.shares * price)
 
 
-def book(
+def book_fills(
     ledger: Ledger, tape: Tape, account: Account, fill: Fill, reference: Tensor
 ) -> tuple[Ledger, Tape]:
     """Enter fills: the account after them, its round trips, and the tape.
@@ -219,7 +219,7 @@ def book(
         notional=paid.abs(),
         fees=fill.fee,
         slippage=size * (fill.price - reference).abs(),
-        realised=total(gained),
+        realised=sum_assets(gained),
         financing=tape.financing,
         exited=tape.exited,
         fills=(*tape.fills, fill),

@@ -12,7 +12,7 @@ from tradinghf.errors import ConfigError, unknown_name
 from tradinghf.simulation.account import Account
 
 SizeKind = Literal["amount", "value", "percent", "target_amount", "target_value", "target_percent"]
-SIZE_KINDS: tuple[str, ...] = get_args(SizeKind)
+_SIZE_KINDS: tuple[str, ...] = get_args(SizeKind)
 
 
 def order_size(
@@ -61,7 +61,7 @@ def order_size(
             return asked, None
         case "percent":
             return torch.where(asked == 0, 0.0, asked * torch.inf), asked.abs()
-    raise ConfigError(unknown_name("order size kind", kind, SIZE_KINDS))
+    raise ConfigError(unknown_name("order size kind", kind, _SIZE_KINDS))
 
 
 def order_value(

@@ -12,10 +12,10 @@ from tradinghf.market.data import MarketData
 from tradinghf.simulation.bars import Floats
 
 UP, DOWN, ACCENT = "#2F81F7", "#E8833A", "#4C8DFF"
-History = list[dict[str, Any]]
+_History = list[dict[str, Any]]
 
 
-def episode_figure(market: MarketData, history: History) -> go.Figure:
+def episode_figure(market: MarketData, history: _History) -> go.Figure:
     """The episode so far.
 
     Args:
@@ -69,7 +69,7 @@ def episode_figure(market: MarketData, history: History) -> go.Figure:
     return figure
 
 
-def episode_text(market: MarketData, history: History) -> str:
+def episode_text(market: MarketData, history: _History) -> str:
     """Where the episode stands, in one line."""
     now, asset = history[-1], int(history[0]["asset"])
     time = str(market.index[int(now["bar"])])[:16]
@@ -80,7 +80,7 @@ def episode_text(market: MarketData, history: History) -> str:
     )
 
 
-def _series(history: History, name: str, asset: int, missing: float) -> Floats:
+def _series(history: _History, name: str, asset: int, missing: float) -> Floats:
     """[len(history)] one quantity over time, of one asset."""
     values = [np.atleast_1d(step.get(name, missing)) for step in history]
     return np.array([v[asset] if len(v) > 1 else v[0] for v in values], dtype=np.float64)

@@ -11,8 +11,8 @@ from tradinghf.config import Brackets, CostModel, EnvConfig, Fill, Margin
 from tradinghf.simulation.account import Account, Limits
 from tradinghf.simulation.costs import Rates
 from tradinghf.simulation.financing import Financing
-from tradinghf.simulation.ledger import Bar, Exits, Ledger, Working, worth
-from tradinghf.simulation.numeric import is_off
+from tradinghf.simulation.ledger import Bar, Exits, Ledger, Working, account_value
+from tradinghf.simulation.tolerance import is_off
 
 
 @dataclass(frozen=True)
@@ -132,4 +132,4 @@ class Setup:
         """[N, 1] largest gross value of a margin account's positions; None: a cash account."""
         if self.margin.leverage == 1.0:
             return None
-        return worth(ledger.account, price).clamp_min(0.0) * self.margin.leverage
+        return account_value(ledger.account, price).clamp_min(0.0) * self.margin.leverage

@@ -17,8 +17,8 @@ from tradinghf.simulation.bars import Bars, Extras, Floats
 from tradinghf.simulation.ledger import Ledger, Tape
 from tradinghf.simulation.orders import SizeKind
 from tradinghf.simulation.setup import Setup
-from tradinghf.simulation.step import live, trade_at_close
-from tradinghf.simulation.working import Orders
+from tradinghf.simulation.step import trade_at_close, trade_through_bar
+from tradinghf.simulation.working_orders import Orders
 
 FILL_COLUMNS = ("bar", "asset", "side", "size", "price", "fee")
 
@@ -155,7 +155,7 @@ def _run(
         tape = Tape.blank(ledger.close)
         if t:
             now = asked(t - 1) if setup.fill == "next_open" else None
-            ledger, tape = live(ledger, tape, bars.at(zero + t), setup, now)
+            ledger, tape = trade_through_bar(ledger, tape, bars.at(zero + t), setup, now)
         if setup.fill == "close":
             ledger, tape = trade_at_close(ledger, tape, asked(t), setup)
         ledgers.append(ledger)

@@ -19,13 +19,30 @@ import torch
 from torch import Tensor
 
 from tradinghf.simulation.costs import Liquidity
-from tradinghf.simulation.exits import follow, reached, stop_level, stop_out, take_profit
+from tradinghf.simulation.exits import (
+    level_reached,
+    move_trailing_stops,
+    stop_level,
+    stop_out,
+    take_profit,
+)
 from tradinghf.simulation.financing import accrue, corporate_actions
-from tradinghf.simulation.forced import close_ruined, force_close, liquidate, liquidation_price
-from tradinghf.simulation.ledger import Bar, Ledger, Tape, worth
+from tradinghf.simulation.forced_trades import (
+    close_ruined,
+    force_close,
+    liquidate,
+    liquidation_price,
+)
+from tradinghf.simulation.ledger import Bar, Ledger, Tape, account_value
 from tradinghf.simulation.orders import order_size, order_value
 from tradinghf.simulation.setup import Setup
-from tradinghf.simulation.working import Orders, fill_at, fill_inside, submit, trade
+from tradinghf.simulation.working_orders import (
+    Orders,
+    execute_and_book,
+    fill_at_price,
+    fill_inside_bar,
+    submit_orders,
+)
 
 
 def step_account(ledger: Ledger, orders: Orders, bar: Bar, setup: Setup) -> tuple[Ledger, Tape]:
@@ -44,8 +61,8 @@ def step_account(ledger: Ledger, orders: Orders, bar: Bar, setup: Setup) -> tupl
     tape = Tape.blank(bar.close)
     if setup.fill == "close":
         ledger, tape = trade_at_close(ledger, tape, orders, setup)
-        return live(ledger, tape, bar, setup)
-    return live(ledger, tape, bar, setup, orders)
+        return trade_through_bar(ledger, tape, bar, setup)
+    return trade_through_bar(ledger, tape, bar, setup, orders)
 
 
 def trade_at_close(ledger: Ledger, tape: Tape, orders: Orders, setup: Setup) -> tuple[Ledger, Tape]:
@@ -54,7 +71,7 @@ def trade_at_close(ledger: Ledger, tape: Tape, orders: Orders, setup: Setup) -> 
     return ledger, tape
 
 
-def live(
+def trade_through_bar(
     ledger: Ledger, tape: Tape, bar: Bar, setup: Setup, orders: Orders | None = None
 ) -> tuple[Ledger, Tape]:
     """Live through a bar: its open (where `orders` fill, if given), its range and its close."""
@@ -64,7 +81,7 @@ def live(
         orders = _permitted(orders, ledger, bar)
         ledger, tape, tried = _fill(ledger, tape, orders, bar.open, bar.liquidity, setup)
     elif setup.waits:
-        ledger, tape, tried = fill_at(ledger, tape, bar.open, bar.liquidity, setup)
+        ledger, tape, tried = fill_at_price(ledger, tape, bar.open, bar.liquidity, setup)
     ledger, tape = _inside(ledger, tape, bar, tried, setup)
     if setup.financing is not None:
         ledger, tape = accrue(ledger, tape, bar, setup.financing)
@@ -107,18 +124,18 @@ def _fill(
 ) -> tuple[Ledger, Tape, Tensor]:
     """Fill orders at `price` [N, A]; returns also where waiting orders were tried."""
     asked = orders.size.masked_fill(ledger.ruined, torch.nan)
-    held, value = ledger.account.shares, worth(ledger.account, price)
+    held, value = ledger.account.shares, account_value(ledger.account, price)
     size, percent = order_size(orders.kind, asked, held, price, value, setup.limits.side)
     if ledger.working is not None:
-        ledger = replace(ledger, working=submit(ledger.working, size, orders))
+        ledger = replace(ledger, working=submit_orders(ledger.working, size, orders))
         # At a close only new orders fill: the bar's open and range had the waiting ones.
         only = ~size.isnan() if setup.fill == "close" else None
-        return fill_at(ledger, tape, price, liquidity, setup, only)
+        return fill_at_price(ledger, tape, price, liquidity, setup, only)
     first = None  # what the orders of several assets are sorted by
     if price.shape[-1] > 1:
         first = order_value(orders.kind, asked, ledger.account, price, value, setup.limits.side)
     exits = (orders.stop_loss, orders.take_profit)
-    ledger, tape = trade(
+    ledger, tape = execute_and_book(
         ledger,
         tape,
         size,
@@ -143,14 +160,14 @@ def _inside(
         ledger, tape = stop_out(ledger, tape, bar.open, bar.low, bar.high, setup)
     opened = ledger.account.shares
     if setup.waits:
-        ledger, tape = fill_inside(ledger, tape, bar, tried, setup)
+        ledger, tape = fill_inside_bar(ledger, tape, bar, tried, setup)
     if setup.exits:
         # A position that a waiting order just opened or flipped has no exit before the next bar.
         kept = opened * ledger.account.shares > 0
         low = torch.where(kept, bar.low, torch.nan)
         high = torch.where(kept, bar.high, torch.nan)
         ledger, tape = take_profit(ledger, tape, bar.open, low, high, setup)
-        ledger = follow(ledger, bar)
+        ledger = move_trailing_stops(ledger, bar)
     return ledger, tape
 
 
@@ -158,7 +175,7 @@ def _margin_call(ledger: Ledger, tape: Tape, bar: Bar, setup: Setup) -> tuple[Le
     """Liquidate a single position whose margin the bar's range exhausts before its stop."""
     price = liquidation_price(ledger, setup.margin.maintenance)
     long = ledger.account.shares > 0
-    called, price = reached(ledger, price, long, bar.open, bar.low, bar.high)
+    called, price = level_reached(ledger, price, long, bar.open, bar.low, bar.high)
     if ledger.exits is not None:
         stop = stop_level(ledger, ledger.exits, setup.brackets.trailing_stop)
         nearer = torch.where(long, stop >= price, stop <= price)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tradinghf.simulation.account import Fill
 from tradinghf.simulation.costs import Rates, fee, fill_price
-from tradinghf.simulation.ledger import Ledger, Tape, book, total, worth
+from tradinghf.simulation.ledger import Ledger, Tape, account_value, book_fills, sum_assets
 from tradinghf.simulation.setup import Setup
 
 
@@ -31,15 +31,15 @@ def force_close(
     price = torch.where(size == 0, ledger.close, price)
     paid = fill_price(price, size > 0, size, rates)
     fees = torch.where(size == 0, 0.0, fee(size.abs(), size.abs() * paid, rates))
-    cash = ledger.account.cash - total(size * paid + fees)
+    cash = ledger.account.cash - sum_assets(size * paid + fees)
     shares = torch.where(where, 0.0, held)
-    missing = torch.where(total(shares.abs()) == 0, (-cash).clamp_min(0.0), 0.0)
+    missing = torch.where(sum_assets(shares.abs()) == 0, (-cash).clamp_min(0.0), 0.0)
     cash = cash + missing
     account = replace(ledger.account, cash=cash, shares=shares)
     if account.debt is not None and account.free is not None:
         kept = torch.where(where, 0.0, account.debt)
-        account = replace(account, debt=kept, free=cash - 2.0 * total(kept))
-    ledger, tape = book(ledger, tape, account, Fill(size, paid, fees), price)
+        account = replace(account, debt=kept, free=cash - 2.0 * sum_assets(kept))
+    ledger, tape = book_fills(ledger, tape, account, Fill(size, paid, fees), price)
     exited = tape.exited | (size != 0)
     return replace(ledger, owed=ledger.owed + missing), replace(tape, exited=exited)
 
@@ -57,7 +57,7 @@ def close_ruined(ledger: Ledger, tape: Tape, setup: Setup) -> tuple[Ledger, Tape
     if account.debt is not None and account.free is not None:
         free = torch.where(ruined, cash, account.free)
         account = replace(account, debt=account.debt.masked_fill(ruined, 0.0), free=free)
-    lost = total(ledger.open_profit).masked_fill(alive, 0.0)
+    lost = sum_assets(ledger.open_profit).masked_fill(alive, 0.0)
     sold = Fill(account.shares - held, ledger.close, torch.zeros_like(held))
     tape = replace(tape, realised=tape.realised + lost, fills=(*tape.fills, sold))
     ledger = replace(
@@ -78,8 +78,8 @@ def liquidate(ledger: Ledger, tape: Tape, price: Tensor, setup: Setup) -> tuple[
 
     An account is called when equity < maintenance * gross exposure, both at `price` [N, A].
     """
-    gross = total(ledger.account.shares.abs() * price)
-    called = worth(ledger.account, price) < setup.margin.maintenance * gross
+    gross = sum_assets(ledger.account.shares.abs() * price)
+    called = account_value(ledger.account, price) < setup.margin.maintenance * gross
     return force_close(ledger, tape, called, price, setup.penalty_rates)
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from tradinghf.simulation.costs import Liquidity, Rates
 from tradinghf.simulation.exits import set_exits
-from tradinghf.simulation.ledger import Bar, Ledger, Tape, Working, book
+from tradinghf.simulation.ledger import Bar, Ledger, Tape, Working, book_fills
 from tradinghf.simulation.orders import SizeKind
 from tradinghf.simulation.portfolio import execute_all
 from tradinghf.simulation.setup import Setup
@@ -44,7 +44,7 @@ class Orders:
     take_profit: Tensor | None = None
 
 
-def submit(working: Working, size: Tensor, orders: Orders) -> Working:
+def submit_orders(working: Working, size: Tensor, orders: Orders) -> Working:
     """Replace what waits where a new order of `size` [N, A] signed shares (NaN: none) came."""
     new = ~size.isnan()
 
@@ -60,7 +60,7 @@ def submit(working: Working, size: Tensor, orders: Orders) -> Working:
     )
 
 
-def fill_at(
+def fill_at_price(
     ledger: Ledger,
     tape: Tape,
     price: Tensor,
@@ -95,7 +95,7 @@ def fill_at(
     return ledger, tape, ready
 
 
-def fill_inside(
+def fill_inside_bar(
     ledger: Ledger, tape: Tape, bar: Bar, tried: Tensor, setup: Setup
 ) -> tuple[Ledger, Tape]:
     """Fill what the bar's range reaches after its open, unless `tried` [N, A] there."""
@@ -136,11 +136,11 @@ def _fill(
         left = torch.where(ready, w.size - size, w.size)
     price = torch.where(ready, price, ledger.close)
     exits = (w.stop_loss, w.take_profit)
-    ledger, tape = trade(ledger, tape, size, price, liquidity, rates, setup, exits)
+    ledger, tape = execute_and_book(ledger, tape, size, price, liquidity, rates, setup, exits)
     return replace(ledger, working=replace(w, size=left)), tape
 
 
-def trade(
+def execute_and_book(
     ledger: Ledger,
     tape: Tape,
     size: Tensor,
@@ -165,5 +165,5 @@ def trade(
         percent=percent,
         exposure=setup.exposure(ledger, price),
     )
-    after, tape = book(ledger, tape, account, fills, price)
+    after, tape = book_fills(ledger, tape, account, fills, price)
     return set_exits(ledger, after, fills.price, setup.brackets, *exits), tape

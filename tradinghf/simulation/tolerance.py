@@ -29,7 +29,7 @@ def less(a: Tensor, b: float | Tensor) -> Tensor:
     return a < b - max(abs(b) * RELATIVE[a.dtype], ABSOLUTE)
 
 
-def add(a: Tensor, b: Tensor) -> Tensor:
+def snapped_sum(a: Tensor, b: Tensor) -> Tensor:
     """Sum, exactly zero where the two cancel within tolerance."""
     total = a + b
     return total.masked_fill(total.abs() <= _tolerance(a), 0.0)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tradinghf.errors import ConfigError
-from tradinghf.market.rules import Floats
+from tradinghf.market.bar_rules import Floats
 
 
 @dataclass(frozen=True)

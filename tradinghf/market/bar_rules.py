@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-Mask = NDArray[np.bool_]
+_Mask = NDArray[np.bool_]
 
 PRICES = ("open", "high", "low", "close")
 FIELDS = (*PRICES, "volume")
@@ -63,7 +63,7 @@ class Violation:
 
     rule: str
     column: str
-    mask: Mask
+    mask: _Mask
     expected: Callable[[tuple[int, ...]], str]
     fix: str
 
@@ -77,7 +77,7 @@ _FIX_PRICE = (
 
 
 def _cell_rules(column: str, value: Floats) -> Iterator[Violation]:
-    def rule(name: str, mask: Mask, expected: str, fix: str) -> Violation:
+    def rule(name: str, mask: _Mask, expected: str, fix: str) -> Violation:
         return Violation(name, column, mask, lambda _: expected, fix)
 
     missing, infinite = np.isnan(value), np.isinf(value)
