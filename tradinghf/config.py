@@ -1,4 +1,4 @@
-"""Every setting, in one place: frozen dataclasses, units in the docs, standard library only.
+"""The settings of markets, costs and environments: frozen dataclasses, with units.
 
 A config that exists is valid: `__post_init__` raises `ConfigError` otherwise.
 """
@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal, get_args
+from functools import cache
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from tradinghf.errors import check_setting
 
@@ -17,9 +18,19 @@ Side = Literal["both", "long", "short"]
 Autoreset = Literal["same_step", "next_step", "disabled"]
 
 
-def _check_choice(owner: object, name: str, choices: tuple[str, ...]) -> None:
-    value = getattr(owner, name)
-    check_setting(value in choices, f"{type(owner).__name__}.{name}", value, " or ".join(choices))
+@cache
+def _choices(kind: type) -> dict[str, tuple[str, ...]]:
+    """The fields whose type is a Literal, with the values that it allows."""
+    kinds = get_type_hints(kind)
+    return {name: get_args(kinds[name]) for name in kinds if get_origin(kinds[name]) is Literal}
+
+
+def _check_choices(owner: object) -> None:
+    """Each field whose type is a Literal has one of its values."""
+    kind: Any = type(owner)
+    for name, allowed in _choices(kind).items():
+        value, setting = getattr(owner, name), f"{kind.__name__}.{name}"
+        check_setting(value in allowed, setting, value, " or ".join(allowed))
 
 
 def _check_range(owner: object, names: str, low: float, high: float = math.inf) -> None:
@@ -105,8 +116,7 @@ class TradingRules:
     lock_cash: bool = False
 
     def __post_init__(self) -> None:
-        _check_choice(self, "side", get_args(Side))
-        _check_choice(self, "lot_mode", ("exact", "vectorbt"))
+        _check_choices(self)
         _check_range(self, "lot min_size min_notional max_size max_position", 0)
         _check_range(self, "participation", 0, 1)
 
@@ -260,16 +270,9 @@ class EnvConfig:
             len(self.levels) >= 2, "EnvConfig.levels", self.levels, "at least 2 positions"
         )
         _check_range(self, "ruin", 1e-9, 0.5)
-        if self.review is not None:
-            check_setting(
-                self.review >= 1, "EnvConfig.review", self.review, "at least 1 bar, or None"
-            )
-        _check_choice(self, "fill", get_args(Fill))
-        _check_choice(self, "actions", ("discrete", "continuous"))
-        _check_choice(self, "windows", ("random", "sequential"))
-        _check_choice(self, "dtype", ("float32", "float64"))
-        _check_choice(self, "observation", ("flat", "dict", "index"))
-        _check_choice(self, "autoreset", get_args(Autoreset))
+        review = self.review is None or self.review >= 1
+        check_setting(review, "EnvConfig.review", self.review, "at least 1 bar, or None")
+        _check_choices(self)
 
     def _coerce(self) -> None:
         """Accept what JSON makes of a config: lists for tuples, mappings for dataclasses."""

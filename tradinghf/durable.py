@@ -1,4 +1,4 @@
-"""Files that are whole or absent: temporary name, fsync, rename, fsync of the folder.
+"""Writes files atomically: to a temporary name, then fsync, rename, and fsync of the folder.
 
 What this package keeps is written through this module; tests/project/test_security.py sees to it.
 
@@ -29,7 +29,7 @@ def write_atomic(path: Path, data: bytes | Iterable[bytes]) -> None:
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Another path to write to in the block; when it ends well, the file takes its place.
+    """A temporary path to write to; when the block ends without error, it replaces `path`.
 
     For libraries that write files by themselves. The suffix is the same.
 

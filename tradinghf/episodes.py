@@ -1,4 +1,4 @@
-"""What happened: one recorded stretch of trading, the thing that traders rank.
+"""Episodes: recorded stretches of trading, which traders rank and reward models learn from.
 
 No torch here: the dashboard reads episodes without it.
 """

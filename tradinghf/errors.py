@@ -1,4 +1,4 @@
-"""Everything that this package raises on purpose.
+"""The errors that this package raises on purpose.
 
 Each error names the thing, what was expected, what came, and the next step::
 

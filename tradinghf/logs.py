@@ -1,4 +1,4 @@
-"""One JSON line for everything that happens, in the file that TRADINGHF_LOG names.
+"""The event log: one JSON line per event, in the file that TRADINGHF_LOG names.
 
     {"time": "2026-11-22T21:00:00.123Z", "level": "info", "event": "answer stored",
      "logger": "tradinghf.serving.routes", "pid": 4711, "rater": "ann", "query": "...", ...}
@@ -72,7 +72,7 @@ class SharedFile(WatchedFileHandler):
         self.setFormatter(_JsonLines())
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the line, whole; a full disk is reported and does no harm."""
+        """Write one line; a full disk is reported and stops nothing."""
         try:
             with self._turn():
                 self.reopenIfNeeded()

@@ -1,4 +1,4 @@
-"""What an installation consists of: its bundled folders, and which code exactly it is."""
+"""The bundled folders of an installation, and the version of its code."""
 
 from __future__ import annotations
 

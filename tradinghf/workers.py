@@ -1,4 +1,4 @@
-"""Threads for compiled code that gives up Python's lock: calls are handed over in microseconds.
+"""Threads for compiled code that releases Python's lock, with calls handed over in microseconds.
 
 Such calls take some hundred microseconds, of which `concurrent.futures` would spend a quarter.
 """
@@ -45,7 +45,7 @@ def _work(jobs: SimpleQueue[Job | None], outcomes: SimpleQueue[Outcome]) -> None
 
 
 class Team:
-    """Shares out a call that works on a range of things; starts as many threads as it needs."""
+    """Splits a call over a range among threads; starts as many threads as it needs."""
 
     def __init__(self) -> None:
         self._workers: list[Worker] = []

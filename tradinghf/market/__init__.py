@@ -1,1 +1,1 @@
-"""Bars in, arrays out: validated market data, its sources, and features. NumPy and pandas only."""
+"""Validated market data, its sources, and features of it. NumPy and pandas only."""

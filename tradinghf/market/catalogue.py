@@ -1,4 +1,4 @@
-"""What market data there is: the packaged catalogue, drop-in files, and plug-in sources."""
+"""Lists the market data there is: the packaged catalogue, drop-in files, plug-in sources."""
 
 from __future__ import annotations
 

@@ -145,7 +145,7 @@ def _all_plain(values: Sequence[object]) -> bool:
 
 
 def _plain(value: object) -> bool:
-    """Python reads "1_0" and digits of any script as numbers; a price is written otherwise."""
+    """Whether text is no such number as "1_0" or "١", which Python reads and no vendor writes."""
     return not isinstance(value, str) or (value.isascii() and "_" not in value)
 
 

@@ -1,4 +1,4 @@
-"""Proof that a function of the market sees no future: for features, observations, strategies."""
+"""Checks that a function of the market (feature, observation, strategy) uses no future bars."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What looks odd in valid bars, and what a market is like."""
+"""Warnings about valid bars that look odd, and a description of a market."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def _frequent_oddities(market: MarketData) -> Iterator[Finding]:
 
 
 def describe_market(market: MarketData) -> dict[str, Any]:
-    """What a market is like: JSON-ready, units in the names.
+    """A market's size, span and statistics: JSON-ready, units in the names.
 
     Returns:
         name, source, sha256, bars, assets, first, last, bars_per_year, longest_gap_days,

@@ -1,4 +1,4 @@
-"""Causal windows over time, bit-equal whatever comes after.
+"""Sums, maxima and minima over past bars, which later bars do not change by a single bit.
 
 Sums run over the window in a fixed order, one shifted array at a time: each result depends on its
 own window only, bit for bit, which a running sum over the series would not.

@@ -1,4 +1,4 @@
-"""Seeded synthetic markets whose regimes can be learned: the ground truth for tests and demos."""
+"""Seeded synthetic markets whose regimes can be learned, for tests and demonstrations."""
 
 from __future__ import annotations
 

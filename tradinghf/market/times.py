@@ -1,4 +1,4 @@
-"""Reading timestamps of any common form, without ever guessing a time zone."""
+"""Reads timestamps of any common form; never guesses a time zone."""
 
 from __future__ import annotations
 

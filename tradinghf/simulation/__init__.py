@@ -1,4 +1,4 @@
-"""Orders in, fills out: costs, accounting, rewards, and the vectorised environment.
+"""The simulator: accounting of orders and costs, rewards, and the vectorised environment.
 
 Importing this package registers the Gymnasium ids; it loads torch only when one is made.
 """

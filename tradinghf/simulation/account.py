@@ -76,7 +76,7 @@ class Account:
 
 @dataclass(frozen=True)
 class Fill:
-    """What an order became; each tensor has the order's shape.
+    """The executed part of an order; each tensor has the order's shape.
 
     Attributes:
         size: signed shares traded; 0 where nothing was.
@@ -185,7 +185,7 @@ class _Order:
         return torch.where(self.buying, wanted, capped)
 
     def within_side(self, wanted: Tensor) -> Tensor:
-        """Long-only sells stop at flat; short-only buys do."""
+        """Cut where the position would leave the allowed side."""
         shares = self.account.shares
         if self.limits.side == "long":
             return torch.where(self.buying, wanted, torch.minimum(wanted, shares))

@@ -1,4 +1,4 @@
-"""A market as tensors on a device: one gather per step for prices, one for observations."""
+"""Prices and features of a market as tensors, read by one gather per step each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The environment as pure functions of its state: begin, one bar on, observe.
+"""The environment as pure functions of its state: begin an episode, step, observe.
 
 Everything here takes and returns tensors, synchronises nothing with the host and compiles with
 `torch.compile(fullgraph=True)`; `MarketEnv` wraps it in Gymnasium's interface.
@@ -139,7 +139,7 @@ class Dynamics:
 
     # ------------------------------------------------------------------ begin
 
-    def fresh(
+    def begin(
         self,
         key: Tensor,
         episode: Tensor,
@@ -202,7 +202,7 @@ class Dynamics:
     def transition(
         self, state: EnvState, orders: Tensor, last: bool | Tensor
     ) -> tuple[EnvState, Tensor, Info]:
-        """`advance`, with the reward [N] of what happened in its place."""
+        """`advance`, with the reward [N] instead of the `Transition`."""
         after, happened, info = self.advance(state, orders, last)
         return after, self.reward(happened), info
 
@@ -239,7 +239,7 @@ class Dynamics:
     def _carry(
         self, state: EnvState, ledger: Ledger, tape: Tape, bar: Bar, orders: Tensor
     ) -> EnvState:
-        """The environment's own bookkeeping around the account."""
+        """The state after the bar: account, targets, review period and moving averages."""
         equity, index = ledger.equity, state.bar + 1
         peak = torch.maximum(state.peak, equity)
         if self.observer.review < self.config.horizon:
@@ -267,7 +267,7 @@ class Dynamics:
     def _transition(
         self, state: EnvState, after: EnvState, tape: Tape, last: bool | Tensor
     ) -> Transition:
-        """What rewards and info are made of."""
+        """The quantities that rewards and info are computed from."""
         cash, floor = self.config.cash, self.setup.ruin
         before, equity = state.ledger.equity, after.ledger.equity
         realised = tape.realised

@@ -1,4 +1,4 @@
-"""How the environment's step is carried out: as tensors, compiled, or in one fused pass."""
+"""The engines that compute the environment's step: tensors, torch.compile, or one fused pass."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _StepFunction = Callable[[EnvState, Tensor, bool | Tensor], tuple[EnvState, Tens
 
 
 class StepEngine(Protocol):
-    """Carries the environments on, in a form of its own that `pack` and `unpack` translate.
+    """Computes steps on a state in its own form, which `pack` and `unpack` translate.
 
     That form has `bar`, `key` and `episode` [N] as `EnvState` has.
     """

@@ -202,7 +202,7 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
             episode = torch.zeros_like(key)
         else:
             key, episode = self._now.key, self._now.episode + 1
-        fresh = self.dynamics.fresh(key, episode, given.get("asset"), given.get("start"))
+        fresh = self.dynamics.begin(key, episode, given.get("asset"), given.get("start"))
         if self._now is None or "reset_mask" not in given:
             state, self._left = fresh, self.config.horizon
         else:
@@ -360,4 +360,4 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
 
     def _next(self, state: Any) -> EnvState:
         """The next episode of every environment."""
-        return self.dynamics.fresh(state.key, state.episode + 1)
+        return self.dynamics.begin(state.key, state.episode + 1)

@@ -1,4 +1,4 @@
-"""Trades that nobody asked for: exits at a price, liquidation, delisting, ruin."""
+"""Forced trades: exits at a price, liquidation, delisting, ruin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`Dynamics.transition` through the compiled kernel, where its accounting fused_covers the task."""
+"""The fused engine: `Dynamics.transition` in the compiled kernel, for the tasks that it covers."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def fused_covers(dynamics: Dynamics) -> bool:
 
 
 class _EpisodeConstants:
-    """What stays as it is until the next reset: windows and costs, as tensors and as arrays."""
+    """The windows and costs of the running episodes, as tensors and as arrays."""
 
     def __init__(self, state: EnvState, fee: Any, slip: tuple[Any, Any]) -> None:
         self.key, self.episode = state.key, state.episode
@@ -238,7 +238,7 @@ class FusedEngine:
         return rate.numpy()[:, 0] if isinstance(rate, Tensor) else np.array([rate], self._kind)
 
     def _facts(self, state: _FusedState, after: _FusedState) -> tuple[Transition, Info]:
-        """What rewards and info are made of."""
+        """The quantities that rewards and info are computed from."""
         close, *found = after.rows[self._shown :].unbind()
         equity, drawdown_before, drawdown, realised, costs, turnover = found[:6]
         financing, position, debt, price = found[6:]

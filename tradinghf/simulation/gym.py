@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import fields, replace
 from typing import Any
 
@@ -41,8 +42,7 @@ def _make_market_env(
     """
     task = {f.name for f in fields(EnvConfig)}
     cost = {f.name for f in fields(CostModel)}
-    own = {"config", "costs", "reward", "scaler", "device", "seed", "engine"}
-    own |= {"own_features", "funding", "split", "dividend", "member"}
+    own = set(inspect.signature(MarketEnv).parameters) - {"market", "num_envs"}
     for name in options:
         if name not in task | cost | own:
             known = unknown_name("option", name, task | cost | own)

@@ -1,4 +1,4 @@
-"""The accounting of `step_account` for one asset and plain costs, a block of accounts at a time.
+"""`step_account` for one asset and plain costs, compiled by numba, a block of accounts at a time.
 
 The tensor code pays for some hundred small operations per bar; on a processor that is most of the
 time of a step. This is the same arithmetic in the same order of rounding, compiled by numba. The

@@ -1,4 +1,4 @@
-"""What the simulator carries from bar to bar, and what one bar's trading amounts to."""
+"""The ledger carried from bar to bar, and the tape of one bar's trades."""
 
 from __future__ import annotations
 

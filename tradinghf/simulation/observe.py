@@ -1,4 +1,4 @@
-"""What the agent sees: a window of market features, and its own account."""
+"""Observations: a window of market features, and the state of the own account."""
 
 from __future__ import annotations
 

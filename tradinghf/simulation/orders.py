@@ -1,4 +1,4 @@
-"""From what is asked for to signed shares: the six ways of giving an order's size."""
+"""Converts the six kinds of order size to signed shares."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several assets, one purse: the orders of a bar in sequence, sells before buys."""
+"""Executes a bar's orders in several assets that share one cash account, sells before buys."""
 
 from __future__ import annotations
 

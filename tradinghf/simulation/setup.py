@@ -1,4 +1,4 @@
-"""What a simulation consists of: public settings turned into what the core reads."""
+"""The setup of a simulation: public settings converted to the values that the core reads."""
 
 from __future__ import annotations
 

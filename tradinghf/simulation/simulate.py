@@ -1,4 +1,4 @@
-"""`simulate`: an open-loop backtest in the accounting core that environments use."""
+"""`simulate`: an open-loop backtest through the same accounting core as the environments."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def trade_at_close(ledger: Ledger, tape: Tape, orders: Orders, setup: Setup) -> 
 def trade_through_bar(
     ledger: Ledger, tape: Tape, bar: Bar, setup: Setup, orders: Orders | None = None
 ) -> tuple[Ledger, Tape]:
-    """Live through a bar: its open (where `orders` fill, if given), its range and its close."""
+    """Carry accounts through a bar: its open (where given `orders` fill), its range, its close."""
     ledger, tape = _open(ledger, tape, bar, setup)
     tried = torch.zeros_like(bar.close, dtype=torch.bool)
     if orders is not None:
@@ -94,7 +94,7 @@ def trade_through_bar(
 
 
 def _open(ledger: Ledger, tape: Tape, bar: Bar, setup: Setup) -> tuple[Ledger, Tape]:
-    """What the gap from the last close brings, before any order."""
+    """What happens at the open before any order: splits, delistings, margin calls, gapped exits."""
     ledger, tape = corporate_actions(ledger, tape, bar)
     if bar.member is not None:
         # A delisted asset leaves at its last price.
@@ -153,7 +153,7 @@ def _fill(
 def _inside(
     ledger: Ledger, tape: Tape, bar: Bar, tried: Tensor, setup: Setup
 ) -> tuple[Ledger, Tape]:
-    """What the bar's range reaches."""
+    """What the prices inside the bar reach: margin calls, stops, waiting orders, targets."""
     if setup.margin.maintenance and bar.close.shape[-1] == 1:
         ledger, tape = _margin_call(ledger, tape, bar, setup)
     if setup.exits:

@@ -1,4 +1,4 @@
-"""Floating-point comparisons of the accounting: what counts as equal, zero, or less.
+"""Floating-point comparisons of the accounting, with a tolerance.
 
 Tolerances in float64 are those of vectorbt (relative 1e-9, absolute 1e-12), so that both decide
 alike whether a position is closed or an order affordable; float32 gets a relative 1e-6.
