@@ -144,7 +144,7 @@ def _call(node: ast.Call, names: dict[str, str], path: str) -> Iterator[str]:
 def half_writes(tree: ast.Module, path: str = "") -> list[str]:
     """Sentences about writes straight to a file's own name.
 
-    A write is fine where it goes to the draft of a `with whole(...) as draft` around it.
+    A write is fine where it goes to the draft of a `with atomic_path(...) as draft` around it.
     """
     found = []
 
@@ -152,7 +152,7 @@ def half_writes(tree: ast.Module, path: str = "") -> list[str]:
         if isinstance(node, ast.With):
             for item in node.items:
                 call = item.context_expr
-                if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "whole":
+                if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "atomic_path":
                     assert isinstance(item.optional_vars, ast.Name)
                     drafts = drafts | {item.optional_vars.id}
                 elif isinstance(item.optional_vars, ast.Name) and _writes(call, drafts) is False:
@@ -253,10 +253,10 @@ def test_the_rules_leave_innocent_code_alone() -> None:
         ("path.open()", False),
         ("open(path, 'rb')", False),
         ("frame.to_csv()", False),
-        ("with whole(path) as draft:\n    frame.to_parquet(draft)", False),
-        ("with whole(path) as draft:\n    frame.to_parquet(path)", True),
-        ("with whole(path) as d, d.open('xb') as file:\n    np.savez(file, a=1)", False),
-        ("with whole(path) as draft:\n    pass\ndraft.write_text('')", True),
+        ("with atomic_path(path) as draft:\n    frame.to_parquet(draft)", False),
+        ("with atomic_path(path) as draft:\n    frame.to_parquet(path)", True),
+        ("with atomic_path(path) as d, d.open('xb') as file:\n    np.savez(file, a=1)", False),
+        ("with atomic_path(path) as draft:\n    pass\ndraft.write_text('')", True),
     ],
 )
 def test_the_rule_of_whole_files_sees_what_it_should(source: str, bad: bool) -> None:
