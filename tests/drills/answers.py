@@ -1,4 +1,4 @@
-"""Drills of the feedback store: killed clients, crowds, and a database that is held."""
+"""Drills of the feedback store: killed clients, many clients at once, a locked database."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ def _submit_while_held(store: Store, said: Any, what: str) -> list[str]:
 
 
 def _holder(target: str, seconds: float) -> Callable[[Tell], None]:
-    """Somebody who takes the writers' lock and keeps it."""
+    """The body of a child that takes the writers' lock and keeps it."""
 
     def body(tell: Tell) -> None:
         location = engine.locate(target)

@@ -26,8 +26,8 @@ import numpy as np
 import torch
 from safetensors.numpy import save
 
-from drills.core import Outcome, Say, Tell, in_child
-from drills.market_fuzz import BATCH, damaged
+from drills.core import Outcome, Say, Tell, fuzz_in_children, in_child
+from drills.market_fuzz import damaged
 from drills.samples import answer, fill_store, make_episode
 from tradinghf.config import EnvConfig
 from tradinghf.episodes import Episode
@@ -67,26 +67,15 @@ Reader = Callable[[Path], object]
 def blob_fuzz(work: Path, count: int, say: Say) -> Outcome:
     """Read `count` malformed files, in turn of each kind."""
     samples = _samples(work / "samples")
-    failures: list[str] = []
-    totals: Counter[str] = Counter()
-    growth = 0
-    for first in range(0, count, BATCH):
-        seeds = range(first, min(first + BATCH, count))
-        code, lines = in_child(partial(_batch, work, samples, seeds))
-        for line in lines:
-            kind, _, text = line.partition(" ")
-            if kind == "!":
-                failures.append(text)
-            elif kind == "growth":
-                growth = max(growth, int(text))
-            else:
-                totals[kind] += int(text)
-        if code:
-            failures.append(f"seeds {seeds}: the process ended with code {code}")
-        say(f"{seeds.stop:,}/{count:,} files, {len(failures)} failures")
+    failures, told = fuzz_in_children(partial(_batch, work, samples), count, say)
+    growth = max(told.pop("growth", [0]))
     if growth > GROWTH:
         failures.append(f"reading took {growth} MiB; at most {GROWTH} are allowed")
-    figures = {"executions": 0, "memory_growth_mib": growth, **dict(sorted(totals.items()))}
+    figures = {
+        "executions": 0,
+        "memory_growth_mib": growth,
+        **{k: sum(told[k]) for k in sorted(told)},
+    }
     figures["executions"] = sum("executed" in failure for failure in failures)
     return Outcome(count, tuple(failures), figures)
 
@@ -119,7 +108,7 @@ def _make_samples(folder: Path) -> None:
 
 
 class Watch:
-    """Remembers whether anything executed while it was armed."""
+    """An audit hook that notes what executes while it is armed."""
 
     def __init__(self) -> None:
         self.armed, self.seen = False, list[str]()
@@ -220,7 +209,7 @@ def _sign(place: Path) -> None:
 
 
 def malformed(rng: random.Random, data: bytes) -> bytes:
-    """Damaged at random, or lying on purpose."""
+    """The file with random damage, or with a false statement in it."""
     if rng.random() < 0.5:
         return damaged(rng, data)
     return LIES[rng.randrange(len(LIES))](rng, data)
@@ -244,7 +233,7 @@ def _with_header(header: object, body: bytes) -> bytes:
 
 
 def _shape(rng: random.Random, data: bytes) -> bytes:
-    """A tensor that claims to be huge, negative, of another type, or somewhere else."""
+    """A header whose tensor has an impossible shape, type or place."""
     header, body = _header(data)
     names = [name for name in header if name != "__metadata__"]
     if names:
@@ -259,7 +248,7 @@ def _shape(rng: random.Random, data: bytes) -> bytes:
 
 
 def _about(rng: random.Random, data: bytes) -> bytes:
-    """A description that asks for a network of terabytes, or is of another kind."""
+    """A description of the policy with a network of terabytes, or with values of other types."""
     header, body = _header(data)
     for key, text in header.get("__metadata__", {}).items():
         try:
@@ -309,7 +298,7 @@ def _pickled(rng: random.Random, data: bytes) -> bytes:
 
 
 def _zipped(_rng: random.Random, data: bytes) -> bytes:
-    """What a file of torch's older format begins with."""
+    """The beginning of a file in torch's older format, which is a pickle."""
     return b"PK\x03\x04" + bytes(26) + b"archive/data.pkl" + PICKLE + data[:64]
 
 

@@ -9,12 +9,14 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from tradinghf.errors import TradingHFError
 
 Say = Callable[[str], None]
 Tell = Callable[[str], None]
+FUZZ_BATCH = 2000  # files that one child reads
 SHOWN = 20  # failures that are reported in words; all are counted
 
 
@@ -123,6 +125,37 @@ def in_child(body: Callable[[Tell], None]) -> tuple[int, list[str]]:
 def die() -> None:
     """End this process as `kill -9` does."""
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fuzz_in_children(
+    batch: Callable[[range, Tell], None], count: int, say: Say
+) -> tuple[list[str], dict[str, list[int]]]:
+    """Read files with seeds 0 to `count` - 1, in children, so that a crash names its seeds.
+
+    Args:
+        batch: reads the files of some seeds; tells "! SENTENCE" of a failure, else "KIND NUMBER".
+        count: how many files.
+        say: how far it is.
+
+    Returns:
+        the failures, and the numbers that were told of each kind.
+
+    """
+    failures: list[str] = []
+    told: dict[str, list[int]] = {}
+    for first in range(0, count, FUZZ_BATCH):
+        seeds = range(first, min(first + FUZZ_BATCH, count))
+        code, lines = in_child(partial(batch, seeds))
+        for line in lines:
+            kind, _, text = line.partition(" ")
+            if kind == "!":
+                failures.append(text)
+            else:
+                told.setdefault(kind, []).append(int(text))
+        if code:
+            failures.append(f"seeds {seeds}: the process ended with code {code}")
+        say(f"{seeds.stop:,}/{count:,} files, {len(failures)} failures")
+    return failures, told
 
 
 def counted(say: Say, total: int, items: Iterable[Any], what: str) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""Drill of rewards that are no numbers: skip, then stop with weights that still are."""
+"""Drill of rewards that are NaN or infinite: updates are skipped, then training stops."""
 
 from __future__ import annotations
 

@@ -23,12 +23,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from drills.core import Outcome, Say, Tell, in_child
+from drills.core import Outcome, Say, Tell, fuzz_in_children
 from tradinghf.errors import MarketDataError
 from tradinghf.market.data import MarketData
 from tradinghf.market.files import load_file
 
-BATCH = 2000  # files in one child, so that a crash costs one batch and names its seed
 ROWS = 8
 NAMES = ("timestamp", "open", "high", "low", "close", "volume")
 SLACK = 1e-9
@@ -38,21 +37,8 @@ Fault = Callable[[random.Random, list[Row]], None]
 
 def market_fuzz(work: Path, count: int, say: Say) -> Outcome:
     """Load `count` broken files; two thirds CSV, one third Parquet."""
-    failures: list[str] = []
-    totals: Counter[str] = Counter()
-    for first in range(0, count, BATCH):
-        seeds = range(first, min(first + BATCH, count))
-        code, lines = in_child(partial(_batch, work, seeds))
-        for line in lines:
-            kind, _, text = line.partition(" ")
-            if kind == "!":
-                failures.append(text)
-            else:
-                totals[kind] += int(text)
-        if code:
-            failures.append(f"seeds {seeds}: the process ended with code {code}")
-        say(f"{seeds.stop:,}/{count:,} files, {len(failures)} failures")
-    return Outcome(count, tuple(failures), dict(sorted(totals.items())))
+    failures, told = fuzz_in_children(partial(_batch, work), count, say)
+    return Outcome(count, tuple(failures), {kind: sum(told[kind]) for kind in sorted(told)})
 
 
 def _batch(work: Path, seeds: range, tell: Tell) -> None:

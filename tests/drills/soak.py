@@ -1,4 +1,4 @@
-"""Drill of time: everything at once, over and over, while memory, files and threads are counted."""
+"""Drill of long use: everything over and over, while memory, files and threads are counted."""
 
 from __future__ import annotations
 

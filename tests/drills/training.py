@@ -266,7 +266,7 @@ def _foreign_manifest(folder: Path, rng: random.Random) -> None:
 
 
 def _foreign_state(folder: Path, rng: random.Random) -> None:
-    """Not ours, although its hashes are right."""
+    """Put another program's state into the checkpoint, with hashes that fit it."""
     (folder / "state.json").write_bytes(rng.choice(FOREIGN))
     files = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in ITEMS[:2]}
     (folder / "manifest.json").write_text(json.dumps(files))
