@@ -21,8 +21,10 @@ ui.show_metrics(
         "Answers": f"{mine.answers}",
         "Waiting for you": f"{board.store.pending(who.rater)}",
         "Median time": "–" if mine.median_seconds is None else f"{mine.median_seconds:.1f} s",
-        "Pairs tied": ui.percent(mine.ties),
-        "Own consistency": ui.percent(mine.consistency) if mine.repeats else "no repeats yet",
+        "Pairs tied": ui.share_in_percent(mine.ties),
+        "Own consistency": ui.share_in_percent(mine.consistency)
+        if mine.repeats
+        else "no repeats yet",
     },
     {
         "Pairs tied": "Pairs of panels that you called equal.",

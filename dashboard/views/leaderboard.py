@@ -29,7 +29,9 @@ ui.show_metrics(
         "Leader": leader["who"],
         "Ahead of the next": leader["to the next"] or "–",
         "Rankings": f"{standings.rankings}",
-        "Pairs tied": ui.percent(frame["tied"].sum() / max(frame[GAMES].to_numpy().sum(), 1)),
+        "Pairs tied": ui.share_in_percent(
+            frame["tied"].sum() / max(frame[GAMES].to_numpy().sum(), 1)
+        ),
     }
 )
 st.caption(

@@ -41,7 +41,7 @@ ui.show_metrics(
         "Raters": f"{len(records)}",
         "Agreement": alpha,
         "Queries seen by two or more": f"{between.queries}",
-        "Human ceiling": "no repeats yet" if ceiling is None else ui.percent(ceiling),
+        "Human ceiling": "no repeats yet" if ceiling is None else ui.share_in_percent(ceiling),
         "Gold passed": f"{passed} of {asked}" if asked else "none asked",
     },
     HELPS,

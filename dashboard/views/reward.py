@@ -114,7 +114,7 @@ def figures(model: RewardRun) -> None:
     if "accuracy" in held_out:
         shown["Calls right"] = percent(held_out, "accuracy")
     ceiling = found.get("human_ceiling")
-    shown["Human ceiling"] = "no repeats yet" if ceiling is None else ui.percent(ceiling)
+    shown["Human ceiling"] = "no repeats yet" if ceiling is None else ui.share_in_percent(ceiling)
     if found.get("disagreement") is not None:
         shown["In doubt"] = f"{100 * found['disagreement']:.0f} %"
     relation = found.get("profit_correlation")

@@ -16,7 +16,7 @@ from typing import Any
 
 from tradinghf.episodes import Episode
 from tradinghf.errors import FeedbackError, TradingHFError
-from tradinghf.feedback.lines import json_lines
+from tradinghf.feedback.json_lines import read_json_lines
 from tradinghf.feedback.types import RATING_LEVELS, Ranking
 from tradinghf.registry import Registry
 
@@ -137,4 +137,4 @@ def read_answers(path: Path | str, kind: str, episode: Callable[[str], Episode])
         return rankings_from(kind, shown, row["answer"], **who)
 
     expected = 'a JSON object with "episodes", ids of stored episodes, and "answer"'
-    return [ranking for found in json_lines(path, answer, expected) for ranking in found]
+    return [ranking for found in read_json_lines(path, answer, expected) for ranking in found]

@@ -18,7 +18,7 @@ from typing import Any, Literal
 from tradinghf.errors import FeedbackError, MissingExtraError, unknown_name
 from tradinghf.feedback.lexicon import LEXICON, split_lines
 
-Method = Literal["keywords", "embeddings"]
+_Method = Literal["keywords", "embeddings"]
 _MIN_SIMILARITY = 0.32
 """Cosine below which a clause is about nothing known (embeddings)."""
 
@@ -48,7 +48,7 @@ NONE = "none"
 _TAG = re.compile(r"#([a-z_]+)", re.IGNORECASE)
 
 
-def aspects_of(comment: str, *, method: Method = "keywords") -> list[AspectMention]:
+def aspects_of(comment: str, *, method: _Method = "keywords") -> list[AspectMention]:
     """The aspects that a comment mentions, in order, each once.
 
     Args:

@@ -182,19 +182,10 @@ class _Games:
             count += bool(games)
         names = sorted({name for game in played for name in game[:2]})
         number = {name: i for i, name in enumerate(names)}
-
-        def ints(values: Iterable[int]) -> NDArray[np.int64]:
-            return np.array(list(values), dtype=np.int64)
-
-        return cls(
-            names,
-            ints(number[game[0]] for game in played),
-            ints(number[game[1]] for game in played),
-            ints(game[2] for game in played),
-            ints(game[3] for game in played),
-            np.array([game[4] for game in played]),
-            count,
-        )
+        whole = [(number[a], number[b], sign, game) for a, b, sign, game, _ in played]
+        first, second, result, index = np.array(whole, dtype=np.int64).reshape(-1, 4).T
+        share = np.array([game[4] for game in played])
+        return cls(names, first, second, result, index, share, count)
 
     def totals(self, weights: Floats) -> tuple[Floats, Floats]:
         """([B, S, S] wins, [B, S, S] ties) for [B, R] weights of the rankings."""
@@ -263,18 +254,15 @@ def _table(
     low, high = np.quantile(draws, [0.5 - level / 2, 0.5 + level / 2], axis=0)
     elo_low, elo, elo_high = np.quantile(elos, [0.5 - level / 2, 0.5, 0.5 + level / 2], axis=0)
     size = len(ratings)
+    numbers = {
+        "rating": ratings, "low": low, "high": high, "elo": elo, "elo_low": elo_low,
+        "elo_high": elo_high, "wins": wins.sum(axis=1), "losses": wins.sum(axis=0),
+        "ties": ties.sum(axis=1),
+    }  # fmt: skip
     standings = tuple(
         Standing(
             source=games.names[order[i]],
-            rating=float(ratings[i]),
-            low=float(low[i]),
-            high=float(high[i]),
-            elo=float(elo[i]),
-            elo_low=float(elo_low[i]),
-            elo_high=float(elo_high[i]),
-            wins=int(wins[i].sum()),
-            losses=int(wins[:, i].sum()),
-            ties=int(ties[i].sum()),
+            **{name: column[i].item() for name, column in numbers.items()},
             place=i + 1,
             best_place=1 + int(sure[:, i].sum()),
             worst_place=size - int(sure[i].sum()),

@@ -17,7 +17,7 @@ import numpy as np
 
 from tradinghf.durable import write_atomic
 from tradinghf.episodes import Episode
-from tradinghf.feedback.lines import json_lines
+from tradinghf.feedback.json_lines import read_json_lines
 from tradinghf.feedback.pairs import Pair, pairs_of, rankings_of
 from tradinghf.feedback.types import Ranking
 
@@ -86,4 +86,4 @@ def read_trl(path: Path | str) -> list[Ranking]:
         return Pair(*ids, 1.0, str(row.get("ranking", own)), **who)
 
     expected = 'a JSON object with "chosen_id" and "rejected_id", ids of stored episodes'
-    return rankings_of(json_lines(path, pair, expected))
+    return rankings_of(read_json_lines(path, pair, expected))

@@ -17,7 +17,7 @@ from typing import Literal, get_args
 from tradinghf.errors import FeedbackError, unknown_name
 
 Purpose = Literal["learn", "test", "repeat", "practice", "gold"]
-Outcome = Literal["ranked", "skipped", "cant_tell"]
+AnswerOutcome = Literal["ranked", "skipped", "cant_tell"]
 
 RATING_LEVELS = 5
 """Ratings run from 1 (bad) to 5 (good)."""
@@ -165,7 +165,7 @@ class Ranking:
     seconds: float | None = None
     comment: str = ""
     ratings: tuple[int | None, ...] = ()
-    outcome: Outcome = "ranked"
+    outcome: AnswerOutcome = "ranked"
     supersedes: str = ""
 
     def __post_init__(self) -> None:
@@ -173,8 +173,8 @@ class Ranking:
         _name("Ranking.rater", self.rater)
         for attribute in ("query", "session", "supersedes"):
             _name(f"Ranking.{attribute}", getattr(self, attribute), empty=True)
-        if self.outcome not in get_args(Outcome):
-            raise FeedbackError(unknown_name("outcome", self.outcome, get_args(Outcome)))
+        if self.outcome not in get_args(AnswerOutcome):
+            raise FeedbackError(unknown_name("outcome", self.outcome, get_args(AnswerOutcome)))
         if self.supersedes == self.key:
             raise FeedbackError(f"Ranking {self.key!r} supersedes itself; expected another key.")
         episodes = _episodes("Ranking.episodes", self.episodes)

@@ -152,8 +152,8 @@ class BackgroundJobs:
             env={**os.environ, **environment},
         )
         job = BackgroundJob(folder, kind, title, command, process.pid, time.time())
-        record = {name: getattr(job, name) for name in ("kind", "title", "command", "pid")}
-        write_atomic(folder / "job.json", json.dumps(record | {"started": job.started}).encode())
+        record = {name: value for name, value in vars(job).items() if name != "folder"}
+        write_atomic(folder / "job.json", json.dumps(record).encode())
         _children.append(process)
         _log.info("job started", extra={"job": job.name, "kind": kind, "title": title})
         return job
@@ -176,14 +176,7 @@ class BackgroundJobs:
         if folder.parent != self.folder or not (folder / "job.json").is_file():
             raise ConfigError(f"There is no job {name[:60]!r}.")
         record: dict[str, Any] = json.loads((folder / "job.json").read_text())
-        return BackgroundJob(
-            folder,
-            str(record["kind"]),
-            str(record["title"]),
-            tuple(record["command"]),
-            int(record["pid"]),
-            float(record["started"]),
-        )
+        return BackgroundJob(folder, **record | {"command": tuple(record["command"])})
 
 
 _children: list[subprocess.Popen[bytes]] = []

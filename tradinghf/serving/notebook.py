@@ -13,7 +13,7 @@ import numpy as np
 from tradinghf.episodes import Episode, Floats
 from tradinghf.errors import FeedbackError
 from tradinghf.feedback.store import Store
-from tradinghf.feedback.types import Outcome, Query, Ranking
+from tradinghf.feedback.types import AnswerOutcome, Query, Ranking
 from tradinghf.serving.service import panel_order
 
 _WIDTH, _HEIGHT = 250, 78
@@ -59,7 +59,7 @@ class Ballot:
         shown = self.box._repr_mimebundle_(**options) or {}
         return {**shown, "text/plain": f"Ballot of {self.rater}: {self.status.value}"}
 
-    def answer(self, ranks: Sequence[int], *, outcome: Outcome = "ranked") -> Ranking:
+    def answer(self, ranks: Sequence[int], *, outcome: AnswerOutcome = "ranked") -> Ranking:
         """Store an answer to the question on display, and show the next one.
 
         Args:

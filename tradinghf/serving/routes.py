@@ -12,7 +12,7 @@ import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -31,7 +31,8 @@ _MAX_IDS = 64
 _TYPES = {".js": "text/javascript", ".css": "text/css"}
 _log = logging.getLogger(__name__)
 
-Handler = Callable[[Request, Identity, Any], Any]
+_Value = TypeVar("_Value")
+_Handler = Callable[[Request, Identity, Any], Any]
 
 
 class RankingRoutes:
@@ -56,7 +57,7 @@ class RankingRoutes:
             Route(f"{API}/aspects", self._endpoint(self.aspects), methods=["POST"]),
         ]
 
-    def _endpoint(self, handler: Handler) -> Callable[[Request], Any]:
+    def _endpoint(self, handler: _Handler) -> Callable[[Request], Any]:
         async def endpoint(request: Request) -> Response:
             path = request.url.path
             try:
@@ -100,8 +101,8 @@ class RankingRoutes:
         if body is None:
             number = request.query_params.get("number", "0")
             return {"query": practice_query(int(number) if number in "01" else 0)}
-        ranks = [rank for rank in _list(body, "ranks") if isinstance(rank, int)]
-        return {"text": practice_comment(_text(body, "query"), ranks)}
+        ranks = [rank for rank in _field(body, "ranks", list, "list") if isinstance(rank, int)]
+        return {"text": practice_comment(_field(body, "query", str, "text"), ranks)}
 
     def answer(self, _request: Request, who: Identity, body: Any) -> dict[str, Any]:
         """Store an answer."""
@@ -113,20 +114,13 @@ class RankingRoutes:
 
     def aspects(self, _request: Request, _who: Identity, body: Any) -> dict[str, Any]:
         """Aspects of trading that a comment mentions."""
-        return {"aspects": self._service.aspects(_text(body, "text"))}
+        return {"aspects": self._service.aspects(_field(body, "text", str, "text"))}
 
 
-def _text(body: Any, name: str) -> str:
+def _field(body: Any, name: str, kind: type[_Value], word: str) -> _Value:
     value = body.get(name) if isinstance(body, dict) else None
-    if not isinstance(value, str):
-        raise FeedbackError(f"The field {name!r} is missing or no text.")
-    return value
-
-
-def _list(body: Any, name: str) -> list[Any]:
-    value = body.get(name) if isinstance(body, dict) else None
-    if not isinstance(value, list):
-        raise FeedbackError(f"The field {name!r} is missing or no list.")
+    if not isinstance(value, kind):
+        raise FeedbackError(f"The field {name!r} is missing or no {word}.")
     return value
 
 

@@ -179,7 +179,7 @@ def show_metrics(values: Mapping[str, str], helps: Mapping[str, str] | None = No
         columns.pop(0).metric(name, value, border=True, help=(helps or {}).get(name))
 
 
-def percent(value: float | None) -> str:
+def share_in_percent(value: float | None) -> str:
     """A share as a percentage; a dash when unknown."""
     return "–" if value is None else f"{100 * value:.0f} %"
 

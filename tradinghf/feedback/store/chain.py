@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 GENESIS = "0" * 64
-FIELDS = (
+HASHED_COLUMNS = (
     "seq", "key", "query", "rater", "session", "created", "received", "seconds", "outcome",
     "comment", "supersedes",
 )  # fmt: skip
@@ -24,14 +24,14 @@ def link(previous: str, row: Mapping[str, Any], panels: Sequence[Sequence[Any]])
 
     Args:
         previous: hash of the answer before, `GENESIS` for the first.
-        row: columns of `rankings`; `FIELDS` are covered.
+        row: columns of `rankings`; `HASHED_COLUMNS` are covered.
         panels: (episode, rank, rating) of each panel, in order.
 
     Returns:
         sha256(previous + canonical JSON), hexadecimal.
 
     """
-    content = {name: row[name] for name in FIELDS}
+    content = {name: row[name] for name in HASHED_COLUMNS}
     content["panels"] = [list(panel) for panel in panels]
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256((previous + text).encode()).hexdigest()

@@ -28,7 +28,7 @@ from tradinghf.feedback.store.episodes import (
     write_episode_files,
 )
 from tradinghf.feedback.store.queue import add_queries, find_queries
-from tradinghf.feedback.store.rankings import chain_head, find_rankings, submit
+from tradinghf.feedback.store.rankings import chain_head, find_rankings, submit_ranking
 from tradinghf.feedback.types import Query, Ranking
 
 _FORMAT = "tradinghf-feedback-1"
@@ -80,7 +80,7 @@ def _submit_all(connection: Connection, path: Path, rankings: list[tuple[str, Ra
     new = 0
     for where, ranking in rankings:
         with _reported(path, where):
-            new += submit(connection, ranking)
+            new += submit_ranking(connection, ranking)
     return new
 
 

@@ -16,7 +16,7 @@ from tradinghf.feedback.store.statements import next_seq, panels_of, where_given
 from tradinghf.feedback.types import Purpose, Ranking
 
 
-def submit(connection: Connection, ranking: Ranking) -> bool:
+def submit_ranking(connection: Connection, ranking: Ranking) -> bool:
     """Append an answer; False when it is there already. See `Store.submit`."""
     if (earlier := _with_key(connection, ranking.key)) is not None:
         if _answer(earlier) == _answer(ranking):

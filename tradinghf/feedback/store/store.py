@@ -194,7 +194,7 @@ class Store(Database):
 
         """
         with self.writing() as connection:
-            return rankings.submit(connection, ranking)
+            return rankings.submit_ranking(connection, ranking)
 
     def rankings(
         self,

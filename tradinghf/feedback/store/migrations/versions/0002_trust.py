@@ -5,14 +5,14 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from tradinghf.feedback.store.chain import FIELDS, GENESIS, link
+from tradinghf.feedback.store.chain import GENESIS, HASHED_COLUMNS, link
 
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
 depends_on = None
 
-GUARDED = ("rankings", "ranking_episodes")
+_GUARDED = ("rankings", "ranking_episodes")
 
 
 def upgrade() -> None:
@@ -37,7 +37,7 @@ def upgrade() -> None:
 
 def _chain_existing() -> None:
     connection = op.get_bind()
-    rankings = sa.table("rankings", *(sa.column(name) for name in (*FIELDS, "chain")))
+    rankings = sa.table("rankings", *(sa.column(name) for name in (*HASHED_COLUMNS, "chain")))
     panels = sa.table(
         "ranking_episodes",
         *(sa.column(name) for name in ("ranking", "panel", "episode", "rank", "rating")),
@@ -54,7 +54,7 @@ def _chain_existing() -> None:
 
 
 def _guard_sqlite() -> None:
-    for table in GUARDED:
+    for table in _GUARDED:
         for action in ("UPDATE", "DELETE"):
             op.execute(
                 f"CREATE TRIGGER append_only_{table}_{action.lower()} BEFORE {action} ON {table} "
@@ -67,7 +67,7 @@ def _guard_postgresql() -> None:
         "CREATE FUNCTION append_only() RETURNS trigger LANGUAGE plpgsql AS "
         "$$ BEGIN RAISE EXCEPTION 'feedback is append-only'; END $$"
     )
-    for table in GUARDED:
+    for table in _GUARDED:
         op.execute(
             f"CREATE TRIGGER append_only_{table} BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
             "FOR EACH STATEMENT EXECUTE FUNCTION append_only()"

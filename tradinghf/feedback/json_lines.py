@@ -9,12 +9,14 @@ from typing import Any, TypeVar
 
 from tradinghf.errors import FeedbackError, TradingHFError
 
-MAX_LINE = 2**22
+_MAX_LINE = 2**22
 """Longest line that is read [bytes]."""
-T = TypeVar("T")
+_Parsed = TypeVar("_Parsed")
 
 
-def json_lines(path: Path | str, parse: Callable[[int, Any], T], expected: str) -> Iterator[T]:
+def read_json_lines(
+    path: Path | str, parse: Callable[[int, Any], _Parsed], expected: str
+) -> Iterator[_Parsed]:
     """What `parse` makes of (number, value) of each line.
 
     Args:
@@ -27,11 +29,11 @@ def json_lines(path: Path | str, parse: Callable[[int, Any], T], expected: str) 
 
     """
     with Path(path).open("rb") as file:
-        for number, line in enumerate(iter(lambda: file.readline(MAX_LINE + 1), b""), 1):
+        for number, line in enumerate(iter(lambda: file.readline(_MAX_LINE + 1), b""), 1):
             place = f"{Path(path).name}, line {number}"
             try:
-                if len(line) > MAX_LINE:
-                    raise ValueError(f"longer than {MAX_LINE} bytes")
+                if len(line) > _MAX_LINE:
+                    raise ValueError(f"longer than {_MAX_LINE} bytes")
                 yield parse(number, json.loads(line))
             except TradingHFError as error:
                 raise FeedbackError(f"{place}: {error}") from error
