@@ -21,14 +21,13 @@ from pathlib import Path
 from typing import Any, get_type_hints, overload
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tradinghf.errors import StrategyError, unknown_name
 from tradinghf.market.data import MarketData
+from tradinghf.market.rules import Floats
 from tradinghf.registry import Registry, import_file
 from tradinghf.resources import resource_dir
 
-Floats = NDArray[np.float64]
 _Value = int | float | bool | str
 _TYPES: dict[type, str] = {int: "a whole number", float: "a number", bool: "a yes/no", str: "text"}
 _ORDERS: dict[str, Callable[[Any, Any], bool]] = {"<": operator.lt, "<=": operator.le}
@@ -325,6 +324,7 @@ def __getattr__(name: str) -> object:
 
 
 __all__ = [
+    "Floats",
     "Parameter",
     "Strategy",
     "load_strategy",

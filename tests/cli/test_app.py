@@ -225,7 +225,7 @@ def test_doctor_passes_here_and_reports_a_broken_installation(
     assert main(["doctor"]) == 1
     assert "PROBLEM" in capsys.readouterr().out
     Path("store/feedback.db").unlink()
-    monkeypatch.setattr("tradinghf.cli.system.SHOWN", ("no-such-package",))
+    monkeypatch.setattr("tradinghf.cli.system._PACKAGES", ("no-such-package",))
     assert main(["doctor"]) == 1
     assert "PROBLEM" in capsys.readouterr().out
 

@@ -10,7 +10,7 @@ import torch
 from support.store import make_episode
 
 from tradinghf.cli import main
-from tradinghf.cli.system import drafts, trainings
+from tradinghf.cli.system import _check_drafts, _check_runs
 from tradinghf.feedback.store import Store
 from tradinghf.feedback.types import Ranking
 from tradinghf.learning.runs.checkpoints import RunDirectory
@@ -61,9 +61,9 @@ def test_repair_removes_old_drafts_only(store: str) -> None:
     for path in (old, fresh):
         path.write_bytes(b"half")
     os.utime(old, (0, 0))
-    assert drafts(store, repair=False)[2].startswith("1 left")
+    assert _check_drafts(store, repair=False)[2].startswith("1 left")
     assert old.exists()
-    assert drafts(store, repair=True)[2] == "1 removed"
+    assert _check_drafts(store, repair=True)[2] == "1 removed"
     assert not old.exists()
     assert fresh.exists()  # somebody may be writing it
     with Store(store) as bank:
@@ -76,11 +76,11 @@ def test_repair_puts_damaged_checkpoints_aside(tmp_path: Path) -> None:
         run.save(step, {"x": torch.ones(2)})
     (run.checkpoints / "00000002" / "state.json").write_text("[")
     (run.checkpoints / ".00000003.partial").mkdir()
-    found = list(trainings(tmp_path, repair=False))
+    found = list(_check_runs(tmp_path, repair=False))
     assert [fit for _, fit, _ in found] == [False, True]
     assert "checkpoint 00000002 is damaged" in found[0][2]
-    assert all(fit for _, fit, _ in trainings(tmp_path, repair=True))
+    assert all(fit for _, fit, _ in _check_runs(tmp_path, repair=True))
     assert [p.name for p in run.checkpoints.iterdir()] == ["00000001"]
     assert len(list((run.path / "quarantine").iterdir())) == 1
     with run.lock():  # a run that somebody writes is left alone
-        assert list(trainings(tmp_path, repair=True))[-1][1]
+        assert list(_check_runs(tmp_path, repair=True))[-1][1]

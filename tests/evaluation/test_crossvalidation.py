@@ -20,7 +20,7 @@ from tradinghf.errors import ConfigError, StrategyError
 from tradinghf.evaluation import metrics
 from tradinghf.evaluation.crossvalidation import combinatorial_splits
 from tradinghf.evaluation.crossvalidation import cross_validate_parameters as cross_validate
-from tradinghf.evaluation.executors import resolve
+from tradinghf.evaluation.executors import as_executor
 from tradinghf.evaluation.sweep import sweep
 from tradinghf.feedback.store import Store
 
@@ -168,7 +168,7 @@ def test_chunks_may_run_anywhere_as_long_as_they_come_back_in_order() -> None:
     pd.testing.assert_frame_equal(here.table, there.table)
     np.testing.assert_array_equal(here.returns, there.returns)
     with pytest.raises(ConfigError, match='"local", "ray"'):
-        resolve("dask")  # type: ignore[arg-type]
+        as_executor("dask")  # type: ignore[arg-type]
 
 
 def test_a_sweep_on_ray_equals_the_one_here(tmp_path: Path) -> None:

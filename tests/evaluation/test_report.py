@@ -16,7 +16,7 @@ from support.evaluation import make_market
 
 from tradinghf import CostModel, MarketData, backtest
 from tradinghf.errors import ConfigError
-from tradinghf.evaluation.charts import Series, keep, line_chart, log_ticks, nice_ticks
+from tradinghf.evaluation.charts import Series, bars_to_draw, line_chart, log_ticks, nice_ticks
 from tradinghf.evaluation.comparison import comparison_report
 from tradinghf.evaluation.page import number
 from tradinghf.evaluation.report import Report
@@ -299,7 +299,7 @@ def test_comparison_refuses_different_windows(report: Report, tmp_path: Path) ->
 def test_charts_keep_extremes_when_thinned() -> None:
     values = np.zeros(50_000)
     values[[12_345, 40_001]] = [9.0, -7.0]
-    bars = keep([Series("a", values)])
+    bars = bars_to_draw([Series("a", values)])
     assert {0, 12_345, 40_001, 49_999} <= set(bars.tolist())
     assert len(bars) < 3000
     index = pd.date_range("2000-01-01", periods=50_000, freq="1h", tz="UTC")

@@ -52,7 +52,7 @@ def _backtest(case: str, market: MarketData, costs: CostModel) -> Callable[[str]
     """A backtest as a function of the engine's name."""
     import numpy as np
 
-    from tradinghf.evaluation.engines import run
+    from tradinghf.evaluation.engines import run_engine
     from tradinghf.strategies import load_strategy
 
     if case == "sma_cross":
@@ -60,4 +60,4 @@ def _backtest(case: str, market: MarketData, costs: CostModel) -> Callable[[str]
     else:
         shape = (market.bars, market.assets)
         orders = np.random.default_rng(0).uniform(0, 1.0 / market.assets, size=shape)
-    return lambda engine: run(engine, market, orders, costs, "next_open", 1e5)
+    return lambda engine: run_engine(engine, market, orders, costs, "next_open", 1e5)

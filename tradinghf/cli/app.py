@@ -19,12 +19,12 @@ _log = logging.getLogger(__name__)
 Command = Callable[..., int | None]
 Tree = Mapping[str, "Command | tuple[str, Mapping[str, Command]]"]
 
-ABOUT = """Learn trading policies from how traders rank trading episodes.
+_ABOUT = """Learn trading policies from how traders rank trading episodes.
 
 Start: `tradinghf backtest sma_cross --data sp500`, then `tradinghf rlhf --help`."""
 
-OK, BAD_INPUT, INTERRUPTED = 0, 2, 130
-BAD_PATHS = (
+_OK, _BAD_INPUT, _INTERRUPTED = 0, 2, 130
+_BAD_PATHS = (
     FileNotFoundError,
     FileExistsError,
     NotADirectoryError,
@@ -106,7 +106,7 @@ def command_paths(tree: Tree) -> Iterator[tuple[tuple[str, ...], Command]]:
             yield (name,), item
 
 
-def build(tree: Tree, *, brief: bool) -> SubcommandApp:
+def _parser(tree: Tree, *, brief: bool) -> SubcommandApp:
     """The parser of a tree of commands; brief: one line about each, as a list of commands has."""
     from tyro.extras import SubcommandApp
 
@@ -161,13 +161,13 @@ def run(args: Sequence[str]) -> int:
         }
     if brief and not {"-h", "--help"} & set(args):
         args = [*args, "--help"]
-    result = build(tree, brief=brief).cli(
+    result = _parser(tree, brief=brief).cli(
         prog="tradinghf",
-        description=ABOUT,
+        description=_ABOUT,
         args=args,
         config=(DisallowNone, FlagCreatePairsOff, PositionalMetavarFromFieldName),
     )
-    return result if isinstance(result, int) else OK
+    return result if isinstance(result, int) else _OK
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -184,28 +184,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         from tradinghf import __version__
 
         sys.stdout.write(f"tradinghf {__version__}\n")
-        return OK
+        return _OK
     try:
         logs.start_log()
-        return logged(args)
+        return _run_logged(args)
     except Stopped as stopped:
         sys.stderr.write(f"\n{stopped}\n")
         return stopped.code
     except KeyboardInterrupt:
         sys.stderr.write("\nInterrupted.\n")
-        return INTERRUPTED
+        return _INTERRUPTED
     except BrokenPipeError:
         # The reader (`| head`) left; keep Python from complaining again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return OK
-    except (TradingHFError, *BAD_PATHS) as error:
+        return _OK
+    except (TradingHFError, *_BAD_PATHS) as error:
         if os.environ.get("TRADINGHF_DEBUG"):
             raise
-        sys.stderr.write(f"error: {sentence(error)}\n")
-        return BAD_INPUT
+        sys.stderr.write(f"error: {_sentence(error)}\n")
+        return _BAD_INPUT
 
 
-def logged(args: Sequence[str]) -> int:
+def _run_logged(args: Sequence[str]) -> int:
     """`run`, its beginning and its end in the log."""
     began = time.monotonic()
     _log.info("command started", extra={"command": " ".join(args)})
@@ -226,7 +226,7 @@ def logged(args: Sequence[str]) -> int:
     return code
 
 
-def sentence(error: Exception) -> str:
+def _sentence(error: Exception) -> str:
     """What to tell the user; the operating system's errors without their number."""
     if not isinstance(error, OSError):
         return str(error)

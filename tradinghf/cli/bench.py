@@ -16,10 +16,10 @@ from tradinghf.durable import write_atomic
 if TYPE_CHECKING:
     from tradinghf.loop.labels.cells import LabelBench
 
-Run = Callable[..., None]
+_Command = Callable[..., None]
 
 
-def speed(name: str) -> Run:
+def _speed_command(name: str) -> _Command:
     """The command of a registered benchmark."""
 
     def run(*, json: OptionalFile = None, quick: bool = False) -> None:
@@ -105,11 +105,11 @@ def labels(
     rows = summarise(found)
     output.line(markdown(rows))
     if json is not None:
-        _write(json, bench, rows, found)
+        _write_results(json, bench, rows, found)
         output.line(f"Results: {json} and {json.with_suffix('.md')}")
 
 
-def _write(file: Path, bench: LabelBench, rows: list[Any], found: list[Any]) -> None:
+def _write_results(file: Path, bench: LabelBench, rows: list[Any], found: list[Any]) -> None:
     from tradinghf.bench import stamp
     from tradinghf.config import to_dict
     from tradinghf.loop.labels.summary import markdown
@@ -121,4 +121,6 @@ def _write(file: Path, bench: LabelBench, rows: list[Any], found: list[Any]) -> 
     write_atomic(file.with_suffix(".md"), markdown(rows).encode())
 
 
-COMMANDS: dict[str, Run] = {name: speed(name) for name in BENCHMARKS} | {"labels": labels}
+COMMANDS: dict[str, _Command] = {name: _speed_command(name) for name in BENCHMARKS} | {
+    "labels": labels
+}

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Literal
 from tyro.conf import Positional
 
 from tradinghf.cli import output
-from tradinghf.cli.feedback import opened
+from tradinghf.cli.feedback import open_store
 from tradinghf.cli.options import StoreName
 
 if TYPE_CHECKING:
     from tradinghf.feedback.types import Purpose
 
-Format = Literal["tradinghf", "imitation", "trl"]
+_Format = Literal["tradinghf", "imitation", "trl"]
 
 
 def feedback_export(
     file: Positional[Path],
     /,
     *,
-    format: Format = "tradinghf",  # noqa: A002 (the option is called so)
+    format: _Format = "tradinghf",  # noqa: A002 (the option is called so)
     held_out: bool = False,
     store: StoreName = "store",
 ) -> None:
@@ -46,7 +46,7 @@ def feedback_export(
     from tradinghf.feedback.fragments import write_fragments
     from tradinghf.feedback.trl import write_trl
 
-    with opened(store) as bank:
+    with open_store(store) as bank:
         if format == "tradinghf":
             output.line(f"{bank.export(file):,} rankings: {file}")
             return
@@ -89,7 +89,7 @@ def feedback_import(
 
     readers = {"trl": read_trl, "imitation": read_fragments}
 
-    with opened(store, must_exist=format != "tradinghf") as bank:
+    with open_store(store, must_exist=format != "tradinghf") as bank:
         if format == "tradinghf":
             output.line(f"{bank.import_from(file):,} new rankings in {store}")
             return

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def opened(store: str, *, must_exist: bool = True) -> Iterator[Store]:
+def open_store(store: str, *, must_exist: bool = True) -> Iterator[Store]:
     """The feedback store that --store names.
 
     Raises:
@@ -103,7 +103,7 @@ def episodes_collect(
     own = Policy.load(policy) if policy is not None else None
     config = replace(own.config if own else EnvConfig(), horizon=horizon)
     places = random_windows(market, config, windows, seed)
-    actors = pool(market, config, strategies, own, seed)
+    actors = _actors(market, config, strategies, own, seed)
     env = MarketEnv(
         market,
         num_envs=len(places),
@@ -112,7 +112,7 @@ def episodes_collect(
         scaler=own.scaler if own else None,
     )
     recorded = collect(market, actors, places, env=env, seed=seed)
-    with opened(store, must_exist=False) as bank:
+    with open_store(store, must_exist=False) as bank:
         for group in recorded:
             bank.add_episodes(group)
         new = bank.add_queries(questions(recorded, size, held_out, np.random.default_rng(seed)))
@@ -122,7 +122,7 @@ def episodes_collect(
     output.line("or let a synthetic trader answer: `tradinghf rank --trader drawdown`")
 
 
-def pool(
+def _actors(
     market: MarketData,
     config: EnvConfig,
     strategies: Sequence[str],
@@ -179,7 +179,7 @@ def episodes_list(*, store: StoreName = "store", source: str = "", limit: int = 
         limit: Show at most this many, the oldest first.
 
     """
-    with opened(store) as bank:
+    with open_store(store) as bank:
         infos = bank.episode_infos(source=source or None, limit=limit)
         total = Counter(bank.sources().values())
     if source and source not in total:
@@ -187,7 +187,14 @@ def episodes_list(*, store: StoreName = "store", source: str = "", limit: int = 
     output.table(
         ["episode", "source", "symbol", "start bar", "bars", "return_pct", "max_drawdown_pct"],
         [
-            (i.id[:12], i.source, i.symbol, i.start, i.bars, *percent(i.net_return, i.max_drawdown))
+            (
+                i.id[:12],
+                i.source,
+                i.symbol,
+                i.start,
+                i.bars,
+                *_percent(i.net_return, i.max_drawdown),
+            )
             for i in infos
         ],
     )
@@ -207,7 +214,7 @@ def episodes_show(episode: Positional[str], /, *, store: StoreName = "store") ->
     """
     import numpy as np
 
-    with opened(store) as bank:
+    with open_store(store) as bank:
         known = bank.sources()
         found = [name for name in known if name.startswith(episode)]
         if len(found) != 1:
@@ -217,7 +224,7 @@ def episodes_show(episode: Positional[str], /, *, store: StoreName = "store") ->
                 "See `tradinghf episodes list`."
             )
         it = bank.episode(found[0])
-    net, worst = percent(float(it.net_return), float(it.drawdown.max()))
+    net, worst = _percent(float(it.net_return), float(it.drawdown.max()))
     output.pairs(
         {
             "id": it.id,
@@ -236,7 +243,7 @@ def episodes_show(episode: Positional[str], /, *, store: StoreName = "store") ->
     )
 
 
-def percent(*fractions: float) -> tuple[float, ...]:
+def _percent(*fractions: float) -> tuple[float, ...]:
     """Fractions as percentages."""
     return tuple(100.0 * value for value in fractions)
 
@@ -273,7 +280,7 @@ def rank(
     rater = f"synthetic:{judge.label}" + (f"/{teacher}" if teacher != "oracle" else "")
     rater += f"/{seed}" if seed else ""
     counts: Counter[str] = Counter()
-    with opened(store) as bank:
+    with open_store(store) as bank:
         while limit is None or counts.total() < limit:
             query = bank.next_query(rater)
             if query is None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tradinghf.cli import output
-from tradinghf.cli.feedback import opened
+from tradinghf.cli.feedback import open_store
 from tradinghf.cli.options import OpenSealed, SplitDay, StoreName, TrialStore, command_line
 from tradinghf.cli.progress import progress
 from tradinghf.cli.runs import CONFIG, RESULT, print_result
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tradinghf.loop.experiment import Experiment
     from tradinghf.market.data import MarketData
 
-Task = Literal["auto", "short", "daily"]
+_Task = Literal["auto", "short", "daily"]
 
 
 def rlhf(
@@ -31,7 +31,7 @@ def rlhf(
     teacher: str = "oracle",
     train_end: SplitDay = None,
     test_start: SplitDay = None,
-    task: Task = "auto",
+    task: _Task = "auto",
     baselines: bool = True,
     test_episodes: int = 2048,
     store: TrialStore = None,
@@ -121,7 +121,7 @@ def train(
     steps: int = 1_000_000,
     envs: int = 512,
     pnl_weight: float = 0.3,
-    task: Task = "auto",
+    task: _Task = "auto",
     out: Path = Path("runs/train"),
     open_sealed: OpenSealed = None,
     seed: int = 0,
@@ -202,7 +202,7 @@ def _train_on_rankings(
     with ExitStack() as stack:
         agent = RLHF(
             env,
-            store=stack.enter_context(opened(experiment.trader.removeprefix("store:"))),
+            store=stack.enter_context(open_store(experiment.trader.removeprefix("store:"))),
             validation_market=split.validation,
             test_market=split.test,
             config=experiment.loop,

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from tradinghf.market.data import MarketData
 
 # Wide enough that a table piped to a file is not cut.
-PIPED_WIDTH = 200
+_PIPED_WIDTH = 200
 
 
 def console() -> Console:
     """Where commands print."""
     from rich.console import Console
 
-    width = None if sys.stdout.isatty() else PIPED_WIDTH
+    width = None if sys.stdout.isatty() else _PIPED_WIDTH
     return Console(width=width, highlight=False, soft_wrap=False)
 
 

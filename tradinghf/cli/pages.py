@@ -11,7 +11,7 @@ from tyro.conf import Positional, arg
 from tradinghf.cli import output
 from tradinghf.cli.options import OpenSealed, OptionalFile
 from tradinghf.cli.research import times_opened
-from tradinghf.cli.runs import CONFIG, RESULT, REWARD, document, experiment_facts
+from tradinghf.cli.runs import CONFIG, RESULT, REWARD, experiment_facts, read_json
 
 _LABELS = {"rlhf": "learned from rankings", "ppo_pnl": "PPO on PnL alone"}
 _RunStore = Annotated[
@@ -50,7 +50,7 @@ def report(
     from tradinghf.learning.policy.saved import Policy
     from tradinghf.loop.experiment import Experiment, split_market
 
-    config, result = document(run, CONFIG), document(run, RESULT)
+    config, result = read_json(run, CONFIG), read_json(run, RESULT)
     settings = config["experiment"]
     names = ("trader", "data", "train_end", "test_start", "end", "seed")
     experiment = Experiment(**{name: settings[name] for name in names if name in settings})
@@ -68,7 +68,7 @@ def report(
         for label, x in contenders.items()
     }
     trials = study.count_policies(test, policies)
-    reward = document(run, REWARD) if (run / REWARD).is_file() else {"values": []}
+    reward = read_json(run, REWARD) if (run / REWARD).is_file() else {"values": []}
     page = comparison_report(
         out or run / "report.html",
         title=f"Learned from the rankings of {settings['trader']}",

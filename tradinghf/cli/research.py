@@ -357,12 +357,12 @@ def seal(data: Positional[str], /, *, start: _Seal = None, store: StoreName = "s
         store: Where the seal and its openings are kept.
 
     """
-    from tradinghf.cli.feedback import opened
+    from tradinghf.cli.feedback import open_store
     from tradinghf.evaluation.study import first_sealed_day
     from tradinghf.market.sources import load_market
 
     data_set = load_market(data)
-    with opened(store, must_exist=start is None) as bank:
+    with open_store(store, must_exist=start is None) as bank:
         if start is not None:
             first = f"{data_set.between(start).index[0]:%Y-%m-%d}"
             bank.count_trial("seal", first, data_set.sha256)

@@ -9,9 +9,9 @@ from typing import Any
 from tyro.conf import Positional
 
 from tradinghf.cli import output
-from tradinghf.cli.feedback import opened
+from tradinghf.cli.feedback import open_store
 from tradinghf.cli.options import OptionalFile, StoreName
-from tradinghf.cli.runs import RESULT, REWARD, document, print_held_out, print_values
+from tradinghf.cli.runs import RESULT, REWARD, print_held_out, print_values, read_json
 from tradinghf.durable import write_atomic
 from tradinghf.errors import CheckpointError
 
@@ -28,7 +28,7 @@ def reward_fit(*, store: StoreName = "store", out: Path = Path("runs/reward")) -
     """
     from tradinghf.learning.reward.run import fit_reward_run
 
-    with opened(store) as bank:
+    with open_store(store) as bank:
         fit_reward_run(bank, out)
     reward_show(out)
 
@@ -50,10 +50,10 @@ def reward_show(
     """
     from tradinghf.learning.reward.explain import worst_rows
 
-    found = document(run, REWARD)
+    found = read_json(run, REWARD)
     held_out = found.get("held_out") or {}
     if not held_out and (run / RESULT).is_file():
-        held_out = document(run, RESULT).get("reward_model", {})
+        held_out = read_json(run, RESULT).get("reward_model", {})
     if held_out:
         print_held_out(held_out)
     print_values(found["values"])
@@ -69,10 +69,10 @@ def reward_show(
     for warning in found.get("warnings", []):
         output.line(f"warning: {warning}")
     if plot is not None:
-        plot_reward(run, found, plot)
+        _plot_reward(run, found, plot)
 
 
-def plot_reward(run: Path, found: Mapping[str, Any], file: Path) -> None:
+def _plot_reward(run: Path, found: Mapping[str, Any], file: Path) -> None:
     """Write the page of `tradinghf reward show --plot`.
 
     Raises:

@@ -11,19 +11,19 @@ from tradinghf.cli import output
 from tradinghf.errors import CheckpointError
 
 RESULT, REWARD, CONFIG = "result.json", "reward.json", "config.json"
-UTILITIES = {
+_UTILITIES = {
     "utility_policy": "true utility of an episode: this policy",
     "utility_pnl": "... PPO on sparse PnL alone",
     "utility_true": "... PPO on the true utility",
     "utility_random": "... chance",
 }
-SHARES = {
+_SHARES = {
     "S": ("S: share attained of what is attainable over chance", "chance"),
     "G": ("G: share closed of the gap from PPO on PnL to PPO on the true utility", "PPO on PnL"),
 }
 
 
-def document(run: Path, name: str) -> dict[str, Any]:
+def read_json(run: Path, name: str) -> dict[str, Any]:
     """A JSON file of a run directory.
 
     Raises:
@@ -50,13 +50,13 @@ def print_result(result: Mapping[str, Any]) -> None:
 
 def experiment_facts(result: Mapping[str, Any]) -> dict[str, str]:
     """What an experiment measured, under plain names; G and S with intervals, or why not."""
-    shown = {SHARES[name][0]: share_text(result, name) for name in SHARES if name in result}
+    shown = {_SHARES[name][0]: share_text(result, name) for name in _SHARES if name in result}
     if result.get("preferred_to_pnl") is not None:
         low, high = result["preferred_to_pnl_interval"]
         shown["shown both blind, the trader prefers it to PPO on PnL"] = (
             f"{result['preferred_to_pnl']:.0%} of windows (95 % interval {low:.0%} to {high:.0%})"
         )
-    for name, text in UTILITIES.items():
+    for name, text in _UTILITIES.items():
         if result.get(name) is not None:
             shown[text] = output.number(float(result[name]))
     if "rankings" in result:
@@ -79,7 +79,7 @@ def share_text(result: Mapping[str, Any], name: str) -> str:
         low, high = (output.number(float(end), 2) for end in gap)
         return (
             f"not meaningful: PPO on the true utility is not measurably better than "
-            f"{SHARES[name][1]} (difference {low} to {high})"
+            f"{_SHARES[name][1]} (difference {low} to {high})"
         )
     return f"{share:.2f} (95 % interval {interval[0]:.2f} to {interval[1]:.2f})"
 

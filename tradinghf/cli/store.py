@@ -7,7 +7,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from tradinghf.cli import output
-from tradinghf.cli.feedback import opened
+from tradinghf.cli.feedback import open_store
 from tradinghf.cli.options import StoreName
 
 
@@ -24,7 +24,7 @@ def store_backup(folder: Positional[Path], /, *, store: StoreName = "store") -> 
         store: Where feedback is kept: a folder, a .db file, or a postgresql:// URL.
 
     """
-    with opened(store) as bank:
+    with open_store(store) as bank:
         place = bank.backup(folder)
         found = bank.health()
     output.line(f"{found['rankings']:,} rankings and {found['episodes']:,} episodes: {place}")
@@ -67,7 +67,7 @@ def store_verify(*, store: StoreName = "store", anchor: str = "") -> int:
     if is_backup(store):
         found = verify_backup(store, anchor or None)
     else:
-        with opened(store) as bank:
+        with open_store(store) as bank:
             found = bank.verify(anchor=anchor or None)
     output.pairs({"rankings": found.rankings, "episode files": found.episodes, "head": found.head})
     for problem in found.problems:

@@ -13,10 +13,10 @@ from tradinghf.cli import output
 from tradinghf.cli.options import StoreName
 from tradinghf.serving.settings import DashboardSettings, SignInMode
 
-SHOWN = ("torch", "gymnasium", "vectorbt", "pandas", "numpy", "streamlit", "sqlalchemy")
-OPTIONAL = {"yfinance": "data", "ccxt": "data"}
+_PACKAGES = ("torch", "gymnasium", "vectorbt", "pandas", "numpy", "streamlit", "sqlalchemy")
+_OPTIONAL = {"yfinance": "data", "ccxt": "data"}
 
-Check = tuple[str, bool, str]  # what, fit?, detail
+_Check = tuple[str, bool, str]  # what, fit?, detail
 
 
 def doctor(*, store: StoreName = "store", runs: Path = Path("runs"), repair: bool = False) -> int:
@@ -32,8 +32,14 @@ def doctor(*, store: StoreName = "store", runs: Path = Path("runs"), repair: boo
         repair: Remove what killed processes left half, and put damaged checkpoints aside.
 
     """
-    checks = [*versions(), device(), *folders(), sample(), feedback(store)]
-    checks += [drafts(store, repair), *trainings(runs, repair), disk()]
+    checks = [
+        *_check_versions(),
+        _check_device(),
+        *_check_folders(),
+        _check_sample_data(),
+        _check_store(store),
+    ]
+    checks += [_check_drafts(store, repair), *_check_runs(runs, repair), _check_disk()]
     output.table(
         ["check", "", "detail"],
         [(what, "ok" if fit else "PROBLEM", detail) for what, fit, detail in checks],
@@ -41,23 +47,23 @@ def doctor(*, store: StoreName = "store", runs: Path = Path("runs"), repair: boo
     return 0 if all(fit for _, fit, _ in checks) else 1
 
 
-def versions() -> Iterator[Check]:
+def _check_versions() -> Iterator[_Check]:
     """Python and the packages that matter."""
     from tradinghf import __version__
 
     yield "tradinghf", True, f"{__version__} on Python {platform.python_version()}"
-    for name in SHOWN:
+    for name in _PACKAGES:
         try:
             yield name, True, metadata.version(name)
         except metadata.PackageNotFoundError:
             yield name, False, "not installed; reinstall tradinghf"
-    for name, extra in OPTIONAL.items():
+    for name, extra in _OPTIONAL.items():
         there = find_spec(name) is not None
         detail = metadata.version(name) if there else f"optional: pip install 'tradinghf[{extra}]'"
         yield name, True, detail
 
 
-def device() -> Check:
+def _check_device() -> _Check:
     """Where tensors would live."""
     import torch
 
@@ -66,7 +72,7 @@ def device() -> Check:
     return "device", True, f"cpu, {torch.get_num_threads()} threads (no CUDA device)"
 
 
-def folders() -> Iterator[Check]:
+def _check_folders() -> Iterator[_Check]:
     """The bundled strategies, data and dashboard."""
     from tradinghf.errors import ConfigError
     from tradinghf.resources import RESOURCES, resource_dir
@@ -78,7 +84,7 @@ def folders() -> Iterator[Check]:
             yield name, False, str(error)
 
 
-def sample() -> Check:
+def _check_sample_data() -> _Check:
     """Whether real bars load, unaltered."""
     from tradinghf.errors import TradingHFError
     from tradinghf.market.sources import load_market
@@ -90,7 +96,7 @@ def sample() -> Check:
     return "sample data", True, f"sp500: {market.bars:,} bars, sha256 {market.sha256[:12]}"
 
 
-def feedback(store: str) -> Check:
+def _check_store(store: str) -> _Check:
     """Whether the feedback store, if there is one, is whole."""
     from tradinghf.errors import TradingHFError
     from tradinghf.feedback.store import Store
@@ -108,7 +114,7 @@ def feedback(store: str) -> Check:
     return "store", found.ok, "; ".join([f"{place}: {counts}", *found.problems])
 
 
-def drafts(store: str, repair: bool) -> Check:
+def _check_drafts(store: str, repair: bool) -> _Check:
     """Files beside the store that a killed writer left half."""
     from tradinghf.errors import TradingHFError
     from tradinghf.feedback.store.drafts import abandoned_drafts, remove_drafts
@@ -125,7 +131,7 @@ def drafts(store: str, repair: bool) -> Check:
     return "drafts", True, f"{len(found)} left by killed processes{hint}"
 
 
-def trainings(runs: Path, repair: bool) -> Iterator[Check]:
+def _check_runs(runs: Path, repair: bool) -> Iterator[_Check]:
     """Run directories: whether their newest checkpoints can be continued from."""
     from tradinghf.errors import CheckpointError
     from tradinghf.learning.runs.checkpoints import RunDirectory
@@ -146,7 +152,7 @@ def trainings(runs: Path, repair: bool) -> Iterator[Check]:
     yield "runs", True, f"{len(folders)} in {runs}"
 
 
-def disk() -> Check:
+def _check_disk() -> _Check:
     """Room for runs in the current folder."""
     free = shutil.disk_usage(".").free / 2**30
     return "disk", free >= 1, f"{free:.1f} GiB free here"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tradinghf.config import CostModel
     from tradinghf.evaluation.report import Report
     from tradinghf.evaluation.study import Study
-    from tradinghf.evaluation.walkpolicy import Trainer
+    from tradinghf.evaluation.walkpolicy import PolicyTrainer
     from tradinghf.feedback.store import Store
     from tradinghf.strategies import Strategy
 
@@ -226,7 +226,7 @@ def _walk_parameters(
 
 
 def _walk_policies(
-    study: Study, train: Trainer, name: str, costs: CostModel, cut: Mapping[str, Any]
+    study: Study, train: PolicyTrainer, name: str, costs: CostModel, cut: Mapping[str, Any]
 ) -> tuple[pd.DataFrame, Report]:
     """Windows and joined account of policies trained on each past."""
     from tradinghf.evaluation.walkpolicy import walk_forward_policy
@@ -246,7 +246,7 @@ def _trainer(
     costs: CostModel,
     seed: int,
     tell: ProgressCall,
-) -> Trainer:
+) -> PolicyTrainer:
     """What trains the policy of one window: PPO on sparse PnL, or also on the store's rankings."""
     if reward == "ranked" and store is None:
         raise ConfigError("--reward ranked needs a store with rankings; name it with --store.")

@@ -11,10 +11,11 @@ import pandas as pd
 
 from tradinghf.config import CostModel, Fill
 from tradinghf.errors import StrategyError
-from tradinghf.evaluation.engines import Engine, Floats, run
+from tradinghf.evaluation.engines import EngineName, run_engine
 from tradinghf.evaluation.policies import ActingPolicy, policy_orders
 from tradinghf.evaluation.report import Report
 from tradinghf.market.data import MarketData
+from tradinghf.market.rules import Floats
 from tradinghf.resources import resource_dir
 from tradinghf.strategies import Strategy, load_strategy, target_changes
 
@@ -27,7 +28,7 @@ def backtest(
     *,
     costs: CostModel | None = None,
     fill: Fill = "next_open",
-    engine: Engine = "vectorbt",
+    engine: EngineName = "vectorbt",
     cash: float = 100_000.0,
     **params: Any,
 ) -> Report:
@@ -59,7 +60,7 @@ def backtest(
     if fill not in ("next_open", "close"):
         raise StrategyError(f'backtest: fill is {fill!r}; expected "next_open" or "close".')
     name, orders, used = target_orders(x, market, costs=costs, fill=fill, cash=cash, **params)
-    account = run(engine, market, orders, costs, fill, cash)
+    account = run_engine(engine, market, orders, costs, fill, cash)
     return Report(
         name=name,
         params=used,

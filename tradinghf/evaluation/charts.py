@@ -17,7 +17,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from tradinghf.market.rules import Floats
+
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52.0, 12.0, 8.0, 22.0
 _STYLES = ("", " dash", " dot", " dashdot")
 
@@ -72,7 +73,7 @@ def log_ticks(low: float, high: float) -> list[float]:
     return ticks[:: math.ceil(len(ticks) / 7)]
 
 
-def keep(series: Sequence[Series], points: int = 600) -> NDArray[np.intp]:
+def bars_to_draw(series: Sequence[Series], points: int = 600) -> NDArray[np.intp]:
     """Bars to draw: evenly spaced ones, plus each series' extremes in every stretch.
 
     Extremes of many series add up to all bars, and a page to a megabyte: beyond four series there
@@ -93,7 +94,7 @@ def keep(series: Sequence[Series], points: int = 600) -> NDArray[np.intp]:
     return np.unique(np.concatenate(chosen))
 
 
-def legend(series: Sequence[Series]) -> str:
+def _legend(series: Sequence[Series]) -> str:
     """Names with their line samples."""
     items = "".join(
         f'<span><svg viewBox="0 0 20 8" aria-hidden="true"><line x1="0" y1="4" x2="20" y2="4" '
@@ -155,7 +156,7 @@ def line_chart(
         )
     y = _Scale(low, high, height - _BOTTOM, _TOP, log)
     x = _Scale(0, max(len(index) - 1, 1), _LEFT, width - _RIGHT)
-    bars = keep(series)
+    bars = bars_to_draw(series)
     parts = [_y_axis(y, log_ticks(low, high) if log else nice_ticks(low, high), width, show)]
     parts.append(_time_axis(index, x, width, height))
     if include is not None:
@@ -166,7 +167,7 @@ def line_chart(
     parts += [_line(s, bars, x, y, include) for s in reversed(series)]
     cursor = f'<line class="cursor" y1="{_TOP}" y2="{height - _BOTTOM}" x1="0" x2="0"/>'
     return (
-        legend(series)
+        _legend(series)
         + f'<figure data-hover><svg class="chart{" wide" if width > 600 else ""}" role="img" '
         + f'aria-label="{escape(label)}" viewBox="0 0 {width:g} {height:g}">'
         + "".join(parts)

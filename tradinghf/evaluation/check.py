@@ -16,7 +16,7 @@ from tradinghf.strategies import Strategy, load_strategy
 
 
 @dataclass(frozen=True)
-class Finding:
+class StrategyFinding:
     """One thing that a check found.
 
     Attributes:
@@ -43,7 +43,7 @@ def check_strategy(
     points: int = 20,
     seed: int = 0,
     **params: Any,
-) -> list[Finding]:
+) -> list[StrategyFinding]:
     """Everything about a strategy's backtest that a sceptic would ask first; empty when clean.
 
     Look-ahead is tested, not guessed: at random bars the future is removed, and separately
@@ -67,13 +67,13 @@ def check_strategy(
     first, second = found(market, **params), found(market, **params)
     if not np.array_equal(first, second, equal_nan=True):
         message = "two calls on the same bars gave different weights; draw from a fixed seed."
-        return [Finding("not repeatable", "error", message)]
+        return [StrategyFinding("not repeatable", "error", message)]
     findings = []
     leaked = leaks(lambda m: found(m, **params), market, points=points, seed=seed)
     if leaked:
         trials = 2 * min(points, market.bars - 2)
         findings.append(
-            Finding(
+            StrategyFinding(
                 "look-ahead",
                 "error",
                 f"{leaked[0]} ({len(leaked)} of {trials} trials). Row t may use bars 0 to t only.",
@@ -83,48 +83,48 @@ def check_strategy(
     return [*findings, *_setting_findings(market, costs, fill), *_result_findings(report)]
 
 
-def _setting_findings(market: MarketData, costs: CostModel, fill: Fill) -> list[Finding]:
+def _setting_findings(market: MarketData, costs: CostModel, fill: Fill) -> list[StrategyFinding]:
     found = []
     if not any((costs.fee_bps, costs.fixed_fee, costs.per_share_fee)) and not any(
         (costs.slippage_bps, costs.spread_bps, costs.impact)
     ):
         message = "every fill is free; set fees and slippage to what your broker charges."
-        found.append(Finding("no costs", "warning", message))
+        found.append(StrategyFinding("no costs", "warning", message))
     if fill == "close":
         message = (
             "orders fill at the close that they were decided on, which nobody can do; "
             'use fill="next_open", or fill at an auction you can name.'
         )
-        found.append(Finding("same-close fill", "warning", message))
+        found.append(StrategyFinding("same-close fill", "warning", message))
     if market.assets > 1:
         message = (
             f"all {market.assets} assets have bars from the first day to the last; if they were "
             "picked today, losers that disappeared are missing. Use the members of each date."
         )
-        found.append(Finding("survivorship not controlled", "warning", message))
+        found.append(StrategyFinding("survivorship not controlled", "warning", message))
     return found
 
 
-def _result_findings(report: Report) -> list[Finding]:
+def _result_findings(report: Report) -> list[StrategyFinding]:
     found, market, orders = [], report.market, report.orders
     if orders.empty:
         message = f"no order in {market.bars} bars; loosen the rule or give it more bars."
-        return [Finding("never trades", "warning", message)]
+        return [StrategyFinding("never trades", "warning", message)]
     if report.account.equity[-1] <= 0:
         bar = int(np.argmax(report.account.equity <= 0))
         message = f"the account was ruined at bar {bar} ({market.index[bar].date()})."
-        found.append(Finding("ruin", "error", message))
+        found.append(StrategyFinding("ruin", "error", message))
     trips = len(report.trades)
     if 1 < trips < 30:
         message = f"{trips} round trips are too few to tell skill from luck; 30 is a minimum."
-        found.append(Finding("few trades", "warning", message))
+        found.append(StrategyFinding("few trades", "warning", message))
     share = _largest_share(report)
     if share > 0.05:
         message = (
             f"one order is {100 * share:.0f} % of its bar's volume; trade less, or set "
             'CostModel.impact with engine="simulator".'
         )
-        found.append(Finding("capacity", "warning", message))
+        found.append(StrategyFinding("capacity", "warning", message))
     return found
 
 
@@ -139,4 +139,4 @@ def _largest_share(report: Report) -> float:
     return float(share.max())
 
 
-__all__ = ["Finding", "check_strategy"]
+__all__ = ["StrategyFinding", "check_strategy"]

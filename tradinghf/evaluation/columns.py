@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from tradinghf.config import CostModel, Fill
 from tradinghf.evaluation.engines import expressible, order_rows
 from tradinghf.market.data import MarketData
+from tradinghf.market.rules import Floats
 
-Floats = NDArray[np.float64]
-CHUNK = 128
+COLUMNS_AT_ONCE = 128
 """Columns simulated together: large enough for numba, small enough for the cache."""
 
 
 @dataclass(frozen=True, eq=False)
-class Columns:
+class ColumnResults:
     """N backtests over the same bars.
 
     Attributes:
@@ -44,7 +44,7 @@ def run_columns(
     fill: Fill,
     cash: float,
     progress: Callable[[int], None] | None = None,
-) -> Columns:
+) -> ColumnResults:
     """Backtest each of `orders` ([T, A] target weights, NaN = no order) with its own cash.
 
     The results equal `backtest(..., engine="vectorbt")` on each table; a ruined account stays at
@@ -63,17 +63,17 @@ def run_columns(
 
     """
     source = iter(orders)
-    parts: list[Columns] = []
+    parts: list[ColumnResults] = []
     done = 0
-    while chunk := list(islice(source, CHUNK)):
+    while chunk := list(islice(source, COLUMNS_AT_ONCE)):
         parts.append(_simulate(market, chunk, costs, fill, cash))
         done += len(chunk)
         if progress is not None:
             progress(done)
     if not parts:
         nothing = np.zeros(0)
-        return Columns(np.zeros((market.bars, 0)), nothing, nothing.astype(np.int64), nothing)
-    return Columns(
+        return ColumnResults(np.zeros((market.bars, 0)), nothing, nothing.astype(np.int64), nothing)
+    return ColumnResults(
         returns=np.concatenate([p.returns for p in parts], axis=1),
         turnover=np.concatenate([p.turnover for p in parts]),
         fills=np.concatenate([p.fills for p in parts]),
@@ -132,7 +132,7 @@ def _order_records(
 
 def _simulate(
     market: MarketData, chunk: Sequence[Floats], costs: CostModel, fill: Fill, cash: float
-) -> Columns:
+) -> ColumnResults:
     count, assets = len(chunk), market.assets
     parts = [_order_records(market, orders, costs, fill, cash) for orders in chunk]
     records = np.concatenate(parts)
@@ -161,7 +161,7 @@ def _simulate(
     turned = np.zeros(count)
     alive = (before[bar, group] > 0) & (value[bar, group] > 0)
     np.add.at(turned, group[alive], notional[alive] / value[bar, group][alive])
-    return Columns(
+    return ColumnResults(
         returns,
         turned,
         np.bincount(group, minlength=count).astype(np.int64),
@@ -169,7 +169,7 @@ def _simulate(
     )
 
 
-def column_metrics(columns: Columns, bars_per_year: float) -> dict[str, Floats]:
+def column_metrics(columns: ColumnResults, bars_per_year: float) -> dict[str, Floats]:
     """Headline metrics of all N columns at once; NaN where undefined."""
     returns = columns.returns
     bars = len(returns)
@@ -189,4 +189,4 @@ def column_metrics(columns: Columns, bars_per_year: float) -> dict[str, Floats]:
     }
 
 
-__all__ = ["CHUNK", "Columns", "column_metrics", "run_columns"]
+__all__ = ["COLUMNS_AT_ONCE", "ColumnResults", "column_metrics", "run_columns"]

@@ -25,11 +25,11 @@ from tradinghf.errors import ConfigError, StrategyError, unknown_name
 from tradinghf.evaluation import metrics
 from tradinghf.evaluation.sweep import Grid, sweep
 from tradinghf.market.data import MarketData
+from tradinghf.market.rules import Floats
 from tradinghf.strategies import Strategy, load_strategy
 
-Floats = NDArray[np.float64]
-MOST_SPLITS = 10_000
-SCORES: dict[str, Callable[[Floats, float], float | None]] = {
+_MOST_SPLITS = 10_000
+METRICS: dict[str, Callable[[Floats, float], float | None]] = {
     "sharpe_annual": metrics.sharpe,
     "sortino_annual": metrics.sortino,
     "calmar": metrics.calmar,
@@ -93,10 +93,10 @@ def combinatorial_splits(
             f"cross-validation: purge {purge} and embargo {embargo}; expected 0 or more, together "
             f"less than a fold's {size} bars less 1."
         )
-    if comb(folds, test_folds) > MOST_SPLITS:
+    if comb(folds, test_folds) > _MOST_SPLITS:
         raise ConfigError(
             f"cross-validation: {comb(folds, test_folds):,} ways to choose {test_folds} of {folds} "
-            f"folds; expected at most {MOST_SPLITS:,}. Take fewer folds."
+            f"folds; expected at most {_MOST_SPLITS:,}. Take fewer folds."
         )
     fold = np.minimum(np.arange(bars) // size, folds - 1)
     found = []
@@ -138,7 +138,7 @@ def cross_validate_parameters(
         market: the bars.
         grid: parameter name to its values.
         folds, test_folds, purge, embargo: see `combinatorial_splits`.
-        metric: of the training bars, highest wins: one of `SCORES`.
+        metric: of the training bars, highest wins: one of `METRICS`.
         costs: fees and slippage.
         fill: when orders fill.
         cash: starting equity [currency].
@@ -149,8 +149,8 @@ def cross_validate_parameters(
         StrategyError: unknown parameter or metric.
 
     """
-    if metric not in SCORES:
-        raise StrategyError(unknown_name("metric", metric, SCORES))
+    if metric not in METRICS:
+        raise StrategyError(unknown_name("metric", metric, METRICS))
     found = load_strategy(strategy) if isinstance(strategy, str) else strategy
     cuts = combinatorial_splits(
         market.bars, folds=folds, test_folds=test_folds, purge=purge, embargo=embargo
@@ -189,7 +189,7 @@ def cross_validate_parameters(
 
 def _score(returns: Floats, metric: str, bars_per_year: float) -> float:
     """A metric of returns; below everything where it is undefined."""
-    value = SCORES[metric](returns, bars_per_year)
+    value = METRICS[metric](returns, bars_per_year)
     return -np.inf if value is None else value
 
 
@@ -198,4 +198,4 @@ def _defined(score: float) -> float:
     return score if np.isfinite(score) else float("nan")
 
 
-__all__ = ["SCORES", "CrossValidation", "combinatorial_splits", "cross_validate_parameters"]
+__all__ = ["METRICS", "CrossValidation", "combinatorial_splits", "cross_validate_parameters"]

@@ -12,20 +12,19 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from tradinghf.config import CostModel, Fill
 from tradinghf.errors import StrategyError
 from tradinghf.market.data import MarketData
+from tradinghf.market.rules import Floats
 from tradinghf.registry import Registry
 
-Floats = NDArray[np.float64]
-Engine = Literal["vectorbt", "simulator"]
-FILL_COLUMNS = ("bar", "asset", "side", "size", "price", "fee")
+EngineName = Literal["vectorbt", "simulator"]
+_FILL_COLUMNS = ("bar", "asset", "side", "size", "price", "fee")
 
 
 @dataclass(frozen=True, eq=False)
-class Account:
+class BacktestAccount:
     """What a backtest leaves behind, whichever engine ran it.
 
     Attributes:
@@ -49,8 +48,8 @@ class Account:
 
 _VECTORBT_COSTS = {"fee_bps", "fixed_fee", "slippage_bps", "spread_bps"}
 
-Runner = Callable[[MarketData, Floats, CostModel, Fill, float], Account]
-ENGINES: Registry[Runner] = Registry("backtest engine", StrategyError)
+_Runner = Callable[[MarketData, Floats, CostModel, Fill, float], BacktestAccount]
+ENGINES: Registry[_Runner] = Registry("backtest engine", StrategyError)
 
 
 def order_rows(market: MarketData, orders: Floats, fill: Fill) -> tuple[Floats, Floats]:
@@ -66,9 +65,9 @@ def order_rows(market: MarketData, orders: Floats, fill: Fill) -> tuple[Floats, 
 
 
 @ENGINES.register("vectorbt")
-def run_vectorbt(
+def _run_vectorbt(
     market: MarketData, orders: Floats, costs: CostModel, fill: Fill, cash: float
-) -> Account:
+) -> BacktestAccount:
     """Run [T, A] target weights through `vectorbt.Portfolio.from_orders` with shared cash.
 
     Raises:
@@ -119,15 +118,15 @@ def run_vectorbt(
 
 
 @ENGINES.register("simulator")
-def run_simulator(
+def _run_simulator(
     market: MarketData, orders: Floats, costs: CostModel, fill: Fill, cash: float
-) -> Account:
+) -> BacktestAccount:
     """Run [T, A] target weights through the accounting that environments use; ruin is final."""
     from tradinghf.simulation.simulate import simulate
 
     done = simulate(market, orders, costs=costs, fill=fill, cash=cash)
-    fills = done.fills[list(FILL_COLUMNS)].reset_index(drop=True)
-    return Account(done.equity, done.cash, done.shares, fills, financing=done.financing)
+    fills = done.fills[list(_FILL_COLUMNS)].reset_index(drop=True)
+    return BacktestAccount(done.equity, done.cash, done.shares, fills, financing=done.financing)
 
 
 def expressible(costs: CostModel) -> float:
@@ -142,7 +141,9 @@ def expressible(costs: CostModel) -> float:
     return costs.slippage_bps + float(getattr(costs, "spread_bps", 0.0)) / 2
 
 
-def _from_fills(market: MarketData, fills: pd.DataFrame, cash: float, portfolio: Any) -> Account:
+def _from_fills(
+    market: MarketData, fills: pd.DataFrame, cash: float, portfolio: Any
+) -> BacktestAccount:
     """The account's path from its fills alone."""
     signed = (fills["side"] * fills["size"]).to_numpy()
     traded = np.zeros((market.bars, market.assets))
@@ -156,12 +157,12 @@ def _from_fills(market: MarketData, fills: pd.DataFrame, cash: float, portfolio:
     np.add.at(spent, where[0], (signed * fills["price"] + fills["fee"]).to_numpy())
     left = cash - np.cumsum(spent)
     equity = left + (shares * market.close).sum(axis=1)
-    return Account(equity, left, shares, fills.astype({"side": np.int64}), portfolio)
+    return BacktestAccount(equity, left, shares, fills.astype({"side": np.int64}), portfolio)
 
 
-def run(
+def run_engine(
     engine: str, market: MarketData, orders: Floats, costs: CostModel, fill: Fill, cash: float
-) -> Account:
+) -> BacktestAccount:
     """Run `orders` ([T, A] target weights, NaN = no order) through the named engine.
 
     Raises:
@@ -171,4 +172,4 @@ def run(
     return ENGINES[engine](market, orders, costs, fill, cash)
 
 
-__all__ = ["ENGINES", "FILL_COLUMNS", "Account", "Engine", "order_rows", "run"]
+__all__ = ["ENGINES", "BacktestAccount", "EngineName", "order_rows", "run_engine"]

@@ -14,10 +14,10 @@ from typing import Any, Literal, Protocol, TypeVar
 
 from tradinghf.errors import ConfigError, MissingExtraError
 
-Setting = TypeVar("Setting")
-Task = TypeVar("Task")
-Result = TypeVar("Result")
-IN_FLIGHT = 4
+_Setting = TypeVar("_Setting")
+_Task = TypeVar("_Task")
+_Result = TypeVar("_Result")
+_IN_FLIGHT = 4
 """Tasks in the cluster per processor: none idles, and memory stays bounded."""
 
 
@@ -26,22 +26,22 @@ class Executor(Protocol):
 
     def __call__(
         self,
-        work: Callable[[Setting, Task], Result],
-        setting: Setting,
-        tasks: Sequence[Task],
+        work: Callable[[_Setting, _Task], _Result],
+        setting: _Setting,
+        tasks: Sequence[_Task],
         /,
-    ) -> Iterable[Result]:
+    ) -> Iterable[_Result]:
         """`work(setting, task)` of each task."""
 
 
 def local(
-    work: Callable[[Setting, Task], Result], setting: Setting, tasks: Sequence[Task], /
-) -> Iterator[Result]:
+    work: Callable[[_Setting, _Task], _Result], setting: _Setting, tasks: Sequence[_Task], /
+) -> Iterator[_Result]:
     """One after the other, in this process."""
     return (work(setting, task) for task in tasks)
 
 
-def resolve(executor: Executor | Literal["local", "ray"]) -> Executor:
+def as_executor(executor: Executor | Literal["local", "ray"]) -> Executor:
     """An executor by name, or itself.
 
     Raises:
@@ -81,16 +81,16 @@ def ray(address: str | None = None) -> Executor:
     address = address or ("auto" if os.environ.get("RAY_ADDRESS") else "local")
 
     def run(
-        work: Callable[[Setting, Task], Result], setting: Setting, tasks: Sequence[Task], /
-    ) -> Iterator[Result]:
+        work: Callable[[_Setting, _Task], _Result], setting: _Setting, tasks: Sequence[_Task], /
+    ) -> Iterator[_Result]:
         _join(library, address)
         for module in _files_of(setting):
             library.cloudpickle.register_pickle_by_value(module)
         shared, remote = library.put(setting), library.remote(work)
-        room = max(IN_FLIGHT * int(library.cluster_resources().get("CPU", 1)), 1)
+        room = max(_IN_FLIGHT * int(library.cluster_resources().get("CPU", 1)), 1)
         waiting = [remote.remote(shared, task) for task in tasks[:room]]
         for number in range(len(tasks)):
-            result: Result = library.get(waiting.pop(0))
+            result: _Result = library.get(waiting.pop(0))
             if number + room < len(tasks):
                 waiting.append(remote.remote(shared, tasks[number + room]))
             yield result
@@ -121,4 +121,4 @@ def _files_of(setting: Any) -> list[Any]:
     return [sys.modules[n] for n in sorted(names) if n.startswith("tradinghf_strategy_")]
 
 
-__all__ = ["Executor", "local", "ray", "resolve"]
+__all__ = ["Executor", "as_executor", "local", "ray"]

@@ -10,9 +10,9 @@ import math
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from tradinghf.market.rules import Floats
+
 Number = float | int | None
 Metrics = dict[str, float | int | str | None]
 # Below this relative size a spread is rounding noise, not a spread.

@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 
 from tradinghf.config import CostModel, Fill
-from tradinghf.evaluation.engines import Account, Engine, Floats, run
+from tradinghf.evaluation.engines import BacktestAccount, EngineName, run_engine
 from tradinghf.evaluation.metrics import Metrics, return_metrics, trade_metrics
 from tradinghf.evaluation.trades import round_trips
 from tradinghf.market.data import MarketData
+from tradinghf.market.rules import Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,11 +35,11 @@ class BacktestResult:
     name: str
     params: dict[str, Any]
     market: MarketData
-    account: Account
+    account: BacktestAccount
     targets: Floats
     costs: CostModel
     fill: Fill
-    engine: Engine
+    engine: EngineName
     cash: float
     expression: str
 
@@ -159,7 +160,7 @@ class BacktestResult:
         """Equal parts of every asset bought once, at the same costs and over the same bars."""
         weights = np.full_like(self.targets, np.nan)
         weights[0] = 1.0 / self.market.assets
-        account = run(self.engine, self.market, weights, self.costs, self.fill, self.cash)
+        account = run_engine(self.engine, self.market, weights, self.costs, self.fill, self.cash)
         return replace(
             self,
             name="buy and hold",

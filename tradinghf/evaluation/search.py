@@ -17,9 +17,9 @@ from tradinghf.evaluation.sweep import Grid, Sweep, cost_models, expand, run_com
 from tradinghf.market.data import MarketData
 from tradinghf.strategies import Strategy, load_strategy
 
-BATCH = 16
+_BATCH = 16
 """Combinations proposed at once: they run as columns of one simulation."""
-Point = tuple[int, ...]
+_Point = tuple[int, ...]
 
 
 def search(
@@ -72,9 +72,9 @@ def search(
     sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
     study = optuna.create_study(direction="maximize", sampler=sampler)
     parts: list[Sweep] = []
-    scores: dict[Point, float] = {}
+    scores: dict[_Point, float] = {}
     while len(scores) < limit:
-        batch = min(BATCH, limit - len(scores))
+        batch = min(_BATCH, limit - len(scores))
         trials = [study.ask(places) for _ in range(batch)]
         points = [tuple(trial.params[n] for n in values) for trial in trials]
         new = [point for point in dict.fromkeys(points) if point in allowed - scores.keys()]
@@ -104,7 +104,7 @@ def _optuna() -> Any:
     return optuna
 
 
-def _chosen(values: Mapping[str, list[Any]], point: Point) -> dict[str, Any]:
+def _chosen(values: Mapping[str, list[Any]], point: _Point) -> dict[str, Any]:
     """Parameters of a point of the grid."""
     return {n: values[n][i] for n, i in zip(values, point, strict=True)}
 

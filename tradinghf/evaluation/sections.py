@@ -7,16 +7,14 @@ from html import escape
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from tradinghf.evaluation.charts import Series, histogram, line_chart
 from tradinghf.evaluation.page import number, percent, section
 from tradinghf.evaluation.result import BacktestResult
 from tradinghf.evaluation.verdict import Verdict
 
-Floats = NDArray[np.float64]
 _PALETTE = (1, 2, 4)
-MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 def _coloured(reports: Sequence[BacktestResult]) -> list[tuple[BacktestResult, int, int]]:
@@ -150,7 +148,7 @@ def monthly_section(report: BacktestResult) -> str:
         return ""
     scale = max(float(np.quantile(np.abs(monthly), 0.95)), 0.1)
     of_month = {(p.year, p.month): float(v) for p, v in zip(period.unique(), monthly, strict=True)}
-    head = "".join(f'<th scope="col">{m}</th>' for m in (*MONTHS, "Year"))
+    head = "".join(f'<th scope="col">{m}</th>' for m in (*_MONTHS, "Year"))
     lines = []
     for year in sorted(set(period.year)):
         cells = [heat(of_month.get((year, month)), scale) for month in range(1, 13)]

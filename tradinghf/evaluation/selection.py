@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tradinghf.errors import ConfigError
 from tradinghf.evaluation.validation import block_length
-
-Floats = NDArray[np.float64]
+from tradinghf.market.rules import Floats
 
 
 @dataclass(frozen=True)

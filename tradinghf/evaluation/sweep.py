@@ -11,24 +11,23 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from tradinghf.config import CostModel, Fill
 from tradinghf.errors import StrategyError, unknown_name
 from tradinghf.evaluation.backtest import backtest
-from tradinghf.evaluation.columns import CHUNK, Columns, column_metrics, run_columns
-from tradinghf.evaluation.executors import Executor, local, resolve
+from tradinghf.evaluation.columns import COLUMNS_AT_ONCE, ColumnResults, column_metrics, run_columns
+from tradinghf.evaluation.executors import Executor, as_executor, local
 from tradinghf.evaluation.export import write_table
 from tradinghf.evaluation.report import Report
 from tradinghf.evaluation.validation import effective_trials, overfitting_probability
 from tradinghf.evaluation.verdict import Verdict, judge
 from tradinghf.market.data import MarketData
+from tradinghf.market.rules import Floats
 from tradinghf.strategies import Strategy, load_strategy
 
 if TYPE_CHECKING:
     import plotly.graph_objects
 
-Floats = NDArray[np.float64]
 Grid = Mapping[str, Iterable[Any]]
 
 
@@ -184,7 +183,7 @@ def sweep(
         models,
         fill=fill,
         cash=cash,
-        executor=resolve(executor),
+        executor=as_executor(executor),
         progress=progress,
     )
     size = math.prod(len(options) for options in values.values())
@@ -219,9 +218,9 @@ def run_combinations(
 ) -> Sweep:
     """Backtest chosen combinations of parameters, each under every cost model; see `sweep`."""
     chunks = [
-        (model, tuple(combinations[first : first + CHUNK]))
+        (model, tuple(combinations[first : first + COLUMNS_AT_ONCE]))
         for model in models
-        for first in range(0, len(combinations), CHUNK)
+        for first in range(0, len(combinations), COLUMNS_AT_ONCE)
     ]
     total, done = len(models) * len(combinations), 0
     returns, metrics = [], []
@@ -267,7 +266,7 @@ def expand(strategy: Strategy, grid: Grid) -> list[dict[str, Any]]:
 def _columns(
     setting: tuple[Strategy, MarketData, Fill, float],
     chunk: tuple[CostModel, tuple[dict[str, Any], ...]],
-) -> Columns:
+) -> ColumnResults:
     """One chunk of a sweep; runs wherever the executor puts it."""
     (strategy, market, fill, cash), (model, combinations) = setting, chunk
     orders = (strategy.orders(market, **params) for params in combinations)

@@ -61,7 +61,7 @@ def _sections(found: Sweep, metric: str, trials: int) -> list[str]:
         )
     return [
         verdict_card(headline, reasons, verdict.passed, label=verdict.label),
-        heatmap_section(found, metric),
+        _heatmap_section(found, metric),
         _best_section(found, metric, span_of(best.metrics)),
     ]
 
@@ -76,7 +76,7 @@ def _trials_text(found: Sweep) -> str:
     )
 
 
-def heatmap_section(found: Sweep, metric: str) -> str:
+def _heatmap_section(found: Sweep, metric: str) -> str:
     """The metric over the first two parameters that vary; the mean over everything else."""
     varied = [
         name
@@ -138,4 +138,4 @@ def _defined(value: float) -> float | int | None:
     return value if isinstance(value, int) else float(value)
 
 
-__all__ = ["heatmap_section", "sweep_page"]
+__all__ = ["sweep_page"]

@@ -8,17 +8,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from tradinghf.config import CostModel
 from tradinghf.evaluation.columns import column_metrics, run_columns
 from tradinghf.evaluation.engines import order_rows
 from tradinghf.evaluation.sweep import sweep
 from tradinghf.market.data import MarketData
+from tradinghf.market.rules import Floats
 from tradinghf.market.synthetic import synthetic
 from tradinghf.strategies import load_strategy
 
-Floats = NDArray[np.float64]
 Way = Callable[[], Floats | None]
 CASH = 1e5
 

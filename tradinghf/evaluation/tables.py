@@ -149,7 +149,7 @@ def regime_section(reports: Sequence[BacktestResult]) -> str:
     )
 
 
-def market_spec(market: MarketData) -> str:
+def _market_spec(market: MarketData) -> str:
     """What `load_market` takes to load these bars again: a source with options, or a file."""
     explicit = market.source.startswith(f"{market.name}:") or Path(market.source).suffix
     return market.source if explicit else market.name
@@ -175,7 +175,7 @@ def reproduce_section(report: BacktestResult, trials: int) -> str:
     needed = f"# {report.expression}: the object that was backtested\n" if own else ""
     lines = (
         f"from tradinghf import CostModel, backtest, load_market\n{needed}\n"
-        f'market = load_market("{market_spec(market)}")'
+        f'market = load_market("{_market_spec(market)}")'
         f'.between("{report.metrics["start"]}", "{report.metrics["end"]}")\n'
         f"report = backtest({report.expression}, market, costs=CostModel({costs}),\n"
         f'                  fill="{report.fill}", engine="{report.engine}", '

@@ -28,7 +28,7 @@ def tear_sheet(
     both = [report] if report.name == held.name else [report, held]
     body = [
         verdict_card(verdict.headline, verdict.reasons, verdict.passed, label=verdict.label),
-        headline_numbers(report, held, verdict),
+        _headline_numbers(report, held, verdict),
         sections.equity_section(both),
         pair(sections.timing_section(verdict), sections.rolling_sharpe_section(both)),
         "" if standing is None else preference_section(standing),
@@ -48,7 +48,7 @@ def tear_sheet(
     return page(title, subtitle, body)
 
 
-def headline_numbers(report: BacktestResult, held: BacktestResult, verdict: Verdict) -> str:
+def _headline_numbers(report: BacktestResult, held: BacktestResult, verdict: Verdict) -> str:
     """The strip of numbers under the verdict."""
     m, other = report.metrics, held.metrics
 

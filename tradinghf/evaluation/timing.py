@@ -12,11 +12,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tradinghf.evaluation.result import BacktestResult
-
-Floats = NDArray[np.float64]
+from tradinghf.market.rules import Floats
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from itertools import combinations, islice
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import norm
 
 from tradinghf.errors import ConfigError
 from tradinghf.evaluation import metrics
+from tradinghf.market.rules import Floats
 
-Floats = NDArray[np.float64]
 _EULER = 0.5772156649015329
 
 
@@ -242,17 +241,18 @@ def bootstrap_intervals(
     """Headline metrics with 95 % stationary-bootstrap percentile intervals.
 
     Returns:
-        The names of `headline`. Undefined draws are left out; an interval needs nine draws in ten.
+        The names of `interval_metrics`. Undefined draws are left out; an interval needs nine
+        draws in ten.
 
     Source: Politis and Romano 1994; arch.
 
     """
     from arch.bootstrap import StationaryBootstrap
 
-    point = headline(returns, bars_per_year)
+    point = interval_metrics(returns, bars_per_year)
 
     def measured(sample: Floats) -> Floats:
-        values = headline(sample, bars_per_year).values()
+        values = interval_metrics(sample, bars_per_year).values()
         return np.array([np.nan if v is None else v for v in values])
 
     resample = StationaryBootstrap(block_length(returns), returns, seed=seed)
@@ -260,7 +260,7 @@ def bootstrap_intervals(
     return {n: _percentile(v, sampled[:, i]) for i, (n, v) in enumerate(point.items())}
 
 
-def headline(returns: Floats, bars_per_year: float) -> dict[str, float | None]:
+def interval_metrics(returns: Floats, bars_per_year: float) -> dict[str, float | None]:
     """The metrics that get bootstrap intervals, named as in a report."""
     growth, fall = metrics.cagr(returns, bars_per_year), metrics.max_drawdown(returns)
     return {

@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tradinghf.errors import ConfigError
 from tradinghf.evaluation.result import BacktestResult
@@ -19,8 +18,7 @@ from tradinghf.evaluation.validation import (
     paired_interval,
     sharpe_interval,
 )
-
-Floats = NDArray[np.float64]
+from tradinghf.market.rules import Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +100,7 @@ def judge(
 
     excess = paired_interval(returns, benchmark.returns.to_numpy(), growth, draws=draws)
     needed = min_track_record(returns)
-    passed, rehearsal = None, synthetic(report)
+    passed, rehearsal = None, is_synthetic(report)
     if timing_p is not None and deflated is not None and not rehearsal:
         passed = timing_p <= 0.05 and deflated >= 0.95
     found = Verdict(
@@ -123,22 +121,22 @@ def judge(
     return Verdict(**{**vars(found), "headline": _headline(found, report), "reasons": reasons})
 
 
-def synthetic(report: BacktestResult) -> bool:
+def is_synthetic(report: BacktestResult) -> bool:
     """Whether the bars were made up by `tradinghf.market.synthetic`."""
     return report.market.source.partition(":")[0] == "synthetic"
 
 
-def after(trials: int) -> str:
+def _after(trials: int) -> str:
     """How many trials, in words: "after 37 trials" or "in a single trial"."""
     return "in a single trial" if trials == 1 else f"after {trials:,} trials"
 
 
-def p_text(p: float) -> str:
+def _p_text(p: float) -> str:
     """A p-value without false precision."""
     return "p < 0.001" if p < 0.001 else "p > 0.99" if p > 0.99 else f"p = {p:.3f}"
 
 
-def signed(value: float | None) -> str:
+def _signed(value: float | None) -> str:
     """One decimal with its sign, typographic minus."""
     return "n/a" if value is None else f"{value:+.1f}".replace("-", "−")
 
@@ -156,12 +154,12 @@ def _finding(v: Verdict, report: BacktestResult) -> str:
     if v.timing_p is None or v.deflated is None:
         return "Takes no timing decisions, so skill cannot be judged."
     if v.timing_p > 0.05:
-        return f"Not distinguishable from random timing {after(v.trials)}."
+        return f"Not distinguishable from random timing {_after(v.trials)}."
     if v.deflated < 0.95:
-        return f"Better timed than chance, but not proven profitable {after(v.trials)}."
+        return f"Better timed than chance, but not proven profitable {_after(v.trials)}."
     if v.excess.low is not None and v.excess.low > 0:
-        return f"Better than random timing and than buy and hold {after(v.trials)}."
-    return f"Better than random timing {after(v.trials)}; not proven better than buy and hold."
+        return f"Better than random timing and than buy and hold {_after(v.trials)}."
+    return f"Better than random timing {_after(v.trials)}; not proven better than buy and hold."
 
 
 def _reasons(v: Verdict, report: BacktestResult, benchmark: BacktestResult) -> list[str]:
@@ -175,7 +173,7 @@ def _reasons(v: Verdict, report: BacktestResult, benchmark: BacktestResult) -> l
         found.append(
             f"Its timing beats {v.timing.percentile:.1f} % of the {len(v.timing.shifted):,} shifts "
             f"of its own positions, which keep turnover and costs "
-            f"({p_text(v.timing_p)} {after(v.trials)})."
+            f"({_p_text(v.timing_p)} {_after(v.trials)})."
         )
         if 1 - (1 - 1 / (1 + len(v.timing.shifted))) ** v.trials > 0.05:
             found.append("With so many trials no strategy could pass on so few bars.")
@@ -192,7 +190,7 @@ def _reasons(v: Verdict, report: BacktestResult, benchmark: BacktestResult) -> l
         more = "more" if v.excess.value >= 0 else "less"
         found.append(
             f"It grew by {abs(v.excess.value):.1f} percentage points a year {more} than "
-            f"{benchmark.name} (95 % interval {signed(v.excess.low)} to {signed(v.excess.high)})."
+            f"{benchmark.name} (95 % interval {_signed(v.excess.low)} to {_signed(v.excess.high)})."
         )
     fall, other = report.metrics["max_drawdown_pct"], benchmark.metrics["max_drawdown_pct"]
     found.append(
@@ -208,4 +206,4 @@ def _reasons(v: Verdict, report: BacktestResult, benchmark: BacktestResult) -> l
     return found
 
 
-__all__ = ["Verdict", "judge", "synthetic"]
+__all__ = ["Verdict", "is_synthetic", "judge"]

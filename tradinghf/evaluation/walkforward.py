@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from tradinghf.config import CostModel, Fill
 from tradinghf.errors import ConfigError, StrategyError, unknown_name
@@ -17,9 +16,8 @@ from tradinghf.evaluation.columns import column_metrics, run_columns
 from tradinghf.evaluation.report import Report
 from tradinghf.evaluation.sweep import Grid, expand
 from tradinghf.market.data import MarketData
+from tradinghf.market.rules import Floats
 from tradinghf.strategies import Strategy, held_targets, load_strategy, target_changes
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,12 +13,13 @@ from tradinghf.evaluation.policies import ActingPolicy, policy_orders
 from tradinghf.evaluation.report import Report
 from tradinghf.evaluation.walkforward import backtest_targets, splits, trade_windows
 from tradinghf.market.data import MarketData
-from tradinghf.strategies import Floats, held_targets
+from tradinghf.market.rules import Floats
+from tradinghf.strategies import held_targets
 
-WARM_BARS = 256
+_WARM_BARS = 256
 """Past bars that a policy replays before a test window, for warm features and an account."""
 
-Trainer = Callable[[MarketData, MarketData, int], ActingPolicy]
+PolicyTrainer = Callable[[MarketData, MarketData, int], ActingPolicy]
 """(training bars, validation bars, window number) to a policy."""
 
 
@@ -40,7 +41,7 @@ class PolicyWalk:
 
 
 def walk_forward_policy(
-    train: Trainer,
+    train: PolicyTrainer,
     market: MarketData,
     *,
     train_bars: int,
@@ -57,7 +58,7 @@ def walk_forward_policy(
     """Train a policy on each training window, trade it on the next test window.
 
     The account carries over: a change of policy is traded and paid for like any other order. Each
-    policy first replays up to `WARM_BARS` past bars without trading them, so that its features are
+    policy first replays up to `_WARM_BARS` past bars without trading them, so that its features are
     warm and it sees the account it would have.
 
     Args:
@@ -87,7 +88,7 @@ def walk_forward_policy(
         # What reaches across this seam would let training tell on the bars that choose.
         policy = train(market.rows(past.start, cut - purge), market.rows(cut, past.stop), number)
         policies.append(policy)
-        warm = max(test.start - WARM_BARS, 0)
+        warm = max(test.start - _WARM_BARS, 0)
         replayed = market.rows(warm, test.stop)
         orders = policy_orders(policy, replayed, costs=costs, fill=fill, cash=cash)
         targets = held_targets(orders)[test.start - warm :]
@@ -103,4 +104,4 @@ def walk_forward_policy(
     return PolicyWalk(report.renamed(f"{name}, walk-forward"), table, tuple(policies))
 
 
-__all__ = ["WARM_BARS", "PolicyWalk", "Trainer", "walk_forward_policy"]
+__all__ = ["PolicyTrainer", "PolicyWalk", "walk_forward_policy"]
