@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from tradinghf.bench.core import Row, agree, benchmark, timed
@@ -11,6 +12,11 @@ from tradinghf.bench.core import Row, agree, benchmark, timed
 if TYPE_CHECKING:
     from tradinghf.config import CostModel
     from tradinghf.market.data import MarketData
+    from tradinghf.market.rules import Floats
+
+    Way = Callable[[], Floats | None]
+
+_CASH = 1e5
 
 
 @benchmark("backtest", help="bars per second of both backtest engines")
@@ -22,7 +28,6 @@ def backtest_speed(quick: bool) -> list[Row]:
     for every bar, and some 300 times vectorbt's: it is timed, and compared with it, on fewer.
     """
     from tradinghf.config import CostModel
-    from tradinghf.evaluation.sweep_speed import sweep_speed
     from tradinghf.market.synthetic import synthetic
 
     rows = []
@@ -45,7 +50,7 @@ def backtest_speed(quick: bool) -> list[Row]:
                 )
                 about = {"case": f"A={assets}, {case}, {engine}", "bars": bars, "assets": assets}
                 rows.append(about | rate)
-    return rows + sweep_speed(timed, agree, quick)
+    return rows + _sweep_speed(quick, costs)
 
 
 def _backtest(case: str, market: MarketData, costs: CostModel) -> Callable[[str], Any]:
@@ -60,4 +65,90 @@ def _backtest(case: str, market: MarketData, costs: CostModel) -> Callable[[str]
     else:
         shape = (market.bars, market.assets)
         orders = np.random.default_rng(0).uniform(0, 1.0 / market.assets, size=shape)
-    return lambda engine: run_engine(engine, market, orders, costs, "next_open", 1e5)
+    return lambda engine: run_engine(engine, market, orders, costs, "next_open", _CASH)
+
+
+def _sweep_speed(quick: bool, costs: CostModel) -> list[Row]:
+    """Rates from matrices of orders to Sharpe ratios, ours and vectorbt's own `from_orders`."""
+    import numpy as np
+
+    from tradinghf.evaluation.sweep import sweep
+    from tradinghf.market.synthetic import synthetic
+    from tradinghf.strategies import load_strategy
+
+    bars = 120 if quick else 5_000
+    market, rule = synthetic(seed=0, bars=bars, assets=1), load_strategy("sma_cross")
+    grid = {"fast": list(range(2, 51, 4)), "slow": list(range(55, 251, 10))}
+    if quick:
+        grid = {"fast": list(range(2, 5)), "slow": list(range(10, 40, 10))}
+    crosses = [rule.orders(market, fast=f, slow=s) for f in grid["fast"] for s in grid["slow"]]
+    daily = np.random.default_rng(0).uniform(0, 1, (len(crosses), bars, 1))
+
+    def whole() -> Floats:
+        found = sweep(rule, market, grid, costs=costs, cash=_CASH)
+        return found.table["sharpe_annual"].to_numpy()
+
+    matrices = {
+        "sma_cross": _ways(market, crosses, costs) | {"columns and signals": whole},
+        "an order every bar": _ways(market, list(daily), costs),
+    }
+    rows = []
+    for matrix, ways in matrices.items():
+        first, *others = [found for way in ways.values() if (found := way()) is not None]
+        for other in others:
+            agree(f"sweep, {matrix}", first, other, 1e-9)
+        for name, way in ways.items():
+            rate = timed(way, bars * len(crosses), "bar-assets/s", repeats=1 if quick else 2)
+            rows.append({"case": f"N={len(first):,}, {matrix}, {name}"} | rate)
+    return rows
+
+
+def _ways(market: MarketData, tables: list[Floats], costs: CostModel) -> dict[str, Way]:
+    """The ways from a matrix of orders to [N] annual Sharpe ratios."""
+    import numpy as np
+
+    from tradinghf.evaluation.columns import column_metrics, run_columns
+
+    matrix = np.concatenate(tables, axis=1)
+
+    def ours() -> Floats:
+        done = run_columns(market, tables, costs=costs, fill="next_open", cash=_CASH)
+        return column_metrics(done, market.bars_per_year)["sharpe_annual"]
+
+    def theirs(engine: str) -> Floats:
+        ratios: Floats = _from_orders(market, matrix, costs, engine).sharpe_ratio().to_numpy(float)
+        return ratios
+
+    def alone() -> None:
+        # Equity, returns and ratios are computed when they are asked for.
+        _from_orders(market, matrix, costs, "numba")
+
+    found: dict[str, Way] = {
+        "columns": ours,
+        "vectorbt": partial(theirs, "numba"),
+        "vectorbt, orders alone": alone,
+    }
+    if find_spec("vectorbt_rust") is not None:
+        found["vectorbt rust"] = partial(theirs, "rust")
+    return found
+
+
+def _from_orders(market: MarketData, orders: Floats, costs: CostModel, engine: str) -> Any:
+    """`vectorbt.Portfolio.from_orders` on [T, N] target weights of one asset."""
+    import pandas as pd
+    import vectorbt
+
+    from tradinghf.evaluation.engines import order_rows
+
+    size, price = order_rows(market, orders, "next_open")
+    return vectorbt.Portfolio.from_orders(
+        pd.Series(market.close[:, 0], index=market.index),
+        size=pd.DataFrame(size, market.index),
+        size_type="targetpercent",
+        price=price,
+        fees=costs.fee_bps / 1e4,
+        slippage=costs.slippage_bps / 1e4,
+        init_cash=_CASH,
+        freq=pd.Timedelta(days=365) / market.bars_per_year,
+        engine=engine,
+    )
