@@ -242,17 +242,20 @@ def _parameter(
     return Parameter(argument.name, kind, argument.default, line[1].strip())
 
 
-def load_strategy(name: str, folder: Path | str | None = None) -> Strategy:
+def load_strategy(name: str | Strategy, folder: Path | str | None = None) -> Strategy:
     """A strategy by name from `folder` (default: the bundled strategies), or by file.
 
     Args:
-        name: "sma_cross", "my_file.py" (its only strategy), or "my_file.py:function".
+        name: "sma_cross", "my_file.py" (its only strategy), "my_file.py:function", or a strategy,
+            which is returned.
         folder: where to look names up.
 
     Raises:
         StrategyError: no such strategy or file, or the file cannot be imported.
 
     """
+    if isinstance(name, Strategy):
+        return name
     path, _, wanted = name.partition(":")
     if path.endswith(".py"):
         return _from_file(Path(path), wanted)

@@ -14,7 +14,7 @@ from tradinghf import CostModel, MarketData, backtest, strategy
 from tradinghf.errors import ConfigError, StrategyError
 from tradinghf.evaluation.check import check_strategy
 from tradinghf.evaluation.sweep import sweep
-from tradinghf.evaluation.walkforward import splits, walk_forward
+from tradinghf.evaluation.walkforward import walk_forward, walk_forward_splits
 from tradinghf.strategies import Floats, strategy_names
 
 GRID = {"fast": [3, 5, 8], "slow": [10, 20, 40], "short": [False, True]}
@@ -102,18 +102,18 @@ def test_a_ruined_column_stays_ruined() -> None:
 
 
 def test_splits_cover_the_future_once_and_never_overlap() -> None:
-    found = splits(1000, train_bars=300, test_bars=100, purge=5)
+    found = walk_forward_splits(1000, train_bars=300, test_bars=100, purge=5)
     tests = np.concatenate([np.arange(t.start, t.stop) for _, t in found])
     np.testing.assert_array_equal(tests, np.arange(305, 1000))
     for train, test in found:
         assert train.stop == test.start - 5
         assert train.stop - train.start == 300
-    grown = splits(1000, train_bars=300, test_bars=100, anchored=True)
+    grown = walk_forward_splits(1000, train_bars=300, test_bars=100, anchored=True)
     assert all(train.start == 0 for train, _ in grown)
-    assert splits(602, train_bars=300, test_bars=301)[-1][1] == slice(300, 602)
+    assert walk_forward_splits(602, train_bars=300, test_bars=301)[-1][1] == slice(300, 602)
     for bad in ({"train_bars": 999}, {"train_bars": 1}, {"purge": -1}, {"test_bars": 1}):
         with pytest.raises(ConfigError, match="walk-forward"):
-            splits(1000, **{"train_bars": 300, "test_bars": 100, **bad})
+            walk_forward_splits(1000, **{"train_bars": 300, "test_bars": 100, **bad})
 
 
 def test_walk_forward_trades_each_window_with_its_own_choice() -> None:

@@ -99,14 +99,9 @@ def backtest(
     costs = CostModel(fee_bps=fee_bps, fixed_fee=fixed_fee, slippage_bps=slippage_bps)
     rule = load_tradable(strategy, strategies)
     name = trial_name(rule)
+    what = f"backtest {name}"
     with open_study(
-        data,
-        start,
-        end,
-        store=store,
-        open_sealed=open_sealed,
-        purpose=f"backtest {name}",
-        notify=output.line,
+        data, start, end, store=store, open_sealed=open_sealed, purpose=what, notify=output.line
     ) as study:
         settings = parse_settings(params)
         result = run(

@@ -1,4 +1,4 @@
-"""`tradinghf episodes` and `tradinghf rank`: what there is to judge, and a synthetic judge."""
+"""`tradinghf episodes` and `tradinghf rank`: episodes, and a synthetic trader who ranks."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def _actors(
     policy: Policy | None,
     seed: int,
 ) -> list[Actor]:
-    """Who trades: the loop's diverse pool, or chosen rules with chance; and a trained policy."""
+    """Actors to record: the loop's diverse pool, or chosen rules and chance; perhaps a policy."""
     from tradinghf.loop.collect import Actor, pool_actors, random_actor, strategy_actor
 
     trained: list[Actor] = []

@@ -34,12 +34,7 @@ def data_list() -> None:
 
 
 def data_show(
-    data: Positional[str],
-    /,
-    *,
-    start: Start = None,
-    end: End = None,
-    rows: int = 5,
+    data: Positional[str], /, *, start: Start = None, end: End = None, rows: int = 5
 ) -> None:
     """Show what a data set holds: span, hash, statistics, oddities, and its last rows.
 
@@ -61,9 +56,7 @@ def data_show(
         last = first.rows(max(first.bars - max(rows, 2), 0), first.bars)
         stamps = last.index.strftime("%Y-%m-%d %H:%M")
         bars = zip(
-            stamps,
-            *(getattr(last, name)[:, 0].tolist() for name in _BAR_FIELDS),
-            strict=True,
+            stamps, *(getattr(last, name)[:, 0].tolist() for name in _BAR_FIELDS), strict=True
         )
         output.table(["close of bar (UTC)", *_BAR_FIELDS], bars, title=first.symbols[0], digits=6)
 

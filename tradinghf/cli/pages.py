@@ -77,10 +77,7 @@ def report(
         values=reward["values"],
         held_out=result.get("reward_model", {}),
         facts=experiment_facts(result)
-        | {
-            "test bars": opened,
-            "trials on this data": f"{trials:,}, {counted_in}",
-        },
+        | {"test bars": opened, "trials on this data": f"{trials:,}, {counted_in}"},
         trials=trials,
         provenance={
             "market of the run": str(settings["data"]),

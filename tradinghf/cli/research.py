@@ -1,4 +1,4 @@
-"""`tradinghf sweep`, `walkforward`, `check`, `signal` and `seal`: honest research."""
+"""`tradinghf sweep`, `check`, `signal`, `export` and `seal`: what research on strategies needs."""
 
 from __future__ import annotations
 
@@ -115,19 +115,12 @@ def sweep(
     found: list[Sweep] = []
     trials: list[int] = []
     counted: list[str] = []
+    what = f"sweep {rule.name}"
     for name in data:
-        with (
-            open_study(
-                name,
-                start,
-                end,
-                store=store,
-                open_sealed=open_sealed,
-                purpose=f"sweep {rule.name}",
-                notify=output.line,
-            ) as study,
-            progress() as tell,
-        ):
+        opened = open_study(
+            name, start, end, store=store, open_sealed=open_sealed, purpose=what, notify=output.line
+        )
+        with opened as study, progress() as tell:
             options: dict[str, Any] = {
                 "costs": costs,
                 "fill": fill,

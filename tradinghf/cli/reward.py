@@ -1,4 +1,4 @@
-"""`tradinghf reward`: what the rankings value."""
+"""`tradinghf reward`: fit the reward model to rankings, and show what it learned."""
 
 from __future__ import annotations
 

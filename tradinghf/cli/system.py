@@ -1,4 +1,4 @@
-"""`tradinghf doctor`, `bench` and `dashboard`: the installation, its speed, its page."""
+"""`tradinghf doctor` and `dashboard`: check the installation, serve the page."""
 
 from __future__ import annotations
 

@@ -118,14 +118,9 @@ def walkforward(
     name = f"ppo {reward}" if train_policy else strategy
     costs = CostModel(fee_bps=fee_bps, slippage_bps=slippage_bps)
     grid = dict(parse_values(item) for item in param)
+    what = f"{'folds' if folds else 'walkforward'} {name}"
     opened = open_study(
-        data,
-        start,
-        end,
-        store=store,
-        open_sealed=open_sealed,
-        purpose=f"{'folds' if folds else 'walkforward'} {name}",
-        notify=output.line,
+        data, start, end, store=store, open_sealed=open_sealed, purpose=what, notify=output.line
     )
     if folds:
         cut = {"folds": folds, "test_folds": test_folds, "purge": purge, "embargo": embargo}
@@ -172,7 +167,7 @@ def _cross_validate(
     import numpy as np
 
     from tradinghf.evaluation.crossvalidation import cross_validate_parameters
-    from tradinghf.evaluation.sweep import expand
+    from tradinghf.evaluation.sweep import allowed_combinations
 
     found = cross_validate_parameters(
         rule,
@@ -186,7 +181,7 @@ def _cross_validate(
     # Every combination was backtested over all bars, and the histories overlap: all of them count.
     variants = [
         {"params": rule.bind(**chosen), "costs": asdict(costs), "fill": "next_open"}
-        for chosen in expand(rule, grid)
+        for chosen in allowed_combinations(rule, grid)
     ]
     study.count_trials("sweep", rule.name, variants)
     output.frame(found.splits, title=f"{rule.name}: {len(found.splits)} splits")

@@ -1,7 +1,7 @@
-"""Charts as inline SVG: small enough to keep ten of them in one page, sharp on paper.
+"""Charts as inline SVG, for pages that load nothing else.
 
-Colours come from the page's style sheet, so that one chart serves both themes. Series differ in
-dash as well as in colour.
+Ten of them fit in one small page, and they print sharply. Colours come from the page's style sheet,
+so that one chart serves both themes. Series differ in dash as well as in colour.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What flatters a backtest: look-ahead proven, and other reasons to doubt named."""
+"""Checks of a backtest: proof of look-ahead, and warnings about what makes it look too good."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tradinghf.strategies import Strategy, load_strategy
 
 @dataclass(frozen=True)
 class StrategyFinding:
-    """One thing that a check found.
+    """One fault, or one reason for doubt, of a strategy's backtest.
 
     Attributes:
         kind: short name ("look-ahead", "no costs").
@@ -44,7 +44,7 @@ def check_strategy(
     seed: int = 0,
     **params: Any,
 ) -> list[StrategyFinding]:
-    """Everything about a strategy's backtest that a sceptic would ask first; empty when clean.
+    """Faults of a strategy's backtest and reasons to doubt it; an empty list when there are none.
 
     Look-ahead is tested, not guessed: at random bars the future is removed, and separately
     replaced, and every weight up to that bar must stay exactly the same.
@@ -62,7 +62,7 @@ def check_strategy(
         StrategyError: unknown strategy or parameter, or malformed weights.
 
     """
-    found = load_strategy(strategy) if isinstance(strategy, str) else strategy
+    found = load_strategy(strategy)
     costs = costs or CostModel()
     first, second = found(market, **params), found(market, **params)
     if not np.array_equal(first, second, equal_nan=True):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tradinghf.config import CostModel, Fill
-from tradinghf.evaluation.engines import expressible, order_rows
+from tradinghf.evaluation.engines import order_rows, vectorbt_slippage_bps
 from tradinghf.market.data import MarketData
 from tradinghf.market.rules import Floats
 
@@ -107,7 +107,7 @@ def _order_records(
         np.asarray(Direction.Both),
         np.asarray(costs.fee_bps / 1e4),
         np.asarray(costs.fixed_fee),
-        np.asarray(expressible(costs) / 1e4),
+        np.asarray(vectorbt_slippage_bps(costs) / 1e4),
         np.asarray(1e-8),  # min_size: the default of Portfolio.from_orders
         inf,  # max_size
         nan,  # size_granularity

@@ -12,6 +12,7 @@ from tradinghf.evaluation import sections, tables
 from tradinghf.evaluation.export import write_page
 from tradinghf.evaluation.page import (
     code,
+    interval_text,
     number,
     page,
     pair,
@@ -24,7 +25,6 @@ from tradinghf.evaluation.page import (
 from tradinghf.evaluation.page import facts as fact_list
 from tradinghf.evaluation.people import held_out_section, values_section
 from tradinghf.evaluation.report import Report
-from tradinghf.evaluation.validation import sharpe_interval
 from tradinghf.evaluation.verdict import judge
 from tradinghf.resources import code_version
 
@@ -109,8 +109,7 @@ def _comparison_section(named: Sequence[Report]) -> str:
     rows = []
     for report in named:
         m = report.metrics
-        sharpe = sharpe_interval(report.returns.to_numpy(), report.market.bars_per_year)
-        spread = "n/a" if sharpe.low is None else f"{number(sharpe.low)} to {number(sharpe.high)}"
+        sharpe = report.sharpe_interval
         rows.append(
             [
                 report.name,
@@ -119,7 +118,7 @@ def _comparison_section(named: Sequence[Report]) -> str:
                 number(m["max_drawdown_pct"], 1, " %"),
                 number(m["volatility_annual_pct"], 1, " %"),
                 number(m["sharpe_annual"]),
-                spread,
+                interval_text(sharpe.low, sharpe.high),
                 number(m["turnover_per_year"], 1, "×"),
                 number(m["exposure_pct"], 0, " %"),
                 number(m["costs_pct_of_start"], 2, " %"),

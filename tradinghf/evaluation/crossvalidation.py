@@ -151,7 +151,7 @@ def cross_validate_parameters(
     """
     if metric not in METRICS:
         raise StrategyError(unknown_name("metric", metric, METRICS))
-    found = load_strategy(strategy) if isinstance(strategy, str) else strategy
+    found = load_strategy(strategy)
     cuts = combinatorial_splits(
         market.bars, folds=folds, test_folds=test_folds, purge=purge, embargo=embargo
     )

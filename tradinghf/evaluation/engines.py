@@ -1,4 +1,4 @@
-"""Two engines, one account: target weights in, equity, shares and fills out.
+"""The two backtest engines: from target weights to an account's equity, shares and fills.
 
 `vectorbt` is fast and familiar; `simulator` is the accounting that agents are trained in. Where
 both can express a case they agree to 1e-9 (tests/evaluation/test_engines.py).
@@ -25,7 +25,7 @@ _FILL_COLUMNS = ("bar", "asset", "side", "size", "price", "fee")
 
 @dataclass(frozen=True, eq=False)
 class BacktestAccount:
-    """What a backtest leaves behind, whichever engine ran it.
+    """The account of a backtest bar by bar, whichever engine ran it.
 
     Attributes:
         equity: [T] cash plus positions at the close [currency].
@@ -77,7 +77,7 @@ def _run_vectorbt(
     """
     import vectorbt
 
-    slippage_bps = expressible(costs)
+    slippage_bps = vectorbt_slippage_bps(costs)
     size, price = order_rows(market, orders, fill)
     portfolio = vectorbt.Portfolio.from_orders(
         pd.DataFrame(market.close, index=market.index, columns=list(market.symbols)),
@@ -129,7 +129,7 @@ def _run_simulator(
     return BacktestAccount(done.equity, done.cash, done.shares, fills, financing=done.financing)
 
 
-def expressible(costs: CostModel) -> float:
+def vectorbt_slippage_bps(costs: CostModel) -> float:
     """Slippage with half the spread [bps]; raises where vectorbt has no such cost."""
     for item in fields(costs):
         value = getattr(costs, item.name)

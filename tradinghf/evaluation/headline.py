@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tradinghf.evaluation.metrics import Metrics
-from tradinghf.evaluation.page import number
+from tradinghf.evaluation.page import interval_text, number
 from tradinghf.evaluation.result import BacktestResult
-from tradinghf.evaluation.validation import sharpe_interval
 
 _ROWS = (
     ("growth a year", "cagr_pct", 1, " %"),
@@ -69,13 +68,10 @@ def headline(report: BacktestResult, held: BacktestResult) -> list[tuple[str, st
         own, other = (number(r.metrics[key], digits, unit) for r in (report, held))
         rows.append((name, own, other, cash))
         if key == "sharpe_annual":
-            rows.append(("... 95 % interval", _interval(report), _interval(held), ""))
+            a, b = report.sharpe_interval, held.sharpe_interval
+            own, other = interval_text(a.low, a.high), interval_text(b.low, b.high)
+            rows.append(("... 95 % interval", own, other, ""))
     return rows
-
-
-def _interval(report: BacktestResult) -> str:
-    found = sharpe_interval(report.returns.to_numpy(), report.market.bars_per_year)
-    return "n/a" if found.low is None else f"{number(found.low)} to {number(found.high)}"
 
 
 def grouped(metrics: Metrics) -> list[tuple[str, str, float | int | str | None]]:

@@ -104,6 +104,31 @@ def table(
     )
 
 
+def heat_table(
+    corner: str, columns: Iterable[object], rows: Iterable[tuple[object, Iterable[str]]]
+) -> str:
+    """A table of coloured cells (`heat_cell`) with a heading for each row and column."""
+    head = "".join(f'<th scope="col">{escape(str(name))}</th>' for name in columns)
+    lines = "".join(
+        f'<tr><th scope="row">{escape(str(name))}</th>{"".join(cells)}</tr>' for name, cells in rows
+    )
+    return (
+        f'<div class="scroll"><table class="heat"><thead><tr><th>{escape(corner)}</th>{head}</tr>'
+        f"</thead><tbody>{lines}</tbody></table></div>"
+    )
+
+
+def heat_cell(value: float | None, scale: float, css: str = "", *, digits: int = 1) -> str:
+    """A table cell coloured by sign and size; `scale` gets the full colour, None is empty."""
+    if value is None:
+        return "<td></td>"
+    strength = min(abs(float(value)) / scale, 1.0) * 55
+    hue = "--up" if value >= 0 else "--down"
+    colour = f"background:color-mix(in srgb, var({hue}) {strength:.0f}%, transparent)"
+    kind = f' class="{css}"' if css else ""
+    return f'<td{kind} style="{colour}">{escape(number(float(value), digits))}</td>'
+
+
 def facts(items: Iterable[tuple[str, str]]) -> str:
     """Names and values as a description list."""
     rows = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in items)
@@ -125,6 +150,11 @@ def number(value: float | int | str | None, digits: int = 2, unit: str = "") -> 
     # "-0.00" would suggest a loss.
     shown = shown.removeprefix("-") if shown.strip("-0.,") == "" else shown
     return f"{shown}{unit}".replace("-", "−", 1) if shown.startswith("-") else f"{shown}{unit}"
+
+
+def interval_text(low: float | None, high: float | None, missing: str = "n/a") -> str:
+    """The ends of an interval; `missing` where it is undefined."""
+    return missing if low is None or high is None else f"{number(low)} to {number(high)}"
 
 
 def percent(value: float) -> str:

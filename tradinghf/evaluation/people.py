@@ -72,12 +72,7 @@ def values_section(values: Sequence[Mapping[str, Any]]) -> str:
     if rest:
         said.append(f"No clear sign that these matter beyond profit: {', '.join(rest)}.")
     sentences = "".join(f"<li>{escape(sentence)}</li>" for sentence in said)
-    return section(
-        title,
-        f"<ul>{sentences}</ul>",
-        chart,
-        note=_CAPTION if chart else "",
-    )
+    return section(title, f"<ul>{sentences}</ul>", chart, note=_CAPTION if chart else "")
 
 
 def held_out_section(held_out: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""A trained policy as one more strategy: run it through the environment, read off its targets."""
+"""Trained policies in backtests: load one, and run it through the environment for its targets."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ActingPolicy(Protocol):
 
 
 def load_tradable(name: str, folder: Path | None = None) -> Strategy | ActingPolicy:
-    """What a name stands for: a saved policy, a run directory with one, or a strategy.
+    """The policy or strategy of that name: a saved policy, a run directory with one, or a rule.
 
     Args:
         name: FILE.safetensors, a run directory, or what `load_strategy` takes.

@@ -13,6 +13,7 @@ from tradinghf.config import CostModel, Fill
 from tradinghf.evaluation.engines import BacktestAccount, EngineName, run_engine
 from tradinghf.evaluation.metrics import Metrics, return_metrics, trade_metrics
 from tradinghf.evaluation.trades import round_trips
+from tradinghf.evaluation.validation import Interval, sharpe_interval
 from tradinghf.market.data import MarketData
 from tradinghf.market.rules import Floats
 
@@ -146,6 +147,11 @@ class BacktestResult:
             "start": str(market.index[0].date()),
             "end": str(market.index[-1].date()),
         }
+
+    @cached_property
+    def sharpe_interval(self) -> Interval:
+        """Annual Sharpe ratio with its analytic 95 % interval."""
+        return sharpe_interval(self.returns.to_numpy(), self.market.bars_per_year)
 
     @property
     def portfolio(self) -> Any:

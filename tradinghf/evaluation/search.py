@@ -1,4 +1,4 @@
-"""Part of a large grid: Optuna proposes the next combinations from the results so far."""
+"""Search of a large grid: Optuna proposes the next combinations from the results so far."""
 
 from __future__ import annotations
 
@@ -13,7 +13,13 @@ import pandas as pd
 
 from tradinghf.config import CostModel, Fill
 from tradinghf.errors import MissingExtraError, StrategyError, check_setting, unknown_name
-from tradinghf.evaluation.sweep import Grid, Sweep, cost_models, expand, run_combinations
+from tradinghf.evaluation.sweep import (
+    Grid,
+    Sweep,
+    allowed_combinations,
+    cost_models,
+    run_combinations,
+)
 from tradinghf.market.data import MarketData
 from tradinghf.strategies import Strategy, load_strategy
 
@@ -58,10 +64,10 @@ def search(
     """
     check_setting(limit >= 1, "search: limit", limit, "at least 1")
     optuna = _optuna()
-    found = load_strategy(strategy) if isinstance(strategy, str) else strategy
+    found = load_strategy(strategy)
     models = cost_models(costs)
     values = {name: list(options) for name, options in grid.items()}
-    combinations = expand(found, values)
+    combinations = allowed_combinations(found, values)
     limit = min(limit, len(combinations))
     allowed = {
         point

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 
 import numpy as np
 import pandas as pd
 
 from tradinghf.evaluation.charts import Series, histogram, line_chart
-from tradinghf.evaluation.page import number, percent, section
+from tradinghf.evaluation.page import heat_cell, heat_table, number, percent, section
 from tradinghf.evaluation.result import BacktestResult
 from tradinghf.evaluation.verdict import Verdict
 
 _PALETTE = (1, 2, 4)
+_HALF = 500.0  # width of a chart that stands beside another
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -86,7 +86,7 @@ def timing_section(verdict: Verdict) -> str:
     )
 
 
-def rolling_sharpe_section(reports: Sequence[BacktestResult], width: float = 500.0) -> str:
+def rolling_sharpe_section(reports: Sequence[BacktestResult]) -> str:
     """Sharpe ratio over a moving window of one year, or a quarter of a shorter history."""
     market = reports[0].market
     window = max(2, round(min(market.bars_per_year, market.bars / 4)))
@@ -106,14 +106,14 @@ def rolling_sharpe_section(reports: Sequence[BacktestResult], width: float = 500
         lines,
         label="Rolling Sharpe ratio",
         show=lambda v: number(v, 1),
-        width=width,
+        width=_HALF,
         height=230,
         include=0,
     )
     return section(f"Sharpe ratio over the last {window} bars", chart)
 
 
-def exposure_section(reports: Sequence[BacktestResult], width: float = 500.0) -> str:
+def exposure_section(reports: Sequence[BacktestResult]) -> str:
     """Net position over time."""
     lines = [
         Series(
@@ -131,7 +131,7 @@ def exposure_section(reports: Sequence[BacktestResult], width: float = 500.0) ->
         lines,
         label="Net exposure",
         show=percent,
-        width=width,
+        width=_HALF,
         height=230,
         include=0,
     )
@@ -148,25 +148,9 @@ def monthly_section(report: BacktestResult) -> str:
         return ""
     scale = max(float(np.quantile(np.abs(monthly), 0.95)), 0.1)
     of_month = {(p.year, p.month): float(v) for p, v in zip(period.unique(), monthly, strict=True)}
-    head = "".join(f'<th scope="col">{m}</th>' for m in (*_MONTHS, "Year"))
-    lines = []
+    rows = []
     for year in sorted(set(period.year)):
-        cells = [heat(of_month.get((year, month)), scale) for month in range(1, 13)]
-        total = heat(yearly[year], 3 * scale, "year")
-        lines.append(f'<tr><th scope="row">{year}</th>{"".join(cells)}{total}</tr>')
-    grid = (
-        f'<div class="scroll"><table class="heat"><thead><tr><th></th>{head}</tr></thead>'
-        f"<tbody>{''.join(lines)}</tbody></table></div>"
-    )
+        cells = [heat_cell(of_month.get((year, month)), scale) for month in range(1, 13)]
+        rows.append((year, [*cells, heat_cell(yearly[year], 3 * scale, "year")]))
+    grid = heat_table("", (*_MONTHS, "Year"), rows)
     return section("Monthly returns, after costs [%]", grid)
-
-
-def heat(value: float | None, scale: float, css: str = "", *, digits: int = 1) -> str:
-    """A table cell coloured by sign and size; `scale` gets the full colour, None is empty."""
-    if value is None:
-        return "<td></td>"
-    strength = min(abs(float(value)) / scale, 1.0) * 55
-    hue = "--up" if value >= 0 else "--down"
-    colour = f"background:color-mix(in srgb, var({hue}) {strength:.0f}%, transparent)"
-    kind = f' class="{css}"' if css else ""
-    return f'<td{kind} style="{colour}">{escape(number(float(value), digits))}</td>'

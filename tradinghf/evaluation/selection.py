@@ -1,4 +1,4 @@
-"""Is the best of many better than a benchmark? Tests that know how many were tried."""
+"""Tests whether the best of many strategies beats a benchmark, given how many were tried."""
 
 from __future__ import annotations
 
@@ -31,12 +31,7 @@ class Selection:
 
 
 def select(
-    returns: Floats,
-    benchmark: Floats,
-    *,
-    level: float = 0.05,
-    draws: int = 1000,
-    seed: int = 0,
+    returns: Floats, benchmark: Floats, *, level: float = 0.05, draws: int = 1000, seed: int = 0
 ) -> Selection:
     """Compare N strategies with a benchmark and with each other.
 
@@ -85,7 +80,7 @@ def select(
 
 
 def _confidence_set(returns: Floats, level: float, settings: dict[str, Any]) -> tuple[int, ...]:
-    """MCS over the distinct columns; copies share the fate of their first."""
+    """MCS over the distinct columns; a copy is in where its first is."""
     from arch.bootstrap import MCS
 
     _, first, copy_of = np.unique(returns, axis=1, return_index=True, return_inverse=True)

@@ -1,4 +1,4 @@
-"""Today's target weights: what a strategy or policy wants to hold after the last bar."""
+"""Signals: the target weights that a strategy or policy decides after the last bar."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every combination of parameters in one go, and what the best of them is worth."""
+"""Sweeps: backtests of every combination of parameters, and the verdict on the best of them."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ class Sweep:
 
     @property
     def independent_trials(self) -> float:
-        """How many independent trials the rows are worth; all of them are the careful count."""
+        """How many independent trials the rows are worth; fewer where they are alike."""
         return effective_trials(self.returns)
 
     def heatmap(self, x: str, y: str, metric: str = "sharpe_annual") -> plotly.graph_objects.Figure:
@@ -173,9 +173,9 @@ def sweep(
         MissingExtraError: "ray" without Ray.
 
     """
-    found = load_strategy(strategy) if isinstance(strategy, str) else strategy
+    found = load_strategy(strategy)
     values = {name: list(options) for name, options in grid.items()}
-    models, chosen = cost_models(costs), expand(found, values)
+    models, chosen = cost_models(costs), allowed_combinations(found, values)
     run = run_combinations(
         found,
         market,
@@ -249,7 +249,7 @@ def run_combinations(
     )
 
 
-def expand(strategy: Strategy, grid: Grid) -> list[dict[str, Any]]:
+def allowed_combinations(strategy: Strategy, grid: Grid) -> list[dict[str, Any]]:
     """The combinations of a grid that the strategy allows, checked against its parameters."""
     values = {name: list(options) for name, options in grid.items()}
     empty = [name for name, options in values.items() if not options]
@@ -273,4 +273,4 @@ def _columns(
     return run_columns(market, orders, costs=model, fill=fill, cash=cash)
 
 
-__all__ = ["Grid", "Sweep", "cost_models", "expand", "run_combinations", "sweep"]
+__all__ = ["Grid", "Sweep", "allowed_combinations", "cost_models", "run_combinations", "sweep"]

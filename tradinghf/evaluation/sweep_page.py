@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from tradinghf.evaluation.export import write_page
-from tradinghf.evaluation.page import number, page, section, spaced, span_of, table, verdict_card
-from tradinghf.evaluation.sections import heat
+from tradinghf.evaluation.page import (
+    heat_cell,
+    heat_table,
+    number,
+    page,
+    section,
+    spaced,
+    span_of,
+    table,
+    verdict_card,
+)
 from tradinghf.evaluation.sweep import Sweep
 
 _LISTED = 20
@@ -92,16 +100,11 @@ def _heatmap_section(found: Sweep, metric: str) -> str:
     values = grid.to_numpy(np.float64)
     known = np.abs(values[np.isfinite(values)])
     scale = max(float(np.quantile(known, 0.95)) if len(known) else 0.0, 1e-9)
-    head = "".join(f'<th scope="col">{escape(str(c))}</th>' for c in grid.columns)
-    lines = []
-    for name, row in zip(grid.index, values, strict=True):
-        cells = "".join(heat(v if np.isfinite(v) else None, scale, digits=2) for v in row)
-        lines.append(f'<tr><th scope="row">{escape(str(name))}</th>{cells}</tr>')
-    corner = escape(f"{y} \\ {x}" if y else x)
-    html = (
-        f'<div class="scroll"><table class="heat"><thead><tr><th>{corner}</th>{head}</tr></thead>'
-        f"<tbody>{''.join(lines)}</tbody></table></div>"
-    )
+    cells = [
+        [heat_cell(v if np.isfinite(v) else None, scale, digits=2) for v in row] for row in values
+    ]
+    corner = f"{y} \\ {x}" if y else x
+    html = heat_table(corner, grid.columns, zip(grid.index, cells, strict=True))
     rest = ", ".join(spaced(str(name)) for name in varied[2:])
     note = "A broad patch of good cells is worth more than one good cell. "
     note += f"Mean over {rest}. " if rest else ""

@@ -15,7 +15,16 @@ import pandas as pd
 
 from tradinghf.config import CostModel
 from tradinghf.evaluation import metrics
-from tradinghf.evaluation.page import code, facts, number, percent, section, span_of, table
+from tradinghf.evaluation.page import (
+    code,
+    facts,
+    interval_text,
+    number,
+    percent,
+    section,
+    span_of,
+    table,
+)
 from tradinghf.evaluation.result import BacktestResult
 from tradinghf.evaluation.validation import Interval
 from tradinghf.evaluation.verdict import Verdict
@@ -33,8 +42,7 @@ def metrics_section(reports: Sequence[BacktestResult], verdict: Verdict | None =
         cells = [number(r.metrics[name]) for r in reports]
         if verdict is not None:
             interval = verdict.intervals.get(name, Interval(None, None, None))
-            known = interval.low is not None and interval.high is not None
-            cells.insert(1, f"{number(interval.low)} to {number(interval.high)}" if known else "")
+            cells.insert(1, interval_text(interval.low, interval.high, missing=""))
         rows.append([name.replace("_", " ").replace(" pct", " [%]"), *cells])
     head = ["", *(r.name for r in reports)]
     if verdict is not None:
@@ -49,7 +57,7 @@ def metrics_section(reports: Sequence[BacktestResult], verdict: Verdict | None =
 
 
 def costs_section(report: BacktestResult) -> str:
-    """Where the money went, and at which cost per trade the profit would be gone."""
+    """What fees, slippage and interest took, and the cost per trade that would take all profit."""
     orders, m = report.orders, report.metrics
     notional = float((orders["size"] * orders["price"]).sum())
     fees, slippage = float(orders["fee"].sum()), float(orders["slippage"].sum())

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tradinghf.evaluation import sections, tables
-from tradinghf.evaluation.page import kpis, number, page, pair, span_of, verdict_card
+from tradinghf.evaluation.page import interval_text, kpis, number, page, pair, span_of, verdict_card
 from tradinghf.evaluation.people import preference_section
 from tradinghf.evaluation.result import BacktestResult
 from tradinghf.evaluation.verdict import Verdict, judge
@@ -58,7 +58,7 @@ def _headline_numbers(report: BacktestResult, held: BacktestResult, verdict: Ver
     sharpe = verdict.sharpe
     interval = "undefined"
     if sharpe.low is not None:
-        interval = f"95 % interval {number(sharpe.low)} to {number(sharpe.high)}"
+        interval = f"95 % interval {interval_text(sharpe.low, sharpe.high)}"
     return kpis(
         [
             ("Growth a year", number(m["cagr_pct"], 1, " %"), against("cagr_pct", 1, " %")),

@@ -29,6 +29,24 @@ def _trades_of(fills: pd.DataFrame, market: MarketData, asset: int) -> list[dict
     trades: list[dict[str, object]] = []
     position = flow = fees = paid = 0.0
     start = 0
+
+    def close(end: int, *, long: bool, still_open: bool) -> None:
+        trades.append(
+            {
+                "symbol": market.symbols[asset],
+                "side": "long" if long else "short",
+                "entry": market.index[start],
+                "exit": market.index[end],
+                "bars": end - start,
+                "pnl": flow - fees,
+                "fees": fees,
+                "return_pct": 100.0 * (flow - fees) / paid,
+                "open": still_open,
+                "entry_bar": start,
+                "exit_bar": end,
+            }
+        )
+
     columns = ("bar", "side", "size", "price", "fee")
     for bar, side, size, price, fee in zip(*(fills[c].to_list() for c in columns), strict=True):
         left = side * size
@@ -43,35 +61,8 @@ def _trades_of(fills: pd.DataFrame, market: MarketData, asset: int) -> list[dict
             position, left = position + part, left - part
             if closing and abs(position) <= 1e-9 * abs(part):
                 position = 0.0
-                trades.append(_trade(market, asset, start, bar, part < 0, flow, fees, paid, False))
+                close(bar, long=part < 0, still_open=False)
     if position:
         flow += position * market.close[-1, asset]
-        last = market.bars - 1
-        trades.append(_trade(market, asset, start, last, position > 0, flow, fees, paid, True))
+        close(market.bars - 1, long=position > 0, still_open=True)
     return trades
-
-
-def _trade(
-    market: MarketData,
-    asset: int,
-    start: int,
-    end: int,
-    long: bool,
-    flow: float,
-    fees: float,
-    paid: float,
-    still_open: bool,
-) -> dict[str, object]:
-    return {
-        "symbol": market.symbols[asset],
-        "side": "long" if long else "short",
-        "entry": market.index[start],
-        "exit": market.index[end],
-        "bars": end - start,
-        "pnl": flow - fees,
-        "fees": fees,
-        "return_pct": 100.0 * (flow - fees) / paid,
-        "open": still_open,
-        "entry_bar": start,
-        "exit_bar": end,
-    }

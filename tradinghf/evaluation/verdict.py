@@ -1,4 +1,4 @@
-"""What a backtest proves, in words: the first thing a reader of a report should see."""
+"""The verdict on a backtest: statistical evidence, and what it proves in words."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ from tradinghf.evaluation.validation import (
     deflated_sharpe,
     min_track_record,
     paired_interval,
-    sharpe_interval,
 )
 from tradinghf.market.rules import Floats
 
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
-    """The evidence of one backtest and what it amounts to.
+    """The evidence of one backtest, and the conclusion from it.
 
     Attributes:
         headline: one sentence.
@@ -111,7 +110,7 @@ def judge(
         timing=timing,
         timing_p=timing_p,
         deflated=deflated,
-        sharpe=sharpe_interval(returns, bars_per_year),
+        sharpe=report.sharpe_interval,
         intervals=bootstrap_intervals(returns, bars_per_year, draws=draws),
         excess=excess,
         track_years=None if needed is None else needed / bars_per_year,

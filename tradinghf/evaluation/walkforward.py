@@ -14,7 +14,7 @@ from tradinghf.errors import ConfigError, StrategyError, unknown_name
 from tradinghf.evaluation.backtest import backtest
 from tradinghf.evaluation.columns import column_metrics, run_columns
 from tradinghf.evaluation.report import Report
-from tradinghf.evaluation.sweep import Grid, expand
+from tradinghf.evaluation.sweep import Grid, allowed_combinations
 from tradinghf.market.data import MarketData
 from tradinghf.market.rules import Floats
 from tradinghf.strategies import Strategy, held_targets, load_strategy, target_changes
@@ -22,7 +22,7 @@ from tradinghf.strategies import Strategy, held_targets, load_strategy, target_c
 
 @dataclass(frozen=True, eq=False)
 class WalkForward:
-    """Stitched out-of-sample result.
+    """Result of a walk-forward: one account over all test windows, and a row about each.
 
     Attributes:
         report: one backtest over all test windows, each with the parameters chosen before it.
@@ -37,7 +37,7 @@ class WalkForward:
     trials: int
 
 
-def splits(
+def walk_forward_splits(
     bars: int, *, train_bars: int, test_bars: int, purge: int = 0, anchored: bool = False
 ) -> list[tuple[slice, slice]]:
     """(train, test) bar ranges; tests follow each other without a gap up to the last bar.
@@ -102,7 +102,7 @@ def walk_forward(
         strategy: name, file or `@strategy`.
         market: the bars.
         grid: parameter name to its values.
-        train_bars, test_bars, purge, anchored: see `splits`.
+        train_bars, test_bars, purge, anchored: see `walk_forward_splits`.
         metric: of the training backtests, highest wins; a tie goes to the first in the grid.
         costs: fees and slippage.
         fill: when orders fill.
@@ -114,10 +114,10 @@ def walk_forward(
         StrategyError: unknown parameter or metric.
 
     """
-    found = load_strategy(strategy) if isinstance(strategy, str) else strategy
+    found = load_strategy(strategy)
     costs = costs or CostModel()
-    options = expand(found, grid)
-    windows = splits(
+    options = allowed_combinations(found, grid)
+    windows = walk_forward_splits(
         market.bars, train_bars=train_bars, test_bars=test_bars, purge=purge, anchored=anchored
     )
     # A strategy is causal, so its weights are computed once on everything; checked by
@@ -153,7 +153,7 @@ def trade_windows(
 
     Args:
         market: the bars.
-        windows: (training, test) bars, as from `splits`.
+        windows: (training, test) bars, as from `walk_forward_splits`.
         choose: from a window's number, training and test bars to its [test bars, A] targets and
             what else its row holds.
         costs, fill, cash: of the account.
@@ -206,4 +206,10 @@ def _scores(
     return metrics[metric]
 
 
-__all__ = ["WalkForward", "backtest_targets", "splits", "trade_windows", "walk_forward"]
+__all__ = [
+    "WalkForward",
+    "backtest_targets",
+    "trade_windows",
+    "walk_forward",
+    "walk_forward_splits",
+]

@@ -11,7 +11,7 @@ import pandas as pd
 from tradinghf.config import CostModel, Fill
 from tradinghf.evaluation.policies import ActingPolicy, policy_orders
 from tradinghf.evaluation.report import Report
-from tradinghf.evaluation.walkforward import backtest_targets, splits, trade_windows
+from tradinghf.evaluation.walkforward import backtest_targets, trade_windows, walk_forward_splits
 from tradinghf.market.data import MarketData
 from tradinghf.market.rules import Floats
 from tradinghf.strategies import held_targets
@@ -25,7 +25,7 @@ PolicyTrainer = Callable[[MarketData, MarketData, int], ActingPolicy]
 
 @dataclass(frozen=True, eq=False)
 class PolicyWalk:
-    """Stitched out-of-sample result of policies.
+    """Result of a walk-forward of policies: one account over all test windows, a row about each.
 
     Attributes:
         report: one backtest over all test windows, each traded by the policy trained before it.
@@ -65,8 +65,8 @@ def walk_forward_policy(
         train: called once per window with the first part of its training bars, the last part for
             choosing among checkpoints, and the number of the window.
         market: the bars.
-        train_bars, test_bars, purge, anchored: see `splits`; validation lies inside training, and
-            the purge is left out before it as well.
+        train_bars, test_bars, purge, anchored: see `walk_forward_splits`; validation lies inside
+            training, and the purge is left out before it as well.
         validation_share: of the training window.
         name: of the result.
         costs, fill, cash: of the account.
@@ -78,7 +78,7 @@ def walk_forward_policy(
 
     """
     costs = costs or CostModel()
-    windows = splits(
+    windows = walk_forward_splits(
         market.bars, train_bars=train_bars, test_bars=test_bars, purge=purge, anchored=anchored
     )
     policies = []
