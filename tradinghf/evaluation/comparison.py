@@ -28,6 +28,18 @@ from tradinghf.evaluation.report import Report
 from tradinghf.evaluation.verdict import judge
 from tradinghf.resources import code_version
 
+_COLUMNS = (
+    ("return", "total_return_pct", 1, " %"),
+    ("a year", "cagr_pct", 1, " %"),
+    ("deepest fall", "max_drawdown_pct", 1, " %"),
+    ("volatility", "volatility_annual_pct", 1, " %"),
+    ("Sharpe", "sharpe_annual", 2, ""),
+    ("turnover a year", "turnover_per_year", 1, "×"),
+    ("invested", "exposure_pct", 0, " %"),
+    ("costs", "costs_pct_of_start", 2, " %"),
+)
+_AFTER_SHARPE = 5
+
 
 def comparison_report(
     path: Path | str,
@@ -108,36 +120,14 @@ def _ordered(reports: Mapping[str, Report]) -> list[Report]:
 def _comparison_section(named: Sequence[Report]) -> str:
     rows = []
     for report in named:
-        m = report.metrics
         sharpe = report.sharpe_interval
-        rows.append(
-            [
-                report.name,
-                number(m["total_return_pct"], 1, " %"),
-                number(m["cagr_pct"], 1, " %"),
-                number(m["max_drawdown_pct"], 1, " %"),
-                number(m["volatility_annual_pct"], 1, " %"),
-                number(m["sharpe_annual"]),
-                interval_text(sharpe.low, sharpe.high),
-                number(m["turnover_per_year"], 1, "×"),
-                number(m["exposure_pct"], 0, " %"),
-                number(m["costs_pct_of_start"], 2, " %"),
-            ]
-        )
-    head = [
-        "",
-        "return",
-        "a year",
-        "deepest fall",
-        "volatility",
-        "Sharpe",
-        "95 % interval",
-        "turnover a year",
-        "invested",
-        "costs",
-    ]
+        cells = [number(report.metrics[key], digits, unit) for _, key, digits, unit in _COLUMNS]
+        cells.insert(_AFTER_SHARPE, interval_text(sharpe.low, sharpe.high))
+        rows.append([report.name, *cells])
+    head = [title for title, *_ in _COLUMNS]
+    head.insert(_AFTER_SHARPE, "95 % interval")
     note = "After fees and slippage. Invested: share of bars with a position. Costs: share of the "
-    return section("Side by side", table(head, rows), note=f"{note}starting equity.")
+    return section("Side by side", table(["", *head], rows), note=f"{note}starting equity.")
 
 
 def _facts_section(items: Mapping[str, Any]) -> str:

@@ -52,31 +52,27 @@ def _headline_numbers(report: BacktestResult, held: BacktestResult, verdict: Ver
     """The strip of numbers under the verdict."""
     m, other = report.metrics, held.metrics
 
-    def against(name: str, digits: int, unit: str) -> str:
-        return f"{held.name} {number(other[name], digits, unit)}"
+    def against(title: str, name: str) -> tuple[str, str, str]:
+        own, theirs = (number(values[name], 1, " %") for values in (m, other))
+        return title, own, f"{held.name} {theirs}"
 
     sharpe = verdict.sharpe
-    interval = "undefined"
-    if sharpe.low is not None:
-        interval = f"95 % interval {interval_text(sharpe.low, sharpe.high)}"
+    interval = f"95 % interval {interval_text(sharpe.low, sharpe.high)}"
+    costs = number(m["costs_pct_of_start"], 1, " %")
     return kpis(
         [
-            ("Growth a year", number(m["cagr_pct"], 1, " %"), against("cagr_pct", 1, " %")),
-            ("Sharpe ratio", number(m["sharpe_annual"]), interval),
+            against("Growth a year", "cagr_pct"),
             (
-                "Deepest fall",
-                number(m["max_drawdown_pct"], 1, " %"),
-                against("max_drawdown_pct", 1, " %"),
+                "Sharpe ratio",
+                number(m["sharpe_annual"]),
+                "undefined" if sharpe.low is None else interval,
             ),
-            (
-                "Volatility a year",
-                number(m["volatility_annual_pct"], 1, " %"),
-                against("volatility_annual_pct", 1, " %"),
-            ),
+            against("Deepest fall", "max_drawdown_pct"),
+            against("Volatility a year", "volatility_annual_pct"),
             (
                 "Turnover a year",
                 number(m["turnover_per_year"], 1, "×"),
-                f"costs {number(m['costs_pct_of_start'], 1, ' %')} of the start",
+                f"costs {costs} of the start",
             ),
             (
                 "Invested",
