@@ -11,8 +11,8 @@ from tradinghf.bench.core import Row, agree, benchmark, timed
 
 if TYPE_CHECKING:
     from tradinghf.config import CostModel
+    from tradinghf.market.bar_rules import Floats
     from tradinghf.market.data import MarketData
-    from tradinghf.market.rules import Floats
 
     Way = Callable[[], Floats | None]
 

@@ -14,8 +14,8 @@ from tradinghf.errors import StrategyError
 from tradinghf.evaluation.engines import EngineName, run_engine
 from tradinghf.evaluation.policies import ActingPolicy, policy_orders
 from tradinghf.evaluation.report import Report
+from tradinghf.market.bar_rules import Floats
 from tradinghf.market.data import MarketData
-from tradinghf.market.rules import Floats
 from tradinghf.resources import resource_dir
 from tradinghf.strategies import Strategy, load_strategy, target_changes
 

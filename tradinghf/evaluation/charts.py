@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tradinghf.market.rules import Floats
+from tradinghf.market.bar_rules import Floats
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52.0, 12.0, 8.0, 22.0
 _STYLES = ("", " dash", " dot", " dashdot")

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from tradinghf.config import CostModel, Fill
 from tradinghf.evaluation.engines import order_rows, vectorbt_slippage_bps
+from tradinghf.market.bar_rules import Floats
 from tradinghf.market.data import MarketData
-from tradinghf.market.rules import Floats
 
 COLUMNS_AT_ONCE = 128
 """Columns simulated together: large enough for numba, small enough for the cache."""

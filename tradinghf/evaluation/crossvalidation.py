@@ -24,8 +24,8 @@ from tradinghf.config import CostModel, Fill
 from tradinghf.errors import ConfigError, StrategyError, unknown_name
 from tradinghf.evaluation import metrics
 from tradinghf.evaluation.sweep import Grid, sweep
+from tradinghf.market.bar_rules import Floats
 from tradinghf.market.data import MarketData
-from tradinghf.market.rules import Floats
 from tradinghf.strategies import Strategy, load_strategy
 
 _MOST_SPLITS = 10_000

@@ -15,8 +15,8 @@ import pandas as pd
 
 from tradinghf.config import CostModel, Fill
 from tradinghf.errors import StrategyError
+from tradinghf.market.bar_rules import Floats
 from tradinghf.market.data import MarketData
-from tradinghf.market.rules import Floats
 from tradinghf.registry import Registry
 
 EngineName = Literal["vectorbt", "simulator"]

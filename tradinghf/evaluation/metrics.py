@@ -11,7 +11,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from tradinghf.market.rules import Floats
+from tradinghf.market.bar_rules import Floats
 
 Number = float | int | None
 Metrics = dict[str, float | int | str | None]

@@ -10,8 +10,8 @@ import numpy as np
 
 from tradinghf.config import CostModel, EnvConfig, Fill
 from tradinghf.errors import StrategyError
+from tradinghf.market.bar_rules import Floats
 from tradinghf.market.data import MarketData
-from tradinghf.market.rules import Floats
 from tradinghf.strategies import Strategy, load_strategy, target_changes
 
 WEIGHTS = "policy.safetensors"

@@ -14,8 +14,8 @@ from tradinghf.evaluation.engines import BacktestAccount, EngineName, run_engine
 from tradinghf.evaluation.metrics import Metrics, return_metrics, trade_metrics
 from tradinghf.evaluation.trades import round_trips
 from tradinghf.evaluation.validation import Interval, sharpe_interval
+from tradinghf.market.bar_rules import Floats
 from tradinghf.market.data import MarketData
-from tradinghf.market.rules import Floats
 
 
 @dataclass(frozen=True, eq=False)

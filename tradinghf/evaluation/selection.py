@@ -9,7 +9,7 @@ import numpy as np
 
 from tradinghf.errors import ConfigError
 from tradinghf.evaluation.validation import block_length
-from tradinghf.market.rules import Floats
+from tradinghf.market.bar_rules import Floats
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from tradinghf.evaluation.export import write_table
 from tradinghf.evaluation.report import Report
 from tradinghf.evaluation.validation import effective_trials, overfitting_probability
 from tradinghf.evaluation.verdict import Verdict, judge
+from tradinghf.market.bar_rules import Floats
 from tradinghf.market.data import MarketData
-from tradinghf.market.rules import Floats
 from tradinghf.strategies import Strategy, load_strategy
 
 if TYPE_CHECKING:

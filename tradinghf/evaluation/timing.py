@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tradinghf.evaluation.result import BacktestResult
-from tradinghf.market.rules import Floats
+from tradinghf.market.bar_rules import Floats
 
 
 @dataclass(frozen=True, eq=False)

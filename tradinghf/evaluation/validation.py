@@ -15,7 +15,7 @@ from scipy.stats import norm
 
 from tradinghf.errors import ConfigError
 from tradinghf.evaluation import metrics
-from tradinghf.market.rules import Floats
+from tradinghf.market.bar_rules import Floats
 
 _EULER = 0.5772156649015329
 

@@ -17,7 +17,7 @@ from tradinghf.evaluation.validation import (
     min_track_record,
     paired_interval,
 )
-from tradinghf.market.rules import Floats
+from tradinghf.market.bar_rules import Floats
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,8 +15,8 @@ from tradinghf.evaluation.backtest import backtest
 from tradinghf.evaluation.columns import column_metrics, run_columns
 from tradinghf.evaluation.report import Report
 from tradinghf.evaluation.sweep import Grid, allowed_combinations
+from tradinghf.market.bar_rules import Floats
 from tradinghf.market.data import MarketData
-from tradinghf.market.rules import Floats
 from tradinghf.strategies import Strategy, held_targets, load_strategy, target_changes
 
 

@@ -12,8 +12,8 @@ from tradinghf.config import CostModel, Fill
 from tradinghf.evaluation.policies import ActingPolicy, policy_orders
 from tradinghf.evaluation.report import Report
 from tradinghf.evaluation.walkforward import backtest_targets, trade_windows, walk_forward_splits
+from tradinghf.market.bar_rules import Floats
 from tradinghf.market.data import MarketData
-from tradinghf.market.rules import Floats
 from tradinghf.strategies import held_targets
 
 _WARM_BARS = 256
