@@ -16,6 +16,7 @@ from tradinghf.feedback.store import Store
 from tradinghf.feedback.traders import SyntheticTrader
 from tradinghf.learning.config import AspectConfig, RewardConfig
 from tradinghf.learning.reward.model import RewardModel
+from tradinghf.learning.reward.protocol import NEVER_TIED
 
 HEAD = AspectConfig(shapes=0, conditions=0, thresholds=0, levels=0)
 PLAIN = RewardConfig(residual=None, head=HEAD)
@@ -54,7 +55,7 @@ def test_labels_alone_teach():
     model = RewardModel(PLAIN).fit(answers, EVERYONE)
     assert accuracy(model) >= 0.9
     assert accuracy(model) > by_profit() + 0.02
-    assert not model.ties  # two good ones are not told to be equal
+    assert float(model.log_tie) == NEVER_TIED  # two good ones are not told to be equal
     assert not model.warnings
 
 

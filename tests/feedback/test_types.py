@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tradinghf.errors import FeedbackError
-from tradinghf.feedback.types import MAX_TEXT, Query, Ranking, clean_text
+from tradinghf.feedback.types import MAX_PANELS, MAX_TEXT, Query, Ranking, clean_text
 
 IDS = ("a", "b", "c")
 
@@ -58,7 +58,7 @@ def test_numpy_numbers_become_plain_ones() -> None:
         ({"ranks": ()}, "expected 3"),
         ({"outcome": "skipped"}, "expected 0"),
         ({"outcome": "rankd"}, "Did you mean 'ranked'"),
-        ({"episodes": ("a",), "ranks": (1,)}, "2 to 20"),
+        ({"episodes": ("a",), "ranks": (1,)}, f"2 to {MAX_PANELS}"),
         ({"episodes": ("a", "b", "a")}, "distinct"),
         ({"episodes": "abc"}, "string"),
         ({"episodes": ("a", "b", 3)}, r"episodes\[2\]"),
@@ -140,7 +140,7 @@ def test_a_query_is_named_by_its_content() -> None:
         ({"purpose": "gold"}, "expected ranks"),
         ({"answer": (1, 2, 3)}, "gold queries, and only they"),
         ({"purpose": "gold", "answer": (1, 2)}, "expected 3"),
-        ({"episodes": ("a",)}, "2 to 20"),
+        ({"episodes": ("a",)}, f"2 to {MAX_PANELS}"),
         ({"id": ""}, "id is empty"),
     ],
 )

@@ -154,8 +154,8 @@ def questions(
         rng: of the draws.
 
     """
-    from tradinghf.feedback.queries import choose_groups
     from tradinghf.feedback.types import Query
+    from tradinghf.learning.reward.question_choice import choose_groups
     from tradinghf.loop.collect import distinct_columns
 
     distinct = [distinct_columns(row) for row in recorded]

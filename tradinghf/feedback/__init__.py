@@ -1,1 +1,1 @@
-"""What traders say: rankings, their likelihoods, the store, queries, synthetic traders."""
+"""What traders say: rankings, ratings, comments, the store, synthetic traders."""

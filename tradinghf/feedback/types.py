@@ -21,7 +21,8 @@ AnswerOutcome = Literal["ranked", "skipped", "cant_tell"]
 
 RATING_LEVELS = 5
 """Ratings run from 1 (bad) to 5 (good)."""
-_MAX_PANELS = 20
+MAX_PANELS = 10
+"""A tie of n episodes is one of 2^n groups that could have been chosen: more fill the memory."""
 _MAX_NAME = 100
 MAX_TEXT = 4000
 
@@ -51,10 +52,10 @@ def _episodes(what: str, ids: Sequence[str]) -> tuple[str, ...]:
     if isinstance(ids, str):
         raise FeedbackError(f"{what} is a string; expected a sequence of episode ids.")
     episodes = tuple(_name(f"{what}[{i}]", item) for i, item in enumerate(ids))
-    if not 2 <= len(episodes) <= _MAX_PANELS or len(set(episodes)) != len(episodes):
+    if not 2 <= len(episodes) <= MAX_PANELS or len(set(episodes)) != len(episodes):
         raise FeedbackError(
             f"{what} holds {len(episodes)} ids, {len(set(episodes))} of them distinct; "
-            f"expected 2 to {_MAX_PANELS} distinct episodes."
+            f"expected 2 to {MAX_PANELS} distinct episodes."
         )
     return episodes
 

@@ -16,11 +16,11 @@ ATTENTION_HEADS = 4
 
 @dataclass(frozen=True)
 class AspectConfig:
-    """Prior of the aspect head (`tradinghf.learning.reward.aspect_head`).
+    """Prior of the aspect head (`tradinghf.learning.reward.posterior`).
 
     Attributes:
         max_terms: how many plain aspects besides profit one model may use.
-        all_terms: the same when thresholds, conditions and path shapes are tried as well.
+        all_terms: the same when thresholds, conditions and rare aspects are tried as well.
         inclusion: prior probability that an aspect matters.
         mentioned: the same for an aspect that the raters wrote about.
         shapes, conditions, thresholds, levels: how many of each further family of terms

@@ -10,9 +10,9 @@ import numpy as np
 
 from tradinghf.episodes import Episode, EpisodeBatch, Floats
 from tradinghf.feedback.types import Ranking
-from tradinghf.learning.reward.aspects import TradePaths
 from tradinghf.learning.reward.held_out import predicted_pairs
-from tradinghf.learning.reward.model import RewardModel
+from tradinghf.learning.reward.paths import TradePaths
+from tradinghf.learning.reward.protocol import Reward
 from tradinghf.loop.collect import Acting, Actor, best_network, episode_batch
 from tradinghf.simulation.env import MarketEnv
 
@@ -49,9 +49,7 @@ class Foreseen:
         )
 
 
-def foresee(
-    model: RewardModel, answers: Sequence[Ranking], episodes: Mapping[str, Episode]
-) -> Foreseen:
+def foresee(model: Reward, answers: Sequence[Ranking], episodes: Mapping[str, Episode]) -> Foreseen:
     """How well are answers predicted that the model has not learned from?"""
     probabilities, outcomes, _ = predicted_pairs(model, answers, episodes)
     return Foreseen(float((probabilities.argmax(1) == outcomes).mean()), len(outcomes))
@@ -95,7 +93,7 @@ class Alarm:
 
 
 def alarm(
-    model: RewardModel,
+    model: Reward,
     before: Sequence[Episode] | EpisodeBatch,
     after: Sequence[Episode] | EpisodeBatch,
     foreseen: Sequence[Foreseen] = (),
@@ -140,7 +138,7 @@ def alarm(
 
 
 def watch(
-    model: RewardModel,
+    model: Reward,
     env: MarketEnv,
     before: Acting,
     after: Acting,
@@ -153,7 +151,7 @@ def watch(
 
 
 def best_by_reward(
-    model: RewardModel, policies: Sequence[Acting], env: MarketEnv, pnl_weight: float, seed: int
+    model: Reward, policies: Sequence[Acting], env: MarketEnv, pnl_weight: float, seed: int
 ) -> tuple[int, list[float]]:
     """`best_network` by the learned reward and profit, weighed as in training."""
     worths = [(1.0, lambda batch: _score(model, batch)), (pnl_weight, _profit)]
@@ -164,7 +162,7 @@ def _batch(episodes: Sequence[Episode] | EpisodeBatch) -> EpisodeBatch:
     return episodes if isinstance(episodes, EpisodeBatch) else EpisodeBatch.stack(list(episodes))
 
 
-def _score(model: RewardModel, episodes: Sequence[Episode] | EpisodeBatch) -> Floats:
+def _score(model: Reward, episodes: Sequence[Episode] | EpisodeBatch) -> Floats:
     """[B] learned worth of each episode."""
     paid = model.rewards(TradePaths.from_episodes(_batch(episodes))).sum(-1)
     return np.asarray(paid.double().cpu().numpy())

@@ -11,9 +11,9 @@ import numpy as np
 
 from tradinghf.config import Randomisation
 from tradinghf.episodes import Episode
-from tradinghf.feedback.queries import choose_groups
 from tradinghf.feedback.types import Purpose, Query, Ranking
-from tradinghf.learning.reward.model import RewardModel
+from tradinghf.learning.reward.protocol import Reward
+from tradinghf.learning.reward.question_choice import choose_groups
 from tradinghf.loop.collect import Actor, collect, distinct_columns, pool_actors
 from tradinghf.market.data import MarketData
 from tradinghf.simulation.env import MarketEnv
@@ -58,7 +58,7 @@ def ask(
     size: int,
     uniform: float,
     seed: int,
-    model: RewardModel | None = None,
+    model: Reward | None = None,
     round_: int = 0,
 ) -> list[Question]:
     """Let rules, chance and `own` actors trade the same windows, and pick groups to rank.
@@ -84,7 +84,7 @@ def ask(
     pool = collect(market, actors, places, env=env_like(env, market, len(places)), seed=seed)
     scores = None
     if model is not None and model.fitted:
-        worth = model.member_scores([e for row in pool for e in row]) * model.temperature
+        worth = model.member_scores([e for row in pool for e in row])
         scores = worth.unflatten(1, (len(pool), len(actors)))
     groups = choose_groups(
         scores,

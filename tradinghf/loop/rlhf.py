@@ -23,9 +23,10 @@ from tradinghf.learning.policy.networks import ActorCritic, frozen
 from tradinghf.learning.policy.saved import Policy
 from tradinghf.learning.ppo.streams import learned_stream, sparse_pnl
 from tradinghf.learning.ppo.trainer import PPO, Metrics, Stream
+from tradinghf.learning.reward.answers import ended_by
 from tradinghf.learning.reward.held_out import cross_validate, predicted_pairs, summarise
 from tradinghf.learning.reward.model import RewardModel
-from tradinghf.learning.reward.ranked_data import ended_by
+from tradinghf.learning.reward.protocol import Reward
 from tradinghf.learning.runs.checkpoints import RunDirectory, recall, understood
 from tradinghf.learning.runs.scores import Scores
 from tradinghf.learning.runs.stopping import asked, held, stop
@@ -55,8 +56,7 @@ class RLHF:
 
     Args:
         env: training environment; episodes of its horizon are what is ranked.
-        reward_model: learns from the rankings; anything with its methods `fit`, `rewards`,
-            `member_scores`, `predict_pairs`.
+        reward_model: learns from the rankings; `RewardModel` when not given.
         agent: the learner; made from the environment when not given.
         trader: who answers: a synthetic trader, its name, or `FILE.py:function`; None uses the
             rankings that people have left in the store.
@@ -74,7 +74,7 @@ class RLHF:
     def __init__(
         self,
         env: MarketEnv,
-        reward_model: RewardModel | None = None,
+        reward_model: Reward | None = None,
         *,
         agent: PPO | None = None,
         trader: Answers | str | None = None,
@@ -88,7 +88,7 @@ class RLHF:
     ) -> None:
         self.env = env
         self.config = config or RLHFConfig()
-        self.reward_model = reward_model or RewardModel()
+        self.reward_model: Reward = reward_model or RewardModel()
         self.trader = (
             SyntheticTrader(trader, seed=self.config.seed) if isinstance(trader, str) else trader
         )

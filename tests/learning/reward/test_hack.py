@@ -11,10 +11,11 @@ from support.episodes import random_episode, window_groups
 
 from tradinghf.feedback.traders import SyntheticTrader
 from tradinghf.learning.config import AspectConfig, ResidualConfig, RewardConfig
-from tradinghf.learning.reward.aspects import TradePaths
+from tradinghf.learning.reward.answers import AnswerTable
 from tradinghf.learning.reward.model import RewardModel
-from tradinghf.learning.reward.ranked_data import RankedData, per_episode
-from tradinghf.learning.reward.residual import Residual, _train, residual_features
+from tradinghf.learning.reward.paths import TradePaths, per_episode
+from tradinghf.learning.reward.protocol import NEVER_TIED
+from tradinghf.learning.reward.residual import Residual, Unexplained, _train, residual_features
 from tradinghf.loop.alarm import Foreseen, alarm, contradicted
 
 HEAD = AspectConfig(shapes=0, conditions=0, thresholds=0, levels=0)
@@ -54,15 +55,17 @@ class Unguarded:
     """A network's mean alone: not admitted by held-out rankings, wide, without pessimism."""
 
     def __init__(self):
-        data = RankedData.of(ANSWERS, SHOWN)
+        data = AnswerTable.of(ANSWERS, SHOWN)
         seen = per_episode(data.episodes, self.features)[data.index]
         self.residual = Residual(
             _train(
-                seen,
-                torch.zeros(data.ranks.shape),
-                data.ranks,
-                data.mask,
-                torch.tensor(-20.0),
+                Unexplained(
+                    seen,
+                    torch.zeros(data.ranks.shape),
+                    data.ranks,
+                    data.mask,
+                    torch.tensor(NEVER_TIED),
+                ),
                 30.0,
                 ResidualConfig(weight_decay=0.0),
                 torch.Generator().manual_seed(0),

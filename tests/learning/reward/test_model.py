@@ -12,9 +12,9 @@ from support.episodes import window_groups
 
 from tradinghf.errors import FeedbackError
 from tradinghf.feedback.traders import UTILITIES, SyntheticTrader
-from tradinghf.feedback.types import Ranking
-from tradinghf.learning.config import RewardConfig
-from tradinghf.learning.reward.aspects import TradePaths
+from tradinghf.feedback.types import MAX_PANELS, Query, Ranking
+from tradinghf.learning.config import AspectConfig, RewardConfig
+from tradinghf.learning.reward.answers import Choices
 from tradinghf.learning.reward.held_out import (
     cross_validate,
     pair_metrics,
@@ -22,8 +22,13 @@ from tradinghf.learning.reward.held_out import (
     summarise,
 )
 from tradinghf.learning.reward.model import RewardModel
+from tradinghf.learning.reward.paths import TradePaths
+from tradinghf.learning.reward.protocol import NEVER_TIED
 
 PLAIN = RewardConfig(residual=None)
+PLAIN_ASPECTS = RewardConfig(
+    residual=None, head=AspectConfig(shapes=0, conditions=0, thresholds=0, levels=0)
+)
 GROUPS = window_groups(40)
 HELD = window_groups(30, seed=1)
 EVERYONE = {e.id: e for group in GROUPS + HELD for e in group}
@@ -64,7 +69,7 @@ def test_noise_in_the_answers_costs_accuracy_but_not_the_direction():
 
 def test_ties_are_learned_from_and_predicted():
     model = RewardModel(PLAIN).fit(answers("drawdown", GROUPS, "ties"), EVERYONE)
-    assert model.ties
+    assert float(model.log_tie) > NEVER_TIED
     probabilities, outcomes, _ = predicted_pairs(model, answers("drawdown", HELD, "ties"), EVERYONE)
     np.testing.assert_allclose(probabilities.sum(1), 1.0)
     assert probabilities[outcomes == 1, 1].mean() > 2 * probabilities[outcomes != 1, 1].mean()
@@ -133,7 +138,7 @@ def test_pessimism_takes_away_the_variance_of_the_score_over_the_draws():
         model.fit(answers("drawdown", GROUPS[:6]), EVERYONE)
     paths = TradePaths.from_episodes(HELD[0])
     active = cautious.active
-    values = cautious.values(paths, active.tolist()).sum(1) - cautious.centre[active]
+    values = cautious.term_values(paths, active.tolist()).sum(1) - cautious.centre[active]
     scores = values.double() @ cautious.draws[:, active].double().T  # every draw's own score
     taken = (bold.rewards(paths) - cautious.rewards(paths)).sum(-1)
     assert float(taken.min()) > 0
@@ -248,3 +253,82 @@ def test_a_contrarian_among_raters_is_found_out_and_does_no_harm():
     model = RewardModel(PLAIN).fit(honest + contrary, EVERYONE)
     assert model.trust["contrarian"] < 0 < min(model.trust[n] for n in "abc")
     assert accuracy(model, answers("drawdown", HELD)) >= 0.95
+
+
+def ratings_of(*stars):
+    """Choices from one rater's ratings."""
+    features = torch.arange(len(stars), dtype=torch.float64)[:, None]
+    return Choices.from_ratings(features, torch.tensor(stars), torch.zeros(len(stars)).long(), 0.3)
+
+
+def test_one_dissenting_rating_among_99_weighs_as_one_rating():
+    lone = ratings_of(5, *[3] * 99)
+    assert len(lone.weight) == 8
+    assert float(lone.weight.sum()) <= 2 * 0.3 + 1e-12
+    varied = ratings_of(*np.random.default_rng(0).integers(1, 6, 100).tolist())
+    assert 0.2 * 100 < float(varied.weight.sum()) <= 0.3 * 100 + 1e-9
+    assert len(ratings_of(3, 3, 3).weight) == len(ratings_of(4).weight) == 0
+
+
+@pytest.mark.parametrize("weight", [0.3, 1.0, 50.0])
+@pytest.mark.parametrize("count", [2, 3, 7, 40])
+def test_ratings_never_weigh_more_than_a_ranking_of_the_same_episodes(weight, count):
+    rng = np.random.default_rng(count)
+    for stars in ([1, *[5] * (count - 1)], rng.integers(1, 6, count).tolist()):
+        features = torch.zeros(count, 1, dtype=torch.float64)
+        answer = torch.zeros(count).long()
+        found = Choices.from_ratings(features, torch.tensor(stars), answer, weight)
+        assert float(found.weight.sum()) <= min(weight * count, count - 1) + 1e-9
+
+
+def test_no_window_is_on_both_sides_of_cross_validation(monkeypatch):
+    """Two raters answer every query, and some windows overlap by half."""
+    shifted = [
+        [dataclasses.replace(e, start=e.start // 100 * 40) for e in group] for group in GROUPS[:10]
+    ]
+    shown = {e.id: e for group in shifted for e in group}
+    trader = SyntheticTrader("drawdown")
+    both = [
+        dataclasses.replace(trader.rank(group, f"q{i}"), rater=rater, key=f"{rater}{i}")
+        for rater in ("ann", "bob")
+        for i, group in enumerate(shifted)
+    ]
+    seen = []
+
+    def spans(rankings):
+        return {(e := shown[r.episodes[0]]).start: e.start + e.bars for r in rankings}
+
+    def watched(model, held, episodes):
+        seen.append((spans(fitted[-1]), spans(held)))
+        return predicted_pairs(model, held, episodes)
+
+    fitted = []
+    fit = RewardModel.fit
+
+    def noting(self, rankings, episodes):
+        fitted.append(rankings)
+        return fit(self, rankings, episodes)
+
+    monkeypatch.setattr(RewardModel, "fit", noting)
+    monkeypatch.setattr("tradinghf.learning.reward.held_out.predicted_pairs", watched)
+    found = cross_validate(both, shown, RewardModel(PLAIN_ASPECTS), folds=5)
+    assert found["held_out_rankings"] == 20
+    assert len(seen) == 5
+    for train, held in seen:
+        assert train
+        for start, end in train.items():
+            assert all(end < s or e < start for s, e in held.items())
+    with pytest.raises(FeedbackError, match="all about the same bars"):
+        cross_validate([both[0], both[10]], shown, RewardModel(PLAIN_ASPECTS))
+
+
+def test_a_tie_of_more_panels_than_fit_in_memory_is_refused_at_the_door():
+    names = tuple(f"e{i}" for i in range(MAX_PANELS + 1))
+    with pytest.raises(FeedbackError, match=f"expected 2 to {MAX_PANELS} distinct episodes"):
+        Ranking("k", names, (1,) * len(names))
+    with pytest.raises(FeedbackError, match=f"expected 2 to {MAX_PANELS} distinct episodes"):
+        Query.of(names)
+    totals = torch.zeros(1, MAX_PANELS, 1, dtype=torch.float64)
+    everyone = torch.ones(1, MAX_PANELS, dtype=torch.bool)
+    tied = Choices.from_rankings(totals, torch.ones(1, MAX_PANELS).long(), everyone)
+    assert tied.features.shape[1] == 2**MAX_PANELS - 1

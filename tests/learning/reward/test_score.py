@@ -12,8 +12,8 @@ from tradinghf.errors import ConfigError, FeedbackError
 from tradinghf.feedback.traders import SyntheticTrader
 from tradinghf.feedback.types import Ranking
 from tradinghf.learning.config import PPOConfig, RLHFConfig
-from tradinghf.learning.reward.aspects import TradePaths
 from tradinghf.learning.reward.held_out import cross_validate, pair_metrics, predicted_pairs
+from tradinghf.learning.reward.paths import TradePaths
 from tradinghf.learning.reward.score import ScoreModel, growth
 from tradinghf.loop.rlhf import RLHF
 from tradinghf.market.synthetic import synthetic
@@ -66,7 +66,10 @@ def test_payments_add_up_to_the_score(stride):
     rewards = model.rewards(TradePaths.from_episodes(GROUPS[0]))
     assert rewards.shape == (4, 64)
     torch.testing.assert_close(
-        rewards.double().sum(1), model.member_scores(GROUPS[0])[0], rtol=1e-4, atol=1e-5
+        rewards.double().sum(1) * model.temperature,
+        model.member_scores(GROUPS[0])[0],
+        rtol=1e-4,
+        atol=1e-4,
     )
 
 
@@ -87,7 +90,7 @@ def test_what_cannot_be_a_score_is_refused():
         ScoreModel(lambda e: e.drawdown.max()).fit(rankings, EVERYONE)
     with pytest.raises(FeedbackError, match="finite"):
         ScoreModel(lambda e: np.full(len(e), np.nan)).fit(rankings, EVERYONE)
-    with pytest.raises(FeedbackError, match="not calibrated"):
+    with pytest.raises(FeedbackError, match="has not been fitted"):
         ScoreModel(calm).rewards(TradePaths.from_episodes(GROUPS[0]))
     with pytest.raises(ConfigError, match="stride"):
         ScoreModel(calm, stride=0)

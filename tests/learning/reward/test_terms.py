@@ -13,10 +13,10 @@ from support.episodes import window_groups
 from tradinghf.episodes import EpisodeBatch
 from tradinghf.feedback.traders import SyntheticTrader
 from tradinghf.learning.config import RewardConfig
-from tradinghf.learning.reward.aspects import ASPECTS, TradePaths
+from tradinghf.learning.reward.aspects import ASPECTS, plain_aspects, rare_aspects
 from tradinghf.learning.reward.model import RewardModel
-from tradinghf.learning.reward.shapes import SHAPES
-from tradinghf.learning.reward.terms import LEVELS, STATES, Measured, Term, candidates
+from tradinghf.learning.reward.paths import TradePaths
+from tradinghf.learning.reward.terms import LEVELS, STATES, Term, TermValues, candidate_terms
 
 PLAIN = RewardConfig(residual=None)
 GROUPS, HELD = window_groups(40), window_groups(40, seed=1)
@@ -26,8 +26,8 @@ PATHS = TradePaths.from_episodes(FEW)
 
 
 def every_term(paths):
-    found = dict(candidates(Measured(paths), list(ASPECTS)))
-    assert set(found) == {"shape", "condition", "threshold", "level"}
+    found = dict(candidate_terms(paths, plain_aspects()))
+    assert set(found) == {"shapes", "conditions", "thresholds", "levels"}
     return [term for terms in found.values() for term in terms]
 
 
@@ -60,17 +60,17 @@ def test_names_are_unique_and_in_plain_words():
 
 
 def test_every_term_is_paid_bar_by_bar_and_adds_up():
-    measured = Measured(PATHS)
+    measured = TermValues(PATHS)
     totals = measured.totals(TERMS)
     for column, term in enumerate(TERMS):
-        paid = measured.values(term)
+        paid = measured.per_bar(term)
         assert paid.shape == PATHS.position.shape
         torch.testing.assert_close(paid.sum(-1), totals[:, column], atol=1e-4, rtol=1e-4)
 
 
 def test_no_term_looks_ahead():
-    whole = Measured(PATHS)
-    before = [whole.values(term) for term in TERMS]
+    whole = TermValues(PATHS)
+    before = [whole.per_bar(term) for term in TERMS]
     generator = torch.Generator().manual_seed(1)
     for t in (1, 9, 20, 31):
         bumped = {}
@@ -79,9 +79,9 @@ def test_no_term_looks_ahead():
             after = array[:, t + 1 :] if array.shape[1] == 33 else array[:, t:]
             after.mul_(1 + 0.1 * torch.rand(after.shape, generator=generator))
             bumped[name] = array
-        changed = Measured(TradePaths(**bumped))
+        changed = TermValues(TradePaths(**bumped))
         for term, values in zip(TERMS, before, strict=True):
-            assert torch.equal(changed.values(term)[:, :t], values[:, :t]), term.name
+            assert torch.equal(changed.per_bar(term)[:, :t], values[:, :t]), term.name
 
 
 def test_path_shapes_are_what_their_names_say():
@@ -112,10 +112,10 @@ def test_path_shapes_are_what_their_names_say():
         "average_age": age.mean(-1),
         "longest_trade": age.max(-1),
     }
-    totals = Measured(PATHS).totals([Term(name) for name in expected])
+    totals = TermValues(PATHS).totals([Term(name) for name in expected])
     for column, (name, value) in enumerate(expected.items()):
         np.testing.assert_allclose(totals[:, column], value, atol=2e-4, rtol=1e-3, err_msg=name)
-    assert set(expected) | {"won_trades", "lost_trades", "adding_to_losers"} == set(SHAPES)
+    assert set(expected) | {"won_trades", "lost_trades", "adding_to_losers"} == set(rare_aspects())
 
 
 def test_closed_trades_and_added_losers_by_hand():
@@ -125,7 +125,7 @@ def test_closed_trades_and_added_losers_by_hand():
     turnover = torch.tensor([[1.0, 0.0, 1.0, 0.5, 0.5, 1.0]])
     paths = TradePaths(close, position, equity, turnover, torch.zeros(1, 6))
     terms = [Term("won_trades"), Term("lost_trades"), Term("adding_to_losers")]
-    torch.testing.assert_close(Measured(paths).totals(terms), torch.tensor([[1.0, 1.0, 0.5]]))
+    torch.testing.assert_close(TermValues(paths).totals(terms), torch.tensor([[1.0, 1.0, 0.5]]))
 
 
 @pytest.mark.parametrize("form", ["away", "square"])
@@ -135,14 +135,14 @@ def test_a_target_for_time_in_the_market_is_paid_at_the_present_pace(form, size)
     position = torch.full_like(PATHS.position, size)
     paths = dataclasses.replace(PATHS, position=position)
     term = Term("time_in_market", form, 0.5)
-    paid = Measured(paths).values(term)
-    pace = float(Measured(paths).base("time_in_market").sum(-1)[0])
+    paid = TermValues(paths).per_bar(term)
+    pace = float(TermValues(paths).base("time_in_market").sum(-1)[0])
     bent = {"away": abs(pace - 0.5) - 0.5, "square": (pace - 0.5) ** 2 - 0.25}[form]
     torch.testing.assert_close(paid, torch.full_like(paid, bent / PATHS.bars), atol=1e-6, rtol=0)
 
 
 def test_states_and_their_opposites_divide_an_aspect():
-    measured = Measured(PATHS)
+    measured = TermValues(PATHS)
     for one, other, level in (
         ("rising20", "falling20", 0.0),
         ("higher", "lower", 0.0),
@@ -152,7 +152,7 @@ def test_states_and_their_opposites_divide_an_aspect():
     ):
         parts = measured.totals([Term("turnover", state=s, level=level) for s in (one, other)])
         torch.testing.assert_close(parts.sum(-1), PATHS.turnover.sum(-1))
-    assert set(LEVELS).isdisjoint(SHAPES)
+    assert set(LEVELS).isdisjoint(ASPECTS)
     assert all(state.says for state in STATES.values())
 
 
@@ -190,8 +190,8 @@ def test_terms_never_pay_more_than_they_paid_a_ranked_episode():
     busy = TradePaths(
         paths.close, paths.position, paths.equity, torch.ones_like(paths.turnover), paths.costs
     )
-    paid = model.values(busy, bent) * model.weights[bent].float()
+    paid = model.term_values(busy, bent) * model.weights[bent].float()
     start = len(model.active) - len(bent)
-    capped = model._capped((model.values(busy) * model.weights.float())[..., model.active])
+    capped = model._capped((model.term_values(busy) * model.weights.float())[..., model.active])
     assert bool((capped[..., start:].sum(-2) <= model.limit[bent].float() + 1e-4).all())
     assert float(paid.sum(-2).max()) > float(capped[..., start:].sum(-2).max())

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tradinghf.learning.ppo.network import PackedActorCritic
-from tradinghf.learning.reward.aspects import TradePaths
+from tradinghf.learning.reward.paths import TradePaths
 
 
 class TensorVectorEnv(Protocol):

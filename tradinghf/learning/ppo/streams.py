@@ -7,7 +7,7 @@ from torch import Tensor
 
 from tradinghf.feedback.traders import SyntheticTrader
 from tradinghf.learning.ppo.rollout import RewardStream, Rollout
-from tradinghf.learning.reward.model import RewardModel
+from tradinghf.learning.reward.protocol import Reward
 from tradinghf.learning.reward.score import growth
 
 
@@ -21,7 +21,7 @@ def sparse_pnl(rollout: Rollout) -> Tensor:
     return rollout.info["realised_pnl"]
 
 
-def learned_stream(model: RewardModel) -> RewardStream:
+def learned_stream(model: Reward) -> RewardStream:
     """[L, N] the reward model's reward of each bar."""
     return lambda rollout: model.rewards(rollout.paths()).T
 

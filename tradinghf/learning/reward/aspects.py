@@ -3,101 +3,33 @@
 Each aspect is a function of the recorded path; its sum over the bars is the episode's total, in
 units that a trader reads. The reward model values these totals, and pays them bar by bar.
 Causal: the value at bar t uses bars up to t only.
+
+Plain aspects are always tried; rare ones (the shape of the path, single trades, the age of
+positions) only where the plain ones leave something to explain (`tradinghf.learning.reward.terms`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from tradinghf.episodes import Episode, EpisodeBatch
 from tradinghf.errors import EpisodeError
+from tradinghf.learning.reward.paths import (
+    TradePaths,
+    delayed,
+    increments,
+    maximum_increments,
+    run_lengths,
+)
 from tradinghf.registry import Registry
 
 TREND_BARS = 10
-TRADE = 1e-3  # turnover above this fraction of equity counts as a trade
-
-
-@dataclass(frozen=True, eq=False)
-class TradePaths:
-    """B trading paths as tensors; L bars, time last.
-
-    Attributes:
-        close: [B, L+1] prices.
-        position: [B, L] signed fraction of equity at the end of each bar.
-        equity: [B, L+1] starts at 1.
-        turnover: [B, L] traded notional / equity.
-        costs: [B, L] fraction of starting equity.
-
-    """
-
-    close: Tensor
-    position: Tensor
-    equity: Tensor
-    turnover: Tensor
-    costs: Tensor
-
-    @classmethod
-    def from_episodes(
-        cls, episodes: Sequence[Episode] | EpisodeBatch, device: torch.device | str = "cpu"
-    ) -> TradePaths:
-        """Episodes of equal length as float32 tensors on a device."""
-        if not isinstance(episodes, EpisodeBatch):
-            episodes = EpisodeBatch.stack(list(episodes))
-        names = ("close", "position", "equity", "turnover", "costs")
-        return cls(
-            *(
-                torch.as_tensor(getattr(episodes, n), dtype=torch.float32, device=device)
-                for n in names
-            )
-        )
-
-    def batch(self) -> EpisodeBatch:
-        """The same paths as NumPy arrays, for utilities."""
-        arrays = (self.close, self.position, self.equity, self.turnover, self.costs)
-        return EpisodeBatch(*(a.double().cpu().numpy() for a in arrays))
-
-    @property
-    def bars(self) -> int:
-        """L."""
-        return self.position.shape[-1]
-
-    @property
-    def pnl(self) -> Tensor:
-        """[B, L] change of equity of each bar, as a fraction of the starting equity."""
-        return self.equity.diff(dim=-1)
-
-    @property
-    def returns(self) -> Tensor:
-        """[B, L] return of each bar."""
-        return self.equity[..., 1:] / self.equity[..., :-1].clamp(min=1e-6) - 1
-
-    @property
-    def drawdown(self) -> Tensor:
-        """[B, L+1] fall from the highest equity so far."""
-        peak = self.equity.cummax(-1).values
-        return 1 - self.equity / peak.clamp(min=1e-6)
-
-    def open_profit(self) -> tuple[Tensor, Tensor]:
-        """Profit of the trade in hand, and its peak so far: [B, L] each, fractions of equity.
-
-        A trade lasts while the position keeps its sign; flat bars have zero of both.
-        """
-        side = self.position.sign()
-        before = torch.cat([torch.zeros_like(side[..., :1]), side[..., :-1]], dim=-1)
-        fresh = side != before
-        wealth = self.equity.clamp(min=1e-6).log()
-        bars = torch.arange(self.bars, device=wealth.device)
-        entry_bar = torch.where(fresh, bars, 0).cummax(-1).values
-        entry = wealth[..., :-1].gather(-1, entry_bar)
-        profit = torch.where(side != 0, wealth[..., 1:] - entry, 0.0)
-        # One cummax serves all trades: a growing offset makes every new trade start afresh.
-        offset = 100.0 * fresh.to(profit).cumsum(-1)
-        peak = (profit + offset).cummax(-1).values - offset
-        return profit, torch.where(side != 0, peak, 0.0).clamp(min=0)
+_TRADE = 1e-3  # turnover above this fraction of equity counts as a trade
+_LEAST_VOLATILITY = 1e-3  # of a bar; keeps the ratio of profit to volatility finite
+_NOTHING = 1e-9  # rounding of an equity that has not moved
 
 
 @dataclass(frozen=True)
@@ -110,6 +42,7 @@ class Aspect:
         unit: amount of the episode total that `says` stands for.
         values: paths -> [B, L] per-bar values.
         counts: what thresholds are read in: "%", or a noun in the plural.
+        rare: tried as one term among many, not as a plain aspect.
 
     """
 
@@ -118,27 +51,32 @@ class Aspect:
     unit: float
     values: Callable[[TradePaths], Tensor]
     counts: str = "%"
+    rare: bool = False
 
 
 ASPECTS: Registry[Aspect] = Registry("aspect", EpisodeError)
 
 
 def aspect(
-    says: str, unit: float, counts: str = "%"
+    says: str, unit: float, counts: str = "%", *, rare: bool = False
 ) -> Callable[[Callable[[TradePaths], Tensor]], Aspect]:
     """Register a function paths -> [B, L] under its own name."""
 
     def wrap(function: Callable[[TradePaths], Tensor]) -> Aspect:
         name = function.__name__
-        return ASPECTS.add(name, Aspect(name, says, unit, function, counts))
+        return ASPECTS.add(name, Aspect(name, says, unit, function, counts, rare))
 
     return wrap
 
 
-def running_maximum_steps(values: Tensor) -> Tensor:
-    """[B, L] increments of the running maximum of non-negative values; sums to the maximum."""
-    top = values.cummax(-1).values
-    return torch.cat([top[..., :1], top.diff(dim=-1)], dim=-1)
+def plain_aspects() -> tuple[str, ...]:
+    """Names of the aspects that are always tried."""
+    return tuple(name for name in ASPECTS if not ASPECTS[name].rare)
+
+
+def rare_aspects() -> tuple[str, ...]:
+    """Names of the others."""
+    return tuple(name for name in ASPECTS if ASPECTS[name].rare)
 
 
 @aspect("1 % of profit", 0.01)
@@ -150,7 +88,7 @@ def profit(p: TradePaths) -> Tensor:
 @aspect("1 % of maximum drawdown", 0.01)
 def max_drawdown(p: TradePaths) -> Tensor:
     """Deepest fall from a peak."""
-    return running_maximum_steps(p.drawdown[..., 1:])
+    return maximum_increments(p.drawdown[..., 1:])
 
 
 @aspect("1 % of average drawdown", 0.01)
@@ -168,7 +106,7 @@ def turnover(p: TradePaths) -> Tensor:
 @aspect("one trade", 1.0, "trades")
 def trades(p: TradePaths) -> Tensor:
     """Number of bars with a trade."""
-    return (p.turnover > TRADE).to(p.turnover)
+    return (p.turnover > _TRADE).to(p.turnover)
 
 
 @aspect("10 % more of the account in the market", 0.1)
@@ -198,36 +136,168 @@ def downside_variance(p: TradePaths) -> Tensor:
 @aspect("1 % of loss in the worst bar", 0.01)
 def worst_bar(p: TradePaths) -> Tensor:
     """Largest loss within one bar."""
-    return running_maximum_steps((-p.returns).clamp(min=0))
+    return maximum_increments((-p.returns).clamp(min=0))
 
 
 @aspect("1 % of average open loss", 0.01)
 def holding_losers(p: TradePaths) -> Tensor:
     """Average loss of the trade in hand while it is under water."""
-    profit, _ = p.open_profit()
-    return (-profit).clamp(min=0) / p.bars
+    return (-p.open_profit).clamp(min=0) / p.bars
 
 
 @aspect("1 % of open profit given back, on average", 0.01)
 def giving_back(p: TradePaths) -> Tensor:
     """Average distance of the open profit below its best, once it had been positive."""
-    profit, peak = p.open_profit()
-    return torch.where(peak > 0, peak - profit, 0.0).clamp(min=0) / p.bars
+    peak = p.best_open_profit
+    return torch.where(peak > 0, peak - p.open_profit, 0.0).clamp(min=0) / p.bars
 
 
 @aspect("10 % more of the account with the trend", 0.1)
 def trend_riding(p: TradePaths) -> Tensor:
     """Average position in the direction of the last bars' price move."""
-    past = torch.cat([p.close[..., :1].expand(*p.close.shape[:-1], TREND_BARS), p.close], dim=-1)
-    trend = (p.close - past[..., : p.close.shape[-1]]).sign()[..., :-1]
-    return p.position * trend / p.bars
+    rise = p.close[..., :-1] - p.earlier_close(TREND_BARS)
+    return p.position * rise.sign() / p.bars
 
 
-def aspect_values(paths: TradePaths, names: Sequence[str]) -> Tensor:
-    """[B, L, P] per-bar values of the named aspects."""
-    return torch.stack([ASPECTS[name].values(paths) for name in names], dim=-1)
+@aspect("1 % of profit at the start rather than at the end", 0.01, rare=True)
+def early_profit(p: TradePaths) -> Tensor:
+    """Profit weighed by what is left of the episode."""
+    return p.pnl * torch.linspace(1, 0, p.bars, device=p.equity.device)
 
 
-def aspect_totals(paths: TradePaths, names: Sequence[str]) -> Tensor:
-    """[B, P] episode totals of the named aspects."""
-    return aspect_values(paths, names).sum(-2)
+@aspect("1 % of the bars' losses", 0.01, rare=True)
+def losses(p: TradePaths) -> Tensor:
+    """Sum of the losing bars' losses."""
+    return (-p.pnl).clamp(min=0)
+
+
+@aspect("10 % of the time below the peak", 0.1, rare=True)
+def under_water(p: TradePaths) -> Tensor:
+    """Share of the bars that end below the peak."""
+    return (p.drawdown[..., 1:] > _NOTHING).to(p.equity) / p.bars
+
+
+@aspect("10 % of the time in one stretch below the peak", 0.1, rare=True)
+def longest_under_water(p: TradePaths) -> Tensor:
+    """Longest time without a new peak."""
+    length = run_lengths(p.drawdown[..., 1:] > _NOTHING).to(p.equity)
+    return maximum_increments(length) / p.bars
+
+
+@aspect("10 % of the bars won", 0.1, rare=True)
+def winning_bars(p: TradePaths) -> Tensor:
+    """Share of the bars with a profit."""
+    return (p.pnl > _NOTHING).to(p.equity) / p.bars
+
+
+@aspect("10 % of the bars lost", 0.1, rare=True)
+def losing_bars(p: TradePaths) -> Tensor:
+    """Share of the bars with a loss."""
+    return (p.pnl < -_NOTHING).to(p.equity) / p.bars
+
+
+@aspect("one more losing bar in a row", 1.0, "bars", rare=True)
+def losing_streak(p: TradePaths) -> Tensor:
+    """Longest run of losing bars."""
+    return maximum_increments(run_lengths(p.pnl < -_NOTHING).to(p.equity))
+
+
+@aspect("1 % of profit in the best bar", 0.01, rare=True)
+def best_bar(p: TradePaths) -> Tensor:
+    """Largest profit within one bar."""
+    return maximum_increments(p.returns.clamp(min=0))
+
+
+@aspect("one unit of skew (a 1 % bar, cubed)", 1e-6, "units", rare=True)
+def skew(p: TradePaths) -> Tensor:
+    """Sum of cubed bar returns: big wins with small losses."""
+    return p.returns**3
+
+
+@aspect("0.1 % of volatility per bar", 0.001, rare=True)
+def volatility(p: TradePaths) -> Tensor:
+    """Standard deviation of the bar returns so far."""
+    count = torch.arange(1, p.bars + 1, device=p.equity.device)
+    mean = p.returns.cumsum(-1) / count
+    square = p.returns.square().cumsum(-1) / count
+    return increments((square - mean.square()).clamp(min=0).sqrt())
+
+
+@aspect("0.1 of profit per volatility, by the bar", 0.1, "times", rare=True)
+def sharpe(p: TradePaths) -> Tensor:
+    """Mean over standard deviation of the bar returns so far."""
+    count = torch.arange(1, p.bars + 1, device=p.equity.device)
+    mean = p.returns.cumsum(-1) / count
+    variance = (p.returns.square().cumsum(-1) / count - mean.square()).clamp(min=0)
+    return increments(mean / (variance + _LEAST_VOLATILITY**2).sqrt())
+
+
+@aspect("1 % of average distance from a straight line", 0.01, rare=True)
+def crookedness(p: TradePaths) -> Tensor:
+    """Root mean square distance of the equity so far from the line between its ends."""
+    rise = p.equity[..., 1:] - p.equity[..., :1]
+    bar = torch.arange(1, p.bars + 1, device=p.equity.device, dtype=p.equity.dtype)
+    slope = rise / bar
+    square = rise.square().cumsum(-1)
+    cross = (rise * bar).cumsum(-1)
+    bars = bar.square().cumsum(-1)
+    away = (square - 2 * slope * cross + slope.square() * bars).clamp(min=0)
+    return increments((away / bar).sqrt())
+
+
+@aspect("10 % more of the account long", 0.1, rare=True)
+def long_exposure(p: TradePaths) -> Tensor:
+    """Average long position."""
+    return p.position.clamp(min=0) / p.bars
+
+
+@aspect("10 % of the time with a large position", 0.1, rare=True)
+def large_positions(p: TradePaths) -> Tensor:
+    """Average squared position."""
+    return p.position.square() / p.bars
+
+
+@aspect("10 % of the account in the market at the end", 0.1, rare=True)
+def final_position(p: TradePaths) -> Tensor:
+    """Absolute position after the last bar."""
+    return increments(p.position.abs())
+
+
+@aspect("one change between long and short", 1.0, "changes", rare=True)
+def reversals(p: TradePaths) -> Tensor:
+    """Changes of the position's sign without a pause."""
+    return ((p.side - delayed(p.side)).abs() > 1).to(p.side)
+
+
+@aspect("one trade closed with a profit", 1.0, "trades", rare=True)
+def won_trades(p: TradePaths) -> Tensor:
+    """Trades closed with a profit."""
+    profit, ended = p.closed_trades
+    return (ended & (profit > 0)).to(p.equity)
+
+
+@aspect("one trade closed with a loss", 1.0, "trades", rare=True)
+def lost_trades(p: TradePaths) -> Tensor:
+    """Trades closed with a loss."""
+    profit, ended = p.closed_trades
+    return (ended & (profit < 0)).to(p.equity)
+
+
+@aspect("one bar of a position's average age", 1.0, "bars", rare=True)
+def average_age(p: TradePaths) -> Tensor:
+    """Average age of the position."""
+    return p.held_bars / p.bars
+
+
+@aspect("one bar of the longest trade", 1.0, "bars", rare=True)
+def longest_trade(p: TradePaths) -> Tensor:
+    """Age of the oldest position."""
+    return maximum_increments(p.held_bars)
+
+
+@aspect("adding 10 % of the account to a losing trade", 0.1, rare=True)
+def adding_to_losers(p: TradePaths) -> Tensor:
+    """Growth of the position while its trade is under water."""
+    size = p.position.abs()
+    grown = torch.cat([torch.zeros_like(size[..., :1]), size.diff(dim=-1)], dim=-1)
+    return grown.clamp(min=0) * (p.turnover > _TRADE) * (delayed(p.open_profit) < 0)

@@ -8,36 +8,44 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from tradinghf.learning.reward.aspect_head import AspectPosterior
+from tradinghf.learning.reward.terms import Term
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-    from tradinghf.learning.reward.model import RewardModel
-
-COLOURS = ("#2F81F7", "#E8833A", "#3FA34D", "#9B6DD7", "#8B949E", "#C9A227")
-SHOWN = 0.25  # thresholds and conditions less probable than this are not worth a line
+_COLOURS = ("#2F81F7", "#E8833A", "#3FA34D", "#9B6DD7", "#8B949E", "#C9A227")
+_SHOWN = 0.25  # thresholds and conditions less probable than this are not worth a line
 
 
-def value_rows(model: RewardModel, posterior: AspectPosterior) -> list[dict[str, Any]]:
+def value_rows(
+    terms: Sequence[Term], plain: int, chances: Tensor, draws: Tensor, importance: Tensor
+) -> list[dict[str, Any]]:
     """What is valued, most important first: `RewardModel.explain`.
 
     Thresholds of the same kind on the same aspect are one finding, named after the likeliest.
+
+    Args:
+        terms: Q of them, profit first, then the other plain aspects.
+        plain: number of plain aspects.
+        chances: [Q] probability that each matters.
+        draws: [M, Q] weights under the posterior.
+        importance: [Q] share of the ranked episodes' spread that each explains.
+
     """
-    units = torch.tensor([term.unit for term in model.terms], dtype=torch.float64)
-    worth = model.draws * units
+    units = torch.tensor([term.unit for term in terms], dtype=torch.float64)
+    worth = draws * units
     anchor = worth[:, 0].abs().clamp(min=1e-12)
-    chances = posterior.inclusion()
     groups: dict[tuple[str, str, str], list[int]] = {}
-    for i, term in enumerate(model.terms):
+    for i, term in enumerate(terms):
         groups.setdefault((term.base, term.form, term.state), []).append(i)
     rows = []
     for members in groups.values():
         chance = min(float(chances[members].sum()), 1.0)
-        if members[0] >= len(model.aspects) and chance < SHOWN:
+        if members[0] >= plain and chance < _SHOWN:
             continue
-        term = model.terms[max(members, key=lambda i: float(chances[i]))]
+        term = terms[max(members, key=lambda i: float(chances[i]))]
         # Point and interval are of one distribution; profit is the yardstick of both.
         ratio = worth[:, members].sum(-1) / anchor
         quantiles = ratio.quantile(torch.tensor([0.05, 0.5, 0.95], dtype=torch.float64))
@@ -49,7 +57,7 @@ def value_rows(model: RewardModel, posterior: AspectPosterior) -> list[dict[str,
             "low": low,
             "high": high,
             "probability": chance,
-            "share": float((model.weights[members] * model.scale[members]).abs().sum()),
+            "share": float(importance[members].sum()),
         }
         rows.append(row | {"sentence": _sentence(row)})
     return sorted(rows, key=lambda r: (r["name"] != "profit", -r["probability"] * r["share"]))
@@ -74,7 +82,7 @@ def worst_rows(worst: Sequence[Mapping[str, Any]], most: int = 5) -> list[tuple[
     """The answers that the model fits worst, as rows of a table.
 
     Args:
-        worst: as `reward_run.worst_fitted` tells them, the least likely first.
+        worst: as `reward.json` has them, the least likely first.
         most: how many.
 
     Returns:
@@ -114,7 +122,7 @@ def reward_figure(
 
     figure = go.Figure()
     best_first = sorted(zip(answer["ranks"], answer["episodes"], strict=True))
-    for colour, (rank, name) in zip(COLOURS * 4, best_first, strict=False):
+    for colour, (rank, name) in zip(_COLOURS * 4, best_first, strict=False):
         mean, spread = rewards[name].astype(float)
         bars = np.arange(1, len(mean) + 1)
         label = f"ranked {rank}: {name[:8]}" if rank else name[:8]

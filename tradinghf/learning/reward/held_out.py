@@ -12,14 +12,15 @@ from sklearn.metrics import precision_recall_fscore_support
 from tradinghf.episodes import Episode, Floats
 from tradinghf.errors import FeedbackError
 from tradinghf.feedback.types import Ranking
-from tradinghf.learning.reward.model import RewardModel
+from tradinghf.learning.reward.protocol import Reward
 
-BINS = 15
+_BINS = 15
+Window = tuple[str, str, int, int]
 Pairs = tuple[Floats, NDArray[np.int64], NDArray[np.int64]]
 
 
 def predicted_pairs(
-    model: RewardModel, rankings: Sequence[Ranking], episodes: Mapping[str, Episode]
+    model: Reward, rankings: Sequence[Ranking], episodes: Mapping[str, Episode]
 ) -> Pairs:
     """Every pair of every ranking.
 
@@ -60,9 +61,9 @@ def pair_metrics(probabilities: Floats, outcomes: NDArray[np.int64]) -> dict[str
     )
     chosen = probabilities[np.arange(len(outcomes)), outcomes]
     confidence, right = probabilities.max(1), predicted == outcomes
-    bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    size = np.bincount(bins, minlength=BINS)
-    gap = np.bincount(bins, weights=right - confidence, minlength=BINS)
+    bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
+    size = np.bincount(bins, minlength=_BINS)
+    gap = np.bincount(bins, weights=right - confidence, minlength=_BINS)
     return {
         "accuracy": float(right.mean()),
         "precision": float(precision),
@@ -99,19 +100,20 @@ def summarise(pairs: Pairs, *, resamples: int = 300, seed: int = 0) -> dict[str,
 def cross_validate(
     rankings: Sequence[Ranking],
     episodes: Mapping[str, Episode],
-    model: RewardModel,
+    model: Reward,
     *,
     folds: int = 5,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Held-out metrics of models of a kind when no rankings can be spared.
 
-    Folds are whole market windows that do not overlap in time with each other's where possible:
-    rankings are ordered by the first bar of their window and cut into blocks. `model` itself
-    learns nothing; a function that it was given to learn by is called for each fold.
+    Folds are whole market windows, ordered by their first bar and cut into blocks. Rankings of
+    windows that overlap with those of a fold (bars of the same asset) are left out of the training
+    for it. `model` itself learns nothing; a function that it was given to learn by is called for
+    each fold.
 
     Raises:
-        FeedbackError: fewer than two usable rankings.
+        FeedbackError: fewer than two usable rankings, or all of them are about the same bars.
 
     """
     usable = [r for r in rankings if r.outcome == "ranked"]
@@ -119,17 +121,35 @@ def cross_validate(
         raise FeedbackError(
             f"Cross-validation needs at least 2 usable rankings; there are {len(usable)}."
         )
-    order = np.argsort([episodes[r.episodes[0]].start for r in usable], kind="stable")
+    windows = [episodes[r.episodes[0]].window for r in usable]
+    distinct = sorted(dict.fromkeys(windows), key=lambda window: window[2])  # by the first bar
     parts: list[Pairs] = []
     offset = 0
-    for block in np.array_split(order, min(folds, len(usable))):
-        held = set(block.tolist())
-        train = [r for i, r in enumerate(usable) if i not in held]
+    for block in np.array_split(np.arange(len(distinct)), min(folds, len(distinct))):
+        held = {distinct[i] for i in block}
+        train = [
+            r
+            for r, window in zip(usable, windows, strict=True)
+            if not any(_overlap(window, other) for other in held)
+        ]
+        if not train:
+            continue
+        test = [r for r, window in zip(usable, windows, strict=True) if window in held]
         fitted = model.blank().fit(train, episodes)
-        probabilities, outcomes, owner = predicted_pairs(
-            fitted, [usable[i] for i in sorted(held)], episodes
-        )
+        probabilities, outcomes, owner = predicted_pairs(fitted, test, episodes)
         parts.append((probabilities, outcomes, owner + offset))
-        offset += len(held)
+        offset += len(test)
+    if not parts:
+        raise FeedbackError(
+            f"The {len(usable)} rankings are all about the same bars; cross-validation needs "
+            "windows apart from each other. Rank episodes of other windows."
+        )
     merged = tuple(np.concatenate(column) for column in zip(*parts, strict=True))
     return summarise((merged[0], merged[1], merged[2]), seed=seed)
+
+
+def _overlap(one: Window, other: Window) -> bool:
+    """Whether two windows share bars of an asset; (market, symbol, first bar, bars) each."""
+    (*asset, start, bars), (*other_asset, other_start, other_bars) = one, other
+    apart = start + bars < other_start or other_start + other_bars < start
+    return asset == other_asset and not apart

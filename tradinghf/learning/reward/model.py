@@ -11,40 +11,34 @@ import torch
 from torch import Tensor
 
 from tradinghf.episodes import Episode
-from tradinghf.errors import FeedbackError
-from tradinghf.feedback.likelihoods import pair_probabilities
 from tradinghf.feedback.types import Ranking
 from tradinghf.learning.config import RewardConfig
-from tradinghf.learning.reward.aspect_head import AspectPosterior, Start, fit_aspect_posterior
-from tradinghf.learning.reward.aspects import ASPECTS, TradePaths
-from tradinghf.learning.reward.choices import (
-    Choices,
-    choices_from_rankings,
-    choices_from_ratings,
-    join,
-    rater_trust,
-)
+from tradinghf.learning.reward.answers import AnswerTable, Choices, teaches
+from tradinghf.learning.reward.aspects import ASPECTS, plain_aspects
 from tradinghf.learning.reward.explain import value_rows
-from tradinghf.learning.reward.personal import personal_model, starts_of
-from tradinghf.learning.reward.ranked_data import RankedData, per_episode
+from tradinghf.learning.reward.paths import TradePaths, increments, per_episode
+from tradinghf.learning.reward.personal import desk_priors
+from tradinghf.learning.reward.posterior import DeskPrior, TermPosterior, fit_term_posterior
+from tradinghf.learning.reward.protocol import NEVER_TIED, CalibratedReward, share_explained
 from tradinghf.learning.reward.residual import (
     Residual,
+    Unexplained,
     bar_volatility,
     fit_residual,
     residual_features,
 )
-from tradinghf.learning.reward.terms import Measured, Term, candidates
+from tradinghf.learning.reward.terms import Term, TermValues, candidate_terms
+from tradinghf.learning.reward.trust import rater_trust
 
-NEVER_TIED = -20.0
-ENOUGH_TO_JUDGE = 5
-TRUST_ROUNDS = 2
-NEGLIGIBLE = 1e-3
+_ENOUGH_TO_JUDGE = 5
+_TRUST_ROUNDS = 2
+_NEGLIGIBLE = 1e-3
 
 
-class RewardModel:
+class RewardModel(CalibratedReward):
     """Learns from rankings what is valued, and pays it bar by bar.
 
-    r_t = Σ_a w_a·g_a(t) + residual(t), with w the posterior mean of a sparse Bayesian aspect head,
+    r_t = Σ_a w_a·g_a(t) + residual(t), with w the posterior mean of a sparse Bayesian regression,
     in units of the reference pool's spread, minus λ times the growth of the score's variance.
 
     Args:
@@ -63,28 +57,20 @@ class RewardModel:
     ) -> None:
         self.config = config or RewardConfig()
         self.desk = desk
-        names = self.config.aspects or tuple(ASPECTS)
+        names = self.config.aspects or plain_aspects()
         self.aspects = ("profit", *(n for n in names if n != "profit"))
         for name in self.aspects:
             ASPECTS[name]
         self.terms: tuple[Term, ...] = tuple(Term(name) for name in self.aspects)
-        self.posterior: AspectPosterior | None = None
+        self.posterior: TermPosterior | None = None
         self.residual: Residual | None = None
         self.warnings: tuple[str, ...] = ()
         self.trust: dict[str, float] = {}
-        self.rankings = 0
-        self.starts: list[Start] = []
-        self.fitted_to: tuple[tuple[Ranking, ...], Mapping[str, Episode]] = ((), {})
-        self.explained = 0.0
+        self._fitted_to: tuple[Sequence[Ranking], Mapping[str, Episode]] = ((), {})
 
     def blank(self) -> RewardModel:
         """A model of the same kind and settings that has learned nothing."""
         return RewardModel(self.config, desk=self.desk)
-
-    @property
-    def fitted(self) -> bool:
-        """Whether `fit` has succeeded."""
-        return self.posterior is not None
 
     def fit(self, rankings: Sequence[Ranking], episodes: Mapping[str, Episode]) -> RewardModel:
         """Fit to rankings, with their ties, ratings and comments; replaces any earlier fit.
@@ -97,93 +83,81 @@ class RewardModel:
             FeedbackError: no usable ranking, or missing episodes.
 
         """
-        data = RankedData.of(rankings, episodes)
-        self.fitted_to = (tuple(rankings), episodes)
-        terms, chance = self._candidates(data)
-        totals = per_episode(data.episodes, lambda p: Measured(p).totals(terms)).double()
-        totals = totals[data.index]
-        scale = _within_window_scale(totals, data.mask)
-        choices = self._choices(data, totals / scale)
-        self.starts = starts_of(self.desk, terms, scale) if self.desk is not None else []
-        self.posterior = self._search(choices, chance)
-        self.trust = dict.fromkeys(data.raters, 1.0)
-        if len(data.raters) > 1 and self.config.trust_prior > 0:
-            self._trust(choices, chance, data)
-        used = self.posterior.columns
-        tie = torch.tensor([-1])
-        self.explained = _explained(choices.of(torch.cat([used, tie])), self.posterior)
+        table = AnswerTable.of(rankings, episodes)
+        terms, chance = self._candidates(table)
+        totals = per_episode(table.episodes, lambda p: TermValues(p).totals(terms)).double()
+        totals = totals[table.index]
+        scale = _within_window_scale(totals, table.mask)
+        choices = table.choices(totals / scale, self.config.rating_weight)
+        desk = self._desk_priors(terms, scale)
+        posterior, self.trust = self._posterior_of(choices, chance, desk, table)
+        used = posterior.columns
+        self.posterior = posterior
+        self.explained = _explained(choices.with_terms(used), posterior)
         self.terms = tuple(terms[i] for i in used.tolist())
         self.scale, totals = scale[used], totals[..., used]
-        self.centre = (totals * data.mask[..., None]).sum((0, 1)) / data.mask.sum()
-        self.warnings = _warn_of_poor_rankings(data, self.posterior.evidence)
-        self.ties = bool(choices.features[..., -1].any())
-        self.rankings = len(data.ranks)
-        self._draw(totals, data.mask)
-        self._fit_residual(data, totals)
+        self.centre = (totals * table.mask[..., None]).sum((0, 1)) / table.mask.sum()
+        self.warnings = _warn_of_poor_rankings(table, posterior.evidence)
+        tied = bool(choices.features[..., -1].any())
+        self._draw(posterior, totals, table.mask, tied)
+        self._fit_residual(table, totals)
+        self.answers = len(table.ranks)
+        self._fitted_to = (tuple(rankings), episodes)
         return self
 
     @property
-    def names(self) -> tuple[str, ...]:
+    def term_names(self) -> tuple[str, ...]:
         """Names of the terms, in the order of `weights`; profit first."""
         return tuple(term.name for term in self.terms)
 
-    def _candidates(self, data: RankedData) -> tuple[list[Term], Tensor]:
+    def _candidates(self, table: AnswerTable) -> tuple[list[Term], Tensor]:
         """Everything that may matter, and its prior probability: plain aspects first."""
         head = self.config.head
         terms = [Term(name) for name in self.aspects]
-        chance = [head.mentioned if n in data.mentioned else head.inclusion for n in self.aspects]
-        families = {
-            "shape": head.shapes,
-            "condition": head.conditions,
-            "threshold": head.thresholds,
-            "level": head.levels,
-        }
-        if any(families.values()):
-            reference = Measured(TradePaths.from_episodes(data.commonest_length))
-            for family, found in candidates(reference, self.aspects):
-                if families[family] > 0:
+        chance = [head.mentioned if n in table.mentioned else head.inclusion for n in self.aspects]
+        expected = {f: getattr(head, f) for f in ("shapes", "conditions", "thresholds", "levels")}
+        if any(expected.values()):
+            reference = TradePaths.from_episodes(table.commonest_length)
+            for family, found in candidate_terms(reference, self.aspects):
+                if expected[family] > 0:
                     terms += found
-                    chance += [families[family] / max(len(found), 1)] * len(found)
+                    chance += [expected[family] / max(len(found), 1)] * len(found)
         known = [t for t in self.desk.terms if t not in terms] if self.desk is not None else []
         terms += known
         chance += [head.inclusion] * len(known)
         return terms, torch.tensor(chance, dtype=torch.float64)
 
-    def _search(self, choices: Choices, chance: Tensor) -> AspectPosterior:
-        return fit_aspect_posterior(
-            choices, chance, len(self.aspects), self.config.head, self.starts
-        )
+    def _desk_priors(self, terms: Sequence[Term], scale: Tensor) -> list[DeskPrior]:
+        """The desk's weights, for terms that are standardised by `scale` here."""
+        if self.desk is None or self.desk.posterior is None:
+            return []
+        place = {term: i for i, term in enumerate(terms)}
+        columns = [place[term] for term in self.desk.terms]
+        # A weight per unit of the aspect is what the two have in common.
+        return desk_priors(self.desk.posterior, columns, scale[columns] / self.desk.scale)
 
-    def _choices(self, data: RankedData, features: Tensor) -> Choices:
-        """Rankings, and each rater's ratings, as choices."""
-        weight = torch.ones(len(data.ranks), dtype=features.dtype)
-        parts = [choices_from_rankings(features, data.ranks, data.compared, weight)]
-        for rater in range(len(data.raters)):
-            row, column = torch.nonzero(
-                (data.ratings > 0) & (data.owner == rater)[:, None], as_tuple=True
-            )
-            if len(row):
-                rated = (features[row, column], data.ratings[row, column], row)
-                parts.append(choices_from_ratings(*rated, self.config.rating_weight))
-        return join(parts)
+    def _posterior_of(
+        self, choices: Choices, chance: Tensor, desk: Sequence[DeskPrior], table: AnswerTable
+    ) -> tuple[TermPosterior, dict[str, float]]:
+        """The weights, and how far each rater follows them, found in turns."""
+        plain, head = len(self.aspects), self.config.head
+        posterior = fit_term_posterior(choices, chance, plain, head, desk)
+        trust = torch.ones(len(table.raters))
+        if len(trust) > 1 and self.config.trust_prior > 0:
+            owner = table.owner[choices.answer]
+            for _ in range(_TRUST_ROUNDS):
+                known = choices.with_terms(posterior.columns)
+                trust = rater_trust(known, owner, posterior.expected(), self.config.trust_prior)
+                weighed = choices.scaled(trust[owner])
+                posterior = fit_term_posterior(weighed, chance, plain, head, desk)
+        return posterior, dict(zip(table.raters, trust.tolist(), strict=True))
 
-    def _trust(self, choices: Choices, chance: Tensor, data: RankedData) -> None:
-        """Alternate between the raters' trust and the weights that they share."""
-        owner = data.owner[choices.ranking]
-        for _ in range(TRUST_ROUNDS):
-            weights = self._posterior.expected()
-            columns = torch.cat([self._posterior.columns, torch.tensor([-1])])
-            alpha = rater_trust(choices.of(columns), owner, weights, self.config.trust_prior)
-            self.posterior = self._search(choices.scaled(alpha[owner]), chance)
-        self.trust = dict(zip(data.raters, alpha.tolist(), strict=True))
-
-    def _draw(self, totals: Tensor, mask: Tensor) -> None:
-        """Posterior draws [M, P] in units of the aspects, scaled to a common spread."""
-        posterior = self._posterior
+    def _draw(self, posterior: TermPosterior, totals: Tensor, mask: Tensor, tied: bool) -> None:
+        """Posterior draws [M, Q] in units of the aspects, scaled to a common spread."""
         generator = torch.Generator().manual_seed(self.config.seed)
         draws = posterior.sample(self.config.members, generator)
         weights = torch.cat([posterior.expected()[None], draws])
-        self.tie = weights[0, -1] if self.ties else torch.tensor(NEVER_TIED, dtype=torch.float64)
+        self.log_tie = weights[0, -1] if tied else torch.tensor(NEVER_TIED, dtype=torch.float64)
         natural = weights[:, :-1] / self.scale
         scores = torch.einsum("rkp,mp->mrk", totals, natural)
         centred = scores - _masked_mean(scores, mask)[..., None]
@@ -193,7 +167,7 @@ class RewardModel:
         self.draws = natural[1:] / spread[1:, None].clamp(min=1e-9)
         # What hardly matters in any draw is left out, and costs nothing in every rollout.
         size = torch.maximum(self.weights.abs(), self.draws.abs().mean(0)) * self.scale
-        matters = size >= NEGLIGIBLE * size.max()
+        matters = size >= _NEGLIGIBLE * size.max()
         matters[0] = True
         self.weights, self.draws = self.weights * matters, self.draws * matters
         self.active = matters.nonzero().squeeze(-1)
@@ -201,43 +175,27 @@ class RewardModel:
         gains = (totals * self.weights).masked_fill(~mask[..., None], 0.0)
         self.limit = gains.flatten(0, 1).amax(0).clamp(min=0)
 
-    def _fit_residual(self, data: RankedData, totals: Tensor) -> None:
+    def _fit_residual(self, table: AnswerTable, totals: Tensor) -> None:
         self.residual = None
-        if self.config.residual is None:
+        if self.config.residual is None or not table.equal_lengths:
             return
-        if not data.equal_lengths:
-            return
-        self.volatility = float(per_episode(data.episodes, bar_volatility).mean().clamp(min=1e-6))
-        features = per_episode(data.episodes, lambda p: residual_features(p, self.volatility))
+        self.volatility = float(per_episode(table.episodes, bar_volatility).mean().clamp(min=1e-6))
+        features = per_episode(table.episodes, lambda p: residual_features(p, self.volatility))
         generator = torch.Generator().manual_seed(self.config.seed + 1)
-        offset = totals @ self.weights * self.temperature
-        fitted = fit_residual(
-            features[data.index],
-            offset,
-            data.ranks,
-            data.compared,
-            self.tie,
-            self.config.residual,
-            generator,
-        )
+        scores = totals @ self.weights * self.temperature
+        seen = features[table.index]
+        rankings = Unexplained(seen, scores, table.ranks, table.compared, self.log_tie)
+        fitted = fit_residual(rankings, self.config.residual, generator)
         self.residual = fitted if fitted.gain > 0 else None
-
-    @property
-    def _posterior(self) -> AspectPosterior:
-        if self.posterior is None:
-            raise FeedbackError(
-                "The reward model has not been fitted; call fit(rankings, episodes) first."
-            )
-        return self.posterior
 
     def rewards(self, paths: TradePaths) -> Tensor:
         """[B, L] reward of each bar, cautious where rankings have not settled the weights.
 
         The sum over an episode is its score: mean - λ·variance over the posterior.
         """
-        self._posterior  # noqa: B018
+        self._require_fit()
         device, dtype = paths.equity.device, paths.equity.dtype
-        values = self.values(paths, self.active.tolist())
+        values = self.term_values(paths, self.active.tolist())
         paid = values * self.weights[self.active].to(device, dtype)
         reward = self._capped(paid).sum(-1)
         if self.config.pessimism > 0:
@@ -246,13 +204,10 @@ class RewardModel:
             # The variance over the draws, without the scores by each of them.
             spread = self._draw_covariance.to(device, dtype)
             doubt = ((so_far @ spread) * so_far).sum(-1)
-            growth = torch.cat([doubt[..., :1], doubt.diff(dim=-1)], dim=-1)
-            reward = reward - self.config.pessimism * growth
+            reward = reward - self.config.pessimism * increments(doubt)
         if self.residual is not None:
-            reward = (
-                reward
-                + self.residual.agreed(residual_features(paths, self.volatility)) / self.temperature
-            )
+            agreed = self.residual.agreed(residual_features(paths, self.volatility))
+            reward = reward + agreed / self.temperature
         return reward
 
     @property
@@ -261,11 +216,11 @@ class RewardModel:
         away = self.draws[:, self.active] - self.draws[:, self.active].mean(0)
         return away.T @ away / (len(away) - 1)
 
-    def values(self, paths: TradePaths, columns: Sequence[int] | None = None) -> Tensor:
+    def term_values(self, paths: TradePaths, columns: Sequence[int] | None = None) -> Tensor:
         """[B, L, Q] what each term (or those in `columns`) is worth in each bar, in its units."""
-        measured = Measured(paths)
+        values = TermValues(paths)
         terms = self.terms if columns is None else [self.terms[i] for i in columns]
-        return torch.stack([measured.values(term) for term in terms], dim=-1)
+        return torch.stack([values.per_bar(term) for term in terms], dim=-1)
 
     def _capped(self, paid: Tensor) -> Tensor:
         """Thresholds and conditions never pay more than they paid a ranked episode.
@@ -281,34 +236,31 @@ class RewardModel:
         bent = torch.cat([total[..., :1, :], total.diff(dim=-2)], dim=-2)
         return torch.cat([paid[..., :first], bent], dim=-1)
 
-    def score(self, episodes: Sequence[Episode]) -> Tensor:
-        """[B] worth of each episode, in units of the reference pool's spread."""
-        self._posterior  # noqa: B018
-        return per_episode(episodes, lambda p: self.rewards(p).sum(-1))
-
     def member_scores(self, episodes: Sequence[Episode]) -> Tensor:
-        """[M, B] scores under each posterior draw, for query selection and intervals."""
-        self._posterior  # noqa: B018
-        totals = per_episode(episodes, lambda p: Measured(p).totals(self.terms))
-        return self.draws @ totals.double().T
+        """[M, B] scores under each posterior draw [log-odds]."""
+        self._require_fit()
+        totals = per_episode(episodes, lambda p: TermValues(p).totals(self.terms))
+        return (self.draws @ totals.double().T) * self.temperature
 
-    def predict_pairs(self, first: Tensor, second: Tensor) -> Tensor:
-        """[..., 3] probability that the first of two scores wins, ties, loses.
-
-        Args:
-            first, second: [M, ...] member scores (`member_scores`).
-
-        """
-        return pair_probabilities((first - second) * self.temperature, self.tie).mean(0)
-
-    def personal(self, rater: str) -> RewardModel:
+    def personal(self, rater: str, config: RewardConfig | None = None) -> RewardModel:
         """The model of one rater, who starts from what all the others value.
 
         With few answers it is near the others' model; a rater of another mind is learned from
         the own answers alone. Without own answers, or without others, it is this model.
+
+        Args:
+            rater: whose model it is.
+            config: of the two fits; this model's when not given.
+
         """
-        rankings, episodes = self.fitted_to
-        return personal_model(rankings, episodes, rater, self.config) or self
+        rankings, episodes = self._fitted_to
+        own = [r for r in rankings if teaches(r) and r.rater == rater]
+        others = [r for r in rankings if teaches(r) and r.rater != rater]
+        if not own or not others:
+            return self
+        config = config or self.config
+        desk = RewardModel(config).fit(others, episodes)
+        return RewardModel(config, desk=desk).fit(own, episodes)
 
     def explain(self) -> list[dict[str, Any]]:
         """What the model believes is valued, most important first.
@@ -320,17 +272,23 @@ class RewardModel:
             episodes' spread that it explains.
 
         """
-        return value_rows(self, self._posterior)
+        self._require_fit()
+        assert self.posterior is not None
+        return value_rows(
+            self.terms,
+            len(self.aspects),
+            self.posterior.inclusion(),
+            self.draws,
+            (self.weights * self.scale).abs(),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready settings and findings."""
-        return {
+        return super().to_dict() | {
             "config": dataclasses.asdict(self.config),
-            "rankings": self.rankings,
             "residual_gain": self.residual.gain if self.residual else 0.0,
             "warnings": list(self.warnings),
             "trust": self.trust,
-            "values": self.explain(),
         }
 
 
@@ -346,32 +304,26 @@ def _within_window_scale(totals: Tensor, mask: Tensor) -> Tensor:
     return torch.where(scale > 1e-12, scale, torch.ones_like(scale))
 
 
-def _explained(choices: Choices, posterior: AspectPosterior) -> float:
-    """Share of the answers' surprise that the aspects take away, 0 to 1.
-
-    The marginal likelihood of all answers against that of somebody who answers at random but ties
-    as often: it foresees every answer from the earlier ones, so a model that only fits is not paid.
-    """
-    options = choices.available.sum(-1).to(choices.weight)
-    surprise = float((choices.weight * options.log()).sum()) - posterior.evidence
+def _explained(choices: Choices, posterior: TermPosterior) -> float:
+    """`share_explained` by the terms of the posterior."""
     ties_only = posterior.expected() * 0.0
     ties_only[-1] = posterior.expected()[-1]
-    chance = -float((choices.weight * choices.log_likelihood(ties_only)).sum())
-    return min(max(1.0 - surprise / max(chance, 1e-9), 0.0), 1.0)
+    by_chance = float((choices.weight * choices.log_likelihood(ties_only)).sum())
+    return share_explained(posterior.evidence - choices.at_random(), by_chance)
 
 
-def _warn_of_poor_rankings(data: RankedData, evidence: float) -> tuple[str, ...]:
+def _warn_of_poor_rankings(table: AnswerTable, evidence: float) -> tuple[str, ...]:
     """Say in words when the answers cannot teach much."""
     found = []
-    top = data.ranks.masked_fill(~data.compared, 0).amax(-1)
-    if bool(data.ordered.any()) and bool((top <= 1).all()):
+    top = table.ranks.masked_fill(~table.compared, 0).amax(-1)
+    if bool(table.ordered.any()) and bool((top <= 1).all()):
         found.append(
             "Every ranking ties all of its episodes: nothing can be learned about what is "
             "preferred, and the reward stays with profit."
         )
-    elif evidence <= 0 and len(data.ranks) >= ENOUGH_TO_JUDGE:
+    elif evidence <= 0 and len(table.ranks) >= _ENOUGH_TO_JUDGE:
         found.append(
-            f"The {len(data.ranks)} rankings are explained no better than chance: they contradict "
+            f"The {len(table.ranks)} rankings are explained no better than chance: they contradict "
             "each other, or value something that no aspect describes. Rank more episodes, and "
             "check the raters' consistency."
         )

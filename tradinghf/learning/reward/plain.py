@@ -3,82 +3,85 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from tradinghf.episodes import Episode
-from tradinghf.feedback.likelihoods import ranking_log_likelihood
 from tradinghf.feedback.types import Ranking
-from tradinghf.learning.reward.aspects import TradePaths
-from tradinghf.learning.reward.model import NEVER_TIED, RewardModel
-from tradinghf.learning.reward.ranked_data import RankedData, per_episode
+from tradinghf.learning.config import RewardConfig
+from tradinghf.learning.reward.answers import AnswerTable
+from tradinghf.learning.reward.likelihood import ranking_log_likelihood
+from tradinghf.learning.reward.paths import TradePaths, per_episode
+from tradinghf.learning.reward.protocol import NEVER_TIED, CalibratedReward
 from tradinghf.learning.reward.residual import FEATURES, bar_volatility, residual_features
 
-MEMBERS, HIDDEN, STEPS = 3, 64, 300
-RATE, DECAY = 1e-3, 1e-4
+_MEMBERS, _HIDDEN, _STEPS = 3, 64, 300
+_RATE, _DECAY = 1e-3, 1e-4
 
 
-class PlainReward(RewardModel):
+class PlainReward(CalibratedReward):
     """An ensemble of networks [8 -> 64 -> 64 -> 1] per bar, summed over the episode.
 
     It sees the same bounded facts of each bar as our residual and is trained by maximum
-    likelihood, without aspects, priors, admission or pessimism.
+    likelihood, without aspects, priors, admission or pessimism. Its `explained` stays 0: that it
+    fits the answers does not show that it foresees any.
     Source: Christiano et al. 2017 (arXiv:1706.03741), section 2.2.3.
+
+    Args:
+        config: its `seed` is of the first weights.
+
     """
 
+    def __init__(self, config: RewardConfig | None = None) -> None:
+        self.config = config or RewardConfig()
+
+    def blank(self) -> PlainReward:
+        """Networks that have learned nothing."""
+        return PlainReward(self.config)
+
     def fit(self, rankings: Sequence[Ranking], episodes: Mapping[str, Episode]) -> PlainReward:
-        """See `RewardModel.fit`."""
-        data = RankedData.of(rankings, episodes)
-        self.volatility = float(per_episode(data.episodes, bar_volatility).mean().clamp(min=1e-6))
-        inputs = per_episode(data.episodes, lambda p: residual_features(p, self.volatility))
-        inputs, index = inputs.float(), data.index
+        """Train on the rankings; as `Reward.fit`. Ratings teach it nothing."""
+        table = AnswerTable.of(rankings, episodes)
+        self.volatility = float(per_episode(table.episodes, bar_volatility).mean().clamp(min=1e-6))
+        inputs = per_episode(table.episodes, lambda p: residual_features(p, self.volatility))
+        inputs, ordered = inputs.float(), table.ordered
+        index, ranks, mask = (part[ordered] for part in (table.index, table.ranks, table.mask))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.config.seed)
-            self.networks = [_network() for _ in range(MEMBERS)]
+            self.networks = [_network() for _ in range(_MEMBERS)]
         tie = torch.tensor(NEVER_TIED)
-        for network in self.networks:
-            optimiser = torch.optim.Adam(network.parameters(), RATE, weight_decay=DECAY)
-            for _ in range(STEPS):
+        for network in self.networks if len(ranks) else ():
+            optimiser = torch.optim.Adam(network.parameters(), _RATE, weight_decay=_DECAY)
+            for _ in range(_STEPS):
                 scores = network(inputs).squeeze(-1).sum(-1)[index]
-                loss = -ranking_log_likelihood(scores, data.ranks, tie, mask=data.mask).mean()
+                loss = -ranking_log_likelihood(scores, ranks, tie, mask=mask).mean()
                 optimiser.zero_grad()
                 loss.backward()
                 optimiser.step()
         with torch.no_grad():
             scores = torch.stack([n(inputs).squeeze(-1).sum(-1) for n in self.networks])
         self.temperature = float(scores.std().clamp(min=1e-9))
-        self.tie, self.ties, self.rankings = tie.double(), False, len(data.ranks)
+        self.answers = len(table.ranks)
         return self
 
-    @property
-    def fitted(self) -> bool:
-        """Whether `fit` has succeeded."""
-        return self.rankings > 0
-
     @torch.no_grad()
+    def _members(self, paths: TradePaths) -> Tensor:
+        """[M, B, L] what each network pays, in its own units."""
+        inputs = residual_features(paths, self.volatility).float()
+        return torch.stack([network(inputs).squeeze(-1) for network in self.networks])
+
     def rewards(self, paths: TradePaths) -> Tensor:
         """[B, L] mean of the members, in units of the ranked episodes' spread."""
-        inputs = residual_features(paths, self.volatility).float()
-        values: Tensor = torch.stack([n(inputs).squeeze(-1) for n in self.networks]).mean(0)
-        return values.to(paths.equity) / self.temperature
+        self._require_fit()
+        return self._members(paths).mean(0).to(paths.equity) / self.temperature
 
     def member_scores(self, episodes: Sequence[Episode]) -> Tensor:
-        """[M, B] scores."""
-
-        def score(paths: TradePaths) -> Tensor:
-            inputs = residual_features(paths, self.volatility).float()
-            with torch.no_grad():
-                return torch.stack([n(inputs).squeeze(-1).sum(-1) for n in self.networks], 1)
-
-        return per_episode(episodes, score).T.double() / self.temperature
-
-    def explain(self) -> list[dict[str, Any]]:
-        """Nothing: a network does not say what it values."""
-        return []
+        """[M, B] scores [log-odds]."""
+        self._require_fit()
+        return per_episode(episodes, lambda p: self._members(p).sum(-1).T).T.double()
 
 
 def _network() -> nn.Sequential:
-    layers = [nn.Linear(FEATURES, HIDDEN), nn.Tanh(), nn.Linear(HIDDEN, HIDDEN), nn.Tanh()]
-    return nn.Sequential(*layers, nn.Linear(HIDDEN, 1))
+    layers = [nn.Linear(FEATURES, _HIDDEN), nn.Tanh(), nn.Linear(_HIDDEN, _HIDDEN), nn.Tanh()]
+    return nn.Sequential(*layers, nn.Linear(_HIDDEN, 1))

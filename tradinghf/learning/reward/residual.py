@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tradinghf.feedback.likelihoods import ranking_log_likelihood
 from tradinghf.learning.config import ResidualConfig
-from tradinghf.learning.reward.aspects import TREND_BARS, TradePaths
+from tradinghf.learning.reward.aspects import TREND_BARS
+from tradinghf.learning.reward.likelihood import ranking_log_likelihood
+from tradinghf.learning.reward.paths import TradePaths
 
 FEATURES = 8
 
@@ -36,7 +37,7 @@ def residual_features(paths: TradePaths, scale: float) -> Tensor:
     """
     move = paths.close.clamp(min=1e-9).log().diff(dim=-1)
     span = scale * TREND_BARS**0.5
-    in_hand, best = paths.open_profit()
+    in_hand, best = paths.open_profit, paths.best_open_profit
     past = torch.cat([torch.zeros_like(move[..., :TREND_BARS]), move], dim=-1).cumsum(-1)
     trend = past[..., TREND_BARS:] - past[..., : move.shape[-1]]
     progress = torch.linspace(0, 1, paths.bars, device=move.device).expand_as(move)
@@ -85,22 +86,42 @@ class Residual:
         return self.gain * mean.sign() * (mean.abs() - spread).clamp(min=0)
 
 
+@dataclass(frozen=True, eq=False)
+class Unexplained:
+    """Rankings, and the scores by which the aspects explain a part of them.
+
+    Attributes:
+        features: [R, K, L, 8] of the ranked episodes.
+        scores: [R, K] in log-odds.
+        ranks, mask: [R, K] the rankings.
+        log_tie: scalar.
+
+    """
+
+    features: Tensor
+    scores: Tensor
+    ranks: Tensor
+    mask: Tensor
+    log_tie: Tensor
+
+    def some(self, rows: Tensor) -> Unexplained:
+        """The rankings whose [R] boolean entry is True."""
+        features, scores = self.features[rows], self.scores[rows]
+        return Unexplained(features, scores, self.ranks[rows], self.mask[rows], self.log_tie)
+
+    def log_likelihood(self, scores: Tensor) -> Tensor:
+        """[R] of the rankings, under other scores [..., R, K]."""
+        tie = self.log_tie.to(scores)
+        return ranking_log_likelihood(scores, self.ranks, tie, mask=self.mask)
+
+
 def fit_residual(
-    features: Tensor,
-    offset: Tensor,
-    ranks: Tensor,
-    mask: Tensor,
-    tie: Tensor,
-    config: ResidualConfig,
-    generator: torch.Generator,
+    rankings: Unexplained, config: ResidualConfig, generator: torch.Generator
 ) -> Residual:
-    """Fit the ensemble to what the aspect head leaves unexplained.
+    """Fit the ensemble to what the aspects leave unexplained.
 
     Args:
-        features: [R, K, L, 8] of the ranked episodes.
-        offset: [R, K] the aspect head's scores, in units of the likelihood.
-        ranks, mask: [R, K] the rankings.
-        tie: scalar log tie parameter of the head.
+        rankings: and what is explained of them.
         config: sizes and steps.
         generator: initial weights, bags and folds.
 
@@ -109,57 +130,42 @@ def fit_residual(
         gained beyond one standard error.
 
     """
-    rankings = len(ranks)
-    explained = ranking_log_likelihood(offset, ranks, tie, mask=mask).sum()
-    choices = (mask.sum(-1) - 1).clamp(min=1).sum()
-    if rankings < config.least_rankings or float(explained / choices) > -config.settled:
+    count = len(rankings.ranks)
+    explained = rankings.log_likelihood(rankings.scores).sum()
+    choices = (rankings.mask.sum(-1) - 1).clamp(min=1).sum()
+    if count < config.least_rankings or float(explained / choices) > -config.settled:
         return Residual((), 0.0, 0.0)  # too little to learn from, or nothing left to explain
-    spread = float(offset[mask].std()) if rankings > 1 else 1.0
-    bound = config.bound * spread
-    folds = torch.randperm(rankings, generator=generator) % max(min(config.folds, rankings), 1)
-    gained = torch.zeros(len(config.gains), rankings)
-    if rankings >= 2 * config.folds:
-        for fold in range(config.folds):
-            train, held = folds != fold, folds == fold
-            fitted = _train(
-                features[train],
-                offset[train],
-                ranks[train],
-                mask[train],
-                tie,
-                bound,
-                config,
-                generator,
-            )
-            for index, gain in enumerate(config.gains):
-                trial = Residual(fitted, bound, gain)
-                bonus = (
-                    trial.agreed(features[held].flatten(0, 1))
-                    .sum(-1)
-                    .unflatten(0, (-1, ranks.shape[1]))
-                )
-                before, after = (
-                    ranking_log_likelihood(s, ranks[held], tie, mask=mask[held])
-                    for s in (offset[held], offset[held] + bonus)
-                )
-                gained[index, held] = (after - before).float()
+    bound = config.bound * (float(rankings.scores[rankings.mask].std()) if count > 1 else 1.0)
+    gained = _held_out_gains(rankings, bound, config, generator)
     mean = gained.mean(1)
-    error = gained.std(1) / max(rankings, 1) ** 0.5
+    error = gained.std(1) / max(count, 1) ** 0.5
     index = int((mean - error).argmax())
     gain = config.gains[index] if float(mean[index] - error[index]) > 0 else 0.0
-    weights = _train(features, offset, ranks, mask, tie, bound, config, generator) if gain else ()
+    weights = _train(rankings, bound, config, generator) if gain else ()
     return Residual(weights, bound, gain)
 
 
+def _held_out_gains(
+    rankings: Unexplained, bound: float, config: ResidualConfig, generator: torch.Generator
+) -> Tensor:
+    """[G, R] gain of log-likelihood of each ranking when held out, by share of the output."""
+    count, size = rankings.ranks.shape
+    folds = torch.randperm(count, generator=generator) % max(min(config.folds, count), 1)
+    gained = torch.zeros(len(config.gains), count)
+    for fold in range(config.folds) if count >= 2 * config.folds else ():
+        rest, held = rankings.some(folds != fold), rankings.some(folds == fold)
+        fitted = _train(rest, bound, config, generator)
+        before = held.log_likelihood(held.scores)
+        for index, gain in enumerate(config.gains):
+            agreed = Residual(fitted, bound, gain).agreed(held.features.flatten(0, 1))
+            bonus = agreed.sum(-1).unflatten(0, (-1, size))
+            after = held.log_likelihood(held.scores + bonus)
+            gained[index, folds == fold] = (after - before).float()
+    return gained
+
+
 def _train(
-    features: Tensor,
-    offset: Tensor,
-    ranks: Tensor,
-    mask: Tensor,
-    tie: Tensor,
-    bound: float,
-    config: ResidualConfig,
-    generator: torch.Generator,
+    rankings: Unexplained, bound: float, config: ResidualConfig, generator: torch.Generator
 ) -> tuple[tuple[Tensor, Tensor], ...]:
     """All members at once, each on its own bag of rankings (Bayesian bootstrap weights)."""
     members, sizes = config.members, (FEATURES, config.hidden, config.hidden, 1)
@@ -170,17 +176,17 @@ def _train(
         )
         for i, o in itertools.pairwise(sizes)
     ]
-    bags = torch.empty(members, len(ranks)).exponential_(generator=generator)
+    count, size = rankings.ranks.shape
+    bags = torch.empty(members, count).exponential_(generator=generator)
     bags = bags / bags.mean(1, keepdim=True)
     flat = [p for pair in weights for p in pair]
     optimiser = torch.optim.AdamW(flat, lr=config.learning_rate, weight_decay=config.weight_decay)
-    rows = features.flatten(0, 1).float()
+    rows = rankings.features.flatten(0, 1).float()
     for _ in range(config.steps):
         values = Residual(tuple(weights), bound, 1.0).members(rows).sum(-1)
-        scores = offset.float() + values.unflatten(1, (-1, ranks.shape[1]))
-        fit = ranking_log_likelihood(scores, ranks, tie.float(), mask=mask)
+        scores = rankings.scores.float() + values.unflatten(1, (-1, size))
         centring = values.square().mean() / bound**2
-        loss = -(bags * fit).mean() + 0.1 * centring
+        loss = -(bags * rankings.log_likelihood(scores)).mean() + 0.1 * centring
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()

@@ -7,8 +7,9 @@ RUN/bar_rewards.safetensors   [2, L] per ranked episode: reward so far and its s
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,22 +22,23 @@ from scipy.stats import spearmanr
 
 from tradinghf.durable import write_atomic
 from tradinghf.episodes import Episode
+from tradinghf.errors import FeedbackError
 from tradinghf.feedback.quality import repeat_consistency
 from tradinghf.feedback.store import Store
 from tradinghf.feedback.types import Ranking
 from tradinghf.learning.config import RewardConfig
-from tradinghf.learning.reward.aspects import ASPECTS, TradePaths
+from tradinghf.learning.reward.aspects import ASPECTS
 from tradinghf.learning.reward.held_out import Pairs, cross_validate, predicted_pairs, summarise
 from tradinghf.learning.reward.model import RewardModel
-from tradinghf.learning.reward.personal import personal_model
+from tradinghf.learning.reward.paths import TradePaths
 
-FEWEST_TESTS = 8
-FEWEST_OF_ONE_TRADER = 5
-MOST_TRADERS = 12
-BINS = 10
-WORST = 20
+_FEWEST_TESTS = 8
+_FEWEST_OF_ONE_TRADER = 5
+_MOST_TRADERS = 12
+_BINS = 10
+_WORST = 20
 PERCENT = "percent of profit"
-POINTS = "points"
+_POINTS = "points"
 _SMALLEST_ANCHOR = 0.02
 
 
@@ -65,42 +67,36 @@ def fit_reward_run(store: Store, folder: Path) -> dict[str, Any]:
     model = RewardModel().fit(learn or test, episodes)
     pairs = predicted_pairs(model, answers, episodes)
     ranked = [episodes[name] for name in names]
-    unit, size = bar_unit(model)
+    unit, size = _bar_unit(model)
     found = {
         **model.to_dict(),
-        "values": explained(model),
-        **judge(model, learn, test, episodes),
-        "traders": traders(learn or test, episodes, model.trust),
-        "worst": worst_fitted(pairs, answers, model, episodes),
-        "disagreement": disagreement(model, answers, episodes),
-        "profit_correlation": profit_correlation(model, ranked),
+        **_judge(model, learn, test, episodes),
+        "traders": _traders(model, learn or test),
+        "worst": _worst_fitted(pairs, answers, model, episodes),
+        "disagreement": _disagreement(model, answers, episodes),
+        "profit_correlation": _profit_correlation(model, ranked),
         "human_ceiling": repeat_consistency(store.rankings()),
         "bar_unit": unit,
         "answers": {"head": health["head"], "count": health["rankings"], "store": health["store"]},
     }
-    rewards = bar_rewards(model, ranked, size)
+    rewards = _bar_rewards(model, ranked, size)
     write_atomic(folder / "bar_rewards.safetensors", save(rewards))
     write_atomic(folder / "reward.json", json.dumps(found, indent=1).encode())
     return found
 
 
-def explained(model: RewardModel) -> list[dict[str, Any]]:
-    """`RewardModel.explain`, each row with `says`: how a person names one unit of the aspect."""
-    return model.explain()
-
-
-def bar_unit(model: RewardModel) -> tuple[str, float]:
+def _bar_unit(model: RewardModel) -> tuple[str, float]:
     """Unit in which rewards of bars are told, and how much learned reward it is.
 
     One percent of profit, as the model pays it; plain points where profit hardly counts.
     """
     size = (model.weights * model.scale).abs()
     if float(model.weights[0]) <= 0 or float(size[0]) < _SMALLEST_ANCHOR * float(size.max()):
-        return POINTS, 1.0
+        return _POINTS, 1.0
     return PERCENT, float(model.weights[0]) * ASPECTS["profit"].unit
 
 
-def bar_rewards(
+def _bar_rewards(
     model: RewardModel, episodes: Sequence[Episode], size: float = 1.0
 ) -> dict[str, NDArray[np.float32]]:
     """[2, L] per episode id: reward up to each bar, and its standard deviation over the posterior.
@@ -114,19 +110,19 @@ def bar_rewards(
     found = {}
     for episode in episodes:
         paths = TradePaths.from_episodes([episode])
-        values = model.values(paths)[0].double().cumsum(0)
+        values = model.term_values(paths)[0].double().cumsum(0)
         spread = (values @ model.draws.T.double()).std(-1)
         mean = model.rewards(paths)[0].double().cumsum(0)
         found[episode.id] = (torch.stack([mean, spread]) / size).float().numpy()
     return found
 
 
-def calibration(pairs: Pairs) -> list[dict[str, float]]:
+def _calibration(pairs: Pairs) -> list[dict[str, float]]:
     """How often the predicted outcome came true, by stated confidence."""
     probabilities, outcomes, _ = pairs
     confidence = probabilities.max(1)
     right = probabilities.argmax(1) == outcomes
-    rows = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    rows = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
     return [
         {
             "stated": float(confidence[rows == row].mean()),
@@ -137,60 +133,56 @@ def calibration(pairs: Pairs) -> list[dict[str, float]]:
     ]
 
 
-def judge(
+def _judge(
     model: RewardModel,
     learn: Sequence[Ranking],
     test: Sequence[Ranking],
     episodes: Mapping[str, Episode],
 ) -> dict[str, Any]:
     """Held-out metrics: on the test queries when there are enough, else by cross-validation."""
-    if sum(ranking.outcome == "ranked" for ranking in test) >= FEWEST_TESTS:
+    if sum(ranking.outcome == "ranked" for ranking in test) >= _FEWEST_TESTS:
         pairs = predicted_pairs(model, test, episodes)
         held_out = summarise(pairs) | {"method": "test queries"}
-        return {"held_out": held_out, "calibration": calibration(pairs)}
-    if sum(ranking.outcome == "ranked" for ranking in learn) >= 2:
+        return {"held_out": held_out, "calibration": _calibration(pairs)}
+    with contextlib.suppress(FeedbackError):  # too few windows that do not overlap
         held_out = cross_validate(learn, episodes, model) | {"method": "cross-validation"}
         return {"held_out": held_out}
     return {}
 
 
-def traders(
-    answers: Sequence[Ranking], episodes: Mapping[str, Episode], trust: Mapping[str, float]
-) -> dict[str, Any]:
+def _traders(model: RewardModel, answers: Sequence[Ranking]) -> dict[str, Any]:
     """What each trader values, starting from what the others do; those with enough answers.
+
+    Args:
+        model: fitted to the answers.
+        answers: of all traders.
 
     Returns:
         rater -> `values` as `RewardModel.explain` tells them, `rankings`, and `trust`: how far
         the answers of this rater count in the model of all, 1 being as much as anybody's.
 
     """
-    own: dict[str, list[Ranking]] = defaultdict(list)
-    for ranking in answers:
-        if ranking.outcome == "ranked":
-            own[ranking.rater].append(ranking)
-    if len(own) < 2:
+    count = Counter(ranking.rater for ranking in answers if ranking.outcome == "ranked")
+    if len(count) < 2:
         return {}
-    enough = [rater for rater, said in own.items() if len(said) >= FEWEST_OF_ONE_TRADER]
-    enough.sort(key=lambda rater: -len(own[rater]))
-    found = {}
-    for rater in enough[:MOST_TRADERS]:
-        config = RewardConfig(residual=None)
-        model = personal_model(answers, episodes, rater, config)
-        assert model is not None  # there are others: `own` holds several raters
-        found[rater] = {
-            "values": explained(model),
-            "rankings": len(own[rater]),
-            "trust": float(trust.get(rater, 1.0)),
+    config = RewardConfig(residual=None)
+    return {
+        rater: {
+            "values": model.personal(rater, config).explain(),
+            "rankings": ranked,
+            "trust": float(model.trust.get(rater, 1.0)),
         }
-    return found
+        for rater, ranked in count.most_common(_MOST_TRADERS)
+        if ranked >= _FEWEST_OF_ONE_TRADER
+    }
 
 
-def worst_fitted(
+def _worst_fitted(
     pairs: Pairs,
     answers: Sequence[Ranking],
     model: RewardModel,
     episodes: Mapping[str, Episode],
-    most: int = WORST,
+    most: int = _WORST,
 ) -> list[dict[str, Any]]:
     """The answers that the model finds least likely, the least likely first.
 
@@ -237,7 +229,7 @@ def worst_fitted(
     return found
 
 
-def disagreement(
+def _disagreement(
     model: RewardModel, answers: Sequence[Ranking], episodes: Mapping[str, Episode]
 ) -> float | None:
     """How far the posterior's draws disagree on who wins a pair: the mean share of the minority.
@@ -255,7 +247,7 @@ def disagreement(
     return float(torch.cat(shares).mean()) if shares else None
 
 
-def profit_correlation(model: RewardModel, episodes: Sequence[Episode]) -> float | None:
+def _profit_correlation(model: RewardModel, episodes: Sequence[Episode]) -> float | None:
     """Spearman's correlation of learned reward and net return; None where it is undefined."""
     scores = model.score(episodes).double().numpy()
     profits = np.array([episode.net_return for episode in episodes])
@@ -264,15 +256,4 @@ def profit_correlation(model: RewardModel, episodes: Sequence[Episode]) -> float
     return float(spearmanr(scores, profits).statistic)
 
 
-__all__ = [
-    "bar_rewards",
-    "bar_unit",
-    "calibration",
-    "disagreement",
-    "explained",
-    "fit_reward_run",
-    "judge",
-    "profit_correlation",
-    "traders",
-    "worst_fitted",
-]
+__all__ = ["PERCENT", "fit_reward_run"]

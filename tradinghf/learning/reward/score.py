@@ -11,16 +11,16 @@ from torch import Tensor
 
 from tradinghf.episodes import Episode, EpisodeBatch, Floats
 from tradinghf.errors import FeedbackError, check_setting
-from tradinghf.feedback.likelihoods import ranking_log_likelihood
 from tradinghf.feedback.types import Ranking
-from tradinghf.learning.reward.aspects import TradePaths
-from tradinghf.learning.reward.model import RewardModel
-from tradinghf.learning.reward.ranked_data import RankedData, per_episode
+from tradinghf.learning.reward.answers import AnswerTable
+from tradinghf.learning.reward.likelihood import ranking_log_likelihood
+from tradinghf.learning.reward.paths import TradePaths, per_episode
+from tradinghf.learning.reward.protocol import CalibratedReward, share_explained
 
 Score = Callable[[EpisodeBatch], Any]
 Learn = Callable[[Sequence[Ranking], Mapping[str, Episode]], object]
-STEPS = 40
-PRIOR = 0.01  # weight of the pull of log temperature and log tie towards 0
+_STEPS = 40
+_PRECISION = 0.02  # of the Gaussian prior of log temperature and log tie around 0
 
 
 def growth(score: Callable[[EpisodeBatch], Floats], batch: EpisodeBatch, stride: int) -> Floats:
@@ -48,7 +48,7 @@ def growth(score: Callable[[EpisodeBatch], Floats], batch: EpisodeBatch, stride:
     return out
 
 
-class ScoreModel(RewardModel):
+class ScoreModel(CalibratedReward):
     """Your function from episodes to scores in the place of the learned aspects.
 
     `fit` calibrates it: how strongly a difference in score predicts the rankings (temperature) and
@@ -59,7 +59,7 @@ class ScoreModel(RewardModel):
         score: `EpisodeBatch` of B episodes to [B] numbers, more is better; with `axis=-1` the same
             code serves one `Episode`.
         learn: called with rankings and episodes before each calibration; None where the score has
-            nothing to learn.
+            nothing to learn. What it learns by heart counts as explained.
         stride: bars between two payments while an episode runs.
 
     Example:
@@ -68,7 +68,6 @@ class ScoreModel(RewardModel):
     """
 
     def __init__(self, score: Score, *, learn: Learn | None = None, stride: int = 8) -> None:
-        super().__init__()
         check_setting(stride >= 1, "stride", stride, "at least 1 bar")
         self._score, self._learn, self.stride = score, learn, stride
         self.spread = 0.0
@@ -77,13 +76,8 @@ class ScoreModel(RewardModel):
         """A model with the same score that is not calibrated."""
         return ScoreModel(self._score, learn=self._learn, stride=self.stride)
 
-    @property
-    def fitted(self) -> bool:
-        """Whether `fit` has succeeded."""
-        return self.spread > 0
-
     def fit(self, rankings: Sequence[Ranking], episodes: Mapping[str, Episode]) -> ScoreModel:
-        """Learn, if there is something to learn, and calibrate; as `RewardModel.fit`.
+        """Learn, if there is something to learn, and calibrate; as `Reward.fit`.
 
         Raises:
             FeedbackError: no usable ranking, missing episodes, or scores that are not finite or
@@ -92,38 +86,47 @@ class ScoreModel(RewardModel):
         """
         if self._learn is not None:
             self._learn(rankings, episodes)
-        data = RankedData.of(rankings, episodes)
-        raw = per_episode(data.episodes, self._totals)[data.index]
-        mean = (raw * data.mask).sum(1, keepdim=True) / data.mask.sum(1, keepdim=True)
-        gap = (raw - mean) * data.mask
-        self.spread = float(gap.square().sum().div(data.mask.sum()).sqrt())
+        table = AnswerTable.of(rankings, episodes)
+        raw = per_episode(table.episodes, self._totals)[table.index]
+        mean = (raw * table.mask).sum(1, keepdim=True) / table.mask.sum(1, keepdim=True)
+        gap = (raw - mean) * table.mask
+        self.spread = float(gap.square().sum().div(table.mask.sum()).sqrt())
         if not self.spread > 0:
             raise FeedbackError(
                 "The score is the same for all episodes of every question; expected a function "
                 "that tells them apart."
             )
-        self._calibrate(gap / self.spread, data)
-        self.ties = bool(self.tie > self.tie.new_tensor(-10.0))
-        self.rankings = len(data.ranks)
+        self._calibrate(gap / self.spread, table)
+        self.answers = len(table.ranks)
         return self
 
-    def _calibrate(self, scores: Tensor, data: RankedData) -> None:
+    def _calibrate(self, scores: Tensor, table: AnswerTable) -> None:
         """Temperature and tie parameter of [R, K] scores in units of their spread."""
         free = torch.zeros(2, dtype=torch.float64, requires_grad=True)
-        optimiser = torch.optim.LBFGS([free], max_iter=STEPS, line_search_fn="strong_wolfe")
+        optimiser = torch.optim.LBFGS([free], max_iter=_STEPS, line_search_fn="strong_wolfe")
+
+        def likelihood(factor: Tensor, log_tie: Tensor) -> Tensor:
+            worth = scores * factor
+            return ranking_log_likelihood(worth, table.ranks, log_tie, mask=table.compared).sum()
+
+        def surprise(at: Tensor) -> Tensor:
+            return _PRECISION / 2 * at.square().sum() - likelihood(at[0].exp(), at[1])
 
         def loss() -> Tensor:
             optimiser.zero_grad()
-            likelihood = ranking_log_likelihood(
-                scores * free[0].exp(), data.ranks, free[1], mask=data.compared
-            )
-            value = PRIOR * free.square().sum() - likelihood.sum()
+            value = surprise(free)
             value.backward()
             return value
 
         optimiser.step(loss)
-        self.temperature = float(free[0].detach().exp())
-        self.tie = free[1].detach()
+        found = free.detach()
+        self.temperature, self.log_tie = float(found[0].exp()), found[1]
+        # What the two parameters learned from the answers is not foreseen: Laplace's approximation
+        # of the marginal likelihood takes it away.
+        curvature = torch.linalg.eigvalsh(torch.autograd.functional.hessian(surprise, found))
+        learned = 0.5 * float((curvature / _PRECISION).clamp(min=1).log().sum())
+        by_chance = float(likelihood(torch.zeros(()), found[1]))
+        self.explained = share_explained(-float(surprise(found)) - learned, by_chance)
 
     def _numbers(self, batch: EpisodeBatch) -> Floats:
         """[B] checked scores."""
@@ -145,18 +148,14 @@ class ScoreModel(RewardModel):
             FeedbackError: not fitted.
 
         """
-        if not self.fitted:
-            raise FeedbackError("The score is not calibrated; call fit(rankings, episodes) first.")
+        self._require_fit()
         paid = growth(self._numbers, paths.batch(), self.stride) / self.spread
         return torch.as_tensor(paid, dtype=paths.equity.dtype, device=paths.equity.device)
 
     def member_scores(self, episodes: Sequence[Episode]) -> Tensor:
-        """[1, B] scores in units of the spread."""
-        return per_episode(episodes, self._totals)[None] / self.spread
-
-    def explain(self) -> list[dict[str, Any]]:
-        """Nothing: only you know what your function values."""
-        return []
+        """[1, B] scores [log-odds]."""
+        self._require_fit()
+        return per_episode(episodes, self._totals)[None] / self.spread * self.temperature
 
 
 __all__ = ["Score", "ScoreModel", "growth"]

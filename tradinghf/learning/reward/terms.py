@@ -1,6 +1,6 @@
-"""Tastes made of aspects: thresholds, targets, and conditions on the market or the account.
+"""Terms of the reward, made of aspects: thresholds, targets, conditions on market or account.
 
-A term is one of the aspects or path shapes, bent (beyond a threshold, above it, away from a target)
+A term is one of the aspects, bent (beyond a threshold, above it, away from a target)
 or counted only in a state (while the market rises). A bent total f(X) is paid as
 f(X_t) - f(X_{t-1}), so that every term remains a causal reward of single bars that sum to the
 episode's total (potential-based shaping: Ng, Harada & Russell 1999, ICML).
@@ -15,34 +15,28 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from tradinghf.learning.reward.aspects import ASPECTS, Aspect, TradePaths
-from tradinghf.learning.reward.shapes import SHAPES, held_bars, run_lengths, steps
+from tradinghf.learning.reward.aspects import ASPECTS, Aspect, rare_aspects
+from tradinghf.learning.reward.paths import TradePaths, increments, run_lengths
 
 Form = Literal["plain", "beyond", "above", "away", "square", "bars_above", "bars_beyond"]
-QUANTILES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-VOLATILITY_BARS = 10
-EPS = 1e-9
+_QUANTILES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+_VOLATILITY_BARS = 10
+_EPS = 1e-9
 
 
-def trend(p: TradePaths, bars: int) -> Tensor:
+def _trend(p: TradePaths, bars: int) -> Tensor:
     """[B, L] change of the price over the bars before each bar."""
-    before = torch.cat([p.close[..., :1].expand(*p.close.shape[:-1], bars), p.close], dim=-1)
-    return (p.close / before[..., : p.close.shape[-1]] - 1)[..., :-1]
+    return p.close[..., :-1] / p.earlier_close(bars) - 1
 
 
-def recent_volatility(p: TradePaths) -> Tensor:
+def _volatility(p: TradePaths) -> Tensor:
     """[B, L] root mean square log return of the last bars before each bar."""
-    square = p.close.clamp(min=EPS).log().diff(dim=-1).square()
+    square = p.close.clamp(min=_EPS).log().diff(dim=-1).square()
     total = torch.cat([torch.zeros_like(square[..., :1]), square.cumsum(-1)], dim=-1)
     bar = torch.arange(p.bars, device=square.device)
-    first = (bar - VOLATILITY_BARS).clamp(min=0)
+    first = (bar - _VOLATILITY_BARS).clamp(min=0)
     gap = (total[..., bar] - total[..., first]).clamp(min=0)
     return (gap / (bar - first).clamp(min=1)).sqrt()
-
-
-def _at_start(values: Tensor, first: float = 0.0) -> Tensor:
-    """What was known of each bar's value when the bar began."""
-    return torch.cat([torch.full_like(values[..., :1], first), values[..., :-1]], dim=-1)
 
 
 @dataclass(frozen=True)
@@ -62,26 +56,26 @@ class State:
 
 
 STATES: Mapping[str, State] = {
-    "rising5": State("while the last 5 bars rose", lambda p, _: trend(p, 5) >= 0),
-    "falling5": State("while the last 5 bars fell", lambda p, _: trend(p, 5) < 0),
-    "rising10": State("while the last 10 bars rose", lambda p, _: trend(p, 10) >= 0),
-    "falling10": State("while the last 10 bars fell", lambda p, _: trend(p, 10) < 0),
-    "rising20": State("while the last 20 bars rose", lambda p, _: trend(p, 20) >= 0),
-    "falling20": State("while the last 20 bars fell", lambda p, _: trend(p, 20) < 0),
+    "rising5": State("while the last 5 bars rose", lambda p, _: _trend(p, 5) >= 0),
+    "falling5": State("while the last 5 bars fell", lambda p, _: _trend(p, 5) < 0),
+    "rising10": State("while the last 10 bars rose", lambda p, _: _trend(p, 10) >= 0),
+    "falling10": State("while the last 10 bars fell", lambda p, _: _trend(p, 10) < 0),
+    "rising20": State("while the last 20 bars rose", lambda p, _: _trend(p, 20) >= 0),
+    "falling20": State("while the last 20 bars fell", lambda p, _: _trend(p, 20) < 0),
     "higher": State(
-        "while the price is above the window's first", lambda p, _: trend(p, p.bars) >= 0
+        "while the price is above the window's first", lambda p, _: _trend(p, p.bars) >= 0
     ),
     "lower": State(
-        "while the price is below the window's first", lambda p, _: trend(p, p.bars) < 0
+        "while the price is below the window's first", lambda p, _: _trend(p, p.bars) < 0
     ),
     "turbulent": State(
-        "in turbulent times (over {:.2g} % per bar)", lambda p, v: recent_volatility(p) > v
+        "in turbulent times (over {:.2g} % per bar)", lambda p, v: _volatility(p) > v
     ),
-    "calm": State("in calm times (under {:.2g} % per bar)", lambda p, v: recent_volatility(p) <= v),
+    "calm": State("in calm times (under {:.2g} % per bar)", lambda p, v: _volatility(p) <= v),
     "early": State("in the first {:.0f} % of the time", lambda p, v: _progress(p) < v),
     "late": State("after {:.0f} % of the time", lambda p, v: _progress(p) >= v),
-    "ahead": State("while the account is ahead", lambda p, _: p.equity[..., :-1] > 1 + EPS),
-    "behind": State("while the account is behind", lambda p, _: p.equity[..., :-1] < 1 - EPS),
+    "ahead": State("while the account is ahead", lambda p, _: p.equity[..., :-1] > 1 + _EPS),
+    "behind": State("while the account is behind", lambda p, _: p.equity[..., :-1] < 1 - _EPS),
     "risen": State(
         "in windows where the market rose", lambda p, _: _whole_window(p) >= 0, window=True
     ),
@@ -89,10 +83,10 @@ STATES: Mapping[str, State] = {
         "in windows where the market fell", lambda p, _: _whole_window(p) < 0, window=True
     ),
 }
-MOODS = ("turbulent", "calm")  # states with a level of volatility
-TIMES = ("early", "late")  # states with a share of the episode
-QUARTERS = (0.25, 0.5, 0.75)
-CONDITIONED = (
+_MOODS = ("turbulent", "calm")  # states with a level of volatility
+_TIMES = ("early", "late")  # states with a share of the episode
+_QUARTERS = (0.25, 0.5, 0.75)
+_CONDITIONED = (
     "profit",
     "losses",
     "time_in_market",
@@ -103,20 +97,41 @@ CONDITIONED = (
 )
 # Shares of the time: a target is paid at the present pace, t/L of f(X_t·L/t), which also sums to
 # f(X_L). f(X_t) would pay for rushing towards the target, and take it back later.
-PACED = ("time_in_market", "short_exposure", "long_exposure")
-LEVELS: Mapping[str, tuple[Callable[[TradePaths], Tensor], float, str]] = {
-    # per-bar quantity, the unit of its threshold, what the threshold is read in
-    "position size": (lambda p: p.position.abs(), 0.01, "%"),
-    "position age": (held_bars, 1.0, "bars"),
-    "drawdown": (lambda p: p.drawdown[..., 1:], 0.01, "%"),
-    "open loss": (lambda p: (-p.open_profit()[0]).clamp(min=0), 0.01, "%"),
-    "open profit": (lambda p: p.open_profit()[0].clamp(min=0), 0.01, "%"),
-    "bars since the peak": (
-        lambda p: run_lengths(p.drawdown[..., 1:] > EPS).to(p.equity),
-        1.0,
-        "bars",
-    ),
-    "idle time": (lambda p: run_lengths(p.position == 0).to(p.equity), 1.0, "bars"),
+_PACED = ("time_in_market", "short_exposure", "long_exposure")
+
+
+@dataclass(frozen=True)
+class Level:
+    """A quantity of each bar, of which a trader may count the bars beyond a threshold.
+
+    Attributes:
+        values: paths -> [B, L].
+        unit: of its threshold.
+        counts: what the threshold is read in.
+
+    """
+
+    values: Callable[[TradePaths], Tensor]
+    unit: float = 0.01
+    counts: str = "%"
+
+
+def _idle(p: TradePaths) -> Tensor:
+    return run_lengths(p.position == 0).to(p.equity)
+
+
+def _since_peak(p: TradePaths) -> Tensor:
+    return run_lengths(p.drawdown[..., 1:] > _EPS).to(p.equity)
+
+
+LEVELS: Mapping[str, Level] = {
+    "position size": Level(lambda p: p.position.abs()),
+    "position age": Level(lambda p: p.held_bars, 1.0, "bars"),
+    "drawdown": Level(lambda p: p.drawdown[..., 1:]),
+    "open loss": Level(lambda p: (-p.open_profit).clamp(min=0)),
+    "open profit": Level(lambda p: p.open_profit.clamp(min=0)),
+    "bars since the peak": Level(_since_peak, 1.0, "bars"),
+    "idle time": Level(_idle, 1.0, "bars"),
 }
 
 
@@ -130,17 +145,12 @@ def _whole_window(p: TradePaths) -> Tensor:
     return p.close[..., 1:] / p.close[..., :1] - 1
 
 
-def source(name: str) -> Aspect:
-    """An aspect or a path shape by name."""
-    return ASPECTS[name] if name in ASPECTS else SHAPES[name]
-
-
 @dataclass(frozen=True)
 class Term:
     """One thing that may be valued.
 
     Attributes:
-        base: an aspect, a path shape, or a name in `LEVELS` (forms "bars_above", "bars_beyond").
+        base: an aspect, or a name in `LEVELS` (forms "bars_above", "bars_beyond").
         form: "plain"; of the total X and the knot c: "beyond" max(X - c, 0), "above" X > c,
             "away" |X - c|, "square" (X - c)²; of each bar's level: share of the bars above c,
             mean excess beyond c.
@@ -171,13 +181,13 @@ class Term:
         if self.base in LEVELS:
             if self.form == "bars_above":
                 return f"10 % of the time with {_article(self.base)} above {self._knot}"
-            amount = _one(self.unit, LEVELS[self.base][2])
+            amount = _amount(self.unit, self._source.counts)
             return f"{amount} of average {self.base} beyond {self._knot}"
-        base = source(self.base)
+        base = ASPECTS[self.base]
         if self.form == "above":
             return f"{_words(self.base)} above {self._knot}"
         if self.form in ("away", "square"):
-            amount = _one(base.unit, base.counts)
+            amount = _amount(base.unit, base.counts)
             return f"{_words(self.base)} {amount} away from {self._knot}"
         beyond = f" beyond {self._knot}" if self.form == "beyond" else ""
         return f"{base.says}{beyond}{' ' + self._condition if self.state else ''}"
@@ -186,9 +196,13 @@ class Term:
     def unit(self) -> float:
         """Amount of the total that `says` stands for."""
         if self.base in LEVELS:
-            return 0.1 if self.form == "bars_above" else LEVELS[self.base][1]
-        unit = source(self.base).unit
+            return 0.1 if self.form == "bars_above" else self._source.unit
+        unit = self._source.unit
         return {"above": 1.0, "square": unit**2}.get(self.form, unit)
+
+    @property
+    def _source(self) -> Aspect | Level:
+        return LEVELS[self.base] if self.base in LEVELS else ASPECTS[self.base]
 
     @property
     def _condition(self) -> str:
@@ -196,8 +210,7 @@ class Term:
 
     @property
     def _knot(self) -> str:
-        counts = LEVELS[self.base][2] if self.base in LEVELS else source(self.base).counts
-        return f"{100 * self.knot:.3g} %" if counts == "%" else f"{self.knot:.3g} {counts}"
+        return _amount(self.knot, self._source.counts)
 
     def bend(self, total: Tensor) -> Tensor:
         """f(X) of totals or running totals X."""
@@ -228,12 +241,12 @@ def _article(name: str) -> str:
     return name if name.startswith("bars") else f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
 
 
-def _one(unit: float, counts: str) -> str:
-    return f"{100 * unit:.3g} %" if counts == "%" else f"{unit:.3g} {counts}"
+def _amount(value: float, counts: str) -> str:
+    return f"{100 * value:.3g} %" if counts == "%" else f"{value:.3g} {counts}"
 
 
-class Measured:
-    """B paths with what has been computed of them, shared by all terms.
+class TermValues:
+    """What terms are worth on B paths; what several of them need is computed once.
 
     Args:
         paths: B paths of L bars.
@@ -242,24 +255,24 @@ class Measured:
 
     def __init__(self, paths: TradePaths) -> None:
         self.paths = paths
-        self._values: dict[str, Tensor] = {}
+        self._bases: dict[str, Tensor] = {}
         self._states: dict[tuple[str, float], Tensor] = {}
 
     def base(self, name: str) -> Tensor:
-        """[B, L] an aspect or a shape, or the level of each bar."""
-        if name not in self._values:
-            function = LEVELS[name][0] if name in LEVELS else source(name).values
-            self._values[name] = function(self.paths)
-        return self._values[name]
+        """[B, L] an aspect, or the level of each bar."""
+        if name not in self._bases:
+            source = LEVELS[name] if name in LEVELS else ASPECTS[name]
+            self._bases[name] = source.values(self.paths)
+        return self._bases[name]
 
-    def state(self, name: str, level: float) -> Tensor:
-        """[B, L] where a state holds."""
-        key = (name, level)
+    def _holds(self, term: Term) -> Tensor:
+        """[B, L] where the term's state holds."""
+        key = (term.state, term.level)
         if key not in self._states:
-            self._states[key] = STATES[name].holds(self.paths, level)
+            self._states[key] = STATES[term.state].holds(self.paths, term.level)
         return self._states[key]
 
-    def values(self, term: Term) -> Tensor:
+    def per_bar(self, term: Term) -> Tensor:
         """[B, L] what a term is worth in each bar."""
         base = self.base(term.base)
         if term.form == "bars_above":
@@ -267,16 +280,17 @@ class Measured:
         if term.form == "bars_beyond":
             return (base - term.knot).clamp(min=0) / self.paths.bars
         if term.state:
-            holds = self.state(term.state, term.level)
-            return steps(base.cumsum(-1) * holds) if STATES[term.state].window else base * holds
+            holds = self._holds(term)
+            whole = STATES[term.state].window
+            return increments(base.cumsum(-1) * holds) if whole else base * holds
         if term.form == "plain":
             return base
         running = base.cumsum(-1)
         start = term.bend(torch.zeros_like(running[..., :1]))
-        if term.base in PACED and term.form in ("away", "square"):
+        if term.base in _PACED and term.form in ("away", "square"):
             share = torch.arange(1, self.paths.bars + 1).to(base) / self.paths.bars
-            return steps(share * (term.bend(running / share) - start))
-        return steps(term.bend(running) - start)
+            return increments(share * (term.bend(running / share) - start))
+        return increments(term.bend(running) - start)
 
     def totals(self, terms: Sequence[Term]) -> Tensor:
         """[B, Q] totals of many terms; bent ones from the totals alone."""
@@ -284,7 +298,7 @@ class Measured:
         columns = []
         for term in terms:
             if term.state or term.form in ("bars_above", "bars_beyond"):
-                columns.append(self.values(term).sum(-1))
+                columns.append(self.per_bar(term).sum(-1))
                 continue
             if term.base not in whole:
                 whole[term.base] = self.base(term.base).sum(-1)
@@ -295,48 +309,53 @@ class Measured:
         return torch.stack(columns, dim=-1)
 
 
-def candidates(measured: Measured, aspects: Sequence[str]) -> Iterator[tuple[str, list[Term]]]:
-    """Everything that is tried, by family; thresholds are quantiles of these paths.
+def candidate_terms(
+    reference: TradePaths, plain: Sequence[str]
+) -> Iterator[tuple[str, list[Term]]]:
+    """Every term that is tried beside the plain aspects, by family.
 
     Args:
-        measured: the ranked episodes: the frozen reference.
-        aspects: names of the plain aspects.
+        reference: the ranked episodes, whose quantiles are the thresholds.
+        plain: names of the plain aspects.
 
     Yields:
-        family ("shape", "condition", "threshold", "level") and its terms.
+        family ("shapes", "conditions", "thresholds", "levels", as in `AspectConfig`), its terms.
 
     """
-    yield "shape", [Term(name) for name in SHAPES]
-    quiet = _knots(recent_volatility(measured.paths)[..., VOLATILITY_BARS:], (0.3, 0.5, 0.7))
-    always = [s for s in STATES if s not in (*MOODS, *TIMES) and not STATES[s].window]
-    conditions = [Term(b, state=s) for b in CONDITIONED for s in always]
-    for states, levels in ((MOODS, quiet), (TIMES, QUARTERS)):
-        conditions += [
-            Term(b, state=s, level=v) for b in CONDITIONED for s in states for v in levels
-        ]
-    windows = [s for s in STATES if STATES[s].window]
-    conditions += [Term(b, state=s) for b in aspects for s in windows]
-    yield "condition", conditions
+    values = TermValues(reference)
+    rare = [name for name in rare_aspects() if name not in plain]
+    yield "shapes", [Term(name) for name in rare]
+    yield "conditions", list(_conditions(reference, plain))
     bent: tuple[Form, ...] = ("beyond", "above", "away", "square")
     yield (
-        "threshold",
+        "thresholds",
         [
             Term(base, form, knot)
-            for base in (*aspects, *SHAPES)
-            for knot in _knots(measured.base(base).sum(-1), QUANTILES)
+            for base in (*plain, *rare)
+            for knot in _knots(values.base(base).sum(-1), _QUANTILES)
             for form in bent
         ],
     )
     counted: tuple[Form, ...] = ("bars_above", "bars_beyond")
     yield (
-        "level",
+        "levels",
         [
             Term(base, form, knot)
             for base in LEVELS
-            for knot in _knots(measured.base(base), QUANTILES)
+            for knot in _knots(values.base(base), _QUANTILES)
             for form in counted
         ],
     )
+
+
+def _conditions(reference: TradePaths, plain: Sequence[str]) -> Iterator[Term]:
+    """Aspects counted only in a state."""
+    always = [s for s in STATES if s not in (*_MOODS, *_TIMES) and not STATES[s].window]
+    yield from (Term(b, state=s) for b in _CONDITIONED for s in always)
+    volatility = _volatility(reference)[..., _VOLATILITY_BARS:]
+    for states, levels in ((_MOODS, _knots(volatility, (0.3, 0.5, 0.7))), (_TIMES, _QUARTERS)):
+        yield from (Term(b, state=s, level=v) for b in _CONDITIONED for s in states for v in levels)
+    yield from (Term(b, state=s) for b in plain for s in STATES if STATES[s].window)
 
 
 def _knots(values: Tensor, quantiles: Sequence[float]) -> list[float]:

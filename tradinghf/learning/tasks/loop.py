@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from tradinghf.errors import ConfigError, check_setting
-from tradinghf.feedback.queries import choose_groups
 from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.ppo.rollout import Rollout
 from tradinghf.learning.ppo.streams import env_reward
 from tradinghf.learning.ppo.trainer import PPO, Stream
+from tradinghf.learning.reward.question_choice import choose_groups
 from tradinghf.learning.tasks.env import Experience, TaskEnv, explore
 from tradinghf.learning.tasks.reward import RewardConfig, TaskReward
 from tradinghf.learning.tasks.teacher import Fragments, Teacher, cut

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from tradinghf.errors import FeedbackError, check_setting
 from tradinghf.learning.config import AspectConfig
-from tradinghf.learning.reward.choices import choices_from_rankings
-from tradinghf.learning.reward.laplace import Design, laplace
+from tradinghf.learning.reward.answers import Choices
+from tradinghf.learning.reward.laplace import laplace
 from tradinghf.learning.tasks.teacher import Fragments
 
 NEWTON = AspectConfig()
@@ -215,13 +215,12 @@ class Posterior:
         return drawn
 
 
-def _reduced(totals: Tensor, ranks: Tensor, prior: Tensor) -> tuple[Design, Tensor]:
+def _reduced(totals: Tensor, ranks: Tensor, prior: Tensor) -> tuple[Choices, Tensor]:
     """Choices between fragments in coordinates of their span [F, r]: no other weight can move."""
     scaled = totals * prior
     span, _ = torch.linalg.qr(scaled.flatten(0, 1).mT)
     everyone = torch.ones_like(ranks, dtype=torch.bool)
-    weight = torch.ones(len(ranks), dtype=totals.dtype)
-    return Design.of(choices_from_rankings(scaled @ span, ranks, everyone, weight)), span
+    return Choices.from_rankings(scaled @ span, ranks, everyone), span
 
 
 def _evidence(

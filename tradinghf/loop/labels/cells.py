@@ -16,6 +16,7 @@ from tradinghf.learning.ppo.streams import sparse_pnl, utility_stream
 from tradinghf.learning.ppo.trainer import PPO, Stream
 from tradinghf.learning.reward.model import RewardModel
 from tradinghf.learning.reward.plain import PlainReward
+from tradinghf.learning.reward.protocol import Reward
 from tradinghf.loop.collect import Acting, Actor, episode_batch, random_actor
 from tradinghf.loop.experiment import UNSEEN_SEED, Experiment, Split, split_market
 from tradinghf.loop.questions import env_like
@@ -199,7 +200,8 @@ def _loop(
     bench: LabelBench, cell: Cell, experiment: Experiment, split: Split, folder: Path
 ) -> dict[str, Any]:
     trader = SyntheticTrader(cell.trader, cell.teacher, cell.seed)
-    loop, model = experiment.loop, RewardModel(experiment.reward)
+    loop = experiment.loop
+    model: Reward = RewardModel(experiment.reward)
     if cell.kind == "plain":
         pairs = round(cell.rankings * BITS_OF_FIVE)
         loop = dataclasses.replace(loop, size=2, uniform=1.0, pnl_weight=0.0, rankings=pairs)

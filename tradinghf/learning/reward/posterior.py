@@ -1,4 +1,4 @@
-"""What a trader values: a posterior over sparse weights of the aspects.
+"""What a trader values: a posterior over sparse weights of the terms.
 
 People value a few things, and it is not known beforehand which. So every small set of terms is
 a model of its own (spike and slab): each is fitted exactly, weighed by its Laplace evidence, and
@@ -17,15 +17,15 @@ import torch
 from torch import Tensor
 
 from tradinghf.learning.config import AspectConfig
-from tradinghf.learning.reward.choices import Choices
-from tradinghf.learning.reward.laplace import Design, laplace, score_gain
+from tradinghf.learning.reward.answers import Choices
+from tradinghf.learning.reward.laplace import laplace, score_gain
 
 Columns = tuple[int, ...]
-TWINS = 0.98  # correlation above which two terms say the same
+_TWINS = 0.98  # correlation above which two terms say the same
 
 
 @dataclass(frozen=True, eq=False)
-class AspectPosterior:
+class TermPosterior:
     """A mixture of Gaussians over standardised weights, one component per set of terms.
 
     Attributes:
@@ -63,8 +63,8 @@ class AspectPosterior:
 
 
 @dataclass(frozen=True, eq=False)
-class Start:
-    """Weights that somebody else has, from which a trader may start.
+class DeskPrior:
+    """Weights that other traders have, as a prior for one more trader.
 
     Attributes:
         columns: terms that are used, profit first.
@@ -79,13 +79,13 @@ class Start:
     log_prior: float
 
 
-def fit_aspect_posterior(
+def fit_term_posterior(
     choices: Choices,
     chance: Tensor,
-    aspects: int,
+    plain: int,
     config: AspectConfig,
-    starts: Sequence[Start] = (),
-) -> AspectPosterior:
+    desk: Sequence[DeskPrior] = (),
+) -> TermPosterior:
     """Search the sparse models that explain the choices, and average them.
 
     All sets of one or two plain aspects are fitted. The best models are then grown: by the terms
@@ -96,9 +96,9 @@ def fit_aspect_posterior(
         choices: with X+1 standardised features, plain aspects first (profit at 0), then other
             terms; the last one is the tie term.
         chance: [X] prior probability that a term matters; profit's is ignored.
-        aspects: P <= X, number of plain aspects.
+        plain: P <= X, number of plain aspects.
         config: prior scales, size of the search, label noise.
-        starts: further models with priors of their own, such as a desk's.
+        desk: further models, with the desk's weights as their prior.
 
     Returns:
         The posterior; `log_weight` sums to one.
@@ -106,12 +106,12 @@ def fit_aspect_posterior(
     greedy search, Madigan & Raftery 1994 (J. Am. Stat. Assoc. 89).
 
     """
-    search = _Search(Design.of(choices), chance.double(), aspects, config)
-    pairs = min(2, config.max_terms, aspects - 1)
+    search = _Search(choices, chance.double(), plain, config)
+    pairs = min(2, config.max_terms, plain - 1)
     search.fit(
         (0, *extra)
         for size in range(pairs + 1)
-        for extra in itertools.combinations(range(1, aspects), size)
+        for extra in itertools.combinations(range(1, plain), size)
     )
     search.settle_noise()
     best = -torch.inf
@@ -121,25 +121,23 @@ def fit_aspect_posterior(
         if now < best + config.enough:
             break
         best = now
-    for start in starts:
-        search.compare(start)
+    for prior in desk:
+        search.add(prior)
     return search.posterior()
 
 
 class _Search:
     """The models fitted so far, by their columns; each under every prior scale."""
 
-    def __init__(self, design: Design, chance: Tensor, aspects: int, config: AspectConfig) -> None:
-        self.design, self.aspects, self.config = design, aspects, config
+    def __init__(self, choices: Choices, chance: Tensor, plain: int, config: AspectConfig) -> None:
+        self.choices, self.plain, self.config = choices, plain, config
         self.odds = chance.log() - torch.log1p(-chance)
         self.odds[0] = 0.0
         self.noise = config.noise[0]
-        self.terms = (
-            max(config.max_terms, config.all_terms) if len(chance) > aspects else (config.max_terms)
-        )
+        self.most = max(config.max_terms, config.all_terms if len(chance) > plain else 0)
         self.found: dict[Columns, tuple[Tensor, Tensor, Tensor]] = {}
         self.expanded: set[Columns] = set()
-        self.started: list[tuple[Columns, Tensor, Tensor, Tensor]] = []
+        self.from_desk: list[tuple[Columns, Tensor, Tensor, Tensor]] = []
 
     def fit(self, sets: Iterable[Columns]) -> None:
         """Fit the sets that are new; log joints [S], means [S, w], covariances [S, w, w]."""
@@ -148,7 +146,7 @@ class _Search:
             return
         scales = self.config.prior_scales
         width = max(len(s) for s in new) + 1
-        blank, tie = self.design.blank, self.design.tie
+        blank, tie = self.choices.blank, self.choices.tie
         columns = torch.tensor(
             [[*s, tie] + [blank] * (width - len(s) - 1) for s in new for _ in scales]
         )
@@ -159,7 +157,7 @@ class _Search:
         precision[columns == tie] = self.config.tie_prior_scale**-2
         log_prior = torch.stack([self.odds[list(s)].sum() for s in new])
         parts = [
-            laplace(self.design, columns[p], prior_mean[p], precision[p], self.noise, self.config)
+            laplace(self.choices, columns[p], prior_mean[p], precision[p], self.noise, self.config)
             for p in torch.arange(len(columns)).split(self.config.models_per_batch)
         ]
         mean, covariance, evidence = (torch.cat(column) for column in zip(*parts, strict=True))
@@ -211,7 +209,7 @@ class _Search:
             self.expanded.add(columns)
             smaller = [tuple(c for c in columns if c != out) for out in columns[1:]]
             self.fit(smaller)
-            if len(columns) <= self.terms:
+            if len(columns) <= self.most:
                 trials += self._with_one_more(columns, columns)
             for less in smaller:
                 trials += self._with_one_more(less, columns)
@@ -224,8 +222,8 @@ class _Search:
         spread = self.config.prior_scales[scale]
         width = len(columns) + 1
         gain = score_gain(
-            self.design,
-            torch.tensor([*columns, self.design.tie]),
+            self.choices,
+            torch.tensor([*columns, self.choices.tie]),
             mean[scale, :width],
             covariance[scale, :width, :width],
             self.noise,
@@ -237,43 +235,45 @@ class _Search:
         for column in gain.argsort(descending=True)[: 20 * self.config.branch].tolist():
             if len(picked) == self.config.branch or gain[column] < -self.config.hopeless:
                 break
-            if not picked or float(self.design.likeness(column, picked).max()) < TWINS:
+            if not picked or float(self.choices.likeness(column, picked).max()) < _TWINS:
                 picked.append(column)
         return [tuple(sorted({*columns, column})) for column in picked]
 
-    def compare(self, start: Start) -> None:
-        """Fit a model that starts from somebody else's weights."""
-        columns = torch.tensor([[*start.columns, self.design.tie]])
-        prior_mean = torch.cat([start.mean, torch.zeros(1, dtype=torch.float64)])[None]
-        precision = start.deviation.pow(-2)
+    def add(self, prior: DeskPrior) -> None:
+        """Fit a model whose prior is the desk's weights."""
+        columns = torch.tensor([[*prior.columns, self.choices.tie]])
+        prior_mean = torch.cat([prior.mean, torch.zeros(1, dtype=torch.float64)])[None]
+        precision = prior.deviation.pow(-2)
         precision = torch.cat([precision, precision.new_tensor([self.config.tie_prior_scale**-2])])
         mean, covariance, evidence = laplace(
-            self.design, columns, prior_mean, precision[None], self.noise, self.config
+            self.choices, columns, prior_mean, precision[None], self.noise, self.config
         )
-        joint = evidence + start.log_prior
-        self.started.append((start.columns, joint[0], mean[0], covariance[0]))
+        joint = evidence + prior.log_prior
+        self.from_desk.append((prior.columns, joint[0], mean[0], covariance[0]))
 
     def _components(self) -> list[tuple[Columns, Tensor, Tensor, Tensor]]:
         """Columns, log joint, mode and covariance of every model that was fitted."""
         # The prior's normaliser: every term left out, but for those of the set.
         nothing = float(torch.log1p(-self.odds.sigmoid())[1:].sum())
-        share = -math.log(len(self.config.prior_scales)) + (math.log(0.5) if self.started else 0.0)
+        share = -math.log(len(self.config.prior_scales)) + (
+            math.log(0.5) if self.from_desk else 0.0
+        )
         own = [
             (columns, joint[scale] + nothing + share, mean[scale], covariance[scale])
             for columns, (joint, mean, covariance) in self.found.items()
             for scale in range(len(joint))
         ]
-        return own + self.started
+        return own + self.from_desk
 
-    def posterior(self) -> AspectPosterior:
+    def posterior(self) -> TermPosterior:
         """The mixture of all models that could matter."""
         fitted = self._components()
         log_joint = torch.stack([joint for _, joint, _, _ in fitted])
-        better = float(log_joint.logsumexp(0)) + self.design.chance()
+        better = float(log_joint.logsumexp(0)) + self.choices.at_random()
         keep = (log_joint > log_joint.max() - self.config.drop_below).nonzero().squeeze(-1)
         kept = [fitted[i] for i in keep.tolist()]
         used = sorted({column for columns, _, _, _ in kept for column in columns})
-        order = [*range(self.aspects), *(c for c in used if c >= self.aspects)]
+        order = [*range(self.plain), *(c for c in used if c >= self.plain)]
         place = {column: i for i, column in enumerate(order)}
         size = len(order) + 1
         mean = torch.zeros(len(kept), size, dtype=torch.float64)
@@ -284,4 +284,4 @@ class _Search:
             mean[row, at] = mode[:width]
             factor[row, at[:, None], at[None]] = torch.linalg.cholesky(covariance[:width, :width])
         weight = log_joint[keep].log_softmax(0)
-        return AspectPosterior(torch.tensor(order), weight, mean, factor, better, self.noise)
+        return TermPosterior(torch.tensor(order), weight, mean, factor, better, self.noise)

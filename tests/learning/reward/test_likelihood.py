@@ -13,12 +13,11 @@ import torch
 from statsmodels.datasets import modechoice
 
 from tradinghf.errors import FeedbackError
-from tradinghf.feedback.likelihoods import (
+from tradinghf.learning.reward.answers import Choices
+from tradinghf.learning.reward.likelihood import (
     pair_probabilities,
     ranking_log_likelihood,
-    rating_log_likelihood,
 )
-from tradinghf.learning.reward.choices import Choices, choices_from_rankings
 
 DOUBLE = torch.float64
 NO_TIES = torch.tensor(-1e9, dtype=DOUBLE)
@@ -52,7 +51,7 @@ def test_probabilities_of_all_rankings_with_ties_sum_to_one(count, noise):
     ranks = torch.tensor(list(weak_orderings(count)))
     scores = torch.linspace(-1, 1.5, count, dtype=DOUBLE).expand(len(ranks), -1)
     log_p = ranking_log_likelihood(
-        scores, ranks, torch.tensor(-0.3, dtype=DOUBLE), noise=noise, largest_tie=count
+        scores, ranks, torch.tensor(-0.3, dtype=DOUBLE), noise=noise, ties=count
     )
     assert float(log_p.exp().sum()) == pytest.approx(1.0, abs=1e-12)
 
@@ -169,20 +168,8 @@ def test_choices_have_the_likelihood_of_their_rankings():
     ranks = torch.tensor([[1, 2, 2, 3, 4], [1, 1, 1, 2, 3], [5, 4, 3, 2, 1], [1, 1, 1, 1, 1]])
     mask = torch.ones(4, 5, dtype=torch.bool)
     weights = torch.tensor([0.4, -1.0, 0.1, -0.7], dtype=DOUBLE)
-    choices = choices_from_rankings(totals, ranks, mask, torch.ones(4, dtype=DOUBLE))
+    choices = Choices.from_rankings(totals, ranks, mask)
     by_choice = torch.zeros(4, dtype=DOUBLE)
-    by_choice.index_add_(0, choices.ranking, choices.log_likelihood(weights))
+    by_choice.index_add_(0, choices.answer, choices.log_likelihood(weights))
     whole = ranking_log_likelihood(totals @ weights[:3], ranks, weights[3])
     torch.testing.assert_close(by_choice, whole)
-
-
-def test_ratings_sum_to_one_and_grow_with_the_score():
-    cuts = torch.tensor([-1.0, 0.0, 0.5, 2.0])
-    scores = torch.tensor([-2.0, 0.3, 4.0])
-    probabilities = torch.stack(
-        [rating_log_likelihood(scores, torch.full((3,), c), cuts).exp() for c in range(1, 6)]
-    )
-    torch.testing.assert_close(probabilities.sum(0), torch.ones(3))
-    expected = (probabilities * torch.arange(1, 6)[:, None]).sum(0)
-    assert bool((expected.diff() > 0).all())
-    torch.testing.assert_close(probabilities[0], torch.sigmoid(cuts[0] - scores))

@@ -13,8 +13,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-MAX_ENUMERATED = 6
-
 
 @lru_cache(maxsize=8)
 def _orders(count: int) -> Tensor:
