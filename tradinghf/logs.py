@@ -124,4 +124,4 @@ def start_log() -> None:
     log.setLevel(logging.INFO)
 
 
-__all__ = ["KEPT_FILES", "LOG_VARIABLE", "MAX_BYTES", "SharedFile", "_JsonLines", "start_log"]
+__all__ = ["KEPT_FILES", "LOG_VARIABLE", "MAX_BYTES", "SharedFile", "start_log"]

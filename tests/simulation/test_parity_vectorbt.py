@@ -16,7 +16,7 @@ import pytest
 import torch
 import vectorbt as vbt
 
-from tradinghf.simulation.account import Account, Limits
+from tradinghf.simulation.account import Account, Limits, MarketOrder
 from tradinghf.simulation.costs import Rates
 from tradinghf.simulation.orders import SizeKind, order_size, order_value
 from tradinghf.simulation.portfolio import execute_all
@@ -143,9 +143,8 @@ def by_core(case: Case) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         value = account.cash + (account.shares * price).sum(-1, keepdim=True)
         size, percent = order_size(case.kind, asked, account.shares, price, value, limits.side)
         first = order_value(case.kind, asked, account, price, value, limits.side)
-        account, fill = execute_all(
-            account, size, price, rates, limits, order_value=first, percent=percent
-        )
+        order = MarketOrder(size, price, percent=percent)
+        account, fill = execute_all(account, order, rates, limits, order_value=first)
         cash.append(account.cash[:, 0].numpy())
         shares.append(account.shares.numpy())
         where = fill.size.nonzero().numpy()

@@ -102,44 +102,47 @@ def _round_lots(size: Tensor, limits: Limits) -> Tensor:
     return torch.where((lots - nearest).abs() <= 1e-9 * nearest.abs(), nearest, lots.floor()) * lot
 
 
-def execute(
-    account: Account,
-    size: Tensor,
-    price: Tensor,
-    rates: Rates,
-    limits: Limits,
-    *,
-    liquidity: Liquidity | None = None,
-    percent: Tensor | None = None,
-    exposure: Tensor | None = None,
-) -> tuple[Account, Fill]:
-    """Execute one market order per account, in one asset.
+@dataclass(frozen=True)
+class MarketOrder:
+    """One market order per account and asset; tensors [N, A] unless noted.
 
-    Args:
-        account: before the order; A = 1.
-        size: [N, 1] signed shares wanted; NaN is no order.
-        price: [N, 1] reference price [currency].
-        rates: costs.
-        limits: order limits.
+    Attributes:
+        size: signed shares wanted; NaN is no order.
+        price: reference price [currency].
         liquidity: of the bar; needed for market impact.
-        percent: [N, 1] share of the available cash (buys) or of what can be sold (sells), for
-            orders whose size is infinite; NaN elsewhere.
-        exposure: [N, 1] largest value the position may reach [currency]; makes it a margin account,
-            whose cash may go negative. None is a cash account, whose buys are limited by cash.
+        percent: share of the available cash (buys) or of what can be sold (sells), for orders
+            whose size is infinite; NaN elsewhere.
+        exposure: [N, 1] largest gross value of all positions [currency]; makes it a margin
+            account, whose cash may go negative. None is a cash account, whose buys are limited
+            by cash.
+
+    """
+
+    size: Tensor
+    price: Tensor
+    liquidity: Liquidity | None = None
+    percent: Tensor | None = None
+    exposure: Tensor | None = None
+
+
+def execute(
+    account: Account, order: MarketOrder, rates: Rates, limits: Limits
+) -> tuple[Account, Fill]:
+    """Execute one order per account, in one asset: A = 1.
 
     Returns:
         The account afterwards, and the fill.
 
     """
-    buying = size > 0
-    paid = fill_price(price, buying, size, rates, liquidity)
-    order = _Order(account, size, buying, paid, rates, limits, percent, exposure)
-    done = _round_lots(order.within_rules(order.within_side(order.available())), limits)
-    if exposure is None:
-        done = torch.where(buying, order.within_cash(done), done)
+    size, buying = order.size, order.size > 0
+    paid = fill_price(order.price, buying, size, rates, order.liquidity)
+    cuts = _Cuts(account, order, buying, paid, rates, limits)
+    done = _round_lots(cuts.within_rules(cuts.within_side(cuts.available())), limits)
+    if order.exposure is None:
+        done = torch.where(buying, cuts.within_cash(done), done)
     notional = done * paid
     fees = fee(done, notional, rates)
-    ok = (done > ABSOLUTE) & (buying | (notional >= fees)) & order.accepts(done, notional)
+    ok = (done > ABSOLUTE) & (buying | (notional >= fees)) & cuts.accepts(done, notional)
     refused = ~ok
     fees = fees.masked_fill(refused, 0.0)
     signed = torch.where(buying, done, -done).masked_fill(refused, 0.0)
@@ -147,28 +150,27 @@ def execute(
 
 
 @dataclass(frozen=True)
-class _Order:
-    """An order on its way to a fill: each method cuts its size by one kind of limit.
+class _Cuts:
+    """What cuts an order's size: each method applies one kind of limit.
 
     Attributes:
         buying: [N, 1] bool.
         paid: [N, 1] price of its fill [currency].
-        others: as in `execute`.
+        account, order, rates, limits: as in `execute`.
 
     """
 
     account: Account
-    size: Tensor
+    order: MarketOrder
     buying: Tensor
     paid: Tensor
     rates: Rates
     limits: Limits
-    percent: Tensor | None
-    exposure: Tensor | None
 
     def available(self) -> Tensor:
         """|size|, cut to what may be sold where cash is locked or a percentage is asked for."""
-        wanted, percent, locked = self.size.abs(), self.percent, self.limits.lock_cash
+        wanted, percent = self.order.size.abs(), self.order.percent
+        locked = self.limits.lock_cash
         if self.limits.side == "long":
             if percent is None:
                 return wanted
@@ -202,8 +204,9 @@ class _Order:
         held = torch.where(self.buying, self.account.shares, -self.account.shares)
         if not is_off(limits.max_position):
             clipped = torch.minimum(clipped, (limits.max_position - held).clamp_min(0.0))
-        if self.exposure is not None:
-            clipped = torch.minimum(clipped, (self.exposure / self.paid - held).clamp_min(0.0))
+        if self.order.exposure is not None:
+            most = self.order.exposure / self.paid
+            clipped = torch.minimum(clipped, (most - held).clamp_min(0.0))
         return clipped
 
     def within_cash(self, wanted: Tensor) -> Tensor:
@@ -222,9 +225,9 @@ class _Order:
         limit = self.account.cash
         if self.limits.lock_cash:
             limit = torch.minimum(_unlocked_cash(self.account, self.paid, self.rates), limit)
-        if self.percent is not None:
-            part = torch.minimum(limit, self.percent * limit)
-            limit = torch.where(self.percent.isnan(), limit, part)
+        if self.order.percent is not None:
+            part = torch.minimum(limit, self.order.percent * limit)
+            limit = torch.where(self.order.percent.isnan(), limit, part)
         return limit
 
     def accepts(self, done: Tensor, notional: Tensor) -> Tensor:
@@ -234,7 +237,7 @@ class _Order:
         if not is_off(limits.min_notional):
             ok = ok & ~less(notional, limits.min_notional)
         if not limits.allow_partial:
-            ok = ok & ~(less(done, self.size.abs()) & self.size.isfinite())
+            ok = ok & ~(less(done, self.order.size.abs()) & self.order.size.isfinite())
         return ok
 
 

@@ -296,9 +296,14 @@ class Dynamics:
         def each(values: Tensor) -> Tensor:
             return values if self.config.portfolio else values[:, 0]
 
-        owed = (after.ledger.owed / self.config.cash)[:, 0]
-        position, close, price = happened.position, after.ledger.close, tape.price
-        return happened.info(each(position), each(close), each(price), owed, after.bar, after)
+        return happened.info(
+            after,
+            position=each(happened.position),
+            debt=(after.ledger.owed / self.config.cash)[:, 0],
+            close=each(after.ledger.close),
+            price=each(tape.price),
+            bar=after.bar,
+        )
 
     # ------------------------------------------------------------------ observe
 

@@ -260,7 +260,8 @@ class FusedEngine:
             square=square,
             floor=self.dynamics.config.ruin,
         )
-        return happened, happened.info(position, close, price, debt, after.bar, after.episodes)
+        shown = {"position": position, "debt": debt, "close": close, "price": price}
+        return happened, happened.info(after.episodes, **shown, bar=after.bar)
 
     # ------------------------------------------------------------------ to and from tensors
 

@@ -8,23 +8,19 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from tradinghf.simulation.account import Account, Fill, Limits, execute
+from tradinghf.simulation.account import Account, Fill, Limits, MarketOrder, execute
 from tradinghf.simulation.costs import Liquidity, Rates
 
-Settings = TypeVar("Settings", Rates, Limits, Liquidity)
+Settings = TypeVar("Settings", Rates, Limits, Liquidity, MarketOrder)
 
 
 def execute_all(
     account: Account,
-    size: Tensor,
-    price: Tensor,
+    order: MarketOrder,
     rates: Rates,
     limits: Limits,
     *,
     order_value: Tensor | None = None,
-    liquidity: Liquidity | None = None,
-    percent: Tensor | None = None,
-    exposure: Tensor | None = None,
 ) -> tuple[Account, Fill]:
     """Execute one order per account and asset against each account's shared cash.
 
@@ -33,71 +29,48 @@ def execute_all(
 
     Args:
         account: before the orders.
-        size: [N, A] signed shares; NaN is no order.
-        price: [N, A] reference prices [currency].
+        order: [N, A].
         rates: costs; tensors are [N, 1] or [N, A], here and in the next two.
         limits: order limits.
         order_value: [N, A] signed values that set the sequence; None means size * price.
-        liquidity: of the bar; needed for market impact.
-        percent: [N, A], as in `execute`.
-        exposure: [N, 1] largest gross value of all positions [currency]; None: a cash account.
 
     Returns:
         The account afterwards, and the fills [N, A].
 
     """
-    if size.shape[-1] == 1:
-        return execute(
-            account,
-            size,
-            price,
-            rates,
-            limits,
-            liquidity=liquidity,
-            percent=percent,
-            exposure=exposure,
-        )
-    value = size * price if order_value is None else order_value
+    if order.size.shape[-1] == 1:
+        return execute(account, order, rates, limits)
+    value = order.size * order.price if order_value is None else order_value
     sequence = value.argsort(dim=-1, stable=True)
     fills = []
-    for k in range(size.shape[-1]):
+    for k in range(value.shape[-1]):
         column = sequence[:, k : k + 1]
         one = replace(account, shares=account.shares.gather(1, column))
         if account.debt is not None:
             one = replace(one, debt=account.debt.gather(1, column))
-        room = None
-        if exposure is not None:
-            held = account.shares.abs() * price
-            room = exposure - held.sum(-1, keepdim=True) + held.gather(1, column)
-        after, fill = execute(
-            one,
-            size.gather(1, column),
-            price.gather(1, column),
-            _pick(rates, column),
-            _pick(limits, column),
-            liquidity=None if liquidity is None else _pick(liquidity, column),
-            percent=None if percent is None else percent.gather(1, column),
-            exposure=room,
-        )
+        alone = _pick(order, column)
+        if order.exposure is not None:
+            held = account.shares.abs() * order.price
+            room = order.exposure - held.sum(-1, keepdim=True) + held.gather(1, column)
+            alone = replace(alone, exposure=room)
+        after, fill = execute(one, alone, _pick(rates, column), _pick(limits, column))
         debt = account.debt
         if debt is not None and after.debt is not None:
             debt = debt.scatter(1, column, after.debt)
         account = replace(after, shares=account.shares.scatter(1, column, after.shares), debt=debt)
         fills.append(fill)
     back = sequence.argsort(dim=-1)
-    return account, Fill(
-        **{
-            f.name: torch.cat([getattr(x, f.name) for x in fills], 1).gather(1, back)
-            for f in fields(Fill)
-        }
-    )
+    columns = {f.name: torch.cat([getattr(x, f.name) for x in fills], 1) for f in fields(Fill)}
+    return account, Fill(**{name: values.gather(1, back) for name, values in columns.items()})
 
 
 def _pick(settings: Settings, column: Tensor) -> Settings:
-    """Per-asset tensors of a settings object at the assets in `column`."""
-    chosen: dict[str, Any] = {
-        f.name: value.expand(column.shape[0], -1).gather(1, column)
-        for f in fields(settings)
-        if isinstance(value := getattr(settings, f.name), Tensor) and value.shape[-1] > 1
-    }
+    """The settings or orders of the assets in `column` [N, 1]: their tensors [N, A] as [N, 1]."""
+    chosen: dict[str, Any] = {}
+    for f in fields(settings):
+        value = getattr(settings, f.name)
+        if isinstance(value, Liquidity):
+            chosen[f.name] = _pick(value, column)
+        elif isinstance(value, Tensor) and value.shape[-1] > 1:
+            chosen[f.name] = value.expand(column.shape[0], -1).gather(1, column)
     return replace(settings, **chosen) if chosen else settings

@@ -49,27 +49,15 @@ class Transition(NamedTuple):  # a frozen dataclass takes four times as long to 
     square: Tensor
     floor: float
 
-    def info(
-        self,
-        position: Tensor,
-        close: Tensor,
-        price: Tensor,
-        debt: Tensor,
-        bar: Tensor,
-        window: Any,
-    ) -> dict[str, Any]:
-        """What `MarketEnv.step` tells about the step; `window` has its asset and start [N]."""
+    def info(self, window: Any, **shown: Tensor) -> dict[str, Any]:
+        """The info of `MarketEnv.step`: this, `shown`, and the asset and start [N] of `window`."""
         return {
             "equity": self.equity,
-            "position": position,
             "turnover": self.turnover,
             "costs": self.costs,
             "financing": self.financing,
             "realised_pnl": self.realised,
-            "debt": debt,
-            "close": close,
-            "price": price,
-            "bar": bar,
+            **shown,
             "asset": window.asset,
             "start": window.start,
         }

@@ -18,6 +18,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from tradinghf.simulation.account import MarketOrder
 from tradinghf.simulation.costs import Liquidity
 from tradinghf.simulation.exits import (
     level_reached,
@@ -78,7 +79,9 @@ def trade_through_bar(
     ledger, tape = _open(ledger, tape, bar, setup)
     tried = torch.zeros_like(bar.close, dtype=torch.bool)
     if orders is not None:
-        orders = _permitted(orders, ledger, bar)
+        if bar.member is not None:  # no orders in assets that are not listed
+            listed = orders.size.masked_fill(bar.member == 0, torch.nan)
+            orders = replace(orders, size=listed)
         ledger, tape, tried = _fill(ledger, tape, orders, bar.open, bar.liquidity, setup)
     elif setup.waits:
         ledger, tape, tried = fill_at_price(ledger, tape, bar.open, bar.liquidity, setup)
@@ -107,13 +110,6 @@ def _open(ledger: Ledger, tape: Tape, bar: Bar, setup: Setup) -> tuple[Ledger, T
     return ledger, tape
 
 
-def _permitted(orders: Orders, ledger: Ledger, bar: Bar) -> Orders:
-    """No orders in assets that are not listed."""
-    if bar.member is None:
-        return orders
-    return replace(orders, size=orders.size.masked_fill(bar.member == 0, torch.nan))
-
-
 def _fill(
     ledger: Ledger,
     tape: Tape,
@@ -134,19 +130,9 @@ def _fill(
     first = None  # what the orders of several assets are sorted by
     if price.shape[-1] > 1:
         first = order_value(orders.kind, asked, ledger.account, price, value, setup.limits.side)
+    order = MarketOrder(size, price, liquidity, percent, setup.exposure(ledger, price))
     exits = (orders.stop_loss, orders.take_profit)
-    ledger, tape = execute_and_book(
-        ledger,
-        tape,
-        size,
-        price,
-        liquidity,
-        setup.rates,
-        setup,
-        exits,
-        percent=percent,
-        order_value=first,
-    )
+    ledger, tape = execute_and_book(ledger, tape, order, setup.rates, setup, exits, first)
     return ledger, tape, torch.zeros_like(price, dtype=torch.bool)
 
 

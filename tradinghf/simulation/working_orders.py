@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from tradinghf.simulation.account import MarketOrder
 from tradinghf.simulation.costs import Liquidity, Rates
 from tradinghf.simulation.exits import set_exits
 from tradinghf.simulation.ledger import Bar, Ledger, Tape, Working, book_fills
@@ -135,35 +136,24 @@ def _fill(
         size = size.clamp(-most, most)
         left = torch.where(ready, w.size - size, w.size)
     price = torch.where(ready, price, ledger.close)
+    order = MarketOrder(size, price, liquidity, exposure=setup.exposure(ledger, price))
     exits = (w.stop_loss, w.take_profit)
-    ledger, tape = execute_and_book(ledger, tape, size, price, liquidity, rates, setup, exits)
+    ledger, tape = execute_and_book(ledger, tape, order, rates, setup, exits)
     return replace(ledger, working=replace(w, size=left)), tape
 
 
 def execute_and_book(
     ledger: Ledger,
     tape: Tape,
-    size: Tensor,
-    price: Tensor,
-    liquidity: Liquidity | None,
+    order: MarketOrder,
     rates: Rates,
     setup: Setup,
     exits: tuple[Tensor | None, Tensor | None],
-    *,
-    percent: Tensor | None = None,
     order_value: Tensor | None = None,
 ) -> tuple[Ledger, Tape]:
-    """Execute orders of `size` [N, A] (see `execute_all`), book the fills, and set their exits."""
+    """Execute orders [N, A] (see `execute_all`), book the fills, and set their exits."""
     account, fills = execute_all(
-        ledger.account,
-        size,
-        price,
-        rates,
-        setup.limits,
-        order_value=order_value,
-        liquidity=liquidity,
-        percent=percent,
-        exposure=setup.exposure(ledger, price),
+        ledger.account, order, rates, setup.limits, order_value=order_value
     )
-    after, tape = book_fills(ledger, tape, account, fills, price)
+    after, tape = book_fills(ledger, tape, account, fills, order.price)
     return set_exits(ledger, after, fills.price, setup.brackets, *exits), tape
