@@ -67,7 +67,7 @@ class TradingEnv(gymnasium.Env[Any, Any]):
     Args:
         market: bars, or what `load_market` takes.
         render_mode: "plotly" draws the episode so far as a figure, "ansi" describes it in a line.
-        options: see `_make_market_env`.
+        options: fields of `EnvConfig` and `CostModel`, and options of `MarketEnv`.
 
     """
 
@@ -121,7 +121,7 @@ class TradingVectorEnv(VectorEnv[Any, Any, Any]):
     Args:
         market: bars, or what `load_market` takes.
         num_envs: N.
-        options: see `_make_market_env`.
+        options: fields of `EnvConfig` and `CostModel`, and options of `MarketEnv`.
 
     """
 
