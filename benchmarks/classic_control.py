@@ -120,7 +120,6 @@ def score(name: str, agent: PPO, seed: int, episodes: int = 300) -> float:
     """Mean return of the deterministic policy."""
     env = GymnasiumEnv(name, 10)
     obs, _ = env.reset(seed=1_000_000 + seed)
-    assert agent.network is not None
     while len(env.returns) < episodes:
         obs = env.step(agent.network.act(obs))[0]
     return statistics.mean(value for _, value in env.returns)

@@ -101,5 +101,4 @@ def _train(
 
 
 def _weights(agent: PPO) -> Tensor:
-    assert agent.network is not None
     return torch.cat([p.detach().flatten() for p in agent.network.parameters()])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tradinghf.learning.ppo.update import Minibatch, Transitions
+from tradinghf.learning.ppo.transitions import Minibatch, Transitions
 
 
 def table_of(obs: Tensor, batch: Minibatch) -> Transitions:

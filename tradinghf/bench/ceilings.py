@@ -64,7 +64,6 @@ def flops_per_step(agent: PPO) -> float:
     Acting takes one pass of actor and critics; each epoch a forward pass, the weights' gradients,
     and the activations' gradients of every layer but the first.
     """
-    assert agent.network is not None
     layers = [m for m in agent.network.modules() if isinstance(m, nn.Linear)]
     inputs = agent.network.shape["inputs"]
     sizes = [m.in_features * m.out_features for m in layers]

@@ -24,7 +24,8 @@ from tradinghf.learning.ppo.adapters import GymnasiumEnv
 from tradinghf.learning.ppo.network import PackedActorCritic
 from tradinghf.learning.ppo.streams import env_reward, sparse_pnl
 from tradinghf.learning.ppo.trainer import PPO, Stream
-from tradinghf.learning.ppo.update import LossWeights, Minibatch, Update
+from tradinghf.learning.ppo.transitions import Minibatch
+from tradinghf.learning.ppo.update import LossWeights, Update
 from tradinghf.market.synthetic import synthetic
 from tradinghf.simulation.env import MarketEnv
 

@@ -16,7 +16,8 @@ from tradinghf.learning.policy.networks import ActorCritic
 from tradinghf.learning.ppo import compiled
 from tradinghf.learning.ppo.compiled import CompiledUpdate
 from tradinghf.learning.ppo.network import PackedActorCritic
-from tradinghf.learning.ppo.update import LossWeights, Transitions, Update
+from tradinghf.learning.ppo.transitions import Transitions
+from tradinghf.learning.ppo.update import LossWeights, Update
 
 WEIGHTS = LossWeights(0.2, 0.5, 0.01)
 
@@ -128,12 +129,12 @@ def test_the_products_use_one_thread_while_shares_are_dealt(
     share_out: Callable[..., None] = CompiledUpdate._share_out
 
     def watched(self: CompiledUpdate, *arguments: Any) -> None:
-        counts.append([library.get_num_threads() for library in compiled._blas()])
+        counts.append([library.get_num_threads() for library in compiled._blas().lib_controllers])
         share_out(self, *arguments)
 
     monkeypatch.setattr(CompiledUpdate, "_share_out", watched)
-    before = [library.get_num_threads() for library in compiled._blas()]
+    before = [library.get_num_threads() for library in compiled._blas().lib_controllers]
     with learner.threads():
         learner.epoch(torch.arange(4_000), 4_000, table, WEIGHTS, 1e-3)
     assert counts == [[1] * len(before)]
-    assert [library.get_num_threads() for library in compiled._blas()] == before
+    assert [library.get_num_threads() for library in compiled._blas().lib_controllers] == before

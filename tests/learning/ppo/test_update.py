@@ -14,7 +14,8 @@ from tradinghf.learning.policy.networks import ActorCritic
 from tradinghf.learning.ppo import update
 from tradinghf.learning.ppo.compiled import CompiledUpdate, covers
 from tradinghf.learning.ppo.network import PackedActorCritic
-from tradinghf.learning.ppo.update import Adam, LossWeights, Minibatch, Update
+from tradinghf.learning.ppo.transitions import Minibatch
+from tradinghf.learning.ppo.update import Adam, LossWeights, Update
 
 
 def reference_loss(

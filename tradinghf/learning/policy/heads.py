@@ -11,7 +11,7 @@ from torch.nn.functional import softplus
 
 from tradinghf.simulation.windows import splitmix64
 
-LOG_2 = math.log(2)
+_LOG_2 = math.log(2)
 
 
 class Head(Protocol):
@@ -19,6 +19,7 @@ class Head(Protocol):
 
     def outputs(self, actions: int) -> int:
         """O, numbers that a network puts out for A actions."""
+        return actions
 
     def noise(self, uniform: Tensor) -> Tensor:
         """Uniform numbers [.., A] in (0, 1) as the noise that `draw` uses."""
@@ -27,10 +28,12 @@ class Head(Protocol):
         """A raw action per row: [..] indices, or [.., A] before it is scaled to [-1, 1]."""
 
     def mode(self, out: Tensor) -> Tensor:
-        """The likeliest raw action per row."""
+        """The likeliest raw action per row; of a squashed Gaussian, before squashing."""
+        return out
 
     def to_env(self, raw: Tensor) -> Tensor:
         """Raw actions in the environment's units."""
+        return raw
 
     def log_prob(self, out: Tensor, raw: Tensor, log_std: Tensor) -> Tensor:
         """[..] log-probability of raw actions; densities are of the environment's action."""
@@ -44,12 +47,8 @@ class Head(Protocol):
         """[..] KL(out || reference), exact (squashing cancels)."""
 
 
-class Categorical:
+class Categorical(Head):
     """Logits over A actions."""
-
-    def outputs(self, actions: int) -> int:
-        """See `Head`."""
-        return actions
 
     def noise(self, uniform: Tensor) -> Tensor:
         """Gumbel noise: the largest noisy logit is a draw, without a host synchronisation."""
@@ -62,10 +61,6 @@ class Categorical:
     def mode(self, out: Tensor) -> Tensor:
         """See `Head`."""
         return out.argmax(-1)
-
-    def to_env(self, raw: Tensor) -> Tensor:
-        """See `Head`."""
-        return raw
 
     def log_prob(self, out: Tensor, raw: Tensor, log_std: Tensor) -> Tensor:
         """See `Head`."""
@@ -89,12 +84,8 @@ def _normalised(out: Tensor) -> Tensor:
     return out - out.logsumexp(-1, keepdim=True)
 
 
-class SquashedGaussian:
+class SquashedGaussian(Head):
     """tanh of a Gaussian with mean `out`, per dimension; actions in [-1, 1]."""
-
-    def outputs(self, actions: int) -> int:
-        """See `Head`."""
-        return actions
 
     def noise(self, uniform: Tensor) -> Tensor:
         """Standard normal noise."""
@@ -103,10 +94,6 @@ class SquashedGaussian:
     def draw(self, out: Tensor, noise: Tensor, log_std: Tensor) -> Tensor:
         """See `Head`."""
         return out + log_std.exp() * noise
-
-    def mode(self, out: Tensor) -> Tensor:
-        """See `Head`; of the Gaussian before squashing."""
-        return out
 
     def to_env(self, raw: Tensor) -> Tensor:
         """See `Head`."""
@@ -117,7 +104,7 @@ class SquashedGaussian:
         scaled = (raw - out) / log_std.exp()
         normal = -0.5 * (scaled.square() + math.log(2 * math.pi)) - log_std
         # log |d tanh(x)/dx|, in its numerically stable form.
-        squash = 2 * (LOG_2 - raw - softplus(-2 * raw))
+        squash = 2 * (_LOG_2 - raw - softplus(-2 * raw))
         return (normal - squash).sum(-1)
 
     def entropy(self, out: Tensor, log_std: Tensor) -> Tensor:
@@ -134,7 +121,7 @@ class SquashedGaussian:
         return 0.5 * (ratio + shift - 1 - ratio.log()).sum(-1)
 
 
-class ScaledBeta:
+class ScaledBeta(Head):
     """Beta(a, b) stretched to [-1, 1], per dimension; a and b are 1 + softplus of `out`'s halves.
 
     With a, b > 1 there is one mode and no mass piles up at the bounds, as it does where a Gaussian
@@ -144,20 +131,20 @@ class ScaledBeta:
     control with deep reinforcement learning using the Beta distribution", ICML.
     """
 
-    TRIES = 4  # of the rejection sampler; all fail with a probability below 1e-5
-    EDGE = 1e-6  # raw actions keep away from 0 and 1, where the logarithm ends
+    _TRIES = 4  # of the rejection sampler; all fail with a probability below 1e-5
+    _EDGE = 1e-6  # raw actions keep away from 0 and 1, where the logarithm ends
 
     def outputs(self, actions: int) -> int:
         """See `Head`."""
         return 2 * actions
 
     def noise(self, uniform: Tensor) -> Tensor:
-        """[.., A, 2, TRIES, 2] uniform numbers, hashed from the one per action."""
+        """[.., A, 2, tries, 2] uniform numbers, hashed from the one per action."""
         key = splitmix64((uniform.double() * 2.0**53).long())[..., None]
-        number = torch.arange(4 * self.TRIES, device=uniform.device)
+        number = torch.arange(4 * self._TRIES, device=uniform.device)
         bits = (splitmix64(key + number) >> 40) & (2**24 - 1)
         several = ((bits + 0.5) * 2.0**-24).to(uniform.dtype)
-        return several.view(*uniform.shape, 2, self.TRIES, 2)
+        return several.view(*uniform.shape, 2, self._TRIES, 2)
 
     def draw(self, out: Tensor, noise: Tensor, log_std: Tensor) -> Tensor:
         """X / (X + Y) of two gamma variates.
@@ -166,16 +153,16 @@ class ScaledBeta:
         """
         shape = torch.stack(_shapes(out), -1)[..., None] - 1 / 3
         normal, uniform = GAUSSIAN.noise(noise[..., 0]), noise[..., 1]
-        cube = (1 + normal / (9 * shape).sqrt()).clamp(min=self.EDGE) ** 3
+        cube = (1 + normal / (9 * shape).sqrt()).clamp(min=self._EDGE) ** 3
         room = 0.5 * normal.square() + shape * (1 - cube + cube.log())
         first = (uniform.log() < room).to(out.dtype).argmax(-1, keepdim=True)
         gamma = (shape * cube.gather(-1, first)).squeeze(-1)
-        return (gamma[..., 0] / gamma.sum(-1)).clamp(self.EDGE, 1 - self.EDGE)
+        return (gamma[..., 0] / gamma.sum(-1)).clamp(self._EDGE, 1 - self._EDGE)
 
     def mode(self, out: Tensor) -> Tensor:
         """See `Head`."""
         a, b = _shapes(out)
-        return (a - 1 + self.EDGE) / (a + b - 2 + 2 * self.EDGE)
+        return (a - 1 + self._EDGE) / (a + b - 2 + 2 * self._EDGE)
 
     def to_env(self, raw: Tensor) -> Tensor:
         """See `Head`."""
@@ -185,13 +172,13 @@ class ScaledBeta:
         """See `Head`."""
         a, b = _shapes(out)
         density = (a - 1) * raw.log() + (b - 1) * torch.log1p(-raw) - _log_beta(a, b)
-        return (density - LOG_2).sum(-1)
+        return (density - _LOG_2).sum(-1)
 
     def entropy(self, out: Tensor, log_std: Tensor) -> Tensor:
         """See `Head`."""
         a, b = _shapes(out)
         spread = (a - 1) * a.digamma() + (b - 1) * b.digamma() - (a + b - 2) * (a + b).digamma()
-        return (_log_beta(a, b) - spread + LOG_2).sum(-1)
+        return (_log_beta(a, b) - spread + _LOG_2).sum(-1)
 
     def divergence(
         self, out: Tensor, log_std: Tensor, reference: Tensor, reference_log_std: Tensor
@@ -213,9 +200,9 @@ def _log_beta(a: Tensor, b: Tensor) -> Tensor:
 
 
 CATEGORICAL, GAUSSIAN, BETA = Categorical(), SquashedGaussian(), ScaledBeta()
-CONTINUOUS: dict[str, Head] = {"gaussian": GAUSSIAN, "beta": BETA}
+_CONTINUOUS: dict[str, Head] = {"gaussian": GAUSSIAN, "beta": BETA}
 
 
 def head_of(discrete: bool, continuous: str = "gaussian") -> Head:
-    """The head of a kind of action space; `continuous` names one of `CONTINUOUS`."""
-    return CATEGORICAL if discrete else CONTINUOUS[continuous]
+    """The head of a kind of action space; `continuous` names one of `_CONTINUOUS`."""
+    return CATEGORICAL if discrete else _CONTINUOUS[continuous]

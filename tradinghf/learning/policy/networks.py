@@ -102,9 +102,8 @@ class ActorCritic(nn.Module):
         return self.head.to_env(self.head.draw(self.policy_out(obs), noise, self.log_std))
 
 
-def frozen(network: ActorCritic | None) -> ActorCritic:
+def frozen(network: ActorCritic) -> ActorCritic:
     """A copy of a network that no training changes."""
-    assert network is not None
     copy = ActorCritic(**{**network.shape, "hidden": tuple(network.shape["hidden"])})  # type: ignore[arg-type]
     copy.load_state_dict(network.state_dict())
     return copy.to(next(network.parameters()).device).requires_grad_(False)

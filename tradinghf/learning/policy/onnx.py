@@ -19,7 +19,7 @@ from tradinghf.errors import MissingExtraError
 from tradinghf.learning.policy.networks import ActorCritic
 from tradinghf.learning.policy.saved import Policy
 
-FORMAT = "tradinghf-onnx-1"
+_FORMAT = "tradinghf-onnx-1"
 
 
 class _Mode(nn.Module):
@@ -66,7 +66,7 @@ def export_onnx(policy: Policy, path: Path | str) -> Path:
     assert program is not None
     model = program.model_proto
     about = {
-        "format": FORMAT,
+        "format": _FORMAT,
         "name": policy.name,
         "fingerprint": policy.fingerprint,
         "config": dataclasses.asdict(policy.config),
@@ -100,6 +100,3 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         log.setLevel(level)
-
-
-__all__ = ["FORMAT", "export_onnx"]

@@ -32,8 +32,8 @@ class Layer(NamedTuple):
     """A linear layer, and where its gradients go.
 
     Attributes:
-        weight, weight_grad: [out, in].
-        bias, bias_grad: [out].
+        weight, weight_grad: [1, out, in].
+        bias, bias_grad: [1, 1, out].
 
     """
 
@@ -61,16 +61,7 @@ class Perceptron:
     def __init__(
         self, layers: Sequence[Layer], scratch: Scratch, *, tanh_last: bool, first: bool
     ) -> None:
-        self._layers = [
-            Layer(
-                layer.weight[None],
-                layer.bias[None, None],
-                layer.weight_grad[None],
-                layer.bias_grad[None, None],
-            )
-            for layer in layers
-        ]
-        self._scratch, self._first = scratch, first
+        self._layers, self._scratch, self._first = list(layers), scratch, first
         self._tanhs = len(self._layers) - (0 if tanh_last else 1)
         self._inputs: list[Tensor] = []
         self._outputs: list[Tensor] = []

@@ -20,6 +20,8 @@ from tradinghf.learning.policy.networks import ActorCritic
 from tradinghf.market.features import FeatureScaler
 
 _FORMAT = "tradinghf-policy-1"
+_BAD_CONTENT = (LookupError, TypeError, AttributeError, ValueError, RuntimeError)
+_UNREADABLE = (OSError, SafetensorError, *_BAD_CONTENT)  # what a damaged file raises
 
 
 @dataclasses.dataclass(eq=False)
@@ -94,15 +96,7 @@ class Policy:
             config = EnvConfig(**_tupled(about["config"]))
             scaler = FeatureScaler.from_dict(about["scaler"])
             name = str(about["name"])
-        except (
-            OSError,
-            SafetensorError,
-            LookupError,
-            TypeError,
-            AttributeError,
-            ValueError,
-            RuntimeError,
-        ) as error:
+        except _UNREADABLE as error:
             raise CheckpointError(
                 f"{path} is not a usable policy ({type(error).__name__}: {error}). "
                 f"Expected a file written by Policy.save ({_FORMAT})."

@@ -18,7 +18,8 @@ from tradinghf.learning.policy.heads import Categorical
 from tradinghf.learning.policy.networks import ActorCritic
 from tradinghf.learning.ppo.distributed import ALONE, ProcessGroup
 from tradinghf.learning.ppo.network import PackedActorCritic
-from tradinghf.learning.ppo.update import LossWeights, Transitions, Update
+from tradinghf.learning.ppo.transitions import Transitions
+from tradinghf.learning.ppo.update import LossWeights, Update
 from tradinghf.workers import Team
 
 _ROWS_PER_SHARE = 1024  # that are worth a thread of their own
@@ -54,7 +55,7 @@ class CompiledUpdate(Update):
 
         super().__init__(network, config, group)
         self._kernel = compiled_kernel
-        self._layers = [self._table(part) for part in ("trunk", "actor", "critic")]
+        self._layers = tuple(self._table(part) for part in ("trunk", "actor", "critic"))
         self._widest = max(int(table[:, 2:4].max(initial=1)) for table in self._layers)
         self._share_grads = network.grad[None]
         self._team, self._threads = Team(), 1
@@ -81,7 +82,8 @@ class CompiledUpdate(Update):
         torch.set_num_threads(1)
         self._threads = before
         try:
-            with _one_thread_in_blas():
+            # Products of blocks are too small to share out, and threads share out blocks.
+            with _blas().limit(limits=1):
                 yield
         finally:
             self._threads = 1
@@ -100,7 +102,7 @@ class CompiledUpdate(Update):
             shares,
             *(x.numpy() for x in (self.network.data, grads, stats, table.obs, table.columns)),
             rows.contiguous().numpy(),
-            *(*self._layers, self._widest, _loss_numbers(size, table.critics, weights)),
+            *(self._layers, self._widest, _loss_numbers(size, table.critics, weights)),
         )
         if shares > 1:
             torch.sum(grads, 0, out=self.network.grad)
@@ -121,7 +123,7 @@ class CompiledUpdate(Update):
         self._kernel.epoch(
             *(size, rate, adam.limit, np.float32(adam.eps)),
             *(x.numpy() for x in (*written, table.obs, table.columns, order)),
-            *(*self._layers, self._widest, _loss_numbers(size, table.critics, weights)),
+            *(self._layers, self._widest, _loss_numbers(size, table.critics, weights)),
         )
         stats[4] /= table.critics
         return stats.float()
@@ -146,22 +148,10 @@ def _loss_numbers(size: int, critics: int, weights: LossWeights) -> Any:
 
 
 @lru_cache
-def _blas() -> list[Any]:
+def _blas() -> Any:
     """The BLAS that numba calls, which is SciPy's."""
     import scipy.linalg.cython_blas  # noqa: F401 - loads the library
 
-    found = ThreadpoolController().select(user_api="blas").lib_controllers
-    return [library for library in found if "scipy" in (library.filepath or "")]
-
-
-@contextmanager
-def _one_thread_in_blas() -> Iterator[None]:
-    """Products of blocks are too small to share out, and threads share out blocks."""
-    before = [library.get_num_threads() for library in _blas()]
-    for library in _blas():
-        library.set_num_threads(1)
-    try:
-        yield
-    finally:
-        for library, count in zip(_blas(), before, strict=True):
-            library.set_num_threads(count)
+    found = ThreadpoolController().select(user_api="blas")
+    paths = [library.filepath or "" for library in found.lib_controllers]
+    return found.select(filepath=[path for path in paths if "scipy" in path])

@@ -38,12 +38,7 @@ _P0, _P1, _P2, _P3, _P4, _P5, _P6 = (
 )
 _Q0, _Q1, _Q2, _Q3 = (
     _single(c)
-    for c in (
-        1.19825839466702e-06,
-        1.18534705686654e-04,
-        2.26843463243900e-03,
-        4.89352518554385e-03,
-    )
+    for c in (1.19825839466702e-6, 1.18534705686654e-4, 2.26843463243900e-3, 4.89352518554385e-3)
 )
 
 
@@ -193,15 +188,14 @@ def _write_gradient(
     obs: Any,
     columns: Any,
     rows: Any,
-    trunk: Any,
-    actor: Any,
-    critic: Any,
+    networks: Any,
     widest: int,
     loss: Any,
 ) -> None:
     """Write the gradient and the sums of statistics of some rows."""
     grads[:] = 0
     stats[:] = 0
+    trunk, actor, critic = networks
     width = obs.shape[1]
     seen = np.empty(_BLOCK * width, np.float32)
     between = np.empty((len(trunk), _BLOCK * widest), np.float32)
@@ -246,9 +240,7 @@ def gradients(
     obs: Any,
     columns: Any,
     rows: Any,
-    trunk: Any,
-    actor: Any,
-    critic: Any,
+    networks: Any,
     widest: int,
     loss: Any,
 ) -> None:
@@ -262,7 +254,7 @@ def gradients(
         obs: [R, D] float32.
         columns: [3 + C, R] float32 action, log-probability, advantage, targets.
         rows: [B] of `obs` and `columns`.
-        trunk, actor, critic: layers of the networks; the trunk may have none.
+        networks: layers of trunk, actor and critics; the trunk may have none.
         widest: the largest number of a layer's inputs or outputs.
         loss: [6] float32 numbers of the loss: 1, 1 - clip, 1 + clip, 1 / B, and what critics'
             errors and the entropy weigh in a row's gradient.
@@ -272,17 +264,7 @@ def gradients(
     for share in range(first, last):
         own = rows[size * share // shares : size * (share + 1) // shares]
         _write_gradient(
-            params,
-            grads[share],
-            stats[share],
-            obs,
-            columns,
-            own,
-            trunk,
-            actor,
-            critic,
-            widest,
-            loss,
+            params, grads[share], stats[share], obs, columns, own, networks, widest, loss
         )
 
 
@@ -332,9 +314,7 @@ def epoch(
     obs: Any,
     columns: Any,
     order: Any,
-    trunk: Any,
-    actor: Any,
-    critic: Any,
+    networks: Any,
     widest: int,
     loss: Any,
 ) -> None:
@@ -347,20 +327,16 @@ def epoch(
         count: [1] steps taken.
         stats: [6] float64, written: `STATS` and skipped steps, as means per row or minibatch
             summed over minibatches.
-        obs, columns: see `gradients`; the next as well.
+        obs, columns: see `gradients`.
         order: [R] rows in the order of minibatches; a rest shorter than B is left out.
-        trunk, actor, critic: layers.
-        widest: see `gradients`.
-        loss: see `gradients`.
+        networks, widest, loss: see `gradients`.
 
     """
     found = np.empty(STATS, np.float64)
     stats[:] = 0
     for begin in range(0, len(order) - size + 1, size):
         rows = order[begin : begin + size]
-        _write_gradient(
-            params, grads, found, obs, columns, rows, trunk, actor, critic, widest, loss
-        )
+        _write_gradient(params, grads, found, obs, columns, rows, networks, widest, loss)
         for n in range(STATS):
             stats[n] += found[n] / size if math.isfinite(found[n]) else 0.0
         skipped = _adam(params, grads, mean, square, count, rate, limit, eps)

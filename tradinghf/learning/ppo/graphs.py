@@ -9,7 +9,8 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,66 +19,45 @@ from tradinghf.errors import ConfigError, check_setting
 from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.ppo.distributed import ALONE, ProcessGroup
 from tradinghf.learning.ppo.network import PackedActorCritic
-from tradinghf.learning.ppo.update import LossWeights, Transitions, Update
+from tradinghf.learning.ppo.transitions import Transitions
+from tradinghf.learning.ppo.update import LossWeights, Update
 
 Outputs = Tensor | tuple[Tensor, ...]
 _WARM_UPS = 3  # calls in which libraries choose kernels and reserve memory, as PyTorch advises
 
 
-class Backend(Protocol):
-    """Records a function without arguments, whose inputs lie in memory that stays."""
-
-    def record(self, function: Callable[[], Outputs]) -> tuple[Callable[[], None], Outputs]:
-        """Call `function` any number of times, the last time to record it.
-
-        Args:
-            function: reads and writes tensors that stay where they are.
-
-        Returns:
-            What runs the recorded work once more, and the outputs, which it writes over.
-
-        """
+# Calls a function without arguments, whose inputs lie in memory that stays, any number of times,
+# the last time to record it. Returns what runs the recorded work once more, and the outputs,
+# which it writes over.
+Recorder = Callable[[Callable[[], Outputs]], tuple[Callable[[], None], Outputs]]
 
 
-class _CudaGraph:
-    """Captures into a `torch.cuda.CUDAGraph` with a memory pool of its own.
-
-    Args:
-        device: of all tensors.
+def _capture(device: torch.device, function: Callable[[], Outputs]) -> Any:
+    """A `Recorder`: captures into a CUDA graph with a memory pool of its own.
 
     Source: PyTorch, "CUDA semantics", CUDA graphs: warm-up on a side stream, then capture.
-
     """
-
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-
-    def record(self, function: Callable[[], Outputs]) -> tuple[Callable[[], None], Outputs]:
-        """See `Backend`."""
-        with torch.cuda.device(self.device):
-            graph, side = torch.cuda.CUDAGraph(), torch.cuda.Stream()
-            side.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(side):
-                for _ in range(_WARM_UPS):
-                    function()
-            torch.cuda.current_stream().wait_stream(side)
-            with torch.cuda.graph(graph):
-                outputs = function()
-        return graph.replay, outputs
+    with torch.cuda.device(device):
+        graph, side = torch.cuda.CUDAGraph(), torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(_WARM_UPS):
+                function()
+        torch.cuda.current_stream().wait_stream(side)
+        with torch.cuda.graph(graph):
+            outputs = function()
+    return graph.replay, outputs
 
 
-class Rerun:
-    """Where there are no graphs: calls the function again, on the same memory."""
+def call_again(function: Callable[[], Outputs]) -> tuple[Callable[[], None], Outputs]:
+    """A `Recorder` where there are no graphs: calls the function again, on the same memory."""
+    outputs = function()
 
-    def record(self, function: Callable[[], Outputs]) -> tuple[Callable[[], None], Outputs]:
-        """See `Backend`."""
-        outputs = function()
+    def replay() -> None:
+        for held, new in zip(_tensors(outputs), _tensors(function()), strict=True):
+            held.copy_(new)
 
-        def replay() -> None:
-            for held, new in zip(_tensors(outputs), _tensors(function()), strict=True):
-                held.copy_(new)
-
-        return replay, outputs
+    return replay, outputs
 
 
 class Captured:
@@ -86,14 +66,14 @@ class Captured:
     Args:
         function: of tensors.
         changes: what it writes to, besides its outputs and memory that it does not read first.
-        backend: records and replays.
+        record: makes the recording.
 
     """
 
     def __init__(
-        self, function: Callable[..., Outputs], changes: Sequence[Tensor], backend: Backend
+        self, function: Callable[..., Outputs], changes: Sequence[Tensor], record: Recorder
     ) -> None:
-        self._function, self._changes, self._backend = function, tuple(changes), backend
+        self._function, self._changes, self._record = function, tuple(changes), record
         self._replay: Callable[[], None] | None = None
         self._inputs: tuple[Tensor, ...] = ()
         self._outputs: Outputs = ()
@@ -106,7 +86,7 @@ class Captured:
 
         """
         if self._replay is None:
-            self._record(inputs)
+            self._first_call(inputs)
         self._check(inputs)
         for held, given in zip(self._inputs, inputs, strict=True):
             held.copy_(given)
@@ -114,12 +94,12 @@ class Captured:
         self._replay()
         return self._outputs
 
-    def _record(self, inputs: tuple[Tensor, ...]) -> None:
+    def _first_call(self, inputs: tuple[Tensor, ...]) -> None:
         """Record, and undo what recording changed: the first call counts as one call."""
         held = tuple(x.detach().clone(memory_format=torch.contiguous_format) for x in inputs)
         before = [x.clone() for x in self._changes]
         try:
-            replay, outputs = self._backend.record(lambda: self._function(*held))
+            replay, outputs = self._record(lambda: self._function(*held))
         finally:
             for tensor, value in zip(self._changes, before, strict=True):
                 tensor.copy_(value)
@@ -155,8 +135,8 @@ def accelerate(
         The function, whose outputs last until its next call.
 
     """
-    backend: Backend = _CudaGraph(device) if device.type == "cuda" else Rerun()
-    return Captured(function, changes, backend)
+    record = partial(_capture, device) if device.type == "cuda" else call_again
+    return Captured(function, changes, record)
 
 
 class RecordedUpdate(Update):
@@ -196,12 +176,10 @@ class RecordedUpdate(Update):
     ) -> Tensor:
         """See `Update`."""
         self._load(size, table, weights, rate)
-        assert self._recorded is not None
-        found: list[Any] = []
-        for rows in order[: len(order) // size * size].split(size):
-            found.append(self._recorded(rows))
-            found[-1] = found[-1].clone()  # the outputs last until the next call
-        return torch.stack(found).sum(0)
+        step: Any = self._recorded
+        minibatches = order[: len(order) // size * size].split(size)
+        # The outputs of a recording last until its next call.
+        return torch.stack([step(rows).clone() for rows in minibatches]).sum(0)
 
     def _load(self, size: int, table: Transitions, weights: LossWeights, rate: float) -> None:
         """Make these what the next steps, of B rows, work on; the same table is copied once."""

@@ -51,7 +51,7 @@ class PackedActorCritic:
         self.log_std, self.log_std_grad = (self.view(x, "log_std") for x in (self.data, self.grad))
         self._half = precision == "bfloat16"
         kind = torch.bfloat16 if self._half else torch.float32
-        self._used_data, self._used_grad = self.data.to(kind), self.grad.to(kind)
+        self._used = self.data.to(kind), self.grad.to(kind)
         self._automatic = network.shape["window"] is not None
         scratch = Scratch()
         trunk = any(True for _ in network.trunk.children())
@@ -65,14 +65,13 @@ class PackedActorCritic:
             for inner, parameter in module.named_parameters():
                 parameter.grad = self.view(self.grad, f"{name}.{inner}")
             return _AutomaticPart(module, first=first)
-        layers = [
-            Layer(*(self.view(x, f"{layer}.{kind}") for x, kind in self._vectors_of_a_layer()))
-            for layer in self.linear_layers(name)
-        ]
+        layers = []
+        for layer in self.linear_layers(name):
+            weights = (self.view(x, f"{layer}.weight")[None] for x in self._used)
+            biases = (self.view(x, f"{layer}.bias")[None, None] for x in self._used)
+            (weight, weight_grad), (bias, bias_grad) = weights, biases
+            layers.append(Layer(weight, bias, weight_grad, bias_grad))
         return Perceptron(layers, scratch, tanh_last=name == "trunk", first=first)
-
-    def _vectors_of_a_layer(self) -> list[tuple[Tensor, str]]:
-        return [(x, k) for x in (self._used_data, self._used_grad) for k in ("weight", "bias")]
 
     def linear_layers(self, part: str) -> list[str]:
         """Names of the linear layers of "trunk", "actor" or "critic", from input to output."""
@@ -90,8 +89,8 @@ class PackedActorCritic:
 
     def _features(self, obs: Tensor) -> Tensor:
         if self._half:
-            self._used_data.copy_(self.data)
-        obs = obs.to(self._used_data.dtype)
+            self._used[0].copy_(self.data)
+        obs = obs.to(self._used[0].dtype)
         return obs if self._trunk is None else self._trunk.forward(obs)
 
     def policy_out(self, obs: Tensor) -> Tensor:
@@ -143,9 +142,9 @@ class PackedActorCritic:
             if self._trunk is not None and above is not None and below is not None:
                 self._trunk.backward(above.add_(below), add=into)
         if self._half and add:
-            self.grad += self._used_grad
+            self.grad += self._used[1]
         elif self._half:
-            self.grad.copy_(self._used_grad)
+            self.grad.copy_(self._used[1])
 
 
 class _Part(Protocol):

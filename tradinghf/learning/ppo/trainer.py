@@ -27,7 +27,8 @@ from tradinghf.learning.ppo.rollout import (
     collect_rollout,
     flat_obs,
 )
-from tradinghf.learning.ppo.update import STATISTICS, LossWeights, Transitions, Update
+from tradinghf.learning.ppo.transitions import Transitions
+from tradinghf.learning.ppo.update import STATISTICS, LossWeights, Update
 
 Metrics = dict[str, float]
 MAX_BAD_ITERATIONS = 3
@@ -87,7 +88,7 @@ class PPO:
         self.env, self.streams, self.seed, self.group = env, streams, seed, group
         self.config = config or PPOConfig()
         self._obs = flat_obs(env, env.reset(seed=seed)[0])
-        self.network = network or network_for(env, self._obs, len(streams), self.config, seed)
+        self.network = network or _network_for(env, self._obs, len(streams), self.config, seed)
         if self.network.shape["streams"] != len(streams):
             raise ConfigError(
                 f"The network has {self.network.shape['streams']} critics, but there are "
@@ -119,8 +120,6 @@ class PPO:
     def freeze_reference(self) -> None:
         """Make the present policy the one that `reference_kl` refers to."""
         self._reference = copy.deepcopy(self.network).requires_grad_(False)
-
-    # ------------------------------------------------------------------ training
 
     def train(
         self,
@@ -268,10 +267,11 @@ class PPO:
                 "check the rewards for NaN or lower the learning rate."
             )
 
-    # ------------------------------------------------------------------ saving and undoing
-
     def state(self) -> dict[str, Any]:
-        """Everything that a continuation needs; the tensors themselves, to be written at once."""
+        """Everything that a continuation needs: weights, Adam's moments, scales, numbers.
+
+        The tensors are those that training changes: write them, or keep a deep copy.
+        """
         return {
             "iteration": self.iteration,
             "bad_iterations": self._bad_iterations,
@@ -282,7 +282,11 @@ class PPO:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Continue from `state()`."""
+        """Continue from `state()`.
+
+        With `copied | {"iteration": agent.iteration}`, what was learned since is undone while the
+        schedule goes on.
+        """
         self.iteration = int(state["iteration"])
         self._bad_iterations = int(state["bad_iterations"])
         self.scale = state["scale"].to(self.scale)
@@ -294,20 +298,6 @@ class PPO:
             assert self._reference is not None
             self._reference.load_state_dict(state["reference"])
 
-    def snapshot(self) -> dict[str, Tensor]:
-        """A copy of what has been learned: weights, Adam's moments, scales of the streams."""
-        learned = {"weights": self._packed.data, "scale": self.scale, **self._update.adam.state()}
-        return {name: value.clone() for name, value in learned.items()}
-
-    def undo(self, snapshot: dict[str, Tensor]) -> None:
-        """Take back what was learned after `snapshot()`.
-
-        Iterations stay counted: the schedule goes on, and what follows sees other episodes.
-        """
-        self._packed.data.copy_(snapshot["weights"])
-        self.scale = snapshot["scale"].to(self.scale, copy=True)
-        self._update.adam.restore(snapshot)
-
 
 def _update_of(network: PackedActorCritic, config: PPOConfig, group: ProcessGroup) -> Update:
     """The fastest update that suits the network and the device."""
@@ -318,7 +308,7 @@ def _update_of(network: PackedActorCritic, config: PPOConfig, group: ProcessGrou
     return Update(network, config, group)
 
 
-def network_for(
+def _network_for(
     env: TensorVectorEnv, obs: Tensor, streams: int, config: PPOConfig, seed: int
 ) -> ActorCritic:
     """A fresh network with the environment's input and action sizes; its weights from a seed.
