@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-const source = (name) => import(new URL(`../../dashboard/component/${name}.js`, import.meta.url).href);
+const source = (name) => import(new URL(`../../../dashboard/component/${name}.js`, import.meta.url).href);
 const model = await source("model");
 const { decode, decodeQuery, drawdown } = await source("codec");
 

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-const source = (name) => import(new URL(`../../dashboard/component/${name}.js`, import.meta.url).href);
+const source = (name) => import(new URL(`../../../dashboard/component/${name}.js`, import.meta.url).href);
 const { AXIS_FORMATS, FORMATS, sharedRanges, span, tickWeight, valueAt } = await source("panes");
 const { command } = await source("keys");
 const { QueryQueue } = await source("queue");
