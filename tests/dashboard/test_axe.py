@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from support.browser import AXE, chromium, needs_browser, ready, settled, visit
+from support.browser import AXE, needs_browser, ready, settled, visit
 from support.dashboard import Running, dashboard_of, fill_runs, fill_store, start_dashboard
 
 from tradinghf.feedback.store import Store
@@ -41,12 +41,6 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running, s
     running = start_dashboard(folder)
     yield running, episode
     running.kill()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as opened:
-        yield opened
 
 
 def serious(page: Page) -> list[dict[str, Any]]:

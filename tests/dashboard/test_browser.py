@@ -10,7 +10,6 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from support.browser import (
     PATIENCE,
-    chromium,
     needs_browser,
     next_query,
     ready,
@@ -54,12 +53,6 @@ COLOURED_UNDER_LABELS = """() => {
   });
 }"""
 PAGES = ("feedback", "leaderboard", "episodes", "reward", "training", "backtest", "raters", "admin")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

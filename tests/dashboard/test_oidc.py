@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, expect
-from support.browser import chromium, needs_browser, ready, saved, settled, visit
+from support.browser import needs_browser, ready, saved, settled, visit
 from support.dashboard import Running, dashboard_of, fill_store, free_port, request
 from support.oidc import Provider, provider
 
@@ -48,12 +48,6 @@ def live(place: Path, authority: Provider) -> Iterator[Running]:
     (place / ".streamlit" / "secrets.toml").write_text(secrets)
     with dashboard_of(place, port=port, auth="oidc", hosts="127.0.0.1") as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as opened:
-        yield opened
 
 
 def test_nobody_answers_without_a_sign_in(browser: Browser, live: Running) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 from support.browser import (
     PATIENCE,
-    chromium,
     needs_browser,
     next_query,
     ready,
@@ -26,12 +24,6 @@ from tradinghf.serving.accounts import UserAccounts
 from tradinghf.serving.dashboard import COOKIE
 
 pytestmark = needs_browser
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as opened:
-        yield opened
 
 
 @pytest.fixture
