@@ -17,7 +17,6 @@ from tradinghf.cli.research import parse_values
 from tradinghf.errors import ConfigError, FeedbackError, StrategyError
 from tradinghf.evaluation.policies import policy_orders
 from tradinghf.evaluation.signal import signal
-from tradinghf.evaluation.study import open_study
 from tradinghf.evaluation.sweep import sweep
 from tradinghf.evaluation.validation import deflated_sharpe
 from tradinghf.evaluation.walkpolicy import walk_forward_policy
@@ -212,17 +211,6 @@ def test_sealed_bars_are_left_out_until_opened_and_openings_are_logged(
     assert main(["seal", DATA, "--start", later, "--store", "bank"]) == 0
     assert f"sealed from {day}" in capsys.readouterr().out, "a seal cannot be moved back"
     assert main(["backtest", "sma_cross", "--data", DATA, "--open-sealed", "x"]) == 2
-
-
-def test_a_window_before_the_seal_needs_no_opening() -> None:
-    market = load_market(DATA)
-    with Store("bank") as bank:
-        bank.count_trial("seal", str(market.index[200].date()), market.sha256)
-    before = str(market.index[150].date())
-    with open_study(DATA, end=before, store="bank", open_sealed="why", purpose="x") as study:
-        assert study.market.bars == 151
-        assert study.store is not None
-        assert study.store.trials(market.sha256, kind="opening") == 0
 
 
 def test_report_says_how_often_the_test_bars_were_opened(
