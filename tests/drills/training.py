@@ -76,17 +76,16 @@ def _finisher(folder: Path, tell: Tell) -> None:
 
 def result_of(loop: RLHF) -> str:
     """Hash of weights, candidates, rankings and metrics: equal runs, equal text."""
-    assert loop.agent.network is not None
     assert loop.run is not None
     digest = hashlib.sha256()
-    for network in (loop.agent.network, *loop.snapshots):
+    for network in (loop.policy.network, *loop.training.candidates):
         for name, value in sorted(network.state_dict().items()):
             digest.update(name.encode() + value.numpy().tobytes())
     said = [(ranking.query, ranking.episodes, ranking.ranks) for ranking in loop.rankings]
     rows = [json.loads(line) for line in (loop.run.path / "metrics.jsonl").read_text().splitlines()]
     rows = [{k: v for k, v in row.items() if k != CLOCK} for row in rows]
-    digest.update(json.dumps([said, rows, loop.chosen]).encode())
-    counts = f"{len(rows)} rows, {len(said)} rankings, {len(loop.snapshots)} candidates"
+    digest.update(json.dumps([said, rows, loop.training.choice]).encode())
+    counts = f"{len(rows)} rows, {len(said)} rankings, {len(loop.training.candidates)} candidates"
     return f"{digest.hexdigest()} {counts}"
 
 

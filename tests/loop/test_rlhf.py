@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 
@@ -9,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from tradinghf.config import EnvConfig
+from tradinghf.config import CostModel, EnvConfig
 from tradinghf.errors import CheckpointError, ConfigError, FeedbackError
 from tradinghf.feedback.store import Store
 from tradinghf.learning.config import PPOConfig, RewardConfig, RLHFConfig
 from tradinghf.learning.policy.saved import Policy
 from tradinghf.learning.reward.model import RewardModel
-from tradinghf.learning.runs.checkpoints import RunDirectory
+from tradinghf.learning.runs.checkpoints import RunDirectory, pack
 from tradinghf.loop.collect import (
     Actor,
     best_network,
@@ -26,8 +27,9 @@ from tradinghf.loop.collect import (
     pool_actors,
     strategy_actor,
 )
-from tradinghf.loop.experiment import Experiment, run_experiment, split_market
+from tradinghf.loop.experiment import Experiment, Split, long_enough, run_experiment, split_market
 from tradinghf.loop.rlhf import RLHF
+from tradinghf.loop.training import Training
 from tradinghf.market.synthetic import synthetic
 from tradinghf.simulation.env import MarketEnv
 from tradinghf.simulation.windows import random_windows
@@ -111,9 +113,21 @@ def test_a_killed_loop_continues_bit_identically(tmp_path, stop_at):
     assert [row["step"] for row in rows] == [512.0 * k for k in range(1, 7)]
 
 
+def optimiser_of(state):
+    """Adam's moments as named tensors."""
+    tensors = {}
+    pack(state["optimiser"], tensors)
+    return tensors
+
+
 def test_a_round_that_games_a_misread_reward_is_undone(monkeypatch):
     """The model learns every ranking upside down: it pays for losses, and foresees nothing."""
-    fit = RewardModel.fit
+    fit, mark = RewardModel.fit, Training.mark
+    marked = []
+
+    def remembered(self):
+        mark(self)
+        marked.append(copy.deepcopy(self.agent.state()))
 
     def upside_down(self, rankings, episodes):
         turned = [
@@ -134,24 +148,117 @@ def test_a_round_that_games_a_misread_reward_is_undone(monkeypatch):
     )
 
     def run():
-        env = MarketEnv(MARKET, num_envs=128, config=ENV)
+        # Losing on purpose is easily learned where every trade is dear.
+        env = MarketEnv(MARKET, num_envs=128, config=ENV, costs=CostModel(fee_bps=30))
         agent = RLHF(env, RewardModel(RewardConfig(residual=None)), trader="profit", config=config)
         return agent.train()
 
     sane = run()
-    assert not [h for h in sane.history if "alarm" in h]
+    assert not [h for h in sane.history if "gaming" in h]
     assert sane.agent.iteration == 50
     monkeypatch.setattr(RewardModel, "fit", upside_down)
+    monkeypatch.setattr(Training, "mark", remembered)
     undone, unforeseen = "The round's training was undone", "foresaw only"
     with pytest.warns(UserWarning, match=undone), pytest.warns(UserWarning, match=unforeseen):
         misled = run()
-    found = next(h for h in misled.history if "alarm" in h)
+    found = next(h for h in misled.history if "gaming" in h)
     assert found["stopped"]
     assert found["round"] == 1
     assert misled.agent.iteration < 50, "training on this reward has stopped"
-    kept = misled.snapshots[-1].state_dict()
+    kept = misled.training.candidates[-1].state_dict()
     assert all(torch.equal(v, kept[k]) for k, v in misled.agent.network.state_dict().items())
-    assert len(misled.snapshots) == misled.marks[1], "no candidate of the undone round is left"
+    assert len(misled.training.candidates) == 4, "no candidate of the undone round is left"
+    moments = optimiser_of(misled.agent.state())
+    before = optimiser_of(marked[1])
+    assert moments.keys() == before.keys()
+    assert all(torch.equal(value, before[name]) for name, value in moments.items())
+    assert bool(before[next(iter(before))].any())
+
+
+def one_round(out=None, steps=SMALL.steps, trader="drawdown"):
+    """A loop that asks once and learns at a constant rate; it answers for itself."""
+    ppo = dataclasses.replace(
+        SMALL.ppo, learning_rate=1e-3, final_learning_rate=1e-3, entropy=0.01, final_entropy=0.01
+    )
+    return RLHF(
+        MarketEnv(MARKET, num_envs=32, config=ENV),
+        RewardModel(RewardConfig(residual=None)),
+        trader=trader,
+        store=None if out is None else Store(out / "store"),
+        config=dataclasses.replace(SMALL, rounds=1, steps=steps, ppo=ppo),
+        out=out,
+    )
+
+
+def test_more_steps_go_on_as_one_longer_training(tmp_path):
+    longer = 9 * 16 * 32
+    whole = one_round(steps=longer).train()
+    parts = one_round(tmp_path).train()
+    assert parts.training.steps == SMALL.steps
+    with pytest.warns(UserWarning, match="nothing left to do"):
+        parts.train()
+    assert parts.training.steps == SMALL.steps
+    resumed = one_round(tmp_path)
+    assert resumed.resume()
+    for agent in (parts.train(steps=longer), resumed.train(steps=longer)):
+        assert agent.training.steps == longer
+        assert torch.equal(weights(agent), weights(whole))
+        assert len(agent.rankings) == 12
+
+
+def test_more_rankings_are_asked_for_and_trained_on():
+    """A second `train(rankings=40)` did nothing, and said nothing."""
+    agent = loop().train(rankings=6)
+    assert (len(agent.rankings), agent.training.steps) == (6, SMALL.steps)
+    with pytest.warns(UserWarning, match="learning rate and entropy decayed"):
+        agent.train(rankings=10)
+    assert (len(agent.rankings), agent.training.steps) == (10, SMALL.steps // 6 * 10)
+    later = {agent.episodes[e].source for r in agent.rankings[6:] for e in r.episodes}
+    assert any(source.startswith("policy:") for source in later)
+
+
+def test_a_configuration_with_more_rankings_needs_steps_for_them(tmp_path):
+    one_round(tmp_path).train()
+    again = one_round(tmp_path)
+    again.config = dataclasses.replace(again.config, rankings=24)
+    assert again.resume()
+    with pytest.raises(ConfigError, match=r"12 more rankings .* such as 6,144"):
+        again.train()
+
+
+def test_new_answers_in_the_store_are_learned_by_a_second_call(tmp_path):
+    asking = loop(tmp_path)
+    asking.ask(6, 0)
+    agent = one_round(trader=None)
+    agent.store = asking.store
+    known = len(agent.train().rankings)
+    with pytest.warns(UserWarning, match="nothing left to do"):
+        agent.train()
+    asking.ask(6, 1)
+    agent.train()
+    assert len(agent.rankings) > known
+    assert agent.training.steps > SMALL.steps
+
+
+def test_other_settings_belong_to_the_constructor():
+    """`train(ppo=...)` changed the configuration, and not the agent that learns."""
+    for other in ({"ppo": PPOConfig()}, {"seed": 1}, {"rounds": 2}):
+        with pytest.raises(ConfigError, match="RLHFConfig"):
+            loop().train(**other)
+
+
+def test_every_part_of_a_split_needs_room_for_an_episode():
+    """73 bars passed, and the measurement failed after the training."""
+    split = Split(MARKET, None, UNSEEN.rows(0, 18))
+    assert long_enough(split, ENV) is split
+    assert len(random_windows(split.test, ENV, 100, seed=0)) == 4
+    for short in (
+        Split(MARKET, None, UNSEEN.rows(0, 17)),
+        Split(MARKET, UNSEEN.rows(0, 17), UNSEEN),
+        Split(MARKET.rows(0, 17), None, UNSEEN),
+    ):
+        with pytest.raises(ConfigError, match="an episode needs 18"):
+            long_enough(short, ENV)
 
 
 def test_nobody_to_ask_is_an_error():
@@ -167,8 +274,8 @@ def test_rankings_of_people_are_learned_from_and_cross_validated(tmp_path):
         MarketEnv(MARKET, num_envs=32, config=ENV),
         RewardModel(RewardConfig(residual=None)),
         store=Store(tmp_path / "store"),
-        config=SMALL,
-    ).train(rounds=1)
+        config=dataclasses.replace(SMALL, rounds=1),
+    ).train()
     purposes = [q.purpose for q in asked.store.queries()]
     assert purposes.count("learn") + purposes.count("test") == 6
     assert len(agent.rankings) == purposes.count("learn")

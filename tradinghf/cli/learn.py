@@ -195,13 +195,11 @@ def _train_on_rankings(
     from tradinghf.learning.runs.checkpoints import RunDirectory
     from tradinghf.loop.experiment import long_enough, provenance, split_market
     from tradinghf.loop.rlhf import RLHF
-    from tradinghf.simulation.env import MarketEnv
 
     split = long_enough(split_market(experiment), experiment.env)
-    env = MarketEnv(split.train, num_envs=experiment.envs, config=experiment.env)
     with ExitStack() as stack:
         agent = RLHF(
-            env,
+            experiment.environment(split),
             store=stack.enter_context(open_store(experiment.trader.removeprefix("store:"))),
             validation_market=split.validation,
             test_market=split.test,
@@ -230,7 +228,7 @@ def _train_on_pnl(
     from tradinghf.learning.ppo.streams import sparse_pnl
     from tradinghf.learning.runs.checkpoints import RunDirectory
     from tradinghf.loop.baselines import train_baseline
-    from tradinghf.loop.collect import Actor, episode_batch
+    from tradinghf.loop.collect import Actor, episode_batch, trading_metrics
     from tradinghf.loop.experiment import long_enough, provenance, split_market
     from tradinghf.simulation.env import MarketEnv
 
@@ -239,16 +237,19 @@ def _train_on_pnl(
     with progress() as report, run.lock():
         run.write_json(CONFIG, provenance(experiment, split, command))
         policy = train_baseline(
-            experiment, split, sparse_pnl, lambda b: b.net_return, "pnl", report, run, resume
+            experiment.environment(split),
+            "pnl",
+            sparse_pnl,
+            experiment.loop,
+            validation=split.validation,
+            run=run,
+            progress=report,
+            resume=resume,
         )
         _open_test_bars(study, split.test, f"train {out.name}")
         env = MarketEnv(split.test, num_envs=1024, config=experiment.env, scaler=policy.scaler)
         paths = episode_batch(env, Actor("pnl", policy=policy), experiment.seed)
-        found = {
-            "mean_return": float(paths.net_return.mean()),
-            "mean_max_drawdown": float(paths.drawdown.max(axis=-1).mean()),
-            "mean_turnover": float(paths.turnover.sum(axis=-1).mean()),
-        }
+        found = trading_metrics(paths)
         policy.save(out / "policy.safetensors")
         study.count_policies(split.test, [policy])
         run.write_json(RESULT, found)

@@ -248,23 +248,20 @@ def _trainer(
     from tradinghf.learning.config import RLHFConfig
     from tradinghf.learning.ppo.streams import sparse_pnl
     from tradinghf.loop.baselines import train_baseline
-    from tradinghf.loop.experiment import Experiment, Split
     from tradinghf.loop.rlhf import RLHF
     from tradinghf.simulation.env import MarketEnv
 
     def train(past: Any, validation: Any, number: int) -> Any:
         loop = RLHFConfig(rounds=1, steps=steps, seed=seed)
-        experiment = Experiment(envs=envs, costs=costs, loop=loop, seed=seed)
+        env = MarketEnv(past, num_envs=envs, costs=costs)
 
         def said(phase: str, *state: Any) -> None:
             tell(f"window {number + 1} {phase}", *state)
 
         if reward == "pnl":
-            split = Split(past, validation, validation)
             return train_baseline(
-                experiment, split, sparse_pnl, lambda batch: batch.net_return, "pnl", said
+                env, "pnl", sparse_pnl, loop, validation=validation, progress=said
             )
-        env = MarketEnv(past, num_envs=envs, config=experiment.env, costs=costs)
         # Rankings about later windows would tell this policy what is valued there.
         agent = RLHF(
             env,

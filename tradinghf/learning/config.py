@@ -222,7 +222,7 @@ class RLHFConfig:
         pnl_weight: weight of the sparse PnL stream where the rankings explain nothing; it shrinks
             with the share that the reward model explains. The learned stream's is 1.
         early: share of the steps before the last answers; the rest trains on what all of them say.
-        alarm: warn when fewer fresh comparisons than this share are foreseen.
+        least_foreseen: warn when fewer fresh comparisons than this share are foreseen.
         checkpoint_seconds: time between checkpoints while the policy trains [seconds].
         ppo: settings of PPO.
         seed: of everything random.
@@ -237,7 +237,7 @@ class RLHFConfig:
     uniform: float = 0.2
     pnl_weight: float = 0.5
     early: float = 0.1
-    alarm: float = 0.6
+    least_foreseen: float = 0.6
     checkpoint_seconds: float = 10.0
     ppo: PPOConfig = field(default_factory=PPOConfig)
     seed: int = 0

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-DRAWS = 1000
+_DRAWS = 1000
 
 
 @dataclass(frozen=True)
@@ -21,14 +21,14 @@ class Attained:
         interval: of the share; None where `gap_interval` reaches down to zero, for then the share
             divides by noise.
         gap: top - bottom, in units of the utility.
-        gap_interval: of the gap.
+        gap_interval: of the gap; None where all windows overlap in time, which says nothing.
 
     """
 
     share: float | None
     interval: tuple[float, float] | None
     gap: float
-    gap_interval: tuple[float, float]
+    gap_interval: tuple[float, float] | None
 
     def result(self, name: str) -> dict[str, Any]:
         """Entries of a result.json under a name such as "G"."""
@@ -49,14 +49,13 @@ def attained(
     The intervals are about the windows: another training seed is not among their causes.
 
     """
-    _, group = np.unique(groups, return_inverse=True)
-    count = np.bincount(group).astype(np.float64)
-    sums = np.stack([np.bincount(group, values) for values in (own, top, bottom)])  # [3, G]
-    draws = np.random.default_rng(seed).integers(0, len(count), (DRAWS, len(count)))
-    means = sums[:, draws].sum(axis=2) / count[draws].sum(axis=1)  # [3, DRAWS]
-    gap, gaps = float(top.mean() - bottom.mean()), means[1] - means[2]
-    gap_interval = _interval(gaps)
+    gap = float(top.mean() - bottom.mean())
     share = float(own.mean() - bottom.mean()) / gap if gap > 1e-9 else None
+    means = _resampled((own, top, bottom), groups, seed)
+    if means is None:
+        return Attained(share, None, gap, None)
+    gaps = means[1] - means[2]
+    gap_interval = _interval(gaps)
     clear = share is not None and gap_interval[0] > 0
     shares = (means[0] - means[2]) / np.where(gaps > 0, gaps, np.nan)
     return Attained(share, _interval(shares) if clear else None, gap, gap_interval)
@@ -73,14 +72,24 @@ def preferred(
         seed: of the bootstrap.
 
     Returns:
-        The share, and its 95 % interval.
+        The share, and its 95 % interval: 0 to 1 where all windows overlap in time.
 
     """
+    wins = np.where(own == other, 0.5, own > other)
+    means = _resampled((wins,), groups, seed)
+    return float(wins.mean()), (0.0, 1.0) if means is None else _interval(means[0])
+
+
+def _resampled(values: tuple[Floats, ...], groups: NDArray[np.int64], seed: int) -> Floats | None:
+    """[V, DRAWS] means of V times [B] values over whole groups drawn; None where there is one."""
     _, group = np.unique(groups, return_inverse=True)
     count = np.bincount(group).astype(np.float64)
-    wins = np.bincount(group, np.where(own == other, 0.5, own > other))
-    draws = np.random.default_rng(seed).integers(0, len(count), (DRAWS, len(count)))
-    return float(wins.sum() / count.sum()), _interval(wins[draws].sum(1) / count[draws].sum(1))
+    if len(count) < 2:
+        return None
+    sums = np.stack([np.bincount(group, each) for each in values])  # [V, G]
+    draws = np.random.default_rng(seed).integers(0, len(count), (_DRAWS, len(count)))
+    means: Floats = sums[:, draws].sum(axis=2) / count[draws].sum(axis=1)
+    return means
 
 
 def _interval(values: Floats) -> tuple[float, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,13 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tradinghf.config import EnvConfig
+from tradinghf.config import EnvConfig, Randomisation
 from tradinghf.episodes import Episode, EpisodeBatch, Floats
 from tradinghf.errors import ConfigError
 from tradinghf.market.data import MarketData
 from tradinghf.simulation.env import MarketEnv
 from tradinghf.simulation.windows import Windows, random_windows
 from tradinghf.strategies import Strategy, held_targets, load_strategy, strategy_names
+
+EpisodeScore = Callable[[EpisodeBatch], Floats]
+"""[B] numbers about B episodes."""
 
 
 class Acting(Protocol):
@@ -196,6 +200,18 @@ def _episode(
     )
 
 
+def env_like(env: MarketEnv, market: MarketData, count: int) -> MarketEnv:
+    """The same task on other bars: `count` environments, no domain randomisation."""
+    return MarketEnv(
+        market,
+        num_envs=count,
+        config=dataclasses.replace(env.config, randomise=Randomisation()),
+        costs=env.costs,
+        scaler=env.scaler,
+        device=env.device,
+    )
+
+
 def episode_batch(env: MarketEnv, actor: Actor, seed: int) -> EpisodeBatch:
     """One episode per environment, on random windows of its market.
 
@@ -214,7 +230,7 @@ def batch_windows(env: MarketEnv, seed: int) -> Windows:
 def best_network(
     networks: Sequence[Acting],
     env: MarketEnv,
-    worths: Sequence[tuple[float, Callable[[EpisodeBatch], Floats]]],
+    scores: Sequence[tuple[float, EpisodeScore]],
     seed: int,
 ) -> tuple[int, list[float]]:
     """Which of several policies does best on a market that it was not trained on.
@@ -222,21 +238,33 @@ def best_network(
     Args:
         networks: candidates, oldest first; the later one wins a tie.
         env: of the validation market; one episode per environment.
-        worths: (weight, function from B episodes to [B]); each is divided by its spread over the
-            episodes of all candidates, as PPO divides its reward streams.
+        scores: weighed functions of episodes; each is divided by its spread over the episodes of
+            all candidates, as PPO divides its reward streams.
         seed: of the windows, the same for all.
 
     Returns:
-        index of the best, and every candidate's mean worth.
+        index of the best, and every candidate's mean score.
 
     """
     batches = [episode_batch(env, Actor("candidate", policy=n), seed) for n in networks]
     total = np.zeros(len(networks))
-    for weight, worth in worths:
-        values = np.stack([worth(batch) for batch in batches])
+    for weight, score in scores:
+        values = np.stack([score(batch) for batch in batches])
         total += weight * values.mean(1) / max(float(values.std()), 1e-12)
-    scores = [float(value) for value in total]
-    return max(range(len(scores)), key=lambda i: (scores[i], i)), scores
+    means = [float(value) for value in total]
+    return max(range(len(means)), key=lambda i: (means[i], i)), means
+
+
+def trading_metrics(paths: EpisodeBatch) -> dict[str, float]:
+    """Means over episodes that say how a policy trades."""
+    returns = paths.net_return
+    return {
+        "mean_return": float(returns.mean()),
+        "mean_max_drawdown": float(paths.drawdown.max(axis=-1).mean()),
+        "mean_turnover": float(paths.turnover.sum(axis=-1).mean()),
+        "mean_exposure": float(np.abs(paths.position).mean()),
+        "win_rate": float((returns > 0).mean()),
+    }
 
 
 def batch_of(run: Mapping[str, Tensor]) -> EpisodeBatch:

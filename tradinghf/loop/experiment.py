@@ -9,7 +9,6 @@ environment steps.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import time
 from collections.abc import Callable
@@ -18,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from tradinghf.config import CostModel, EnvConfig, Randomisation, to_dict
-from tradinghf.episodes import EpisodeBatch, Floats
 from tradinghf.errors import ConfigError, check_setting
 from tradinghf.feedback.store import Store
 from tradinghf.feedback.traders import SyntheticTrader
@@ -30,9 +28,16 @@ from tradinghf.learning.reward.model import RewardModel
 from tradinghf.learning.runs.checkpoints import RunDirectory, torch_settings
 from tradinghf.loop.attained import attained, preferred
 from tradinghf.loop.baselines import train_baseline
-from tradinghf.loop.collect import Actor, batch_windows, episode_batch, random_actor
-from tradinghf.loop.questions import env_like
-from tradinghf.loop.rlhf import RLHF, Progress
+from tradinghf.loop.collect import (
+    Actor,
+    EpisodeScore,
+    batch_windows,
+    env_like,
+    episode_batch,
+    random_actor,
+)
+from tradinghf.loop.rlhf import RLHF
+from tradinghf.loop.training import Progress
 from tradinghf.market.data import MarketData
 from tradinghf.market.sources import drawn_again, load_market
 from tradinghf.resources import code_version
@@ -105,6 +110,10 @@ class Experiment:
     def __post_init__(self) -> None:
         check_setting(self.envs >= 1, "envs", self.envs, "at least 1")
         check_setting(self.test_episodes >= 1, "test_episodes", self.test_episodes, "at least 1")
+
+    def environment(self, split: Split) -> MarketEnv:
+        """The environment to train in."""
+        return MarketEnv(split.train, num_envs=self.envs, config=self.env, costs=self.costs)
 
 
 def task_for(data: str) -> str:
@@ -205,15 +214,11 @@ def run_experiment(
         Stopped: a signal came within `stopping.stoppable`; a checkpoint was written.
 
     """
-    report = progress or (lambda *_: None)
     began = time.monotonic()
     split = long_enough(split_market(experiment), experiment.env)
     trader = SyntheticTrader(experiment.trader, experiment.teacher, experiment.seed)
-    env = MarketEnv(
-        split.train, num_envs=experiment.envs, config=experiment.env, costs=experiment.costs
-    )
     agent = RLHF(
-        env,
+        experiment.environment(split),
         RewardModel(dataclasses.replace(experiment.reward, seed=experiment.seed)),
         trader=trader,
         store=Store(Path(out) / "store") if out is not None else None,
@@ -221,10 +226,10 @@ def run_experiment(
         test_market=split.test,
         config=dataclasses.replace(experiment.loop, seed=experiment.seed),
         out=out,
-        progress=report,
+        progress=progress,
     )
     run = agent.run
-    with run.lock() if run is not None else contextlib.nullcontext():
+    with agent.training.lock():
         if run is not None:
             run.write_json("config.json", provenance(experiment, split, command))
         if look is not None:
@@ -232,10 +237,9 @@ def run_experiment(
         if resume:
             agent.resume()
         agent.train()
-        policies = {
-            "rlhf": agent.policy,
-            **_baselines(experiment, trader, split, run, agent, resume),
-        }
+        policies = {"rlhf": agent.policy}
+        if experiment.baselines:
+            policies |= _baselines(experiment, trader, split, agent, resume)
         result = _measure(experiment, agent, trader, policies, split)
         result["seconds"] = round(time.monotonic() - began, 1)
         if run is not None:
@@ -248,30 +252,26 @@ def run_experiment(
 
 
 def _baselines(
-    experiment: Experiment,
-    trader: SyntheticTrader,
-    split: Split,
-    run: RunDirectory | None,
-    agent: RLHF,
-    resume: bool,
+    experiment: Experiment, trader: SyntheticTrader, split: Split, agent: RLHF, resume: bool
 ) -> dict[str, Policy]:
-    """PPO on sparse PnL and on the true utility, where they are wanted."""
-    rewards: dict[str, tuple[RewardStream, Callable[[EpisodeBatch], Floats]]] = {
+    """PPO on sparse PnL and on the true utility."""
+    rewards: dict[str, tuple[RewardStream, EpisodeScore]] = {
         "pnl": (sparse_pnl, lambda batch: batch.net_return),
         "true": (utility_stream(trader), trader.utilities),
     }
     return {
         name: train_baseline(
-            experiment,
-            split,
-            stream,
-            worth,
+            experiment.environment(split),
             name,
-            agent.progress,
-            RunDirectory(run.path / "baselines" / name) if run is not None else None,
-            resume,
+            stream,
+            agent.config,
+            validation=split.validation,
+            score=score,
+            run=None if agent.run is None else RunDirectory(agent.run.path / "baselines" / name),
+            progress=agent.progress,
+            resume=resume,
         )
-        for name, (stream, worth) in (rewards.items() if experiment.baselines else ())
+        for name, (stream, score) in rewards.items()
     }
 
 
@@ -288,34 +288,33 @@ def _measure(
     actors = {"random": chance} | {
         name: Actor(name, policy=policy) for name, policy in policies.items()
     }
-    worths = {
+    utilities = {
         name: trader.utilities(episode_batch(env, actor, UNSEEN_SEED))
         for name, actor in actors.items()
     }
-    worth = {name: float(values.mean()) for name, values in worths.items()}
+    means = {name: float(values.mean()) for name, values in utilities.items()}
     shares: dict[str, Any] = {"S": None, "G": None}
-    if "true" in worths:
-        windows = batch_windows(env, UNSEEN_SEED)
-        overlap = windows.groups(experiment.env.horizon)
+    if "true" in utilities:
+        groups = batch_windows(env, UNSEEN_SEED).groups(experiment.env.horizon)
+        own, top = utilities["rlhf"], utilities["true"]
         for letter, bottom in (("S", "random"), ("G", "pnl")):
-            found = attained(worths["rlhf"], worths["true"], worths[bottom], overlap)
-            shares |= found.result(letter)
-        share, interval = preferred(worths["rlhf"], worths["pnl"], overlap)
+            shares |= attained(own, top, utilities[bottom], groups).result(letter)
+        share, interval = preferred(own, utilities["pnl"], groups)
         shares |= {"preferred_to_pnl": share, "preferred_to_pnl_interval": interval}
     usable = [r for r in agent.rankings if r.outcome == "ranked"]
     return {
         **shares,
-        "utility_policy": worth["rlhf"],
-        "utility_random": worth["random"],
-        "utility_pnl": worth.get("pnl"),
-        "utility_true": worth.get("true"),
+        "utility_policy": means["rlhf"],
+        "utility_random": means["random"],
+        "utility_pnl": means.get("pnl"),
+        "utility_true": means.get("true"),
         "rankings": len(agent.rankings),
         "bits": round(sum(r.bits for r in usable), 1),
-        "env_steps": int(agent.agent.iteration * agent.agent.steps_per_iteration),
+        "env_steps": agent.training.steps,
         "reward_model": agent.evaluate(),
         "values": agent.reward_model.explain(),
         "history": agent.history,
-        "chosen": agent.chosen,
+        "chosen": agent.training.choice,
         "trader": trader.label,
         "teacher": experiment.teacher,
         "data": experiment.data,

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from tradinghf.config import Randomisation
 from tradinghf.episodes import Episode
 from tradinghf.feedback.types import Purpose, Query, Ranking
 from tradinghf.learning.reward.protocol import Reward
 from tradinghf.learning.reward.question_choice import choose_groups
-from tradinghf.loop.collect import Actor, collect, distinct_columns, pool_actors
-from tradinghf.market.data import MarketData
+from tradinghf.loop.collect import Actor, collect, distinct_columns, env_like, pool_actors
 from tradinghf.simulation.env import MarketEnv
 from tradinghf.simulation.windows import random_windows
 
@@ -35,18 +32,6 @@ class Question:
 
     query: Query
     episodes: list[Episode]
-
-
-def env_like(env: MarketEnv, market: MarketData, count: int) -> MarketEnv:
-    """The same task on other bars: `count` environments, no domain randomisation."""
-    return MarketEnv(
-        market,
-        num_envs=count,
-        config=dataclasses.replace(env.config, randomise=Randomisation()),
-        costs=env.costs,
-        scaler=env.scaler,
-        device=env.device,
-    )
 
 
 def ask(
@@ -84,8 +69,8 @@ def ask(
     pool = collect(market, actors, places, env=env_like(env, market, len(places)), seed=seed)
     scores = None
     if model is not None and model.fitted:
-        worth = model.member_scores([e for row in pool for e in row])
-        scores = worth.unflatten(1, (len(pool), len(actors)))
+        each = model.member_scores([e for row in pool for e in row])
+        scores = each.unflatten(1, (len(pool), len(actors)))
     groups = choose_groups(
         scores,
         [distinct_columns(row) for row in pool],
@@ -131,6 +116,6 @@ def quiz(
         The answers, and id -> episode.
 
     """
-    asked = ask(env, own, count=count, windows=count, size=size, uniform=1.0, seed=seed)
-    answers = [rank(question.episodes, f"fresh-{seed}-{i}") for i, question in enumerate(asked)]
-    return answers, {e.id: e for question in asked for e in question.episodes}
+    questions = ask(env, own, count=count, windows=count, size=size, uniform=1.0, seed=seed)
+    answers = [rank(question.episodes, f"fresh-{seed}-{i}") for i, question in enumerate(questions)]
+    return answers, {e.id: e for question in questions for e in question.episodes}

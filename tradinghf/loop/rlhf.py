@@ -2,47 +2,40 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import math
-import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tradinghf.episodes import Episode
-from tradinghf.errors import FeedbackError
+from tradinghf.errors import ConfigError, FeedbackError
 from tradinghf.feedback.store import Store
 from tradinghf.feedback.traders import SyntheticTrader
-from tradinghf.feedback.types import Purpose, Query, Ranking
+from tradinghf.feedback.types import Query, Ranking
 from tradinghf.learning.config import RLHFConfig
-from tradinghf.learning.policy.networks import ActorCritic, frozen
 from tradinghf.learning.policy.saved import Policy
 from tradinghf.learning.ppo.streams import learned_stream, sparse_pnl
-from tradinghf.learning.ppo.trainer import PPO, Metrics, Stream
+from tradinghf.learning.ppo.trainer import PPO, Stream
 from tradinghf.learning.reward.answers import ended_by
 from tradinghf.learning.reward.held_out import cross_validate, predicted_pairs, summarise
 from tradinghf.learning.reward.model import RewardModel
 from tradinghf.learning.reward.protocol import Reward
-from tradinghf.learning.runs.checkpoints import RunDirectory, recall, understood
+from tradinghf.learning.runs.checkpoints import RunDirectory, State, recall
 from tradinghf.learning.runs.scores import Scores
-from tradinghf.learning.runs.stopping import asked, held, stop
-from tradinghf.loop.alarm import Foreseen, best_by_reward, foresee, watch
-from tradinghf.loop.collect import Actor, episode_batch
-from tradinghf.loop.questions import Answers, ask, env_like, quiz
+from tradinghf.loop.collect import Actor, env_like, episode_batch, trading_metrics
+from tradinghf.loop.gaming import Foreseen, compare_policies, foresee, training_scores
+from tradinghf.loop.plan import RoundPlan, schedule_changes
+from tradinghf.loop.questions import Answers, ask, quiz
+from tradinghf.loop.training import Progress, Training
 from tradinghf.market.data import MarketData
 from tradinghf.simulation.env import MarketEnv
 
-Progress = Callable[[str, int, int, Metrics], None]
-ALARM_PAIRS = 10
-EXPLORE = (0.0, 0.15, 1.0)  # the best action, some noise, the policy's own dice
-LEARN: tuple[Purpose, ...] = ("learn", "repeat")
-TEST: tuple[Purpose, ...] = ("test",)
-QUARTERS = 4  # candidates that each round leaves behind
-VALIDATION_EPISODES, WATCHED_EPISODES = 512, 256
+_FEWEST_PAIRS = 10  # fresh comparisons before a low share of foreseen ones is worth a warning
+_EXPLORE = (0.0, 0.15, 1.0)  # the best action, some noise, draws from the policy's distribution
+_CANDIDATES = 4  # networks kept of each round, at equal distances
 
 
 class RLHF:
@@ -96,17 +89,16 @@ class RLHF:
         self.validation_market = validation_market
         self.test_market = test_market
         self.until = until
-        self.chosen: dict[str, Any] = {}
         self.run = RunDirectory(out) if out is not None else None
         self.progress = progress or (lambda *_: None)
         self.episodes: dict[str, Episode] = {}
         self.rankings: list[Ranking] = []
         self.held_out: list[Ranking] = []
-        self.snapshots: list[ActorCritic] = []
-        self.marks: list[int] = []  # candidates there were when each round began
         self.history: list[dict[str, Any]] = []
-        self.asked = self.round = self._candidate_at = 0
-        self._saved = self._began = time.monotonic()
+        self.plan = RoundPlan()
+        self.round = 0  # rounds done
+        self._answered = False  # whether the questions of the present round are
+        self._trained = False  # whether `train` has ended once
         self.agent = agent or PPO(
             env,
             {
@@ -115,6 +107,14 @@ class RLHF:
             },
             config=self.config.ppo,
             seed=self.config.seed,
+        )
+        self.training = Training(
+            self.agent,
+            run=self.run,
+            progress=lambda *now: self.progress(*now),
+            checkpoint_seconds=self.config.checkpoint_seconds,
+            owner_state=self._state,
+            restore_owner=self._restore,
         )
 
     @property
@@ -125,78 +125,116 @@ class RLHF:
     @property
     def policy(self) -> Policy:
         """The present policy; trades anywhere (`backtest(agent.policy, market)`)."""
-        network = self.agent.network
-        assert network is not None
-        return Policy(network, self.env.config, self.env.scaler, "rlhf")
+        return Policy(self.training.network, self.env.config, self.env.scaler, "rlhf")
 
-    def train(self, **settings: Any) -> RLHF:
-        """Run the loop; keyword arguments override `RLHFConfig` (rankings=50, steps=...).
+    def train(
+        self, *, rankings: int | None = None, steps: int | None = None, **others: Any
+    ) -> RLHF:
+        """Run the loop until its budgets are used; called again, with larger ones, it goes on.
+
+        A stopped or resumed training finishes its rounds first; larger budgets add rounds. With
+        constant rates and one round (`RLHFConfig(rounds=1)`), more steps give the weights of one
+        longer call. Elsewhere a warning says so, or rankings are asked for later than in one call.
+
+        Args:
+            rankings: questions in all, those of earlier calls included; default: the
+                configuration's. People's answers in the store are all read instead.
+            steps: environment steps in all; default: the configuration's. Where a later call
+                has only more rankings, steps grow in proportion.
+            others: none; other settings are `RLHFConfig`'s.
 
         Raises:
+            ConfigError: another setting, or more rankings without steps to train on them.
             FeedbackError: nobody answers: there is neither a trader nor a ranking in the store.
             Stopped: a signal came within `stopping.stoppable`; a checkpoint was written.
 
         """
-        self.config = dataclasses.replace(self.config, **settings)
-        with self.run.lock() if self.run is not None else contextlib.nullcontext():
-            if self.run and self.agent.iteration == 0:
-                self.run.start_over()
-            self._rounds()
-            self._choose_policy()
+        if others:
+            raise ConfigError(
+                f"RLHF.train() takes rankings and steps; {', '.join(others)} must be known before. "
+                "Give it to the constructor: RLHF(env, ..., config=RLHFConfig(...))."
+            )
+        with self.training.writing():
+            went_on = self._run_rounds()
+            if self._extend(rankings, steps, read_store=not went_on):
+                went_on = self._run_rounds()
+            if went_on or not self._trained:
+                self._choose_policy()
+            else:
+                warnings.warn(
+                    f"RLHF.train() has nothing left to do: {len(self.rankings)} rankings were "
+                    f"learned from in {self.training.steps:,} steps. To go on, give a larger "
+                    "budget (rankings=..., steps=...), which counts from the beginning.",
+                    stacklevel=2,
+                )
+            self._trained = True
         return self
 
-    def _rounds(self) -> None:
-        """Ask, learn, train; as often as the configuration says."""
-        config = self.config
-        iterations = max(math.ceil(config.steps / self.agent.steps_per_iteration), config.rounds)
-        shares, stops = config.schedule(iterations)
-        for round_ in range(self.round, config.rounds):
-            if self.asked == round_:
-                self.ask(shares[round_] - (shares[round_ - 1] if round_ else 0), round_)
-                self.asked = round_ + 1
-            self._learn()
-            if len(self.marks) == round_:
-                self.marks.append(len(self.snapshots))
-            begin = stops[round_ - 1] if round_ else 0
-            for quarter in range(1, QUARTERS + 1):
-                self._candidate_at = begin + (stops[round_] - begin) * quarter // QUARTERS
-                ahead = self._candidate_at - self.agent.iteration
-                if ahead > 0:
-                    with held():
-                        self.agent.train(ahead, total=iterations, after=self._after)
-                if self._gamed(at_end=quarter == QUARTERS):
-                    break
-            self.round = round_ + 1
-            self.checkpoint()
-
-    def _gamed(self, at_end: bool) -> bool:
-        """Undo a round that games its reward; where nobody has answered, only warn at its end."""
-        mark = self.marks[self.round]
-        if not 0 < mark < len(self.snapshots):
+    def _extend(self, rankings: int | None, steps: int | None, *, read_store: bool) -> bool:
+        """Plan rounds for what the budgets have beyond those planned; False if nothing is new."""
+        plan, each = self.plan, self.agent.steps_per_iteration
+        questions = self.config.rankings if rankings is None else rankings
+        if self.trader is None and plan.rounds:
+            known = {ranking.key for ranking in (*self.rankings, *self.held_out)}
+            if read_store:
+                self._from_store()
+            known_now = known.union(r.key for r in (*self.rankings, *self.held_out))
+            plan.questions, questions = len(known), len(known_now)
+        before, grown = plan.steps, bool(plan.rounds) and questions > plan.questions
+        if steps is None:
+            scales = grown and (rankings is not None or self.trader is None)
+            steps = plan.steps_for(questions, each) if scales else self.config.steps
+        config = dataclasses.replace(self.config, rankings=questions, steps=steps)
+        if not plan.extend(config, each, asks=self.trader is not None):
             return False
-        env = env_like(self.env, self.env.market, WATCHED_EPISODES)
+        if before and (text := schedule_changes(self.agent.config, before, plan.steps)):
+            warnings.warn(text, stacklevel=3)
+        return True
+
+    def _run_rounds(self) -> bool:
+        """Run the rounds that are planned and not done; False where there are none."""
+        begun = self.round
+        while self.round < len(self.plan.rounds):
+            self._run_round()
+        return self.round > begun
+
+    def _run_round(self) -> None:
+        """Ask, learn, train, and leave candidates behind; undo what games the reward."""
+        questions, begin, end = self.plan.part(self.round)
+        if not self._answered:
+            self.ask(questions, self.round)
+            self._answered = True
+        self._learn()
+        self.training.mark()
+        for part in range(1, _CANDIDATES + 1):
+            stop = begin + (end - begin) * part // _CANDIDATES
+            self.training.train_to(stop, self.plan.iterations, (stop,))
+            if self._undo_gaming(at_end=part == _CANDIDATES):
+                break
+        self.training.forget_mark()
+        self.round, self._answered = self.round + 1, False
+        self.checkpoint()
+
+    def _undo_gaming(self, at_end: bool) -> bool:
+        """Undo a round that games its reward; where nobody has answered, only warn at its end."""
+        policies = self.training.before_and_now
+        if policies is None:
+            return False
         foreseen = [Foreseen(h["foreseen"], h["pairs"]) for h in self.history if "foreseen" in h]
-        before, after = self.snapshots[mark - 1], self.snapshots[-1]
-        found = watch(self.reward_model, env, before, after, foreseen, self.config.seed)
-        if found.stop or (found.raised and at_end):
-            text = f"{found.text} The round's training was undone." if found.stop else found.text
-            self.history.append({"round": self.round, "alarm": text, "stopped": found.stop})
-            warnings.warn(text, stacklevel=4)
-        if found.stop and self.agent.network is not None:
-            self.agent.network.load_state_dict(before.state_dict())
-            del self.snapshots[mark:]
+        found = compare_policies(self.reward_model, self.env, *policies, foreseen, self.config.seed)
+        if found.stop or (found.suspected and at_end):
+            text = found.text + " The round's training was undone." * found.stop
+            self.history.append({"round": self.round, "gaming": text, "stopped": found.stop})
+            warnings.warn(text, stacklevel=5)
+        if found.stop:
+            self.training.undo()
         return found.stop
 
     def _choose_policy(self) -> None:
         """Keep the policy whose rewards, weighed as in training, are best on validation bars."""
-        if self.validation_market is None or self.agent.network is None:
-            return
-        env = env_like(self.env, self.validation_market, VALIDATION_EPISODES)
-        best, scores = best_by_reward(
-            self.reward_model, self.snapshots, env, self.pnl_weight, self.config.seed
-        )
-        self.agent.network.load_state_dict(self.snapshots[best].state_dict())
-        self.chosen = {"candidate": best + 1, "of": len(scores), "validation_scores": scores}
+        if self.validation_market is not None:
+            scores = training_scores(self.reward_model, self.pnl_weight)
+            self.training.choose(self.validation_market, scores, self.config.seed)
 
     def ask(self, count: int, round_: int) -> list[Ranking]:
         """Collect episodes, choose `count` questions, and record the answers."""
@@ -221,9 +259,9 @@ class RLHF:
         """Choose `count` questions about new episodes; they join the store's queue."""
         own: list[Actor] = []
         if self.agent.iteration:
-            earlier = self.snapshots[-1 - QUARTERS :: -QUARTERS][:2]
+            earlier = self.training.candidates[-1 - _CANDIDATES :: -_CANDIDATES][:2]
             for age, network in enumerate([self.agent.network, *earlier]):
-                for explore in EXPLORE if age == 0 else (0.0,):
+                for explore in _EXPLORE if age == 0 else (0.0,):
                     name = f"policy:{self.agent.iteration}-{age}-{explore:g}"
                     own.append(Actor(name, policy=network, explore=explore))
         self.progress("collect", 1, 1, {})
@@ -253,24 +291,12 @@ class RLHF:
             return
         found = foresee(self.reward_model, fresh, self.episodes)
         self.history.append({"round": round_, "foreseen": found.share, "pairs": found.pairs})
-        if found.share < self.config.alarm and found.pairs >= ALARM_PAIRS:
+        if found.share < self.config.least_foreseen and found.pairs >= _FEWEST_PAIRS:
             warnings.warn(found.text, stacklevel=3)
 
     def checkpoint(self) -> None:
         """Write everything that `resume` needs; nothing without a run directory."""
-        if self.run is None:
-            return
-        state = {
-            "asked": self.asked,
-            "round": self.round,
-            "history": self.history,
-            "answers": [ranking.key for ranking in self.rankings],
-            "held_out": [ranking.key for ranking in self.held_out],
-            "agent": self.agent.state(),
-            "marks": self.marks,
-            "snapshots": [network.state_dict() for network in self.snapshots],
-        }
-        self.run.save(self.agent.iteration, state)
+        self.training.checkpoint()
 
     def resume(self) -> bool:
         """Continue from the newest good checkpoint of the run directory; False when there is none.
@@ -282,29 +308,26 @@ class RLHF:
                 or version, or the store lacks the answers.
 
         """
-        if self.run is None:
-            return False
-        with self.run.lock():
-            found = self.run.latest()
-            if found is None:
-                return False
-            with understood(f"{self.run.path}, checkpoint {found[0]}"):
-                self._continue(found[1])
-            self.run.trim_metrics(self.agent.iteration * self.agent.steps_per_iteration)
-        return True
+        return self.training.resume()
 
-    def _continue(self, state: dict[str, Any]) -> None:
-        self.asked, self.round = int(state["asked"]), int(state["round"])
-        self.history, self.marks = list(state["history"]), list(state["marks"])
-        self.agent.restore(state["agent"])
-        for weights in state["snapshots"]:
-            network = frozen(self.agent.network)
-            network.load_state_dict(weights)
-            self.snapshots.append(network)
+    def _state(self) -> State:
+        return {
+            "round": self.round,
+            "answered": self._answered,
+            "plan": dataclasses.asdict(self.plan),
+            "history": self.history,
+            "answers": [ranking.key for ranking in self.rankings],
+            "held_out": [ranking.key for ranking in self.held_out],
+        }
+
+    def _restore(self, state: State) -> None:
+        self.round, self._answered = int(state["round"]), bool(state["answered"])
+        self.plan = RoundPlan.of(state["plan"])
+        self.history, self._trained = list(state["history"]), False
         self.rankings = recall(self.store, state["answers"])
         self.held_out = recall(self.store, state["held_out"])
         self._load_episodes()
-        if self.asked == self.round and self.rankings:
+        if not self._answered and self.rankings:
             # The next questions are chosen by what the round before had learned.
             self.reward_model.fit(self.rankings, self.episodes)
 
@@ -318,8 +341,8 @@ class RLHF:
             raise FeedbackError(
                 "RLHF has neither a trader nor a store with rankings; give trader=... or store=..."
             )
-        self.rankings = self.store.rankings(purposes=LEARN)
-        self.held_out = self.store.rankings(purposes=TEST)
+        self.rankings = self.store.rankings(purposes=["learn", "repeat"])
+        self.held_out = self.store.rankings(purposes=["test"])
         self._load_episodes()
         if self.until is not None:
             self.rankings = ended_by(self.rankings, self.episodes, self.until, needed=True)
@@ -338,22 +361,6 @@ class RLHF:
 
     def _on_held_out(self) -> dict[str, Any]:
         return summarise(predicted_pairs(self.reward_model, self.held_out, self.episodes))
-
-    def _after(self, agent: PPO, metrics: Metrics) -> None:
-        now = time.monotonic()
-        metrics["steps_per_s"] = self.agent.steps_per_iteration / max(now - self._began, 1e-9)
-        self._began = now
-        self.progress("train", int(metrics["step"]), self.config.steps, metrics)
-        if agent.iteration == self._candidate_at:
-            # Before the checkpoint, which would otherwise lack it for good.
-            self.snapshots.append(frozen(agent.network))
-        if self.run is not None:
-            self.run.log(metrics)
-            if asked() or now - self._saved > self.config.checkpoint_seconds:
-                self.checkpoint()
-                self._saved = now
-        if asked():
-            stop(agent.iteration, self.run)
 
     def evaluate(self, *, rankings: int = 40, windows: int = 1024) -> dict[str, Any]:
         """How good is what was learned, on bars that training did not see?
@@ -374,7 +381,7 @@ class RLHF:
         if isinstance(self.trader, SyntheticTrader):
             fresh, episodes = quiz(
                 env_like(self.env, market, 1),
-                [Actor("policy", policy=self.agent.network, explore=e) for e in EXPLORE],
+                [Actor("policy", policy=self.training.network, explore=e) for e in _EXPLORE],
                 self.trader.rank,
                 count=rankings,
                 size=self.config.size,
@@ -387,14 +394,6 @@ class RLHF:
             result |= cross_validate(
                 self.rankings, self.episodes, self.reward_model, seed=self.config.seed
             )
-        own = Actor("policy", policy=self.agent.network)
+        own = Actor("policy", policy=self.training.network)
         paths = episode_batch(env_like(self.env, market, windows), own, self.config.seed + 7)
-        returns = paths.net_return
-        result |= {
-            "mean_return": float(returns.mean()),
-            "mean_max_drawdown": float(paths.drawdown.max(axis=-1).mean()),
-            "mean_turnover": float(paths.turnover.sum(axis=-1).mean()),
-            "mean_exposure": float(np.abs(paths.position).mean()),
-            "win_rate": float((returns > 0).mean()),
-        }
-        return Scores(result)
+        return Scores(result | trading_metrics(paths))

@@ -16,7 +16,7 @@ from tradinghf.learning.reward.model import RewardModel
 from tradinghf.learning.reward.paths import TradePaths, per_episode
 from tradinghf.learning.reward.protocol import NEVER_TIED
 from tradinghf.learning.reward.residual import Residual, Unexplained, _train, residual_features
-from tradinghf.loop.alarm import Foreseen, alarm, contradicted
+from tradinghf.loop.gaming import Foreseen, check_gaming, contradicted
 
 HEAD = AspectConfig(shapes=0, conditions=0, thresholds=0, levels=0)
 TRADER = SyntheticTrader("drawdown")
@@ -127,24 +127,24 @@ def test_the_guards_turn_the_same_search_to_good(guarded, hacked):
 GOOD, BAD = Foreseen(0.9, 60), Foreseen(0.5, 60)
 
 
-def test_the_alarm_tells_the_two_apart(guarded, hacked):
+def test_the_check_tells_the_two_apart(guarded, hacked):
     plain = [row[0] for row in SEARCHED]
-    found = alarm(hacked, plain, chosen(hacked, TRIES), foreseen=[GOOD, BAD])
-    assert found.raised
+    found = check_gaming(hacked, plain, chosen(hacked, TRIES), foreseen=[GOOD, BAD])
+    assert found.suspected
     assert found.stop
     assert found.learned > 0 > found.profit
     assert "gaming the learned reward" in found.text
     assert "50% of 60 fresh comparisons" in found.text
-    assert not alarm(guarded, plain, chosen(guarded, TRIES), foreseen=[GOOD, BAD]).raised
+    assert not check_gaming(guarded, plain, chosen(guarded, TRIES), foreseen=[GOOD, BAD]).suspected
 
 
-def test_a_taste_that_costs_profit_and_is_foreseen_raises_no_alarm(hacked):
+def test_a_taste_that_costs_profit_and_is_foreseen_is_not_suspected(hacked):
     plain = [row[0] for row in SEARCHED]
     gamed = chosen(hacked, TRIES)
-    assert not alarm(hacked, plain, gamed, foreseen=[BAD, GOOD]).raised
-    assert not alarm(hacked, plain, plain, foreseen=[BAD]).raised
-    unknown = alarm(hacked, plain, gamed)
-    assert unknown.raised, "nobody was asked: nothing vouches for it"
+    assert not check_gaming(hacked, plain, gamed, foreseen=[BAD, GOOD]).suspected
+    assert not check_gaming(hacked, plain, plain, foreseen=[BAD]).suspected
+    unknown = check_gaming(hacked, plain, gamed)
+    assert unknown.suspected, "nobody was asked: nothing vouches for it"
     assert not unknown.stop, "and nothing contradicts it"
 
 

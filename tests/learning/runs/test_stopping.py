@@ -16,7 +16,7 @@ from tradinghf.cli import learn
 from tradinghf.cli.app import main
 from tradinghf.errors import Stopped, TradingHFError
 from tradinghf.learning.runs.checkpoints import RunDirectory
-from tradinghf.learning.runs.stopping import asked, held, stoppable
+from tradinghf.learning.runs.stopping import deferring_stops, stop_requested, stoppable
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 MARKET = "synthetic:bars=400,assets=2"
@@ -147,12 +147,12 @@ def test_a_signal_is_held_until_the_block_ends_and_a_second_is_not() -> None:
     done: list[object] = []
 
     def patient() -> None:
-        with held():
+        with deferring_stops():
             os.kill(os.getpid(), signal.SIGTERM)
-            done.append(asked())
+            done.append(stop_requested())
 
     def impatient() -> None:
-        with held():
+        with deferring_stops():
             os.kill(os.getpid(), signal.SIGTERM)
             os.kill(os.getpid(), signal.SIGTERM)
             done.append("after the second signal")
@@ -163,7 +163,7 @@ def test_a_signal_is_held_until_the_block_ends_and_a_second_is_not() -> None:
         assert caught.value.code == 143
     assert done == [True]
     with stoppable():
-        assert not asked()
+        assert not stop_requested()
         with pytest.raises(Stopped):
             send(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):  # the handlers of before are back

@@ -1,8 +1,8 @@
-"""A training that is asked to end writes a checkpoint first.
+"""SIGTERM and Ctrl+C: a training that is told to stop writes a checkpoint first.
 
-Within `stoppable`, SIGTERM and Ctrl+C raise `Stopped`. While a policy trains (`held`), the first
-signal only leaves a note (`asked`), which the loop reads after each iteration; a second one does
-not wait.
+Within `stoppable`, both raise `Stopped`. Within `deferring_stops`, while a policy trains, the first
+signal only makes `stop_requested` true, which the training reads after each iteration; a second
+one does not wait.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
     from tradinghf.learning.runs.checkpoints import RunDirectory
 
 _log = logging.getLogger(__name__)
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 @dataclass
-class _Note:
-    """What this process was asked; signals concern the whole process, so there is one."""
+class _Request:
+    """The signal that waits, 0 if none; signals concern the whole process, so there is one."""
 
     number: int = 0
-    held: bool = False
+    deferred: bool = False
 
 
-_note = _Note()
+_request = _Request()
 
 
 @contextmanager
@@ -42,41 +42,41 @@ def stoppable() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, _receive) for number in SIGNALS}
-    _note.number = 0
+    before = {number: signal.signal(number, _receive) for number in _SIGNALS}
+    _request.number = 0
     try:
         yield
     finally:
-        _note.number = 0
+        _request.number = 0
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
 def _receive(number: int, _frame: FrameType | None) -> None:
-    if _note.held and not _note.number:
-        _note.number = number
+    if _request.deferred and not _request.number:
+        _request.number = number
         return
     raise Stopped(number)
 
 
 @contextmanager
-def held() -> Iterator[None]:
-    """Let the block run to its end, or until it calls `stop`, when a signal comes."""
-    _note.held = True
+def deferring_stops() -> Iterator[None]:
+    """Let the block run to its end, or until it calls `stop_training`, when a signal comes."""
+    _request.deferred = True
     try:
         yield
     finally:
-        _note.held = False
-    if _note.number:  # it came after the block had last asked
-        raise Stopped(_note.number)
+        _request.deferred = False
+    if _request.number:  # it came after the block had last looked
+        raise Stopped(_request.number)
 
 
-def asked() -> bool:
+def stop_requested() -> bool:
     """Whether a signal waits for the end of the iteration."""
-    return _note.number != 0
+    return _request.number != 0
 
 
-def stop(iteration: int, run: RunDirectory | None) -> None:
+def stop_training(iteration: int, run: RunDirectory | None) -> None:
     """End the process's work, now that the checkpoint is written.
 
     Raises:
@@ -90,4 +90,4 @@ def stop(iteration: int, run: RunDirectory | None) -> None:
     )
     about = {"iteration": iteration, "run": None if run is None else str(run.path)}
     _log.warning("training stopped", extra=about)
-    raise Stopped(_note.number, f"Stopped after iteration {iteration:,}. {kept}")
+    raise Stopped(_request.number, f"Stopped after iteration {iteration:,}. {kept}")

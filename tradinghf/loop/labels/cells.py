@@ -13,13 +13,12 @@ from tradinghf.feedback.traders import SyntheticTrader
 from tradinghf.learning.config import RewardConfig, RLHFConfig
 from tradinghf.learning.policy.saved import Policy
 from tradinghf.learning.ppo.streams import sparse_pnl, utility_stream
-from tradinghf.learning.ppo.trainer import PPO, Stream
 from tradinghf.learning.reward.model import RewardModel
 from tradinghf.learning.reward.plain import PlainReward
 from tradinghf.learning.reward.protocol import Reward
-from tradinghf.loop.collect import Acting, Actor, episode_batch, random_actor
+from tradinghf.loop.baselines import baseline_training, train_baseline
+from tradinghf.loop.collect import Acting, Actor, env_like, episode_batch, random_actor
 from tradinghf.loop.experiment import UNSEEN_SEED, Experiment, Split, split_market
-from tradinghf.loop.questions import env_like
 from tradinghf.loop.rlhf import RLHF
 from tradinghf.simulation.env import MarketEnv
 
@@ -34,9 +33,9 @@ IN_SPAN = (
     "dislikes_giving_back",
     "time_in_market",
 )
-CURVE = 8  # points on a learning curve
-BITS_OF_FIVE = math.log2(120)
-HELD_OUT = ("accuracy", "f1", "ece", "log_loss", "brier")
+_CURVE = 8  # points on a learning curve
+_BITS_OF_FIVE = math.log2(120)
+_HELD_OUT = ("accuracy", "f1", "ece", "log_loss", "brier")
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ class LabelBench:
         places = [(market, seed) for market in self.markets for seed in range(self.seeds)]
         chance = [Cell("pnl", *place) for place in places]
         true = [Cell("true", *place, trader) for trader in self.traders for place in places]
-        asked = [
+        ranked = [
             Cell("rlhf", *place, trader, teacher, count)
             for index, teacher in enumerate(self.teachers)
             for count in sorted(self.rankings, reverse=True)[: 1 if index else None]
@@ -94,7 +93,7 @@ class LabelBench:
             for trader in self.traders
             for place in places
         ]
-        return [chance, true, [*asked, *plain]]
+        return [chance, true, [*ranked, *plain]]
 
 
 @dataclass(frozen=True)
@@ -156,33 +155,22 @@ def run_cell(bench: LabelBench, cell: Cell, folder: Path) -> dict[str, Any]:
 def _pnl(
     bench: LabelBench, cell: Cell, experiment: Experiment, split: Split, folder: Path
 ) -> dict[str, Any]:
-    agent = PPO(
-        _env(experiment, split),
-        {"pnl": Stream(sparse_pnl)},
-        config=experiment.loop.ppo,
-        seed=cell.seed,
-    )
-    agent.train(_iterations(bench, agent))
-    assert agent.network is not None
-    env: Any = agent.env
-    Policy(agent.network, env.config, env.scaler, "pnl").save(folder / f"{cell.name}.safetensors")
-    judge = SyntheticTrader("profit")
-    return {"utility": _utility(agent.network, judge, agent.env, bench, split)}
+    env = experiment.environment(split)
+    policy = train_baseline(env, "pnl", sparse_pnl, experiment.loop)
+    policy.save(folder / f"{cell.name}.safetensors")
+    return {"utility": _utility(policy, SyntheticTrader("profit"), env, bench, split)}
 
 
 def _true(
     bench: LabelBench, cell: Cell, experiment: Experiment, split: Split, folder: Path
 ) -> dict[str, Any]:
-    trader = SyntheticTrader(cell.trader)
-    env = _env(experiment, split)
-    agent = PPO(
-        env, {"true": Stream(utility_stream(trader))}, config=experiment.loop.ppo, seed=cell.seed
-    )
-    total, curve = _iterations(bench, agent), []
-    for point in range(CURVE):
-        agent.train(total * (point + 1) // CURVE - agent.iteration, total=total)
-        utility = _utility(agent.network, trader, env, bench, split)
-        curve.append([agent.iteration * agent.steps_per_iteration, utility])
+    trader, env = SyntheticTrader(cell.trader), experiment.environment(split)
+    training, total = baseline_training(env, "true", utility_stream(trader), experiment.loop)
+    curve = []
+    for point in range(_CURVE):
+        training.train_to(total * (point + 1) // _CURVE, total)
+        utility = _utility(training.network, trader, env, bench, split)
+        curve.append([training.steps, utility])
     pnl = Policy.load(folder / f"{Cell('pnl', cell.market, cell.seed).name}.safetensors")
     chance = random_actor(split.test, env.config, cell.seed, 1.0)
     unseen = env_like(env, split.test, bench.test_episodes)
@@ -203,40 +191,25 @@ def _loop(
     loop = experiment.loop
     model: Reward = RewardModel(experiment.reward)
     if cell.kind == "plain":
-        pairs = round(cell.rankings * BITS_OF_FIVE)
+        pairs = round(cell.rankings * _BITS_OF_FIVE)
         loop = dataclasses.replace(loop, size=2, uniform=1.0, pnl_weight=0.0, rankings=pairs)
         model = PlainReward(experiment.reward)
     else:
         loop = dataclasses.replace(loop, rankings=cell.rankings)
     agent = RLHF(
-        _env(experiment, split),
-        model,
-        trader=trader,
-        test_market=split.test,
-        config=loop,
+        experiment.environment(split), model, trader=trader, test_market=split.test, config=loop
     ).train()
-    assert agent.agent.network is not None
     found = agent.evaluate()
     return {
-        "utility": _utility(agent.agent.network, trader, agent.env, bench, split),
+        "utility": _utility(agent.policy, trader, agent.env, bench, split),
         "bits": sum(r.bits for r in agent.rankings if r.outcome == "ranked"),
         "explained": model.explained,
-        **{name: found[name] for name in HELD_OUT},
+        **{name: found[name] for name in _HELD_OUT},
     }
 
 
-def _env(experiment: Experiment, split: Split) -> MarketEnv:
-    return MarketEnv(
-        split.train, num_envs=experiment.envs, config=experiment.env, costs=experiment.costs
-    )
-
-
-def _iterations(bench: LabelBench, agent: PPO) -> int:
-    return math.ceil(bench.steps / agent.steps_per_iteration)
-
-
 def _utility(
-    policy: Acting | None, trader: SyntheticTrader, env: Any, bench: LabelBench, split: Split
+    policy: Acting, trader: SyntheticTrader, env: MarketEnv, bench: LabelBench, split: Split
 ) -> float:
     unseen = env_like(env, split.test, bench.test_episodes)
     batch = episode_batch(unseen, Actor("judged", policy=policy), UNSEEN_SEED)
