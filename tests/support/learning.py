@@ -1,9 +1,10 @@
-"""Minibatches as the tables that PPO's update picks them from."""
+"""What tests of policies and of PPO share."""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.distributions import AffineTransform, Beta, TransformedDistribution
 
 from tradinghf.learning.ppo.transitions import Minibatch, Transitions
 
@@ -22,3 +23,10 @@ def table_of(obs: Tensor, batch: Minibatch) -> Transitions:
         critics=batch.target.shape[1],
         reference_log_std=batch.reference_log_std,
     )
+
+
+def torchs_beta(out: Tensor) -> tuple[TransformedDistribution, Beta]:
+    """The distribution of three of the environment's actions, and of the raw ones, as torch has."""
+    shapes = 1 + nn.functional.softplus(out)
+    raw = Beta(shapes[..., :3], shapes[..., 3:])
+    return TransformedDistribution(raw, AffineTransform(-1.0, 2.0)), raw

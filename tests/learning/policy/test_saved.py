@@ -1,0 +1,103 @@
+"""Saved policies act as before; unusable files and settings are refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from tradinghf.config import EnvConfig
+from tradinghf.errors import CheckpointError, ConfigError
+from tradinghf.learning.config import PPOConfig
+from tradinghf.learning.policy.networks import ActorCritic
+from tradinghf.learning.policy.saved import Policy
+from tradinghf.learning.ppo.adapters import GymnasiumEnv
+from tradinghf.learning.ppo.streams import env_reward, sparse_pnl
+from tradinghf.learning.ppo.trainer import PPO, Stream
+from tradinghf.market.synthetic import synthetic
+from tradinghf.simulation.env import MarketEnv
+
+MARKET = synthetic(seed=0, bars=600, assets=4)
+SMALL = PPOConfig(hidden=(16, 16), minibatches=4, epochs=2)
+KINDS = {
+    "beta": (replace(SMALL, head="beta"), "continuous"),
+    "attention": (replace(SMALL, network="attention"), "discrete"),
+    "shared attention, beta": (
+        replace(SMALL, network="attention", head="beta", shared=True),
+        "continuous",
+    ),
+}
+
+
+def market_env(count: int, actions: str = "discrete", **config: object) -> MarketEnv:
+    task = EnvConfig(horizon=16, actions=actions, **config)  # type: ignore[arg-type]
+    return MarketEnv(MARKET, num_envs=count, config=task)
+
+
+def rewards() -> dict[str, Stream]:
+    return {"env": Stream(env_reward), "pnl": Stream(sparse_pnl, 0.3)}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_saved_policy_acts_as_before(kind: str, tmp_path: Path) -> None:
+    config, actions = KINDS[kind]
+    env = market_env(4, actions)
+    agent = PPO(env, rewards(), config=config, seed=1)
+    agent.train(1)
+    own = Policy(agent.network, env.config, env.scaler, kind)
+    own.save(tmp_path / "policy.safetensors")
+    found = Policy.load(tmp_path / "policy.safetensors")
+    assert found.fingerprint == own.fingerprint
+    obs = torch.randn(50, env.obs_dim, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(found.act(obs), own.act(obs))
+    uniform = torch.rand(50, 5 if actions == "discrete" else 1)
+    drawn = found.act(obs, deterministic=False, uniform=uniform)
+    assert torch.equal(drawn, own.act(obs, deterministic=False, uniform=uniform))
+    assert not torch.equal(drawn, own.act(obs))
+    if actions == "continuous":
+        assert (drawn.abs() <= 1).all()
+
+
+def test_files_of_before_there_were_kinds_still_load(tmp_path: Path) -> None:
+    env = market_env(2)
+    network = ActorCritic(env.obs_dim, 5, 1, (8,), True)
+    own = Policy(network, env.config, env.scaler)
+    del network.shape["head"], network.shape["window"]
+    own.save(tmp_path / "old.safetensors")
+    assert Policy.load(tmp_path / "old.safetensors").fingerprint == own.fingerprint
+
+
+@pytest.mark.parametrize("shape", [{"window": [9, 9]}, {"head": "gamma"}, {"window": [2, -1]}])
+def test_a_file_that_lies_about_its_kind_is_refused(
+    shape: dict[str, object], tmp_path: Path
+) -> None:
+    env = market_env(2)
+    network = ActorCritic(env.obs_dim, 5, 1, (8,), False, False, "gaussian", (2, 3))
+    network.shape.update(shape)
+    Policy(network, env.config, env.scaler).save(tmp_path / "bad.safetensors")
+    with pytest.raises(CheckpointError, match="not a usable policy"):
+        Policy.load(tmp_path / "bad.safetensors")
+
+
+def test_unusable_settings_are_refused() -> None:
+    with pytest.raises(ConfigError, match="network"):
+        PPOConfig(network="lstm")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="head"):
+        PPOConfig(head="gamma")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="divisible"):
+        PPOConfig(network="attention", hidden=(6,))
+    env = GymnasiumEnv("CartPole-v1", 2)
+    with pytest.raises(ConfigError, match="bars of a market"):
+        PPO(env, {"env": Stream(env_reward)}, PPOConfig(network="attention"), steps=8)
+    env.close()
+
+
+def test_a_portfolio_is_attended_to_as_a_whole() -> None:
+    env = market_env(4, "continuous", portfolio=True)
+    config = replace(SMALL, network="attention", head="beta")
+    agent = PPO(env, {"env": Stream(env_reward)}, config)
+    observer = env.dynamics.observer
+    assert agent.network.shape["window"] == [observer.lookback, observer.width]
+    assert agent.train(1)[0]["bad_gradients"] == 0
