@@ -199,6 +199,7 @@ def test_a_score_and_the_aspects_measure_what_they_explain_alike():
     assert by_score.explained > by_aspects.explained - 0.05, "it need not find the weights first"
     assert share_explained(-5.0, -10.0) == 0.5
     assert share_explained(-20.0, -10.0) == 0.0
+    assert share_explained(0.0, 0.0) == 0.0, "nothing was compared"
 
 
 def test_cant_tell_with_ratings_is_no_tie_to_the_network():

@@ -104,7 +104,7 @@ def test_path_shapes_are_what_their_names_say():
         "skew": (batch.returns**3).sum(-1),
         "volatility": batch.returns.std(-1),
         "sharpe": batch.returns.mean(-1) / np.sqrt(batch.returns.var(-1) + 1e-6),
-        "crookedness": np.sqrt(np.square(away[:, 1:]).mean(-1)),
+        "distance_from_line": np.sqrt(np.square(away[:, 1:]).mean(-1)),
         "long_exposure": np.maximum(batch.position, 0).mean(-1),
         "large_positions": np.square(batch.position).mean(-1),
         "final_position": np.abs(batch.position[:, -1]),

@@ -16,10 +16,10 @@ from gymnasium import spaces
 from tradinghf.errors import ConfigError, FeedbackError
 from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.tasks import (
-    RewardConfig,
     TaskConfig,
     TaskEnv,
     TaskReward,
+    TaskRewardConfig,
     TaskRLHF,
     Teacher,
     train_on_true_reward,
@@ -77,7 +77,7 @@ SMALL = TaskConfig(
     steps=16_384,
     envs=32,
     choices=20,
-    reward=RewardConfig(count=16),
+    reward=TaskRewardConfig(count=16),
     ppo=PPOConfig(hidden=(16, 16), gamma=0.9, minibatches=4, learning_rate=5e-3, bootstrap=True),
 )
 
@@ -194,7 +194,7 @@ def test_ten_rankings_find_the_two_of_twelve_features_that_count(seed: int) -> N
     fresh, truth = drawn(200, 12, seed + 50, worth)
     right = agreement(model.rewards(fresh.features).sum(-1), truth)
     assert right > 0.9
-    dense = TaskReward(12, RewardConfig(passes=0)).fit(questions, ranks, torch.randn(2_000, 12))
+    dense = TaskReward(12, TaskRewardConfig(passes=0)).fit(questions, ranks, torch.randn(2_000, 12))
     plain = agreement(dense.rewards(fresh.features).sum(-1), truth)
     assert plain < right - 0.02, "determination of relevance must pay"
 
@@ -206,7 +206,7 @@ def test_waves_reach_what_no_polynomial_of_degree_two_does() -> None:
     questions, ranks = drawn(80, 2, 4, worth)
     fresh, truth = drawn(200, 2, 5, worth)
     found = [
-        TaskReward(2, RewardConfig(waves=w)).fit(questions, ranks, torch.randn(2_000, 2))
+        TaskReward(2, TaskRewardConfig(waves=w)).fit(questions, ranks, torch.randn(2_000, 2))
         for w in (1e-6, 0.3)
     ]
     without, with_waves = (agreement(m.rewards(fresh.features).sum(-1), truth) for m in found)
@@ -217,7 +217,7 @@ def test_the_reward_is_the_mean_less_pessimism_times_variance_in_units_of_the_po
     questions, ranks = drawn(10, 3, 6, lambda x: x[..., 1])
     pool = torch.randn(4_000, 3, generator=GENERATOR.manual_seed(7))
     bold, cautious = (
-        TaskReward(3, RewardConfig(pessimism=p, samples=200)).fit(questions, ranks, pool)
+        TaskReward(3, TaskRewardConfig(pessimism=p, samples=200)).fit(questions, ranks, pool)
         for p in (0.0, 0.5)
     )
     paid = bold.rewards(pool)
@@ -273,7 +273,7 @@ def test_agreement_counts_untied_pairs() -> None:
 def test_a_mujoco_task_takes_a_step_of_the_loop() -> None:
     pytest.importorskip("mujoco")
     config = TaskConfig(
-        questions=2, rounds=1, steps=200, envs=2, fragment=10, reward=RewardConfig(count=8)
+        questions=2, rounds=1, steps=200, envs=2, fragment=10, reward=TaskRewardConfig(count=8)
     )
     agent = TaskRLHF("Reacher-v5", config).train()
     assert agent.steps == 200

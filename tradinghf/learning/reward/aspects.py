@@ -233,7 +233,7 @@ def sharpe(p: TradePaths) -> Tensor:
 
 
 @aspect("1 % of average distance from a straight line", 0.01, rare=True)
-def crookedness(p: TradePaths) -> Tensor:
+def distance_from_line(p: TradePaths) -> Tensor:
     """Root mean square distance of the equity so far from the line between its ends."""
     rise = p.equity[..., 1:] - p.equity[..., :1]
     bar = torch.arange(1, p.bars + 1, device=p.equity.device, dtype=p.equity.dtype)

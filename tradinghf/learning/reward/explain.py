@@ -142,11 +142,7 @@ def reward_figure(
         )
         figure.add_trace(
             go.Scatter(
-                x=bars,
-                y=mean,
-                name=label,
-                legendgroup=label,
-                line={"color": colour, "width": 2},
+                x=bars, y=mean, name=label, legendgroup=label, line={"color": colour, "width": 2}
             )
         )
     figure.update_layout(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -34,13 +35,12 @@ def predicted_pairs(
     row = {name: i for i, name in enumerate(names)}
     first, second, outcome, owner = [], [], [], []
     for index, ranking in enumerate(usable):
-        for i in range(len(ranking.episodes)):
-            for j in range(i + 1, len(ranking.episodes)):
-                a, b = ranking.ranks[i], ranking.ranks[j]
-                first.append(row[ranking.episodes[i]])
-                second.append(row[ranking.episodes[j]])
-                outcome.append(0 if a < b else 1 if a == b else 2)
-                owner.append(index)
+        placed = zip(ranking.episodes, ranking.ranks, strict=True)
+        for (one, a), (other, b) in itertools.combinations(placed, 2):
+            first.append(row[one])
+            second.append(row[other])
+            outcome.append(0 if a < b else 1 if a == b else 2)
+            owner.append(index)
     if not first:
         raise FeedbackError("There are no rankings to evaluate on; rank at least one query.")
     scores = model.member_scores([episodes[name] for name in names])

@@ -73,11 +73,7 @@ class RewardModel(CalibratedReward):
         return RewardModel(self.config, desk=self.desk)
 
     def fit(self, rankings: Sequence[Ranking], episodes: Mapping[str, Episode]) -> RewardModel:
-        """Fit to rankings, with their ties, ratings and comments; replaces any earlier fit.
-
-        Args:
-            rankings: answers; skipped ones are ignored.
-            episodes: id -> episode, for every ranked id.
+        """Fit to rankings, with their ties, ratings and comments; as `Reward.fit`.
 
         Raises:
             FeedbackError: no usable ranking, or missing episodes.
@@ -233,8 +229,7 @@ class RewardModel(CalibratedReward):
         total = paid[..., first:].cumsum(-2)
         limit = self.limit[self.active][first:].to(paid)
         total = torch.minimum(total, limit)
-        bent = torch.cat([total[..., :1, :], total.diff(dim=-2)], dim=-2)
-        return torch.cat([paid[..., :first], bent], dim=-1)
+        return torch.cat([paid[..., :first], increments(total.mT).mT], dim=-1)
 
     def member_scores(self, episodes: Sequence[Episode]) -> Tensor:
         """[M, B] scores under each posterior draw [log-odds]."""

@@ -142,4 +142,6 @@ def share_explained(log_likelihood: float, by_chance: float) -> float:
         by_chance: of the answers, from somebody who answers at random but ties as often.
 
     """
-    return min(max(1.0 - log_likelihood / min(by_chance, -1e-9), 0.0), 1.0)
+    if by_chance > -1e-9:  # nothing was compared
+        return 0.0
+    return min(max(1.0 - log_likelihood / by_chance, 0.0), 1.0)

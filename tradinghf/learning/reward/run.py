@@ -101,11 +101,7 @@ def _bar_rewards(
 ) -> dict[str, NDArray[np.float32]]:
     """[2, L] per episode id: reward up to each bar, and its standard deviation over the posterior.
 
-    Args:
-        model: fitted.
-        episodes: one at a time, so they may differ in length.
-        size: learned reward that counts as 1.
-
+    In units of `size`; the episodes may differ in length.
     """
     found = {}
     for episode in episodes:
@@ -151,16 +147,10 @@ def _judge(
 
 
 def _traders(model: RewardModel, answers: Sequence[Ranking]) -> dict[str, Any]:
-    """What each trader values, starting from what the others do; those with enough answers.
+    """What each trader with enough answers values, starting from what the others do.
 
-    Args:
-        model: fitted to the answers.
-        answers: of all traders.
-
-    Returns:
-        rater -> `values` as `RewardModel.explain` tells them, `rankings`, and `trust`: how far
-        the answers of this rater count in the model of all, 1 being as much as anybody's.
-
+    Also how many rankings it rests on, and `trust`: how far the trader's answers count in the
+    model of all, 1 being as much as anybody's.
     """
     count = Counter(ranking.rater for ranking in answers if ranking.outcome == "ranked")
     if len(count) < 2:
@@ -186,18 +176,9 @@ def _worst_fitted(
 ) -> list[dict[str, Any]]:
     """The answers that the model finds least likely, the least likely first.
 
-    Args:
-        pairs: `predicted_pairs` of the same answers.
-        answers: all of them; only ranked ones count.
-        model: fitted.
-        episodes: id -> episode.
-        most: how many.
-
-    Returns:
-        key, rater, query, episodes and ranks as answered; `scores` of the episodes in the
-        model's eyes; `chance`, the geometric mean of the probabilities that it gave the pairs'
-        outcomes; `pairs`, and how many of them it would call `otherwise`.
-
+    `scores` of the episodes are in the model's eyes; `chance` is the geometric mean of the
+    probabilities that it gave the outcomes of the `pairs`, of which it would call some
+    `otherwise`.
     """
     probabilities, outcomes, owner = pairs
     given = probabilities[np.arange(len(outcomes)), outcomes]
@@ -254,6 +235,3 @@ def _profit_correlation(model: RewardModel, episodes: Sequence[Episode]) -> floa
     if len(profits) < 3 or np.ptp(scores) == 0 or np.ptp(profits) == 0:
         return None
     return float(spearmanr(scores, profits).statistic)
-
-
-__all__ = ["PERCENT", "fit_reward_run"]

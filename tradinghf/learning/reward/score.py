@@ -90,14 +90,14 @@ class ScoreModel(CalibratedReward):
         raw = per_episode(table.episodes, self._totals)[table.index]
         mean = (raw * table.mask).sum(1, keepdim=True) / table.mask.sum(1, keepdim=True)
         gap = (raw - mean) * table.mask
-        self.spread = float(gap.square().sum().div(table.mask.sum()).sqrt())
-        if not self.spread > 0:
+        spread = float(gap.square().sum().div(table.mask.sum()).sqrt())
+        if not spread > 0:
             raise FeedbackError(
                 "The score is the same for all episodes of every question; expected a function "
                 "that tells them apart."
             )
-        self._calibrate(gap / self.spread, table)
-        self.answers = len(table.ranks)
+        self._calibrate(gap / spread, table)
+        self.spread, self.answers = spread, len(table.ranks)
         return self
 
     def _calibrate(self, scores: Tensor, table: AnswerTable) -> None:
@@ -156,6 +156,3 @@ class ScoreModel(CalibratedReward):
         """[1, B] scores [log-odds]."""
         self._require_fit()
         return per_episode(episodes, self._totals)[None] / self.spread * self.temperature
-
-
-__all__ = ["Score", "ScoreModel", "growth"]

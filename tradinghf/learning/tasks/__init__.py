@@ -6,15 +6,15 @@ and the loop be compared with other people's work on the tasks that they publish
 
 from tradinghf.learning.tasks.env import TaskEnv
 from tradinghf.learning.tasks.loop import TaskConfig, TaskRLHF, train_on_true_reward, true_return
-from tradinghf.learning.tasks.reward import RewardConfig, TaskReward
+from tradinghf.learning.tasks.reward import TaskReward, TaskRewardConfig
 from tradinghf.learning.tasks.teacher import Teacher
 
 __all__ = [
-    "RewardConfig",
     "TaskConfig",
     "TaskEnv",
     "TaskRLHF",
     "TaskReward",
+    "TaskRewardConfig",
     "Teacher",
     "train_on_true_reward",
     "true_return",

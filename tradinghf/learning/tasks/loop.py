@@ -18,7 +18,7 @@ from tradinghf.learning.ppo.streams import env_reward
 from tradinghf.learning.ppo.trainer import PPO, Stream
 from tradinghf.learning.reward.question_choice import choose_groups
 from tradinghf.learning.tasks.env import Experience, TaskEnv, explore
-from tradinghf.learning.tasks.reward import RewardConfig, TaskReward
+from tradinghf.learning.tasks.reward import TaskReward, TaskRewardConfig
 from tradinghf.learning.tasks.teacher import Fragments, Teacher, cut
 
 POOL_STEPS = 20_000
@@ -55,7 +55,7 @@ class TaskConfig:
     envs: int = 16
     uniform: float = 0.2
     choices: int = 100
-    reward: RewardConfig = field(default_factory=RewardConfig)
+    reward: TaskRewardConfig = field(default_factory=TaskRewardConfig)
     ppo: PPOConfig = field(default_factory=lambda: PPOConfig(gamma=0.99, bootstrap=True))
     seed: int = 0
 

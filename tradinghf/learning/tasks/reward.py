@@ -19,7 +19,7 @@ GUESS = 3.0  # spread of a fragment's worth before any answer [log-odds]
 
 
 @dataclass(frozen=True)
-class RewardConfig:
+class TaskRewardConfig:
     """The learned reward of a task.
 
     Attributes:
@@ -67,8 +67,8 @@ class TaskReward:
     Recht 2007.
     """
 
-    def __init__(self, inputs: int, config: RewardConfig | None = None, seed: int = 0) -> None:
-        self.config = config or RewardConfig()
+    def __init__(self, inputs: int, config: TaskRewardConfig | None = None, seed: int = 0) -> None:
+        self.config = config or TaskRewardConfig()
         self._generator = torch.Generator().manual_seed(seed)
         self._first, self._second = torch.triu_indices(inputs, inputs)
         count = self.config.count
@@ -224,7 +224,7 @@ def _reduced(totals: Tensor, ranks: Tensor, prior: Tensor) -> tuple[Choices, Ten
 
 
 def _evidence(
-    totals: Tensor, ranks: Tensor, prior: Tensor, scales: Tensor, config: RewardConfig
+    totals: Tensor, ranks: Tensor, prior: Tensor, scales: Tensor, config: TaskRewardConfig
 ) -> int:
     """Index of the scale [G] of the prior [F] under which the answers are likeliest."""
     data, _ = _reduced(totals, ranks, prior)
