@@ -9,7 +9,7 @@ from tradinghf.config import EnvConfig
 from tradinghf.errors import ConfigError
 from tradinghf.market.synthetic import synthetic
 from tradinghf.simulation.env import MarketEnv
-from tradinghf.simulation.windows import Windows, overlap, random_windows, time_blocks
+from tradinghf.simulation.windows import Windows, random_windows
 
 ENV = EnvConfig(horizon=16, lookback=2)
 MARKET = synthetic(seed=3, bars=400, assets=4)
@@ -26,7 +26,6 @@ def test_the_first_and_the_last_window_are_drawn_and_can_be_traded() -> None:
     assert info["start"].tolist() == found.start.tolist()
     with pytest.raises(ConfigError, match="expected 1 to 3"):
         env.reset(options={"start": 4})
-    assert len(random_windows(short, ENV, 30, seed=0, repeat=True)) == 30
 
 
 @pytest.mark.parametrize("bars", [17, 18])
@@ -49,10 +48,3 @@ def test_windows_of_different_assets_over_the_same_bars_are_one_group() -> None:
     groups = windows.groups(16)
     assert groups[0] == groups[1]
     assert len(set(groups.tolist())) == 3
-    assert time_blocks(np.array([0, 15, 16]), 16).tolist() == [0, 0, 1]
-
-
-def test_overlap_is_exact() -> None:
-    start, other = np.array([0, 15, 16, 31, 32, 64]), np.array([16, 16])
-    assert overlap(start, other, 16).tolist() == [False, True, True, True, False, False]
-    assert not overlap(start, np.array([], dtype=np.int64), 16).any()

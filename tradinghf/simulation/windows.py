@@ -56,23 +56,6 @@ def uniform(key: Tensor, episode: Tensor, number: int, low: float, high: float) 
     return low + (high - low) * unit
 
 
-def time_blocks(start: NDArray[np.int64], horizon: int) -> NDArray[np.int64]:
-    """[W] number of the stretch of `horizon` bars that each start lies in, whatever the asset.
-
-    Windows of one block overlap in time, so they are no independent evidence: resample or hold
-    out whole blocks. It is approximate: a window reaches into the block after its own. Exact
-    groups of dense windows would all be joined to one.
-    """
-    return np.asarray(start) // horizon
-
-
-def overlap(start: NDArray[np.int64], other: NDArray[np.int64], horizon: int) -> NDArray[np.bool_]:
-    """[W] whether each window of `horizon` bars shares a bar with any of the `other` windows."""
-    ordered = np.sort(other)
-    after = np.searchsorted(ordered, np.asarray(start) - horizon, side="right")
-    return np.searchsorted(ordered, np.asarray(start) + horizon, side="left") > after
-
-
 @dataclass(frozen=True, eq=False)
 class Windows:
     """W stretches of a market, one per episode.
@@ -90,8 +73,13 @@ class Windows:
         return len(self.asset)
 
     def groups(self, horizon: int) -> NDArray[np.int64]:
-        """[W] windows that overlap in time have equal numbers, see `time_blocks`."""
-        return time_blocks(self.start, horizon)
+        """[W] number of the stretch of `horizon` bars that each start lies in, whatever the asset.
+
+        Windows of one stretch overlap in time, so they are no independent evidence: resample
+        whole groups. It is approximate: a window reaches into the stretch after its own. Exact
+        groups of dense windows would all be joined to one.
+        """
+        return self.start // horizon
 
 
 @dataclass(frozen=True)
@@ -184,9 +172,7 @@ class WindowSpace:
         return number // self.count, self.first + number % self.count
 
 
-def random_windows(
-    market: MarketData, config: EnvConfig, count: int, seed: int, *, repeat: bool = False
-) -> Windows:
+def random_windows(market: MarketData, config: EnvConfig, count: int, seed: int) -> Windows:
     """Distinct windows with room for the lookback and the horizon; all where there are fewer.
 
     Args:
@@ -194,7 +180,6 @@ def random_windows(
         config: of the environment that will trade them.
         count: how many windows.
         seed: of the draw.
-        repeat: draw with repetition where the market has fewer than `count`.
 
     Raises:
         ConfigError: the market is too short.
@@ -208,6 +193,5 @@ def random_windows(
         market.name,
     )
     places = space.assets * space.count
-    size = count if repeat else min(count, places)
-    pick = np.random.default_rng(seed).choice(places, size=size, replace=size > places)
+    pick = np.random.default_rng(seed).choice(places, min(count, places), replace=False)
     return Windows(pick // space.count, space.first + pick % space.count)
