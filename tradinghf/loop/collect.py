@@ -108,12 +108,12 @@ def run_actor(env: MarketEnv, actor: Actor, windows: Windows, seed: int) -> dict
             obs, _, _, _, info = env.step_weights(order)
         else:
             obs, _, _, _, info = env.step(_decide(env, actor, obs, generator))
-        facts.append({k: v.clone() for k, v in info.items() if k in RECORDED})
+        facts.append({k: v.clone() for k, v in info.items() if k in _RECORDED})
     stacked = {name: torch.stack([f[name] for f in facts]) for name in facts[0]}
     return stacked | {"first_close": first_close}
 
 
-RECORDED = ("equity", "position", "turnover", "costs", "price", "close", "realised_pnl")
+_RECORDED = ("equity", "position", "turnover", "costs", "price", "close", "realised_pnl")
 
 
 def _decide(env: MarketEnv, actor: Actor, obs: Any, generator: torch.Generator) -> Tensor:

@@ -41,12 +41,12 @@ if TYPE_CHECKING:
     from tradinghf.feedback.types import Ranking
 
 _log = logging.getLogger(__name__)
-TENSOR = "__tensor__"
-PAIRS = "__pairs__"
+_TENSOR = "__tensor__"
+_PAIRS = "__pairs__"
 # What a killed writer can leave behind in a run directory.
 LEFTOVERS = (".tmp-*", "checkpoints/.*.partial", "checkpoints/.*.removed")
 # What reading a damaged checkpoint can raise: bytes may turn into any JSON, of any depth.
-DAMAGE = (
+_DAMAGE = (
     OSError,
     ValueError,
     LookupError,
@@ -62,12 +62,12 @@ def pack(value: Any, tensors: dict[str, Tensor], path: str = "state") -> Any:
     """Nested dicts, lists and numbers as JSON; tensors move into `tensors` under their path."""
     if isinstance(value, Tensor):
         tensors[path] = value.detach().cpu().contiguous()
-        return {TENSOR: path}
+        return {_TENSOR: path}
     if isinstance(value, dict):
         items = [(k, pack(v, tensors, f"{path}.{k}")) for k, v in value.items()]
         if all(isinstance(k, str) for k in value):
             return dict(items)
-        return {PAIRS: [[k, v] for k, v in items]}
+        return {_PAIRS: [[k, v] for k, v in items]}
     if isinstance(value, list | tuple):
         return [pack(v, tensors, f"{path}.{i}") for i, v in enumerate(value)]
     if value is None or isinstance(value, str | int | float | bool):
@@ -78,10 +78,10 @@ def pack(value: Any, tensors: dict[str, Tensor], path: str = "state") -> Any:
 def unpack(value: Any, tensors: dict[str, Tensor]) -> Any:
     """Inverse of `pack`; tuples come back as lists."""
     if isinstance(value, dict):
-        if TENSOR in value:
-            return tensors[value[TENSOR]]
-        if PAIRS in value:
-            return {k: unpack(v, tensors) for k, v in value[PAIRS]}
+        if _TENSOR in value:
+            return tensors[value[_TENSOR]]
+        if _PAIRS in value:
+            return {k: unpack(v, tensors) for k, v in value[_PAIRS]}
         return {k: unpack(v, tensors) for k, v in value.items()}
     if isinstance(value, list):
         return [unpack(v, tensors) for v in value]
@@ -273,7 +273,7 @@ class RunDirectory:
     def _read_or_quarantine(self, folder: Path) -> State | None:
         try:
             return _read(folder)
-        except DAMAGE:
+        except _DAMAGE:
             quarantine = self.path / "quarantine"
             quarantine.mkdir(exist_ok=True)
             folder.rename(_free(quarantine, folder.name))
@@ -287,7 +287,7 @@ class RunDirectory:
         for folder in self._steps():
             try:
                 _read(folder)
-            except DAMAGE as error:
+            except _DAMAGE as error:
                 found.append(f"checkpoint {folder.name} is damaged ({type(error).__name__})")
         drafts = sum(len(list(self.path.glob(pattern))) for pattern in LEFTOVERS)
         return [*found, f"{drafts} drafts of killed writers"] if drafts else found

@@ -15,8 +15,8 @@ from tradinghf.errors import ConfigError, MissingExtraError
 from tradinghf.learning.ppo.adapters import GymnasiumEnv
 from tradinghf.learning.ppo.rollout import Rollout
 
-LIMIT = 10.0
-HOLDS = (1, 2, 4, 8, 16)
+_LIMIT = 10.0
+_HOLDS = (1, 2, 4, 8, 16)
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class TaskEnv(GymnasiumEnv):
         """
         rows = obs.flatten(0, -2)
         self._shift, self._scale = rows.mean(0), rows.std(0).clamp(min=1e-3)
-        self._limit = LIMIT
+        self._limit = _LIMIT
 
     def standard(self, obs: Tensor) -> Tensor:
         """Observations [.., D] as the policy sees them."""
@@ -156,7 +156,7 @@ def explore(env: TaskEnv, seed: int) -> Experience:
     """
     generator = torch.Generator().manual_seed(seed)
     obs, _ = env.reset(seed=seed)
-    hold = torch.tensor(HOLDS).repeat(-(-env.num_envs // len(HOLDS)))[: env.num_envs]
+    hold = torch.tensor(_HOLDS).repeat(-(-env.num_envs // len(_HOLDS)))[: env.num_envs]
     discrete = isinstance(env.single_action_space, spaces.Discrete)
     seen, acted, paid = [], [], []
     actions = torch.zeros(env.num_envs)

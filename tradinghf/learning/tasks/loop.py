@@ -21,8 +21,8 @@ from tradinghf.learning.tasks.env import Experience, TaskEnv, explore
 from tradinghf.learning.tasks.reward import TaskReward, TaskRewardConfig
 from tradinghf.learning.tasks.teacher import Fragments, Teacher, cut
 
-POOL_STEPS = 20_000
-BUCKETS = 4  # rows of fragments per question wanted
+_POOL_STEPS = 20_000
+_BUCKETS = 4  # rows of fragments per question wanted
 
 
 @dataclass(frozen=True)
@@ -175,13 +175,13 @@ class TaskRLHF:
 
         """
         config = self.config
-        pool = self._pool(BUCKETS * count)
+        pool = self._pool(_BUCKETS * count)
         if not self.reward.ready:
             self.reward.guess(pool.features.flatten(0, 2), config.fragment)
         scores = self.reward.members(pool.features).sum(-1)
         groups = choose_groups(
             scores,
-            [range(config.choices)] * (BUCKETS * count),
+            [range(config.choices)] * (_BUCKETS * count),
             count,
             size=config.size,
             uniform=config.uniform,
@@ -218,7 +218,7 @@ class TaskRLHF:
         assert self.asked is not None
         steps = torch.cat([e.features.flatten(0, 1) for e in self._past])
         chosen = torch.randint(
-            len(steps), (min(POOL_STEPS, len(steps)),), generator=self._generator
+            len(steps), (min(_POOL_STEPS, len(steps)),), generator=self._generator
         )
         self.reward.fit(self.asked, self.ranks, steps[chosen])
 

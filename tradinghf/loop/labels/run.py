@@ -15,7 +15,7 @@ from tradinghf.errors import CheckpointError
 from tradinghf.loop.labels.cells import Cell, LabelBench, run_cell
 
 Progress = Callable[[str, int, int, dict[str, float]], None]
-SETTINGS = "bench.json"
+_SETTINGS = "bench.json"
 
 
 def run_labels(
@@ -76,7 +76,7 @@ def _same_settings(bench: LabelBench, folder: Path) -> None:
     varied = ("traders", "teachers", "markets", "seeds", "rankings", "plain")
     own = {k: v for k, v in dataclasses.asdict(bench).items() if k not in varied}
     now = json.dumps(own, indent=1)
-    file = folder / SETTINGS
+    file = folder / _SETTINGS
     if not file.is_file():
         write_atomic(file, now.encode())
     elif file.read_text() != now:

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Found = Mapping[str, Any]
-LEAST_GAP = 0.1  # G counts where PPO on PnL leaves at least this share of the range
-HARM = 0.05  # of the range, below PPO on PnL
-RESAMPLES = 2000
+_LEAST_GAP = 0.1  # G counts where PPO on PnL leaves at least this share of the range
+_HARM = 0.05  # of the range, below PPO on PnL
+_RESAMPLES = 2000
 
 
 def iqm(values: NDArray[np.float64]) -> float:
@@ -42,7 +42,7 @@ def interval(strata: Sequence[NDArray[np.float64]], seed: int = 0) -> tuple[floa
     rng = np.random.default_rng(seed)
     draws = [
         iqm(np.concatenate([s[rng.integers(len(s), size=len(s))] for s in strata]))
-        for _ in range(RESAMPLES)
+        for _ in range(_RESAMPLES)
     ]
     low, high = np.quantile(draws, [0.025, 0.975])
     return float(low), float(high)
@@ -65,9 +65,9 @@ def scored(found: Iterable[Found]) -> list[dict[str, Any]]:
         own = row["utility"]
         about = {
             "S": (own - chance) / span,
-            "G": (own - pnl) / gap if gap >= LEAST_GAP * span else None,
+            "G": (own - pnl) / gap if gap >= _LEAST_GAP * span else None,
             "S_pnl": (pnl - chance) / span,
-            "harm": own < pnl - HARM * span,
+            "harm": own < pnl - _HARM * span,
         }
         out.append({**row, **about})
     return out
