@@ -1,147 +1,211 @@
-"""The rules of docs/architecture.md, checked on the source: who imports whom, what is banned."""
+"""The rules of docs/architecture.md, checked on the source: who imports whom, sizes, banned words."""
 
 from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+import statistics
+from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+from support.source import ROOT, Module, circles, functions, graph, imports, modules
 
 import tradinghf
 
-ROOT = Path(__file__).resolve().parents[2]
-PACKAGE = ROOT / "tradinghf"
-BASE = {"config", "durable", "errors", "logs", "registry", "resources", "workers"}
-
-# layer -> the layers it may import, beside itself and BASE
-MAY_IMPORT: dict[str, set[str]] = {
-    **{name: set() for name in BASE},
-    "market": set(),
-    "episodes": set(),
-    "simulation": {"market"},
-    "strategies": {"market"},
-    "feedback": {"episodes"},
-    "learning": {"market", "simulation", "episodes", "feedback"},
-    "loop": {"market", "simulation", "episodes", "strategies", "feedback", "learning"},
-    "evaluation": {"market", "simulation", "episodes", "strategies", "feedback", "learning"},
-    "serving": {"market", "episodes", "feedback"},
-    "bench": {
-        "market",
-        "simulation",
-        "episodes",
-        "strategies",
-        "feedback",
-        "learning",
-        "loop",
-        "evaluation",
-    },
-}
-TOP = {"cli", "__init__", "__main__"}  # may import everything, nothing may import them
-NO_TORCH = (
-    "tradinghf.config",
-    "tradinghf.errors",
-    "tradinghf.registry",
-    "tradinghf.resources",
-    "tradinghf.episodes",
-    "tradinghf.strategies",
-    "tradinghf.market",
-    "tradinghf.serving",
-    "tradinghf.feedback",
-    "tradinghf.cli",
-)
+ALL = "all"
+ROOTS = {"tradinghf", "tradinghf.__main__"}  # may import everything, nothing may import them
+LONGEST_MODULE = 400
+LONGEST_PACKAGE = 34_000
+# module -> why it is one idea all the same
+LONG: dict[str, str] = {}
+# public class -> why it may be defined by more than one module
+NAMESAKES: dict[str, str] = {}
 
 
-def modules() -> list[tuple[str, Path]]:
-    """(dotted name, file) of every module of the package."""
-    found = []
-    for path in sorted(PACKAGE.rglob("*.py")):
-        parts = list(path.relative_to(ROOT).with_suffix("").parts)
-        if parts[-1] == "__init__" and len(parts) > 2:
-            parts.pop()
-        found.append((".".join(parts), path))
-    return found
+class Room(NamedTuple):
+    """One row of the architecture's table.
+
+    Attributes:
+        may_import: rooms, or packages of rooms.
+        torch: modules that may load torch; ALL of them, or some.
+
+    """
+
+    may_import: frozenset[str]
+    torch: frozenset[str]
 
 
-def layer(module: str) -> str:
-    """ "tradinghf.market.data" -> "market"; the package itself is "__init__"."""
-    parts = module.split(".")
-    return parts[1] if len(parts) > 1 else "__init__"
+@cache
+def table() -> tuple[frozenset[str], dict[str, Room]]:
+    """The rooms that everybody may import, and every room's rules, from the page."""
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    rows = re.findall(r"^\| (`[^|]+) \|[^|]+\|([^|]+)\|([^|]+)\|$", page, flags=re.MULTILINE)
+    rooms: dict[str, Room] = {}
+    for names, may_import, torch in rows:
+        allowed = {ALL} if may_import.strip() == ALL else set(_quoted(may_import))
+        loads = {"yes": {ALL}, "no": set()}.get(torch.strip(), set(_quoted(torch)))
+        rooms.update({n: Room(frozenset(allowed), frozenset(loads)) for n in _quoted(names)})
+    return frozenset(_quoted(rows[0][0])), rooms
 
 
-def imports(tree: ast.Module) -> Iterator[tuple[str, bool]]:
-    """(module, at module level?) of each import; blocks under TYPE_CHECKING are left out."""
-
-    def walk(node: ast.AST, top: bool) -> Iterator[tuple[str, bool]]:
-        for child in ast.iter_child_nodes(node):
-            if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
-                continue
-            if isinstance(child, ast.Import):
-                yield from ((alias.name, top) for alias in child.names)
-            elif isinstance(child, ast.ImportFrom):
-                assert child.level == 0, f"relative import at line {child.lineno}"
-                name = child.module or ""
-                # `from tradinghf import market` imports the layer, not the package's root.
-                yield from ((f"{name}.{alias.name}", top) for alias in child.names)
-            nested = isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
-            yield from walk(child, top and not nested)
-
-    yield from walk(tree, True)
+def _quoted(text: str) -> list[str]:
+    return re.findall(r"`([\w.]+)`", text)
 
 
-def broken_rules(module: str, source: str) -> list[str]:
-    """Sentences about imports in `source` that its layer must not have."""
-    own = layer(module)
-    if own in TOP:
+def room(target: str, rooms: Mapping[str, Room]) -> str | None:
+    """The room that "tradinghf.room.module.name" lies in."""
+    inside = target.removeprefix("tradinghf.")
+    while inside and inside not in rooms:
+        inside = inside.rpartition(".")[0]
+    return inside or None
+
+
+def within(inner: str, outer: str) -> bool:
+    """Whether a room is, or belongs to, another or a package of rooms."""
+    return inner == outer or inner.startswith(f"{outer}.")
+
+
+def broken_rules(module: Module) -> list[str]:
+    """Sentences about imports that the module's room must not have."""
+    base, rooms = table()
+    own = room(module.name, rooms)
+    if own is None:
+        contents = module.is_package and any(within(r, module.name[10:]) for r in rooms)
+        if contents or module.name in ROOTS:
+            return []  # a package of rooms: its table of contents
+        return [f"{module.name} is in no room of docs/architecture.md's table"]
+    if ALL in rooms[own].may_import:
         return []
-    if own not in MAY_IMPORT:
-        return [f"{module}: layer {own!r} is not in docs/architecture.md's table"]
     problems = []
-    for target, _ in imports(ast.parse(source)):
-        if target.split(".")[0] != "tradinghf":
+    for target in {i.target for i in imports(module.tree)}:
+        if not within(target, "tradinghf") or target == "tradinghf.__version__":
             continue
-        to = layer(target)
-        root = target in ("tradinghf", "tradinghf.__version__")  # for the version, in provenance
-        if root or to == own or to in BASE | MAY_IMPORT[own]:
-            continue
-        problems.append(f"{module} imports {target}")
+        to = room(target, rooms)
+        allowed = to is not None and (
+            to in base | {own} or any(within(to, name) for name in rooms[own].may_import)
+        )
+        if not allowed:
+            problems.append(f"{module.name} imports {target}")
     return problems
 
 
-def test_each_layer_imports_only_what_the_architecture_allows() -> None:
-    problems = [p for name, path in modules() for p in broken_rules(name, path.read_text())]
+def planted(name: str, source: str) -> Module:
+    return Module(name, Path("planted.py"), source)
+
+
+def test_the_table_names_rooms_that_exist() -> None:
+    base, rooms = table()
+    assert {"config", "errors"} <= base
+    for name, rules in rooms.items():
+        assert f"tradinghf.{name}" in modules(), name
+        for other in rules.may_import - {ALL}:
+            assert any(within(r, other) for r in rooms), f"{name} may import {other}"
+
+
+def test_each_room_imports_only_what_the_architecture_allows() -> None:
+    problems = [p for module in modules().values() for p in broken_rules(module)]
     assert not problems, "\n".join(problems)
 
 
 @pytest.mark.parametrize(
-    ("module", "source"),
+    ("name", "source"),
     [
         ("tradinghf.market.data", "from tradinghf.simulation import env"),
         ("tradinghf.market.data", "def f():\n    import tradinghf.evaluation.backtest"),
+        ("tradinghf.market.data", "from tradinghf import RLHF"),
         ("tradinghf.episodes", "from tradinghf import loop"),
-        ("tradinghf.learning.ppo.trainer", "from tradinghf.cli import main"),
+        ("tradinghf.episodes", "if TYPE_CHECKING:\n    from tradinghf.loop.rlhf import RLHF"),
+        ("tradinghf.learning.ppo.ppo", "from tradinghf.cli import main"),
+        ("tradinghf.learning.policy.heads", "from tradinghf.learning.ppo.ppo import PPO"),
+        ("tradinghf.learning.reward.model", "from tradinghf.learning import runs"),
+        ("tradinghf.config", "from tradinghf.market.data import MarketData"),
         ("tradinghf.somewhere", "x = 1"),
     ],
 )
-def test_the_import_rule_catches_planted_violations(module: str, source: str) -> None:
-    assert broken_rules(module, source)
+def test_the_import_rule_catches_planted_violations(name: str, source: str) -> None:
+    assert broken_rules(planted(name, source))
 
 
-def test_modules_stay_small() -> None:
-    sizes = {name: len(path.read_text().splitlines()) for name, path in modules()}
-    assert not {name: size for name, size in sizes.items() if size > 400}
+def test_no_module_imports_itself_around_a_circle() -> None:
+    found = circles(graph({name: module.source for name, module in modules().items()}))
+    assert not found, "\n".join(" <-> ".join(group) for group in found)
 
 
-def test_import_of_the_package_and_of_its_light_modules_loads_no_torch(python) -> None:
-    known = {name for name, _ in modules()}
-    light = (n for n in known if n in NO_TORCH or n.startswith("tradinghf.feedback."))
-    names = ["tradinghf", *sorted(light)]
+@pytest.mark.parametrize(
+    "sources",
+    [
+        {"p.a": "import p.b", "p.b": "from p import a"},
+        {"p.a": "import p.b", "p.b": "def f():\n    from p.a import name"},
+        {"p.a": "import p.b", "p.b": "if TYPE_CHECKING:\n    from p.a import name"},
+        {"p.a": "import p.b", "p.b": "import p.c", "p.c": "class C:\n    import p.a"},
+        {"p": "from p.a import f", "p.a": "import p.b", "p.b": "from p import f"},
+    ],
+)
+def test_the_circle_rule_catches_planted_circles(sources: dict[str, str]) -> None:
+    assert len(circles(graph(sources))) == 1
+
+
+def test_the_circle_rule_lets_a_package_name_its_content_for_type_checkers() -> None:
+    sources = {"p": "if TYPE_CHECKING:\n    from p.a import f", "p.a": "from p import __version__"}
+    assert circles(graph(sources)) == []
+    chain = {"p.a": "import p.b, p.c", "p.b": "import p.c", "p.c": "import math"}
+    assert circles(graph(chain)) == []
+
+
+def test_modules_and_functions_stay_small() -> None:
+    found = modules().values()
+    sizes = {m.name: m.lines for m in found if not m.is_package}
+    assert {name for name, lines in sizes.items() if lines > LONGEST_MODULE} == set(LONG)
+    assert 100 <= statistics.median(sizes.values()) <= 250
+    assert sum(module.lines for module in found) < LONGEST_PACKAGE
+    lengths = sorted((f.end_lineno or 0) - f.lineno + 1 for m in found for f in functions(m.tree))
+    assert lengths[9 * len(lengths) // 10] <= 30
+
+
+def namesakes(found: Mapping[str, Module]) -> dict[str, list[str]]:
+    """Public classes that several modules define -> these modules."""
+    homes: dict[str, list[str]] = {}
+    for name, module in found.items():
+        for node in module.tree.body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                homes.setdefault(node.name, []).append(name)
+    return {name: places for name, places in homes.items() if len(places) > 1}
+
+
+def test_no_two_modules_define_a_public_class_of_the_same_name() -> None:
+    found = namesakes(modules())
+    assert set(found) == set(NAMESAKES), found
+
+
+def test_the_namesake_rule_catches_a_planted_pair() -> None:
+    twice = {n: planted(n, "class Windows:\n    pass\nclass _Own:\n    pass") for n in "ab"}
+    assert namesakes(twice) == {"Windows": ["a", "b"]}
+
+
+def light_modules() -> list[str]:
+    """Modules that must not load torch, by the table."""
+    _, rooms = table()
+    light = ["tradinghf"]
+    for name in modules():
+        own = room(name, rooms)
+        if own is None or name.endswith("__main__") or "migrations" in name:
+            continue
+        heavy = rooms[own].torch
+        if ALL not in heavy and name.rpartition(".")[2] not in heavy:
+            light.append(name)
+    return sorted(light, key=lambda name: ".serving" in name)  # which may load streamlit
+
+
+def test_rooms_without_torch_load_none(python) -> None:
     code = (
         "import importlib, sys\n"
-        f"for name in {names!r}:\n"
+        f"for name in {light_modules()!r}:\n"
         "    importlib.import_module(name)\n"
-        "    heavy = {'torch', 'vectorbt', 'streamlit'} & set(sys.modules)\n"
+        "    own = {'streamlit'} if '.serving.' in name else set()\n"
+        "    heavy = {'torch', 'vectorbt', 'streamlit'} & set(sys.modules) - own\n"
         "    assert not heavy, f'{name} loads {heavy}'\n"
     )
     result = python("-c", code)
