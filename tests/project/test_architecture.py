@@ -1,4 +1,4 @@
-"""The rules of docs/architecture.md, checked on the source: who imports whom, sizes, banned words."""
+"""The rules of docs/architecture.md, checked on the source: imports, sizes, banned words."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _quoted(text: str) -> list[str]:
 
 
 def room(target: str, rooms: Mapping[str, Room]) -> str | None:
-    """The room that "tradinghf.room.module.name" lies in."""
+    """The room that "tradinghf.market.data" lies in."""
     inside = target.removeprefix("tradinghf.")
     while inside and inside not in rooms:
         inside = inside.rpartition(".")[0]

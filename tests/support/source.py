@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,7 +44,7 @@ class Module:
     path: Path
     source: str
 
-    @property
+    @cached_property
     def tree(self) -> ast.Module:
         """The parsed source."""
         return ast.parse(self.source)
