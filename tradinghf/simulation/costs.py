@@ -8,7 +8,7 @@ To add a fee, edit two files:
 
 The fused engine computes the costs of `FUSED_RATES` only, and leaves a task with any other one to
 the tensor engine. To have it compute a new one, add it to `FUSED_RATES`, to `kernel._settle` and to
-`Fused._settings`. What holding costs, bar by bar, is in financing.py.
+`FusedEngine._settings`. What holding costs, bar by bar, is in financing.py.
 
 Every rate is a plain number, or a tensor with one value per account (domain randomisation). A
 plain zero leaves its operations out of the step.
