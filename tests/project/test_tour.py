@@ -50,7 +50,7 @@ def passed(wanted: list[str], journey: Callable[[], object]) -> list[str]:
     def profile(frame: FrameType, event: str, _: object) -> None:
         code = frame.f_code
         if event == "call" and (code.co_filename or "").startswith(root):
-            name = f"{code.co_filename[len(root):]}:{code.co_qualname}".replace(".<locals>", "")
+            name = f"{code.co_filename[len(root) :]}:{code.co_qualname}".replace(".<locals>", "")
             if name in codes:
                 calls.append(name)
 

@@ -20,7 +20,7 @@ GPU_SIZES = (2_048, 16_384, 65_536, 262_144)
 
 
 @dataclass(frozen=True)
-class Case:
+class _Case:
     """What is timed: N environments, how they step, what they show, on how many threads."""
 
     envs: int
@@ -35,18 +35,18 @@ class Case:
         return f"N={self.envs}, {self.engine}{shows}, {self.device}{threads}"
 
 
-def _cases(quick: bool) -> list[Case]:
+def _cases(quick: bool) -> list[_Case]:
     import torch
 
     if quick:
-        return [Case(1), Case(64, "tensor"), Case(64), Case(64, observation="index")]
+        return [_Case(1), _Case(64, "tensor"), _Case(64), _Case(64, observation="index")]
     cases = []
     for envs in SIZES:
-        cases += [Case(envs), Case(envs, observation="index"), Case(envs, "tensor")]
+        cases += [_Case(envs), _Case(envs, observation="index"), _Case(envs, "tensor")]
     if (os.cpu_count() or 1) > 1:
-        cases += [Case(SIZES[-1], threads=2), Case(SIZES[-1], observation="index", threads=2)]
+        cases += [_Case(SIZES[-1], threads=2), _Case(SIZES[-1], observation="index", threads=2)]
     if torch.cuda.is_available():
-        cases += [Case(envs, "tensor", device="cuda") for envs in GPU_SIZES]
+        cases += [_Case(envs, "tensor", device="cuda") for envs in GPU_SIZES]
     return cases
 
 
@@ -78,7 +78,7 @@ def env_speed(quick: bool) -> list[Row]:
     return rows
 
 
-def _rate(market: MarketData, case: Case, quick: bool, ceiling: float) -> Row:
+def _rate(market: MarketData, case: _Case, quick: bool, ceiling: float) -> Row:
     import torch
 
     from tradinghf.bench.ceilings import bytes_per_step
@@ -90,7 +90,7 @@ def _rate(market: MarketData, case: Case, quick: bool, ceiling: float) -> Row:
     levels = len(env.config.levels)
     actions = torch.randint(levels, shape, generator=generator, device=case.device)
     if case.engine == "fused":
-        _same_steps(env, _env(market, Case(case.envs, "tensor"), EnvConfig()), actions)
+        _same_steps(env, _env(market, _Case(case.envs, "tensor"), EnvConfig()), actions)
 
     def work() -> None:
         for action in actions:
@@ -106,7 +106,7 @@ def _rate(market: MarketData, case: Case, quick: bool, ceiling: float) -> Row:
     return about | {"bytes_per_step": traffic, "copy_share": done * traffic / ceiling} | rate
 
 
-def _env(market: MarketData, case: Case, config: Any) -> MarketEnv:
+def _env(market: MarketData, case: _Case, config: Any) -> MarketEnv:
     from tradinghf.simulation.env import MarketEnv
 
     return MarketEnv(

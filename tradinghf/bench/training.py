@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Case:
+class _Case:
     """What is timed: N environments, what is paid, on how many threads, which networks."""
 
     envs: int
@@ -34,19 +34,19 @@ class Case:
         return f"N={self.envs}, {self.paid}{joint}, {self.device}{threads}{graphs}"
 
 
-def _cases(quick: bool) -> list[Case]:
+def _cases(quick: bool) -> list[_Case]:
     import torch
 
     paid: tuple[Literal["env reward", "learned + PnL"], ...] = ("env reward", "learned + PnL")
     if quick:
-        return [Case(64, each) for each in paid]
-    cases = [Case(envs, each) for envs in (64, 512, 2_048) for each in paid]
-    cases += [Case(4_096, each, joint=True) for each in paid]
+        return [_Case(64, each) for each in paid]
+    cases = [_Case(envs, each) for envs in (64, 512, 2_048) for each in paid]
+    cases += [_Case(4_096, each, joint=True) for each in paid]
     if (os.cpu_count() or 1) > 1:
         cases += [replace(c, threads=2) for c in cases if c.envs > 64]
     if torch.cuda.is_available():
         sizes = (2_048, 16_384, 65_536, 262_144)
-        on_gpu = [Case(envs, each, device="cuda") for envs in sizes for each in paid]
+        on_gpu = [_Case(envs, each, device="cuda") for envs in sizes for each in paid]
         cases += [replace(case, graphs=graphs) for case in on_gpu for graphs in (False, True)]
     return cases
 
@@ -87,7 +87,7 @@ def ppo_speed(quick: bool) -> list[Row]:
     return rows
 
 
-def _rate(market: MarketData, case: Case, streams: dict[str, Stream], repeats: int) -> Row:
+def _rate(market: MarketData, case: _Case, streams: dict[str, Stream], repeats: int) -> Row:
     from tradinghf.bench.ceilings import flops_per_step, gemm_rate
     from tradinghf.config import EnvConfig
     from tradinghf.learning.config import PPOConfig
