@@ -10,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 
 import pytest
+import torch
 from support.source import PACKAGE, ROOT, Module, defined, modules
 
 from tradinghf import RLHF, EnvConfig, MarketEnv, load_market
@@ -17,6 +18,7 @@ from tradinghf.feedback.store import Store
 from tradinghf.learning.config import PPOConfig, RLHFConfig
 
 PLACE = re.compile(r"`([\w/]+\.(?:py|js)):([\w.]+)`")
+CONTINUOUS = EnvConfig(horizon=16, actions="continuous")  # which the reference update learns
 SMALL = RLHFConfig(rankings=3, rounds=1, steps=200, windows=4, ppo=PPOConfig(hidden=(8,)))
 
 
@@ -82,7 +84,7 @@ def test_a_place_that_does_not_exist_is_found(place: str) -> None:
 def test_one_ranking_passes_the_stops_from_submit_to_gradient(tmp_path: Path) -> None:
     wanted = stops("One ranking, from submit to gradient")
     assert 5 <= len(wanted) <= 12
-    env = MarketEnv(load_market("synthetic:bars=600"), num_envs=8, config=EnvConfig(horizon=16))
+    env = MarketEnv(load_market("synthetic:bars=600"), num_envs=8, config=CONTINUOUS)
     with Store(tmp_path / "first") as store:
         RLHF(env, trader="drawdown", config=SMALL, store=store).train()
         answers = [dataclasses.replace(r, key=f"again-{r.key}", query="") for r in store.rankings()]
@@ -102,15 +104,19 @@ def test_one_ranking_passes_the_stops_from_submit_to_gradient(tmp_path: Path) ->
 def test_one_bar_passes_the_stops_from_csv_to_fill(tmp_path: Path) -> None:
     wanted = stops("One bar, from CSV to fill")
     assert 4 <= len(wanted) <= 8
-    load_market("sp500").between("2010", "2012").to_frame().to_csv(tmp_path / "bars.csv")
+    rows = [f"2024-01-{d:02d},{d},{d + 1},{d - 0.5},{d + 0.5},100" for d in range(1, 31)]
+    (tmp_path / "bars.csv").write_text("\n".join(["date,open,high,low,close,volume", *rows]))
+    config = EnvConfig(horizon=4, lookback=2, features=("body",), dtype="float64")
+    filled: dict[str, torch.Tensor] = {}
 
     def journey() -> None:
-        market = load_market(tmp_path / "bars.csv")
-        env = MarketEnv(market, config=EnvConfig(horizon=16), engine="tensor")
-        env.reset(seed=0)
-        env.step([4])
+        env = MarketEnv(load_market(tmp_path / "bars.csv"), config=config, engine="tensor")
+        env.reset(options={"start": 9})
+        filled.update(env.step_weights(torch.tensor([0.5]))[-1])
 
     assert_in_order(wanted, passed(wanted, journey))
+    assert filled["bar"].item() == 10
+    assert filled["price"].item() == 11 * 1.0001  # the open of the bar after row 9, with slippage
 
 
 def test_the_questions_of_newcomers_have_an_answer_each() -> None:
