@@ -296,17 +296,3 @@ _PARTS: dict[str, type] = {
 def to_dict(config: Any) -> dict[str, Any]:
     """A config as JSON-ready values."""
     return asdict(config)
-
-
-__all__ = [
-    "Autoreset",
-    "Brackets",
-    "CostModel",
-    "EnvConfig",
-    "Fill",
-    "Margin",
-    "Randomisation",
-    "Side",
-    "TradingRules",
-    "to_dict",
-]

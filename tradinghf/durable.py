@@ -65,6 +65,3 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-__all__ = ["atomic_path", "sync_folder", "write_atomic"]

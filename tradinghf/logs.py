@@ -122,6 +122,3 @@ def start_log() -> None:
         other.close()
     log.addHandler(handler)
     log.setLevel(logging.INFO)
-
-
-__all__ = ["KEPT_FILES", "LOG_VARIABLE", "MAX_BYTES", "SharedFile", "start_log"]

@@ -130,6 +130,3 @@ def print_numbers(result: BacktestResult, held: BacktestResult, *, every_metric:
     if every_metric:
         rows = [(group, key, output.number(value)) for group, key, value in grouped(result.metrics)]
         output.table(["", "metric", "value"], rows)
-
-
-__all__ = ["backtest", "print_numbers", "strategies_list"]

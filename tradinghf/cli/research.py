@@ -371,6 +371,3 @@ def seal(data: Positional[str], /, *, start: _Seal = None, store: StoreName = "s
 def times_opened(count: int) -> str:
     """How often bars were opened, in words."""
     return {0: "never opened", 1: "opened once"}.get(count, f"opened {count:,} times")
-
-
-__all__ = ["check", "export", "parse_values", "seal", "signal", "sweep", "times_opened"]

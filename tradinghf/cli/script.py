@@ -73,6 +73,3 @@ def _parser(strategy: Strategy) -> argparse.ArgumentParser:
         text = f"{parameter.doc} (default: {parameter.default})".replace("%", "%%")
         own.add_argument(flag, dest=f"p_{parameter.name}", default=parameter.default, help=text)
     return parser
-
-
-__all__ = ["run_script"]

@@ -287,6 +287,3 @@ def _print_walk(windows: pd.DataFrame, joined: Report, trials: int, counted: str
     output.frame(shown, title=joined.name)
     output.line(f"All test windows: {joined}")
     output.verdict(judge(joined, joined.buy_and_hold(), trials=trials), counted)
-
-
-__all__ = ["walkforward"]

@@ -162,6 +162,3 @@ def _aligned(weights: pd.DataFrame, market: MarketData) -> Floats:
     if np.isinf(array).any():
         raise StrategyError("The weights contain infinity; expected finite numbers or NaN.")
     return array
-
-
-__all__ = ["Tradable", "backtest", "target_orders"]

@@ -331,6 +331,3 @@ def interval_chart(
         f'<figure><svg class="wide" role="img" aria-label="{escape(label)}" '
         f'viewBox="0 0 {width:g} {height:g}">{"".join(parts)}</svg></figure>'
     )
-
-
-__all__ = ["Series", "histogram", "interval_chart", "line_chart", "log_ticks", "nice_ticks"]

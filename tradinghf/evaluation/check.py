@@ -137,6 +137,3 @@ def _largest_share(report: Report) -> float:
     share = np.zeros_like(traded)
     np.divide(traded, market.volume, out=share, where=market.volume > 0)
     return float(share.max())
-
-
-__all__ = ["StrategyFinding", "check_strategy"]

@@ -187,6 +187,3 @@ def column_metrics(columns: ColumnResults, bars_per_year: float) -> dict[str, Fl
         "fills": columns.fills.astype(np.float64),
         "fees": columns.fees,
     }
-
-
-__all__ = ["COLUMNS_AT_ONCE", "ColumnResults", "column_metrics", "run_columns"]

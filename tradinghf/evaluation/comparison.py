@@ -168,6 +168,3 @@ def _provenance_section(subject: Report, provenance: Mapping[str, Any]) -> str:
         fact_list([(spaced(k), _shown(v)) for k, v in items.items()]),
         code(command) if command else "",
     )
-
-
-__all__ = ["comparison_report"]

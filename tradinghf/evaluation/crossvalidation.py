@@ -196,6 +196,3 @@ def _score(returns: Floats, metric: str, bars_per_year: float) -> float:
 def _defined(score: float) -> float:
     """NaN for what was undefined."""
     return score if np.isfinite(score) else float("nan")
-
-
-__all__ = ["METRICS", "CrossValidation", "combinatorial_splits", "cross_validate_parameters"]

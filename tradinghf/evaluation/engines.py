@@ -170,6 +170,3 @@ def run_engine(
 
     """
     return ENGINES[engine](market, orders, costs, fill, cash)
-
-
-__all__ = ["ENGINES", "BacktestAccount", "EngineName", "order_rows", "run_engine"]

@@ -119,6 +119,3 @@ def _files_of(setting: Any) -> list[Any]:
     parts = setting if isinstance(setting, tuple) else (setting,)
     names = {getattr(getattr(part, "function", None), "__module__", "") for part in parts}
     return [sys.modules[n] for n in sorted(names) if n.startswith("tradinghf_strategy_")]
-
-
-__all__ = ["Executor", "as_executor", "local", "ray"]

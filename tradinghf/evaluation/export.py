@@ -89,6 +89,3 @@ def _trim(path: Path) -> None:
     box = ImageChops.difference(flat, background).getbbox()
     if box is not None:
         flat.crop((0, 0, flat.width, min(box[3] + 32, flat.height))).save(path)
-
-
-__all__ = ["write_page", "write_table"]

@@ -81,6 +81,3 @@ def grouped(metrics: Metrics) -> list[tuple[str, str, float | int | str | None]]
         for group, keys in GROUPS.items()
         for k, key in enumerate(keys)
     ]
-
-
-__all__ = ["GROUPS", "grouped", "headline"]

@@ -94,6 +94,3 @@ def held_out_section(held_out: Mapping[str, Any]) -> str:
     html = table(["", "score", "95 % interval", "meaning"], rows, text_columns=(0, 3))
     html = html.replace('<td class="text">', '<td class="wrap">')
     return section(title, html, note=f"{note}Intervals by resampling whole rankings.")
-
-
-__all__ = ["held_out_section", "preference_section", "values_section"]

@@ -44,6 +44,3 @@ class Report(BacktestResult):
         from tradinghf.evaluation.tearsheet import tear_sheet
 
         return write_page(tear_sheet(self, trials=trials, standing=standing), path)
-
-
-__all__ = ["Report"]

@@ -184,6 +184,3 @@ class BacktestResult:
             f"Sharpe {sharpe}, max drawdown {m['max_drawdown_pct']:.2f} %, "
             f"turnover {m['turnover_per_year']:.1f}/year, {m['trades']} trades"
         )
-
-
-__all__ = ["BacktestResult"]

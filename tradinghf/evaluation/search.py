@@ -132,6 +132,3 @@ def _joined(parts: Sequence[Sweep]) -> Sweep:
         costs=tuple(model for part in parts for model in part.costs),
         params=tuple(params for part in parts for params in part.params),
     )
-
-
-__all__ = ["search"]

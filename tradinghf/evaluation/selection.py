@@ -91,6 +91,3 @@ def _confidence_set(returns: Floats, level: float, settings: dict[str, Any]) -> 
     test.compute()
     kept = {int(str(i)) for i in test.included}
     return tuple(i for i in range(returns.shape[1]) if int(copy_of[i]) in kept)
-
-
-__all__ = ["Selection", "select"]

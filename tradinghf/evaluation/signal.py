@@ -70,6 +70,3 @@ def _with_next_bar(market: MarketData) -> MarketData:
     }
     columns["volume"] = np.vstack([market.volume, market.volume[-1:]])
     return replace(market, timestamps=np.append(stamps, following), **columns)
-
-
-__all__ = ["signal"]

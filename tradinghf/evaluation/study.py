@@ -248,14 +248,3 @@ def _midnight(day: str) -> pd.Timestamp:
 
 def _default_store_exists() -> bool:
     return locate(_DEFAULT_STORE).database.is_file()
-
-
-__all__ = [
-    "RunStudy",
-    "Study",
-    "first_sealed_day",
-    "open_study",
-    "store_for_run",
-    "store_without_password",
-    "trial_name",
-]

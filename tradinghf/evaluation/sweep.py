@@ -271,6 +271,3 @@ def _columns(
     (strategy, market, fill, cash), (model, combinations) = setting, chunk
     orders = (strategy.orders(market, **params) for params in combinations)
     return run_columns(market, orders, costs=model, fill=fill, cash=cash)
-
-
-__all__ = ["Grid", "Sweep", "allowed_combinations", "cost_models", "run_combinations", "sweep"]

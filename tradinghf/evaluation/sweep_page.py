@@ -139,6 +139,3 @@ def _defined(value: float) -> float | int | None:
     if not np.isfinite(value):
         return None
     return value if isinstance(value, int) else float(value)
-
-
-__all__ = ["sweep_page"]

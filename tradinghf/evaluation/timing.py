@@ -105,6 +105,3 @@ def _factors(report: BacktestResult) -> tuple[Floats, Floats]:
     held.append(cost[:, None])
     moved.append(np.full((market.bars, 1), -1.0))
     return np.hstack(held), np.hstack(moved)
-
-
-__all__ = ["RandomTiming", "random_timing"]

@@ -203,6 +203,3 @@ def _reasons(v: Verdict, report: BacktestResult, benchmark: BacktestResult) -> l
             f"years of data; there are {years:.1f}."
         )
     return found
-
-
-__all__ = ["Verdict", "is_synthetic", "judge"]

@@ -204,12 +204,3 @@ def _scores(
     if metric not in metrics:
         raise StrategyError(unknown_name("metric", metric, metrics))
     return metrics[metric]
-
-
-__all__ = [
-    "WalkForward",
-    "backtest_targets",
-    "trade_windows",
-    "walk_forward",
-    "walk_forward_splits",
-]

@@ -102,6 +102,3 @@ def walk_forward_policy(
         market, windows, choose, costs=costs, fill=fill, cash=cash, progress=progress
     )
     return PolicyWalk(report.renamed(f"{name}, walk-forward"), table, tuple(policies))
-
-
-__all__ = ["PolicyTrainer", "PolicyWalk", "walk_forward_policy"]

@@ -67,6 +67,3 @@ def _mlflow() -> Any:
         return importlib.import_module("mlflow")
     except ImportError as error:
         raise MissingExtraError("mlflow", "mlflow", "Logging to MLflow") from error
-
-
-__all__ = ["MLflowLogger"]

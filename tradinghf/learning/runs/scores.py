@@ -27,6 +27,3 @@ class Scores(dict[str, Any]):
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         """What IPython shows."""
         printer.text("Scores(...)" if cycle else str(self))
-
-
-__all__ = ["Scores"]
