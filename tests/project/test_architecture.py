@@ -92,6 +92,23 @@ def broken_rules(module: Module) -> list[str]:
     return problems
 
 
+def unused_arrows(found: Mapping[str, Module]) -> list[str]:
+    """Arrows of the table that no import follows."""
+    _, rooms = table()
+    followed: dict[str | None, set[str]] = {}
+    for module in found.values():
+        targets = {i.target for i in imports(module.tree) if within(i.target, "tradinghf")}
+        followed.setdefault(room(module.name, rooms), set()).update(
+            to for target in targets if (to := room(target, rooms)) is not None
+        )
+    return [
+        f"{name} -> {other}"
+        for name, rules in rooms.items()
+        for other in sorted(rules.may_import - {ALL})
+        if not any(within(to, other) for to in followed.get(name, ()))
+    ]
+
+
 def planted(name: str, source: str) -> Module:
     return Module(name, Path("planted.py"), source)
 
@@ -108,6 +125,12 @@ def test_the_table_names_rooms_that_exist() -> None:
 def test_each_room_imports_only_what_the_architecture_allows() -> None:
     problems = [p for module in modules().values() for p in broken_rules(module)]
     assert not problems, "\n".join(problems)
+
+
+def test_the_table_has_no_arrow_that_nothing_follows() -> None:
+    assert not unused_arrows(modules())
+    lone = {"a": planted("tradinghf.simulation.env", "import tradinghf.config")}
+    assert "simulation -> market" in unused_arrows(lone)
 
 
 @pytest.mark.parametrize(
