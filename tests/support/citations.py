@@ -86,7 +86,7 @@ def words() -> frozenset[str]:
     found: set[str] = set()
     for folder in FOLDERS:
         for path in (ROOT / folder).rglob("*.py"):
-            found |= code_words(path.read_text())
+            found |= code_words(ast.parse(path.read_text()))
     for name in ("Makefile", "pyproject.toml", "mkdocs.yml", "requirements.lock"):
         found |= set(re.findall(r"\w+", (ROOT / name).read_text()))
     for path in (ROOT / "dashboard").rglob("*.js"):
@@ -94,9 +94,8 @@ def words() -> frozenset[str]:
     return frozenset(found) | set(keyword.kwlist)
 
 
-def code_words(source: str) -> set[str]:
+def code_words(tree: ast.Module) -> set[str]:
     """The words of one file."""
-    tree = ast.parse(source)
     kinds = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
     docs = {
         id(n.body[0].value)
