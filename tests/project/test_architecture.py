@@ -18,7 +18,7 @@ import tradinghf
 ALL = "all"
 ROOTS = {"tradinghf", "tradinghf.__main__"}  # may import everything, nothing may import them
 LONGEST_MODULE = 400
-LONGEST_PACKAGE = 34_700
+LONGEST_PACKAGE = 34_550
 # module -> why it is one idea all the same
 LONG: dict[str, str] = {}
 # public class -> why it may be defined by more than one module

@@ -95,6 +95,3 @@ def _resampled(values: tuple[Floats, ...], groups: NDArray[np.int64], seed: int)
 def _interval(values: Floats) -> tuple[float, float]:
     low, high = np.nanquantile(values, [0.025, 0.975])
     return float(low), float(high)
-
-
-__all__ = ["Attained", "attained", "preferred"]

@@ -86,6 +86,3 @@ def train_baseline(
     if validation is not None:
         training.choose(validation, [(1.0, score)], config.seed)
     return Policy(training.network, env.config, env.scaler, f"ppo_{name}")
-
-
-__all__ = ["baseline_training", "train_baseline"]

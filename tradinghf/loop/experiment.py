@@ -331,14 +331,3 @@ def provenance(experiment: Experiment, split: Split, command: str = "") -> dict[
         "command": command,
         "machine": torch_settings(),
     }
-
-
-__all__ = [
-    "Experiment",
-    "Outcome",
-    "Split",
-    "long_enough",
-    "provenance",
-    "run_experiment",
-    "split_market",
-]
