@@ -21,6 +21,7 @@ def random_episode(seed: int, length: int = 24, window: int | None = None, **abo
     position = drawn[np.maximum.accumulate(np.where(switch, np.arange(length), 0))]
     turnover = np.abs(np.diff(np.r_[0, position]))
     costs = 2e-4 * turnover
+    start = 0 if window is None else 100 * window
     equity = np.cumprod(np.r_[1, 1 + position * np.diff(close) / close[:-1] - costs])
     return Episode(
         open=close,
@@ -28,13 +29,13 @@ def random_episode(seed: int, length: int = 24, window: int | None = None, **abo
         low=close,
         close=close,
         volume=np.ones(length + 1),
-        timestamps=np.arange(length + 1).astype("datetime64[D]").astype("datetime64[ns]"),
+        timestamps=(start + np.arange(length + 1)).astype("datetime64[D]").astype("datetime64[ns]"),
         position=position,
         equity=equity,
         turnover=turnover,
         costs=costs,
         price=np.where(turnover > 0, close[1:], np.nan),
-        start=0 if window is None else 100 * window,
+        start=start,
         source=f"random-{seed}",
         **about,
     )

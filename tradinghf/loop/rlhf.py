@@ -391,9 +391,16 @@ class RLHF:
         elif any(r.outcome == "ranked" for r in self.held_out):
             result |= self._on_held_out()
         else:
-            result |= cross_validate(
-                self.rankings, self.episodes, self.reward_model, seed=self.config.seed
-            )
+            result |= self._cross_validated()
         own = Actor("policy", policy=self.training.network)
         paths = episode_batch(env_like(self.env, market, windows), own, self.config.seed + 7)
         return Scores(result | trading_metrics(paths))
+
+    def _cross_validated(self) -> dict[str, Any]:
+        """Held-out metrics of the rankings, or why there are none; trading metrics need neither."""
+        try:
+            return cross_validate(
+                self.rankings, self.episodes, self.reward_model, seed=self.config.seed
+            )
+        except FeedbackError as error:
+            return {"not_cross_validated": str(error)}

@@ -282,10 +282,18 @@ def test_ratings_never_weigh_more_than_a_ranking_of_the_same_episodes(weight, co
 
 
 def test_no_window_is_on_both_sides_of_cross_validation(monkeypatch):
-    """Two raters answer every query, and some windows overlap by half."""
-    shifted = [
-        [dataclasses.replace(e, start=e.start // 100 * 40) for e in group] for group in GROUPS[:10]
-    ]
+    """Two raters answer every query; windows of two assets overlap in time by half."""
+
+    def moved(episode, window):
+        later = (window * 40 - episode.start) * np.timedelta64(1, "D")
+        return dataclasses.replace(
+            episode,
+            start=window * 40,
+            symbol=("one", "other")[window % 2],
+            timestamps=episode.timestamps + later,
+        )
+
+    shifted = [[moved(e, window) for e in group] for window, group in enumerate(GROUPS[:10])]
     shown = {e.id: e for group in shifted for e in group}
     trader = SyntheticTrader("drawdown")
     both = [

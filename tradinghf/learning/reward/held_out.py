@@ -16,7 +16,6 @@ from tradinghf.feedback.types import Ranking
 from tradinghf.learning.reward.protocol import Reward
 
 _BINS = 15
-Window = tuple[str, str, int, int]
 Pairs = tuple[Floats, NDArray[np.int64], NDArray[np.int64]]
 
 
@@ -108,9 +107,9 @@ def cross_validate(
     """Held-out metrics of models of a kind when no rankings can be spared.
 
     Folds are whole market windows, ordered by their first bar and cut into blocks. Rankings of
-    windows that overlap with those of a fold (bars of the same asset) are left out of the training
-    for it. `model` itself learns nothing; a function that it was given to learn by is called for
-    each fold.
+    windows that overlap in time with those of a fold, of whatever asset, are left out of the
+    training for it: assets move together. `model` itself learns nothing; a function that it was
+    given to learn by is called for each fold.
 
     Raises:
         FeedbackError: fewer than two usable rankings, or all of them are about the same bars.
@@ -121,8 +120,9 @@ def cross_validate(
         raise FeedbackError(
             f"Cross-validation needs at least 2 usable rankings; there are {len(usable)}."
         )
-    windows = [episodes[r.episodes[0]].window for r in usable]
-    distinct = sorted(dict.fromkeys(windows), key=lambda window: window[2])  # by the first bar
+    shown = [episodes[r.episodes[0]] for r in usable]
+    windows = [(e.timestamps[0], e.timestamps[-1], e.market, e.symbol) for e in shown]
+    distinct = sorted(dict.fromkeys(windows), key=lambda window: window[0])
     parts: list[Pairs] = []
     offset = 0
     for block in np.array_split(np.arange(len(distinct)), min(folds, len(distinct))):
@@ -130,7 +130,7 @@ def cross_validate(
         train = [
             r
             for r, window in zip(usable, windows, strict=True)
-            if not any(_overlap(window, other) for other in held)
+            if not any(window[0] <= last and first <= window[1] for first, last, *_ in held)
         ]
         if not train:
             continue
@@ -146,10 +146,3 @@ def cross_validate(
         )
     merged = tuple(np.concatenate(column) for column in zip(*parts, strict=True))
     return summarise((merged[0], merged[1], merged[2]), seed=seed)
-
-
-def _overlap(one: Window, other: Window) -> bool:
-    """Whether two windows share bars of an asset; (market, symbol, first bar, bars) each."""
-    (*asset, start, bars), (*other_asset, other_start, other_bars) = one, other
-    apart = start + bars < other_start or other_start + other_bars < start
-    return asset == other_asset and not apart
