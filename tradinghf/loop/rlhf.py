@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import warnings
 from collections.abc import Sequence
@@ -159,7 +160,10 @@ class RLHF:
             if self._extend(rankings, steps, read_store=not went_on):
                 went_on = self._run_rounds()
             if went_on or not self._trained:
-                self._choose_policy()
+                if self.validation_market is not None:
+                    # The policy whose rewards, weighed as in training, are best on validation bars.
+                    scores = training_scores(self.reward_model, self.pnl_weight)
+                    self.training.choose(self.validation_market, scores, self.config.seed)
             else:
                 warnings.warn(
                     f"RLHF.train() has nothing left to do: {len(self.rankings)} rankings were "
@@ -229,12 +233,6 @@ class RLHF:
         if found.stop:
             self.training.undo()
         return found.stop
-
-    def _choose_policy(self) -> None:
-        """Keep the policy whose rewards, weighed as in training, are best on validation bars."""
-        if self.validation_market is not None:
-            scores = training_scores(self.reward_model, self.pnl_weight)
-            self.training.choose(self.validation_market, scores, self.config.seed)
 
     def ask(self, count: int, round_: int) -> list[Ranking]:
         """Collect episodes, choose `count` questions, and record the answers."""
@@ -368,7 +366,7 @@ class RLHF:
         Args:
             rankings: fresh questions to the synthetic trader about unseen windows. People are
                 not asked again: their answers to "test" questions, which nothing is learned from,
-                are predicted; without any, their rankings are cross-validated.
+                are predicted; without any, their rankings are cross-validated if they can be.
             windows: episodes for the policy's trading metrics.
 
         Returns:
@@ -391,16 +389,10 @@ class RLHF:
         elif any(r.outcome == "ranked" for r in self.held_out):
             result |= self._on_held_out()
         else:
-            result |= self._cross_validated()
+            with contextlib.suppress(FeedbackError):  # no windows apart from each other
+                result |= cross_validate(
+                    self.rankings, self.episodes, self.reward_model, seed=self.config.seed
+                )
         own = Actor("policy", policy=self.training.network)
         paths = episode_batch(env_like(self.env, market, windows), own, self.config.seed + 7)
         return Scores(result | trading_metrics(paths))
-
-    def _cross_validated(self) -> dict[str, Any]:
-        """Held-out metrics of the rankings, or why there are none; trading metrics need neither."""
-        try:
-            return cross_validate(
-                self.rankings, self.episodes, self.reward_model, seed=self.config.seed
-            )
-        except FeedbackError as error:
-            return {"not_cross_validated": str(error)}
