@@ -15,6 +15,14 @@ ROOT = Path(__file__).resolve().parents[1]
 # Before torch is imported anywhere: pytest-xdist's workers already fill the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+
+def pytest_configure() -> None:
+    """Let workers compile side by side."""
+    from tradinghf.numba_cache import use_unique_files
+
+    use_unique_files()
+
+
 pytest_plugins = ("support.store_fixtures",)
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

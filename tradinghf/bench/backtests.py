@@ -139,7 +139,9 @@ def _from_orders(market: MarketData, orders: Floats, costs: CostModel, engine: s
     import vectorbt
 
     from tradinghf.evaluation.engines import order_rows
+    from tradinghf.numba_cache import use_unique_files
 
+    use_unique_files()
     size, price = order_rows(market, orders, "next_open")
     return vectorbt.Portfolio.from_orders(
         pd.Series(market.close[:, 0], index=market.index),

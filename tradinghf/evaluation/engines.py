@@ -17,6 +17,7 @@ from tradinghf.config import CostModel, Fill
 from tradinghf.errors import StrategyError
 from tradinghf.market.bar_rules import Floats
 from tradinghf.market.data import MarketData
+from tradinghf.numba_cache import use_unique_files
 from tradinghf.registry import Registry
 
 EngineName = Literal["vectorbt", "simulator"]
@@ -75,6 +76,7 @@ def _run_vectorbt(
             set that vectorbt cannot express.
 
     """
+    use_unique_files()
     import vectorbt
 
     slippage_bps = vectorbt_slippage_bps(costs)

@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from tradinghf.numba_cache import use_unique_files
+
 # Rows of the state's matrix: what an account carries from bar to bar, then what rewards and info
 # are made of. Those that not every task needs come first, and the close last of the first part, so
 # that what info shows is in one piece.
@@ -66,6 +68,7 @@ _ORDER, _OPEN, _NEXT_CLOSE, _NEXT_VOLATILITY, _FEE, _BUY, _SELL, _ENDS, _REVIEWS
 _TABLE = 35 * _LANES
 _VIEW = 4  # numbers of the account in an observation
 
+use_unique_files()
 _SHARED: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
 _inline = njit(inline="always", **_SHARED)
 

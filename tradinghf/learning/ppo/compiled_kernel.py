@@ -18,9 +18,12 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from tradinghf.numba_cache import use_unique_files
+
 _BLOCK = 96  # rows that are in the cache together
 STATS = 5  # sums over rows: surrogate, entropy, KL(old || new), clipped, squared errors
 
+use_unique_files()
 _OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
 _inline = njit(inline="always", **_OPTIONS)
 _single = np.float32
