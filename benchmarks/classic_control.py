@@ -20,10 +20,8 @@ from typing import Any
 import torch
 
 from tradinghf.bench import commit, device
-from tradinghf.learning.config import PPOConfig
-from tradinghf.learning.ppo.adapters import GymnasiumEnv
-from tradinghf.learning.ppo.streams import env_reward
-from tradinghf.learning.ppo.trainer import PPO, Stream
+from tradinghf.learning import PPOConfig
+from tradinghf.learning.ppo import PPO, GymnasiumEnv, Stream, env_reward
 
 CLEANRL = PPOConfig(
     learning_rate=2.5e-4,

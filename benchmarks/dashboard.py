@@ -40,8 +40,12 @@ from support.browser import chromium, next_query, ready, saved, visit  # noqa: E
 from support.dashboard import Running, fill_store, request, start_dashboard  # noqa: E402
 
 from tradinghf.feedback.store import Store  # noqa: E402
-from tradinghf.serving.access import Identity, SessionTokens, load_secret  # noqa: E402
-from tradinghf.serving.jobs import BackgroundJobs  # noqa: E402
+from tradinghf.serving import (  # noqa: E402
+    BackgroundJobs,
+    Identity,
+    SessionTokens,
+    load_secret,
+)
 
 RATERS = 20
 THINK = 4.0
@@ -55,7 +59,7 @@ import sys, time
 sys.path.insert(0, sys.argv[2])
 from support.dashboard import window
 from tradinghf.feedback.store import Store
-from tradinghf.feedback.types import Query
+from tradinghf.feedback import Query
 store, seed = Store(sys.argv[1]), 10_000
 while True:
     store.add_queries([Query.of(store.add_episodes(window(seed, 4, 250)), round=seed)])

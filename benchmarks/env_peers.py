@@ -30,8 +30,7 @@ import numpy as np
 
 from tradinghf.bench import commit, device
 from tradinghf.config import EnvConfig
-from tradinghf.market.features import FeatureScaler, features
-from tradinghf.market.synthetic import synthetic
+from tradinghf.market import FeatureScaler, features, synthetic
 
 HERE = Path(__file__).resolve().parent
 BARS, TARGETS = 16_384, 50

@@ -82,7 +82,7 @@ def gym_runs(make: Callable[[], Any], count: int) -> Callable[[int], int]:
 def tradinghf(bars: Bars, count: int, engine: str, shows: Any = "flat") -> Contender:
     """`MarketEnv` with its default task and costs: bars, actions and observation as in `bench`."""
     from tradinghf.config import CostModel, EnvConfig
-    from tradinghf.simulation.env import MarketEnv
+    from tradinghf.simulation import MarketEnv
 
     config = EnvConfig(observation=shows)
     env = MarketEnv(bars["market"], num_envs=count, config=config, seed=0, engine=engine)  # type: ignore[arg-type]
@@ -348,7 +348,7 @@ def main() -> None:
     with np.load(data, allow_pickle=False) as found:
         bars: Bars = dict(found)
     if "tradinghf" in name:
-        market = load("tradinghf.market.synthetic", "synthetic")
+        market = load("tradinghf.market._synthetic", "synthetic")
         bars["market"] = market(seed=0, bars=len(bars["close"]), assets=1)
     contender = MAKERS[name](bars, int(count), name)
     contender.run(3)

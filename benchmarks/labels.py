@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tradinghf.loop.labels.summary import label, markdown, scored
+from tradinghf.loop.labels import label, markdown, scored
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "labels.json"

@@ -39,12 +39,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from tradinghf.bench import commit, device
-from tradinghf.bench.training import fitted_reward
-from tradinghf.learning.ppo.streams import env_reward, learned_stream, sparse_pnl
-from tradinghf.learning.ppo.trainer import PPO, Stream
-from tradinghf.market.synthetic import synthetic
-from tradinghf.simulation.env import MarketEnv
+from tradinghf.bench import commit, device, fitted_reward
+from tradinghf.learning.ppo import PPO, Stream, env_reward, learned_stream, sparse_pnl
+from tradinghf.market import synthetic
+from tradinghf.simulation import MarketEnv
 
 MARKET = synthetic(seed=0, bars=8_192, assets=16)
 LENGTH, EPOCHS, MINIBATCHES = 64, 4, 16

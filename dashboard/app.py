@@ -6,7 +6,7 @@ from pathlib import Path
 
 from streamlit.starlette import App
 
-from tradinghf.serving.server import app_arguments
+from tradinghf.serving import app_arguments
 
 if len(sys.argv) > 1:
     os.environ["TRADINGHF_STORE"] = sys.argv[1]

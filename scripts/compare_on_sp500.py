@@ -17,11 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from tradinghf import CostModel, MarketData, Policy, backtest
-from tradinghf.evaluation.comparison import comparison_report
-from tradinghf.evaluation.report import Report
-from tradinghf.evaluation.validation import Interval
-from tradinghf.evaluation.verdict import Verdict, judge
-from tradinghf.loop.experiment import Experiment, split_market
+from tradinghf.evaluation import Interval, Report, Verdict, comparison_report, judge
+from tradinghf.loop import Experiment, split_market
 from tradinghf.resources import code_version
 from tradinghf.strategies import strategy_names
 

@@ -40,7 +40,7 @@ def after_a_fall(market, *, bars: int = 5, fall_pct: float = 3.0):
 '''
 ANSWER = """
 from tradinghf.feedback.store import Store
-from tradinghf.serving.service import RankingService
+from tradinghf.serving._service import RankingService
 with Store("store") as store:
     service = RankingService(store)
     shown = service.next_query("me")

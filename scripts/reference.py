@@ -17,7 +17,7 @@ from pathlib import Path
 os.environ.update(COLUMNS="96", NO_COLOR="1", PYTHON_TYRO_UTF8_BOXES="False")
 
 import tradinghf
-from tradinghf.cli.app import command_paths, commands, main
+from tradinghf.cli import command_paths, commands, main
 
 WIDTH = 96
 DOCS = Path(__file__).resolve().parent.parent / "docs"

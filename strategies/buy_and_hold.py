@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 import tradinghf
-from tradinghf.market.data import MarketData
+from tradinghf.market import MarketData
 from tradinghf.strategies import Floats, strategy
 
 

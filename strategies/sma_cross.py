@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 import tradinghf
-from tradinghf.market.data import MarketData
+from tradinghf.market import MarketData
 from tradinghf.strategies import Floats, strategy
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 import tradinghf
 from tradinghf.errors import StrategyError
-from tradinghf.market.data import MarketData
+from tradinghf.market import MarketData
 from tradinghf.strategies import Floats, strategy
 
 

@@ -16,13 +16,13 @@ from starlette.testclient import TestClient
 from support.dashboard import fill_store
 
 from tradinghf import logs
-from tradinghf.cli.app import main
+from tradinghf.cli import main
 from tradinghf.errors import ConfigError, StoreError
 from tradinghf.feedback.store import Store
-from tradinghf.serving.access import AccessError, Identity
-from tradinghf.serving.accounts import UserAccounts
-from tradinghf.serving.routes import API, RankingRoutes
-from tradinghf.serving.service import RankingService
+from tradinghf.serving import Identity, UserAccounts
+from tradinghf.serving._access import AccessError
+from tradinghf.serving._routes import API, RankingRoutes
+from tradinghf.serving._service import RankingService
 
 NOTE = "sold far too early, again"
 PASSWORD = "correct horse battery"

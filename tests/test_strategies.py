@@ -13,9 +13,7 @@ import pytest
 from support.evaluation import from_closes, make_market
 
 from tradinghf.errors import StrategyError
-from tradinghf.market.data import MarketData
-from tradinghf.market.lookahead import assert_causal
-from tradinghf.market.sources import load_market
+from tradinghf.market import MarketData, assert_causal, load_market
 from tradinghf.strategies import Floats, load_strategy, strategy, strategy_names, target_changes
 
 SHIPPED = ["buy_and_hold", "donchian_breakout", "momentum", "rsi_reversion", "sma_cross"]
@@ -304,8 +302,7 @@ def test_parameters_in_the_wrong_order_are_refused() -> None:
 
 
 def test_a_grid_leaves_out_what_the_strategy_does_not_allow() -> None:
-    from tradinghf.evaluation.sweep import sweep
-    from tradinghf.evaluation.walkforward import walk_forward
+    from tradinghf.evaluation import sweep, walk_forward
 
     market = make_market(200, seed=3)
     grid = {"fast": iter([5, 10, 20]), "slow": iter([10, 20])}

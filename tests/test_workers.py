@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tradinghf import MarketEnv
-from tradinghf.market.synthetic import synthetic
+from tradinghf.market import synthetic
 from tradinghf.workers import Team
 
 

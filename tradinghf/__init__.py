@@ -16,28 +16,27 @@ _EXPORTS = {
     "CostModel": "tradinghf.config",
     "EnvConfig": "tradinghf.config",
     "Episode": "tradinghf.episodes",
-    "MarketData": "tradinghf.market.data",
-    "MarketEnv": "tradinghf.simulation.env",
-    "Policy": "tradinghf.learning.policy.saved",
-    "RLHF": "tradinghf.loop.rlhf",
-    "RewardModel": "tradinghf.learning.reward.model",
-    "backtest": "tradinghf.evaluation.backtest",
-    "load_market": "tradinghf.market.sources",
-    "run_script": "tradinghf.cli.script",
+    "MarketData": "tradinghf.market",
+    "MarketEnv": "tradinghf.simulation",
+    "Policy": "tradinghf.learning.policy",
+    "RLHF": "tradinghf.loop",
+    "RewardModel": "tradinghf.learning.reward",
+    "backtest": "tradinghf.evaluation",
+    "load_market": "tradinghf.market",
+    "run_script": "tradinghf.cli",
     "strategy": "tradinghf.strategies",
 }
 
 if TYPE_CHECKING:
-    from tradinghf.cli.script import run_script
+    from tradinghf.cli import run_script
     from tradinghf.config import CostModel, EnvConfig
     from tradinghf.episodes import Episode
-    from tradinghf.evaluation.backtest import backtest
-    from tradinghf.learning.policy.saved import Policy
-    from tradinghf.learning.reward.model import RewardModel
-    from tradinghf.loop.rlhf import RLHF
-    from tradinghf.market.data import MarketData
-    from tradinghf.market.sources import load_market
-    from tradinghf.simulation.env import MarketEnv
+    from tradinghf.evaluation import backtest
+    from tradinghf.learning.policy import Policy
+    from tradinghf.learning.reward import RewardModel
+    from tradinghf.loop import RLHF
+    from tradinghf.market import MarketData, load_market
+    from tradinghf.simulation import MarketEnv
     from tradinghf.strategies import strategy
 
 __all__ = [

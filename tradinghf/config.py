@@ -220,7 +220,7 @@ class EnvConfig:
             True: every action is an order, so drift is traded back every bar.
         cash: starting cash [currency]; scales `CostModel.fixed_fee`.
         windows: where episodes start: "random" draws, "sequential" walks through the market.
-        features: names of market features (`tradinghf.market.features`).
+        features: names of market features (`tradinghf.market._features`).
         dtype: accounting precision.
         review: the observation's drawdown and time since the last trade refer to this many bars;
             None means `horizon`.

@@ -1,7 +1,7 @@
 """The event log: one JSON line per event, in the file that TRADINGHF_LOG names.
 
     {"time": "2026-11-22T21:00:00.123Z", "level": "info", "event": "answer stored",
-     "logger": "tradinghf.serving.routes", "pid": 4711, "rater": "ann", "query": "...", ...}
+     "logger": "tradinghf.serving._routes", "pid": 4711, "rater": "ann", "query": "...", ...}
 
 The server and the trainings that it starts share the file; whoever finds it too long rotates it.
 Modules log by `logging.getLogger(__name__)`, fields as `extra`. No field holds what a trader wrote

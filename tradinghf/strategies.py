@@ -23,8 +23,7 @@ from typing import Any, get_type_hints, overload
 import numpy as np
 
 from tradinghf.errors import StrategyError, unknown_name
-from tradinghf.market.bar_rules import Floats
-from tradinghf.market.data import MarketData
+from tradinghf.market import Floats, MarketData
 from tradinghf.registry import Registry, import_file
 from tradinghf.resources import resource_dir
 

@@ -8,11 +8,8 @@ import pandas as pd
 import streamlit as st
 
 from tradinghf.errors import MarketDataError, TradingHFError
-from tradinghf.market.catalogue import catalogue
-from tradinghf.market.quality import market_warnings
-from tradinghf.serving import ui
-from tradinghf.serving.access import ROLES
-from tradinghf.serving.uploads import Uploads
+from tradinghf.market import catalogue, market_warnings
+from tradinghf.serving import ROLES, Uploads, ui
 
 EXPORTS = {
     "jsonl": ("JSON lines: everything, for another store", "application/jsonl"),

@@ -12,12 +12,8 @@ import streamlit as st
 from plotly.subplots import make_subplots
 
 from tradinghf.errors import ConfigError, MarketDataError
-from tradinghf.market.catalogue import catalogue
-from tradinghf.serving import ui
-from tradinghf.serving.jobs import BackgroundJobs
-from tradinghf.serving.runs import RunFolder, list_runs
-from tradinghf.serving.source_names import source_label
-from tradinghf.serving.uploads import Uploads
+from tradinghf.market import catalogue
+from tradinghf.serving import BackgroundJobs, RunFolder, Uploads, list_runs, source_label, ui
 from tradinghf.strategies import Parameter, load_strategy, strategy_names
 
 WORKER = Path(__file__).parents[1] / "workers" / "backtest.py"

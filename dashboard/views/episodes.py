@@ -6,9 +6,8 @@ import streamlit as st
 from plotly.subplots import make_subplots
 
 from tradinghf.episodes import Episode
-from tradinghf.serving import components, tables, ui
-from tradinghf.serving.reward_runs import reward_runs
-from tradinghf.serving.source_names import source_label
+from tradinghf.serving import _tables as tables
+from tradinghf.serving import components, reward_runs, source_label, ui
 
 board, who = ui.open_page(
     "Episodes", "Names and results show only once you have voted; leads see everything."

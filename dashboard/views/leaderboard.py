@@ -5,8 +5,8 @@ import plotly.graph_objects as go
 import streamlit as st
 from plotly.subplots import make_subplots
 
-from tradinghf.serving import tables, ui
-from tradinghf.serving.source_names import SOURCE_KINDS
+from tradinghf.serving import SOURCE_KINDS, ui
+from tradinghf.serving import _tables as tables
 from tradinghf.strategies import strategy_names
 
 GAMES = ["won", "lost", "tied"]

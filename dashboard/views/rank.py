@@ -3,9 +3,7 @@
 import streamlit as st
 
 from tradinghf.errors import ConfigError
-from tradinghf.serving import components, ui
-from tradinghf.serving.dashboard import current_dashboard
-from tradinghf.serving.jobs import BackgroundJobs
+from tradinghf.serving import BackgroundJobs, components, current_dashboard, ui
 
 SAMPLES = ("--data", "sp500", "--end", "2012", "--windows", "60", "--horizon", "90", "--size", "4")
 

@@ -7,10 +7,8 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from tradinghf.errors import ConfigError
-from tradinghf.serving import tables, ui
-from tradinghf.serving.jobs import BackgroundJobs
-from tradinghf.serving.reward_runs import RewardRun, reward_runs
-from tradinghf.serving.source_names import source_label
+from tradinghf.serving import BackgroundJobs, RewardRun, reward_runs, source_label, ui
+from tradinghf.serving import _tables as tables
 
 WORKER = Path(__file__).parents[1] / "workers" / "fit_reward.py"
 HELPS = {

@@ -8,11 +8,16 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from tradinghf.errors import TradingHFError
-from tradinghf.market.catalogue import catalogue
-from tradinghf.serving import ui
-from tradinghf.serving.jobs import BackgroundJob, BackgroundJobs
-from tradinghf.serving.runs import METRICS_FILE, RunFolder, list_runs
-from tradinghf.serving.uploads import Uploads
+from tradinghf.market import catalogue
+from tradinghf.serving import (
+    METRICS_FILE,
+    BackgroundJob,
+    BackgroundJobs,
+    RunFolder,
+    Uploads,
+    list_runs,
+    ui,
+)
 
 # name in metrics.jsonl -> (title, unit, factor)
 CURVES = {

@@ -19,9 +19,7 @@ import pandas as pd
 from tradinghf.config import CostModel
 from tradinghf.durable import atomic_path, write_atomic
 from tradinghf.errors import TradingHFError
-from tradinghf.evaluation.backtest import backtest
-from tradinghf.evaluation.policies import load_tradable
-from tradinghf.evaluation.study import open_study, trial_name
+from tradinghf.evaluation import backtest, load_tradable, open_study, trial_name
 
 
 def main(request_file: str, folder: str) -> None:

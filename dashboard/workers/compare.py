@@ -9,13 +9,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from tradinghf.feedback import Query
 from tradinghf.feedback.store import Store
-from tradinghf.feedback.types import Query
-from tradinghf.learning.policy.saved import Policy
-from tradinghf.loop.collect import Actor, collect
-from tradinghf.market.sources import load_market
-from tradinghf.simulation.env import MarketEnv
-from tradinghf.simulation.windows import random_windows
+from tradinghf.learning.policy import Policy
+from tradinghf.loop import Actor, collect
+from tradinghf.market import load_market
+from tradinghf.simulation import MarketEnv, random_windows
 
 
 def main(store_name: str, data: str, windows: str, seed: str, *policies: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tradinghf.errors import TradingHFError
 from tradinghf.feedback.store import Store
-from tradinghf.learning.reward.run import fit_reward_run
+from tradinghf.learning.reward import fit_reward_run
 
 
 def main(store_name: str, folder: str) -> None:

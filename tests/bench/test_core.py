@@ -9,16 +9,16 @@ import pytest
 import torch
 
 from tradinghf import bench
-from tradinghf.bench import core, environment
-from tradinghf.bench.ceilings import bytes_per_step, copy_rate, flops_per_step, gemm_rate
+from tradinghf.bench import _core as core
+from tradinghf.bench import _environment as environment
+from tradinghf.bench._ceilings import bytes_per_step, copy_rate, flops_per_step, gemm_rate
 from tradinghf.cli import main
 from tradinghf.config import CostModel, EnvConfig
 from tradinghf.errors import TradingHFError
-from tradinghf.learning.config import PPOConfig
-from tradinghf.learning.ppo.streams import env_reward
-from tradinghf.learning.ppo.trainer import PPO, Stream
-from tradinghf.market.synthetic import synthetic
-from tradinghf.simulation.env import MarketEnv
+from tradinghf.learning import PPOConfig
+from tradinghf.learning.ppo import PPO, Stream, env_reward
+from tradinghf.market import synthetic
+from tradinghf.simulation import MarketEnv
 
 
 @pytest.mark.parametrize("name", list(bench.BENCHMARKS))

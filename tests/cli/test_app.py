@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from tradinghf.cli import app, options, output
-from tradinghf.cli.app import main
+from tradinghf.cli import _app as app
+from tradinghf.cli import _options as options
+from tradinghf.cli import _output as output
+from tradinghf.cli import main
 from tradinghf.errors import ConfigError
-from tradinghf.evaluation.backtest import backtest
-from tradinghf.market.sources import load_market
+from tradinghf.evaluation import backtest
+from tradinghf.market import load_market
 
 LEAVES = [words for words, _ in app.command_paths(app.commands())]
 
@@ -225,7 +227,7 @@ def test_doctor_passes_here_and_reports_a_broken_installation(
     assert main(["doctor"]) == 1
     assert "PROBLEM" in capsys.readouterr().out
     Path("store/feedback.db").unlink()
-    monkeypatch.setattr("tradinghf.cli.system._PACKAGES", ("no-such-package",))
+    monkeypatch.setattr("tradinghf.cli._system._PACKAGES", ("no-such-package",))
     assert main(["doctor"]) == 1
     assert "PROBLEM" in capsys.readouterr().out
 

@@ -9,15 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tradinghf.cli import learn, runs
-from tradinghf.cli.app import main
-from tradinghf.cli.feedback import questions
-from tradinghf.cli.options import command_line
-from tradinghf.cli.progress import _details, _Lines
+from tradinghf.cli import _learn as learn
+from tradinghf.cli import _runs as runs
+from tradinghf.cli import main
+from tradinghf.cli._feedback import questions
+from tradinghf.cli._options import command_line
+from tradinghf.cli._progress import _details, _Lines
 from tradinghf.config import EnvConfig
-from tradinghf.loop.collect import collect, constant_actor, random_actor
-from tradinghf.market.synthetic import synthetic
-from tradinghf.simulation.windows import random_windows
+from tradinghf.loop import collect, constant_actor, random_actor
+from tradinghf.market import synthetic
+from tradinghf.simulation import random_windows
 
 MARKET = "synthetic:bars=300,assets=2"
 SMALL = ["--data", MARKET, "--steps", "4000", "--envs", "16"]

@@ -12,16 +12,14 @@ import pytest
 from support.evaluation import make_market
 
 from tradinghf import CostModel, EnvConfig, backtest, load_market
-from tradinghf.cli.app import main
-from tradinghf.cli.research import parse_values
+from tradinghf.cli import main
+from tradinghf.cli._research import parse_values
 from tradinghf.errors import ConfigError, FeedbackError, StrategyError
-from tradinghf.evaluation.policies import policy_orders
-from tradinghf.evaluation.signal import signal
-from tradinghf.evaluation.sweep import sweep
-from tradinghf.evaluation.validation import deflated_sharpe
-from tradinghf.evaluation.walkpolicy import walk_forward_policy
+from tradinghf.evaluation import signal, sweep, walk_forward_policy
+from tradinghf.evaluation._policies import policy_orders
+from tradinghf.evaluation._validation import deflated_sharpe
+from tradinghf.feedback import Query, Ranking
 from tradinghf.feedback.store import Store
-from tradinghf.feedback.types import Query, Ranking
 from tradinghf.strategies import load_strategy
 
 DATA = "synthetic:bars=300,assets=1"
@@ -47,9 +45,8 @@ def policy_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A policy that nobody trained."""
     import torch
 
-    from tradinghf.learning.policy.networks import ActorCritic
-    from tradinghf.learning.policy.saved import Policy
-    from tradinghf.simulation.env import MarketEnv
+    from tradinghf.learning.policy import ActorCritic, Policy
+    from tradinghf.simulation import MarketEnv
 
     torch.manual_seed(0)
     config = EnvConfig(horizon=32)
@@ -152,7 +149,7 @@ def test_without_a_store_nothing_is_written_and_it_is_said(
 
 def test_optuna_runs_a_part_of_the_grid_each_once() -> None:
     pytest.importorskip("optuna")
-    from tradinghf.evaluation.search import search
+    from tradinghf.evaluation import search
 
     market = make_market(200, seed=1)
     grid = {"fast": list(range(2, 12)), "slow": [20, 30, 40]}
@@ -267,11 +264,9 @@ def test_what_trains_leaves_sealed_bars_out_and_logs_its_looks(
 
 def test_rankings_about_later_windows_are_left_out_of_a_walk() -> None:
     """Each window's reward model knows the rankings of episodes that ended before it did."""
-    from tradinghf.learning.config import PPOConfig, RLHFConfig
-    from tradinghf.loop.collect import collect, strategy_actor
-    from tradinghf.loop.rlhf import RLHF
-    from tradinghf.simulation.env import MarketEnv
-    from tradinghf.simulation.windows import Windows
+    from tradinghf.learning import PPOConfig, RLHFConfig
+    from tradinghf.loop import RLHF, collect, strategy_actor
+    from tradinghf.simulation import MarketEnv, Windows
 
     market = load_market("synthetic:bars=400,assets=1,seed=2")
     config = EnvConfig(horizon=32)
@@ -322,7 +317,7 @@ def test_check_catches_a_leak_and_clears_an_honest_file(
 
 @pytest.mark.parametrize("bar", [120, 199, 298])
 def test_the_signal_of_a_day_is_what_a_later_backtest_trades(bar: int, policy_file: Path) -> None:
-    from tradinghf.learning.policy.saved import Policy
+    from tradinghf.learning.policy import Policy
     from tradinghf.strategies import held_targets
 
     market = load_market(DATA)
@@ -348,7 +343,7 @@ def test_signal_on_the_command_line(policy_file: Path, capsys: pytest.CaptureFix
 def test_a_saved_policy_is_a_strategy_on_the_command_line(
     policy_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from tradinghf.learning.policy.saved import Policy
+    from tradinghf.learning.policy import Policy
 
     assert main(["backtest", str(policy_file), "--data", DATA, "--report", "p.html", "--all"]) == 0
     out = capsys.readouterr().out
@@ -364,9 +359,9 @@ def test_a_saved_policy_is_a_strategy_on_the_command_line(
 
 
 def test_the_tear_sheet_says_what_raters_think(policy_file: Path) -> None:
-    from tradinghf.learning.policy.saved import Policy
-    from tradinghf.loop.collect import Actor, collect, strategy_actor
-    from tradinghf.simulation.windows import random_windows
+    from tradinghf.learning.policy import Policy
+    from tradinghf.loop import Actor, collect, strategy_actor
+    from tradinghf.simulation import random_windows
 
     policy = Policy.load(policy_file)
     market = load_market(DATA)

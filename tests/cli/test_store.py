@@ -10,10 +10,10 @@ import torch
 from support.store import make_episode
 
 from tradinghf.cli import main
-from tradinghf.cli.system import _check_drafts, _check_runs
+from tradinghf.cli._system import _check_drafts, _check_runs
+from tradinghf.feedback import Ranking
 from tradinghf.feedback.store import Store
-from tradinghf.feedback.types import Ranking
-from tradinghf.learning.runs.checkpoints import RunDirectory
+from tradinghf.learning.runs import RunDirectory
 
 
 @pytest.fixture

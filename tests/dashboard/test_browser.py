@@ -19,10 +19,9 @@ from support.browser import (
 )
 from support.dashboard import SOURCES, Running, fill_store, start_dashboard
 
-from tradinghf.feedback.comments import aspects_of
+from tradinghf.feedback import Ranking, aspects_of
 from tradinghf.feedback.store import Store
-from tradinghf.feedback.types import Ranking
-from tradinghf.serving.service import panel_order
+from tradinghf.serving._service import panel_order
 
 pytestmark = needs_browser
 HOSTILE = "<img src=x onerror=\"document.title='hacked'\"> **bold** too much drawdown"

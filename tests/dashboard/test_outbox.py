@@ -17,11 +17,10 @@ from support.browser import (
 )
 from support.dashboard import Running, dashboard_of, fill_store, start_dashboard
 
+from tradinghf.feedback import Ranking
 from tradinghf.feedback.store import Store
-from tradinghf.feedback.types import Ranking
-from tradinghf.serving.access import Identity, SessionTokens, load_secret
-from tradinghf.serving.accounts import UserAccounts
-from tradinghf.serving.dashboard import COOKIE
+from tradinghf.serving import Identity, SessionTokens, UserAccounts, load_secret
+from tradinghf.serving._dashboard import COOKIE
 
 pytestmark = needs_browser
 

@@ -12,14 +12,12 @@ from safetensors.numpy import save_file
 from streamlit.testing.v1 import AppTest
 from support.dashboard import fill_store
 
+from tradinghf.feedback import Query, Ranking
 from tradinghf.feedback.store import Store
-from tradinghf.feedback.types import Query, Ranking
 from tradinghf.resources import resource_dir
-from tradinghf.serving import ui
-from tradinghf.serving.access import Identity
-from tradinghf.serving.accounts import UserAccounts
-from tradinghf.serving.dashboard import _open_dashboard
-from tradinghf.serving.source_names import source_kind, source_label
+from tradinghf.serving import Identity, UserAccounts, source_label, ui
+from tradinghf.serving._dashboard import _open_dashboard
+from tradinghf.serving._source_names import source_kind
 
 VIEWS = resource_dir("dashboard") / "views"
 PAGES = sorted(path.stem for path in VIEWS.glob("*.py"))

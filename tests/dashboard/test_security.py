@@ -17,12 +17,20 @@ from websockets.sync.client import connect
 
 from tradinghf.errors import ConfigError, MarketDataError
 from tradinghf.feedback.store import Store
-from tradinghf.serving import accounts as accounts_module
-from tradinghf.serving.access import AccessError, Identity, SessionTokens, load_secret
-from tradinghf.serving.accounts import AccountError, UserAccounts
-from tradinghf.serving.server import check_address, serve
-from tradinghf.serving.settings import DashboardSettings
-from tradinghf.serving.uploads import MAX_UPLOAD_BYTES, Uploads
+from tradinghf.serving import (
+    DashboardSettings,
+    Identity,
+    SessionTokens,
+    Uploads,
+    UserAccounts,
+    load_secret,
+    serve,
+)
+from tradinghf.serving import _accounts as accounts_module
+from tradinghf.serving._access import AccessError
+from tradinghf.serving._accounts import AccountError
+from tradinghf.serving._server import check_address
+from tradinghf.serving._uploads import MAX_UPLOAD_BYTES
 
 API = "/tradinghf/api"
 STREAM = "/_stcore/stream"
@@ -178,7 +186,7 @@ def test_altered_and_foreign_tokens_are_refused(live: Running, place: Path) -> N
 def test_tokens_expire(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tokens = SessionTokens(load_secret(place))
     token = tokens.issue(Identity("local"))
-    monkeypatch.setattr("tradinghf.serving.access.TOKEN_SECONDS", -1)
+    monkeypatch.setattr("tradinghf.serving._access.TOKEN_SECONDS", -1)
     with pytest.raises(AccessError, match="expired"):
         tokens.check(token)
 
@@ -464,8 +472,8 @@ def test_provider_accounts_cannot_sign_in_by_password(people: UserAccounts) -> N
 
 def test_dashboard_process_never_loads_torch_or_vectorbt() -> None:
     code = (
-        "import sys; import tradinghf.serving.server, tradinghf.serving.ui, "
-        "tradinghf.serving.components, tradinghf.serving.uploads, tradinghf.serving.runs; "
+        "import sys; import tradinghf.serving._server, tradinghf.serving.ui, "
+        "tradinghf.serving.components, tradinghf.serving._uploads, tradinghf.serving._runs; "
         "from tradinghf.strategies import strategy_names; strategy_names(); "
         "sys.exit(any(m in sys.modules for m in ('torch', 'vectorbt', 'numba')))"
     )

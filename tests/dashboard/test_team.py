@@ -15,8 +15,7 @@ from support.dashboard import Running, fill_store, request, start_dashboard
 from support.store import postgres_url
 
 from tradinghf.feedback.store import Store
-from tradinghf.serving.access import Identity, SessionTokens, load_secret
-from tradinghf.serving.accounts import UserAccounts
+from tradinghf.serving import Identity, SessionTokens, UserAccounts, load_secret
 
 pytestmark = [*needs_browser, pytest.mark.slow]
 PASSWORD = "correct horse battery"

@@ -13,9 +13,9 @@ from playwright.sync_api import Page, expect
 from support.browser import PATIENCE, chromium, needs_browser, settled, visit
 from support.dashboard import dashboard_of, fill_store, walk
 
+from tradinghf.feedback import Ranking
 from tradinghf.feedback.store import Store
-from tradinghf.feedback.types import Ranking
-from tradinghf.serving.jobs import BackgroundJobs
+from tradinghf.serving import BackgroundJobs
 
 pytestmark = [*needs_browser, pytest.mark.slow]
 LONG = 900_000_000

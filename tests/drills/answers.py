@@ -13,7 +13,8 @@ from drills.core import Child, Outcome, Say, Tell, counted
 from drills.samples import answer, fill_store, flawed
 from drills.server import databases
 from tradinghf.errors import StoreError
-from tradinghf.feedback.store import Store, engine
+from tradinghf.feedback.store import Store
+from tradinghf.feedback.store import _engine as engine
 
 RATERS = 20
 CHECKED_EVERY = 250  # kills after which every answer is looked at

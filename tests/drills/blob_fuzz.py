@@ -33,11 +33,10 @@ from tradinghf.config import EnvConfig
 from tradinghf.episodes import Episode
 from tradinghf.errors import TradingHFError
 from tradinghf.feedback.store import Store
-from tradinghf.learning.policy.networks import ActorCritic
-from tradinghf.learning.policy.saved import Policy
-from tradinghf.learning.runs.checkpoints import RunDirectory
-from tradinghf.market.features import FeatureScaler
-from tradinghf.serving.runs import BAR_REWARDS_FILE, REWARD_FILE, RunFolder
+from tradinghf.learning.policy import ActorCritic, Policy
+from tradinghf.learning.runs import RunDirectory
+from tradinghf.market import FeatureScaler
+from tradinghf.serving import BAR_REWARDS_FILE, REWARD_FILE, RunFolder
 
 HEADROOM = 1 << 30  # [bytes] of address space that a child may take while it reads
 GROWTH = 256  # [MiB] of memory that it may really use

@@ -23,12 +23,9 @@ from drills.training import load_early
 from tradinghf.config import EnvConfig
 from tradinghf.errors import TradingHFError
 from tradinghf.feedback.store import Store, restore
-from tradinghf.learning.policy.networks import ActorCritic
-from tradinghf.learning.policy.saved import Policy
-from tradinghf.learning.runs.checkpoints import RunDirectory
-from tradinghf.market.features import FeatureScaler
-from tradinghf.market.files import save_market
-from tradinghf.market.synthetic import synthetic
+from tradinghf.learning.policy import ActorCritic, Policy
+from tradinghf.learning.runs import RunDirectory
+from tradinghf.market import FeatureScaler, save_market, synthetic
 
 NEW_NAMES, NEW_USERS = 0x00020000, 0x10000000  # CLONE_NEWNS, CLONE_NEWUSER
 SIZE = "8m"

@@ -13,13 +13,19 @@ from torch import Tensor
 from drills.core import Outcome, Say, counted
 from tradinghf.config import EnvConfig
 from tradinghf.errors import CheckpointError
-from tradinghf.learning.config import PPOConfig
-from tradinghf.learning.ppo.rollout import RewardStream, Rollout
-from tradinghf.learning.ppo.streams import sparse_pnl
-from tradinghf.learning.ppo.trainer import MAX_BAD_ITERATIONS, PPO, Metrics, Stream
-from tradinghf.learning.runs.checkpoints import RunDirectory
-from tradinghf.market.synthetic import synthetic
-from tradinghf.simulation.env import MarketEnv
+from tradinghf.learning import PPOConfig
+from tradinghf.learning.ppo import (
+    MAX_BAD_ITERATIONS,
+    PPO,
+    Metrics,
+    RewardStream,
+    Rollout,
+    Stream,
+    sparse_pnl,
+)
+from tradinghf.learning.runs import RunDirectory
+from tradinghf.market import synthetic
+from tradinghf.simulation import MarketEnv
 
 HORIZON, ENVS, ITERATIONS = 16, 16, 8
 VALUES = {"NaN": math.nan, "infinity": math.inf, "-infinity": -math.inf, "overflow": 3e38}

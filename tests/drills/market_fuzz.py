@@ -25,8 +25,7 @@ import pyarrow.parquet as pq
 
 from drills.core import Outcome, Say, Tell, fuzz_in_children
 from tradinghf.errors import MarketDataError
-from tradinghf.market.data import MarketData
-from tradinghf.market.files import load_file
+from tradinghf.market import MarketData, load_file
 
 ROWS = 8
 NAMES = ("timestamp", "open", "high", "low", "close", "volume")

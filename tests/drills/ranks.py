@@ -22,13 +22,11 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from drills.core import Child, Outcome, Say, Tell, counted
 from tradinghf.config import EnvConfig
-from tradinghf.learning.config import PPOConfig
-from tradinghf.learning.ppo.distributed import ProcessGroup
-from tradinghf.learning.ppo.streams import sparse_pnl
-from tradinghf.learning.ppo.trainer import PPO, Metrics, Stream
-from tradinghf.learning.runs.checkpoints import RunDirectory
-from tradinghf.market.synthetic import synthetic
-from tradinghf.simulation.env import MarketEnv
+from tradinghf.learning import PPOConfig
+from tradinghf.learning.ppo import PPO, Metrics, ProcessGroup, Stream, sparse_pnl
+from tradinghf.learning.runs import RunDirectory
+from tradinghf.market import synthetic
+from tradinghf.simulation import MarketEnv
 
 RANKS, HORIZON, ENVS, ITERATIONS = 2, 16, 8, 12
 RESTARTS = 2

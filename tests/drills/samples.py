@@ -8,8 +8,8 @@ from collections import Counter
 import numpy as np
 
 from tradinghf.episodes import Episode
+from tradinghf.feedback import Query, Ranking
 from tradinghf.feedback.store import Store
-from tradinghf.feedback.types import Query, Ranking
 
 EPISODES = 9
 

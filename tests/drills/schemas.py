@@ -14,11 +14,8 @@ from alembic.runtime.migration import MigrationContext
 from drills.core import NotHereError, Outcome, Say, Tell, die, in_child
 from drills.samples import make_episode
 from drills.server import postgres, postgres_url
-from tradinghf.feedback.store import Store
-from tradinghf.feedback.store.engine import connect, locate
-from tradinghf.feedback.store.migrate import migrate, newest, scripts
-from tradinghf.feedback.store.schema import metadata
-from tradinghf.feedback.types import Query, Ranking
+from tradinghf.feedback import Query, Ranking
+from tradinghf.feedback.store import Store, connect, locate, metadata, migrate, newest, scripts
 
 
 def older_schemas() -> list[str]:

@@ -13,12 +13,11 @@ from drills.core import Outcome, Say, Tell, in_child
 from drills.samples import answer, fill_store
 from tradinghf.config import EnvConfig
 from tradinghf.feedback.store import Store
-from tradinghf.learning.config import PPOConfig
-from tradinghf.learning.ppo.streams import sparse_pnl
-from tradinghf.learning.ppo.trainer import PPO, Stream
-from tradinghf.learning.runs.checkpoints import RunDirectory
-from tradinghf.market.synthetic import synthetic
-from tradinghf.simulation.env import MarketEnv
+from tradinghf.learning import PPOConfig
+from tradinghf.learning.ppo import PPO, Stream, sparse_pnl
+from tradinghf.learning.runs import RunDirectory
+from tradinghf.market import synthetic
+from tradinghf.simulation import MarketEnv
 
 WARM_UP = 0.3  # share of the time after which growth counts
 MOST_GROWTH = 32.0  # [MiB]

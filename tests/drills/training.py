@@ -19,12 +19,12 @@ from typing import Any
 from drills.core import Child, Outcome, Say, Tell, counted, die, in_child
 from tradinghf.config import EnvConfig
 from tradinghf.feedback.store import Store
-from tradinghf.learning.config import PPOConfig, RewardConfig, RLHFConfig
-from tradinghf.learning.reward.model import RewardModel
-from tradinghf.learning.runs.checkpoints import LEFTOVERS
-from tradinghf.loop.rlhf import RLHF
-from tradinghf.market.synthetic import synthetic
-from tradinghf.simulation.env import MarketEnv
+from tradinghf.learning import PPOConfig, RewardConfig, RLHFConfig
+from tradinghf.learning.reward import RewardModel
+from tradinghf.learning.runs import LEFTOVERS
+from tradinghf.loop import RLHF
+from tradinghf.market import synthetic
+from tradinghf.simulation import MarketEnv
 
 HORIZON, ENVS, ITERATIONS, ROUNDS = 16, 16, 12, 3
 CLOCK = "steps_per_s"  # the one metric that may differ

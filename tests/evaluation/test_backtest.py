@@ -9,7 +9,7 @@ from support.evaluation import from_closes, make_market
 
 from tradinghf import CostModel, MarketData, backtest
 from tradinghf.errors import StrategyError
-from tradinghf.evaluation.engines import ENGINES
+from tradinghf.evaluation._engines import ENGINES
 from tradinghf.strategies import Floats, load_strategy
 
 FREE = CostModel(fee_bps=0, fixed_fee=0, slippage_bps=0)

@@ -15,13 +15,13 @@ import pytest
 from support.evaluation import make_market
 
 from tradinghf import CostModel, load_market
-from tradinghf.cli.app import main
+from tradinghf.cli import main
 from tradinghf.errors import ConfigError, StrategyError
-from tradinghf.evaluation import metrics
-from tradinghf.evaluation.crossvalidation import combinatorial_splits
-from tradinghf.evaluation.crossvalidation import cross_validate_parameters as cross_validate
-from tradinghf.evaluation.executors import as_executor
-from tradinghf.evaluation.sweep import sweep
+from tradinghf.evaluation import _metrics as metrics
+from tradinghf.evaluation import cross_validate_parameters as cross_validate
+from tradinghf.evaluation import sweep
+from tradinghf.evaluation._crossvalidation import combinatorial_splits
+from tradinghf.evaluation._executors import as_executor
 from tradinghf.feedback.store import Store
 
 GRID = {"fast": [3, 5, 8], "slow": [10, 20, 40]}
@@ -197,7 +197,7 @@ def test_a_sweep_on_ray_equals_the_one_here(tmp_path: Path) -> None:
     script = textwrap.dedent(f"""
         import numpy as np
         from tradinghf import load_market
-        from tradinghf.evaluation.sweep import sweep
+        from tradinghf.evaluation import sweep
 
         market, grid = load_market("{DATA}"), {{"bars": range(1, 200)}}
         for name in (r"{rule}", "sma_cross"):

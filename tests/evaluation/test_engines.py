@@ -10,7 +10,7 @@ import pytest
 from support.evaluation import make_market
 
 from tradinghf import CostModel, EnvConfig, MarketData, MarketEnv, backtest
-from tradinghf.evaluation.report import Report
+from tradinghf.evaluation import Report
 from tradinghf.strategies import strategy_names
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.evaluation import make_market
 
 from tradinghf import CostModel, backtest
-from tradinghf.evaluation import metrics as m
+from tradinghf.evaluation import _metrics as m
 
 YEAR = 252.0
 

@@ -16,10 +16,9 @@ from support.evaluation import make_market
 
 from tradinghf import CostModel, MarketData, backtest
 from tradinghf.errors import ConfigError
-from tradinghf.evaluation.charts import Series, bars_to_draw, line_chart, log_ticks, nice_ticks
-from tradinghf.evaluation.comparison import comparison_report
-from tradinghf.evaluation.page import number
-from tradinghf.evaluation.report import Report
+from tradinghf.evaluation import Report, comparison_report
+from tradinghf.evaluation._charts import Series, bars_to_draw, line_chart, log_ticks, nice_ticks
+from tradinghf.evaluation._page import number
 
 CHROMIUM = Path("/usr/bin/chromium")
 VOID = {"meta", "link", "br", "line", "path", "circle", "rect", "img"}
@@ -264,7 +263,7 @@ def test_comparison_says_what_was_learned_and_how_well(report: Report, tmp_path:
 def test_a_leaderboard_row_becomes_a_section(report: Report, tmp_path: Path) -> None:
     from dataclasses import asdict
 
-    from tradinghf.feedback.ratings import Standing
+    from tradinghf.feedback._ratings import Standing
 
     row = Standing(
         source="sma_cross", rating=0.4, low=0.1, high=0.7, elo=1620, elo_low=1540, elo_high=1700,
@@ -407,7 +406,7 @@ def test_a_synthetic_market_never_passes(tmp_path: Path) -> None:
     """A strategy that knows the future passes on bars as loaded, and rehearses on made-up ones."""
     from dataclasses import replace
 
-    from tradinghf.evaluation.verdict import judge
+    from tradinghf.evaluation import judge
 
     made = make_market(600, seed=2)
     knows = np.sign(np.vstack([np.diff(made.close, axis=0), np.zeros((1, 1))]))
@@ -423,7 +422,7 @@ def test_a_synthetic_market_never_passes(tmp_path: Path) -> None:
 
 
 def test_a_share_has_an_interval_only_where_its_denominator_is_clear() -> None:
-    from tradinghf.loop.attained import attained
+    from tradinghf.loop._attained import attained
 
     rng = np.random.default_rng(0)
     groups = np.repeat(np.arange(100), 5)
@@ -448,7 +447,7 @@ def test_a_share_has_an_interval_only_where_its_denominator_is_clear() -> None:
 
 
 def test_who_is_preferred_window_by_window() -> None:
-    from tradinghf.loop.attained import preferred
+    from tradinghf.loop._attained import preferred
 
     own, other = np.array([1.0, 2.0, 3.0, 0.0]), np.array([0.0, 2.0, 1.0, 5.0])
     share, (low, high) = preferred(own, other, np.arange(4))
@@ -458,7 +457,8 @@ def test_who_is_preferred_window_by_window() -> None:
 
 
 def test_every_metric_belongs_to_one_group(report: Report) -> None:
-    from tradinghf.evaluation.headline import GROUPS, headline
+    from tradinghf.evaluation import headline
+    from tradinghf.evaluation._headline import GROUPS
 
     assert sorted(key for keys in GROUPS.values() for key in keys) == sorted(report.metrics)
     rows = {name: cells for name, *cells in headline(report, report.buy_and_hold())}

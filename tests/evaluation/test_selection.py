@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tradinghf.errors import ConfigError
-from tradinghf.evaluation.selection import select
+from tradinghf.evaluation._selection import select
 
 
 def noise(seed: int, bars: int = 400, strategies: int = 20) -> np.ndarray:

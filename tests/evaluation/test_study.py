@@ -8,7 +8,7 @@ import pytest
 
 from tradinghf import load_market
 from tradinghf.errors import ConfigError
-from tradinghf.evaluation.study import RunStudy, open_study
+from tradinghf.evaluation import RunStudy, open_study
 from tradinghf.feedback.store import Store
 
 DATA = "synthetic:bars=300,assets=1,seed=2"

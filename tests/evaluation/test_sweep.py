@@ -12,9 +12,8 @@ from support.evaluation import make_market
 
 from tradinghf import CostModel, MarketData, backtest, strategy
 from tradinghf.errors import ConfigError, StrategyError
-from tradinghf.evaluation.check import check_strategy
-from tradinghf.evaluation.sweep import sweep
-from tradinghf.evaluation.walkforward import walk_forward, walk_forward_splits
+from tradinghf.evaluation import check_strategy, sweep, walk_forward
+from tradinghf.evaluation._walkforward import walk_forward_splits
 from tradinghf.strategies import Floats, strategy_names
 
 GRID = {"fast": [3, 5, 8], "slow": [10, 20, 40], "short": [False, True]}

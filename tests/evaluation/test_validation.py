@@ -12,11 +12,10 @@ from support.evaluation import make_market
 
 from tradinghf import backtest
 from tradinghf.errors import ConfigError
-from tradinghf.evaluation import metrics
-from tradinghf.evaluation import validation as v
-from tradinghf.evaluation.sweep import sweep
-from tradinghf.evaluation.timing import _factors, random_timing
-from tradinghf.evaluation.verdict import judge
+from tradinghf.evaluation import _metrics as metrics
+from tradinghf.evaluation import _validation as v
+from tradinghf.evaluation import judge, sweep
+from tradinghf.evaluation._timing import _factors, random_timing
 
 
 def test_deflated_sharpe_known_answers() -> None:

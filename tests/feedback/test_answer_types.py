@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 from support.episodes import random_episode, window_groups
 
-from tradinghf.cli.app import main
+from tradinghf.cli import main
 from tradinghf.errors import FeedbackError
-from tradinghf.feedback.answer_types import rankings_from, read_answers
+from tradinghf.feedback import SyntheticTrader, rankings_from, read_answers
 from tradinghf.feedback.store import Store
-from tradinghf.feedback.traders import SyntheticTrader
-from tradinghf.learning.config import AspectConfig, RewardConfig
-from tradinghf.learning.reward.model import RewardModel
-from tradinghf.learning.reward.protocol import NEVER_TIED
+from tradinghf.learning import AspectConfig, RewardConfig
+from tradinghf.learning.reward import RewardModel
+from tradinghf.learning.reward._protocol import NEVER_TIED
 
 HEAD = AspectConfig(shapes=0, conditions=0, thresholds=0, levels=0)
 PLAIN = RewardConfig(residual=None, head=HEAD)
@@ -102,7 +101,7 @@ def test_a_type_of_ones_own_is_imported_from_a_file(
     """It names its function in a file, and answers come as JSON lines."""
     monkeypatch.chdir(tmp_path)
     Path("mine.py").write_text(
-        "from tradinghf.feedback.answer_types import Comparison\n\n"
+        "from tradinghf.feedback._answer_types import Comparison\n\n"
         "def worst(shown, said):\n"
         "    for i, other in enumerate(shown):\n"
         "        if i != said:\n"

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tradinghf.errors import FeedbackError, MissingExtraError
-from tradinghf.feedback.comments import LEXICON, aspects_of, with_tags
-from tradinghf.feedback.lexicon import split_lines
+from tradinghf.feedback import LEXICON, aspects_of, with_tags
+from tradinghf.feedback._lexicon import split_lines
 
 CASES = [
     ("made more money than the others", "profit"),
@@ -140,7 +140,7 @@ def test_every_example_is_found_by_its_own_keywords_or_is_for_the_embeddings(nam
 
 
 def test_aspects_name_columns_that_the_reward_model_has() -> None:
-    aspects = pytest.importorskip("tradinghf.learning.reward.aspects")
+    aspects = pytest.importorskip("tradinghf.learning.reward._aspects")
     for item in LEXICON.values():
         assert [name for name in item.columns if name not in aspects.ASPECTS] == []
 

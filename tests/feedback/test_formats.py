@@ -14,24 +14,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.episodes import random_episode
 
-from tradinghf.cli.app import main
+from tradinghf.cli import main
 from tradinghf.config import CostModel, EnvConfig
 from tradinghf.errors import EpisodeError, FeedbackError
-from tradinghf.feedback.fragments import (
-    Fragment,
+from tradinghf.feedback import (
+    Query,
+    Ranking,
     fragment_pairs,
-    rankings_from_fragments,
     read_fragments,
+    read_trl,
+    trl_rows,
     write_fragments,
+    write_trl,
 )
-from tradinghf.feedback.pairs import Pair, pairs_of, rankings_of
+from tradinghf.feedback._fragments import Fragment, rankings_from_fragments
+from tradinghf.feedback._pairs import Pair, pairs_of, rankings_of
+from tradinghf.feedback._trl import episode_in_words
 from tradinghf.feedback.store import Store
-from tradinghf.feedback.trl import episode_in_words, read_trl, trl_rows, write_trl
-from tradinghf.feedback.types import Query, Ranking
-from tradinghf.loop.collect import collect, constant_actor
-from tradinghf.market.synthetic import synthetic
-from tradinghf.simulation.env import MarketEnv
-from tradinghf.simulation.windows import Windows
+from tradinghf.loop import collect, constant_actor
+from tradinghf.market import synthetic
+from tradinghf.simulation import MarketEnv, Windows
 
 POOL = [random_episode(seed, window=3) for seed in range(6)]
 BY_ID = {episode.id: episode for episode in POOL}

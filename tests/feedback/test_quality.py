@@ -7,8 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tradinghf.feedback.quality import rater_agreement, rater_quality, repeat_consistency
-from tradinghf.feedback.types import Query, Ranking
+from tradinghf.feedback import Query, Ranking, rater_agreement, rater_quality, repeat_consistency
 
 
 def say(key: str, rater: str, ids: str, ranks: tuple[int, ...], **rest: object) -> Ranking:

@@ -14,9 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tradinghf.errors import FeedbackError
-from tradinghf.feedback.davidson import fit_davidson
-from tradinghf.feedback.ratings import Leaderboard, leaderboard
-from tradinghf.feedback.types import Ranking
+from tradinghf.feedback import Leaderboard, Ranking, leaderboard
+from tradinghf.feedback._davidson import fit_davidson
 
 Game = tuple[str, str, int]
 

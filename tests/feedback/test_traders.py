@@ -8,12 +8,8 @@ from support.episodes import random_episode
 
 from tradinghf.episodes import EpisodeBatch
 from tradinghf.errors import FeedbackError
-from tradinghf.feedback.traders import (
-    TEACHERS,
-    UTILITIES,
-    SimulatedTeacher,
-    SyntheticTrader,
-)
+from tradinghf.feedback import SyntheticTrader
+from tradinghf.feedback._traders import TEACHERS, UTILITIES, SimulatedTeacher
 
 EPISODES = [random_episode(seed) for seed in range(40)]
 

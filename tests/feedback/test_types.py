@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tradinghf.errors import FeedbackError
-from tradinghf.feedback.types import MAX_PANELS, MAX_TEXT, Query, Ranking, clean_text
+from tradinghf.feedback import MAX_PANELS, Query, Ranking
+from tradinghf.feedback._types import MAX_TEXT, clean_text
 
 IDS = ("a", "b", "c")
 
@@ -151,7 +152,7 @@ def test_what_a_query_refuses(changes: dict[str, Any], message: str) -> None:
 
 def test_types_load_only_the_standard_library(python: Any) -> None:
     code = (
-        "import sys, tradinghf.feedback.types\n"
+        "import sys, tradinghf.feedback._types\n"
         "roots = {name.split('.')[0] for name in sys.modules}\n"
         "print(sorted(roots & {'numpy', 'pandas', 'sqlalchemy', 'torch', 'safetensors'}))"
     )

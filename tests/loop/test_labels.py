@@ -12,9 +12,9 @@ import pytest
 
 from tradinghf.cli import main
 from tradinghf.errors import CheckpointError, ConfigError
-from tradinghf.loop.labels.cells import Cell, LabelBench
-from tradinghf.loop.labels.run import run_labels
-from tradinghf.loop.labels.summary import interval, iqm, markdown, scored, summarise
+from tradinghf.loop.labels import LabelBench, markdown, run_labels, scored, summarise
+from tradinghf.loop.labels._cells import Cell
+from tradinghf.loop.labels._summary import interval, iqm
 
 TINY = LabelBench(
     traders=("drawdown",),

@@ -13,26 +13,30 @@ import torch
 from tradinghf.config import CostModel, EnvConfig
 from tradinghf.errors import CheckpointError, ConfigError, FeedbackError
 from tradinghf.feedback.store import Store
-from tradinghf.learning.config import PPOConfig, RewardConfig, RLHFConfig
-from tradinghf.learning.policy.saved import Policy
-from tradinghf.learning.reward.model import RewardModel
-from tradinghf.learning.runs.checkpoints import RunDirectory, pack
-from tradinghf.loop.collect import (
+from tradinghf.learning import PPOConfig, RewardConfig, RLHFConfig
+from tradinghf.learning.policy import Policy
+from tradinghf.learning.reward import RewardModel
+from tradinghf.learning.runs import RunDirectory
+from tradinghf.learning.runs._checkpoints import pack
+from tradinghf.loop import (
+    RLHF,
     Actor,
-    best_network,
+    Experiment,
+    Split,
     collect,
     constant_actor,
     distinct_columns,
     episode_batch,
+    long_enough,
     pool_actors,
+    run_experiment,
+    split_market,
     strategy_actor,
 )
-from tradinghf.loop.experiment import Experiment, Split, long_enough, run_experiment, split_market
-from tradinghf.loop.rlhf import RLHF
-from tradinghf.loop.training import Training
-from tradinghf.market.synthetic import synthetic
-from tradinghf.simulation.env import MarketEnv
-from tradinghf.simulation.windows import random_windows
+from tradinghf.loop._collect import best_network
+from tradinghf.loop._training import Training
+from tradinghf.market import synthetic
+from tradinghf.simulation import MarketEnv, random_windows
 
 ENV = EnvConfig(horizon=16, lookback=2)
 SMALL = RLHFConfig(
@@ -317,7 +321,7 @@ def test_real_bars_are_cut_in_time_and_synthetic_ones_drawn_again():
 
 def test_a_replayed_strategy_equals_its_backtest_window():
     """The same orders in an episode and open loop give the same equity to 1e-9."""
-    from tradinghf.simulation.simulate import simulate
+    from tradinghf.simulation import simulate
 
     config = EnvConfig(horizon=40, lookback=2, dtype="float64")
     actor = strategy_actor("sma_cross", MARKET, fast=3, slow=8)

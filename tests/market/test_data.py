@@ -10,8 +10,8 @@ from support.markets import markets
 
 from tradinghf import MarketData
 from tradinghf.errors import MarketDataError
-from tradinghf.market.bar_rules import FIELDS
-from tradinghf.market.times import infer_bars_per_year, read_times
+from tradinghf.market import FIELDS
+from tradinghf.market._times import infer_bars_per_year, read_times
 
 
 def frame(bars: int = 5, start: str = "2020-01-06") -> pd.DataFrame:

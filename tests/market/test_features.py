@@ -15,16 +15,17 @@ from support.markets import markets
 from tradinghf import MarketData, load_market
 from tradinghf.config import EnvConfig
 from tradinghf.errors import ConfigError, MarketDataError
-from tradinghf.market.features import (
-    FEATURES,
-    LIMIT,
+from tradinghf.market import (
     FeatureScaler,
+    assert_causal,
     feature,
     feature_names,
     features,
+    leaks,
+    synthetic,
 )
-from tradinghf.market.lookahead import Leak, assert_causal, leaks, perturb_after
-from tradinghf.market.synthetic import synthetic
+from tradinghf.market._features import FEATURES, LIMIT
+from tradinghf.market._lookahead import Leak, perturb_after
 
 NAMES = [usage.replace("_N", "_12") for usage in feature_names()]
 

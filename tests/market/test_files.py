@@ -18,9 +18,9 @@ from support.markets import markets
 
 from tradinghf import MarketData, load_market
 from tradinghf.errors import MarketDataError
-from tradinghf.market import files
-from tradinghf.market.bar_rules import MAX_PER_RULE
-from tradinghf.market.files import check_market_file, load_file, save_market
+from tradinghf.market import _files as files
+from tradinghf.market import check_market_file, load_file, save_market
+from tradinghf.market._bar_rules import MAX_PER_RULE
 
 GOOD = """Date,Open,High,Low,Close,Volume
 2020-01-02,10,12,9,11,100

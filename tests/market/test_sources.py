@@ -15,15 +15,22 @@ import pytest
 
 from tradinghf import MarketData, load_market
 from tradinghf.errors import MarketDataError, MissingExtraError
+from tradinghf.market import (
+    SOURCES,
+    catalogue,
+    describe_market,
+    market_warnings,
+    packaged_catalogue,
+    save_market,
+    source,
+    synthetic,
+)
+from tradinghf.market import _samples as samples
+from tradinghf.market import _vendors as vendors
 from tradinghf.market import catalogue as catalogue_module
-from tradinghf.market import samples, vendors
-from tradinghf.market.catalogue import catalogue, packaged_catalogue
-from tradinghf.market.features import FEATURES
-from tradinghf.market.files import save_market
-from tradinghf.market.quality import describe_market, market_warnings
-from tradinghf.market.source_registry import SOURCES, source
-from tradinghf.market.sources import drop_in_files
-from tradinghf.market.synthetic import REGIMES, synthetic
+from tradinghf.market._features import FEATURES
+from tradinghf.market._sources import drop_in_files
+from tradinghf.market._synthetic import REGIMES
 from tradinghf.resources import resource_dir
 
 OHLC = ("open", "high", "low", "close")

@@ -56,7 +56,7 @@ def _quoted(text: str) -> list[str]:
 
 
 def room(target: str, rooms: Mapping[str, Room]) -> str | None:
-    """The room that "tradinghf.market.data" lies in."""
+    """The room that "tradinghf.market._data" lies in."""
     inside = target.removeprefix("tradinghf.")
     while inside and inside not in rooms:
         inside = inside.rpartition(".")[0]
@@ -129,22 +129,22 @@ def test_each_room_imports_only_what_the_architecture_allows() -> None:
 
 def test_the_table_has_no_arrow_that_nothing_follows() -> None:
     assert not unused_arrows(modules())
-    lone = {"a": planted("tradinghf.simulation.env", "import tradinghf.config")}
+    lone = {"a": planted("tradinghf.simulation._env", "import tradinghf.config")}
     assert "simulation -> market" in unused_arrows(lone)
 
 
 @pytest.mark.parametrize(
     ("name", "source"),
     [
-        ("tradinghf.market.data", "from tradinghf.simulation import env"),
-        ("tradinghf.market.data", "def f():\n    import tradinghf.evaluation.backtest"),
-        ("tradinghf.market.data", "from tradinghf import RLHF"),
+        ("tradinghf.market._data", "from tradinghf.simulation import env"),
+        ("tradinghf.market._data", "def f():\n    import tradinghf.evaluation._backtest"),
+        ("tradinghf.market._data", "from tradinghf import RLHF"),
         ("tradinghf.episodes", "from tradinghf import loop"),
-        ("tradinghf.episodes", "if TYPE_CHECKING:\n    from tradinghf.loop.rlhf import RLHF"),
+        ("tradinghf.episodes", "if TYPE_CHECKING:\n    from tradinghf.loop._rlhf import RLHF"),
         ("tradinghf.learning.ppo.ppo", "from tradinghf.cli import main"),
-        ("tradinghf.learning.policy.heads", "from tradinghf.learning.ppo.ppo import PPO"),
-        ("tradinghf.learning.reward.model", "from tradinghf.learning import runs"),
-        ("tradinghf.config", "from tradinghf.market.data import MarketData"),
+        ("tradinghf.learning.policy._heads", "from tradinghf.learning.ppo.ppo import PPO"),
+        ("tradinghf.learning.reward._model", "from tradinghf.learning import runs"),
+        ("tradinghf.config", "from tradinghf.market._data import MarketData"),
         ("tradinghf.somewhere", "x = 1"),
     ],
 )

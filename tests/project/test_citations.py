@@ -24,7 +24,7 @@ def test_a_citation_of_a_missing_file_is_found(room: str) -> None:
     assert wrong_files(prose(source)) == [f"{room}/gone.py", f"{room}/away.md"]
     assert wrong_files("held by `test_" + "vanished.py`") == ["test_" + "vanished.py"]
     assert (
-        wrong_files("tradinghf/market/data.py, market/data.py, docs/store.md, mine/data.py") == []
+        wrong_files("tradinghf/market/_data.py, market/_data.py, docs/store.md, mine/data.py") == []
     )
 
 
@@ -32,7 +32,7 @@ def test_a_citation_of_a_missing_name_is_found() -> None:
     gone = [f"tradinghf.market.{name}" for name in ("data.MarketDate", "prices")]
     assert wrong_names(f"`{gone[0]}` of {gone[1]}") == gone
     assert wrong_names("`learning." + "score_model`") == ["tradinghf.learning." + "score_model"]
-    assert wrong_names("tradinghf.market.data.MarketData.bars, `tradinghf.market`.") == []
+    assert wrong_names("tradinghf.market._data.MarketData.bars, `tradinghf.market`.") == []
 
 
 def test_a_renamed_name_in_backticks_is_found() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tradinghf.cli import app
+from tradinghf.cli import _app as app
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tradinghf.cli.app import main
+from tradinghf.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(

@@ -25,9 +25,9 @@ from torch import nn
 import tradinghf.simulation
 from tradinghf import MarketData, backtest
 from tradinghf.errors import MissingExtraError
-from tradinghf.learning.runs.checkpoints import RunDirectory
-from tradinghf.learning.runs.mlflow import MLflowLogger
-from tradinghf.market.synthetic import synthetic
+from tradinghf.learning.runs import RunDirectory
+from tradinghf.learning.runs._mlflow import MLflowLogger
+from tradinghf.market import synthetic
 
 ENV_ID = next(iter(tradinghf.simulation.ENV_IDS))
 MARKET = synthetic(0, 400, 2)

@@ -66,13 +66,13 @@ WRITES = {
 }
 MAY_WRITE = {
     "tradinghf/durable.py": "is the helper",
-    "tradinghf/evaluation/export.py": "the page goes to a temporary folder, for the browser",
-    "tradinghf/learning/runs/checkpoints.py": "appends to metrics.jsonl and cuts it; a lock",
+    "tradinghf/evaluation/_export.py": "the page goes to a temporary folder, for the browser",
+    "tradinghf/learning/runs/_checkpoints.py": "appends to metrics.jsonl and cuts it; a lock",
     "tradinghf/logs.py": "a lock",
-    "tradinghf/serving/access.py": "a draft, linked into place, so that the first server wins",
-    "tradinghf/serving/jobs.py": "a lock",
-    "tradinghf/serving/runner.py": "appends what a job prints",
-    "tradinghf/serving/uploads.py": "a draft, renamed when it is found to be a market",
+    "tradinghf/serving/_access.py": "a draft, linked into place, so that the first server wins",
+    "tradinghf/serving/_jobs.py": "a lock",
+    "tradinghf/serving/_runner.py": "appends what a job prints",
+    "tradinghf/serving/_uploads.py": "a draft, renamed when it is found to be a market",
     "dashboard/views/admin.py": "a file in a temporary folder",
     "dashboard/views/backtest.py": "a request in a new folder, for the job that starts next",
 }

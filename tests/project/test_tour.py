@@ -15,7 +15,7 @@ from support.source import PACKAGE, ROOT, Module, defined, modules
 
 from tradinghf import RLHF, EnvConfig, MarketEnv, load_market
 from tradinghf.feedback.store import Store
-from tradinghf.learning.config import PPOConfig, RLHFConfig
+from tradinghf.learning import PPOConfig, RLHFConfig
 
 PLACE = re.compile(r"`([\w/]+\.(?:py|js)):([\w.]+)`")
 CONTINUOUS = EnvConfig(horizon=16, actions="continuous")  # which the reference update learns
@@ -76,7 +76,7 @@ def test_every_place_on_the_page_exists() -> None:
     assert not [f"{file}:{name}" for file, name in found if not exists(file, name)]
 
 
-@pytest.mark.parametrize("place", ["market/data.py:MarketDate", "market/prices.py:MarketData"])
+@pytest.mark.parametrize("place", ["market/_data.py:MarketDate", "market/prices.py:MarketData"])
 def test_a_place_that_does_not_exist_is_found(place: str) -> None:
     assert not exists(*place.split(":"))
 

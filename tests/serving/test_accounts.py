@@ -8,10 +8,8 @@ import pytest
 import sqlalchemy as sa
 from support.store import make_episode, postgres_url
 
-from tradinghf.feedback.store import Store, restore
-from tradinghf.feedback.store.engine import connect, locate
-from tradinghf.feedback.store.migrate import migrate
-from tradinghf.serving.accounts import UserAccounts
+from tradinghf.feedback.store import Store, connect, locate, migrate, restore
+from tradinghf.serving import UserAccounts
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

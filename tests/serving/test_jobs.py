@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from tradinghf.serving.jobs import BackgroundJobs, _children
+from tradinghf.serving import BackgroundJobs
+from tradinghf.serving._jobs import _children
 
 IMPATIENT = """
 import sys, threading
 from tradinghf.errors import ConfigError
-from tradinghf.serving.jobs import BackgroundJobs
+from tradinghf.serving import BackgroundJobs
 
 jobs, at_once = BackgroundJobs(sys.argv[1]), threading.Barrier(int(sys.argv[2]))
 

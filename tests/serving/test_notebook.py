@@ -9,9 +9,9 @@ import pytest
 from support.episodes import window_groups
 
 from tradinghf.errors import FeedbackError
+from tradinghf.feedback import Query
 from tradinghf.feedback.store import Store
-from tradinghf.feedback.types import Query
-from tradinghf.serving.notebook import Ballot, panels
+from tradinghf.serving import Ballot, panels
 
 GROUPS = window_groups(4, size=3)
 

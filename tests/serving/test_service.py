@@ -13,11 +13,11 @@ import pytest
 from support.dashboard import SOURCES, fill_store, trade, walk, window
 
 from tradinghf.errors import FeedbackError
+from tradinghf.feedback import Query
 from tradinghf.feedback.store import Store
-from tradinghf.feedback.types import Query
-from tradinghf.serving.payload import bar_duration, open_payload, query_payload, trade_sizes
-from tradinghf.serving.practice import practice_comment, practice_query
-from tradinghf.serving.service import RankingService, asked_again, checked_answer, panel_order
+from tradinghf.serving._payload import bar_duration, open_payload, query_payload, trade_sizes
+from tradinghf.serving._practice import practice_comment, practice_query
+from tradinghf.serving._service import RankingService, asked_again, checked_answer, panel_order
 
 BARS = 30
 

@@ -16,12 +16,9 @@ from hypothesis import strategies as st
 
 from tradinghf.config import Brackets, CostModel, EnvConfig, Margin, Randomisation, TradingRules
 from tradinghf.errors import ConfigError
-from tradinghf.market.data import MarketData
-from tradinghf.market.features import FeatureScaler
-from tradinghf.market.synthetic import synthetic
-from tradinghf.simulation.env import MarketEnv
-from tradinghf.simulation.rewards import REWARDS, Transition
-from tradinghf.simulation.simulate import simulate
+from tradinghf.market import FeatureScaler, MarketData, synthetic
+from tradinghf.simulation import MarketEnv, Transition, simulate
+from tradinghf.simulation._rewards import REWARDS
 
 MARKET = synthetic(0, 300, 4)
 SHORT = EnvConfig(horizon=12, lookback=4, dtype="float64")
@@ -414,7 +411,7 @@ def test_observation_is_the_window_and_the_account() -> None:
     obs, *_ = env.step([4, 2])
     assert obs.shape == (2, env.obs_dim) == (2, 4 * 5 + 4)
     assert obs.dtype == torch.float32
-    from tradinghf.market.features import features
+    from tradinghf.market import features
 
     scaled = env.scaler.apply(features(MARKET, SHORT.features))
     np.testing.assert_allclose(obs[0, :20].numpy(), scaled[48:52, 2].reshape(-1).astype(np.float32))

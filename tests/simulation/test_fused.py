@@ -13,11 +13,10 @@ from hypothesis import strategies as st
 
 from tradinghf.config import Brackets, CostModel, EnvConfig, Margin, Randomisation, TradingRules
 from tradinghf.errors import ConfigError
-from tradinghf.market.data import MarketData
-from tradinghf.market.synthetic import synthetic
-from tradinghf.simulation.costs import Rates
-from tradinghf.simulation.env import MarketEnv
-from tradinghf.simulation.fused import fused_covers
+from tradinghf.market import MarketData, synthetic
+from tradinghf.simulation import MarketEnv
+from tradinghf.simulation._costs import Rates
+from tradinghf.simulation._fused import fused_covers
 
 MARKET = synthetic(0, 220, 3)
 

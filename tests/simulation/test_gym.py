@@ -20,9 +20,9 @@ from stable_baselines3.common.env_checker import check_env as check_env_for_sb3
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from tradinghf.errors import ConfigError
-from tradinghf.market.synthetic import synthetic
+from tradinghf.market import synthetic
 from tradinghf.simulation import ENV_IDS
-from tradinghf.simulation.gym import TradingEnv, TradingVectorEnv
+from tradinghf.simulation._gym import TradingEnv, TradingVectorEnv
 
 MARKET = synthetic(0, 300, 3)
 

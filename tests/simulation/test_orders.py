@@ -14,8 +14,9 @@ import pytest
 
 from tradinghf.config import Brackets, CostModel, EnvConfig, TradingRules
 from tradinghf.errors import ConfigError
-from tradinghf.market.data import MarketData
-from tradinghf.simulation.simulate import Simulation, simulate
+from tradinghf.market import MarketData
+from tradinghf.simulation import simulate
+from tradinghf.simulation._simulate import Simulation
 
 FREE = CostModel(fee_bps=0, slippage_bps=0)
 NAN = float("nan")

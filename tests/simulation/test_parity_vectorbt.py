@@ -16,10 +16,10 @@ import pytest
 import torch
 import vectorbt as vbt
 
-from tradinghf.simulation.account import Account, Limits, MarketOrder
-from tradinghf.simulation.costs import Rates
-from tradinghf.simulation.orders import SizeKind, order_size, order_value
-from tradinghf.simulation.portfolio import execute_all
+from tradinghf.simulation._account import Account, Limits, MarketOrder
+from tradinghf.simulation._costs import Rates
+from tradinghf.simulation._orders import SizeKind, order_size, order_value
+from tradinghf.simulation._portfolio import execute_all
 
 BARS = 24
 DIRECTIONS = {"both": "both", "long": "longonly", "short": "shortonly"}

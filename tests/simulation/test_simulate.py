@@ -13,11 +13,9 @@ from hypothesis import strategies as st
 
 from tradinghf.config import CostModel, EnvConfig, Margin, TradingRules
 from tradinghf.errors import ConfigError
-from tradinghf.market.data import MarketData
-from tradinghf.market.sources import load_market
-from tradinghf.market.synthetic import synthetic
-from tradinghf.simulation.bootstrap import bootstrap, stationary_indices, with_bootstrap
-from tradinghf.simulation.simulate import simulate
+from tradinghf.market import MarketData, load_market, synthetic
+from tradinghf.simulation import simulate
+from tradinghf.simulation._bootstrap import bootstrap, stationary_indices, with_bootstrap
 
 FREE = CostModel(fee_bps=0, slippage_bps=0)
 NAN = float("nan")

@@ -7,9 +7,8 @@ import pytest
 
 from tradinghf.config import EnvConfig
 from tradinghf.errors import ConfigError
-from tradinghf.market.synthetic import synthetic
-from tradinghf.simulation.env import MarketEnv
-from tradinghf.simulation.windows import Windows, random_windows
+from tradinghf.market import synthetic
+from tradinghf.simulation import MarketEnv, Windows, random_windows
 
 ENV = EnvConfig(horizon=16, lookback=2)
 MARKET = synthetic(seed=3, bars=400, assets=4)

@@ -16,7 +16,7 @@ from support.source import ROOT, Module, defined, imports, module_of, modules
 FOLDERS = ("tradinghf", "strategies", "dashboard", "tests", "scripts", "benchmarks", "notebooks")
 ROOMS = "market|simulation|feedback|learning|loop|evaluation|serving|bench|cli"
 OWN = "tradinghf|strategies|dashboard|tests|scripts|benchmarks|docs|notebooks"
-# From the checkout's root, or from a room's: market/data.py.
+# From the checkout's root, or from a room's: market/_data.py.
 PATHS = re.compile(
     rf"(?<![\w/.*{{}}<-])((?:{OWN}|{ROOMS})/[\w./-]*\w\.(?:py|md|json|sh|svg|ipynb))\b"
 )
@@ -66,7 +66,7 @@ def wrong_names(text: str) -> list[str]:
 
 
 def resolves(name: str) -> bool:
-    """Whether "tradinghf.market.data" is a module, or something that a module defines."""
+    """Whether "tradinghf.market._data" is a module, or something that a module defines."""
     home = module_of(name, modules())
     rest = name.removeprefix(home or "").strip(".").split(".")
     return home is not None and (rest == [""] or rest[0] in contents(modules()[home]))

@@ -21,8 +21,8 @@ import pandas as pd
 from safetensors.numpy import save_file
 
 from tradinghf.episodes import Episode
+from tradinghf.feedback import Query, Ranking
 from tradinghf.feedback.store import Store
-from tradinghf.feedback.types import Query, Ranking
 
 SOURCES = ("sma_cross", "momentum", "rsi_reversion", "donchian_breakout", "buy_and_hold")
 

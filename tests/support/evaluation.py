@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tradinghf.market.data import MarketData
+from tradinghf.market import MarketData
 
 
 def make_market(

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import AffineTransform, Beta, TransformedDistribution
 
-from tradinghf.learning.ppo.transitions import Minibatch, Transitions
+from tradinghf.learning.ppo._transitions import Minibatch, Transitions
 
 
 def table_of(obs: Tensor, batch: Minibatch) -> Transitions:

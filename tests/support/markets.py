@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import strategies as st
 
-from tradinghf.market.data import MarketData
+from tradinghf.market import MarketData
 
 
 @st.composite

@@ -21,16 +21,14 @@ from support import outside_traders
 
 from tradinghf.config import EnvConfig
 from tradinghf.episodes import Episode, EpisodeBatch
-from tradinghf.feedback.traders import UTILITIES, SimulatedTeacher, SyntheticTrader
-from tradinghf.learning.config import RewardConfig
-from tradinghf.learning.reward.held_out import pair_metrics, predicted_pairs
-from tradinghf.learning.reward.model import RewardModel
-from tradinghf.loop.collect import Actor, collect, distinct_columns, pool_actors
-from tradinghf.loop.questions import ask
-from tradinghf.market.data import MarketData
-from tradinghf.market.synthetic import synthetic
-from tradinghf.simulation.env import MarketEnv
-from tradinghf.simulation.windows import random_windows
+from tradinghf.feedback import SyntheticTrader
+from tradinghf.feedback._traders import UTILITIES, SimulatedTeacher
+from tradinghf.learning import RewardConfig
+from tradinghf.learning.reward import RewardModel, predicted_pairs
+from tradinghf.learning.reward._held_out import pair_metrics
+from tradinghf.loop import Actor, ask, collect, distinct_columns, pool_actors
+from tradinghf.market import MarketData, synthetic
+from tradinghf.simulation import MarketEnv, random_windows
 
 CONFIG = EnvConfig()
 ROUNDS = 4

@@ -161,7 +161,7 @@ OUTSIDE = (
 )
 
 
-# Written after the terms of `tradinghf.learning.reward.terms`, without a look at them.
+# Written after the terms of `tradinghf.learning.reward._terms`, without a look at them.
 
 
 def calmar(e: Any) -> Worth:

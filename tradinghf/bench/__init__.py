@@ -4,8 +4,13 @@ Each benchmark first checks its result against a second way of computing it, the
 times several repeats and reports their median and their best.
 """
 
-from tradinghf.bench import backtests, environment, training
-from tradinghf.bench.core import BENCHMARKS, Benchmark, commit, device, run_benchmark, stamp, timed
+from __future__ import annotations
+
+from tradinghf.bench import _backtests as backtests
+from tradinghf.bench import _environment as environment
+from tradinghf.bench import _training as training
+from tradinghf.bench._core import BENCHMARKS, Benchmark, commit, device, run_benchmark, stamp, timed
+from tradinghf.bench._training import fitted_reward
 
 __all__ = [
     "BENCHMARKS",
@@ -14,6 +19,7 @@ __all__ = [
     "commit",
     "device",
     "environment",
+    "fitted_reward",
     "run_benchmark",
     "stamp",
     "timed",

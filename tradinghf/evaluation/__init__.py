@@ -1,1 +1,118 @@
 """Backtests, metrics, validation statistics, and reports."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tradinghf._exports import on_first_use
+
+if TYPE_CHECKING:
+    from tradinghf.evaluation._backtest import backtest
+    from tradinghf.evaluation._check import check_strategy
+    from tradinghf.evaluation._columns import column_metrics, run_columns
+    from tradinghf.evaluation._comparison import comparison_report
+    from tradinghf.evaluation._crossvalidation import cross_validate_parameters
+    from tradinghf.evaluation._engines import order_rows, run_engine
+    from tradinghf.evaluation._executors import ray
+    from tradinghf.evaluation._export import write_table
+    from tradinghf.evaluation._headline import grouped, headline
+    from tradinghf.evaluation._policies import WEIGHTS, load_tradable
+    from tradinghf.evaluation._report import Report
+    from tradinghf.evaluation._result import BacktestResult
+    from tradinghf.evaluation._search import search
+    from tradinghf.evaluation._signal import signal
+    from tradinghf.evaluation._study import (
+        RunStudy,
+        Study,
+        first_sealed_day,
+        open_study,
+        store_for_run,
+        store_without_password,
+        trial_name,
+    )
+    from tradinghf.evaluation._sweep import Sweep, allowed_combinations, sweep
+    from tradinghf.evaluation._sweep_page import sweep_page
+    from tradinghf.evaluation._validation import Interval
+    from tradinghf.evaluation._verdict import Verdict, judge
+    from tradinghf.evaluation._walkforward import walk_forward
+    from tradinghf.evaluation._walkpolicy import PolicyTrainer, walk_forward_policy
+
+
+__all__ = [
+    "WEIGHTS",
+    "BacktestResult",
+    "Interval",
+    "PolicyTrainer",
+    "Report",
+    "RunStudy",
+    "Study",
+    "Sweep",
+    "Verdict",
+    "allowed_combinations",
+    "backtest",
+    "check_strategy",
+    "column_metrics",
+    "comparison_report",
+    "cross_validate_parameters",
+    "first_sealed_day",
+    "grouped",
+    "headline",
+    "judge",
+    "load_tradable",
+    "open_study",
+    "order_rows",
+    "ray",
+    "run_columns",
+    "run_engine",
+    "search",
+    "signal",
+    "store_for_run",
+    "store_without_password",
+    "sweep",
+    "sweep_page",
+    "trial_name",
+    "walk_forward",
+    "walk_forward_policy",
+    "write_table",
+]
+
+__getattr__ = on_first_use(
+    __name__,
+    {
+        "backtest": "tradinghf.evaluation._backtest",
+        "check_strategy": "tradinghf.evaluation._check",
+        "column_metrics": "tradinghf.evaluation._columns",
+        "run_columns": "tradinghf.evaluation._columns",
+        "comparison_report": "tradinghf.evaluation._comparison",
+        "cross_validate_parameters": "tradinghf.evaluation._crossvalidation",
+        "order_rows": "tradinghf.evaluation._engines",
+        "run_engine": "tradinghf.evaluation._engines",
+        "ray": "tradinghf.evaluation._executors",
+        "write_table": "tradinghf.evaluation._export",
+        "grouped": "tradinghf.evaluation._headline",
+        "headline": "tradinghf.evaluation._headline",
+        "WEIGHTS": "tradinghf.evaluation._policies",
+        "load_tradable": "tradinghf.evaluation._policies",
+        "Report": "tradinghf.evaluation._report",
+        "BacktestResult": "tradinghf.evaluation._result",
+        "search": "tradinghf.evaluation._search",
+        "signal": "tradinghf.evaluation._signal",
+        "RunStudy": "tradinghf.evaluation._study",
+        "Study": "tradinghf.evaluation._study",
+        "first_sealed_day": "tradinghf.evaluation._study",
+        "open_study": "tradinghf.evaluation._study",
+        "store_for_run": "tradinghf.evaluation._study",
+        "store_without_password": "tradinghf.evaluation._study",
+        "trial_name": "tradinghf.evaluation._study",
+        "Sweep": "tradinghf.evaluation._sweep",
+        "allowed_combinations": "tradinghf.evaluation._sweep",
+        "sweep": "tradinghf.evaluation._sweep",
+        "sweep_page": "tradinghf.evaluation._sweep_page",
+        "Interval": "tradinghf.evaluation._validation",
+        "Verdict": "tradinghf.evaluation._verdict",
+        "judge": "tradinghf.evaluation._verdict",
+        "walk_forward": "tradinghf.evaluation._walkforward",
+        "PolicyTrainer": "tradinghf.evaluation._walkpolicy",
+        "walk_forward_policy": "tradinghf.evaluation._walkpolicy",
+    },
+)

@@ -1,1 +1,60 @@
 """The loop: collect episodes, ask traders, learn what they value, train, and ask again."""
+
+from __future__ import annotations
+
+from tradinghf.loop._baselines import baseline_training, train_baseline
+from tradinghf.loop._collect import (
+    Acting,
+    Actor,
+    collect,
+    constant_actor,
+    distinct_columns,
+    env_like,
+    episode_batch,
+    pool_actors,
+    random_actor,
+    strategy_actor,
+    trading_metrics,
+)
+from tradinghf.loop._experiment import (
+    HIDDEN,
+    TASKS,
+    UNSEEN_SEED,
+    Experiment,
+    Split,
+    long_enough,
+    provenance,
+    run_experiment,
+    split_market,
+    task_for,
+)
+from tradinghf.loop._questions import ask
+from tradinghf.loop._rlhf import RLHF
+
+__all__ = [
+    "HIDDEN",
+    "RLHF",
+    "TASKS",
+    "UNSEEN_SEED",
+    "Acting",
+    "Actor",
+    "Experiment",
+    "Split",
+    "ask",
+    "baseline_training",
+    "collect",
+    "constant_actor",
+    "distinct_columns",
+    "env_like",
+    "episode_batch",
+    "long_enough",
+    "pool_actors",
+    "provenance",
+    "random_actor",
+    "run_experiment",
+    "split_market",
+    "strategy_actor",
+    "task_for",
+    "trading_metrics",
+    "train_baseline",
+]

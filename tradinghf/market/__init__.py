@@ -1,1 +1,43 @@
 """Validated market data, its sources, and features of it. NumPy and pandas only."""
+
+from __future__ import annotations
+
+from tradinghf.market._bar_rules import FIELDS, Floats
+from tradinghf.market._catalogue import catalogue, packaged_catalogue
+from tradinghf.market._data import MarketData
+from tradinghf.market._feature_scaler import FeatureScaler
+from tradinghf.market._features import feature, feature_names, features
+from tradinghf.market._files import SUFFIXES, check_market_file, load_file, save_market
+from tradinghf.market._lookahead import assert_causal, leaks
+from tradinghf.market._quality import describe_market, market_warnings
+from tradinghf.market._rolling import lagged, realised_volatility
+from tradinghf.market._source_registry import SOURCES, source
+from tradinghf.market._sources import drawn_again, load_market
+from tradinghf.market._synthetic import synthetic
+
+__all__ = [
+    "FIELDS",
+    "SOURCES",
+    "SUFFIXES",
+    "FeatureScaler",
+    "Floats",
+    "MarketData",
+    "assert_causal",
+    "catalogue",
+    "check_market_file",
+    "describe_market",
+    "drawn_again",
+    "feature",
+    "feature_names",
+    "features",
+    "lagged",
+    "leaks",
+    "load_file",
+    "load_market",
+    "market_warnings",
+    "packaged_catalogue",
+    "realised_volatility",
+    "save_market",
+    "source",
+    "synthetic",
+]

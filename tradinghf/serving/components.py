@@ -7,11 +7,11 @@ from typing import Any
 import streamlit as st
 
 from tradinghf.episodes import Episode
-from tradinghf.feedback.lexicon import LEXICON
-from tradinghf.serving.access import Identity
-from tradinghf.serving.dashboard import Dashboard
-from tradinghf.serving.payload import open_payload
-from tradinghf.serving.routes import API
+from tradinghf.feedback import LEXICON
+from tradinghf.serving._access import Identity
+from tradinghf.serving._dashboard import Dashboard
+from tradinghf.serving._payload import open_payload
+from tradinghf.serving._routes import API
 
 # All scripts are asked for at once; found one by one through their imports they come later.
 _BOOT = """

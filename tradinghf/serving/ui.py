@@ -11,10 +11,9 @@ import plotly.graph_objects as go
 import streamlit as st
 from streamlit.errors import StreamlitPageNotFoundError
 
-from tradinghf.feedback.ratings import Leaderboard, leaderboard
-from tradinghf.feedback.types import Ranking
-from tradinghf.serving.access import LOCAL, Identity, Role
-from tradinghf.serving.dashboard import Dashboard, current_dashboard
+from tradinghf.feedback import Leaderboard, Ranking, leaderboard
+from tradinghf.serving._access import LOCAL, Identity, Role
+from tradinghf.serving._dashboard import Dashboard, current_dashboard
 
 UP, DOWN, GREY = "#2F81F7", "#E8833A", "#7C8896"
 _INK = {"light": "#3B4450", "dark": "#C3CAD3"}

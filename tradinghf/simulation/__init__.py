@@ -5,6 +5,16 @@ Importing this package registers the Gymnasium ids; it loads torch only when one
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from tradinghf._exports import on_first_use
+
+if TYPE_CHECKING:
+    from tradinghf.simulation._env import MarketEnv
+    from tradinghf.simulation._rewards import Transition, reward
+    from tradinghf.simulation._simulate import simulate
+    from tradinghf.simulation._windows import Windows, random_windows, splitmix64
+
 from typing import Any
 
 import gymnasium
@@ -23,9 +33,31 @@ for _id, _settings in ENV_IDS.items():
     if _id not in gymnasium.registry:
         gymnasium.register(
             _id,
-            entry_point="tradinghf.simulation.gym:TradingEnv",
-            vector_entry_point="tradinghf.simulation.gym:TradingVectorEnv",
+            entry_point="tradinghf.simulation._gym:TradingEnv",
+            vector_entry_point="tradinghf.simulation._gym:TradingVectorEnv",
             kwargs=dict(_settings),
         )
 
-__all__ = ["ENV_IDS"]
+__all__ = [
+    "ENV_IDS",
+    "MarketEnv",
+    "Transition",
+    "Windows",
+    "random_windows",
+    "reward",
+    "simulate",
+    "splitmix64",
+]
+
+__getattr__ = on_first_use(
+    __name__,
+    {
+        "MarketEnv": "tradinghf.simulation._env",
+        "Transition": "tradinghf.simulation._rewards",
+        "reward": "tradinghf.simulation._rewards",
+        "simulate": "tradinghf.simulation._simulate",
+        "Windows": "tradinghf.simulation._windows",
+        "random_windows": "tradinghf.simulation._windows",
+        "splitmix64": "tradinghf.simulation._windows",
+    },
+)

@@ -15,9 +15,9 @@ import pytest
 from support.store import make_episode, postgres_url
 
 from tradinghf.errors import FeedbackError, StoreError, TradingHFError
+from tradinghf.feedback import Query, Ranking
 from tradinghf.feedback.store import Store, restore
-from tradinghf.feedback.store.episode_files import episode_path
-from tradinghf.feedback.types import Query, Ranking
+from tradinghf.feedback.store._episode_files import episode_path
 
 NASTY = ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "'=1", "\t=1", 'a,b\n"c"', "📉 ok", "'", ""]
 

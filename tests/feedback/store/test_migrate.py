@@ -17,11 +17,8 @@ from drills.schemas import old_store, older_schemas, revision_of
 from support.store import make_episode, postgres_url
 
 from tradinghf.errors import StoreError
-from tradinghf.feedback.store import Store
-from tradinghf.feedback.store.engine import connect, locate
-from tradinghf.feedback.store.migrate import migrate, newest
-from tradinghf.feedback.store.schema import metadata
-from tradinghf.feedback.types import Ranking
+from tradinghf.feedback import Ranking
+from tradinghf.feedback.store import Store, connect, locate, metadata, migrate, newest
 
 OLDER = older_schemas()
 

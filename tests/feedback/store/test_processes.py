@@ -15,14 +15,15 @@ from support.store import make_episode
 
 from tradinghf import durable
 from tradinghf.errors import StoreError
-from tradinghf.feedback.store import Store, engine
-from tradinghf.feedback.types import Query, Ranking
+from tradinghf.feedback import Query, Ranking
+from tradinghf.feedback.store import Store
+from tradinghf.feedback.store import _engine as engine
 
 # Submits N answers, each twice (a client that retries), and prints a key once it is acknowledged.
 RATER = """
 import sys
 from tradinghf.feedback.store import Store
-from tradinghf.feedback.types import Ranking
+from tradinghf.feedback import Ranking
 target, rater, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
 store = Store(target)
 pairs = [tuple(q.episodes) for q in store.queries()]

@@ -16,9 +16,9 @@ import sqlalchemy as sa
 from support.store import make_episode
 
 from tradinghf.errors import EpisodeError, FeedbackError
+from tradinghf.feedback import Query, Ranking
 from tradinghf.feedback.store import Store
-from tradinghf.feedback.store.episode_files import episode_path
-from tradinghf.feedback.types import Query, Ranking
+from tradinghf.feedback.store._episode_files import episode_path
 
 
 def answer(query: Query, rater: str = "local", key: str = "", **changes: Any) -> Ranking:

@@ -10,7 +10,7 @@ from support.learning import torchs_beta
 from torch import nn
 from torch.distributions import kl_divergence
 
-from tradinghf.learning.policy.heads import BETA, CATEGORICAL, GAUSSIAN
+from tradinghf.learning.policy._heads import BETA, CATEGORICAL, GAUSSIAN
 
 NONE = torch.zeros(3)
 

@@ -12,15 +12,15 @@ from torch import nn
 from torch.distributions import kl_divergence
 
 from tradinghf.config import EnvConfig
-from tradinghf.learning.config import PPOConfig
-from tradinghf.learning.policy.networks import ActorCritic, WindowAttention
-from tradinghf.learning.ppo.network import PackedActorCritic
-from tradinghf.learning.ppo.streams import env_reward, sparse_pnl
-from tradinghf.learning.ppo.trainer import PPO, Stream
-from tradinghf.learning.ppo.transitions import Minibatch
-from tradinghf.learning.ppo.update import LossWeights, Update
-from tradinghf.market.synthetic import synthetic
-from tradinghf.simulation.env import MarketEnv
+from tradinghf.learning import PPOConfig
+from tradinghf.learning.policy import ActorCritic
+from tradinghf.learning.policy._networks import WindowAttention
+from tradinghf.learning.ppo import PPO, Stream, env_reward, sparse_pnl
+from tradinghf.learning.ppo._network import PackedActorCritic
+from tradinghf.learning.ppo._transitions import Minibatch
+from tradinghf.learning.ppo._update import LossWeights, Update
+from tradinghf.market import synthetic
+from tradinghf.simulation import MarketEnv
 
 MARKET = synthetic(seed=0, bars=600, assets=4)
 SMALL = PPOConfig(hidden=(16, 16), minibatches=4, epochs=2)

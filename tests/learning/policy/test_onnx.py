@@ -10,15 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from tradinghf.cli.app import main
+from tradinghf.cli import main
 from tradinghf.config import EnvConfig
 from tradinghf.errors import MissingExtraError
-from tradinghf.learning.policy.networks import ActorCritic
-from tradinghf.learning.policy.onnx import export_onnx
-from tradinghf.learning.policy.saved import Policy
-from tradinghf.market.features import FeatureScaler
-from tradinghf.market.synthetic import synthetic
-from tradinghf.simulation.env import MarketEnv
+from tradinghf.learning.policy import ActorCritic, Policy, export_onnx
+from tradinghf.market import FeatureScaler, synthetic
+from tradinghf.simulation import MarketEnv
 
 
 def policy(

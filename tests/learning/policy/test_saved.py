@@ -10,14 +10,11 @@ import torch
 
 from tradinghf.config import EnvConfig
 from tradinghf.errors import CheckpointError, ConfigError
-from tradinghf.learning.config import PPOConfig
-from tradinghf.learning.policy.networks import ActorCritic
-from tradinghf.learning.policy.saved import Policy
-from tradinghf.learning.ppo.adapters import GymnasiumEnv
-from tradinghf.learning.ppo.streams import env_reward, sparse_pnl
-from tradinghf.learning.ppo.trainer import PPO, Stream
-from tradinghf.market.synthetic import synthetic
-from tradinghf.simulation.env import MarketEnv
+from tradinghf.learning import PPOConfig
+from tradinghf.learning.policy import ActorCritic, Policy
+from tradinghf.learning.ppo import PPO, GymnasiumEnv, Stream, env_reward, sparse_pnl
+from tradinghf.market import synthetic
+from tradinghf.simulation import MarketEnv
 
 MARKET = synthetic(seed=0, bars=600, assets=4)
 SMALL = PPOConfig(hidden=(16, 16), minibatches=4, epochs=2)

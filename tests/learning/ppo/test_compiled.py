@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from tradinghf.learning.config import PPOConfig
-from tradinghf.learning.policy.networks import ActorCritic
-from tradinghf.learning.ppo import compiled
-from tradinghf.learning.ppo.compiled import CompiledUpdate
-from tradinghf.learning.ppo.network import PackedActorCritic
-from tradinghf.learning.ppo.transitions import Transitions
-from tradinghf.learning.ppo.update import LossWeights, Update
+from tradinghf.learning import PPOConfig
+from tradinghf.learning.policy import ActorCritic
+from tradinghf.learning.ppo import _compiled as compiled
+from tradinghf.learning.ppo._compiled import CompiledUpdate
+from tradinghf.learning.ppo._network import PackedActorCritic
+from tradinghf.learning.ppo._transitions import Transitions
+from tradinghf.learning.ppo._update import LossWeights, Update
 
 WEIGHTS = LossWeights(0.2, 0.5, 0.01)
 
@@ -112,7 +112,7 @@ def test_an_epoch_skips_gradients_that_are_not_finite() -> None:
 def test_the_kernels_tanh_is_tanh() -> None:
     from numba import njit
 
-    from tradinghf.learning.ppo.compiled_kernel import _tanh
+    from tradinghf.learning.ppo._compiled_kernel import _tanh
 
     kernels = njit(lambda x: _tanh(x))
     xs = torch.cat([torch.linspace(-12, 12, 4_001), torch.tensor([0.0, 1e-30, -1e-4])])

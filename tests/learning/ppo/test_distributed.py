@@ -9,18 +9,20 @@ import pytest
 import torch
 
 from tradinghf.errors import ConfigError
-from tradinghf.learning.ppo.distributed import ALONE, ProcessGroup
+from tradinghf.learning.ppo import ProcessGroup
+from tradinghf.learning.ppo._distributed import ALONE
 
 SCRIPT = """
 import json, sys
 import torch
 from tradinghf.config import EnvConfig
-from tradinghf.learning.config import PPOConfig
-from tradinghf.learning.ppo.distributed import ALONE, ProcessGroup
-from tradinghf.learning.ppo.trainer import PPO, Stream
-from tradinghf.learning.ppo.streams import env_reward, sparse_pnl
-from tradinghf.market.synthetic import synthetic
-from tradinghf.simulation.env import MarketEnv
+from tradinghf.learning import PPOConfig
+from tradinghf.learning.ppo import ProcessGroup
+from tradinghf.learning.ppo._distributed import ALONE
+from tradinghf.learning.ppo import PPO, Stream
+from tradinghf.learning.ppo import env_reward, sparse_pnl
+from tradinghf.market import synthetic
+from tradinghf.simulation import MarketEnv
 
 out, together = sys.argv[1], sys.argv[2] == "together"
 group = ProcessGroup.join() if together else ALONE

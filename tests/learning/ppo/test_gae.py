@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tradinghf.learning.ppo.gae import discounted, gae
+from tradinghf.learning.ppo._gae import discounted, gae
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 64, 100])

@@ -20,14 +20,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from tradinghf.config import EnvConfig
 from tradinghf.errors import CheckpointError, ConfigError
-from tradinghf.learning.config import PPOConfig
-from tradinghf.learning.policy.networks import ActorCritic
-from tradinghf.learning.ppo.adapters import GymnasiumEnv
-from tradinghf.learning.ppo.streams import env_reward, sparse_pnl
-from tradinghf.learning.ppo.trainer import PPO, Stream
-from tradinghf.learning.runs.checkpoints import RunDirectory
-from tradinghf.market.synthetic import synthetic
-from tradinghf.simulation.env import MarketEnv
+from tradinghf.learning import PPOConfig
+from tradinghf.learning.policy import ActorCritic
+from tradinghf.learning.ppo import PPO, GymnasiumEnv, Stream, env_reward, sparse_pnl
+from tradinghf.learning.runs import RunDirectory
+from tradinghf.market import synthetic
+from tradinghf.simulation import MarketEnv
 
 MARKET = synthetic(seed=0, bars=600, assets=4)
 SMALL = PPOConfig(hidden=(16, 16), minibatches=4, epochs=2)
@@ -126,8 +124,8 @@ KILLED = """
 import sys
 sys.path.insert(0, sys.argv[2])
 from test_trainer import SMALL, market_env, rewards
-from tradinghf.learning.runs.checkpoints import RunDirectory
-from tradinghf.learning.ppo.trainer import PPO
+from tradinghf.learning.runs import RunDirectory
+from tradinghf.learning.ppo import PPO
 run = RunDirectory(sys.argv[1])
 agent = PPO(market_env(8), rewards(), config=SMALL, seed=4)
 def after(agent, metrics):

@@ -9,13 +9,13 @@ import torch
 from support.learning import table_of
 from torch import Tensor, nn
 
-from tradinghf.learning.config import PPOConfig
-from tradinghf.learning.policy.networks import ActorCritic
-from tradinghf.learning.ppo import update
-from tradinghf.learning.ppo.compiled import CompiledUpdate, covers
-from tradinghf.learning.ppo.network import PackedActorCritic
-from tradinghf.learning.ppo.transitions import Minibatch
-from tradinghf.learning.ppo.update import Adam, LossWeights, Update
+from tradinghf.learning import PPOConfig
+from tradinghf.learning.policy import ActorCritic
+from tradinghf.learning.ppo import _update as update
+from tradinghf.learning.ppo._compiled import CompiledUpdate, covers
+from tradinghf.learning.ppo._network import PackedActorCritic
+from tradinghf.learning.ppo._transitions import Minibatch
+from tradinghf.learning.ppo._update import Adam, LossWeights, Update
 
 
 def reference_loss(

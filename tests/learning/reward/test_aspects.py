@@ -7,9 +7,9 @@ import torch
 from support.episodes import random_episode
 
 from tradinghf.episodes import EpisodeBatch
-from tradinghf.feedback.traders import open_profit
-from tradinghf.learning.reward.aspects import ASPECTS, plain_aspects, rare_aspects
-from tradinghf.learning.reward.paths import TradePaths
+from tradinghf.feedback._traders import open_profit
+from tradinghf.learning.reward import TradePaths
+from tradinghf.learning.reward._aspects import ASPECTS, plain_aspects, rare_aspects
 
 LENGTH = 24
 EPISODES = [random_episode(seed) for seed in range(40)]

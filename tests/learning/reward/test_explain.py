@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from tradinghf.cli.reward import reward_show
+from tradinghf.cli._reward import reward_show
 from tradinghf.errors import CheckpointError
-from tradinghf.learning.reward.explain import reward_figure, worst_rows
+from tradinghf.learning.reward import reward_figure, worst_rows
 
 NAMES = [f"{i}" * 12 for i in range(3)]
 WORST = [

@@ -9,14 +9,14 @@ import pytest
 import torch
 from support.episodes import random_episode, window_groups
 
-from tradinghf.feedback.traders import SyntheticTrader
-from tradinghf.learning.config import AspectConfig, ResidualConfig, RewardConfig
-from tradinghf.learning.reward.answers import AnswerTable
-from tradinghf.learning.reward.model import RewardModel
-from tradinghf.learning.reward.paths import TradePaths, per_episode
-from tradinghf.learning.reward.protocol import NEVER_TIED
-from tradinghf.learning.reward.residual import Residual, Unexplained, _train, residual_features
-from tradinghf.loop.gaming import Foreseen, check_gaming, contradicted
+from tradinghf.feedback import SyntheticTrader
+from tradinghf.learning import AspectConfig, ResidualConfig, RewardConfig
+from tradinghf.learning.reward import RewardModel, TradePaths
+from tradinghf.learning.reward._answers import AnswerTable
+from tradinghf.learning.reward._paths import per_episode
+from tradinghf.learning.reward._protocol import NEVER_TIED
+from tradinghf.learning.reward._residual import Residual, Unexplained, _train, residual_features
+from tradinghf.loop._gaming import Foreseen, check_gaming, contradicted
 
 HEAD = AspectConfig(shapes=0, conditions=0, thresholds=0, levels=0)
 TRADER = SyntheticTrader("drawdown")

@@ -13,11 +13,8 @@ import torch
 from statsmodels.datasets import modechoice
 
 from tradinghf.errors import FeedbackError
-from tradinghf.learning.reward.answers import Choices
-from tradinghf.learning.reward.likelihood import (
-    pair_probabilities,
-    ranking_log_likelihood,
-)
+from tradinghf.learning.reward import Choices
+from tradinghf.learning.reward._likelihood import pair_probabilities, ranking_log_likelihood
 
 DOUBLE = torch.float64
 NO_TIES = torch.tensor(-1e9, dtype=DOUBLE)

@@ -11,19 +11,19 @@ import torch
 from support.episodes import window_groups
 
 from tradinghf.errors import FeedbackError
-from tradinghf.feedback.traders import UTILITIES, SyntheticTrader
-from tradinghf.feedback.types import MAX_PANELS, Query, Ranking
-from tradinghf.learning.config import AspectConfig, RewardConfig
-from tradinghf.learning.reward.answers import Choices
-from tradinghf.learning.reward.held_out import (
+from tradinghf.feedback import MAX_PANELS, Query, Ranking, SyntheticTrader
+from tradinghf.feedback._traders import UTILITIES
+from tradinghf.learning import AspectConfig, RewardConfig
+from tradinghf.learning.reward import (
+    Choices,
+    RewardModel,
+    TradePaths,
     cross_validate,
-    pair_metrics,
     predicted_pairs,
     summarise,
 )
-from tradinghf.learning.reward.model import RewardModel
-from tradinghf.learning.reward.paths import TradePaths
-from tradinghf.learning.reward.protocol import NEVER_TIED
+from tradinghf.learning.reward._held_out import pair_metrics
+from tradinghf.learning.reward._protocol import NEVER_TIED
 
 PLAIN = RewardConfig(residual=None)
 PLAIN_ASPECTS = RewardConfig(
@@ -318,7 +318,7 @@ def test_no_window_is_on_both_sides_of_cross_validation(monkeypatch):
         return fit(self, rankings, episodes)
 
     monkeypatch.setattr(RewardModel, "fit", noting)
-    monkeypatch.setattr("tradinghf.learning.reward.held_out.predicted_pairs", watched)
+    monkeypatch.setattr("tradinghf.learning.reward._held_out.predicted_pairs", watched)
     found = cross_validate(both, shown, RewardModel(PLAIN_ASPECTS), folds=5)
     assert found["held_out_rankings"] == 20
     assert len(seen) == 5

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from support.episodes import window_groups
 
-from tradinghf.feedback.traders import UTILITIES, SyntheticTrader
-from tradinghf.learning.config import AspectConfig, RewardConfig
-from tradinghf.learning.reward.model import RewardModel
+from tradinghf.feedback import SyntheticTrader
+from tradinghf.feedback._traders import UTILITIES
+from tradinghf.learning import AspectConfig, RewardConfig
+from tradinghf.learning.reward import RewardModel
 
 # Plain aspects only: the tastes here are of that kind, and the fits many.
 HEAD = AspectConfig(shapes=0, conditions=0, thresholds=0, levels=0)

@@ -9,19 +9,23 @@ import torch
 from support.episodes import window_groups
 
 from tradinghf.errors import FeedbackError
-from tradinghf.feedback.traders import SyntheticTrader
-from tradinghf.feedback.types import Ranking
-from tradinghf.learning.config import AspectConfig, PPOConfig, RewardConfig, RLHFConfig
-from tradinghf.learning.reward import plain
-from tradinghf.learning.reward.held_out import cross_validate, predicted_pairs
-from tradinghf.learning.reward.model import RewardModel
-from tradinghf.learning.reward.paths import TradePaths
-from tradinghf.learning.reward.plain import PlainReward
-from tradinghf.learning.reward.protocol import CalibratedReward, Reward, share_explained
-from tradinghf.learning.reward.score import ScoreModel
-from tradinghf.loop.rlhf import RLHF
-from tradinghf.market.synthetic import synthetic
-from tradinghf.simulation.env import MarketEnv
+from tradinghf.feedback import Ranking, SyntheticTrader
+from tradinghf.learning import AspectConfig, PPOConfig, RewardConfig, RLHFConfig
+from tradinghf.learning.reward import (
+    CalibratedReward,
+    PlainReward,
+    Reward,
+    RewardModel,
+    ScoreModel,
+    TradePaths,
+    cross_validate,
+    predicted_pairs,
+)
+from tradinghf.learning.reward import _plain as plain
+from tradinghf.learning.reward._protocol import share_explained
+from tradinghf.loop import RLHF
+from tradinghf.market import synthetic
+from tradinghf.simulation import MarketEnv
 
 GROUPS = window_groups(12, size=4, length=24)
 EVERYONE = {e.id: e for group in GROUPS for e in group}

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from tradinghf.learning.reward.question_choice import choose_groups, information_gain
+from tradinghf.learning.reward import choose_groups
+from tradinghf.learning.reward._question_choice import information_gain
 
 
 def test_information_gain_is_zero_for_agreement_and_one_bit_for_two_camps():

@@ -11,10 +11,11 @@ from safetensors.numpy import load_file
 from support.dashboard import fill_store
 
 from tradinghf.errors import FeedbackError
+from tradinghf.feedback import Ranking
 from tradinghf.feedback.store import Store
-from tradinghf.feedback.types import Ranking
-from tradinghf.learning.reward import run as reward_run
-from tradinghf.learning.reward.run import PERCENT, fit_reward_run
+from tradinghf.learning.reward import _run as reward_run
+from tradinghf.learning.reward import fit_reward_run
+from tradinghf.learning.reward._run import PERCENT
 
 SLIP = 3
 

@@ -9,15 +9,19 @@ from support.episodes import window_groups
 
 from tradinghf.episodes import EpisodeBatch
 from tradinghf.errors import ConfigError, FeedbackError
-from tradinghf.feedback.traders import SyntheticTrader
-from tradinghf.feedback.types import Ranking
-from tradinghf.learning.config import PPOConfig, RLHFConfig
-from tradinghf.learning.reward.held_out import cross_validate, pair_metrics, predicted_pairs
-from tradinghf.learning.reward.paths import TradePaths
-from tradinghf.learning.reward.score import ScoreModel, growth
-from tradinghf.loop.rlhf import RLHF
-from tradinghf.market.synthetic import synthetic
-from tradinghf.simulation.env import MarketEnv
+from tradinghf.feedback import Ranking, SyntheticTrader
+from tradinghf.learning import PPOConfig, RLHFConfig
+from tradinghf.learning.reward import (
+    ScoreModel,
+    TradePaths,
+    cross_validate,
+    growth,
+    predicted_pairs,
+)
+from tradinghf.learning.reward._held_out import pair_metrics
+from tradinghf.loop import RLHF
+from tradinghf.market import synthetic
+from tradinghf.simulation import MarketEnv
 
 GROUPS = window_groups(60, size=4)
 HELD = window_groups(40, size=4, seed=1)

@@ -11,12 +11,11 @@ from support import outside_traders
 from support.episodes import window_groups
 
 from tradinghf.episodes import EpisodeBatch
-from tradinghf.feedback.traders import SyntheticTrader
-from tradinghf.learning.config import RewardConfig
-from tradinghf.learning.reward.aspects import ASPECTS, plain_aspects, rare_aspects
-from tradinghf.learning.reward.model import RewardModel
-from tradinghf.learning.reward.paths import TradePaths
-from tradinghf.learning.reward.terms import LEVELS, STATES, Term, TermValues, candidate_terms
+from tradinghf.feedback import SyntheticTrader
+from tradinghf.learning import RewardConfig
+from tradinghf.learning.reward import RewardModel, TradePaths
+from tradinghf.learning.reward._aspects import ASPECTS, plain_aspects, rare_aspects
+from tradinghf.learning.reward._terms import LEVELS, STATES, Term, TermValues, candidate_terms
 
 PLAIN = RewardConfig(residual=None)
 GROUPS, HELD = window_groups(40), window_groups(40, seed=1)

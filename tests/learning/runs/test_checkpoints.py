@@ -14,13 +14,12 @@ from drills.training import ITERATIONS, result_of, tiny_loop
 from tradinghf.episodes import Episode
 from tradinghf.errors import CheckpointError, EpisodeError
 from tradinghf.feedback.store import Store
-from tradinghf.learning.config import RewardConfig
-from tradinghf.learning.policy.networks import ActorCritic
-from tradinghf.learning.policy.saved import Policy
-from tradinghf.learning.reward.model import RewardModel
-from tradinghf.learning.runs.checkpoints import RunDirectory
-from tradinghf.loop.rlhf import RLHF
-from tradinghf.serving.runs import RunFolder
+from tradinghf.learning import RewardConfig
+from tradinghf.learning.policy import ActorCritic, Policy
+from tradinghf.learning.reward import RewardModel
+from tradinghf.learning.runs import RunDirectory
+from tradinghf.loop import RLHF
+from tradinghf.serving import RunFolder
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 

@@ -12,11 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tradinghf.cli import learn
-from tradinghf.cli.app import main
+from tradinghf.cli import _learn as learn
+from tradinghf.cli import main
 from tradinghf.errors import Stopped, TradingHFError
-from tradinghf.learning.runs.checkpoints import RunDirectory
-from tradinghf.learning.runs.stopping import deferring_stops, stop_requested, stoppable
+from tradinghf.learning.runs import RunDirectory, deferring_stops, stop_requested, stoppable
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 MARKET = "synthetic:bars=400,assets=2"

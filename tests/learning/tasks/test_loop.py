@@ -14,7 +14,7 @@ import torch
 from gymnasium import spaces
 
 from tradinghf.errors import ConfigError, FeedbackError
-from tradinghf.learning.config import PPOConfig
+from tradinghf.learning import PPOConfig
 from tradinghf.learning.tasks import (
     TaskConfig,
     TaskEnv,
@@ -25,10 +25,10 @@ from tradinghf.learning.tasks import (
     train_on_true_reward,
     true_return,
 )
-from tradinghf.learning.tasks.env import Experience, explore
-from tradinghf.learning.tasks.loop import agreement
-from tradinghf.learning.tasks.reward import Posterior
-from tradinghf.learning.tasks.teacher import Fragments, cut
+from tradinghf.learning.tasks._env import Experience, explore
+from tradinghf.learning.tasks._loop import agreement
+from tradinghf.learning.tasks._reward import Posterior
+from tradinghf.learning.tasks._teacher import Fragments, cut
 
 GENERATOR = torch.Generator()
 

@@ -1,1 +1,37 @@
 """What traders value, learned from their answers."""
+
+from __future__ import annotations
+
+from tradinghf.learning.reward._answers import Choices, ended_by
+from tradinghf.learning.reward._aspects import aspect
+from tradinghf.learning.reward._explain import reward_figure, worst_rows
+from tradinghf.learning.reward._held_out import cross_validate, predicted_pairs, summarise
+from tradinghf.learning.reward._laplace import laplace
+from tradinghf.learning.reward._model import RewardModel
+from tradinghf.learning.reward._paths import TradePaths
+from tradinghf.learning.reward._plain import PlainReward
+from tradinghf.learning.reward._protocol import CalibratedReward, Reward
+from tradinghf.learning.reward._question_choice import choose_groups
+from tradinghf.learning.reward._run import fit_reward_run
+from tradinghf.learning.reward._score import ScoreModel, growth
+
+__all__ = [
+    "CalibratedReward",
+    "Choices",
+    "PlainReward",
+    "Reward",
+    "RewardModel",
+    "ScoreModel",
+    "TradePaths",
+    "aspect",
+    "choose_groups",
+    "cross_validate",
+    "ended_by",
+    "fit_reward_run",
+    "growth",
+    "laplace",
+    "predicted_pairs",
+    "reward_figure",
+    "summarise",
+    "worst_rows",
+]

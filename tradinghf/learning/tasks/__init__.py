@@ -4,10 +4,12 @@ Features are observations and actions; nothing here knows about trading. It lets
 and the loop be compared with other people's work on the tasks that they publish.
 """
 
-from tradinghf.learning.tasks.env import TaskEnv
-from tradinghf.learning.tasks.loop import TaskConfig, TaskRLHF, train_on_true_reward, true_return
-from tradinghf.learning.tasks.reward import TaskReward, TaskRewardConfig
-from tradinghf.learning.tasks.teacher import Teacher
+from __future__ import annotations
+
+from tradinghf.learning.tasks._env import TaskEnv
+from tradinghf.learning.tasks._loop import TaskConfig, TaskRLHF, train_on_true_reward, true_return
+from tradinghf.learning.tasks._reward import TaskReward, TaskRewardConfig
+from tradinghf.learning.tasks._teacher import Teacher
 
 __all__ = [
     "TaskConfig",

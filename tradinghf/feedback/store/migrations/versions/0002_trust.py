@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from tradinghf.feedback.store.chain import GENESIS, HASHED_COLUMNS, link
+from tradinghf.feedback.store._chain import GENESIS, HASHED_COLUMNS, link
 
 revision = "0002"
 down_revision = "0001"

@@ -1,0 +1,124 @@
+"""`tradinghf bench`: how fast this machine is, and how few rankings teach how much."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from json import dumps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tradinghf.bench import BENCHMARKS
+from tradinghf.cli import _output as output
+from tradinghf.cli._options import OptionalFile
+from tradinghf.cli._progress import progress
+from tradinghf.durable import write_atomic
+
+if TYPE_CHECKING:
+    from tradinghf.loop.labels import LabelBench
+
+_Command = Callable[..., None]
+
+
+def _speed_command(name: str) -> _Command:
+    """The command of a registered benchmark."""
+
+    def run(*, json: OptionalFile = None, quick: bool = False) -> None:
+        from tradinghf.bench import run_benchmark
+
+        found = run_benchmark(name, quick=quick)
+        columns = ["case", "value", "best", "unit"]
+        rows = [tuple(row[column] for column in columns) for row in found["results"]]
+        about = found["device"]
+        where = f"{about['gpu'] or about['cpu']}, {about['cores']} cores"
+        output.table(["case", "median", "best", "unit"], rows, title=f"{name} on {where}")
+        if json is not None:
+            json.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(json, (dumps(found, indent=1) + "\n").encode())
+            output.line(f"Results: {json}")
+
+    run.__doc__ = f"""Measure: {BENCHMARKS[name].help}.
+
+    Example: `tradinghf bench {name} --json {name}.json`
+
+    Args:
+        json: Write the results, with device, versions and commit, to this file.
+        quick: Small sizes: shows that it works, not how fast.
+
+    """
+    return run
+
+
+def labels(
+    *,
+    traders: tuple[str, ...] = (),
+    teachers: tuple[str, ...] = ("oracle",),
+    rankings: tuple[int, ...] = (10, 25, 50),
+    markets: tuple[str, ...] = ("momentum", "mean_reversion"),
+    seeds: int = 3,
+    steps: int = 800_000,
+    plain: bool = True,
+    jobs: int = 0,
+    out: Path = Path("runs/labels"),
+    json: OptionalFile = None,
+) -> None:
+    """Label efficiency: how near to training on the true utility so many rankings come (S, G).
+
+    Trains PPO on sparse PnL, on each hidden utility itself, and on what the loop learns from
+    rankings, and compares their true utility on unseen paths. Every training is a file in --out;
+    a run that was stopped goes on with what is missing.
+
+    Example: `tradinghf bench labels --traders drawdown --rankings 25 --seeds 1`
+
+    Args:
+        traders: Hidden utilities, by name or FILE.py:function; default: the eight built-in ones
+            other than plain profit.
+        teachers: How faithfully they answer; the first for every number of rankings, the others
+            for the largest.
+        rankings: Numbers of rankings of five.
+        markets: Synthetic regimes.
+        seeds: Seeds per market.
+        steps: Environment steps of every training.
+        plain: Also train the usual baseline: a plain network on as many bits of random pairs.
+        jobs: Trainings at a time; 0 is one per core.
+        out: Folder of the trainings.
+        json: Write summary and trainings, with device, versions and commit, to this file, and
+            the tables beside it as Markdown.
+
+    """
+    import os
+
+    from tradinghf.loop.labels import IN_SPAN, LabelBench, markdown, run_labels, summarise
+
+    bench = LabelBench(
+        traders=traders or IN_SPAN,
+        teachers=teachers,
+        rankings=rankings,
+        markets=markets,
+        seeds=seeds,
+        steps=steps,
+        plain=plain,
+    )
+    with progress() as report:
+        found = run_labels(bench, out, jobs=jobs or os.cpu_count() or 1, progress=report)
+    rows = summarise(found)
+    output.line(markdown(rows))
+    if json is not None:
+        _write_results(json, bench, rows, found)
+        output.line(f"Results: {json} and {json.with_suffix('.md')}")
+
+
+def _write_results(file: Path, bench: LabelBench, rows: list[Any], found: list[Any]) -> None:
+    from tradinghf.bench import stamp
+    from tradinghf.config import to_dict
+    from tradinghf.loop.labels import markdown
+
+    about = {"benchmark": "labels", **stamp(), "settings": to_dict(bench)}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    text = dumps(about | {"summary": rows, "trainings": found}, indent=1) + "\n"
+    write_atomic(file, text.encode())
+    write_atomic(file.with_suffix(".md"), markdown(rows).encode())
+
+
+COMMANDS: dict[str, _Command] = {name: _speed_command(name) for name in BENCHMARKS} | {
+    "labels": labels
+}

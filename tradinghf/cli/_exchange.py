@@ -1,0 +1,97 @@
+"""`tradinghf feedback export` and `import`: answers as files, for us and for other learners."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from tyro.conf import Positional
+
+from tradinghf.cli import _output as output
+from tradinghf.cli._feedback import open_store
+from tradinghf.cli._options import StoreName
+
+if TYPE_CHECKING:
+    from tradinghf.feedback import Purpose
+
+_Format = Literal["tradinghf", "imitation", "trl"]
+
+
+def feedback_export(
+    file: Positional[Path],
+    /,
+    *,
+    format: _Format = "tradinghf",  # noqa: A002 (the option is called so)
+    held_out: bool = False,
+    store: StoreName = "store",
+) -> None:
+    """Write the answers in a store to a file.
+
+    Example: `tradinghf feedback export feedback.jsonl`
+
+    Example: `tradinghf feedback export pairs.jsonl --format trl`
+
+    Example: `tradinghf feedback export pairs.npz --format imitation`
+
+    Args:
+        file: What to write. Our own format is chosen by the name: .jsonl holds everything, episodes
+            included; .csv and .parquet one row per ranked episode.
+        format: tradinghf; imitation (.npz: pairs of fragments with their preferences); trl (JSON
+            lines: prompt, chosen, rejected). The last two hold pairs of ranked episodes.
+        held_out: For imitation and trl: the answers to test questions, instead of those that may
+            be learned from.
+        store: Where feedback is kept: a folder, a .db file, or a postgresql:// URL.
+
+    """
+    from tradinghf.feedback import write_fragments, write_trl
+
+    with open_store(store) as bank:
+        if format == "tradinghf":
+            output.line(f"{bank.export(file):,} rankings: {file}")
+            return
+        purposes: tuple[Purpose, ...] = ("test",) if held_out else ("learn", "repeat")
+        rankings = bank.rankings(purposes=purposes)
+        names = {name for r in rankings if r.ranks for name in r.episodes}
+        episodes = {name: bank.episode(name) for name in names}
+    write = write_trl if format == "trl" else write_fragments
+    count = write(file, rankings, episodes)
+    output.line(f"{count:,} pairs of {len(rankings):,} rankings: {file}")
+
+
+def feedback_import(
+    file: Positional[Path],
+    /,
+    *,
+    format: str = "tradinghf",  # noqa: A002 (the option is called so)
+    store: StoreName = "store",
+) -> None:
+    """Read answers from a file into a store; what is there already is left as it is.
+
+    Example: `tradinghf feedback import feedback.jsonl`
+
+    Example: `tradinghf feedback import pairs.jsonl --format trl`
+
+    Example: `tradinghf feedback import picks.jsonl --format best`
+
+    Args:
+        file: A file of `tradinghf feedback export`, or of another program in the same format.
+        format: tradinghf; imitation or trl, of which pairs of one ranking become that ranking
+            again; or a type of answers (labels, best, FILE.py:function), in JSON lines with
+            "episodes", "answer" and perhaps "rater" and "session". All but the first name
+            episodes by id, which the store must hold.
+        store: Where feedback is kept: a folder, a .db file, or a postgresql:// URL.
+
+    """
+    from tradinghf.feedback import read_answers, read_fragments, read_trl
+
+    readers = {"trl": read_trl, "imitation": read_fragments}
+
+    with open_store(store, must_exist=format != "tradinghf") as bank:
+        if format == "tradinghf":
+            output.line(f"{bank.import_from(file):,} new rankings in {store}")
+            return
+        read = readers.get(format)
+        rankings = read(file) if read else read_answers(file, format, bank.episode)
+        known = {r.key for r in bank.rankings(include_superseded=True)}
+        new = sum(bank.submit(r) for r in rankings if r.key not in known)
+    output.line(f"{new:,} new rankings of {len(rankings):,} in {store}")

@@ -1,0 +1,261 @@
+"""`tradinghf rlhf` and `train`: policies from rankings and from PnL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tradinghf.cli import _output as output
+from tradinghf.cli._feedback import open_store
+from tradinghf.cli._options import OpenSealed, SplitDay, StoreName, TrialStore, command_line
+from tradinghf.cli._progress import progress
+from tradinghf.cli._runs import CONFIG, RESULT, print_result
+
+if TYPE_CHECKING:
+    from tradinghf.evaluation import RunStudy
+    from tradinghf.loop import Experiment
+    from tradinghf.market import MarketData
+
+_Task = Literal["auto", "short", "daily"]
+
+
+def rlhf(
+    *,
+    trader: str = "drawdown",
+    data: str = "synthetic",
+    rankings: int = 50,
+    rounds: int = 4,
+    steps: int = 2_400_000,
+    envs: int = 512,
+    out: Path = Path("runs/rlhf"),
+    teacher: str = "oracle",
+    train_end: SplitDay = None,
+    test_start: SplitDay = None,
+    task: _Task = "auto",
+    baselines: bool = True,
+    test_episodes: int = 2048,
+    store: TrialStore = None,
+    open_sealed: OpenSealed = None,
+    seed: int = 0,
+    resume: bool = False,
+) -> None:
+    """Learn a policy from a hidden trader's rankings, and measure it on unseen bars.
+
+    Each round collects episodes, asks the synthetic trader to rank the most informative ones, fits
+    the reward model, and trains PPO on the learned reward and sparse PnL. Then the policy is
+    compared with chance, with PPO on PnL alone, and with PPO on the trader's true utility.
+
+    Example: `tradinghf rlhf --trader drawdown --data synthetic --rankings 50 --out runs/first`
+
+    Example: `tradinghf rlhf --trader my_taste.py:utility --data sp500 --train-end 2012`
+
+    Args:
+        trader: A built-in taste, or FILE.py:function, a function from Episode to a number.
+        data: A data set, a source with options, or a CSV or Parquet file.
+        rankings: Questions asked in all.
+        rounds: Times that the loop asks; the policy trains in between.
+        steps: Environment steps of PPO.
+        envs: Environments that step in parallel.
+        out: Run directory: result.json, policy, reward model, checkpoints, episodes and rankings.
+        teacher: How faithfully the taste is reported: oracle, stochastic, mistakes, skips, ties.
+        train_end: Last day or year of training bars.
+        test_start: First day or year of the test bars.
+        task: What the policy sees. short: eight bars of fast features; daily: four slow features
+            of the present bar and resampled training paths; auto: short for synthetic markets.
+        baselines: Also train on PnL alone and on the true utility, which S and G need.
+        test_episodes: Episodes behind each mean utility.
+        store: Where looks at test bars and trials are counted, and seals are: a folder, a .db
+            file, or a URL. The run's own rankings stay in OUT/store.
+        open_sealed: Use sealed bars too; this reason is logged.
+        seed: Of everything random.
+        resume: Continue the run in --out from its newest checkpoint.
+
+    """
+    command = command_line("rlhf", rlhf, locals())
+    from tradinghf.evaluation import RunStudy, store_for_run
+    from tradinghf.learning import PPOConfig, RLHFConfig
+    from tradinghf.learning.runs import stoppable
+    from tradinghf.loop import HIDDEN, TASKS, Experiment, run_experiment, task_for
+
+    kind = task_for(data) if task == "auto" else task
+    ppo = PPOConfig(hidden=HIDDEN[kind])
+    study = RunStudy(data, store_for_run(store, out), open_sealed, output.line)
+    experiment = Experiment(
+        env=TASKS[kind],
+        end=study.last_day(),
+        trader=trader,
+        teacher=teacher,
+        data=data,
+        train_end=train_end,
+        test_start=test_start,
+        envs=envs,
+        loop=RLHFConfig(rankings=rankings, rounds=rounds, steps=steps, ppo=ppo, seed=seed),
+        baselines=baselines,
+        test_episodes=test_episodes,
+        seed=seed,
+    )
+    with stoppable(), progress() as report_progress:
+        outcome = run_experiment(
+            experiment,
+            out,
+            progress=report_progress,
+            resume=resume,
+            look=lambda split: _open_test_bars(study, split.test, f"rlhf {out.name}"),
+            command=command,
+        )
+    # The baseline on PnL is a contender of the report as well; the one on the true utility, which
+    # nobody knows of a person, is not.
+    policies = [outcome.policies[name] for name in ("rlhf", "pnl") if name in outcome.policies]
+    study.count_policies(outcome.split.test, policies)
+    print_result(outcome.result)
+    output.line(f"Everything is in {out}; a page of it: tradinghf report {out}")
+
+
+def train(
+    *,
+    reward: Literal["ranked", "pnl"] = "ranked",
+    store: StoreName = "store",
+    data: str = "sp500",
+    train_end: SplitDay = None,
+    test_start: SplitDay = None,
+    steps: int = 1_000_000,
+    envs: int = 512,
+    pnl_weight: float = 0.3,
+    task: _Task = "auto",
+    out: Path = Path("runs/train"),
+    open_sealed: OpenSealed = None,
+    seed: int = 0,
+    resume: bool = False,
+) -> None:
+    """Train a policy on what the rankings in the store value, together with sparse PnL.
+
+    Example: `tradinghf train --store store --data sp500 --train-end 2012 --out runs/mine`
+
+    Args:
+        reward: Learn from the rankings in the store and PnL, or from sparse PnL alone.
+        store: Where feedback is kept, looks at test bars are counted, and seals are: a folder, a
+            .db file, or a postgresql:// URL.
+        data: A data set, a source with options, or a CSV or Parquet file.
+        train_end: Last day or year of training bars.
+        test_start: First day or year of the test bars.
+        steps: Environment steps of PPO.
+        envs: Environments that step in parallel.
+        pnl_weight: Weight of sparse PnL; the learned reward's is 1.
+        task: What the policy sees: short, daily, or auto (short for synthetic markets).
+        out: Run directory: policy.safetensors, metrics, checkpoints, result.json.
+        open_sealed: Use sealed bars too; this reason is logged.
+        seed: Of everything random.
+        resume: Continue the run in --out from its newest checkpoint.
+
+    """
+    command = command_line("train", train, locals())
+    from tradinghf.evaluation import RunStudy, store_for_run
+    from tradinghf.learning import PPOConfig, RLHFConfig
+    from tradinghf.learning.runs import stoppable
+    from tradinghf.loop import HIDDEN, TASKS, Experiment, task_for
+
+    kind = task_for(data) if task == "auto" else task
+    ppo = PPOConfig(hidden=HIDDEN[kind])
+    loop = RLHFConfig(rounds=1, steps=steps, pnl_weight=pnl_weight, ppo=ppo, seed=seed)
+    study = RunStudy(data, store_for_run(store, out), open_sealed, output.line)
+    experiment = Experiment(
+        end=study.last_day(),
+        env=TASKS[kind],
+        trader=f"store:{store}",
+        data=data,
+        train_end=train_end,
+        test_start=test_start,
+        envs=envs,
+        loop=loop,
+        seed=seed,
+    )
+    train_on = _train_on_pnl if reward == "pnl" else _train_on_rankings
+    with stoppable():
+        found = train_on(experiment, study, out, resume, command)
+    numbers = {k: v for k, v in found.items() if isinstance(v, int | float)}
+    output.pairs(numbers, title="On unseen bars")
+    output.line(f"Policy: {out / 'policy.safetensors'}; a page of it: tradinghf report {out}")
+
+
+def _open_test_bars(study: RunStudy, test: MarketData, purpose: str) -> None:
+    """Log that a run opens its test bars, and say so."""
+    from tradinghf.evaluation import store_without_password
+
+    number = study.log_test_opening(test, purpose)
+    where = store_without_password(study.store)
+    output.line(f"Opening {number} of the test bars ({output.span(test)}), logged in {where}.")
+
+
+def _train_on_rankings(
+    experiment: Experiment, study: RunStudy, out: Path, resume: bool, command: str
+) -> dict[str, Any]:
+    """Fit the reward model to the store, train, evaluate, and write the run directory."""
+    from contextlib import ExitStack
+
+    from tradinghf.learning.runs import RunDirectory
+    from tradinghf.loop import RLHF, long_enough, provenance, split_market
+
+    split = long_enough(split_market(experiment), experiment.env)
+    with ExitStack() as stack:
+        agent = RLHF(
+            experiment.environment(split),
+            store=stack.enter_context(open_store(experiment.trader.removeprefix("store:"))),
+            validation_market=split.validation,
+            test_market=split.test,
+            config=experiment.loop,
+            out=out,
+            progress=stack.enter_context(progress()),
+        )
+        run = agent.run or RunDirectory(out)
+        stack.enter_context(run.lock())
+        run.write_json(CONFIG, provenance(experiment, split, command))
+        if resume:
+            agent.resume()
+        agent.train()
+        _open_test_bars(study, split.test, f"train {out.name}")
+        found = agent.evaluate()
+        agent.policy.save(out / "policy.safetensors")
+        study.count_policies(split.test, [agent.policy])
+        run.write_json(RESULT, {"reward_model": found} | found)
+    return found
+
+
+def _train_on_pnl(
+    experiment: Experiment, study: RunStudy, out: Path, resume: bool, command: str
+) -> dict[str, Any]:
+    """Train on sparse PnL alone, and write the run directory."""
+    from tradinghf.learning.ppo import sparse_pnl
+    from tradinghf.learning.runs import RunDirectory
+    from tradinghf.loop import (
+        Actor,
+        episode_batch,
+        long_enough,
+        provenance,
+        split_market,
+        trading_metrics,
+        train_baseline,
+    )
+    from tradinghf.simulation import MarketEnv
+
+    split = long_enough(split_market(experiment), experiment.env)
+    run = RunDirectory(out)
+    with progress() as report, run.lock():
+        run.write_json(CONFIG, provenance(experiment, split, command))
+        policy = train_baseline(
+            experiment.environment(split),
+            "pnl",
+            sparse_pnl,
+            experiment.loop,
+            validation=split.validation,
+            run=run,
+            progress=report,
+            resume=resume,
+        )
+        _open_test_bars(study, split.test, f"train {out.name}")
+        env = MarketEnv(split.test, num_envs=1024, config=experiment.env, scaler=policy.scaler)
+        paths = episode_batch(env, Actor("pnl", policy=policy), experiment.seed)
+        found = trading_metrics(paths)
+        policy.save(out / "policy.safetensors")
+        study.count_policies(split.test, [policy])
+        run.write_json(RESULT, found)
+    return found

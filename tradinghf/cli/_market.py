@@ -1,0 +1,105 @@
+"""`tradinghf data`: the catalogue, one data set, and whether a file can be trusted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tyro.conf import Positional
+
+from tradinghf.cli import _output as output
+from tradinghf.cli._options import End, Start
+
+if TYPE_CHECKING:
+    from tradinghf.market import MarketData
+
+_MOST_ASSETS = 6
+_BAR_FIELDS = ("open", "high", "low", "close", "volume")
+
+
+def data_list() -> None:
+    """List the data sets and sources that --data takes.
+
+    Example: `tradinghf data list`
+    """
+    from tradinghf.market import SOURCES, catalogue
+
+    rows = []
+    for entry in catalogue():
+        options = SOURCES[entry.name].usage if entry.name in SOURCES else ""
+        missing = "" if entry.available else f" (install {entry.package})"
+        rows.append((entry.name, entry.title + missing, entry.kind, entry.licence, options or "-"))
+    output.table(["--data", "what it is", "kind", "licence of the data", "options"], rows)
+    output.line("Options: NAME:option=value,... Or give a path to a .csv or .parquet file.")
+
+
+def data_show(
+    data: Positional[str], /, *, start: Start = None, end: End = None, rows: int = 5
+) -> None:
+    """Show what a data set holds: span, hash, statistics, oddities, and its last rows.
+
+    Example: `tradinghf data show sp500 --start 2005 --end 2012`
+
+    Args:
+        data: A data set, a source with options ("synthetic:seed=3"), or a CSV or Parquet file.
+        start: First day or year, inclusive.
+        end: Last day or year, inclusive.
+        rows: How many of the last bars of the first asset to print.
+
+    """
+    from tradinghf.market import load_market
+
+    market = load_market(data).between(start, end)
+    _print_summary(market)
+    if rows > 0:
+        first = market.select([market.symbols[0]]) if market.assets > 1 else market
+        last = first.rows(max(first.bars - max(rows, 2), 0), first.bars)
+        stamps = last.index.strftime("%Y-%m-%d %H:%M")
+        bars = zip(
+            stamps, *(getattr(last, name)[:, 0].tolist() for name in _BAR_FIELDS), strict=True
+        )
+        output.table(["close of bar (UTC)", *_BAR_FIELDS], bars, title=first.symbols[0], digits=6)
+
+
+def data_check(data: Positional[str], /) -> int:
+    """Check that bars can be trusted: every problem with its row, column and fix.
+
+    Exit code 2 when the bars cannot be used; oddities that deserve a look are warnings.
+
+    Example: `tradinghf data check my_bars.csv`
+
+    Args:
+        data: A data set, a source with options, or a CSV or Parquet file.
+
+    """
+    from pathlib import Path
+
+    from tradinghf.market import SUFFIXES, check_market_file, load_market, market_warnings
+
+    path = Path(data)
+    is_file = path.suffix.lower() in SUFFIXES or path.is_file()
+    found = check_market_file(path) if is_file else market_warnings(load_market(data))
+    if found:
+        rows = [(f.severity, f.place, f.column, f.problem, f.fix) for f in found]
+        output.table(["", "where", "column", "problem", "what to do"], rows)
+    errors = sum(finding.severity == "error" for finding in found)
+    if errors:
+        output.line(f"{data}: not usable, {errors} problem{'s' if errors > 1 else ''}.")
+        return 2
+    output.line(f"{data}: usable, {len(found)} warning{'' if len(found) == 1 else 's'}.")
+    return 0
+
+
+def _print_summary(market: MarketData) -> None:
+    """Print what a data set is, and how each asset behaved."""
+    from tradinghf.market import describe_market
+
+    facts = describe_market(market)
+    assets, notes = facts.pop("per_asset"), facts.pop("warnings")
+    output.pairs(facts)
+    columns = list(next(iter(assets.values())))
+    names = list(assets)[:_MOST_ASSETS]
+    output.table(["", *names], [(c, *(assets[name][c] for name in names)) for c in columns])
+    if len(assets) > _MOST_ASSETS:
+        output.line(f"... and {len(assets) - _MOST_ASSETS} more assets.")
+    for note in notes:
+        output.line(f"warning: {note}")

@@ -1,0 +1,69 @@
+"""Options that several commands share: their types, and how help shows their defaults."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping
+from inspect import signature
+from pathlib import Path
+from typing import Annotated, Any
+
+from tyro.conf import arg
+
+from tradinghf.errors import ConfigError
+
+Start = Annotated[str | None, arg(help_behavior_hint="(default: the first bar)")]
+End = Annotated[str | None, arg(help_behavior_hint="(default: the last bar)")]
+SplitDay = Annotated[str | None, arg(help_behavior_hint="(default: by share of the bars)")]
+StrategyFolder = Annotated[Path | None, arg(help_behavior_hint="(default: the bundled one)")]
+OptionalFile = Annotated[Path | None, arg(help_behavior_hint="(default: none)")]
+StrategyNames = Annotated[
+    tuple[str, ...], arg(metavar="NAME ...", help_behavior_hint="(default: all bundled ones)")
+]
+StoreName = Annotated[str, arg(metavar="FOLDER|URL")]
+TrialStore = Annotated[
+    str | None, arg(metavar="FOLDER|URL", help_behavior_hint="(default: ./store, if there is one)")
+]
+OpenSealed = Annotated[
+    str | None, arg(metavar="REASON", help_behavior_hint="(default: sealed bars are left out)")
+]
+Settings = Annotated[
+    tuple[str, ...],
+    arg(name="set", metavar="NAME=VALUE ...", help_behavior_hint="(default: the strategy's own)"),
+]
+
+
+def parse_settings(items: tuple[str, ...]) -> dict[str, str]:
+    """{"fast": "10"} from ("fast=10",); the strategy converts the text.
+
+    Raises:
+        ConfigError: an item is not NAME=VALUE.
+
+    """
+    found = {}
+    for item in items:
+        name, equals, value = item.partition("=")
+        if not (name and equals):
+            raise ConfigError(f"--set got {item!r}; expected NAME=VALUE, such as fast=10.")
+        found[name] = value
+    return found
+
+
+def command_line(command: str, function: Callable[..., None], values: Mapping[str, Any]) -> str:
+    """The command that calls `function` with `values`, defaults left out; for reports.
+
+    Whether it resumed is left out, and so are passwords of URLs.
+    """
+    from tradinghf.evaluation import store_without_password
+
+    words = ["tradinghf", command]
+    for name, parameter in signature(function).parameters.items():
+        value, flag = values[name], name.replace("_", "-")
+        if value == parameter.default or name == "resume":
+            continue
+        if isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            text = store_without_password(value) if name == "store" else str(value)
+            words += [f"--{flag}", text]
+    return shlex.join(words)

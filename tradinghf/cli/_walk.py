@@ -1,0 +1,284 @@
+"""`tradinghf walkforward`: choose or train on the past, trade what comes after it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Literal
+
+from tyro.conf import Positional
+
+from tradinghf.cli import _output as output
+from tradinghf.cli._options import End, OpenSealed, OptionalFile, Start, StrategyFolder, TrialStore
+from tradinghf.cli._progress import ProgressCall, progress
+from tradinghf.cli._research import ParamValues, parse_values
+from tradinghf.errors import ConfigError, check_setting
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tradinghf.config import CostModel
+    from tradinghf.evaluation import PolicyTrainer, Report, Study
+    from tradinghf.feedback.store import Store
+    from tradinghf.strategies import Strategy
+
+_VALIDATION_PARTS = 5
+"""The last of so many parts of a training window chooses among a policy's checkpoints."""
+
+
+def walkforward(
+    strategy: Positional[str] = "sma_cross",
+    /,
+    *,
+    param: ParamValues = (),
+    train_policy: bool = False,
+    reward: Literal["pnl", "ranked"] = "pnl",
+    steps: int = 200_000,
+    envs: int = 256,
+    data: str = "sp500",
+    start: Start = None,
+    end: End = None,
+    strategies: StrategyFolder = None,
+    train_bars: int = 1000,
+    test_bars: int = 250,
+    purge: int = 0,
+    anchored: bool = False,
+    folds: int = 0,
+    test_folds: int = 2,
+    embargo: int = 0,
+    metric: str = "sharpe_annual",
+    fee_bps: float = 1.0,
+    slippage_bps: float = 1.0,
+    seed: int = 0,
+    store: TrialStore = None,
+    open_sealed: OpenSealed = None,
+    out: OptionalFile = None,
+    report: OptionalFile = None,
+) -> None:
+    """Choose parameters, or train a policy, on each past, and trade the bars that follow it.
+
+    The test windows join to one account that no choice has seen. With --folds, combinatorial
+    purged cross-validation instead: every choice of test folds, joined to several histories.
+
+    Example: `tradinghf walkforward sma_cross --param fast=5:50:5 --param slow=20:200:20`
+
+    Example: `tradinghf walkforward --train-policy --train-bars 2000 --test-bars 500 --purge 10`
+
+    Example: `tradinghf walkforward sma_cross --param slow=20:200:20 --folds 10 --embargo 20`
+
+    Args:
+        strategy: A strategy's name, or FILE.py, or FILE.py:function; not with --train-policy.
+        param: Values of one parameter: FIRST:LAST:STEP with both ends, or a list: a,b,c.
+        train_policy: Train a policy by PPO in each window, instead of choosing parameters.
+        reward: What policies learn from: sparse PnL, or also the rankings in the store about
+            episodes that end before the window's training does.
+        steps: Environment steps of PPO, per window.
+        envs: Environments that step in parallel.
+        data: A data set, or a CSV or Parquet file.
+        start: First day or year, inclusive.
+        end: Last day or year, inclusive.
+        strategies: Folder to look the name up in.
+        train_bars: Length of each training window [bars]; of a policy's, the last fifth chooses.
+        test_bars: Length of each test window [bars].
+        purge: Bars left out between training and test, and before a policy's validation.
+        anchored: Training starts at the first bar and grows, instead of rolling along.
+        folds: Cut the bars into this many folds for cross-validation; 0 walks forward.
+        test_folds: How many of the folds are tests at a time.
+        embargo: Bars left out of training after a test, beside the purge; only with --folds.
+        metric: What the chosen parameters have the highest of in training.
+        fee_bps: Fee per fill [basis points].
+        slippage_bps: Slippage per fill [basis points].
+        seed: Of the policies.
+        store: Where trials are counted and rankings are: a folder, a .db file, or a URL.
+        open_sealed: Use sealed bars too; this reason is logged.
+        out: Write the windows to this Parquet file.
+        report: Write a tear sheet of the joined test windows to this HTML file.
+
+    """
+    from tradinghf.config import CostModel, EnvConfig
+    from tradinghf.evaluation import open_study, write_table
+    from tradinghf.strategies import load_strategy
+
+    if train_policy == bool(param):
+        raise ConfigError(
+            "walkforward needs either --param NAME=VALUES (what to choose from), or --train-policy."
+        )
+    if train_policy:
+        task = EnvConfig()
+        least = _VALIDATION_PARTS * (task.lookback + task.horizon)
+        check_setting(train_bars >= least, "--train-bars", train_bars, f"at least {least}")
+    if (folds or embargo) and (train_policy or not folds):
+        raise ConfigError(
+            "walkforward: --embargo concerns training bars after a test, which only --folds has; "
+            "--folds goes with --param, not with --train-policy."
+        )
+    name = f"ppo {reward}" if train_policy else strategy
+    costs = CostModel(fee_bps=fee_bps, slippage_bps=slippage_bps)
+    grid = dict(parse_values(item) for item in param)
+    what = f"{'folds' if folds else 'walkforward'} {name}"
+    opened = open_study(
+        data, start, end, store=store, open_sealed=open_sealed, purpose=what, notify=output.line
+    )
+    if folds:
+        cut = {"folds": folds, "test_folds": test_folds, "purge": purge, "embargo": embargo}
+        with opened as study, progress() as tell:
+            rule = load_strategy(strategy, strategies)
+            windows = _cross_validate(study, rule, grid, metric, costs, cut, tell)
+    else:
+        cut = {
+            "train_bars": train_bars,
+            "test_bars": test_bars,
+            "purge": purge,
+            "anchored": anchored,
+        }
+        with opened as study, progress() as tell:
+            if train_policy:
+                train = _trainer(study.store, reward, steps, envs, costs, seed, tell)
+                windows, joined = _walk_policies(study, train, name, costs, cut)
+                variant: dict[str, Any] = {"steps": steps, "envs": envs, "seed": seed}
+            else:
+                rule = load_strategy(strategy, strategies)
+                windows, joined = _walk_parameters(study, rule, grid, metric, costs, cut, tell)
+                variant = {"grid": grid, "metric": metric}
+            # One joined account is one trial: none of its choices has seen a test bar.
+            variant |= cut | {"costs": asdict(costs)}
+            trials = study.count_trials("walkforward", name, [variant])
+            counted = study.trials_text()
+        _print_walk(windows, joined, trials, counted)
+    if out is not None:
+        output.line(f"Windows: {write_table(windows, out)}")
+    if report is not None and not folds:
+        output.line(f"Report: {joined.save(report, trials=trials)}")
+
+
+def _cross_validate(
+    study: Study,
+    rule: Strategy,
+    grid: Mapping[str, list[Any]],
+    metric: str,
+    costs: CostModel,
+    cut: Mapping[str, Any],
+    tell: ProgressCall,
+) -> pd.DataFrame:
+    """Splits of a cross-validation, counted; says how its out-of-sample histories spread."""
+    import numpy as np
+
+    from tradinghf.evaluation import allowed_combinations, cross_validate_parameters
+
+    found = cross_validate_parameters(
+        rule,
+        study.market,
+        grid,
+        metric=metric,
+        costs=costs,
+        progress=lambda done, total: tell("combinations", done, total, {}),
+        **cut,
+    )
+    # Every combination was backtested over all bars, and the histories overlap: all of them count.
+    variants = [
+        {"params": rule.bind(**chosen), "costs": asdict(costs), "fill": "next_open"}
+        for chosen in allowed_combinations(rule, grid)
+    ]
+    study.count_trials("sweep", rule.name, variants)
+    output.frame(found.splits, title=f"{rule.name}: {len(found.splits)} splits")
+    known = found.path_sharpes[np.isfinite(found.path_sharpes)]
+    if len(known):
+        low, middle, high = np.quantile(known, [0.0, 0.5, 1.0])
+        output.line(
+            f"Sharpe ratio of the {found.paths.shape[1]} out-of-sample histories: median "
+            f"{middle:.2f}, from {low:.2f} to {high:.2f}; {100 * found.losing_share:.0f} % of them "
+            "are not positive."
+        )
+    return found.splits
+
+
+def _walk_parameters(
+    study: Study,
+    rule: Strategy,
+    grid: Mapping[str, list[Any]],
+    metric: str,
+    costs: CostModel,
+    cut: Mapping[str, Any],
+    tell: ProgressCall,
+) -> tuple[pd.DataFrame, Report]:
+    """Windows and joined account of parameters chosen on each past."""
+    from tradinghf.evaluation import walk_forward
+
+    walked = walk_forward(
+        rule,
+        study.market,
+        grid,
+        metric=metric,
+        costs=costs,
+        progress=lambda done, total: tell("windows", done, total, {}),
+        **cut,
+    )
+    return walked.windows, walked.report
+
+
+def _walk_policies(
+    study: Study, train: PolicyTrainer, name: str, costs: CostModel, cut: Mapping[str, Any]
+) -> tuple[pd.DataFrame, Report]:
+    """Windows and joined account of policies trained on each past."""
+    from tradinghf.evaluation import walk_forward_policy
+
+    share = 1 / _VALIDATION_PARTS
+    walked = walk_forward_policy(
+        train, study.market, name=name, costs=costs, validation_share=share, **cut
+    )
+    return walked.windows, walked.report
+
+
+def _trainer(
+    store: Store | None,
+    reward: str,
+    steps: int,
+    envs: int,
+    costs: CostModel,
+    seed: int,
+    tell: ProgressCall,
+) -> PolicyTrainer:
+    """What trains the policy of one window: PPO on sparse PnL, or also on the store's rankings."""
+    if reward == "ranked" and store is None:
+        raise ConfigError("--reward ranked needs a store with rankings; name it with --store.")
+    from tradinghf.learning import RLHFConfig
+    from tradinghf.learning.ppo import sparse_pnl
+    from tradinghf.loop import RLHF, train_baseline
+    from tradinghf.simulation import MarketEnv
+
+    def train(past: Any, validation: Any, number: int) -> Any:
+        loop = RLHFConfig(rounds=1, steps=steps, seed=seed)
+        env = MarketEnv(past, num_envs=envs, costs=costs)
+
+        def said(phase: str, *state: Any) -> None:
+            tell(f"window {number + 1} {phase}", *state)
+
+        if reward == "pnl":
+            return train_baseline(
+                env, "pnl", sparse_pnl, loop, validation=validation, progress=said
+            )
+        # Rankings about later windows would tell this policy what is valued there.
+        agent = RLHF(
+            env,
+            store=store,
+            validation_market=validation,
+            until=validation.timestamps[-1],
+            config=loop,
+            progress=said,
+        )
+        agent.train()
+        return agent.policy
+
+    return train
+
+
+def _print_walk(windows: pd.DataFrame, joined: Report, trials: int, counted: str) -> None:
+    """Every window, the joined account, and its verdict."""
+    from tradinghf.evaluation import judge
+
+    shown = windows.copy()
+    for name in ("train_start", "train_end", "test_start", "test_end"):
+        shown[name] = shown[name].dt.strftime("%Y-%m-%d")
+    output.frame(shown, title=joined.name)
+    output.line(f"All test windows: {joined}")
+    output.verdict(judge(joined, joined.buy_and_hold(), trials=trials), counted)

@@ -1,0 +1,188 @@
+"""Many target-weight tables at once: vectorbt's order kernel over columns, a few hundred a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tradinghf.config import CostModel, Fill
+from tradinghf.evaluation._engines import order_rows, vectorbt_slippage_bps
+from tradinghf.market import Floats, MarketData
+
+COLUMNS_AT_ONCE = 128
+"""Columns simulated together: large enough for numba, small enough for the cache."""
+
+
+@dataclass(frozen=True, eq=False)
+class ColumnResults:
+    """N backtests over the same bars.
+
+    Attributes:
+        returns: [T, N] simple return of each bar, after costs; the first against the cash.
+        turnover: [N] traded notional / equity just before the trade, summed over the bars.
+        fills: [N] filled orders.
+        fees: [N] paid [currency].
+
+    """
+
+    returns: Floats
+    turnover: Floats
+    fills: NDArray[np.int64]
+    fees: Floats
+
+
+def run_columns(
+    market: MarketData,
+    orders: Iterable[Floats],
+    *,
+    costs: CostModel,
+    fill: Fill,
+    cash: float,
+    progress: Callable[[int], None] | None = None,
+) -> ColumnResults:
+    """Backtest each of `orders` ([T, A] target weights, NaN = no order) with its own cash.
+
+    The results equal `backtest(..., engine="vectorbt")` on each table; a ruined account stays at
+    a return of -1 and 0 afterwards.
+
+    Args:
+        market: the bars.
+        orders: N tables; consumed lazily.
+        costs: fees, slippage and spread.
+        fill: when orders fill.
+        cash: starting equity of each [currency].
+        progress: called with the number of tables done so far.
+
+    Raises:
+        StrategyError: a cost that vectorbt cannot express.
+
+    """
+    source = iter(orders)
+    parts: list[ColumnResults] = []
+    done = 0
+    while chunk := list(islice(source, COLUMNS_AT_ONCE)):
+        parts.append(_simulate(market, chunk, costs, fill, cash))
+        done += len(chunk)
+        if progress is not None:
+            progress(done)
+    if not parts:
+        nothing = np.zeros(0)
+        return ColumnResults(np.zeros((market.bars, 0)), nothing, nothing.astype(np.int64), nothing)
+    return ColumnResults(
+        returns=np.concatenate([p.returns for p in parts], axis=1),
+        turnover=np.concatenate([p.turnover for p in parts]),
+        fills=np.concatenate([p.fills for p in parts]),
+        fees=np.concatenate([p.fees for p in parts]),
+    )
+
+
+def _order_records(
+    market: MarketData, orders: Floats, costs: CostModel, fill: Fill, cash: float
+) -> NDArray[np.void]:
+    """Order records of vectorbt, one account: idx (bar), col (asset), size, price, fees, side."""
+    from vectorbt.portfolio.enums import Direction, SizeType
+    from vectorbt.portfolio.nb import build_call_seq_nb, simulate_from_orders_nb
+
+    size, price = order_rows(market, orders, fill)
+    # The kernel values positions at the prices of the bar that it is in, so bars without an order
+    # change nothing; most strategies order in few bars.
+    bars = np.flatnonzero(np.isfinite(size).any(axis=1))
+    size, price = size[bars], price[bars]
+    groups = np.array([market.assets])
+    # Every argument is given: numba takes longer over a default than over the orders.
+    no, inf, nan = np.asarray(False), np.asarray(np.inf), np.asarray(np.nan)
+    records, _ = simulate_from_orders_nb(
+        size.shape,
+        groups,
+        np.array([cash]),
+        build_call_seq_nb(size.shape, groups),
+        size,
+        price,
+        np.asarray(SizeType.TargetPercent),
+        np.asarray(Direction.Both),
+        np.asarray(costs.fee_bps / 1e4),
+        np.asarray(costs.fixed_fee),
+        np.asarray(vectorbt_slippage_bps(costs) / 1e4),
+        np.asarray(1e-8),  # min_size: the default of Portfolio.from_orders
+        inf,  # max_size
+        nan,  # size_granularity
+        np.asarray(0.0),  # reject_prob
+        no,  # lock_cash
+        np.asarray(True),  # allow_partial
+        no,  # raise_reject
+        no,  # log
+        inf,  # val_price: the order's price
+        price,  # close
+        market.assets > 1,  # auto_call_seq
+        True,  # ffill_val_price
+        False,  # update_value
+        max(size.size, 1),  # max_orders
+        0,  # max_logs
+        False,  # init_temp_records
+        True,  # flex_2d
+    )
+    records["idx"] = bars[records["idx"]]
+    return np.asarray(records)
+
+
+def _simulate(
+    market: MarketData, chunk: Sequence[Floats], costs: CostModel, fill: Fill, cash: float
+) -> ColumnResults:
+    count, assets = len(chunk), market.assets
+    parts = [_order_records(market, orders, costs, fill, cash) for orders in chunk]
+    records = np.concatenate(parts)
+    group = np.repeat(np.arange(count), [len(part) for part in parts])
+    bar, column = records["idx"], group * assets + records["col"]
+    close = np.tile(market.close, count)
+    price = close if fill == "close" else np.tile(market.open, count)
+    side = np.where(records["side"] == 0, 1.0, -1.0)
+    notional = records["size"] * records["price"]
+    shares = np.zeros_like(close)
+    shares[bar, column] = side * records["size"]  # at most one fill per bar and column
+    np.cumsum(shares, axis=0, out=shares)
+    spent = np.zeros((market.bars, count))
+    np.add.at(spent, (bar, group), side * notional + records["fees"])
+    left = cash - np.cumsum(spent, axis=0)
+    shape = (-1, count, assets)
+    equity = left + (shares * close).reshape(shape).sum(axis=2)
+    value = np.full_like(left, cash)  # before the bar's fills, at their reference prices
+    value[1:] = left[:-1] + (shares[:-1] * price[1:]).reshape(shape).sum(axis=2)
+    # Ruin is final, as in the simulator.
+    equity[np.logical_or.accumulate(equity <= 0, axis=0)] = 0.0
+    before = np.vstack([np.full((1, count), cash), equity[:-1]])
+    returns = np.zeros_like(equity)
+    np.divide(equity, before, out=returns, where=before > 0)
+    returns = np.where(before > 0, returns - 1.0, 0.0)
+    turned = np.zeros(count)
+    alive = (before[bar, group] > 0) & (value[bar, group] > 0)
+    np.add.at(turned, group[alive], notional[alive] / value[bar, group][alive])
+    return ColumnResults(
+        returns,
+        turned,
+        np.bincount(group, minlength=count).astype(np.int64),
+        np.bincount(group, weights=records["fees"], minlength=count).astype(np.float64),
+    )
+
+
+def column_metrics(columns: ColumnResults, bars_per_year: float) -> dict[str, Floats]:
+    """Headline metrics of all N columns at once; NaN where undefined."""
+    returns = columns.returns
+    bars = len(returns)
+    growth = np.cumprod(1.0 + returns, axis=0)
+    peak = np.maximum(np.maximum.accumulate(growth, axis=0), 1.0)
+    spread = returns.std(axis=0, ddof=1)
+    spread = np.where(spread <= 1e-14, np.nan, spread)
+    return {
+        "total_return_pct": 100 * (growth[-1] - 1),
+        "cagr_pct": 100 * (np.maximum(growth[-1], 0.0) ** (bars_per_year / bars) - 1),
+        "sharpe_annual": returns.mean(axis=0) / spread * np.sqrt(bars_per_year),
+        "volatility_annual_pct": 100 * np.nan_to_num(spread) * np.sqrt(bars_per_year),
+        "max_drawdown_pct": 100 * (1.0 - growth / peak).max(axis=0),
+        "turnover_per_year": columns.turnover * bars_per_year / bars,
+        "fills": columns.fills.astype(np.float64),
+        "fees": columns.fees,
+    }

@@ -1,0 +1,173 @@
+"""The two backtest engines: from target weights to an account's equity, shares and fills.
+
+`vectorbt` is fast and familiar; `simulator` is the accounting that agents are trained in. Where
+both can express a case they agree to 1e-9 (tests/evaluation/test_engines.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from tradinghf.config import CostModel, Fill
+from tradinghf.errors import StrategyError
+from tradinghf.market import Floats, MarketData
+from tradinghf.numba_cache import use_unique_files
+from tradinghf.registry import Registry
+
+EngineName = Literal["vectorbt", "simulator"]
+_FILL_COLUMNS = ("bar", "asset", "side", "size", "price", "fee")
+
+
+@dataclass(frozen=True, eq=False)
+class BacktestAccount:
+    """The account of a backtest bar by bar, whichever engine ran it.
+
+    Attributes:
+        equity: [T] cash plus positions at the close [currency].
+        cash: [T] after the bar's fills [currency].
+        shares: [T, A] held at the close [units].
+        fills: one row per fill: bar, asset (indices), side (+1 bought, -1 sold), size [units],
+            price [currency, slippage included], fee [currency].
+        portfolio: the `vectorbt.Portfolio`, or None.
+        financing: [T] interest, borrow fees and funding paid less received [currency], or None.
+
+    """
+
+    equity: Floats
+    cash: Floats
+    shares: Floats
+    fills: pd.DataFrame
+    portfolio: Any = None
+    financing: Floats | None = None
+
+
+_VECTORBT_COSTS = {"fee_bps", "fixed_fee", "slippage_bps", "spread_bps"}
+
+_Runner = Callable[[MarketData, Floats, CostModel, Fill, float], BacktestAccount]
+ENGINES: Registry[_Runner] = Registry("backtest engine", StrategyError)
+
+
+def order_rows(market: MarketData, orders: Floats, fill: Fill) -> tuple[Floats, Floats]:
+    """Orders and their reference prices on the bar where they fill, both [T, A].
+
+    With `next_open` an order of row t moves to row t+1 and the last row's is never filled.
+    """
+    if fill == "close":
+        return orders, market.close
+    later = np.full_like(orders, np.nan)
+    later[1:] = orders[:-1]
+    return later, market.open
+
+
+@ENGINES.register("vectorbt")
+def _run_vectorbt(
+    market: MarketData, orders: Floats, costs: CostModel, fill: Fill, cash: float
+) -> BacktestAccount:
+    """Run [T, A] target weights through `vectorbt.Portfolio.from_orders` with shared cash.
+
+    Raises:
+        StrategyError: the account was ruined, which vectorbt does not liquidate, or a cost is
+            set that vectorbt cannot express.
+
+    """
+    use_unique_files()
+    import vectorbt
+
+    slippage_bps = vectorbt_slippage_bps(costs)
+    size, price = order_rows(market, orders, fill)
+    portfolio = vectorbt.Portfolio.from_orders(
+        pd.DataFrame(market.close, index=market.index, columns=list(market.symbols)),
+        size=size,
+        size_type="targetpercent",
+        price=price,
+        fees=costs.fee_bps / 1e4,
+        fixed_fees=costs.fixed_fee,
+        slippage=slippage_bps / 1e4,
+        init_cash=cash,
+        cash_sharing=True,
+        group_by=True,
+        call_seq="auto",
+        # vectorbt's year has 365 days: this makes it annualise by our bars per year.
+        freq=pd.Timedelta(days=365) / market.bars_per_year,
+        engine="numba",
+    )
+    records = portfolio.orders.records
+    fills = pd.DataFrame(
+        {
+            "bar": records["idx"].to_numpy(np.int64),
+            "asset": records["col"].to_numpy(np.int64),
+            "side": np.where(records["side"].to_numpy() == 0, 1, -1),
+            "size": records["size"].to_numpy(np.float64),
+            "price": records["price"].to_numpy(np.float64),
+            "fee": records["fees"].to_numpy(np.float64),
+        }
+    )
+    account = _from_fills(market, fills, cash, portfolio)
+    if (account.equity <= 0).any():
+        bar = int(np.argmax(account.equity <= 0))
+        raise StrategyError(
+            f"The account was ruined at bar {bar} ({market.index[bar]}): its equity fell to "
+            f"{account.equity[bar]:.2f}. vectorbt would trade on with a negative balance; "
+            'use engine="simulator", which liquidates.'
+        )
+    return account
+
+
+@ENGINES.register("simulator")
+def _run_simulator(
+    market: MarketData, orders: Floats, costs: CostModel, fill: Fill, cash: float
+) -> BacktestAccount:
+    """Run [T, A] target weights through the accounting that environments use; ruin is final."""
+    from tradinghf.simulation import simulate
+
+    done = simulate(market, orders, costs=costs, fill=fill, cash=cash)
+    fills = done.fills[list(_FILL_COLUMNS)].reset_index(drop=True)
+    return BacktestAccount(done.equity, done.cash, done.shares, fills, financing=done.financing)
+
+
+def vectorbt_slippage_bps(costs: CostModel) -> float:
+    """Slippage with half the spread [bps]; raises where vectorbt has no such cost."""
+    for item in fields(costs):
+        value = getattr(costs, item.name)
+        if item.name not in _VECTORBT_COSTS and value != item.default:
+            raise StrategyError(
+                f"CostModel.{item.name} is {value!r}, which vectorbt cannot express; "
+                'use engine="simulator".'
+            )
+    return costs.slippage_bps + float(getattr(costs, "spread_bps", 0.0)) / 2
+
+
+def _from_fills(
+    market: MarketData, fills: pd.DataFrame, cash: float, portfolio: Any
+) -> BacktestAccount:
+    """The account's path from its fills alone."""
+    signed = (fills["side"] * fills["size"]).to_numpy()
+    traded = np.zeros((market.bars, market.assets))
+    where = (fills["bar"].to_numpy(), fills["asset"].to_numpy())
+    np.add.at(traded, where, signed)
+    shares = np.cumsum(traded, axis=0)
+    # Sums of sizes that cancel leave rounding dust; vectorbt snaps it to zero as well.
+    scale = np.cumsum(np.abs(traded), axis=0)
+    shares = np.where(np.abs(shares) <= 1e-12 * np.maximum(scale, 1.0), 0.0, shares)
+    spent = np.zeros(market.bars)
+    np.add.at(spent, where[0], (signed * fills["price"] + fills["fee"]).to_numpy())
+    left = cash - np.cumsum(spent)
+    equity = left + (shares * market.close).sum(axis=1)
+    return BacktestAccount(equity, left, shares, fills.astype({"side": np.int64}), portfolio)
+
+
+def run_engine(
+    engine: str, market: MarketData, orders: Floats, costs: CostModel, fill: Fill, cash: float
+) -> BacktestAccount:
+    """Run `orders` ([T, A] target weights, NaN = no order) through the named engine.
+
+    Raises:
+        StrategyError: unknown engine.
+
+    """
+    return ENGINES[engine](market, orders, costs, fill, cash)

@@ -1,0 +1,96 @@
+"""Report sections about people: what raters prefer, and what the reward model learned from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from tradinghf.evaluation._charts import interval_chart
+from tradinghf.evaluation._page import number, section, spaced, table
+
+_CAPTION = (
+    "Worth of one unit of each aspect, in percent of profit, with its interval; aspects that more "
+    "likely than not do not matter are not drawn. Faint: the interval contains zero."
+)
+_SCORES = {
+    "accuracy": "right in this share of pairs (win, tie or loss)",
+    "precision": "of the pairs it calls, the share that is right (mean over classes)",
+    "recall": "of the pairs of a kind, the share that it finds (mean over classes)",
+    "f1": "harmonic mean of precision and recall (mean over classes)",
+    "log_loss": "surprise at the answers, in nats; lower is better",
+    "brier": "squared error of the probabilities; lower is better",
+    "ece": "gap between confidence and accuracy; lower is better",
+}
+
+
+def preference_section(standing: Mapping[str, Any]) -> str:
+    """How raters placed this strategy in blind comparisons.
+
+    Args:
+        standing: as in a leaderboard: wins, losses, ties, place, best_place, worst_place,
+            too_close, elo, elo_low, elo_high.
+
+    """
+    wins, losses, ties = (int(standing[name]) for name in ("wins", "losses", "ties"))
+    met = wins + losses + ties
+    title = "What raters think of it"
+    if not met:
+        return section(title, note="No rater has compared it with anything yet.")
+    place = f"Place {standing['place']}"
+    if standing["best_place"] != standing["worst_place"]:
+        place += f" (anything from {standing['best_place']} to {standing['worst_place']} is likely)"
+    if standing.get("too_close"):
+        place += ", too close to call against its neighbour"
+    elo, low, high = (number(float(standing[k]), 0) for k in ("elo", "elo_low", "elo_high"))
+    words = (
+        f"Preferred in {wins:,} of {met:,} blind comparisons, tied in {ties:,}, not preferred in "
+        f"{losses:,}: {100 * (wins + ties / 2) / met:.0f} % with ties as halves. {place}."
+    )
+    note = f"Elo scale: {elo} (95 % interval {low} to {high}); raters did not see its name."
+    return section(title, f"<p>{escape(words)}</p>", note=note)
+
+
+def values_section(values: Sequence[Mapping[str, Any]]) -> str:
+    """What the reward model learned: sentences, and weights with intervals."""
+    title = "What the reward model learned from the rankings"
+    if not values:
+        return section(title, note="It was fitted to no rankings.")
+    clear = [v for v in values if float(v.get("probability", 1.0)) >= 0.5]
+    drawn = [
+        (spaced(v["name"]), float(v["weight"]), float(v["low"]), float(v["high"]))
+        for v in clear
+        if v["name"] != "profit"
+    ]
+    chart = ""
+    if drawn:
+        chart = interval_chart(
+            drawn, label="Learned weights with intervals", show=lambda x: number(x, 2)
+        )
+    said = [str(v["sentence"]) for v in clear]
+    rest = [spaced(v["name"]) for v in values if v not in clear]
+    if rest:
+        said.append(f"No clear sign that these matter beyond profit: {', '.join(rest)}.")
+    sentences = "".join(f"<li>{escape(sentence)}</li>" for sentence in said)
+    return section(title, f"<ul>{sentences}</ul>", chart, note=_CAPTION if chart else "")
+
+
+def held_out_section(held_out: Mapping[str, Any]) -> str:
+    """Scores of the reward model on rankings that it was not fitted to."""
+    rows = []
+    for name, meaning in _SCORES.items():
+        if held_out.get(name) is None:
+            continue
+        interval = held_out.get(f"{name}_interval") or ()
+        spread = " to ".join(number(float(end), 3) for end in interval)
+        rows.append([spaced(name), number(float(held_out[name]), 3), spread, meaning])
+    title = "How well it predicts rankings it has not seen"
+    if not rows:
+        return section(title, note="No rankings were held out.")
+    note = ""
+    if "pairs" in held_out:
+        rankings = held_out.get("held_out_rankings", "the held-out")
+        note = f"{held_out['pairs']:,} pairs of {rankings} rankings; chance is 1/2 without ties. "
+    html = table(["", "score", "95 % interval", "meaning"], rows, text_columns=(0, 3))
+    html = html.replace('<td class="text">', '<td class="wrap">')
+    return section(title, html, note=f"{note}Intervals by resampling whole rankings.")

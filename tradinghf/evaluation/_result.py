@@ -1,0 +1,185 @@
+"""`BacktestResult`: everything a backtest found, as tables and numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+
+from tradinghf.config import CostModel, Fill
+from tradinghf.evaluation._engines import BacktestAccount, EngineName, run_engine
+from tradinghf.evaluation._metrics import Metrics, return_metrics, trade_metrics
+from tradinghf.evaluation._trades import round_trips
+from tradinghf.evaluation._validation import Interval, sharpe_interval
+from tradinghf.market import Floats, MarketData
+
+
+@dataclass(frozen=True, eq=False)
+class BacktestResult:
+    """What one backtest found, without its pages: `Report` adds them.
+
+    Attributes:
+        name: what was traded.
+        params: its parameters, defaults included.
+        market: the bars it was traded on.
+        account: the engine's raw arrays.
+        targets: [T, A] the target weights ordered at each close; NaN is no order.
+        costs, fill, engine, cash: how it was traded.
+        expression: Python for the first argument of `backtest`.
+
+    """
+
+    name: str
+    params: dict[str, Any]
+    market: MarketData
+    account: BacktestAccount
+    targets: Floats
+    costs: CostModel
+    fill: Fill
+    engine: EngineName
+    cash: float
+    expression: str
+
+    @cached_property
+    def equity(self) -> pd.Series:
+        """[T] account value at each close [currency]."""
+        return pd.Series(self.account.equity, index=self.market.index, name="equity")
+
+    @cached_property
+    def returns(self) -> pd.Series:
+        """[T] simple return of each bar, after costs; the first one is against the cash."""
+        before = np.concatenate([[self.cash], self.account.equity[:-1]])
+        values = np.zeros(len(before))
+        np.divide(self.account.equity, before, out=values, where=before > 0)
+        return pd.Series(
+            np.where(before > 0, values - 1.0, 0.0), index=self.market.index, name="return"
+        )
+
+    @cached_property
+    def drawdown(self) -> pd.Series:
+        """[T] fall from the highest equity so far, as a fraction in [0, 1]."""
+        peak = np.maximum(np.maximum.accumulate(self.account.equity), self.cash)
+        return pd.Series(1.0 - self.account.equity / peak, self.market.index, name="drawdown")
+
+    @cached_property
+    def positions(self) -> pd.DataFrame:
+        """[T, A] signed fraction of the equity in each asset at the close."""
+        value = self.account.shares * self.market.close
+        equity = self.account.equity[:, None]
+        share = np.zeros_like(value)
+        np.divide(value, equity, out=share, where=equity > 0)
+        return pd.DataFrame(share, index=self.market.index, columns=list(self.market.symbols))
+
+    @cached_property
+    def orders(self) -> pd.DataFrame:
+        """One row per fill.
+
+        Columns: timestamp, symbol, side ("buy" or "sell"), size [units], price [currency, after
+        slippage], fee [currency], slippage [currency lost against the reference price], bar.
+        """
+        fills = self.account.fills
+        bar, asset = fills["bar"].to_numpy(), fills["asset"].to_numpy()
+        reference = (self.market.close if self.fill == "close" else self.market.open)[bar, asset]
+        return pd.DataFrame(
+            {
+                "timestamp": self.market.index[bar],
+                "symbol": np.asarray(self.market.symbols, dtype=object)[asset],
+                "side": np.where(fills["side"].to_numpy() > 0, "buy", "sell"),
+                "size": fills["size"].to_numpy(),
+                "price": fills["price"].to_numpy(),
+                "fee": fills["fee"].to_numpy(),
+                "slippage": np.abs(fills["price"].to_numpy() - reference)
+                * fills["size"].to_numpy(),
+                "bar": bar,
+            }
+        )
+
+    @cached_property
+    def trades(self) -> pd.DataFrame:
+        """One row per round trip: from flat (or a change of side) to flat (or the next change).
+
+        Columns: symbol, side ("long" or "short"), entry, exit (timestamps; exit of an open trade
+        is the last bar), bars, pnl [currency, after costs], fees, return_pct, open.
+        """
+        return round_trips(self.account.fills, self.market)
+
+    @cached_property
+    def turnover(self) -> pd.Series:
+        """[T] traded notional / equity just before the trade; a round trip of everything is 2."""
+        market, account, fills = self.market, self.account, self.account.fills
+        reference = market.close if self.fill == "close" else market.open
+        held = np.vstack([np.zeros((1, market.assets)), account.shares[:-1]])
+        before = np.concatenate([[self.cash], account.cash[:-1]]) + (held * reference).sum(axis=1)
+        notional = np.zeros(market.bars)
+        np.add.at(notional, fills["bar"].to_numpy(), (fills["size"] * fills["price"]).to_numpy())
+        share = np.zeros(market.bars)
+        np.divide(notional, before, out=share, where=before > 0)
+        return pd.Series(share, index=market.index, name="turnover")
+
+    @cached_property
+    def metrics(self) -> Metrics:
+        """Headline numbers; units are in the names, None where undefined (docs/metrics.md)."""
+        market, orders = self.market, self.orders
+        years = market.bars / market.bars_per_year
+        weights = self.positions.to_numpy()
+        gross = np.abs(weights).sum(axis=1)
+        fees, slippage = float(orders["fee"].sum()), float(orders["slippage"].sum())
+        financing = self.account.financing
+        carry = 0.0 if financing is None else float(financing.sum())
+        return {
+            **return_metrics(self.returns.to_numpy(), market.bars_per_year),
+            "final_equity": float(self.account.equity[-1]),
+            "turnover_per_year": float(self.turnover.sum()) / years,
+            "exposure_pct": 100.0 * float(np.mean(gross > 1e-12)),
+            "gross_exposure_pct": 100.0 * float(gross.mean()),
+            "net_exposure_pct": 100.0 * float(weights.sum(axis=1).mean()),
+            **trade_metrics(self.trades),
+            "fills": len(orders),
+            "fees": fees,
+            "slippage": slippage,
+            "financing": carry,
+            "costs_pct_of_start": 100.0 * (fees + slippage + carry) / self.cash,
+            "bars": market.bars,
+            "start": str(market.index[0].date()),
+            "end": str(market.index[-1].date()),
+        }
+
+    @cached_property
+    def sharpe_interval(self) -> Interval:
+        """Annual Sharpe ratio with its analytic 95 % interval."""
+        return sharpe_interval(self.returns.to_numpy(), self.market.bars_per_year)
+
+    @property
+    def portfolio(self) -> Any:
+        """The `vectorbt.Portfolio`, or None for the simulator."""
+        return self.account.portfolio
+
+    def renamed(self, name: str) -> Self:
+        """The same result under another name, for comparisons."""
+        return replace(self, name=name)
+
+    def buy_and_hold(self) -> Self:
+        """Equal parts of every asset bought once, at the same costs and over the same bars."""
+        weights = np.full_like(self.targets, np.nan)
+        weights[0] = 1.0 / self.market.assets
+        account = run_engine(self.engine, self.market, weights, self.costs, self.fill, self.cash)
+        return replace(
+            self,
+            name="buy and hold",
+            params={},
+            account=account,
+            targets=weights,
+            expression="weights",
+        )
+
+    def __str__(self) -> str:
+        m = self.metrics
+        sharpe = "undefined" if m["sharpe_annual"] is None else f"{m['sharpe_annual']:.2f}"
+        return (
+            f"{self.name} on {self.market.name}: return {m['total_return_pct']:.2f} %, "
+            f"Sharpe {sharpe}, max drawdown {m['max_drawdown_pct']:.2f} %, "
+            f"turnover {m['turnover_per_year']:.1f}/year, {m['trades']} trades"
+        )

@@ -1,0 +1,277 @@
+"""Sweeps: backtests of every combination of parameters, and the verdict on the best of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from tradinghf.config import CostModel, Fill
+from tradinghf.errors import StrategyError, unknown_name
+from tradinghf.evaluation._backtest import backtest
+from tradinghf.evaluation._columns import (
+    COLUMNS_AT_ONCE,
+    ColumnResults,
+    column_metrics,
+    run_columns,
+)
+from tradinghf.evaluation._executors import Executor, as_executor, local
+from tradinghf.evaluation._export import write_table
+from tradinghf.evaluation._report import Report
+from tradinghf.evaluation._validation import effective_trials, overfitting_probability
+from tradinghf.evaluation._verdict import Verdict, judge
+from tradinghf.market import Floats, MarketData
+from tradinghf.strategies import Strategy, load_strategy
+
+if TYPE_CHECKING:
+    import plotly.graph_objects
+
+Grid = Mapping[str, Iterable[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """Results of all combinations, in the order of the grid.
+
+    Attributes:
+        strategy: what was swept.
+        market: the bars.
+        table: one row per combination and cost model: the parameters, the costs that vary, and
+            total_return_pct, cagr_pct, sharpe_annual, volatility_annual_pct, max_drawdown_pct,
+            turnover_per_year, fills, fees [currency].
+        returns: [T, N] of every row.
+        costs: [N] cost model of every row.
+        params: [N] parameters of every row.
+        fill: when orders filled.
+        cash: starting equity [currency].
+        left_out: combinations of the grid that the strategy's `requires` excludes.
+        adaptive: the rows were proposed from the results of earlier ones (`search`).
+
+    """
+
+    strategy: Strategy
+    market: MarketData
+    table: pd.DataFrame
+    returns: Floats
+    costs: tuple[CostModel, ...]
+    params: tuple[dict[str, Any], ...]
+    fill: Fill
+    cash: float
+    left_out: int = 0
+    adaptive: bool = False
+
+    @property
+    def trials(self) -> int:
+        """N: what the best row has to be deflated by."""
+        return len(self.table)
+
+    def best(self, metric: str = "sharpe_annual") -> Report:
+        """Backtest of the row with the highest `metric`.
+
+        Raises:
+            StrategyError: unknown metric, or no row has it defined.
+
+        """
+        if metric not in self.table:
+            raise StrategyError(unknown_name("metric", metric, self.table.columns))
+        if self.table[metric].isna().all():
+            raise StrategyError(f"No combination has a defined {metric}: none of them traded.")
+        row = int(np.nanargmax(self.table[metric].to_numpy(np.float64)))
+        return backtest(
+            self.strategy,
+            self.market,
+            costs=self.costs[row],
+            fill=self.fill,
+            cash=self.cash,
+            **self.params[row],
+        )
+
+    def verdict(self, metric: str = "sharpe_annual", *, trials: int = 0) -> Verdict:
+        """What the best row proves, given that all the others were tried as well.
+
+        The rows' own variance of Sharpe ratios sets how far luck may lift the best of them. Rows
+        that a search proposed crowd where results were good, and vary less than draws would: there
+        the variance is at least that of strategies without skill, 1/(T - 1). Alike rows are worth
+        fewer independent trials (`independent_trials`) than are counted, so that the deflated
+        ratio is a lower bound.
+
+        Args:
+            metric: the best row has the highest.
+            trials: all that was tried on this data, where that is more than this sweep.
+
+        """
+        best = self.best(metric)
+        ratios = self.table["sharpe_annual"].to_numpy() / np.sqrt(self.market.bars_per_year)
+        known = ratios[np.isfinite(ratios)]
+        variance = float(known.var(ddof=1)) if len(known) > 1 else None
+        if self.adaptive:
+            variance = max(variance or 0.0, 1 / (self.market.bars - 1))
+        return judge(best, best.buy_and_hold(), trials=max(self.trials, trials), variance=variance)
+
+    def overfitting(self, blocks: int = 16) -> float | None:
+        """Probability of backtest overfitting (PBO) of choosing the best row by Sharpe ratio.
+
+        None for a search: its rows were chosen on all bars, test halves included, which no
+        splitting afterwards undoes.
+        """
+        return None if self.adaptive else overfitting_probability(self.returns, blocks)
+
+    @property
+    def independent_trials(self) -> float:
+        """How many independent trials the rows are worth; fewer where they are alike."""
+        return effective_trials(self.returns)
+
+    def heatmap(self, x: str, y: str, metric: str = "sharpe_annual") -> plotly.graph_objects.Figure:
+        """`metric` over two parameters; the mean over all others."""
+        import plotly.graph_objects as go
+
+        for name in (x, y, metric):
+            if name not in self.table:
+                raise StrategyError(unknown_name("column", name, self.table.columns))
+        grid = self.table.pivot_table(index=y, columns=x, values=metric, aggfunc="mean")
+        colours = [[0, "#E8833A"], [0.5, "#F2F4F7"], [1, "#2F81F7"]]
+        figure = go.Figure(
+            go.Heatmap(z=grid.to_numpy(), x=grid.columns, y=grid.index, colorscale=colours, zmid=0)
+        )
+        title = f"{self.strategy.name}: {metric} of {self.trials:,} trials"
+        figure.update_layout(title=title, xaxis_title=x, yaxis_title=y)
+        return figure
+
+    def save(self, path: Path | str) -> Path:
+        """Write the table as Parquet."""
+        return write_table(self.table, path)
+
+
+def sweep(
+    strategy: str | Strategy,
+    market: MarketData,
+    grid: Grid,
+    *,
+    costs: CostModel | Sequence[CostModel] | None = None,
+    fill: Fill = "next_open",
+    cash: float = 100_000.0,
+    executor: Executor | Literal["local", "ray"] = "local",
+    progress: Callable[[int, int], None] | None = None,
+) -> Sweep:
+    """Backtest a strategy with every combination of parameters and costs.
+
+    Args:
+        strategy: name, file or `@strategy`.
+        market: the bars.
+        grid: parameter name to its values.
+        costs: one cost model, or several to repeat the grid under.
+        fill: when orders fill.
+        cash: starting equity of each backtest [currency].
+        executor: where: "local", "ray" (the Ray cluster that is running, or one of this machine's
+            cores), or `tradinghf.evaluation._executors.ray(ADDRESS)`. The results are the same.
+        progress: called with (done, total).
+
+    Raises:
+        StrategyError: unknown parameter, an empty grid, or a cost vectorbt cannot express.
+        MissingExtraError: "ray" without Ray.
+
+    """
+    found = load_strategy(strategy)
+    values = {name: list(options) for name, options in grid.items()}
+    models, chosen = cost_models(costs), allowed_combinations(found, values)
+    run = run_combinations(
+        found,
+        market,
+        chosen,
+        models,
+        fill=fill,
+        cash=cash,
+        executor=as_executor(executor),
+        progress=progress,
+    )
+    size = math.prod(len(options) for options in values.values())
+    return replace(run, left_out=size - len(chosen))
+
+
+def cost_models(costs: CostModel | Sequence[CostModel] | None) -> tuple[CostModel, ...]:
+    """One cost model or several, as a tuple.
+
+    Raises:
+        StrategyError: an empty sequence.
+
+    """
+    if costs is None or isinstance(costs, CostModel):
+        return (costs or CostModel(),)
+    models = tuple(costs)
+    if not models:
+        raise StrategyError("sweep: costs is empty; give at least one CostModel.")
+    return models
+
+
+def run_combinations(
+    strategy: Strategy,
+    market: MarketData,
+    combinations: Sequence[dict[str, Any]],
+    models: Sequence[CostModel],
+    *,
+    fill: Fill = "next_open",
+    cash: float = 100_000.0,
+    executor: Executor = local,
+    progress: Callable[[int, int], None] | None = None,
+) -> Sweep:
+    """Backtest chosen combinations of parameters, each under every cost model; see `sweep`."""
+    chunks = [
+        (model, tuple(combinations[first : first + COLUMNS_AT_ONCE]))
+        for model in models
+        for first in range(0, len(combinations), COLUMNS_AT_ONCE)
+    ]
+    total, done = len(models) * len(combinations), 0
+    returns, metrics = [], []
+    setting = (strategy, market, fill, cash)
+    for (_, part), columns in zip(chunks, executor(_columns, setting, chunks), strict=True):
+        returns.append(columns.returns)
+        metrics.append(pd.DataFrame(column_metrics(columns, market.bars_per_year)))
+        done += len(part)
+        if progress is not None:
+            progress(done, total)
+    rows = [(params, model) for model in models for params in combinations]
+    varied = [f.name for f in fields(CostModel) if len({getattr(m, f.name) for m in models}) > 1]
+    settings = pd.DataFrame(
+        [{**params, **{n: getattr(model, n) for n in varied}} for params, model in rows]
+    )
+    results = pd.concat(metrics, ignore_index=True).astype({"fills": np.int64})
+    return Sweep(
+        strategy=strategy,
+        market=market,
+        table=pd.concat([settings, results], axis=1),
+        returns=np.concatenate(returns, axis=1),
+        costs=tuple(model for _, model in rows),
+        params=tuple(params for params, _ in rows),
+        fill=fill,
+        cash=cash,
+    )
+
+
+def allowed_combinations(strategy: Strategy, grid: Grid) -> list[dict[str, Any]]:
+    """The combinations of a grid that the strategy allows, checked against its parameters."""
+    values = {name: list(options) for name, options in grid.items()}
+    empty = [name for name, options in values.items() if not options]
+    if not values or empty:
+        what = f"no values for {empty[0]!r}" if empty else "no parameters"
+        raise StrategyError(f"The grid for {strategy.name} has {what}; expected at least one.")
+    every = [dict(zip(values, point, strict=True)) for point in product(*values.values())]
+    chosen = [params for params in every if strategy.allows(strategy.typed(**params))]
+    if not chosen:
+        strategy.bind(**every[0])  # raises: no combination is what the strategy requires
+    return chosen
+
+
+def _columns(
+    setting: tuple[Strategy, MarketData, Fill, float],
+    chunk: tuple[CostModel, tuple[dict[str, Any], ...]],
+) -> ColumnResults:
+    """One chunk of a sweep; runs wherever the executor puts it."""
+    (strategy, market, fill, cash), (model, combinations) = setting, chunk
+    orders = (strategy.orders(market, **params) for params in combinations)
+    return run_columns(market, orders, costs=model, fill=fill, cash=cash)

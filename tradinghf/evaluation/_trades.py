@@ -1,0 +1,68 @@
+"""Round trips: fills grouped into trades that run from flat to flat."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from tradinghf.market import MarketData
+
+
+def round_trips(fills: pd.DataFrame, market: MarketData) -> pd.DataFrame:
+    """Fills grouped into trades that run from flat to flat; a flip ends one and starts the next.
+
+    The profit of a trade is the cash it paid out minus the cash it took in, fees included; what
+    is open at the end is valued at the last close.
+    """
+    rows = [
+        trade
+        for asset, group in fills.sort_values("bar", kind="stable").groupby("asset")
+        for trade in _trades_of(group, market, int(str(asset)))
+    ]
+    columns = ["symbol", "side", "entry", "exit", "bars", "pnl", "fees", "return_pct", "open"]
+    frame = pd.DataFrame(rows, columns=[*columns, "entry_bar", "exit_bar"])
+    return frame.sort_values("entry_bar", kind="stable", ignore_index=True)
+
+
+def _trades_of(fills: pd.DataFrame, market: MarketData, asset: int) -> list[dict[str, object]]:
+    trades: list[dict[str, object]] = []
+    position = flow = fees = paid = 0.0
+    start = 0
+
+    def close(end: int, *, long: bool, still_open: bool) -> None:
+        trades.append(
+            {
+                "symbol": market.symbols[asset],
+                "side": "long" if long else "short",
+                "entry": market.index[start],
+                "exit": market.index[end],
+                "bars": end - start,
+                "pnl": flow - fees,
+                "fees": fees,
+                "return_pct": 100.0 * (flow - fees) / paid,
+                "open": still_open,
+                "entry_bar": start,
+                "exit_bar": end,
+            }
+        )
+
+    columns = ("bar", "side", "size", "price", "fee")
+    for bar, side, size, price, fee in zip(*(fills[c].to_list() for c in columns), strict=True):
+        left = side * size
+        while abs(left) > 1e-12 * size:
+            if position == 0:
+                start, flow, fees, paid = bar, 0.0, 0.0, 0.0
+            closing = position * left < 0
+            part = math.copysign(min(abs(left), abs(position)), left) if closing else left
+            flow -= part * price
+            fees += fee * abs(part) / size
+            paid += 0.0 if closing else abs(part) * price
+            position, left = position + part, left - part
+            if closing and abs(position) <= 1e-9 * abs(part):
+                position = 0.0
+                close(bar, long=part < 0, still_open=False)
+    if position:
+        flow += position * market.close[-1, asset]
+        close(market.bars - 1, long=position > 0, still_open=True)
+    return trades

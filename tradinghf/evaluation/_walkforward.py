@@ -1,0 +1,205 @@
+"""Walk-forward: parameters chosen on the past, judged on bars they have never seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tradinghf.config import CostModel, Fill
+from tradinghf.errors import ConfigError, StrategyError, unknown_name
+from tradinghf.evaluation._backtest import backtest
+from tradinghf.evaluation._columns import column_metrics, run_columns
+from tradinghf.evaluation._report import Report
+from tradinghf.evaluation._sweep import Grid, allowed_combinations
+from tradinghf.market import Floats, MarketData
+from tradinghf.strategies import Strategy, held_targets, load_strategy, target_changes
+
+
+@dataclass(frozen=True, eq=False)
+class WalkForward:
+    """Result of a walk-forward: one account over all test windows, and a row about each.
+
+    Attributes:
+        report: one backtest over all test windows, each with the parameters chosen before it.
+        windows: one row per window: train_start, train_end, test_start, test_end (timestamps,
+            ends inclusive), the chosen parameters, and the metric in training and in the test.
+        trials: combinations tried; the verdict is not deflated by them, since none saw the test.
+
+    """
+
+    report: Report
+    windows: pd.DataFrame
+    trials: int
+
+
+def walk_forward_splits(
+    bars: int, *, train_bars: int, test_bars: int, purge: int = 0, anchored: bool = False
+) -> list[tuple[slice, slice]]:
+    """(train, test) bar ranges; tests follow each other without a gap up to the last bar.
+
+    Args:
+        bars: T.
+        train_bars: length of each training window; of the first one when anchored.
+        test_bars: length of each test window; the last one may be shorter.
+        purge: bars left out between training and test.
+        anchored: training starts at the first bar and grows, instead of rolling along.
+
+    Raises:
+        ConfigError: a length below 2, a negative purge, or no room for one test bar.
+
+    """
+    if train_bars < 2 or test_bars < 2 or purge < 0:
+        raise ConfigError(
+            f"walk-forward: train_bars {train_bars}, test_bars {test_bars}, purge {purge}; "
+            "expected at least 2, 2 and 0."
+        )
+    first = train_bars + purge
+    if first + 2 > bars:
+        raise ConfigError(
+            f"walk-forward: {train_bars} training bars and a purge of {purge} leave no test in "
+            f"{bars} bars; shorten the training window."
+        )
+    found = []
+    for start in range(first, bars, test_bars):
+        stop = min(start + test_bars, bars)
+        # A window of one bar cannot be traded; the one before takes it.
+        if bars - stop == 1:
+            stop = bars
+        end = start - purge
+        found.append((slice(0 if anchored else end - train_bars, end), slice(start, stop)))
+        if stop == bars:
+            break
+    return found
+
+
+def walk_forward(
+    strategy: str | Strategy,
+    market: MarketData,
+    grid: Grid,
+    *,
+    train_bars: int,
+    test_bars: int,
+    purge: int = 0,
+    anchored: bool = False,
+    metric: str = "sharpe_annual",
+    costs: CostModel | None = None,
+    fill: Fill = "next_open",
+    cash: float = 100_000.0,
+    progress: Callable[[int, int], None] | None = None,
+) -> WalkForward:
+    """Choose parameters on each training window, trade them on the next test window.
+
+    Weights of a test bar use all bars up to it, training ones included, so that indicators are
+    warm; only the choice of parameters is confined to the training window. The account carries
+    over from window to window: a change of parameters is traded and paid for like any other.
+
+    Args:
+        strategy: name, file or `@strategy`.
+        market: the bars.
+        grid: parameter name to its values.
+        train_bars, test_bars, purge, anchored: see `walk_forward_splits`.
+        metric: of the training backtests, highest wins; a tie goes to the first in the grid.
+        costs: fees and slippage.
+        fill: when orders fill.
+        cash: starting equity [currency].
+        progress: called with (windows done, windows).
+
+    Raises:
+        ConfigError: windows that do not fit.
+        StrategyError: unknown parameter or metric.
+
+    """
+    found = load_strategy(strategy)
+    costs = costs or CostModel()
+    options = allowed_combinations(found, grid)
+    windows = walk_forward_splits(
+        market.bars, train_bars=train_bars, test_bars=test_bars, purge=purge, anchored=anchored
+    )
+    # A strategy is causal, so its weights are computed once on everything; checked by
+    # `tradinghf.evaluation._check`.
+    targets = [held_targets(found(market, **params)) for params in options]
+
+    def choose(number: int, train: slice, test: slice) -> tuple[Floats, dict[str, Any]]:
+        scores = _scores(market, targets, train, metric, costs, fill, cash)
+        if np.isnan(scores).all():
+            scores = np.zeros(len(options))  # nothing traded in training: the first of the grid
+        chosen = int(np.nanargmax(scores))
+        tested = _scores(market, [targets[chosen]], test, metric, costs, fill, cash)[0]
+        measured = {f"train_{metric}": scores[chosen], f"test_{metric}": tested}
+        return targets[chosen][test], options[chosen] | measured
+
+    report, table = trade_windows(
+        market, windows, choose, costs=costs, fill=fill, cash=cash, progress=progress
+    )
+    return WalkForward(report.renamed(f"{found.name}, walk-forward"), table, len(options))
+
+
+def trade_windows(
+    market: MarketData,
+    windows: list[tuple[slice, slice]],
+    choose: Callable[[int, slice, slice], tuple[Floats, dict[str, Any]]],
+    *,
+    costs: CostModel,
+    fill: Fill,
+    cash: float,
+    progress: Callable[[int, int], None] | None,
+) -> tuple[Report, pd.DataFrame]:
+    """One account over all test windows, and a row about each window.
+
+    Args:
+        market: the bars.
+        windows: (training, test) bars, as from `walk_forward_splits`.
+        choose: from a window's number, training and test bars to its [test bars, A] targets and
+            what else its row holds.
+        costs, fill, cash: of the account.
+        progress: called with (windows done, windows).
+
+    """
+    first = windows[0][1].start
+    targets = np.zeros((market.bars - first, market.assets))
+    rows: list[dict[str, Any]] = []
+    for number, (train, test) in enumerate(windows):
+        chosen, about = choose(number, train, test)
+        targets[test.start - first : test.stop - first] = chosen
+        ends = {
+            "train_start": market.index[train.start],
+            "train_end": market.index[train.stop - 1],
+            "test_start": market.index[test.start],
+            "test_end": market.index[test.stop - 1],
+        }
+        rows.append(ends | about)
+        if progress is not None:
+            progress(number + 1, len(windows))
+    traded = market.rows(first, market.bars)
+    return backtest_targets(targets, traded, costs, fill, cash), pd.DataFrame(rows)
+
+
+def backtest_targets(
+    targets: Floats, market: MarketData, costs: CostModel, fill: Fill, cash: float
+) -> Report:
+    """Backtest of [T, A] targets that orders where they change."""
+    table = pd.DataFrame(target_changes(targets), index=market.index, columns=list(market.symbols))
+    return backtest(table, market, costs=costs, fill=fill, cash=cash)
+
+
+def _scores(
+    market: MarketData,
+    targets: list[Floats],
+    window: slice,
+    metric: str,
+    costs: CostModel,
+    fill: Fill,
+    cash: float,
+) -> Floats:
+    part = market.rows(window.start, window.stop)
+    columns = run_columns(
+        part, (target_changes(t[window]) for t in targets), costs=costs, fill=fill, cash=cash
+    )
+    metrics = column_metrics(columns, market.bars_per_year)
+    if metric not in metrics:
+        raise StrategyError(unknown_name("metric", metric, metrics))
+    return metrics[metric]

@@ -1,0 +1,103 @@
+"""Walk-forward for policies: one trained on each past, judged on the bars after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from tradinghf.config import CostModel, Fill
+from tradinghf.evaluation._policies import ActingPolicy, policy_orders
+from tradinghf.evaluation._report import Report
+from tradinghf.evaluation._walkforward import backtest_targets, trade_windows, walk_forward_splits
+from tradinghf.market import Floats, MarketData
+from tradinghf.strategies import held_targets
+
+_WARM_BARS = 256
+"""Past bars that a policy replays before a test window, for warm features and an account."""
+
+PolicyTrainer = Callable[[MarketData, MarketData, int], ActingPolicy]
+"""(training bars, validation bars, window number) to a policy."""
+
+
+@dataclass(frozen=True, eq=False)
+class PolicyWalk:
+    """Result of a walk-forward of policies: one account over all test windows, a row about each.
+
+    Attributes:
+        report: one backtest over all test windows, each traded by the policy trained before it.
+        windows: one row per window: train_start, train_end, test_start, test_end (timestamps,
+            ends inclusive), and the policy's return_pct and sharpe_annual in the test window.
+        policies: one per window.
+
+    """
+
+    report: Report
+    windows: pd.DataFrame
+    policies: tuple[ActingPolicy, ...]
+
+
+def walk_forward_policy(
+    train: PolicyTrainer,
+    market: MarketData,
+    *,
+    train_bars: int,
+    test_bars: int,
+    purge: int = 0,
+    anchored: bool = False,
+    validation_share: float = 0.2,
+    name: str = "policy",
+    costs: CostModel | None = None,
+    fill: Fill = "next_open",
+    cash: float = 100_000.0,
+    progress: Callable[[int, int], None] | None = None,
+) -> PolicyWalk:
+    """Train a policy on each training window, trade it on the next test window.
+
+    The account carries over: a change of policy is traded and paid for like any other order. Each
+    policy first replays up to `_WARM_BARS` past bars without trading them, so that its features are
+    warm and it sees the account it would have.
+
+    Args:
+        train: called once per window with the first part of its training bars, the last part for
+            choosing among checkpoints, and the number of the window.
+        market: the bars.
+        train_bars, test_bars, purge, anchored: see `walk_forward_splits`; validation lies inside
+            training, and the purge is left out before it as well.
+        validation_share: of the training window.
+        name: of the result.
+        costs, fill, cash: of the account.
+        progress: called with (windows done, windows).
+
+    Raises:
+        ConfigError: windows that do not fit.
+        StrategyError: a policy looks further back than there are bars.
+
+    """
+    costs = costs or CostModel()
+    windows = walk_forward_splits(
+        market.bars, train_bars=train_bars, test_bars=test_bars, purge=purge, anchored=anchored
+    )
+    policies = []
+
+    def choose(number: int, past: slice, test: slice) -> tuple[Floats, dict[str, Any]]:
+        cut = past.stop - max(int(validation_share * (past.stop - past.start)), 2)
+        # What reaches across this seam would let training tell on the bars that choose.
+        policy = train(market.rows(past.start, cut - purge), market.rows(cut, past.stop), number)
+        policies.append(policy)
+        warm = max(test.start - _WARM_BARS, 0)
+        replayed = market.rows(warm, test.stop)
+        orders = policy_orders(policy, replayed, costs=costs, fill=fill, cash=cash)
+        targets = held_targets(orders)[test.start - warm :]
+        part = backtest_targets(targets, market.rows(test.start, test.stop), costs, fill, cash)
+        return targets, {
+            "return_pct": part.metrics["total_return_pct"],
+            "sharpe_annual": part.metrics["sharpe_annual"],
+        }
+
+    report, table = trade_windows(
+        market, windows, choose, costs=costs, fill=fill, cash=cash, progress=progress
+    )
+    return PolicyWalk(report.renamed(f"{name}, walk-forward"), table, tuple(policies))

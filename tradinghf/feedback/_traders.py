@@ -1,0 +1,267 @@
+"""Synthetic traders, who rank by a hidden utility and make the mistakes of people.
+
+A utility maps an `Episode` to a number; more is better. Written with `axis=-1` it works on an
+`EpisodeBatch` at once. A teacher turns utilities into an answer, with human weaknesses.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tradinghf.episodes import Episode, EpisodeBatch, Floats
+from tradinghf.errors import FeedbackError
+from tradinghf.feedback._types import Ranking
+from tradinghf.registry import Registry
+
+Worth = Any  # a float for an Episode, [B] for an EpisodeBatch
+Utility = Callable[[Any], Worth]
+UTILITIES: Registry[Utility] = Registry("trader", FeedbackError)
+
+
+def utility(function: Utility) -> Utility:
+    """Register a vectorised utility under its own name."""
+    return UTILITIES.add(function.__name__, function)
+
+
+def open_profit(e: Episode | EpisodeBatch) -> tuple[Floats, Floats]:
+    """[..., L] log profit of the trade in hand and the best that it had reached."""
+    wealth, side = np.log(np.maximum(e.equity, 1e-6)), np.sign(e.position)
+    profit, best = np.zeros_like(e.position), np.zeros_like(e.position)
+    entry = wealth[..., 0]
+    for bar in range(side.shape[-1]):
+        fresh = side[..., bar] != (side[..., bar - 1] if bar else 0)
+        entry = np.where(fresh, wealth[..., bar], entry)
+        held = side[..., bar] != 0
+        profit[..., bar] = np.where(held, wealth[..., bar + 1] - entry, 0.0)
+        before = best[..., bar - 1] if bar else 0.0
+        peak = np.maximum(np.where(fresh, 0.0, before), profit[..., bar])
+        best[..., bar] = np.where(held, peak, 0.0)
+    return profit, best
+
+
+@utility
+def profit(e: Episode | EpisodeBatch) -> Worth:
+    """Net return."""
+    return e.net_return
+
+
+@utility
+def drawdown(e: Episode | EpisodeBatch) -> Worth:
+    """Net return minus 1.5 times the maximum drawdown."""
+    return e.net_return - 1.5 * e.drawdown.max(axis=-1)
+
+
+@utility
+def mean_variance(e: Episode | EpisodeBatch) -> Worth:
+    """Net return minus ten times the realised variance."""
+    return e.net_return - 10.0 * np.square(e.returns).sum(axis=-1)
+
+
+@utility
+def turnover_averse(e: Episode | EpisodeBatch) -> Worth:
+    """Net return minus 0.5 % for each time the account is turned over."""
+    return e.net_return - 0.005 * e.turnover.sum(axis=-1)
+
+
+@utility
+def dislikes_shorts(e: Episode | EpisodeBatch) -> Worth:
+    """Net return minus 0.2 times the average short position."""
+    return e.net_return - 0.2 * np.maximum(-e.position, 0).mean(axis=-1)
+
+
+@utility
+def trend_rider(e: Episode | EpisodeBatch) -> Worth:
+    """Net return plus 0.1 times the average position in the direction of the last ten bars."""
+    past = np.concatenate([np.repeat(e.close[..., :1], 10, axis=-1), e.close], axis=-1)
+    trend = np.sign(e.close - past[..., : e.close.shape[-1]])[..., :-1]
+    return e.net_return + 0.1 * (e.position * trend).mean(axis=-1)
+
+
+@utility
+def quick_loss_cutter(e: Episode | EpisodeBatch) -> Worth:
+    """Net return minus eight times the average open loss."""
+    in_hand, _ = open_profit(e)
+    return e.net_return - 8.0 * np.maximum(-in_hand, 0).mean(axis=-1)
+
+
+@utility
+def dislikes_giving_back(e: Episode | EpisodeBatch) -> Worth:
+    """Net return minus four times the average open profit given back."""
+    in_hand, best = open_profit(e)
+    return e.net_return - 4.0 * np.where(best > 0, best - in_hand, 0).mean(axis=-1)
+
+
+@utility
+def time_in_market(e: Episode | EpisodeBatch) -> Worth:
+    """Net return minus 0.1 times the average absolute position."""
+    return e.net_return - 0.1 * np.abs(e.position).mean(axis=-1)
+
+
+@dataclass(frozen=True)
+class SimulatedTeacher:
+    """The mistakes with which a synthetic trader reports its utility; by default none.
+
+    Attributes:
+        rationality: inverse temperature of Plackett-Luce choices; infinite = always exact.
+        mistake: probability that two neighbours in the ranking are swapped.
+        skip: probability of skipping a query.
+        tie: utilities closer than this (in standard deviations of the group) are tied.
+        myopic: share of the episode, from its end, that the trader looks at.
+        drift: number of answers over which taste moves from pure profit to the utility.
+        adversary: probability that an answer is reversed.
+    Source: B-Pref, Lee et al. 2021 (arXiv:2111.03026), section 3, extended to rankings.
+
+    """
+
+    rationality: float = float("inf")
+    mistake: float = 0.0
+    skip: float = 0.0
+    tie: float = 0.0
+    myopic: float = 1.0
+    drift: int = 0
+    adversary: float = 0.0
+
+
+TEACHERS: Registry[SimulatedTeacher] = Registry("teacher", FeedbackError)
+for _name, _teacher in {
+    "oracle": SimulatedTeacher(),
+    "stochastic": SimulatedTeacher(rationality=3.0),
+    "mistakes": SimulatedTeacher(mistake=0.1),
+    "skips": SimulatedTeacher(skip=0.2),
+    "ties": SimulatedTeacher(tie=0.25),
+    "myopic": SimulatedTeacher(myopic=0.5),
+    "drifting": SimulatedTeacher(drift=20),
+    "adversarial": SimulatedTeacher(adversary=0.2),
+}.items():
+    TEACHERS.add(_name, _teacher)
+
+
+def _probe(bars: int = 64) -> Episode:
+    """A made-up episode on which a new utility is tried."""
+    rng = np.random.default_rng(0)
+    close = 100 * np.exp(np.cumsum(rng.normal(0, 0.01, bars + 1)))
+    position = np.where(np.arange(bars) % 16 < 8, 1.0, -0.5)
+    turnover = np.abs(np.diff(position, prepend=0.0))
+    costs = 2e-4 * turnover
+    equity = np.cumprod(np.r_[1.0, 1 + position * (close[1:] / close[:-1] - 1) - costs])
+    arrays: list[Any] = [close, position, equity, turnover, costs]
+    return EpisodeBatch(*(array[None] for array in arrays)).episodes()[0]
+
+
+@dataclass
+class SyntheticTrader:
+    """Answers queries like a person with a hidden utility.
+
+    Attributes:
+        name: of the utility, or FILE.py:function.
+        teacher: weaknesses; a registered name or a `SimulatedTeacher`.
+        seed: of mistakes, noise and skips; an answer depends on (seed, query) only.
+
+    """
+
+    name: str = "drawdown"
+    teacher: SimulatedTeacher | str = "oracle"
+    seed: int = 0
+    answered: int = 0
+    label: str = field(init=False)
+    function: Utility = field(init=False, repr=False)
+    _batched: bool = field(init=False, repr=False, default=False)
+
+    def __post_init__(self) -> None:
+        self.label, self.function = UTILITIES.find(self.name)
+        self._batched = self.label in UTILITIES and UTILITIES[self.label] is self.function
+        if isinstance(self.teacher, str):
+            self.teacher = TEACHERS[self.teacher]
+        if not self._batched:
+            self._one(_probe())  # a broken file is told now, not after the first round
+
+    def utilities(self, episodes: Sequence[Episode] | EpisodeBatch) -> Floats:
+        """[B] true utility of each episode.
+
+        Raises:
+            FeedbackError: the function failed or returned something that is not a finite number.
+
+        """
+        if isinstance(episodes, EpisodeBatch) and self._batched:
+            return np.asarray(self.function(episodes), dtype=np.float64)
+        items = episodes.episodes() if isinstance(episodes, EpisodeBatch) else episodes
+        values = np.array([self._one(episode) for episode in items])
+        return values
+
+    def _one(self, episode: Episode) -> float:
+        try:
+            value = float(self.function(episode))
+        except Exception as error:
+            raise FeedbackError(
+                f"Trader {self.label} failed on an episode: {type(error).__name__}: {error}. "
+                "A utility takes an Episode and returns a float."
+            ) from error
+        if not np.isfinite(value):
+            raise FeedbackError(f"Trader {self.label} returned {value}; expected a finite number.")
+        return value
+
+    def rank(self, episodes: Sequence[Episode], query: str, session: str = "") -> Ranking:
+        """Answer one query.
+
+        Args:
+            episodes: K episodes of one window, in panel order.
+            query: id of the query; seeds the answer's randomness.
+            session: label stored with the answer.
+
+        """
+        teacher = self.teacher
+        assert isinstance(teacher, SimulatedTeacher)
+        digest = hashlib.sha256(f"{self.seed}|{query}".encode()).digest()
+        rng = np.random.default_rng(int.from_bytes(digest[:8], "little"))
+        ids = tuple(episode.id for episode in episodes)
+        about: dict[str, Any] = {
+            "key": f"{self.label}|{self.seed}|{query}",
+            "episodes": ids,
+            "query": query,
+            "rater": f"synthetic:{self.label}",
+            "session": session,
+        }
+        if rng.random() < teacher.skip:
+            return Ranking(ranks=(), outcome="skipped", **about)
+        values = self._perceived(episodes, teacher)
+        ranks = _answer(values, teacher, rng)
+        self.answered += 1
+        return Ranking(ranks=tuple(int(r) for r in ranks), **about)
+
+    def _perceived(self, episodes: Sequence[Episode], teacher: SimulatedTeacher) -> Floats:
+        seen = [e.tail(teacher.myopic) for e in episodes] if teacher.myopic < 1 else episodes
+        values = self.utilities(seen)
+        if teacher.drift and self.answered < teacher.drift:
+            share = self.answered / teacher.drift
+            values = share * values + (1 - share) * np.array([float(e.net_return) for e in seen])
+        return values
+
+
+def _answer(
+    values: Floats, teacher: SimulatedTeacher, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Ranks from utilities, 1 = best; utilities are compared in units of their spread."""
+    spread = values.std()
+    scaled = (values - values.mean()) / spread if spread > 0 else np.zeros_like(values)
+    noisy = scaled
+    if np.isfinite(teacher.rationality):
+        noisy = teacher.rationality * scaled + rng.gumbel(size=len(values))
+    order = np.argsort(-noisy, kind="stable")
+    for i in range(len(order) - 1):
+        if rng.random() < teacher.mistake:
+            order[i], order[i + 1] = order[i + 1], order[i]
+    if rng.random() < teacher.adversary:
+        order = order[::-1]
+    ranks = np.empty(len(order), dtype=np.int64)
+    rank = 1
+    for place, index in enumerate(order):
+        if place and abs(scaled[order[place - 1]] - scaled[index]) > max(teacher.tie, 1e-12):
+            rank += 1
+        ranks[index] = rank
+    return ranks

@@ -1,0 +1,185 @@
+"""Feedback as files: JSONL with everything, CSV and Parquet with one row per ranked episode.
+
+Files come from outside, so reading checks every value, names the line, and stores all or nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from tradinghf.durable import write_atomic
+from tradinghf.episodes import Episode
+from tradinghf.errors import FeedbackError, StoreError, TradingHFError
+from tradinghf.feedback import Query, Ranking
+from tradinghf.feedback.store import _schema as t
+from tradinghf.feedback.store import _spreadsheets as spreadsheets
+from tradinghf.feedback.store._engine import Database
+from tradinghf.feedback.store._episode_files import read_episode_file
+from tradinghf.feedback.store._episodes import (
+    add_episode_rows,
+    episode_sources,
+    find_episodes,
+    write_episode_files,
+)
+from tradinghf.feedback.store._queue import add_queries, find_queries
+from tradinghf.feedback.store._rankings import chain_head, find_rankings, submit_ranking
+
+_FORMAT = "tradinghf-feedback-1"
+_MAX_LINE = 64 * 2**20
+"""Longest line of a JSONL file [bytes]: an episode of about half a million bars."""
+_MAX_TABLE = 2**30
+"""Largest CSV or Parquet file that is read [bytes]."""
+
+
+def export_feedback(database: Database, path: Path) -> int:
+    """Write the feedback to a file; see `Store.export`."""
+    with database.reading() as connection:
+        rankings = find_rankings(connection)
+        data = (
+            _lines(connection, database.location.folder, rankings)
+            if path.suffix == ".jsonl"
+            else spreadsheets.encode_rankings(rankings, episode_sources(connection), path.suffix)
+        )
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(path, data)
+        except OSError as error:
+            raise StoreError(f"Cannot write {path}: {error.strerror}.") from error
+    return len(rankings)
+
+
+def import_feedback(database: Database, path: Path) -> int:
+    """Add the feedback of a file; see `Store.import_from`."""
+    if not path.is_file():
+        raise StoreError(f"There is no file {path} to import.")
+    if path.suffix != ".jsonl":
+        if path.stat().st_size > _MAX_TABLE:
+            raise StoreError(f"{path} is larger than {_MAX_TABLE} bytes; split it.")
+        rankings = spreadsheets.decode_rankings(path)
+        with database.writing() as connection:
+            return _submit_all(connection, path, rankings)
+    queries, rankings = _parse(path)
+    rows = write_episode_files(database.location.folder, _episodes(path))
+    with database.writing() as connection:
+        add_episode_rows(connection, rows)
+        for where, query, raters in queries:
+            with _reported(path, where):
+                add_queries(connection, [query], raters)
+        return _submit_all(connection, path, rankings)
+
+
+def _submit_all(connection: Connection, path: Path, rankings: list[tuple[str, Ranking]]) -> int:
+    """Submit rankings, each with where it was found; returns how many are new."""
+    new = 0
+    for where, ranking in rankings:
+        with _reported(path, where):
+            new += submit_ranking(connection, ranking)
+    return new
+
+
+def _lines(connection: Connection, folder: Path, rankings: list[Ranking]) -> Iterator[bytes]:
+    """The JSONL document, line by line: what it is, episodes, queries, rankings."""
+    episodes = find_episodes(connection)
+    queries = find_queries(connection)
+    raters = connection.scalars(select(t.queries.c.raters).order_by(t.queries.c.seq)).all()
+    yield _line(
+        format=_FORMAT,
+        episodes=len(episodes),
+        queries=len(queries),
+        rankings=len(rankings),
+        head=chain_head(connection),
+    )
+    for info in episodes:
+        data = read_episode_file(folder, info.id, info.size).to_bytes()
+        yield _line(episode=base64.b64encode(data).decode())
+    for query, wanted in zip(queries, raters, strict=True):
+        yield _line(query=dict(vars(query)), raters=wanted)
+    for ranking in rankings:
+        yield _line(ranking=vars(ranking) | {"created": t.timestamp(ranking.created)})
+
+
+def _line(**content: Any) -> bytes:
+    return (json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def _parse(path: Path) -> tuple[list[tuple[str, Query, int | None]], list[tuple[str, Ranking]]]:
+    """Check every record of a JSONL file; queries and rankings with the lines they are in.
+
+    Episodes are checked, but not kept: `_episodes` reads them again, one at a time.
+    """
+    queries: list[tuple[str, Query, int | None]] = []
+    rankings: list[tuple[str, Ranking]] = []
+    for number, record in _records(path):
+        where = f"line {number}"
+        with _reported(path, where):
+            if "episode" in record:
+                _episode(record)
+            elif "query" in record:
+                raters = record.get("raters")
+                if raters is not None and (not isinstance(raters, int) or raters < 1):
+                    raise FeedbackError(f"raters is {raters!r}; expected a number >= 1 or null.")
+                queries.append((where, _query(record["query"]), raters))
+            elif "ranking" in record:
+                rankings.append((where, _ranking(record["ranking"])))
+            elif number > 1 or record.get("format") != _FORMAT:
+                raise FeedbackError(
+                    f"expected {{'format': '{_FORMAT}'}} in line 1, "
+                    "then an episode, a query or a ranking in each line."
+                )
+    return queries, rankings
+
+
+def _episode(record: dict[str, Any]) -> Episode:
+    return Episode.from_bytes(base64.b64decode(record["episode"], validate=True))
+
+
+def _episodes(path: Path) -> Iterator[Episode]:
+    return (_episode(record) for _, record in _records(path) if "episode" in record)
+
+
+def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(line number, object) of every line; bounded memory per line."""
+    with path.open("rb") as file:
+        number = 0
+        while line := file.readline(_MAX_LINE + 1):
+            number += 1
+            with _reported(path, f"line {number}"):
+                if len(line) > _MAX_LINE:
+                    raise FeedbackError(f"longer than {_MAX_LINE} bytes.")
+                record = json.loads(line)
+                if not isinstance(record, dict):
+                    raise FeedbackError("expected a JSON object.")
+            yield number, record
+
+
+def _query(fields: dict[str, Any]) -> Query:
+    known = {**fields, "episodes": tuple(fields["episodes"]), "answer": tuple(fields["answer"])}
+    if not isinstance(known["round"], int):
+        raise FeedbackError(f"round is {known['round']!r}; expected a whole number.")
+    return Query(**known)
+
+
+def _ranking(fields: dict[str, Any]) -> Ranking:
+    created = t.parse_timestamp(fields["created"])
+    return Ranking(**{**fields, "created": created})
+
+
+@contextmanager
+def _reported(path: Path, where: str) -> Iterator[None]:
+    """File and line in front of what goes wrong in the block."""
+    try:
+        yield
+    except TradingHFError as error:
+        raise type(error)(f"{path.name}, {where}: {error}") from error
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise StoreError(
+            f"{path.name}, {where}: {type(error).__name__}: {error}. "
+            "Expected a file written by 'tradinghf feedback export'."
+        ) from error

@@ -1,0 +1,172 @@
+"""Rankings as CSV and Parquet files, one row per ranked episode."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+from tradinghf.errors import FeedbackError, StoreError
+from tradinghf.feedback import Ranking
+from tradinghf.feedback.store import _schema as t
+from tradinghf.feedback.store._rankings import panel_rows
+
+_PER_RANKING = (
+    "key", "query", "rater", "session", "created", "seconds", "outcome", "comment", "supersedes",
+)  # fmt: skip
+_PER_EPISODE = ("panel", "episode", "source", "rank", "rating")
+_COLUMNS = _PER_RANKING + _PER_EPISODE
+_WHOLE_NUMBERS = ("panel", "rank", "rating")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
+
+
+def encode_rankings(rankings: list[Ranking], sources: dict[str, str], suffix: str) -> bytes:
+    """The table as a file.
+
+    Raises:
+        StoreError: the suffix is neither `.csv` nor `.parquet`.
+
+    """
+    if suffix not in (".csv", ".parquet"):
+        raise StoreError(f"Cannot export to {suffix!r}; expected .jsonl, .csv or .parquet.")
+    records = [record for ranking in rankings for record in _table_rows(ranking, sources)]
+    return _to_csv(records) if suffix == ".csv" else _to_parquet(records)
+
+
+def decode_rankings(path: Path) -> list[tuple[str, Ranking]]:
+    """(where it was found, ranking) of a file that `encode_rankings` wrote.
+
+    Raises:
+        StoreError: the file is malformed.
+
+    """
+    if path.suffix not in (".csv", ".parquet"):
+        raise StoreError(f"Cannot import {path.name}; expected .jsonl, .csv or .parquet.")
+    records = _from_csv(path) if path.suffix == ".csv" else _from_parquet(path)
+    groups: dict[str, tuple[int, list[dict[str, Any]]]] = {}
+    for number, record in enumerate(records, start=2):
+        groups.setdefault(str(record["key"]), (number, []))[1].append(record)
+    found = []
+    for number, members in groups.values():
+        where = f"row {number}"
+        try:
+            found.append((where, _parse_ranking(members)))
+        except (FeedbackError, ValueError, TypeError) as error:
+            raise StoreError(f"{path.name}, {where}: {error}") from error
+    return found
+
+
+def _table_rows(ranking: Ranking, sources: dict[str, str]) -> list[dict[str, Any]]:
+    shared = {name: getattr(ranking, name) for name in _PER_RANKING}
+    shared["created"] = t.timestamp(ranking.created)
+    return [
+        {**shared, **panel, "source": sources.get(panel["episode"], "")}
+        for panel in panel_rows(ranking, 0)
+    ]
+
+
+def _parse_ranking(members: list[dict[str, Any]]) -> Ranking:
+    members = sorted(members, key=lambda record: int(record["panel"]))
+    shared: dict[str, Any] = {name: members[0][name] for name in _PER_RANKING}
+    if any(record[name] != shared[name] for record in members for name in _PER_RANKING):
+        raise FeedbackError(f"rows with key {shared['key']!r} disagree about the answer.")
+    seconds = shared.pop("seconds")
+    created = t.parse_timestamp(shared.pop("created"))
+    texts: dict[str, Any] = {name: value or "" for name, value in shared.items()}
+    return Ranking(
+        **texts,
+        created=created,
+        seconds=None if seconds in (None, "") else float(seconds),
+        episodes=tuple(record["episode"] for record in members),
+        ranks=tuple(record["rank"] for record in members if record["rank"] is not None),
+        ratings=tuple(record["rating"] for record in members),
+    )
+
+
+def _to_csv(records: list[dict[str, Any]]) -> bytes:
+    """CSV that a spreadsheet cannot execute: text that looks like a formula gets a quote."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, _COLUMNS)
+    writer.writeheader()
+    for record in records:
+        writer.writerow({name: _defused(record[name]) for name in _COLUMNS})
+    return text.getvalue().encode()
+
+
+def _defused(value: Any) -> Any:
+    if isinstance(value, str) and value.startswith(_FORMULA):
+        return "'" + value
+    return value
+
+
+def _undefused(value: str) -> str:
+    """Reverse of `_defused`."""
+    return value[1:] if value.startswith("'") and value[1:].startswith(_FORMULA) else value
+
+
+def _from_csv(path: Path) -> list[dict[str, Any]]:
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            _check_columns(path, reader.fieldnames or ())
+            return [
+                _typed_cells(path, number, record) for number, record in enumerate(reader, start=2)
+            ]
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise StoreError(f"{path.name} is not a CSV file in UTF-8: {error}.") from error
+
+
+def _typed_cells(path: Path, number: int, record: dict[str, Any]) -> dict[str, Any]:
+    if None in record or None in record.values():
+        raise StoreError(f"{path.name}, row {number}: expected {len(record)} cells, one a column.")
+    values: dict[str, Any] = {name: _undefused(record.get(name, "")) for name in _COLUMNS}
+    for name in _WHOLE_NUMBERS:
+        text = values[name]
+        try:
+            values[name] = int(text) if text else None
+        except ValueError as error:
+            raise StoreError(
+                f"{path.name}, row {number}: {name} is {text[:40]!r}; expected a whole number."
+            ) from error
+    return values
+
+
+def _check_columns(path: Path, found: Any) -> None:
+    if missing := [name for name in _COLUMNS if name != "source" and name not in found]:
+        raise StoreError(f"{path.name} lacks the columns {', '.join(missing)}.")
+
+
+def _to_parquet(records: list[dict[str, Any]]) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    kinds = {"seconds": pa.float64(), **dict.fromkeys(_WHOLE_NUMBERS, pa.int32())}
+    schema = pa.schema([(name, kinds.get(name, pa.string())) for name in _COLUMNS])
+    sink = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(records, schema=schema), sink, write_page_checksum=True)
+    return sink.getvalue()
+
+
+def _from_parquet(path: Path) -> list[dict[str, Any]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path, page_checksum_verification=True)
+        _check_columns(path, table.column_names)
+        kinds = {name: str(table.schema.field(name).type) for name in _COLUMNS if name != "source"}
+        records: list[dict[str, Any]] = table.to_pylist()
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise StoreError(f"{path.name} is not a readable Parquet file: {error}.") from error
+    for name, kind in kinds.items():
+        expected = (
+            ("int",)
+            if name in _WHOLE_NUMBERS
+            else ("double",)
+            if name == "seconds"
+            else ("string", "large_string")
+        )
+        if not kind.startswith(expected) and kind != "null":
+            raise StoreError(f"{path.name}: column {name} is {kind}; expected {expected[0]}.")
+    return records

@@ -1,0 +1,258 @@
+"""Settings of everything that learns: frozen dataclasses, standard library only."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from tradinghf.errors import check_setting
+
+Network = Literal["mlp", "attention"]
+ContinuousHead = Literal["gaussian", "beta"]
+Precision = Literal["float32", "bfloat16"]
+ATTENTION_HEADS = 4
+
+
+@dataclass(frozen=True)
+class AspectConfig:
+    """Prior of the aspect head (`tradinghf.learning.reward._posterior`).
+
+    Attributes:
+        max_terms: how many plain aspects besides profit one model may use.
+        all_terms: the same when thresholds, conditions and rare aspects are tried as well.
+        inclusion: prior probability that an aspect matters.
+        mentioned: the same for an aspect that the raters wrote about.
+        shapes, conditions, thresholds, levels: how many of each further family of terms
+            (`tradinghf.learning.reward._terms`) are expected to matter; 0 leaves the family out.
+        prior_scales: prior standard deviations of a standardised weight; averaged over.
+        profit_prior: prior mean of profit's weight, in prior standard deviations.
+        tie_prior_scale: prior standard deviation of the log tie parameter.
+        noise: probabilities that a choice was a slip; the likeliest is kept.
+        newton_steps: most Newton iterations.
+        halvings: most step halvings per iteration.
+        tolerance: Newton's method stops when the log posterior gains less [nats].
+        models_per_batch: models fitted at once (memory).
+        drop_below: components this far below the best in log posterior are dropped [nats].
+        beam: leading models that each round of the search grows.
+        branch: terms tried at each place.
+        rounds: most rounds of the search.
+        enough: the search ends when a round gains less [nats].
+        hopeless: terms promising less than minus this are not tried [nats].
+
+    """
+
+    max_terms: int = 3
+    all_terms: int = 5
+    inclusion: float = 0.15
+    mentioned: float = 0.5
+    shapes: float = 0.2
+    conditions: float = 0.2
+    thresholds: float = 0.2
+    levels: float = 0.1
+    prior_scales: tuple[float, ...] = (1.0, 3.0, 10.0)
+    profit_prior: float = 1.0
+    tie_prior_scale: float = 5.0
+    noise: tuple[float, ...] = (0.02, 0.1)
+    newton_steps: int = 30
+    halvings: int = 8
+    tolerance: float = 1e-4
+    models_per_batch: int = 64
+    drop_below: float = 10.0
+    beam: int = 4
+    branch: int = 8
+    rounds: int = 6
+    enough: float = 0.2
+    hopeless: float = 2.0
+
+
+@dataclass(frozen=True)
+class PPOConfig:
+    """Proximal policy optimisation.
+
+    Attributes:
+        hidden: widths of the hidden layers of actor and critic.
+        shared: whether actor and critics share their hidden layers.
+        learning_rate: Adam step size at the start; decays linearly to `final_learning_rate`.
+        final_learning_rate: step size at the end of training.
+        epochs: passes over each rollout.
+        minibatches: gradient steps per pass.
+        clip: largest change of the probability ratio.
+        gamma: discount per bar.
+        gae_lambda: trace decay of the advantage estimate.
+        entropy: weight of the entropy bonus at the start; decays linearly to `final_entropy`.
+        final_entropy: weight of the entropy bonus at the end.
+        value_weight: weight of the critics' loss.
+        max_gradient_norm: gradients are scaled down to this norm.
+        reference_kl: weight of KL(policy || reference policy), if there is a reference.
+        bootstrap: whether the end of an episode by time limit continues with the critic's value
+            (a window cut out of ongoing trading) or ends all reward (the episode is the task).
+        network: "mlp", or "attention" over the bars of the window.
+        head: distribution of continuous actions.
+        precision: of the networks' products; parameters, their gradients and the loss are float32.
+        graphs: on a GPU, minibatch steps are recorded once and replayed as one launch
+            (`tradinghf.learning.ppo._graphs`); the rollout's table takes its memory twice. On a
+            CPU the same steps run through the same copies: for checking only, it is slower.
+    Source: Schulman et al. 2017 (arXiv:1707.06347); Huang et al. 2022, 37 implementation details.
+
+    """
+
+    hidden: tuple[int, ...] = (64, 64)
+    shared: bool = False
+    learning_rate: float = 1e-3
+    final_learning_rate: float = 1e-4
+    epochs: int = 4
+    minibatches: int = 16
+    clip: float = 0.2
+    gamma: float = 1.0
+    gae_lambda: float = 0.95
+    entropy: float = 0.005
+    final_entropy: float = 0.0
+    value_weight: float = 0.5
+    max_gradient_norm: float = 0.5
+    reference_kl: float = 0.0
+    bootstrap: bool = False
+    network: Network = "mlp"
+    head: ContinuousHead = "gaussian"
+    precision: Precision = "float32"
+    graphs: bool = False
+
+    def __post_init__(self) -> None:
+        kinds_of = (("network", Network), ("head", ContinuousHead), ("precision", Precision))
+        for name, kinds in kinds_of:
+            value, known = getattr(self, name), get_args(kinds)
+            check_setting(value in known, f"PPOConfig.{name}", value, f"one of {known}")
+        check_setting(
+            self.precision == "float32" or self.network == "mlp",
+            "PPOConfig.precision",
+            self.precision,
+            "float32 for network='attention'",
+        )
+        check_setting(
+            not self.graphs or self.network == "mlp",
+            "PPOConfig.graphs",
+            self.graphs,
+            "False for network='attention'",
+        )
+        check_setting(
+            self.network == "mlp" or (*self.hidden, 1)[0] % ATTENTION_HEADS == 0,
+            "PPOConfig.hidden",
+            self.hidden,
+            f"a first width divisible by {ATTENTION_HEADS} for network='attention'",
+        )
+        check_setting(0 < self.gamma <= 1, "PPOConfig.gamma", self.gamma, "in (0, 1]")
+        check_setting(
+            0 <= self.gae_lambda <= 1, "PPOConfig.gae_lambda", self.gae_lambda, "in [0, 1]"
+        )
+        check_setting(self.epochs >= 1, "PPOConfig.epochs", self.epochs, "at least 1")
+        check_setting(
+            self.minibatches >= 1, "PPOConfig.minibatches", self.minibatches, "at least 1"
+        )
+
+
+@dataclass(frozen=True)
+class ResidualConfig:
+    """The small network for what the aspects do not span (`tradinghf.learning.reward._residual`).
+
+    Attributes:
+        members: networks in the ensemble M.
+        hidden: width of their two layers.
+        bound: largest share of the aspect head's spread that it may add to an episode.
+        steps: gradient steps.
+        learning_rate: of Adam.
+        weight_decay: of Adam.
+        folds: cross-validation folds that decide whether it is admitted.
+        least_rankings: it is not tried with fewer rankings.
+        settled: nor where the aspect head's surprise per choice is below this [nats].
+        gains: shares of the network's output that are tried; 0 leaves it out.
+
+    """
+
+    members: int = 5
+    hidden: int = 16
+    bound: float = 1.0
+    steps: int = 150
+    learning_rate: float = 1e-2
+    weight_decay: float = 1e-2
+    folds: int = 4
+    least_rankings: int = 20
+    settled: float = 0.1
+    gains: tuple[float, ...] = (0.0, 0.5, 1.0)
+
+
+@dataclass(frozen=True)
+class RewardConfig:
+    """The learned reward.
+
+    Attributes:
+        aspects: names of the aspects that may matter; None takes all, profit first.
+        head: prior of the aspect head.
+        residual: the residual ensemble; None leaves it out.
+        members: draws from the posterior that stand for its uncertainty M.
+        rating_weight: weight of what ratings say, against rankings.
+        trust_prior: prior standard deviation of a rater's trust around 1; 0 trusts all alike.
+        pessimism: λ of mean - λ·variance; the variance is of the episode's score in units of
+            the reference pool's spread, across members.
+        seed: of the draws.
+    Source: Coste et al. 2023 (arXiv:2310.02743) for the variance penalty.
+
+    """
+
+    aspects: tuple[str, ...] | None = None
+    head: AspectConfig = field(default_factory=AspectConfig)
+    residual: ResidualConfig | None = field(default_factory=ResidualConfig)
+    members: int = 32
+    rating_weight: float = 0.3
+    trust_prior: float = 0.5
+    pessimism: float = 0.03
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class RLHFConfig:
+    """The loop.
+
+    Attributes:
+        rankings: questions asked in all.
+        rounds: times that the loop asks; the policy trains in between.
+        size: episodes per question K.
+        steps: environment steps of PPO in all.
+        windows: market windows collected per round.
+        uniform: share of the questions that are drawn at random.
+        pnl_weight: weight of the sparse PnL stream where the rankings explain nothing; it shrinks
+            with the share that the reward model explains. The learned stream's is 1.
+        early: share of the steps before the last answers; the rest trains on what all of them say.
+        least_foreseen: warn when fewer fresh comparisons than this share are foreseen.
+        checkpoint_seconds: time between checkpoints while the policy trains [seconds].
+        ppo: settings of PPO.
+        seed: of everything random.
+
+    """
+
+    rankings: int = 50
+    rounds: int = 4
+    size: int = 5
+    steps: int = 2_400_000
+    windows: int = 48
+    uniform: float = 0.2
+    pnl_weight: float = 0.5
+    early: float = 0.1
+    least_foreseen: float = 0.6
+    checkpoint_seconds: float = 10.0
+    ppo: PPOConfig = field(default_factory=PPOConfig)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_setting(self.rankings >= 1, "rankings", self.rankings, "at least 1")
+        check_setting(self.rounds >= 1, "rounds", self.rounds, "at least 1")
+        check_setting(2 <= self.size <= 6, "size", self.size, "2 to 6 episodes per question")
+        check_setting(0 <= self.uniform <= 1, "uniform", self.uniform, "a share in [0, 1]")
+        check_setting(0 <= self.early <= 1, "early", self.early, "a share in [0, 1]")
+        check_setting(self.pnl_weight >= 0, "pnl_weight", self.pnl_weight, "at least 0")
+
+    def schedule(self, iterations: int) -> tuple[list[int], list[int]]:
+        """Questions and PPO iterations done by the end of every round."""
+        questions = [math.ceil(self.rankings * r / self.rounds) for r in range(1, self.rounds + 1)]
+        last = self.rounds - 1
+        early = [self.early * r / max(last, 1) for r in range(1, self.rounds)]
+        return questions, [round(iterations * share) for share in (*early, 1.0)]

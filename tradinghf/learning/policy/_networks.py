@@ -1,0 +1,185 @@
+"""Networks that trade: perceptrons or attention over bars; an actor, one critic per reward."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from tradinghf.learning import ATTENTION_HEADS
+from tradinghf.learning.policy._heads import head_of
+
+
+class ActorCritic(nn.Module):
+    """Actor and S critics.
+
+    Discrete: logits over A actions. Continuous: a squashed Gaussian or a Beta distribution in
+    [-1, 1] per dimension.
+
+    Args:
+        inputs: D.
+        actions: number of discrete actions, or dimensions of a continuous action.
+        streams: S.
+        hidden: widths of the hidden layers.
+        discrete: kind of the action space.
+        shared: whether actor and critics share their hidden layers.
+        head: distribution of continuous actions.
+        window: (W, F') of the market part of the observation, for attention over its bars; None
+            takes the observation as one vector.
+
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        actions: int,
+        streams: int,
+        hidden: tuple[int, ...],
+        discrete: bool,
+        shared: bool = False,
+        head: str = "gaussian",
+        window: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__()
+        self.shape = {
+            "inputs": inputs,
+            "actions": actions,
+            "streams": streams,
+            "hidden": list(hidden),
+            "discrete": discrete,
+            "shared": shared,
+            "head": head,
+            "window": None if window is None else list(window),
+        }
+        self.head = head_of(discrete, head)
+        self.actions = actions
+        width = inputs if window is None else hidden[0]
+
+        def body() -> nn.Sequential:
+            if window is None:
+                return nn.Sequential()
+            return nn.Sequential(WindowAttention(window[0], window[1], inputs, width))
+
+        self.trunk = (
+            nn.Sequential(*body(), *_hidden_layers(width, hidden)) if shared else body()[:0]
+        )
+        start, widths = (hidden[-1], ()) if shared and hidden else (width, hidden)
+
+        def network(outputs: int, gain: float) -> nn.Sequential:
+            first = nn.Sequential() if shared else body()
+            return nn.Sequential(*first, *_mlp(start, widths, outputs, gain))
+
+        self.actor = network(self.head.outputs(actions), 0.01)
+        self.critic = network(streams, 1.0)
+        learned = not discrete and head == "gaussian"
+        self.log_std = nn.Parameter(torch.full((actions,), -0.5), requires_grad=learned)
+
+    def forward(self, obs: Tensor) -> tuple[Tensor, Tensor]:
+        """`policy_out` and `value_out`, with one pass through what they share."""
+        features = self.trunk(obs)
+        return self.actor(features), self.critic(features)
+
+    def policy_out(self, obs: Tensor) -> Tensor:
+        """[.., O] what the head turns into actions."""
+        out: Tensor = self.actor(self.trunk(obs))
+        return out
+
+    def value_out(self, obs: Tensor) -> Tensor:
+        """[.., S] critics."""
+        out: Tensor = self.critic(self.trunk(obs))
+        return out
+
+    @torch.no_grad()
+    def act(self, obs: Tensor, deterministic: bool = True, uniform: Tensor | None = None) -> Tensor:
+        """Actions for the environment: the mode, or a draw from `uniform` [N, A]."""
+        if deterministic:
+            return self.head.to_env(self.head.mode(self.policy_out(obs)))
+        if uniform is None:
+            raise ValueError("A random action needs `uniform` numbers [N, A] from your generator.")
+        noise = self.head.noise(uniform)
+        return self.head.to_env(self.head.draw(self.policy_out(obs), noise, self.log_std))
+
+
+def frozen(network: ActorCritic) -> ActorCritic:
+    """A copy of a network that no training changes."""
+    copy = ActorCritic(**{**network.shape, "hidden": tuple(network.shape["hidden"])})  # type: ignore[arg-type]
+    copy.load_state_dict(network.state_dict())
+    return copy.to(next(network.parameters()).device).requires_grad_(False)
+
+
+class WindowAttention(nn.Module):
+    """One attention layer over W bars, asked by the account.
+
+    Bars and account are embedded, bars with a learned position; the account's token attends to the
+    bars in several heads and keeps what it was (a residual connection). Only the account asks, so
+    the cost grows with W and not with its square. Layers are normalised before they are used.
+
+    [.., W*F' + R] -> [.., width], R numbers of the account.
+
+    Args:
+        bars: W.
+        features: F' per bar.
+        inputs: D = W*F' + R.
+        width: of the tokens; divisible by the number of heads.
+
+    Source: Vaswani et al. 2017 (arXiv:1706.03762), eq. 1; Xiong et al. 2020 (arXiv:2002.04745) for
+    where to normalise.
+
+    """
+
+    def __init__(self, bars: int, features: int, inputs: int, width: int) -> None:
+        super().__init__()
+        self.bars, self.features = bars, features
+        self.bar = nn.Linear(features, width)
+        self.account = nn.Linear(inputs - bars * features, width)
+        # As large as the embedded features, so that heads can tell bars apart from the start.
+        self.position = nn.Parameter(torch.randn(bars, width) / 3**0.5)
+        self.before, self.after = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.query, self.out = nn.Linear(width, width), nn.Linear(width, width)
+        self.key_value = nn.Linear(width, 2 * width)
+
+    def forward(self, obs: Tensor) -> Tensor:
+        """See the class."""
+        split = self.bars * self.features
+        market = obs[..., :split].unflatten(-1, (self.bars, self.features))
+        token = self.account(obs[..., split:])
+        bars = self.before(self.bar(market) + self.position)
+        query = self.query(self.before(token)).unflatten(-1, (ATTENTION_HEADS, 1, -1))
+        # [.., H, W, width / H] each
+        key, value = (
+            part.unflatten(-1, (ATTENTION_HEADS, -1)).transpose(-2, -3)
+            for part in self.key_value(bars).chunk(2, -1)
+        )
+        weight = (query @ key.mT / query.shape[-1] ** 0.5).softmax(-1)
+        found = (weight @ value).flatten(-3)
+        kept: Tensor = self.after(token + self.out(found))
+        return kept
+
+
+def _mlp(inputs: int, hidden: tuple[int, ...], outputs: int, gain: float) -> nn.Sequential:
+    """Tanh network with orthogonal weights.
+
+    Args:
+        gain: scale of the last layer's weights; 0.01 for actors, 1 for critics.
+    Source: Andrychowicz et al. 2021 (arXiv:2006.05990), section 3.2.
+
+    """
+    width = hidden[-1] if hidden else inputs
+    return nn.Sequential(*_hidden_layers(inputs, hidden), _layer(width, outputs, gain))
+
+
+def _hidden_layers(inputs: int, hidden: tuple[int, ...]) -> nn.Sequential:
+    """Linear layers with orthogonal weights, tanh after each."""
+    layers: list[nn.Module] = []
+    for before, width in zip((inputs, *hidden), hidden, strict=False):
+        layers += [_layer(before, width, math.sqrt(2)), nn.Tanh()]
+    return nn.Sequential(*layers)
+
+
+def _layer(inputs: int, outputs: int, gain: float) -> nn.Linear:
+    layer = nn.Linear(inputs, outputs)
+    nn.init.orthogonal_(layer.weight, gain)
+    nn.init.zeros_(layer.bias)
+    return layer

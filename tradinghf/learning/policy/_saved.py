@@ -1,0 +1,133 @@
+"""A trained policy with its task, as one file."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from tradinghf.config import EnvConfig
+from tradinghf.durable import write_atomic
+from tradinghf.errors import CheckpointError
+from tradinghf.learning.policy._networks import ActorCritic
+from tradinghf.market import FeatureScaler
+
+_FORMAT = "tradinghf-policy-1"
+_BAD_CONTENT = (LookupError, TypeError, AttributeError, ValueError, RuntimeError)
+_UNREADABLE = (OSError, SafetensorError, *_BAD_CONTENT)  # what a damaged file raises
+
+
+@dataclasses.dataclass(eq=False)
+class Policy:
+    """A trained network together with the task it was trained for; trades anywhere.
+
+    Attributes:
+        network: the actor-critic.
+        config: the task: features, lookback, actions, fill.
+        scaler: feature normalisation of the training market.
+        name: shown in reports, hidden from raters.
+
+    """
+
+    network: ActorCritic
+    config: EnvConfig
+    scaler: FeatureScaler
+    name: str = "policy"
+
+    def act(self, obs: Tensor, deterministic: bool = True, uniform: Tensor | None = None) -> Tensor:
+        """[N, D] observations to [N] actions (see `ActorCritic.act`)."""
+        return self.network.act(obs, deterministic, uniform)
+
+    @property
+    def fingerprint(self) -> str:
+        """Short hash of the weights."""
+        digest = hashlib.sha256()
+        for name, value in sorted(self.network.state_dict().items()):
+            digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:12]
+
+    def save(self, path: Path | str) -> None:
+        """Write one safetensors file with weights, task and scaler; whole or not at all.
+
+        Raises:
+            CheckpointError: the file cannot be written.
+
+        """
+        about = {
+            "format": _FORMAT,
+            "name": self.name,
+            "network": self.network.shape,
+            "config": dataclasses.asdict(self.config),
+            "scaler": self.scaler.to_dict(),
+        }
+        tensors = {k: v.detach().cpu().contiguous() for k, v in self.network.state_dict().items()}
+        # One metadata key only: safetensors writes several in random order.
+        data = save(tensors, metadata={"policy": json.dumps(about, sort_keys=True)})
+        try:
+            write_atomic(Path(path), data)
+        except OSError as error:
+            raise CheckpointError(
+                f"Cannot write the policy {path}: {error.strerror or error}. "
+                "Check the folder and the space on the disk."
+            ) from error
+
+    @classmethod
+    def load(cls, path: Path | str) -> Policy:
+        """Read a file written by `save`.
+
+        Raises:
+            CheckpointError: missing, damaged, or not a policy.
+
+        """
+        try:
+            with safe_open(str(path), framework="pt") as file:
+                about = json.loads((file.metadata() or {})["policy"])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if about["format"] != _FORMAT:
+                raise KeyError(f"format {about['format']}")
+            network = _network(about["network"], tensors)
+            config = EnvConfig(**_tupled(about["config"]))
+            scaler = FeatureScaler.from_dict(about["scaler"])
+            name = str(about["name"])
+        except _UNREADABLE as error:
+            raise CheckpointError(
+                f"{path} is not a usable policy ({type(error).__name__}: {error}). "
+                f"Expected a file written by Policy.save ({_FORMAT})."
+            ) from error
+        return cls(network, config, scaler, name)
+
+
+def _network(shape: dict[str, Any], tensors: dict[str, Tensor]) -> ActorCritic:
+    """The network that a file describes.
+
+    It is laid out without memory first: a header of a few bytes can ask for terabytes, while
+    the weights that are there were paid for by the size of the file.
+
+    Raises:
+        ValueError: the weights are not those of such a network.
+
+    """
+    settings = _tupled(shape)
+    if 2 * len(settings["hidden"]) > len(tensors):
+        raise ValueError("fewer weights than layers")
+    with torch.device("meta"):
+        wanted = ActorCritic(**settings).state_dict()
+    for name, value in wanted.items():
+        if name not in tensors or tensors[name].shape != value.shape:
+            raise ValueError(f"weights {name} are not {tuple(value.shape)}")
+        if tensors[name].dtype != torch.float32 or not bool(tensors[name].isfinite().all()):
+            raise ValueError(f"weights {name} are not finite 32-bit numbers")
+    network = ActorCritic(**settings)
+    network.load_state_dict(tensors)
+    return network
+
+
+def _tupled(values: dict[str, Any]) -> dict[str, Any]:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}

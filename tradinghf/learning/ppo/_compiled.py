@@ -1,0 +1,156 @@
+"""PPO's update through a kernel that numba compiles, for perceptrons with discrete actions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from threadpoolctl import ThreadpoolController
+from torch import Tensor
+
+from tradinghf.learning import PPOConfig
+from tradinghf.learning.policy import ActorCritic, Categorical
+from tradinghf.learning.ppo._distributed import ALONE, ProcessGroup
+from tradinghf.learning.ppo._network import PackedActorCritic
+from tradinghf.learning.ppo._transitions import Transitions
+from tradinghf.learning.ppo._update import LossWeights, Update
+from tradinghf.workers import Team
+
+_ROWS_PER_SHARE = 1024  # that are worth a thread of their own
+
+
+def covers(network: ActorCritic, config: PPOConfig) -> bool:
+    """Whether the kernel computes the gradient of such a network."""
+    return (
+        isinstance(network.head, Categorical)
+        and network.shape["window"] is None
+        and config.precision == "float32"
+        and next(network.parameters()).device.type == "cpu"
+    )
+
+
+class CompiledUpdate(Update):
+    """`Update` of networks that the kernel covers; with a reference policy it is `Update` itself.
+
+    Rows are dealt to shares by their number alone, and shares added up in their order: results do
+    not depend on how many threads work on them.
+
+    Args:
+        network: what is trained.
+        config: of PPO.
+        group: processes whose gradients are averaged.
+
+    """
+
+    def __init__(
+        self, network: PackedActorCritic, config: PPOConfig, group: ProcessGroup = ALONE
+    ) -> None:
+        from tradinghf.learning.ppo import _compiled_kernel as compiled_kernel
+
+        super().__init__(network, config, group)
+        self._kernel = compiled_kernel
+        self._layers = tuple(self._table(part) for part in ("trunk", "actor", "critic"))
+        self._widest = max(int(table[:, 2:4].max(initial=1)) for table in self._layers)
+        self._share_grads = network.grad[None]
+        self._team, self._threads = Team(), 1
+
+    def _table(self, part: str) -> Any:
+        """[K, 5] layers as the kernel wants them."""
+        names = self.network.linear_layers(part)
+        rows = []
+        for name in names:
+            layer = self.network.network.get_submodule(name)
+            offsets = (self.network.offset(f"{name}.{kind}") for kind in ("weight", "bias"))
+            tanh = part == "trunk" or name != names[-1]
+            rows.append((*offsets, layer.in_features, layer.out_features, int(tanh)))
+        return np.array(rows, np.int64).reshape(-1, 5)
+
+    @contextmanager
+    def threads(self) -> Iterator[None]:
+        """Take over torch's threads for a while.
+
+        Those that torch has started wait busily for its next operation, on cores that are needed
+        here: it gets one thread meanwhile.
+        """
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        self._threads = before
+        try:
+            # Products of blocks are too small to share out, and threads share out blocks.
+            with _blas().limit(limits=1):
+                yield
+        finally:
+            self._threads = 1
+            torch.set_num_threads(before)
+
+    def gradients(self, rows: Tensor, table: Transitions, weights: LossWeights) -> Tensor:
+        """See `Update`."""
+        if table.reference_log_std is not None:
+            return super().gradients(rows, table, weights)
+        size = len(rows)
+        shares = max(size // _ROWS_PER_SHARE, 1)
+        grads = self.network.grad[None] if shares == 1 else self._room(shares)
+        stats = torch.empty(shares, self._kernel.STATS, dtype=torch.float64)
+        self._share_out(
+            self._kernel.gradients,
+            shares,
+            *(x.numpy() for x in (self.network.data, grads, stats, table.obs, table.columns)),
+            rows.contiguous().numpy(),
+            *(self._layers, self._widest, _loss_numbers(size, table.critics, weights)),
+        )
+        if shares > 1:
+            torch.sum(grads, 0, out=self.network.grad)
+        total = stats.sum(0) / size
+        total[4] /= table.critics
+        return total.float()
+
+    def epoch(
+        self, order: Tensor, size: int, table: Transitions, weights: LossWeights, rate: float
+    ) -> Tensor:
+        """See `Update`; where a minibatch is too small to share out, all is one call."""
+        shared = self.group.size > 1 or size >= 2 * _ROWS_PER_SHARE
+        if shared or table.reference_log_std is not None:
+            return super().epoch(order, size, table, weights, rate)
+        stats = torch.empty(self._kernel.STATS + 1, dtype=torch.float64)
+        adam = self.adam
+        written = (adam.data, adam.grad, adam.mean, adam.square, adam.count.view(1), stats)
+        self._kernel.epoch(
+            *(size, rate, adam.limit, np.float32(adam.eps)),
+            *(x.numpy() for x in (*written, table.obs, table.columns, order)),
+            *(self._layers, self._widest, _loss_numbers(size, table.critics, weights)),
+        )
+        stats[4] /= table.critics
+        return stats.float()
+
+    def _room(self, shares: int) -> Tensor:
+        if len(self._share_grads) != shares:
+            self._share_grads = self.network.grad.new_empty(shares, len(self.network.grad))
+        return self._share_grads
+
+    def _share_out(self, function: Callable[..., None], shares: int, *arguments: Any) -> None:
+        """Call the kernel for all shares, some in each thread."""
+        threads = max(min(self._threads, shares), 1)
+        cuts = list(pairwise(shares * t // threads for t in range(threads + 1)))
+        self._team.run(function, cuts, *arguments)
+
+
+def _loss_numbers(size: int, critics: int, weights: LossWeights) -> Any:
+    """See `compiled_kernel.gradients`."""
+    bounds = (1.0, 1 - weights.clip, 1 + weights.clip, 1 / size)
+    terms = (2 * weights.value / (size * critics), float(weights.entropy) / size)
+    return np.array([*bounds, *terms], np.float32)
+
+
+@lru_cache
+def _blas() -> Any:
+    """The BLAS that numba calls, which is SciPy's."""
+    import scipy.linalg.cython_blas  # noqa: F401 - loads the library
+
+    found = ThreadpoolController().select(user_api="blas")
+    paths = [library.filepath or "" for library in found.lib_controllers]
+    return found.select(filepath=[path for path in paths if "scipy" in path])

@@ -1,0 +1,305 @@
+"""Traders' answers as tensors: a row per answer, and unrolled into the choices it consists of.
+
+A ranking of K episodes is a chain of choices "which group is best among what is left"
+(Davidson-Luce). With worth linear in features, each choice is a conditional logit whose options
+are groups of episodes, with the group's mean features and, for groups larger than one, a tie term.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from tradinghf.episodes import Episode
+from tradinghf.errors import FeedbackError
+from tradinghf.feedback import LEXICON, Ranking, aspects_of
+from tradinghf.learning.reward._likelihood import largest_tie, stages, tied_groups
+
+_RATING_STRIDES = 4  # comparisons of each rated episode with later ones of the same rater
+
+
+def ended_by(
+    rankings: Sequence[Ranking],
+    episodes: Mapping[str, Episode],
+    until: np.datetime64,
+    *,
+    needed: bool = False,
+) -> list[Ranking]:
+    """The rankings whose episodes had all ended by a time: what could be known then.
+
+    Raises:
+        FeedbackError: there is none, and some are `needed`.
+
+    """
+    early = {name for name, episode in episodes.items() if episode.timestamps[-1] <= until}
+    kept = [ranking for ranking in rankings if early.issuperset(ranking.episodes)]
+    if needed and not kept:
+        day = np.datetime_as_string(until, "D")
+        raise FeedbackError(
+            f"No ranking in the store is about bars up to {day} only. Rank episodes of earlier "
+            "bars, or train on later ones."
+        )
+    return kept
+
+
+def teaches(answer: Ranking) -> bool:
+    """Whether something can be learned from an answer: it ranks, or it rates or labels."""
+    return answer.outcome == "ranked" or (answer.outcome != "skipped" and bool(answer.ratings))
+
+
+@dataclass(frozen=True, eq=False)
+class AnswerTable:
+    """R usable answers about up to K episodes each.
+
+    Attributes:
+        episodes: the distinct episodes.
+        index: [R, K] row of each answer's episodes in `episodes`.
+        ranks: [R, K] 1 = best, equal = tied.
+        mask: [R, K] False where an answer is about fewer episodes.
+        ordered: [R] False where the episodes were only rated or labelled.
+        ratings: [R, K] 1 to 5; 0 where an episode was not rated.
+        owner: [R] rater of each answer, an index into `raters`.
+        raters: U names.
+        mentioned: aspects that the comments are about; their sign is the rankings' to tell.
+
+    """
+
+    episodes: list[Episode]
+    index: Tensor
+    ranks: Tensor
+    mask: Tensor
+    ordered: Tensor
+    ratings: Tensor
+    owner: Tensor
+    raters: tuple[str, ...]
+    mentioned: frozenset[str]
+
+    @classmethod
+    def of(cls, rankings: Sequence[Ranking], episodes: Mapping[str, Episode]) -> AnswerTable:
+        """Usable answers only; skipped ones, and "can't tell" without ratings, say nothing.
+
+        Raises:
+            FeedbackError: no usable ranking, or an episode is missing.
+
+        """
+        usable = [r for r in rankings if teaches(r)]
+        if not usable:
+            raise FeedbackError(
+                f"There are 0 usable rankings among {len(rankings)} answers; a reward model needs "
+                "at least 1. Rank episodes in the dashboard, or with `tradinghf rank`."
+            )
+        names = sorted({name for r in usable for name in r.episodes})
+        missing = [name for name in names if name not in episodes]
+        if missing:
+            raise FeedbackError(
+                f"{len(missing)} ranked episodes are missing, the first is {missing[0][:12]}. "
+                "Pass every episode that the rankings name."
+            )
+        row = {name: i for i, name in enumerate(names)}
+        raters = tuple(sorted({r.rater for r in usable}))
+        width = max(len(r.episodes) for r in usable)
+
+        def table(rows: Sequence[Sequence[int]], fill: int) -> Tensor:
+            return torch.tensor([[*r, *[fill] * (width - len(r))] for r in rows])
+
+        return cls(
+            episodes=[episodes[name] for name in names],
+            index=table([[row[name] for name in r.episodes] for r in usable], 0),
+            ranks=table([r.ranks for r in usable], 1),
+            mask=table([[1] * len(r.episodes) for r in usable], 0).bool(),
+            ordered=torch.tensor([r.outcome == "ranked" for r in usable]),
+            ratings=table([[rating or 0 for rating in r.ratings] for r in usable], 0),
+            owner=torch.tensor([raters.index(r.rater) for r in usable]),
+            raters=raters,
+            mentioned=frozenset(
+                column
+                for r in usable
+                if r.comment
+                for mention in aspects_of(r.comment)
+                for column in LEXICON[mention.aspect].columns
+            ),
+        )
+
+    @property
+    def compared(self) -> Tensor:
+        """[R, K] the mask of the rankings proper."""
+        return self.mask & self.ordered[:, None]
+
+    @property
+    def equal_lengths(self) -> bool:
+        """Whether all episodes have the same number of bars."""
+        return len({episode.bars for episode in self.episodes}) == 1
+
+    @property
+    def commonest_length(self) -> list[Episode]:
+        """The episodes of the most frequent number of bars."""
+        groups: dict[int, list[Episode]] = {}
+        for episode in self.episodes:
+            groups.setdefault(episode.bars, []).append(episode)
+        return max(groups.values(), key=len)
+
+    def choices(self, features: Tensor, rating_weight: float) -> Choices:
+        """Rankings, and each rater's ratings, as choices.
+
+        Args:
+            features: [R, K, P] of the episodes.
+            rating_weight: what the comparisons of one rated episode count, against a choice.
+
+        """
+        parts = [Choices.from_rankings(features, self.ranks, self.compared)]
+        for rater in range(len(self.raters)):
+            row, column = torch.nonzero(
+                (self.ratings > 0) & (self.owner == rater)[:, None], as_tuple=True
+            )
+            rated = (features[row, column], self.ratings[row, column], row)
+            parts += [Choices.from_ratings(*rated, rating_weight)] if len(row) else []
+        widest = max(part.features.shape[1] for part in parts)
+        columns = zip(*(part.padded_to(widest) for part in parts), strict=True)
+        return Choices(*(torch.cat(column) for column in columns))
+
+
+@dataclass(frozen=True, eq=False)
+class Choices:
+    """C choices among up to O options, described by P features and the tie term.
+
+    Attributes:
+        features: [C, O, P+1] of each option, less those of the chosen one; the tie term last.
+        available: [C, O] which options could have been chosen.
+        answer: [C] index of the answer that the choice belongs to.
+        weight: [C] how much the choice counts.
+
+    """
+
+    features: Tensor
+    available: Tensor
+    answer: Tensor
+    weight: Tensor
+
+    @classmethod
+    def from_rankings(cls, totals: Tensor, ranks: Tensor, mask: Tensor) -> Choices:
+        """Unroll rankings into choices.
+
+        Args:
+            totals: [R, K, P] features of each ranked episode.
+            ranks: [R, K] integers, 1 = best, equal = tied.
+            mask: [R, K] False where a ranking has fewer episodes.
+
+        """
+        groups = tied_groups(totals.shape[1], largest_tie(ranks, mask)).to(totals)
+        sizes = groups.sum(-1)
+        group = torch.einsum("sk,rkp->rsp", groups / sizes[:, None], totals * mask[..., None])
+        tie = (sizes - 1).expand(len(totals), -1)[..., None]
+        group = torch.cat([group, tie], dim=-1)  # [R, S, P+1]
+        features, available, answer = [], [], []
+        for stage in stages(ranks, mask, groups):
+            rows = stage.open.nonzero().squeeze(-1)
+            target = stage.picked[rows].to(torch.int8).argmax(-1)
+            options = group[rows]
+            features.append(options - options[torch.arange(len(rows)), target][:, None])
+            available.append(stage.available[rows])
+            answer.append(rows)
+        found = torch.cat(answer)
+        weight = torch.ones(len(found), dtype=totals.dtype)
+        return cls(torch.cat(features), torch.cat(available), found, weight)
+
+    @classmethod
+    def from_ratings(
+        cls, totals: Tensor, ratings: Tensor, answer: Tensor, weight: float
+    ) -> Choices:
+        """Ratings as comparisons: an episode rated higher is preferred, in whatever window.
+
+        Each episode is compared with a few others, spread over the rater's whole history. What is
+        rated equal is not compared, so few comparisons may remain: those of one episode count
+        `weight` on average and twice that at most, however few they are; all of them count
+        `weight` per episode at most, and never more than a ranking of the n episodes, which is
+        n-1 choices.
+
+        Args:
+            totals: [n, P] features of the rated episodes of one rater.
+            ratings: [n] integers; only their order is used, so raters may use the scale
+                differently.
+            answer: [n] index of the answer that each rating came with.
+            weight: of the comparisons of one episode, against a choice of a ranking.
+
+        Returns:
+            Choices between two options; the tie term is zero.
+        Source: ordinal comparison of ratings, Joachims 2002 (KDD), section 4.
+
+        """
+        count, parts = len(ratings), _RATING_STRIDES + 1
+        strides = {max(1, round(count * part / parts)) for part in range(1, parts)}
+        first = torch.arange(count).repeat(len(strides))
+        second = (first + torch.tensor(sorted(strides)).repeat_interleave(count)) % count
+        higher = ratings[first] > ratings[second]
+        lower = ratings[first] < ratings[second]
+        better = torch.cat([first[higher], second[lower]])
+        worse = torch.cat([second[higher], first[lower]])
+        gap = totals[worse] - totals[better]
+        options = torch.stack([torch.zeros_like(gap), gap], dim=1)
+        compared = torch.bincount(torch.cat([better, worse]), minlength=count)
+        busier = torch.maximum(compared[better], compared[worse])
+        share = 2 * min(weight, (count - 1) / count) / busier.to(totals)
+        available = torch.ones(len(gap), 2, dtype=torch.bool)
+        return cls(pad(options, (0, 1)), available, answer[better], share)
+
+    def padded_to(self, options: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The four tensors, with room for more options."""
+        missing = options - self.features.shape[1]
+        features = pad(self.features, (0, 0, 0, missing))
+        return features, pad(self.available, (0, missing)), self.answer, self.weight
+
+    def scaled(self, factor: Tensor) -> Choices:
+        """The same choices with the features (not the tie term) times `factor` [C]."""
+        scaled = self.features[..., :-1] * factor[:, None, None]
+        return replace(self, features=torch.cat([scaled, self.features[..., -1:]], dim=-1))
+
+    def with_terms(self, columns: Tensor) -> Choices:
+        """The same choices with some of the features only, and the tie term."""
+        columns = torch.cat([columns, torch.tensor([-1])])
+        return replace(self, features=self.features[..., columns])
+
+    def log_likelihood(self, weights: Tensor) -> Tensor:
+        """[C] log-probability of what was chosen, under weights [P+1]."""
+        logits = (self.features @ weights).masked_fill(~self.available, -torch.inf)
+        return -logits.logsumexp(-1)
+
+    @cached_property
+    def options(self) -> Tensor:
+        """[C] number of options that could have been chosen."""
+        return self.available.sum(-1)
+
+    @property
+    def tie(self) -> int:
+        """Column of the tie term."""
+        return self.features.shape[-1] - 1
+
+    @property
+    def blank(self) -> int:
+        """Column of zeros in `with_blank`."""
+        return self.features.shape[-1]
+
+    @cached_property
+    def with_blank(self) -> Tensor:
+        """[C, O, P+2] features with a column of zeros after the tie term: it pads small models."""
+        return pad(self.features, (0, 1))
+
+    def at_random(self) -> float:
+        """Minus the log-likelihood of somebody who chooses at random [nats]."""
+        return float((self.weight * self.options.to(self.weight).log()).sum())
+
+    def likeness(self, column: int, others: Sequence[int]) -> Tensor:
+        """[len(others)] absolute correlation of a feature with others."""
+        return (self._unit[:, list(others)].mT @ self._unit[:, column]).abs()
+
+    @cached_property
+    def _unit(self) -> Tensor:
+        """[C·O, P] each feature scaled to length one."""
+        plain = (self.features[..., :-1] * self.available[..., None]).flatten(0, 1)
+        length: Tensor = plain.norm(dim=0).clamp(min=1e-12)
+        return plain / length

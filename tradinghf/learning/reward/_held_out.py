@@ -1,0 +1,148 @@
+"""How well the reward model predicts rankings that it was not fitted to."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import precision_recall_fscore_support
+
+from tradinghf.episodes import Episode, Floats
+from tradinghf.errors import FeedbackError
+from tradinghf.feedback import Ranking
+from tradinghf.learning.reward._protocol import Reward
+
+_BINS = 15
+Pairs = tuple[Floats, NDArray[np.int64], NDArray[np.int64]]
+
+
+def predicted_pairs(
+    model: Reward, rankings: Sequence[Ranking], episodes: Mapping[str, Episode]
+) -> Pairs:
+    """Every pair of every ranking.
+
+    Returns:
+        probabilities [P, 3] of first wins / tie / second wins, outcomes [P] in {0, 1, 2}, and the
+        index [P] of the ranking.
+
+    """
+    usable = [r for r in rankings if r.outcome == "ranked"]
+    names = list(dict.fromkeys(n for r in usable for n in r.episodes))
+    row = {name: i for i, name in enumerate(names)}
+    first, second, outcome, owner = [], [], [], []
+    for index, ranking in enumerate(usable):
+        placed = zip(ranking.episodes, ranking.ranks, strict=True)
+        for (one, a), (other, b) in itertools.combinations(placed, 2):
+            first.append(row[one])
+            second.append(row[other])
+            outcome.append(0 if a < b else 1 if a == b else 2)
+            owner.append(index)
+    if not first:
+        raise FeedbackError("There are no rankings to evaluate on; rank at least one query.")
+    scores = model.member_scores([episodes[name] for name in names])
+    probabilities = model.predict_pairs(scores[:, first], scores[:, second]).numpy()
+    return probabilities, np.array(outcome), np.array(owner)
+
+
+def pair_metrics(probabilities: Floats, outcomes: NDArray[np.int64]) -> dict[str, float]:
+    """Accuracy, macro precision, recall and F1 (over the classes that occur), log-loss [nats],
+    Brier score, expected calibration error (15 bins, confidence of the predicted class).
+
+    Source: Guo et al. 2017 (arXiv:1706.04599) for the calibration error.
+    """
+    predicted = probabilities.argmax(1)
+    labels = np.unique(outcomes)
+    precision, recall, f1, _ = precision_recall_fscore_support(
+        outcomes, predicted, labels=labels, average="macro", zero_division=0
+    )
+    chosen = probabilities[np.arange(len(outcomes)), outcomes]
+    confidence, right = probabilities.max(1), predicted == outcomes
+    bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
+    size = np.bincount(bins, minlength=_BINS)
+    gap = np.bincount(bins, weights=right - confidence, minlength=_BINS)
+    return {
+        "accuracy": float(right.mean()),
+        "precision": float(precision),
+        "recall": float(recall),
+        "f1": float(f1),
+        "log_loss": float(-np.log(np.maximum(chosen, 1e-12)).mean()),
+        "brier": float(np.square(probabilities - np.eye(3)[outcomes]).sum(1).mean()),
+        "ece": float(np.abs(gap[size > 0]).sum() / len(outcomes)),
+    }
+
+
+def summarise(pairs: Pairs, *, resamples: int = 300, seed: int = 0) -> dict[str, Any]:
+    """`pair_metrics` with 95 % intervals from resampling whole rankings.
+
+    Returns:
+        metrics, `NAME_interval` (low, high) for each, and the number of pairs and rankings.
+
+    """
+    probabilities, outcomes, owner = pairs
+    result: dict[str, Any] = dict(pair_metrics(probabilities, outcomes))
+    rng = np.random.default_rng(seed)
+    owners = np.unique(owner)
+    rows = [np.flatnonzero(owner == o) for o in owners]
+    draws = []
+    for _ in range(resamples):
+        pick = np.concatenate([rows[i] for i in rng.integers(len(rows), size=len(rows))])
+        draws.append(pair_metrics(probabilities[pick], outcomes[pick]))
+    for name in list(result):
+        low, high = np.quantile([d[name] for d in draws], [0.025, 0.975])
+        result[f"{name}_interval"] = (float(low), float(high))
+    return result | {"pairs": len(outcomes), "held_out_rankings": len(owners)}
+
+
+def cross_validate(
+    rankings: Sequence[Ranking],
+    episodes: Mapping[str, Episode],
+    model: Reward,
+    *,
+    folds: int = 5,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Held-out metrics of models of a kind when no rankings can be spared.
+
+    Folds are whole market windows, ordered by their first bar and cut into blocks. Rankings of
+    windows that overlap in time with those of a fold, of whatever asset, are left out of the
+    training for it: assets move together. `model` itself learns nothing; a function that it was
+    given to learn by is called for each fold.
+
+    Raises:
+        FeedbackError: fewer than two usable rankings, or all of them are about the same bars.
+
+    """
+    usable = [r for r in rankings if r.outcome == "ranked"]
+    if len(usable) < 2:
+        raise FeedbackError(
+            f"Cross-validation needs at least 2 usable rankings; there are {len(usable)}."
+        )
+    shown = [episodes[r.episodes[0]] for r in usable]
+    windows = [(e.timestamps[0], e.timestamps[-1], e.market, e.symbol) for e in shown]
+    distinct = sorted(dict.fromkeys(windows), key=lambda window: window[0])
+    parts: list[Pairs] = []
+    offset = 0
+    for block in np.array_split(np.arange(len(distinct)), min(folds, len(distinct))):
+        held = {distinct[i] for i in block}
+        train = [
+            r
+            for r, window in zip(usable, windows, strict=True)
+            if not any(window[0] <= last and first <= window[1] for first, last, *_ in held)
+        ]
+        if not train:
+            continue
+        test = [r for r, window in zip(usable, windows, strict=True) if window in held]
+        fitted = model.blank().fit(train, episodes)
+        probabilities, outcomes, owner = predicted_pairs(fitted, test, episodes)
+        parts.append((probabilities, outcomes, owner + offset))
+        offset += len(test)
+    if not parts:
+        raise FeedbackError(
+            f"The {len(usable)} rankings are all about the same bars; cross-validation needs "
+            "windows apart from each other. Rank episodes of other windows."
+        )
+    merged = tuple(np.concatenate(column) for column in zip(*parts, strict=True))
+    return summarise((merged[0], merged[1], merged[2]), seed=seed)

@@ -1,0 +1,87 @@
+"""The usual reward model, as a baseline: a network on pairs of episodes, by Bradley-Terry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from tradinghf.episodes import Episode
+from tradinghf.feedback import Ranking
+from tradinghf.learning import RewardConfig
+from tradinghf.learning.reward._answers import AnswerTable
+from tradinghf.learning.reward._likelihood import ranking_log_likelihood
+from tradinghf.learning.reward._paths import TradePaths, per_episode
+from tradinghf.learning.reward._protocol import NEVER_TIED, CalibratedReward
+from tradinghf.learning.reward._residual import FEATURES, bar_volatility, residual_features
+
+_MEMBERS, _HIDDEN, _STEPS = 3, 64, 300
+_RATE, _DECAY = 1e-3, 1e-4
+
+
+class PlainReward(CalibratedReward):
+    """An ensemble of networks [8 -> 64 -> 64 -> 1] per bar, summed over the episode.
+
+    It sees the same bounded facts of each bar as our residual and is trained by maximum
+    likelihood, without aspects, priors, admission or pessimism. Its `explained` stays 0: that it
+    fits the answers does not show that it foresees any.
+    Source: Christiano et al. 2017 (arXiv:1706.03741), section 2.2.3.
+
+    Args:
+        config: its `seed` is of the first weights.
+
+    """
+
+    def __init__(self, config: RewardConfig | None = None) -> None:
+        self.config = config or RewardConfig()
+
+    def blank(self) -> PlainReward:
+        """Networks that have learned nothing."""
+        return PlainReward(self.config)
+
+    def fit(self, rankings: Sequence[Ranking], episodes: Mapping[str, Episode]) -> PlainReward:
+        """Train on the rankings; as `Reward.fit`. Ratings teach it nothing."""
+        table = AnswerTable.of(rankings, episodes)
+        self.volatility = float(per_episode(table.episodes, bar_volatility).mean().clamp(min=1e-6))
+        inputs = per_episode(table.episodes, lambda p: residual_features(p, self.volatility))
+        inputs, ordered = inputs.float(), table.ordered
+        index, ranks, mask = (part[ordered] for part in (table.index, table.ranks, table.mask))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.config.seed)
+            self.networks = [_network() for _ in range(_MEMBERS)]
+        tie = torch.tensor(NEVER_TIED)
+        for network in self.networks if len(ranks) else ():
+            optimiser = torch.optim.Adam(network.parameters(), _RATE, weight_decay=_DECAY)
+            for _ in range(_STEPS):
+                scores = network(inputs).squeeze(-1).sum(-1)[index]
+                loss = -ranking_log_likelihood(scores, ranks, tie, mask=mask).mean()
+                optimiser.zero_grad()
+                loss.backward()
+                optimiser.step()
+        with torch.no_grad():
+            scores = torch.stack([n(inputs).squeeze(-1).sum(-1) for n in self.networks])
+        self.temperature = float(scores.std().clamp(min=1e-9))
+        self.answers = len(table.ranks)
+        return self
+
+    @torch.no_grad()
+    def _members(self, paths: TradePaths) -> Tensor:
+        """[M, B, L] what each network pays, in its own units."""
+        inputs = residual_features(paths, self.volatility).float()
+        return torch.stack([network(inputs).squeeze(-1) for network in self.networks])
+
+    def rewards(self, paths: TradePaths) -> Tensor:
+        """[B, L] mean of the members, in units of the ranked episodes' spread."""
+        self._require_fit()
+        return self._members(paths).mean(0).to(paths.equity) / self.temperature
+
+    def member_scores(self, episodes: Sequence[Episode]) -> Tensor:
+        """[M, B] scores [log-odds]."""
+        self._require_fit()
+        return per_episode(episodes, lambda p: self._members(p).sum(-1).T).T.double()
+
+
+def _network() -> nn.Sequential:
+    layers = [nn.Linear(FEATURES, _HIDDEN), nn.Tanh(), nn.Linear(_HIDDEN, _HIDDEN), nn.Tanh()]
+    return nn.Sequential(*layers, nn.Linear(_HIDDEN, 1))

@@ -1,0 +1,287 @@
+"""What a trader values: a posterior over sparse weights of the terms.
+
+People value a few things, and it is not known beforehand which. So every small set of terms is
+a model of its own (spike and slab): each is fitted exactly, weighed by its Laplace evidence, and
+all good ones are averaged (Occam's window). Profit is in every model, with a prior that more of it
+is better: what the rankings do not settle, profit decides.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tradinghf.learning import AspectConfig
+from tradinghf.learning.reward._answers import Choices
+from tradinghf.learning.reward._laplace import laplace, score_gain
+
+Columns = tuple[int, ...]
+_TWINS = 0.98  # correlation above which two terms say the same
+
+
+@dataclass(frozen=True, eq=False)
+class TermPosterior:
+    """A mixture of Gaussians over standardised weights, one component per set of terms.
+
+    Attributes:
+        columns: [Q] the terms that any component uses, as columns of the choices; the plain
+            aspects come first, all of them, profit first of all.
+        log_weight: [G] normalised log posterior probability of each component.
+        mean: [G, Q+1] MAP weights; the last column is the tie parameter.
+        scale: [G, Q+1, Q+1] Cholesky factors of the posterior covariances (zero where unused).
+        evidence: log of how much better than chance the rankings are explained [nats]; negative
+            when chance explains them better.
+        noise: probability of a slip that explains the rankings best.
+
+    """
+
+    columns: Tensor
+    log_weight: Tensor
+    mean: Tensor
+    scale: Tensor
+    evidence: float
+    noise: float
+
+    def expected(self) -> Tensor:
+        """[Q+1] posterior mean weights."""
+        return self.log_weight.exp() @ self.mean
+
+    def inclusion(self) -> Tensor:
+        """[Q] probability that the trader values each term at all."""
+        return self.log_weight.exp() @ (self.mean[:, :-1] != 0).to(self.mean)
+
+    def sample(self, count: int, generator: torch.Generator) -> Tensor:
+        """[count, Q+1] draws of the weights."""
+        pick = torch.multinomial(self.log_weight.exp(), count, True, generator=generator)
+        noise = torch.randn(count, self.mean.shape[1], generator=generator, dtype=self.mean.dtype)
+        return self.mean[pick] + (self.scale[pick] @ noise[..., None]).squeeze(-1)
+
+
+@dataclass(frozen=True, eq=False)
+class DeskPrior:
+    """Weights that other traders have, as a prior for one more trader.
+
+    Attributes:
+        columns: terms that are used, profit first.
+        mean, deviation: [d] Gaussian prior of their standardised weights.
+        log_prior: log probability that this trader is like that.
+
+    """
+
+    columns: Columns
+    mean: Tensor
+    deviation: Tensor
+    log_prior: float
+
+
+def fit_term_posterior(
+    choices: Choices,
+    chance: Tensor,
+    plain: int,
+    config: AspectConfig,
+    desk: Sequence[DeskPrior] = (),
+) -> TermPosterior:
+    """Search the sparse models that explain the choices, and average them.
+
+    All sets of one or two plain aspects are fitted. The best models are then grown: by the terms
+    (aspects or others) with the highest score statistic, shrunk by one term, and their terms are
+    exchanged for similar ones, until nothing better is found.
+
+    Args:
+        choices: with X+1 standardised features, plain aspects first (profit at 0), then other
+            terms; the last one is the tie term.
+        chance: [X] prior probability that a term matters; profit's is ignored.
+        plain: P <= X, number of plain aspects.
+        config: prior scales, size of the search, label noise.
+        desk: further models, with the desk's weights as their prior.
+
+    Returns:
+        The posterior; `log_weight` sums to one.
+    Source: Laplace evidence, MacKay 1992 (Neural Comput. 4); averaging over the models found by a
+    greedy search, Madigan & Raftery 1994 (J. Am. Stat. Assoc. 89).
+
+    """
+    search = _Search(choices, chance.double(), plain, config)
+    pairs = min(2, config.max_terms, plain - 1)
+    search.fit(
+        (0, *extra)
+        for size in range(pairs + 1)
+        for extra in itertools.combinations(range(1, plain), size)
+    )
+    search.settle_noise()
+    best = -torch.inf
+    for _ in range(config.rounds):
+        search.grow()
+        now = search.best()
+        if now < best + config.enough:
+            break
+        best = now
+    for prior in desk:
+        search.add(prior)
+    return search.posterior()
+
+
+class _Search:
+    """The models fitted so far, by their columns; each under every prior scale."""
+
+    def __init__(self, choices: Choices, chance: Tensor, plain: int, config: AspectConfig) -> None:
+        self.choices, self.plain, self.config = choices, plain, config
+        self.odds = chance.log() - torch.log1p(-chance)
+        self.odds[0] = 0.0
+        self.noise = config.noise[0]
+        self.most = max(config.max_terms, config.all_terms if len(chance) > plain else 0)
+        self.found: dict[Columns, tuple[Tensor, Tensor, Tensor]] = {}
+        self.expanded: set[Columns] = set()
+        self.from_desk: list[tuple[Columns, Tensor, Tensor, Tensor]] = []
+
+    def fit(self, sets: Iterable[Columns]) -> None:
+        """Fit the sets that are new; log joints [S], means [S, w], covariances [S, w, w]."""
+        new = [s for s in dict.fromkeys(sets) if s not in self.found]
+        if not new:
+            return
+        scales = self.config.prior_scales
+        width = max(len(s) for s in new) + 1
+        blank, tie = self.choices.blank, self.choices.tie
+        columns = torch.tensor(
+            [[*s, tie] + [blank] * (width - len(s) - 1) for s in new for _ in scales]
+        )
+        spread = torch.tensor(scales, dtype=torch.float64).repeat(len(new))
+        prior_mean = torch.zeros(len(columns), width, dtype=torch.float64)
+        prior_mean[:, 0] = self.config.profit_prior * spread
+        precision = spread[:, None].pow(-2).expand(-1, width).clone()
+        precision[columns == tie] = self.config.tie_prior_scale**-2
+        log_prior = torch.stack([self.odds[list(s)].sum() for s in new])
+        parts = [
+            laplace(self.choices, columns[p], prior_mean[p], precision[p], self.noise, self.config)
+            for p in torch.arange(len(columns)).split(self.config.models_per_batch)
+        ]
+        mean, covariance, evidence = (torch.cat(column) for column in zip(*parts, strict=True))
+        rows = zip(
+            new,
+            evidence.unflatten(0, (-1, len(scales))) + log_prior[:, None],
+            mean.unflatten(0, (-1, len(scales))),
+            covariance.unflatten(0, (-1, len(scales))),
+            strict=True,
+        )
+        self.found.update({s: (e, m, c) for s, e, m, c in rows})
+
+    def settle_noise(self) -> None:
+        """Choose the probability of slips under which the leading models explain most."""
+        if len(self.config.noise) == 1:
+            return
+        leaders = self.leaders(self.config.beam)
+        trials = []
+        for noise in self.config.noise:
+            self.noise, kept = noise, self.found
+            self.found = {}
+            self.fit(leaders)
+            trials.append((self.best(), noise))
+            self.found = kept
+        self.noise = max(trials)[1]
+        if self.noise != self.config.noise[0]:
+            known = list(self.found)
+            self.found = {}
+            self.fit(known)
+
+    def worth(self, columns: Columns) -> float:
+        """Log joint probability of a set, over the prior scales."""
+        return float(self.found[columns][0].logsumexp(0))
+
+    def best(self) -> float:
+        """Log joint probability of the best set."""
+        return max(self.worth(s) for s in self.found)
+
+    def leaders(self, count: int) -> list[Columns]:
+        """The best sets."""
+        return sorted(self.found, key=self.worth, reverse=True)[:count]
+
+    def grow(self) -> None:
+        """Add a term to the leading sets, take one away, or exchange one."""
+        trials: list[Columns] = []
+        for columns in self.leaders(self.config.beam):
+            if columns in self.expanded:
+                continue
+            self.expanded.add(columns)
+            smaller = [tuple(c for c in columns if c != out) for out in columns[1:]]
+            self.fit(smaller)
+            if len(columns) <= self.most:
+                trials += self._with_one_more(columns, columns)
+            for less in smaller:
+                trials += self._with_one_more(less, columns)
+        self.fit(trials)
+
+    def _with_one_more(self, columns: Columns, used: Columns) -> list[Columns]:
+        """The set with each of the most promising further terms, no two of them twins."""
+        evidence, mean, covariance = self.found[columns]
+        scale = int(evidence.argmax())
+        spread = self.config.prior_scales[scale]
+        width = len(columns) + 1
+        gain = score_gain(
+            self.choices,
+            torch.tensor([*columns, self.choices.tie]),
+            mean[scale, :width],
+            covariance[scale, :width, :width],
+            self.noise,
+            spread,
+        )
+        gain = gain + self.odds
+        gain[list(used)] = -torch.inf
+        picked: list[int] = []
+        for column in gain.argsort(descending=True)[: 20 * self.config.branch].tolist():
+            if len(picked) == self.config.branch or gain[column] < -self.config.hopeless:
+                break
+            if not picked or float(self.choices.likeness(column, picked).max()) < _TWINS:
+                picked.append(column)
+        return [tuple(sorted({*columns, column})) for column in picked]
+
+    def add(self, prior: DeskPrior) -> None:
+        """Fit a model whose prior is the desk's weights."""
+        columns = torch.tensor([[*prior.columns, self.choices.tie]])
+        prior_mean = torch.cat([prior.mean, torch.zeros(1, dtype=torch.float64)])[None]
+        precision = prior.deviation.pow(-2)
+        precision = torch.cat([precision, precision.new_tensor([self.config.tie_prior_scale**-2])])
+        mean, covariance, evidence = laplace(
+            self.choices, columns, prior_mean, precision[None], self.noise, self.config
+        )
+        joint = evidence + prior.log_prior
+        self.from_desk.append((prior.columns, joint[0], mean[0], covariance[0]))
+
+    def _components(self) -> list[tuple[Columns, Tensor, Tensor, Tensor]]:
+        """Columns, log joint, mode and covariance of every model that was fitted."""
+        # The prior's normaliser: every term left out, but for those of the set.
+        nothing = float(torch.log1p(-self.odds.sigmoid())[1:].sum())
+        share = -math.log(len(self.config.prior_scales)) + (
+            math.log(0.5) if self.from_desk else 0.0
+        )
+        own = [
+            (columns, joint[scale] + nothing + share, mean[scale], covariance[scale])
+            for columns, (joint, mean, covariance) in self.found.items()
+            for scale in range(len(joint))
+        ]
+        return own + self.from_desk
+
+    def posterior(self) -> TermPosterior:
+        """The mixture of all models that could matter."""
+        fitted = self._components()
+        log_joint = torch.stack([joint for _, joint, _, _ in fitted])
+        better = float(log_joint.logsumexp(0)) + self.choices.at_random()
+        keep = (log_joint > log_joint.max() - self.config.drop_below).nonzero().squeeze(-1)
+        kept = [fitted[i] for i in keep.tolist()]
+        used = sorted({column for columns, _, _, _ in kept for column in columns})
+        order = [*range(self.plain), *(c for c in used if c >= self.plain)]
+        place = {column: i for i, column in enumerate(order)}
+        size = len(order) + 1
+        mean = torch.zeros(len(kept), size, dtype=torch.float64)
+        factor = torch.zeros(len(kept), size, size, dtype=torch.float64)
+        for row, (columns, _, mode, covariance) in enumerate(kept):
+            at = torch.tensor([*(place[c] for c in columns), size - 1])
+            width = len(at)
+            mean[row, at] = mode[:width]
+            factor[row, at[:, None], at[None]] = torch.linalg.cholesky(covariance[:width, :width])
+        weight = log_joint[keep].log_softmax(0)
+        return TermPosterior(torch.tensor(order), weight, mean, factor, better, self.noise)

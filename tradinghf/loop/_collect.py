@@ -1,0 +1,295 @@
+"""Episodes from strategies and policies: who trades which windows, and what happened."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tradinghf.config import EnvConfig, Randomisation
+from tradinghf.episodes import Episode, EpisodeBatch, Floats
+from tradinghf.errors import ConfigError
+from tradinghf.market import MarketData
+from tradinghf.simulation import MarketEnv, Windows, random_windows
+from tradinghf.strategies import Strategy, held_targets, load_strategy, strategy_names
+
+EpisodeScore = Callable[[EpisodeBatch], Floats]
+"""[B] numbers about B episodes."""
+
+
+class Acting(Protocol):
+    """Anything that turns observations into actions; a trained policy is one."""
+
+    def act(self, obs: Tensor, deterministic: bool = True, uniform: Tensor | None = None) -> Tensor:
+        """[N, D] observations to [N] actions."""
+
+
+@dataclass(frozen=True, eq=False)
+class Actor:
+    """Somebody who trades windows of one market.
+
+    Attributes:
+        name: stored as the episode's source.
+        weights: [T, A] standing target of each asset as if it were traded alone; or None.
+        policy: decides from observations when there are no weights.
+        explore: probability per bar that a random action replaces the policy's own, and 1 draws
+            every action from the policy's own distribution; 0 is the policy's best action.
+        meta: stored with the episodes (parameters, seed).
+
+    """
+
+    name: str
+    weights: Floats | None = None
+    policy: Acting | None = None
+    explore: float = 0.0
+    meta: dict[str, Any] = field(default_factory=dict)
+
+
+def strategy_actor(strategy: Strategy | str, market: MarketData, **params: Any) -> Actor:
+    """A strategy that trades each asset alone, with its targets known on the whole market."""
+    rule = load_strategy(strategy) if isinstance(strategy, str) else strategy
+    columns = [
+        held_targets(rule(market.select([symbol]), **params))[:, 0] for symbol in market.symbols
+    ]
+    return Actor(rule.name, np.stack(columns, axis=1), meta={"params": rule.bind(**params)})
+
+
+def random_actor(market: MarketData, config: EnvConfig, seed: int, hold: float) -> Actor:
+    """Draws a new target every `hold` bars on average: what chance looks like at that pace."""
+    rng = np.random.default_rng(seed)
+    shape = (market.bars, market.assets)
+    drawn = rng.choice(np.array(config.levels), size=shape)
+    switch = rng.random(shape) < 1.0 / hold
+    switch[0] = True
+    weights = held_targets(np.where(switch, drawn, np.nan))
+    return Actor(f"random_{hold:g}", weights, meta={"seed": seed, "hold": hold})
+
+
+def constant_actor(market: MarketData, level: float) -> Actor:
+    """Holds one target throughout."""
+    return Actor(f"hold_{level:+g}", np.full((market.bars, market.assets), level))
+
+
+@torch.no_grad()
+def run_actor(env: MarketEnv, actor: Actor, windows: Windows, seed: int) -> dict[str, Tensor]:
+    """Let an actor trade W windows in W environments.
+
+    Args:
+        env: with `num_envs` = W.
+        actor: a strategy's targets or a policy.
+        windows: one per environment.
+        seed: of the actor's own randomness.
+
+    Returns:
+        name -> [L, W] facts of each bar, and "first_close" [W].
+
+    """
+    device = env.device
+    asset = torch.as_tensor(windows.asset, device=device)
+    start = torch.as_tensor(windows.start, device=device)
+    obs, info = env.reset(seed=seed, options={"asset": asset, "start": start})
+    facts: list[dict[str, Tensor]] = []
+    generator = torch.Generator().manual_seed(seed)
+    targets = None if actor.weights is None else torch.as_tensor(actor.weights, device=device)
+    standing = torch.full((len(windows),), torch.nan, dtype=torch.float64, device=device)
+    first_close = info["close"].clone()
+    for bar in range(env.config.horizon):
+        if targets is not None:
+            target = targets[start + bar, asset]
+            order = torch.where(target == standing, torch.nan, target)
+            standing = target
+            obs, _, _, _, info = env.step_weights(order)
+        else:
+            obs, _, _, _, info = env.step(_decide(env, actor, obs, generator))
+        facts.append({k: v.clone() for k, v in info.items() if k in _RECORDED})
+    stacked = {name: torch.stack([f[name] for f in facts]) for name in facts[0]}
+    return stacked | {"first_close": first_close}
+
+
+_RECORDED = ("equity", "position", "turnover", "costs", "price", "close", "realised_pnl")
+
+
+def _decide(env: MarketEnv, actor: Actor, obs: Any, generator: torch.Generator) -> Tensor:
+    """The policy's action, with the exploration that the actor asks for."""
+    if actor.policy is None:
+        raise ConfigError(f"The actor {actor.name!r} has neither weights nor a policy.")
+    space: Any = env.single_action_space
+    choices = int(space.n) if hasattr(space, "n") else math.prod(space.shape)
+    if actor.explore == 0:
+        return actor.policy.act(obs)
+    uniform = torch.rand((len(obs), choices), generator=generator).to(obs.device)
+    own = actor.policy.act(obs, deterministic=False, uniform=uniform)
+    if actor.explore >= 1:
+        return own
+    chance = torch.rand(len(obs), generator=generator).to(obs.device) < actor.explore
+    draw = torch.rand(own.shape, generator=generator).to(obs.device)
+    random = (draw * choices).long() if hasattr(space, "n") else 2 * draw - 1
+    return torch.where(chance.view(-1, *[1] * (own.dim() - 1)), random, own)
+
+
+def collect(
+    market: MarketData,
+    actors: Sequence[Actor],
+    windows: Windows,
+    *,
+    env: MarketEnv | None = None,
+    config: EnvConfig | None = None,
+    seed: int = 0,
+) -> list[list[Episode]]:
+    """Every actor trades every window.
+
+    Args:
+        market: the bars.
+        actors: G of them.
+        windows: W of them.
+        env: reused when given; must have W environments on this market.
+        config: of the environment that is made otherwise.
+        seed: of the actors' randomness.
+
+    Returns:
+        [W][G] episodes: those in one row may be ranked against each other.
+
+    """
+    if env is None:
+        env = MarketEnv(market, num_envs=len(windows), config=config or EnvConfig())
+    runs = [run_actor(env, actor, windows, seed + i) for i, actor in enumerate(actors)]
+    numpy = [{name: v.double().cpu().numpy() for name, v in run.items()} for run in runs]
+    return [
+        [
+            _episode(market, actor, run, w, int(windows.asset[w]), int(windows.start[w]), env)
+            for actor, run in zip(actors, numpy, strict=True)
+        ]
+        for w in range(len(windows))
+    ]
+
+
+def _episode(
+    market: MarketData,
+    actor: Actor,
+    run: dict[str, Floats],
+    w: int,
+    asset: int,
+    start: int,
+    env: MarketEnv,
+) -> Episode:
+    rows = slice(start, start + env.config.horizon + 1)
+    bars = {
+        name: np.ascontiguousarray(getattr(market, name)[rows, asset])
+        for name in ("open", "high", "low", "close", "volume")
+    }
+    return Episode(
+        **bars,
+        timestamps=market.timestamps[rows],
+        position=run["position"][:, w],
+        equity=np.concatenate([[1.0], run["equity"][:, w]]),
+        turnover=run["turnover"][:, w],
+        costs=run["costs"][:, w],
+        price=run["price"][:, w],
+        symbol=market.symbols[asset],
+        market=market.sha256,
+        start=start,
+        source=actor.name,
+        meta=actor.meta,
+    )
+
+
+def env_like(env: MarketEnv, market: MarketData, count: int) -> MarketEnv:
+    """The same task on other bars: `count` environments, no domain randomisation."""
+    return MarketEnv(
+        market,
+        num_envs=count,
+        config=dataclasses.replace(env.config, randomise=Randomisation()),
+        costs=env.costs,
+        scaler=env.scaler,
+        device=env.device,
+    )
+
+
+def episode_batch(env: MarketEnv, actor: Actor, seed: int) -> EpisodeBatch:
+    """One episode per environment, on random windows of its market.
+
+    A market with fewer windows than environments has each window traded about equally often.
+    """
+    return batch_of(run_actor(env, actor, batch_windows(env, seed), seed))
+
+
+def batch_windows(env: MarketEnv, seed: int) -> Windows:
+    """The windows that `episode_batch` trades, one per environment."""
+    found = random_windows(env.market, env.config, env.num_envs, seed)
+    turn = np.arange(env.num_envs) % len(found)
+    return Windows(found.asset[turn], found.start[turn])
+
+
+def best_network(
+    networks: Sequence[Acting],
+    env: MarketEnv,
+    scores: Sequence[tuple[float, EpisodeScore]],
+    seed: int,
+) -> tuple[int, list[float]]:
+    """Which of several policies does best on a market that it was not trained on.
+
+    Args:
+        networks: candidates, oldest first; the later one wins a tie.
+        env: of the validation market; one episode per environment.
+        scores: weighed functions of episodes; each is divided by its spread over the episodes of
+            all candidates, as PPO divides its reward streams.
+        seed: of the windows, the same for all.
+
+    Returns:
+        index of the best, and every candidate's mean score.
+
+    """
+    batches = [episode_batch(env, Actor("candidate", policy=n), seed) for n in networks]
+    total = np.zeros(len(networks))
+    for weight, score in scores:
+        values = np.stack([score(batch) for batch in batches])
+        total += weight * values.mean(1) / max(float(values.std()), 1e-12)
+    means = [float(value) for value in total]
+    return max(range(len(means)), key=lambda i: (means[i], i)), means
+
+
+def trading_metrics(paths: EpisodeBatch) -> dict[str, float]:
+    """Means over episodes that say how a policy trades."""
+    returns = paths.net_return
+    return {
+        "mean_return": float(returns.mean()),
+        "mean_max_drawdown": float(paths.drawdown.max(axis=-1).mean()),
+        "mean_turnover": float(paths.turnover.sum(axis=-1).mean()),
+        "mean_exposure": float(np.abs(paths.position).mean()),
+        "win_rate": float((returns > 0).mean()),
+    }
+
+
+def batch_of(run: Mapping[str, Tensor]) -> EpisodeBatch:
+    """What `run_actor` recorded, as an `EpisodeBatch`."""
+    close = torch.cat([run["first_close"][None], run["close"]])
+    equity = torch.cat([torch.ones_like(run["equity"][:1]), run["equity"]])
+    arrays = (close, run["position"], equity, run["turnover"], run["costs"])
+    return EpisodeBatch(*(a.T.double().cpu().numpy() for a in arrays))
+
+
+def distinct_columns(row: Sequence[Episode]) -> list[int]:
+    """Columns whose episodes differ in what was traded."""
+    seen: dict[bytes, int] = {}
+    for index, episode in enumerate(row):
+        seen.setdefault(episode.position.tobytes() + episode.equity.tobytes(), index)
+    return sorted(seen.values())
+
+
+def pool_actors(
+    market: MarketData, config: EnvConfig, seed: int, policies: Sequence[Actor] = ()
+) -> list[Actor]:
+    """A diverse pool: constant positions, chance at three paces, every rule, then `policies`."""
+    levels = sorted({min(config.levels), 0.0, max(config.levels)})
+    return [
+        *(constant_actor(market, level) for level in levels),
+        *(random_actor(market, config, seed + i, hold) for i, hold in enumerate((2, 6, 20))),
+        *(strategy_actor(name, market) for name in strategy_names()),
+        *policies,
+    ]

@@ -1,0 +1,399 @@
+"""The loop: collect episodes, ask, learn what is valued, train, and ask again about the result."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tradinghf.episodes import Episode
+from tradinghf.errors import ConfigError, FeedbackError
+from tradinghf.feedback import Query, Ranking, SyntheticTrader
+from tradinghf.feedback.store import Store
+from tradinghf.learning import RLHFConfig
+from tradinghf.learning.policy import Policy
+from tradinghf.learning.ppo import PPO, Stream, learned_stream, sparse_pnl
+from tradinghf.learning.reward import (
+    Reward,
+    RewardModel,
+    cross_validate,
+    ended_by,
+    predicted_pairs,
+    summarise,
+)
+from tradinghf.learning.runs import RunDirectory, Scores, State, recall
+from tradinghf.loop._collect import Actor, env_like, episode_batch, trading_metrics
+from tradinghf.loop._gaming import Foreseen, compare_policies, foresee, training_scores
+from tradinghf.loop._plan import RoundPlan, schedule_changes
+from tradinghf.loop._questions import Answers, ask, quiz
+from tradinghf.loop._training import Progress, Training
+from tradinghf.market import MarketData
+from tradinghf.simulation import MarketEnv
+
+_FEWEST_PAIRS = 10  # fresh comparisons before a low share of foreseen ones is worth a warning
+_EXPLORE = (0.0, 0.15, 1.0)  # the best action, some noise, draws from the policy's distribution
+_CANDIDATES = 4  # networks kept of each round, at equal distances
+
+
+class RLHF:
+    """Trains a policy from rankings and sparse PnL.
+
+    Example:
+        >>> env = MarketEnv(load_market("synthetic"), num_envs=512)      # doctest: +SKIP
+        >>> agent = RLHF(env, RewardModel(), trader="drawdown")          # doctest: +SKIP
+        >>> agent.train(rankings=50)                                     # doctest: +SKIP
+        >>> agent.evaluate()                                             # doctest: +SKIP
+
+    Args:
+        env: training environment; episodes of its horizon are what is ranked.
+        reward_model: learns from the rankings; `RewardModel` when not given.
+        agent: the learner; made from the environment when not given.
+        trader: who answers: a synthetic trader, its name, or `FILE.py:function`; None uses the
+            rankings that people have left in the store.
+        store: where episodes, queries and rankings are kept; in memory when not given.
+        validation_market: bars on which the reward model chooses among the policies that
+            training passed through; None keeps the last one.
+        test_market: unseen bars for `evaluate`.
+        until: rankings in the store about episodes that end later are left out (walk-forward).
+        config: the loop's settings.
+        out: run directory; nothing is written when not given.
+        progress: called with (phase, done, total, metrics).
+
+    """
+
+    def __init__(
+        self,
+        env: MarketEnv,
+        reward_model: Reward | None = None,
+        *,
+        agent: PPO | None = None,
+        trader: Answers | str | None = None,
+        store: Store | None = None,
+        validation_market: MarketData | None = None,
+        test_market: MarketData | None = None,
+        until: np.datetime64 | None = None,
+        config: RLHFConfig | None = None,
+        out: Path | str | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.env = env
+        self.config = config or RLHFConfig()
+        self.reward_model: Reward = reward_model or RewardModel()
+        self.trader = (
+            SyntheticTrader(trader, seed=self.config.seed) if isinstance(trader, str) else trader
+        )
+        self.store = store
+        self.validation_market = validation_market
+        self.test_market = test_market
+        self.until = until
+        self.run = RunDirectory(out) if out is not None else None
+        self.progress = progress or (lambda *_: None)
+        self.episodes: dict[str, Episode] = {}
+        self.rankings: list[Ranking] = []
+        self.held_out: list[Ranking] = []
+        self.history: list[dict[str, Any]] = []
+        self.plan = RoundPlan()
+        self.round = 0  # rounds done
+        self._answered = False  # whether the questions of the present round are
+        self._trained = False  # whether `train` has ended once
+        self.agent = agent or PPO(
+            env,
+            {
+                "learned": Stream(learned_stream(self.reward_model), 1.0),
+                "pnl": Stream(sparse_pnl, self.config.pnl_weight),
+            },
+            config=self.config.ppo,
+            seed=self.config.seed,
+        )
+        self.training = Training(
+            self.agent,
+            run=self.run,
+            progress=lambda *now: self.progress(*now),
+            checkpoint_seconds=self.config.checkpoint_seconds,
+            owner_state=self._state,
+            restore_owner=self._restore,
+        )
+
+    @property
+    def pnl_weight(self) -> float:
+        """Weight of the sparse PnL stream: it carries what the rankings do not settle."""
+        return self.config.pnl_weight * (1.0 - self.reward_model.explained) ** 2
+
+    @property
+    def policy(self) -> Policy:
+        """The present policy; trades anywhere (`backtest(agent.policy, market)`)."""
+        return Policy(self.training.network, self.env.config, self.env.scaler, "rlhf")
+
+    def train(
+        self, *, rankings: int | None = None, steps: int | None = None, **others: Any
+    ) -> RLHF:
+        """Run the loop until its budgets are used; called again, with larger ones, it goes on.
+
+        A stopped or resumed training finishes its rounds first; larger budgets add rounds. With
+        constant rates and one round (`RLHFConfig(rounds=1)`), more steps give the weights of one
+        longer call. Elsewhere a warning says so, or rankings are asked for later than in one call.
+
+        Args:
+            rankings: questions in all, those of earlier calls included; default: the
+                configuration's. People's answers in the store are all read instead.
+            steps: environment steps in all; default: the configuration's. Where a later call
+                has only more rankings, steps grow in proportion.
+            others: none; other settings are `RLHFConfig`'s.
+
+        Raises:
+            ConfigError: another setting, or more rankings without steps to train on them.
+            FeedbackError: nobody answers: there is neither a trader nor a ranking in the store.
+            Stopped: a signal came within `stopping.stoppable`; a checkpoint was written.
+
+        """
+        if others:
+            raise ConfigError(
+                f"RLHF.train() takes rankings and steps; {', '.join(others)} must be known before. "
+                "Give it to the constructor: RLHF(env, ..., config=RLHFConfig(...))."
+            )
+        with self.training.writing():
+            went_on = self._run_rounds()
+            if self._extend(rankings, steps, read_store=not went_on):
+                went_on = self._run_rounds()
+            if went_on or not self._trained:
+                if self.validation_market is not None:
+                    # The policy whose rewards, weighed as in training, are best on validation bars.
+                    scores = training_scores(self.reward_model, self.pnl_weight)
+                    self.training.choose(self.validation_market, scores, self.config.seed)
+            else:
+                warnings.warn(
+                    f"RLHF.train() has nothing left to do: {len(self.rankings)} rankings were "
+                    f"learned from in {self.training.steps:,} steps. To go on, give a larger "
+                    "budget (rankings=..., steps=...), which counts from the beginning.",
+                    stacklevel=2,
+                )
+            self._trained = True
+        return self
+
+    def _extend(self, rankings: int | None, steps: int | None, *, read_store: bool) -> bool:
+        """Plan rounds for what the budgets have beyond those planned; False if nothing is new."""
+        plan, each = self.plan, self.agent.steps_per_iteration
+        questions = self.config.rankings if rankings is None else rankings
+        if self.trader is None and plan.rounds:
+            known = {ranking.key for ranking in (*self.rankings, *self.held_out)}
+            if read_store:
+                self._from_store()
+            known_now = known.union(r.key for r in (*self.rankings, *self.held_out))
+            plan.questions, questions = len(known), len(known_now)
+        before, grown = plan.steps, bool(plan.rounds) and questions > plan.questions
+        if steps is None:
+            scales = grown and (rankings is not None or self.trader is None)
+            steps = plan.steps_for(questions, each) if scales else self.config.steps
+        config = dataclasses.replace(self.config, rankings=questions, steps=steps)
+        if not plan.extend(config, each, asks=self.trader is not None):
+            return False
+        if before and (text := schedule_changes(self.agent.config, before, plan.steps)):
+            warnings.warn(text, stacklevel=3)
+        return True
+
+    def _run_rounds(self) -> bool:
+        """Run the rounds that are planned and not done; False where there are none."""
+        begun = self.round
+        while self.round < len(self.plan.rounds):
+            self._run_round()
+        return self.round > begun
+
+    def _run_round(self) -> None:
+        """Ask, learn, train, and leave candidates behind; undo what games the reward."""
+        questions, begin, end = self.plan.part(self.round)
+        if not self._answered:
+            self.ask(questions, self.round)
+            self._answered = True
+        self._learn()
+        self.training.mark()
+        for part in range(1, _CANDIDATES + 1):
+            stop = begin + (end - begin) * part // _CANDIDATES
+            self.training.train_to(stop, self.plan.iterations, (stop,))
+            if self._undo_gaming(at_end=part == _CANDIDATES):
+                break
+        self.training.forget_mark()
+        self.round, self._answered = self.round + 1, False
+        self.checkpoint()
+
+    def _undo_gaming(self, at_end: bool) -> bool:
+        """Undo a round that games its reward; where nobody has answered, only warn at its end."""
+        policies = self.training.before_and_now
+        if policies is None:
+            return False
+        foreseen = [Foreseen(h["foreseen"], h["pairs"]) for h in self.history if "foreseen" in h]
+        found = compare_policies(self.reward_model, self.env, *policies, foreseen, self.config.seed)
+        if found.stop or (found.suspected and at_end):
+            text = found.text + " The round's training was undone." * found.stop
+            self.history.append({"round": self.round, "gaming": text, "stopped": found.stop})
+            warnings.warn(text, stacklevel=5)
+        if found.stop:
+            self.training.undo()
+        return found.stop
+
+    def ask(self, count: int, round_: int) -> list[Ranking]:
+        """Collect episodes, choose `count` questions, and record the answers."""
+        if self.trader is None:
+            return self._from_store()
+        if count < 1:
+            return []
+        queries = self.propose(count, round_)
+        answers = []
+        for index, query in enumerate(queries):
+            self.progress("rank", index + 1, len(queries), {})
+            shown = [self.episodes[name] for name in query.episodes]
+            answers.append(self.trader.rank(shown, query.id, session=f"round-{round_}"))
+        self._foresee(answers, queries, round_)
+        self.rankings.extend(answers)
+        if self.store is not None:
+            for answer in answers:
+                self.store.submit(answer)
+        return answers
+
+    def propose(self, count: int, round_: int = 0) -> list[Query]:
+        """Choose `count` questions about new episodes; they join the store's queue."""
+        own: list[Actor] = []
+        if self.agent.iteration:
+            earlier = self.training.candidates[-1 - _CANDIDATES :: -_CANDIDATES][:2]
+            for age, network in enumerate([self.agent.network, *earlier]):
+                for explore in _EXPLORE if age == 0 else (0.0,):
+                    name = f"policy:{self.agent.iteration}-{age}-{explore:g}"
+                    own.append(Actor(name, policy=network, explore=explore))
+        self.progress("collect", 1, 1, {})
+        questions = ask(
+            self.env,
+            own,
+            count=count,
+            windows=self.config.windows,
+            size=self.config.size,
+            uniform=self.config.uniform,
+            seed=self.config.seed * 1_000_003 + round_,
+            model=self.reward_model,
+            round_=round_,
+        )
+        for question in questions:
+            self.episodes.update({episode.id: episode for episode in question.episodes})
+        if self.store is not None:
+            self.store.add_episodes(e for question in questions for e in question.episodes)
+            self.store.add_queries(question.query for question in questions)
+        return [question.query for question in questions]
+
+    def _foresee(self, answers: Sequence[Ranking], queries: Sequence[Query], round_: int) -> None:
+        """Before learning from this round's random questions: how well were they foreseen?"""
+        fresh = [a for a, q in zip(answers, queries, strict=True) if q.purpose == "test"]
+        fresh = [a for a in fresh if a.outcome == "ranked"]
+        if not (self.reward_model.fitted and fresh):
+            return
+        found = foresee(self.reward_model, fresh, self.episodes)
+        self.history.append({"round": round_, "foreseen": found.share, "pairs": found.pairs})
+        if found.share < self.config.least_foreseen and found.pairs >= _FEWEST_PAIRS:
+            warnings.warn(found.text, stacklevel=3)
+
+    def checkpoint(self) -> None:
+        """Write everything that `resume` needs; nothing without a run directory."""
+        self.training.checkpoint()
+
+    def resume(self) -> bool:
+        """Continue from the newest good checkpoint of the run directory; False when there is none.
+
+        Answers are read back from the store, so a resumed loop needs the store it started with.
+
+        Raises:
+            CheckpointError: another process writes to the run, the checkpoint is of another task
+                or version, or the store lacks the answers.
+
+        """
+        return self.training.resume()
+
+    def _state(self) -> State:
+        return {
+            "round": self.round,
+            "answered": self._answered,
+            "plan": dataclasses.asdict(self.plan),
+            "history": self.history,
+            "answers": [ranking.key for ranking in self.rankings],
+            "held_out": [ranking.key for ranking in self.held_out],
+        }
+
+    def _restore(self, state: State) -> None:
+        self.round, self._answered = int(state["round"]), bool(state["answered"])
+        self.plan = RoundPlan.of(state["plan"])
+        self.history, self._trained = list(state["history"]), False
+        self.rankings = recall(self.store, state["answers"])
+        self.held_out = recall(self.store, state["held_out"])
+        self._load_episodes()
+        if not self._answered and self.rankings:
+            # The next questions are chosen by what the round before had learned.
+            self.reward_model.fit(self.rankings, self.episodes)
+
+    def _load_episodes(self) -> None:
+        names = {name for r in (*self.rankings, *self.held_out) for name in r.episodes}
+        self.episodes = {name: self.store.episode(name) for name in names} if self.store else {}
+
+    def _from_store(self) -> list[Ranking]:
+        """Answers of people, those to "test" questions held out."""
+        if self.store is None:
+            raise FeedbackError(
+                "RLHF has neither a trader nor a store with rankings; give trader=... or store=..."
+            )
+        self.rankings = self.store.rankings(purposes=["learn", "repeat"])
+        self.held_out = self.store.rankings(purposes=["test"])
+        self._load_episodes()
+        if self.until is not None:
+            self.rankings = ended_by(self.rankings, self.episodes, self.until, needed=True)
+            self.held_out = ended_by(self.held_out, self.episodes, self.until)
+        return self.rankings
+
+    def _learn(self) -> None:
+        self.reward_model.fit(self.rankings, self.episodes)
+        if "pnl" in self.agent.streams:
+            self.agent.weigh("pnl", self.pnl_weight)
+        if self.run is not None:
+            found = self.reward_model.to_dict()
+            if any(r.outcome == "ranked" for r in self.held_out):
+                found["held_out"] = self._on_held_out()
+            self.run.write_json("reward.json", found)
+
+    def _on_held_out(self) -> dict[str, Any]:
+        return summarise(predicted_pairs(self.reward_model, self.held_out, self.episodes))
+
+    def evaluate(self, *, rankings: int = 40, windows: int = 1024) -> dict[str, Any]:
+        """How good is what was learned, on bars that training did not see?
+
+        Args:
+            rankings: fresh questions to the synthetic trader about unseen windows. People are
+                not asked again: their answers to "test" questions, which nothing is learned from,
+                are predicted; without any, their rankings are cross-validated if they can be.
+            windows: episodes for the policy's trading metrics.
+
+        Returns:
+            accuracy, precision, recall, f1 (and intervals) of the reward model on held-out
+            rankings, and the policy's mean trading metrics per episode.
+
+        """
+        market = self.test_market or self.env.market
+        result: dict[str, Any] = {"unseen_market": self.test_market is not None}
+        if isinstance(self.trader, SyntheticTrader):
+            fresh, episodes = quiz(
+                env_like(self.env, market, 1),
+                [Actor("policy", policy=self.training.network, explore=e) for e in _EXPLORE],
+                self.trader.rank,
+                count=rankings,
+                size=self.config.size,
+                seed=self.config.seed * 1_000_003 + 999,
+            )
+            result |= summarise(predicted_pairs(self.reward_model, fresh, episodes))
+        elif any(r.outcome == "ranked" for r in self.held_out):
+            result |= self._on_held_out()
+        else:
+            with contextlib.suppress(FeedbackError):  # no windows apart from each other
+                result |= cross_validate(
+                    self.rankings, self.episodes, self.reward_model, seed=self.config.seed
+                )
+        own = Actor("policy", policy=self.training.network)
+        paths = episode_batch(env_like(self.env, market, windows), own, self.config.seed + 7)
+        return Scores(result | trading_metrics(paths))

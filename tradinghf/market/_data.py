@@ -1,0 +1,314 @@
+"""`MarketData`: validated bars that the rest of the package can trust."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Literal, Self, get_args
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tradinghf.errors import MarketDataError, unknown_name
+from tradinghf.market._bar_rules import FIELDS, Floats, violations
+from tradinghf.market._findings import raise_findings, table_findings
+from tradinghf.market._tables import Table
+from tradinghf.market._times import infer_bars_per_year
+
+Join = Literal["exact", "inner"]
+
+
+@dataclass(frozen=True, eq=False)
+class MarketData:
+    """OHLCV bars of one or more assets on one time axis; a `MarketData` that exists is valid.
+
+    Arrays are stored as read-only float64; equality of content is equality of `sha256`.
+
+    Attributes:
+        open, high, low, close: [T, A] prices > 0 [quote currency]; low <= open, close <= high
+            up to a relative 1e-9, which vendors' rounding needs.
+        volume: [T, A] >= 0 [units of the asset]; 0 where unknown.
+        timestamps: [T] strictly increasing, datetime64[ns], UTC; the time of each bar's close.
+            Daily bars keep their date at 00:00.
+        symbols: A unique names.
+        bars_per_year: for annualising (252 for daily equities).
+        name: short name for people ("sp500").
+        source: where the bars came from, and what was done to them.
+
+    Raises:
+        MarketDataError: any array breaks the rules above, or there are fewer than 2 bars; the
+            message names the bar and column.
+
+    """
+
+    open: Floats
+    high: Floats
+    low: Floats
+    close: Floats
+    volume: Floats
+    timestamps: NDArray[np.datetime64]
+    symbols: tuple[str, ...]
+    bars_per_year: float = 252.0
+    name: str = "market"
+    source: str = field(default="memory", compare=False)
+
+    def __post_init__(self) -> None:
+        for name in FIELDS:
+            object.__setattr__(self, name, _frozen(getattr(self, name), np.float64))
+        stamps = np.asarray(self.timestamps)
+        object.__setattr__(self, "timestamps", _frozen(stamps, "datetime64[ns]"))
+        object.__setattr__(self, "symbols", tuple(self.symbols))
+        self._check_shapes()
+        self._check_times()
+        self._check_bars()
+
+    @property
+    def bars(self) -> int:
+        """T."""
+        return int(self.close.shape[0])
+
+    @property
+    def assets(self) -> int:
+        """A."""
+        return int(self.close.shape[1])
+
+    @property
+    def index(self) -> pd.DatetimeIndex:
+        """[T] timestamps as a UTC index."""
+        return pd.DatetimeIndex(self.timestamps).tz_localize("UTC")
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of bars, timestamps and symbols: the identity of the data."""
+        digest = hashlib.sha256("\x1f".join(self.symbols).encode())
+        digest.update(self.timestamps.astype("<M8[ns]").tobytes())
+        for name in FIELDS:
+            digest.update(getattr(self, name).astype("<f8").tobytes())
+        return digest.hexdigest()
+
+    def __repr__(self) -> str:
+        first, last = (str(t)[:10] for t in self.timestamps[[0, -1]])
+        return (
+            f"MarketData({self.name!r}, {self.bars} bars x {self.assets} assets, {first} to {last})"
+        )
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: pd.DataFrame,
+        *,
+        name: str = "frame",
+        symbol: str | None = None,
+        bars_per_year: float | None = None,
+        source: str = "DataFrame",
+        adjust: bool = True,
+        join: Join = "exact",
+    ) -> Self:
+        """Bars from a DataFrame.
+
+        Args:
+            frame: columns open, high, low, close and optionally volume, in any case, with a
+                DatetimeIndex or a column timestamp, datetime, date or time. Several assets: a
+                column MultiIndex (symbol, field) or (field, symbol), or a column "symbol" with
+                one row per bar and asset. Naive times are taken as UTC, if all are naive.
+            name: short name for people.
+            symbol: name of the asset of a single-asset frame; by default `name`.
+            bars_per_year: for annualising; by default inferred from the spacing of the bars.
+            source: where the bars came from.
+            adjust: scale open, high, low and close by adj_close / close where the frame has an
+                adjusted close; `source` then says so.
+            join: "exact" demands that all assets have the same times; "inner" keeps those that
+                they share, and `source` says how many rows went.
+
+        Raises:
+            MarketDataError: a rule is broken; the message names row, column and the fix.
+
+        """
+        table = Table.from_frame(frame, symbol=symbol or name, adjust=adjust)
+        return cls.from_table(
+            table, name=name, bars_per_year=bars_per_year, source=source, join=join
+        )
+
+    @classmethod
+    def from_frames(cls, frames: Mapping[str, pd.DataFrame], **options: Any) -> Self:
+        """Bars of several assets from one frame each; options as in `from_frame`.
+
+        Raises:
+            MarketDataError: as `from_frame`; also when the assets' timestamps differ.
+
+        """
+        if not frames:
+            raise MarketDataError("from_frames got no frames; expected {symbol: DataFrame}.")
+        adjust = bool(options.pop("adjust", True))
+        tables = [Table.from_frame(f, symbol=s, adjust=adjust) for s, f in frames.items()]
+        return cls.from_table(Table.concat(tables), **{"source": "DataFrames", **options})
+
+    @classmethod
+    def from_table(
+        cls,
+        table: Table,
+        *,
+        name: str = "frame",
+        bars_per_year: float | None = None,
+        source: str = "table",
+        join: Join = "exact",
+        error_name: str = "",
+        hint: str = "",
+    ) -> Self:
+        """Bars from a parsed `Table`.
+
+        Args:
+            table: rows of one or more assets.
+            name: as in `from_frame`.
+            bars_per_year: as in `from_frame`.
+            source: as in `from_frame`.
+            join: as in `from_frame`.
+            error_name: what errors call the data; by default `name`.
+            hint: where to see all problems, for the error message.
+
+        Raises:
+            MarketDataError: the first finding of the table.
+
+        """
+        called = error_name or name
+        if join not in get_args(Join):
+            raise MarketDataError(f"{called}: join is {join!r}; expected 'exact' or 'inner'.")
+        table = table.common() if join == "inner" else table
+        raise_findings(called, table_findings(table), hint=hint)
+        arrays, timestamps, symbols = table.arrays()
+        per_year = infer_bars_per_year(timestamps) if bars_per_year is None else bars_per_year
+        note = f"{source}; {table.note}" if table.note else source
+        return cls(
+            **arrays,
+            timestamps=timestamps,
+            symbols=symbols,
+            bars_per_year=per_year,
+            name=name,
+            source=note,
+        )
+
+    def to_frame(self) -> pd.DataFrame:
+        """Bars as a DataFrame indexed by UTC time; several assets get columns (symbol, field)."""
+        parts = {
+            symbol: pd.DataFrame({f: getattr(self, f)[:, i] for f in FIELDS}, index=self.index)
+            for i, symbol in enumerate(self.symbols)
+        }
+        if self.assets == 1:
+            return parts[self.symbols[0]].rename_axis("timestamp")
+        return pd.concat(parts, axis=1, names=["symbol", "field"]).rename_axis("timestamp")
+
+    def to_long(self) -> pd.DataFrame:
+        """One row per bar and asset: timestamp, symbol, open, high, low, close, volume."""
+        columns: dict[str, Any] = {
+            "timestamp": np.tile(self.index, self.assets),
+            "symbol": np.repeat(np.array(self.symbols, dtype=object), self.bars),
+            **{f: getattr(self, f).ravel(order="F") for f in FIELDS},
+        }
+        return pd.DataFrame(columns)
+
+    def select(self, symbols: Sequence[str]) -> Self:
+        """Only these assets, in this order.
+
+        Raises:
+            MarketDataError: a symbol is unknown; the message suggests close matches.
+
+        """
+        names = [symbols] if isinstance(symbols, str) else list(symbols)
+        for symbol in names:
+            if symbol not in self.symbols:
+                raise MarketDataError(
+                    f"{self.name}: {unknown_name('symbol', symbol, self.symbols)}"
+                )
+        columns = [self.symbols.index(symbol) for symbol in names]
+        arrays: dict[str, Any] = {f: getattr(self, f)[:, columns] for f in FIELDS}
+        return replace(self, symbols=tuple(names), **arrays)
+
+    def rows(self, start: int, stop: int) -> Self:
+        """Bars start (inclusive) to stop (exclusive); at least 2."""
+        rows = slice(max(start, 0), min(stop, self.bars))
+        if rows.stop - rows.start < 2:
+            raise MarketDataError(
+                f"{self.name}: a window of {max(rows.stop - rows.start, 0)} bars was asked for; "
+                f"at least 2 are needed. The data runs from {self.index[0]} to {self.index[-1]}."
+            )
+        arrays: dict[str, Any] = {name: getattr(self, name)[rows] for name in FIELDS}
+        return replace(self, timestamps=self.timestamps[rows], **arrays)
+
+    def between(self, start: str | None = None, end: str | None = None) -> Self:
+        """Bars from `start` to `end`, both inclusive: ISO dates, or a year ("2012").
+
+        Raises:
+            MarketDataError: fewer than 2 bars lie there, or a date cannot be read.
+
+        """
+        try:
+            bars = pd.Series(np.arange(self.bars), index=self.index)
+            span = bars.loc[start or None : end or None]
+        except (ValueError, TypeError, KeyError) as error:
+            raise MarketDataError(
+                f"{self.name}: cannot read the dates: start {start or 'not set'}, "
+                f"end {end or 'not set'}. "
+                "Write them as 2012, 2012-06 or 2012-06-30."
+            ) from error
+        if span.empty:
+            raise MarketDataError(
+                f"{self.name}: no bars between {start} and {end}; "
+                f"the data runs from {self.index[0]} to {self.index[-1]}."
+            )
+        return self.rows(int(span.iloc[0]), int(span.iloc[-1]) + 1)
+
+    def _check_shapes(self) -> None:
+        shape = self.close.shape
+        if len(shape) != 2 or shape[0] < 2 or shape[1] < 1:
+            raise MarketDataError(
+                f"{self.name}: close has shape {shape}; expected [T, A] with at least 2 bars "
+                "and 1 asset. Load a longer history."
+            )
+        for name in FIELDS:
+            if (got := getattr(self, name).shape) != shape:
+                raise MarketDataError(f"{self.name}: {name} has shape {got}; expected {shape}.")
+        if self.timestamps.shape != shape[:1]:
+            raise MarketDataError(
+                f"{self.name}: timestamps has shape {self.timestamps.shape}; expected {shape[:1]}."
+            )
+        names = self.symbols
+        if len(names) != shape[1] or len(set(names)) != len(names) or not all(names):
+            raise MarketDataError(
+                f"{self.name}: symbols {names!r} must be {shape[1]} different non-empty names, "
+                "one per column of close."
+            )
+        if not 0 < self.bars_per_year < float("inf"):
+            raise MarketDataError(
+                f"{self.name}: bars_per_year is {self.bars_per_year!r}; expected a number > 0, "
+                "for example 252 for daily equities."
+            )
+
+    def _check_times(self) -> None:
+        bad = np.isnat(self.timestamps)
+        bad[1:] |= ~(self.timestamps[1:] > self.timestamps[:-1])
+        if bad.any():
+            bar = int(np.flatnonzero(bad)[0])
+            raise MarketDataError(
+                f"{self.name}: timestamps[{bar}] is {self.timestamps[bar]}; expected a time after "
+                f"{self.timestamps[max(bar - 1, 0)]}. Sort by time and drop duplicates."
+            )
+
+    def _check_bars(self) -> None:
+        bars = {name: getattr(self, name) for name in FIELDS}
+        for found in violations(bars):
+            bar, asset = (int(i) for i in np.argwhere(found.mask)[0])
+            raise MarketDataError(
+                f"{self.name}: {found.column}[{bar}] of {self.symbols[asset]!r} at "
+                f"{self.timestamps[bar]} is {bars[found.column][bar, asset]!r}; "
+                f"expected {found.expected((bar, asset))}. {found.fix}."
+            )
+
+
+def _frozen(values: Any, dtype: Any) -> NDArray[Any]:
+    """A contiguous read-only array; copied only where the type or layout needs it."""
+    array = np.ascontiguousarray(values, dtype=dtype).view()
+    array.flags.writeable = False
+    return array

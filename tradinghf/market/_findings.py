@@ -1,0 +1,122 @@
+"""Checks a parsed table: every broken rule, with its row, column and fix."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tradinghf.errors import MarketDataError
+from tradinghf.market._bar_rules import Finding, Violation, violations
+from tradinghf.market._columns import quoted
+from tradinghf.market._tables import Table
+
+_FIX_TIME = (
+    "Write ISO 8601 (2020-01-31 or 2020-01-31T16:00:00Z) or Unix seconds, or name the format, "
+    "for example date_format='%m/%d/%Y'"
+)
+_FIX_ZONE = "Give every time a zone (append Z for UTC), or none"
+
+
+def table_findings(table: Table) -> list[Finding]:
+    """Every broken rule, the earliest row first: cells, bars, times, and what assets lack."""
+    if not len(table.rows):
+        return [Finding("", "", "there are no rows", "Add bars below the header", rule="empty")]
+    found = [*table.problems, *_bar_findings(table), *_time_findings(table)]
+    return sorted(found, key=_row) or _alignment_findings(table)
+
+
+def _row(finding: Finding) -> float:
+    """Sorts findings by row: those of the whole file first, the counts of further rows last."""
+    named = re.match(r"row (\d+)", finding.place)
+    return float(named[1]) if named else math.inf if finding.place else -math.inf
+
+
+def raise_findings(name: str, findings: Sequence[Finding], *, hint: str = "") -> None:
+    """Raise the first error among `findings`, with the number of the others.
+
+    Raises:
+        MarketDataError: there is one.
+
+    """
+    errors = [finding for finding in findings if finding.severity == "error"]
+    if errors:
+        count = len(errors) - 1
+        more = f" ({count} more problem{'s' if count > 1 else ''}{hint})" if count else ""
+        raise MarketDataError(f"{name}: {errors[0]}{more}")
+
+
+def _bar_findings(table: Table) -> list[Finding]:
+    found: list[Finding] = []
+    for broken in violations(table.bars):
+        at = np.flatnonzero(broken.mask).tolist()
+        if broken.rule == "missing":
+            at = [i for i in at if (i, broken.column) not in table.unread]
+        problem = partial(_bar_problem, table, broken)
+        found += table.findings(at, broken.column, problem, broken.fix, broken.rule)
+    return found
+
+
+def _bar_problem(table: Table, broken: Violation, i: int) -> str:
+    value = table.bars[broken.column][i]
+    got = "empty" if np.isnan(value) else f"{value:.12g}"
+    return f"{got}; expected {broken.expected((i,))}"
+
+
+def _time_findings(table: Table) -> list[Finding]:
+    stamps, texts, aware = table.times.stamps, table.times.texts, table.times.aware
+
+    def problem(i: int) -> str:
+        return f"{quoted(texts[i]) if texts else 'NaT'} is not a readable time"
+
+    unread = np.flatnonzero(np.isnat(stamps)).tolist()
+    unread = [i for i in unread if (i, "timestamp") not in table.unread]
+    found = table.findings(unread, "timestamp", problem, _FIX_TIME, "unreadable_time")
+    if table.times.mixed:
+        read = np.flatnonzero(~np.isnat(stamps))
+        odd = read[aware[read] != aware[read[0]]][:1].tolist()
+        mixed = "some times carry a time zone and others do not"
+        found += table.findings(odd, "timestamp", mixed, _FIX_ZONE, "mixed_time_zones")
+    for symbol in table.assets:
+        at = np.flatnonzero((table.symbols == symbol) & ~np.isnat(stamps))
+        found += _order_findings(table, at)
+    return found
+
+
+def _order_findings(table: Table, at: NDArray[np.intp]) -> list[Finding]:
+    """Duplicate times, and the first row out of order, among the rows `at` of one asset."""
+    stamps = table.times.stamps[at]
+    order = np.argsort(stamps, kind="stable")
+    again = at[np.sort(order[1:][stamps[order][1:] == stamps[order][:-1]])].tolist()
+    fix = "Keep one row per time and asset"
+    found = table.findings(again, "timestamp", "the time occurs twice", fix, "duplicate_time")
+    late = at[1:][stamps[1:] < stamps[:-1]].tolist()
+    count = f" ({len(late)} such rows)" if len(late) > 1 else ""
+    problem = f"the time is before that of the row above{count}"
+    fix = "Sort the rows by time, oldest first"
+    return found + table.findings(late[:1], "timestamp", problem, fix, "unsorted")
+
+
+def _alignment_findings(table: Table) -> list[Finding]:
+    nameless = np.isin(table.symbols, [s for s in table.assets if s in ("", "nan", "None", "<NA>")])
+    if nameless.any():
+        at, problem = np.flatnonzero(nameless).tolist(), "the row names no asset"
+        return table.findings(at, "symbol", problem, "Fill it in", "no_symbol")
+    several = len(table.assets) > 1
+    every = np.unique(table.times.stamps) if several else table.times.stamps
+    if len(every) < 2:
+        problem = "there is one bar; at least 2 are needed"
+        return [Finding("", "", problem, "Load a longer history", rule="one_bar")]
+    found = []
+    for symbol in table.assets if several else ():
+        missing = np.setdiff1d(every, table.times.stamps[table.symbols == symbol])
+        if len(missing):
+            first = str(missing[0].astype("datetime64[s]")).replace("T00:00:00", "")
+            problem = f"{symbol!r} lacks {len(missing)} of {len(every)} times, first {first}"
+            fix = "Add the bars, or load with join='inner' to keep the common times"
+            found.append(Finding("", "", problem, fix, rule="assets_not_aligned"))
+    return found

@@ -1,0 +1,84 @@
+"""`load_market`: bars by name, from registered sources, files, and the drop-in folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from tradinghf.errors import MarketDataError, unknown_name
+from tradinghf.market import _samples, _vendors  # noqa: F401  (they register their sources)
+from tradinghf.market._data import MarketData
+from tradinghf.market._files import SUFFIXES, load_file
+from tradinghf.market._source_registry import SOURCES, Source
+from tradinghf.resources import resource_dir
+
+
+def load_market(spec: str | Path, **options: Any) -> MarketData:
+    """Load validated bars.
+
+    Args:
+        spec: a source ("sp500"), with options ("synthetic:seed=3,bars=4096,regime=jumps",
+            "yfinance:SPY,start=2010-01-01", "ccxt:binance:BTC/USDT:1d"); a path to a .csv or
+            .parquet file; or the name of a file in the drop-in folder `data/` without its suffix.
+        options: the same options as keywords; they win over those in the spec. For files see
+            `tradinghf.market._files.load_file`.
+
+    Raises:
+        MarketDataError: unknown name or option, or bars that break a rule; the message names
+            what and the next step.
+        MissingExtraError: the source needs a package that is not installed.
+
+    """
+    text = os.fspath(spec)
+    if text and (path := _as_file(text)) is not None:
+        return _FILE([str(path)], options)
+    name, _, rest = text.partition(":")
+    if name not in SOURCES:
+        known = [*SOURCES, *(p.stem for p in drop_in_files())]
+        raise MarketDataError(
+            f"{unknown_name('market', text, known)} Or give a path to a .csv or .parquet file."
+        )
+    tokens = [token.strip() for token in rest.split(",") if token.strip()]
+    arguments = [token for token in tokens if "=" not in token]
+    given = dict(token.split("=", 1) for token in tokens if "=" in token)
+    return SOURCES[name](arguments, {**given, **options})
+
+
+def drawn_again(spec: str) -> bool:
+    """Whether unseen bars of a market are another draw of it, instead of its last part.
+
+    Synthetic markets without a seed of their own are drawn; so their test bars cannot be sealed.
+    """
+    name, _, options = spec.partition(":")
+    return name == "synthetic" and "seed=" not in options
+
+
+def drop_in_files() -> list[Path]:
+    """Users' .csv and .parquet files: in $TRADINGHF_DATA, ./data, and the bundled folder."""
+    named = os.environ.get("TRADINGHF_DATA")
+    candidates = [*([Path(named)] if named else []), Path("data"), resource_dir("data")]
+    folders = dict.fromkeys(folder.resolve() for folder in candidates if folder.is_dir())
+    return [
+        path
+        for folder in folders
+        for path in sorted(folder.iterdir())
+        if path.suffix.lower() in SUFFIXES and path.is_file()
+    ]
+
+
+_FILE = Source("file", load_file, "A .csv or .parquet file")
+
+
+def _as_file(text: str) -> Path | None:
+    path = Path(text)
+    if path.suffix.lower() in SUFFIXES and (path.exists() or "/" in text or "\\" in text):
+        return path
+    if text.partition(":")[0] in SOURCES:
+        return None
+    if path.is_file() or path.is_dir():
+        return path
+    by_name = [p for p in drop_in_files() if text in (p.stem, p.name)]
+    if by_name:
+        return by_name[0]
+    return path if path.suffix.lower() in SUFFIXES else None

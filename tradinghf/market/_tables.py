@@ -1,0 +1,232 @@
+"""A parsed table of bars, before its rules are checked; it knows the row of every value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tradinghf.errors import MarketDataError
+from tradinghf.market._bar_rules import FIELDS, MAX_PER_RULE, PRICES, Finding, Floats
+from tradinghf.market._columns import (
+    Columns,
+    frame_columns,
+    named_columns,
+    quoted,
+    read_numbers,
+    split_symbols,
+)
+from tradinghf.market._times import Times, read_times
+
+Rows = NDArray[np.int64]
+Text = str | Callable[[int], str]  # the same for every row, or made from a row's index
+
+
+@dataclass(frozen=True)
+class Table:
+    """n rows of bars in the order they were found.
+
+    Attributes:
+        times: [n] timestamps as read.
+        symbols: [n] asset of each row.
+        bars: open, high, low, close, volume: [n]; NaN where unreadable.
+        rows: [n] number of each row as people see it.
+        problems: found while reading, before any rule was applied.
+        unread: (index, column) of the cells that `problems` covers.
+        note: what was changed on the way in ("OHLC scaled by adj_close / close in 12 rows").
+        columns: names as found.
+
+    """
+
+    times: Times
+    symbols: NDArray[np.object_]
+    bars: Mapping[str, Floats]
+    rows: Rows
+    problems: tuple[Finding, ...] = ()
+    unread: frozenset[tuple[int, str]] = frozenset()
+    note: str = ""
+    columns: tuple[str, ...] = ()
+
+    @classmethod
+    def from_frame(cls, frame: pd.DataFrame, *, symbol: str, adjust: bool = True) -> Table:
+        """Parse a DataFrame; its rows are numbered from 0, as `frame.iloc`.
+
+        Raises:
+            MarketDataError: it has no usable columns.
+
+        """
+        if not isinstance(frame, pd.DataFrame):
+            raise MarketDataError(
+                f"{symbol}: expected a pandas DataFrame, got {type(frame).__name__}."
+            )
+        if isinstance(frame.columns, pd.MultiIndex):
+            parts = split_symbols(frame, symbol)
+            return cls.concat(
+                [cls.from_frame(part, symbol=s, adjust=adjust) for s, part in parts.items()]
+            )
+        return cls.from_columns(frame_columns(frame), symbol=symbol, adjust=adjust, first_row=0)
+
+    @classmethod
+    def from_columns(
+        cls,
+        columns: Columns,
+        *,
+        symbol: str,
+        adjust: bool = True,
+        first_row: int,
+        date_format: str | None = None,
+        ragged: Mapping[int, Finding] | None = None,
+        what: str = "",
+    ) -> Table:
+        """Parse named columns of equal length.
+
+        Args:
+            columns: (name, values [n]) pairs, in file order.
+            symbol: the asset, where no column names it.
+            adjust: scale prices by adj_close / close where an adjusted close is present.
+            first_row: number of the first row, as people see it.
+            date_format: strftime format of times that are not ISO 8601.
+            ragged: {index: finding} of rows that could not be split into cells.
+            what: file or frame, for error messages; by default `symbol`.
+
+        Raises:
+            MarketDataError: a needed column is missing or named twice.
+
+        """
+        named = named_columns(columns, what or symbol)
+        times = read_times(named["timestamp"], date_format)
+        n = len(times.stamps)
+        given = named.get("symbol")
+        names = [symbol] * n if given is None else [str(s).strip() for s in list(given)]
+        problems = dict(ragged or {})
+        unread = {(i, name) for i in problems for name in ("timestamp", *FIELDS)}
+        table = cls(
+            times,
+            np.array(names, dtype=object),
+            {},
+            np.arange(first_row, first_row + n),
+            columns=tuple(name for name, _ in columns),
+        )
+        bars, found = {}, list(problems.values())
+        for name in FIELDS:
+            bars[name], bad = read_numbers(named[name]) if name in named else (np.zeros(n), [])
+            found += table._unreadable(name, dict(bad))
+            unread |= {(i, name) for i, _ in bad}
+        table = replace(table, bars=bars, problems=tuple(found), unread=frozenset(unread))
+        adjusted = named.get("adj_close")
+        return table if adjusted is None or not adjust else table._adjusted(adjusted)
+
+    @classmethod
+    def concat(cls, tables: Sequence[Table]) -> Table:
+        """Stack tables of different assets."""
+        texts = [t.times.texts for t in tables]
+        offsets = np.cumsum([0, *(len(t.rows) for t in tables[:-1])]).tolist()
+        return cls(
+            Times(
+                np.concatenate([t.times.stamps for t in tables]),
+                np.concatenate([t.times.aware for t in tables]),
+                None if None in texts else [v for part in texts for v in part or []],
+            ),
+            np.concatenate([t.symbols for t in tables]),
+            {f: np.concatenate([t.bars[f] for t in tables]) for f in FIELDS},
+            np.concatenate([t.rows for t in tables]),
+            tuple(p for t in tables for p in t.problems),
+            frozenset(
+                (i + o, c) for t, o in zip(tables, offsets, strict=True) for i, c in t.unread
+            ),
+            "; ".join(dict.fromkeys(t.note for t in tables if t.note)),
+        )
+
+    @cached_property
+    def assets(self) -> tuple[str, ...]:
+        """Different symbols, in order of appearance."""
+        return tuple(dict.fromkeys(self.symbols.tolist()))
+
+    def place(self, i: int) -> str:
+        """Where row i is, as messages say it: its number, time, and asset if there are several."""
+        stamp = self.times.stamps[i]
+        when = "" if np.isnat(stamp) else str(stamp.astype("datetime64[s]"))
+        parts = [
+            when.replace("T00:00:00", ""),
+            *([self.symbols[i]] if len(self.assets) > 1 else []),
+        ]
+        about = ", ".join(part for part in parts if part)
+        return f"row {self.rows[i]} ({about})" if about else f"row {self.rows[i]}"
+
+    def findings(
+        self, at: Sequence[int], column: str, problem: Text, fix: Text, rule: str
+    ) -> list[Finding]:
+        """One finding for each row in `at`; beyond MAX_PER_RULE, one that counts the others."""
+
+        def finding(i: int) -> Finding:
+            wrong = problem if isinstance(problem, str) else problem(i)
+            step = fix if isinstance(fix, str) else fix(i)
+            return Finding(self.place(i), column, wrong, step, rule=rule)
+
+        found = [finding(i) for i in at[:MAX_PER_RULE]]
+        if len(at) > MAX_PER_RULE:
+            place = f"{len(at) - MAX_PER_RULE} more rows, the last {self.place(at[-1])}"
+            found.append(replace(finding(at[-1]), place=place))
+        return found
+
+    def arrays(self) -> tuple[dict[str, Floats], NDArray[np.datetime64], tuple[str, ...]]:
+        """(fields [T, A], timestamps [T], symbols [A]) of a table without findings."""
+        groups = [np.flatnonzero(self.symbols == s) for s in self.assets]
+        arrays = {f: np.stack([self.bars[f][g] for g in groups], axis=1) for f in FIELDS}
+        return arrays, self.times.stamps[groups[0]], self.assets
+
+    def common(self) -> Self:
+        """Only the times that every asset has; `note` says how many rows went."""
+        stamps, counts = np.unique(self.times.stamps, return_counts=True)
+        keep = np.isin(self.times.stamps, stamps[counts >= len(self.assets)])
+        keep |= np.isnat(self.times.stamps)
+        if keep.all():
+            return self
+        at = np.flatnonzero(keep)
+        new = {int(old): i for i, old in enumerate(at)}
+        lost = f"{(~keep).sum()} rows dropped to keep the times common to all assets"
+        return replace(
+            self,
+            times=self.times.take(at),
+            symbols=self.symbols[at],
+            bars={f: v[at] for f, v in self.bars.items()},
+            rows=self.rows[at],
+            unread=frozenset((new[i], c) for i, c in self.unread if i in new),
+            note="; ".join(part for part in (self.note, lost) if part),
+        )
+
+    def _unreadable(self, column: str, texts: Mapping[int, str]) -> list[Finding]:
+        def fix(i: int) -> str:
+            if "," in texts[i]:
+                return "Write numbers with a decimal point and without thousands separators"
+            return "Write a plain number"
+
+        problem = lambda i: f"{quoted(texts[i])} is not a number"  # noqa: E731
+        return self.findings(list(texts), column, problem, fix, "not_a_number")
+
+    def _adjusted(self, values: Any) -> Self:
+        adjusted, _ = read_numbers(values)
+        close = self.bars["close"]
+        with np.errstate(all="ignore"):
+            factor = adjusted / close
+        usable = np.isfinite(factor) & (factor > 0)
+        scaled = usable & (factor != 1.0)
+
+        missing = np.flatnonzero(~usable & np.isfinite(close) & (close > 0)).tolist()
+        ratio = np.where(scaled, factor, 1.0)
+        bars = {f: v * ratio if f in PRICES else v for f, v in self.bars.items()}
+        count = int(scaled.sum())
+        note = f"OHLC scaled by adj_close / close in {count} rows" if count else ""
+        found = self.findings(
+            missing,
+            "adj_close",
+            lambda i: f"{adjusted[i]:g} is no usable adjusted close",
+            "Correct it, or load with adjust=False",
+            "adjusted_close",
+        )
+        return replace(self, bars=bars, problems=(*self.problems, *found), note=note)

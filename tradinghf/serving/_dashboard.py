@@ -1,0 +1,87 @@
+"""The objects that pages and routes of one process share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from tradinghf.feedback.store import Store
+from tradinghf.resources import resource_dir
+from tradinghf.serving._access import AccessError, Identity, SessionTokens, load_secret
+from tradinghf.serving._accounts import UserAccounts
+from tradinghf.serving._routes import ComponentFiles
+from tradinghf.serving._service import RankingService
+from tradinghf.serving._settings import DashboardSettings
+
+COOKIE = "tradinghf_login"
+
+
+@dataclass(frozen=True)
+class Dashboard:
+    """One store being served.
+
+    Attributes:
+        settings: as given.
+        store: open.
+        service: the Rank page's queries and answers.
+        answer_tokens: for the component's calls.
+        sign_in_tokens: for the sign-in cookie of team mode.
+        files: the component.
+        accounts: people and the audit trail.
+
+    """
+
+    settings: DashboardSettings
+    store: Store
+    service: RankingService
+    answer_tokens: SessionTokens
+    sign_in_tokens: SessionTokens
+    files: ComponentFiles
+    accounts: UserAccounts
+
+    def identity_of(self, tokens: SessionTokens, token: str) -> Identity:
+        """Who a token stands for now.
+
+        Raises:
+            AccessError: forged or expired, or the person has been switched off or changed since.
+
+        """
+        identity, issued = tokens.check(token)
+        if self.settings.auth == "none":
+            return identity
+        if self.settings.auth == "oidc" and self.accounts.get(identity.rater) is None:
+            return identity
+        return self.accounts.still_valid(identity, issued)
+
+    def signed_in(self, cookies: Mapping[str, str]) -> Identity | None:
+        """Who has signed in with a password, by the browser's cookie."""
+        try:
+            return self.identity_of(self.sign_in_tokens, cookies.get(COOKIE, ""))
+        except AccessError:
+            return None
+
+
+def current_dashboard(settings: DashboardSettings | None = None) -> Dashboard:
+    """The dashboard of these settings; by default, of this process's environment.
+
+    Raises:
+        StoreError: the store cannot be opened.
+
+    """
+    return _open_dashboard(settings or DashboardSettings.from_environment())
+
+
+@lru_cache(maxsize=4)
+def _open_dashboard(settings: DashboardSettings) -> Dashboard:
+    store = Store(settings.store)
+    secret = load_secret(store.location.folder)
+    return Dashboard(
+        settings=settings,
+        store=store,
+        service=RankingService(store),
+        answer_tokens=SessionTokens(secret, "answers"),
+        sign_in_tokens=SessionTokens(secret, "login"),
+        files=ComponentFiles(resource_dir("dashboard") / "component"),
+        accounts=UserAccounts(store),
+    )

@@ -1,0 +1,187 @@
+"""Background jobs of the dashboard: processes that it starts, watches and can stop.
+
+A job is a folder `RUNS/jobs/ID` with `job.json` (what, when, pid), `output.log` and, once it has
+ended, `exit.json`. It runs in its own session, so it outlives the dashboard, and a dashboard
+that starts later finds it again. Of each kind one job runs at a time, whoever starts it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from tradinghf.durable import write_atomic
+from tradinghf.errors import ConfigError
+
+Status = Literal["running", "done", "failed", "stopped"]
+_log = logging.getLogger(__name__)
+_LOG_BYTES = 64 * 1024
+_NICE = {"train": 5}
+"""Kinds that give way to the server; for the others somebody waits."""
+_STOPPED = (-signal.SIGTERM, 128 + signal.SIGTERM, -signal.SIGINT, 130)
+
+
+@dataclass(frozen=True)
+class BackgroundJob:
+    """One piece of work.
+
+    Attributes:
+        folder: its files.
+        kind: "train", "samples", "backtest".
+        title: for people.
+        command: arguments after the Python executable.
+        pid: of the process that runs it.
+        started: seconds since 1970.
+
+    """
+
+    folder: Path
+    kind: str
+    title: str
+    command: tuple[str, ...]
+    pid: int
+    started: float
+
+    @property
+    def name(self) -> str:
+        """Its id."""
+        return self.folder.name
+
+    @property
+    def exit_code(self) -> int | None:
+        """Code with which it ended; None while it runs, or when it was killed outright."""
+        try:
+            return int(json.loads((self.folder / "exit.json").read_text())["code"])
+        except (OSError, ValueError, KeyError):
+            return None
+
+    @property
+    def status(self) -> Status:
+        """What became of it."""
+        code = self.exit_code
+        if code is None:
+            return "running" if _alive(self.pid, self.folder) else "stopped"
+        if code == 0:
+            return "done"
+        return "stopped" if code in _STOPPED else "failed"
+
+    def output(self) -> str:
+        """The end of what it printed."""
+        try:
+            with (self.folder / "output.log").open("rb") as file:
+                file.seek(0, os.SEEK_END)
+                file.seek(max(file.tell() - _LOG_BYTES, 0))
+                return file.read().decode("utf-8", "replace")
+        except FileNotFoundError:
+            return ""
+
+    def stop(self) -> None:
+        """Ask it to end; a training finishes its iteration and writes a checkpoint first."""
+        if self.status == "running":
+            _log.info("job stopped", extra={"job": self.name, "kind": self.kind})
+            os.kill(self.pid, signal.SIGTERM)
+
+
+def _alive(pid: int, folder: Path) -> bool:
+    """Whether the runner of this job still runs; another process may have got its number."""
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    command = Path(f"/proc/{pid}/cmdline")
+    return not command.exists() or folder.name.encode() in command.read_bytes()
+
+
+class BackgroundJobs:
+    """The jobs of one folder of runs."""
+
+    def __init__(self, runs: Path | str) -> None:
+        self.folder = Path(runs).absolute() / "jobs"
+
+    def start(
+        self,
+        kind: str,
+        title: str,
+        command: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+    ) -> BackgroundJob:
+        """Run `python COMMAND...` in the background; no shell is involved.
+
+        Raises:
+            ConfigError: a job of this kind runs already.
+
+        """
+        with self._alone():
+            if any(job.status == "running" for job in self.list(kind)):
+                raise ConfigError(f"A {kind} job runs already. Wait for it, or stop it first.")
+            return self._launch(kind, title, tuple(command), environment or {})
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One starter at a time, over all threads and processes; a killed one frees the lock."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / ".lock").open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _launch(
+        self, kind: str, title: str, command: tuple[str, ...], environment: Mapping[str, str]
+    ) -> BackgroundJob:
+        folder = self.folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
+        folder.mkdir(parents=True)
+        nice = str(_NICE.get(kind, 0))
+        runner = [sys.executable, "-m", "tradinghf.serving._runner", str(folder), nice, *command]
+        process = subprocess.Popen(
+            runner,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            env={**os.environ, **environment},
+        )
+        job = BackgroundJob(folder, kind, title, command, process.pid, time.time())
+        record = {name: value for name, value in vars(job).items() if name != "folder"}
+        write_atomic(folder / "job.json", json.dumps(record).encode())
+        _children.append(process)
+        _log.info("job started", extra={"job": job.name, "kind": kind, "title": title})
+        return job
+
+    def list(self, kind: str | None = None) -> list[BackgroundJob]:
+        """Jobs, the newest first."""
+        _reap()
+        found = [self.get(path.parent.name) for path in self.folder.glob("*/job.json")]
+        wanted = [job for job in found if kind in (None, job.kind)]
+        return sorted(wanted, key=lambda job: job.started, reverse=True)
+
+    def get(self, name: str) -> BackgroundJob:
+        """One job.
+
+        Raises:
+            ConfigError: there is none of that name.
+
+        """
+        folder = self.folder / name
+        if folder.parent != self.folder or not (folder / "job.json").is_file():
+            raise ConfigError(f"There is no job {name[:60]!r}.")
+        record: dict[str, Any] = json.loads((folder / "job.json").read_text())
+        return BackgroundJob(folder, **record | {"command": tuple(record["command"])})
+
+
+_children: list[subprocess.Popen[bytes]] = []
+
+
+def _reap() -> None:
+    """Collect runners that have ended, so that they leave no zombies behind."""
+    _children[:] = [process for process in _children if process.poll() is None]

@@ -1,0 +1,168 @@
+"""The service behind the Rank page: gives the next query, checks and stores answers.
+
+The server decides the order of a query's panels by a hash of query and rater, so the order is
+random, equal at every reload, and never taken from the browser; the stored ranking records it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Collection, Mapping
+from functools import lru_cache
+from typing import Any
+
+from tradinghf.episodes import Episode
+from tradinghf.errors import FeedbackError
+from tradinghf.feedback import LEXICON, Query, Ranking, aspects_of, with_tags
+from tradinghf.feedback.store import Store
+from tradinghf.serving._payload import query_payload
+
+_KEY = re.compile(r"[0-9a-f]{32}")
+_MAX_COMMENT = 2000
+_MAX_SECONDS = 24 * 3600.0
+_REMEMBERED = 128
+_REPEATS = 0.07
+"""Share of answered queries that are asked again later: the raters' own consistency."""
+_FIELDS = {
+    "key", "query", "ranks", "outcome", "comment", "aspects", "ratings", "seconds", "session",
+    "supersedes",
+}  # fmt: skip
+
+
+def panel_order(query: str, rater: str, episodes: Collection[str]) -> tuple[str, ...]:
+    """The episodes in the order in which this rater sees them."""
+
+    def place(episode: str) -> bytes:
+        return hashlib.sha256("\x1f".join((query, rater, episode)).encode()).digest()
+
+    return tuple(sorted(episodes, key=place))
+
+
+def asked_again(query: str) -> bool:
+    """Whether this query is one of the `_REPEATS` that are asked again; by its id, so for all."""
+    return int(hashlib.sha256(f"repeat {query}".encode()).hexdigest()[:8], 16) / 2**32 < _REPEATS
+
+
+class RankingService:
+    """The Rank page of one store; safe to call from many threads."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        # Queries and episodes never change, and many raters are asked the same.
+        self._shown = lru_cache(_REMEMBERED)(self._look_up)
+
+    def _look_up(self, query: str) -> tuple[Query, dict[str, Episode]]:
+        found = self.store.query(query)
+        episodes = self.store.episodes(found.episodes)
+        return found, dict(zip(found.episodes, episodes, strict=True))
+
+    def next_query(
+        self, rater: str, session: str = "", have: Collection[str] = ()
+    ) -> dict[str, Any] | None:
+        """The blind payload of the next query, or None when all are answered.
+
+        Args:
+            rater: who asks.
+            session: the rater's sitting.
+            have: ids on the screen, prefetched, or answered and still on the way here.
+
+        """
+        query = self.store.next_query(rater, session, exclude=have)
+        if query is None:
+            return None
+        _, episodes = self._shown(query.id)
+        order = panel_order(query.id, rater, query.episodes)
+        return query_payload(query.id, [episodes[name] for name in order])
+
+    def reopen(self, rater: str, key: str) -> dict[str, Any]:
+        """The payload of an answered query, with the answer, for correcting it.
+
+        Raises:
+            FeedbackError: this rater has no current answer with that key.
+
+        """
+        old = self._own(rater, key)
+        payload = query_payload(old.query, self.store.episodes(old.episodes))
+        answer = {"ranks": old.ranks or [0] * len(old.episodes), "ratings": old.ratings}
+        return payload | {"edit": answer | {"key": key, "comment": old.comment}}
+
+    def _own(self, rater: str, key: str) -> Ranking:
+        for ranking in self.store.rankings(rater, include_superseded=True):
+            if ranking.key == key:
+                return ranking
+        raise FeedbackError(f"You have no answer {key[:40]!r}. Open it from My feedback.")
+
+    def answer(self, rater: str, body: Mapping[str, Any]) -> bool:
+        """Check and store an answer as the browser sent it.
+
+        Returns:
+            True when stored, False when it was stored before (a retry).
+
+        Raises:
+            FeedbackError: forged or malformed, or refused by the store.
+
+        """
+        fields = checked_answer(body)
+        old = self._own(rater, fields["supersedes"]) if fields["supersedes"] else None
+        episodes = old.episodes if old is not None else self._asked(rater, fields["query"])
+        stored = self.store.submit(Ranking(episodes=episodes, rater=rater, **fields))
+        if (
+            stored
+            and old is None
+            and fields["outcome"] == "ranked"
+            and asked_again(fields["query"])
+        ):
+            asked, _ = self._shown(fields["query"])
+            if asked.purpose in ("learn", "test"):
+                again = Query.of(asked.episodes, purpose="repeat", round=asked.round)
+                self.store.add_queries([again])
+        return stored
+
+    @staticmethod
+    def aspects(text: str) -> list[str]:
+        """Aspects of trading that a comment mentions, for the chips."""
+        return [mention.aspect for mention in aspects_of(text[:_MAX_COMMENT])]
+
+    def _asked(self, rater: str, query: str) -> tuple[str, ...]:
+        found, _ = self._shown(query)
+        return panel_order(found.id, rater, found.episodes)
+
+
+def checked_answer(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a `Ranking` from an untrusted JSON object.
+
+    `aspects` is null unless the rater edited the chips; the comment then carries them as tags.
+
+    Raises:
+        FeedbackError: an unknown or missing field, a wrong type, or a value out of range; what
+            `Ranking` itself checks is left to it.
+
+    """
+    if not isinstance(body, Mapping) or set(body) != _FIELDS:
+        raise FeedbackError(f"An answer has exactly the fields {', '.join(sorted(_FIELDS))}.")
+    for name in ("key", "query", "outcome", "comment", "session", "supersedes"):
+        _expect(isinstance(body[name], str), name, "a string")
+    for name in ("ranks", "ratings", "aspects"):
+        if name == "aspects" and body[name] is None:
+            continue
+        _expect(isinstance(body[name], list) and len(body[name]) <= 20, name, "a short list")
+    _expect(_KEY.fullmatch(body["key"]) is not None, "key", "32 hexadecimal digits")
+    _expect(len(body["comment"]) <= _MAX_COMMENT, "comment", f"at most {_MAX_COMMENT} characters")
+    _expect(all(type(rank) is int for rank in body["ranks"]), "ranks", "whole numbers")
+    seconds = body["seconds"]
+    number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    _expect(number and math.isfinite(seconds) and seconds >= 0, "seconds", "a number >= 0")
+    fields = {name: value for name, value in body.items() if name != "aspects"}
+    if body["aspects"] is not None:
+        known = all(isinstance(name, str) and name in LEXICON for name in body["aspects"])
+        _expect(known, "aspects", "known aspects")
+        fields["comment"] = with_tags(body["comment"], body["aspects"])
+    ranked = {"ranks": tuple(body["ranks"]), "ratings": tuple(body["ratings"])}
+    return fields | ranked | {"seconds": min(float(seconds), _MAX_SECONDS)}
+
+
+def _expect(ok: bool, name: str, expected: str) -> None:
+    if not ok:
+        raise FeedbackError(f"The answer's field {name!r} is malformed; expected {expected}.")

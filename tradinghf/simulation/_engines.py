@@ -1,0 +1,129 @@
+"""The engines that compute the environment's step: tensors, torch.compile, or one fused pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import FunctionType
+from typing import Any, Literal, Protocol, get_args
+
+import torch
+from torch import Tensor
+
+from tradinghf.errors import ConfigError, unknown_name
+from tradinghf.simulation._dynamics import Dynamics, EnvState, Info
+from tradinghf.simulation._fused import FusedEngine, fused_covers
+from tradinghf.simulation._observe import Observation
+
+Engine = Literal["auto", "tensor", "fused", "compiled"]
+_StepFunction = Callable[[EnvState, Tensor, bool | Tensor], tuple[EnvState, Tensor, Info]]
+
+
+class StepEngine(Protocol):
+    """Computes steps on a state in its own form, which `pack` and `unpack` translate.
+
+    That form has `bar`, `key` and `episode` [N] as `EnvState` has.
+    """
+
+    def pack(self, state: EnvState) -> Any:
+        """The engine's form of a state."""
+
+    def unpack(self, state: Any) -> EnvState:
+        """The state that the engine's form stands for."""
+
+    def step(
+        self, state: Any, target: Tensor, last: bool | Tensor, *, on_change: bool
+    ) -> tuple[Any, Tensor, Info]:
+        """One bar for every environment, without resets.
+
+        Args:
+            state: in the engine's form.
+            target: [N, A'] target weights, NaN is no order; or int64 indices of levels.
+            last: whether this step ends the episode, for all or [N, 1] bool.
+            on_change: a target equal to the last one is no order either.
+
+        Returns:
+            The next state in the engine's form, the reward [N], and info.
+
+        """
+
+    def observe(self, state: Any) -> Observation:
+        """Observation of a state in the engine's form."""
+
+
+class TensorEngine:
+    """The step as tensor operations, or as another function of the same result.
+
+    Args:
+        dynamics: of the task.
+        transition: `Dynamics.transition` or what stands for it.
+
+    """
+
+    def __init__(self, dynamics: Dynamics, transition: _StepFunction) -> None:
+        self._dynamics, self._transition = dynamics, transition
+        prices = dynamics.bars.rows
+        self._levels = torch.tensor(
+            dynamics.config.levels, dtype=prices.dtype, device=prices.device
+        )
+
+    def pack(self, state: EnvState) -> EnvState:
+        """See `StepEngine`."""
+        return state
+
+    def unpack(self, state: EnvState) -> EnvState:
+        """See `StepEngine`."""
+        return state
+
+    def step(
+        self, state: EnvState, target: Tensor, last: bool | Tensor, *, on_change: bool
+    ) -> tuple[EnvState, Tensor, Info]:
+        """See `StepEngine`."""
+        if not target.is_floating_point():
+            target = self._levels.index_select(0, target.flatten()).view_as(target)
+        if on_change:
+            target = torch.where(target == state.target, torch.nan, target)
+        return self._transition(state, target, last)
+
+    def observe(self, state: EnvState) -> Observation:
+        """See `StepEngine`."""
+        return self._dynamics.observe(state)
+
+
+def make_engine(engine: str, dynamics: Dynamics, threads: int | None = None) -> StepEngine:
+    """The engine of a name, with the threads that the fused one may take.
+
+    Raises:
+        ConfigError: the engine is unknown, or does not cover the task.
+
+    """
+    if engine not in get_args(Engine):
+        raise ConfigError(unknown_name("engine", engine, get_args(Engine)))
+    if engine == "fused" and not fused_covers(dynamics):
+        raise ConfigError(
+            "engine='fused' steps single assets on a CPU with market orders, fees, slippage and "
+            "financing only; this task needs more. Use engine='auto' or 'tensor'."
+        )
+    if engine == "fused" or (engine == "auto" and fused_covers(dynamics)):
+        return FusedEngine(dynamics, threads)
+    return TensorEngine(
+        dynamics, _compiled(dynamics) if engine == "compiled" else dynamics.transition
+    )
+
+
+def _compiled(dynamics: Dynamics) -> _StepFunction:
+    """The transition through `torch.compile`, with a compile cache of its own.
+
+    The reward stays outside: it may be any function, and compiled logarithms differ from eager
+    ones in the last bit.
+    """
+    function = Dynamics.advance
+    # torch.compile counts recompilations per code object: a copy keeps environments apart.
+    code = function.__code__.replace()
+    own = FunctionType(code, function.__globals__, function.__name__, function.__defaults__)
+    compiled = torch.compile(own, fullgraph=True, dynamic=False)
+
+    def transition(state: EnvState, orders: Tensor, last: bool | Tensor) -> Any:
+        after, happened, info = compiled(dynamics, state, orders, last)
+        return after, dynamics.reward(happened), info
+
+    return transition

@@ -1,0 +1,362 @@
+"""`MarketEnv`: N trading environments as tensors on one device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from gymnasium.error import ResetNeeded
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from torch import Tensor
+
+from tradinghf.config import CostModel, EnvConfig
+from tradinghf.errors import ConfigError
+from tradinghf.market import FeatureScaler, MarketData
+from tradinghf.simulation._bars import Extras
+from tradinghf.simulation._bootstrap import with_bootstrap
+from tradinghf.simulation._dynamics import Dynamics, EnvState, Info, merge_states
+from tradinghf.simulation._engines import Engine, make_engine
+from tradinghf.simulation._observe import Observation, market_features
+from tradinghf.simulation._resets import environment_seeds, reset_options
+from tradinghf.simulation._rewards import REWARDS, Reward
+from tradinghf.simulation._windows import keys
+
+_AUTORESET = {
+    "same_step": AutoresetMode.SAME_STEP,
+    "next_step": AutoresetMode.NEXT_STEP,
+    "disabled": AutoresetMode.DISABLED,
+}
+Result = tuple[Observation, Tensor, Tensor, Tensor, Info]
+
+
+class MarketEnv(VectorEnv[Any, Any, Any]):
+    """N independent trading accounts, stepped together.
+
+    Observation: [N, D] float32; W bars of scaled market features (oldest first), then position,
+    open profit, time since the last trade and drawdown. Everything in it is known at the close of
+    the decision bar.
+    Action: a target position as signed fraction of equity: an index into `config.levels`, or a
+    number in [-1, 1] times the leverage; NaN is no order.
+    Reward: [N], see `tradinghf.simulation._rewards`.
+    Termination: never; ruin is absorbing. Truncation: after `config.horizon` bars.
+    State: `EnvState`, on `device`; a step synchronises nothing with the host as long as all
+    environments are reset together.
+
+    Args:
+        market: bars to trade.
+        num_envs: N.
+        config: the task.
+        costs: what trading and holding costs.
+        reward: name of a registered reward, or a function of a `Transition`.
+        scaler: of a training market's features; None fits one on `market`.
+        device: where tensors live.
+        seed: of the first reset; None draws one.
+        engine: how a step is carried out: "tensor" (any task, any device), "fused" (one compiled
+            pass on a CPU, for single assets with plain orders and costs), "compiled" (the tensor
+            step through `torch.compile`); "auto" takes the fused one where it covers the task.
+            All give the same numbers.
+        threads: that the fused step may take, where there is enough to do; None: as many as torch.
+            Results do not depend on it.
+        own_features: the user's features beside `config.features`, see `market_features`.
+        funding: [T, A] funding rates, see `Extras`; so are the next three.
+        split: share splits, for raw prices.
+        dividend: dividends per share, for raw prices.
+        member: listed or not; episodes of single assets stay within their listing.
+
+    Attributes:
+        dynamics: the environment as pure functions.
+
+    Raises:
+        ConfigError: the market is shorter than an episode, or a name is unknown.
+
+    """
+
+    def __init__(
+        self,
+        market: MarketData,
+        *,
+        num_envs: int = 1,
+        config: EnvConfig | None = None,
+        costs: CostModel | None = None,
+        reward: str | Reward = "log_equity",
+        scaler: FeatureScaler | None = None,
+        device: str | torch.device = "cpu",
+        seed: int | None = None,
+        engine: Engine = "auto",
+        threads: int | None = None,
+        own_features: Any = None,
+        funding: Any = None,
+        split: Any = None,
+        dividend: Any = None,
+        member: Any = None,
+    ) -> None:
+        if num_envs < 1:
+            raise ConfigError(f"MarketEnv: num_envs is {num_envs}; expected at least 1.")
+        if seed is not None:
+            seed = environment_seeds(seed, 1)[0]
+        config, costs = config or EnvConfig(), costs or CostModel()
+        extras = Extras.of(market, funding=funding, split=split, dividend=dividend, member=member)
+        if config.randomise.bootstrap_paths:
+            if own_features is not None or extras != Extras():
+                raise ConfigError(
+                    "Randomisation.bootstrap_paths resamples bars only: own_features, funding, "
+                    "split, dividend and member cannot follow. Leave one of them out."
+                )
+            market = with_bootstrap(market, config.randomise, seed or 0)
+        self.market, self.num_envs, self.config, self.costs = market, num_envs, config, costs
+        self.device = torch.device(device)
+        self.reward = REWARDS[reward] if isinstance(reward, str) else reward
+        values, self.scaler = market_features(market, config, scaler, own_features)
+        self.dynamics = Dynamics.of(
+            market,
+            values,
+            extras,
+            config,
+            costs,
+            self.reward,
+            tracks_moments=not isinstance(reward, str) or reward == "differential_sharpe",
+            device=self.device,
+        )
+        self._assets = self.dynamics.observer.assets
+        self._dtype = self.dynamics.bars.rows.dtype
+        self._set_spaces()
+        self._levels = torch.tensor(config.levels, dtype=self._dtype, device=self.device)
+        self._on_change = not config.rebalance  # an action like the last one is no order
+        self._engine = make_engine(engine, self.dynamics, threads)
+        self._seed = seed
+        self._now: Any = None  # state in the form of the engine
+        self._left: int | None = None  # bars left while all environments are in step, else None
+        # [N] ended and not reset yet, while they are not in step
+        self._waiting = torch.zeros(num_envs, dtype=torch.bool, device=self.device)
+
+    def _set_spaces(self) -> None:
+        config = self.config
+        self.metadata = {"autoreset_mode": _AUTORESET[config.autoreset], "render_modes": []}
+        self.single_observation_space = self.dynamics.observer.space
+        if config.actions == "continuous":
+            self.single_action_space = spaces.Box(-1.0, 1.0, (self._assets,), np.float32)
+        elif config.portfolio:
+            self.single_action_space = spaces.MultiDiscrete([len(config.levels)] * self._assets)
+        else:
+            self.single_action_space = spaces.Discrete(len(config.levels))
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
+
+    @property
+    def obs_dim(self) -> int:
+        """D."""
+        return self.dynamics.observer.dim
+
+    @property
+    def state(self) -> EnvState:
+        """Where the environments are; assign a saved state to go back to it.
+
+        Raises:
+            ResetNeeded: before the first reset.
+
+        """
+        return self._engine.unpack(self._packed())
+
+    @state.setter
+    def state(self, state: EnvState) -> None:
+        done = state.bar - state.start
+        together = bool((done == done[0]).all())
+        self._now, self._waiting = self._engine.pack(state), self._ended(state)
+        self._left = self.config.horizon - int(done[0]) if together else None
+
+    # ------------------------------------------------------------------ Gymnasium's interface
+
+    def reset(
+        self,
+        *,
+        seed: int | Sequence[int] | np.ndarray | Tensor | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> tuple[Observation, Info]:
+        """Start new episodes.
+
+        Args:
+            seed: environment i draws as a single environment seeded with seed + i, or with the
+                i-th of N seeds; None goes on to the next episodes of the current seed.
+            options: "start" and "asset": [N] bar and asset indices instead of draws;
+                "reset_mask": [N] bool, environments to reset while the others stay.
+
+        Returns:
+            Observation and {"bar", "asset", "start", "close"}, each [N].
+
+        Raises:
+            ConfigError: a seed is no whole number >= 0; or an option is unknown, of the wrong
+                shape, or outside the market.
+
+        """
+        given = self._reset_options(options)
+        if self._now is None or seed is not None:
+            seed = self._seed if seed is None else seed
+            seed = int(np.random.default_rng().integers(2**62)) if seed is None else seed
+            key = keys(environment_seeds(seed, self.num_envs), self.num_envs, self.device)
+            episode = torch.zeros_like(key)
+        else:
+            key, episode = self._now.key, self._now.episode + 1
+        fresh = self.dynamics.begin(key, episode, given.get("asset"), given.get("start"))
+        if self._now is None or "reset_mask" not in given:
+            state, self._left = fresh, self.config.horizon
+        else:
+            state = merge_states(given["reset_mask"] > 0, fresh, self.state)
+            self._left = None
+            self._waiting = self._ended(state)
+        self._now = self._engine.pack(state)
+        close = state.ledger.close
+        info = {
+            "bar": state.bar,
+            "asset": state.asset,
+            "start": state.start,
+            "close": close if self.config.portfolio else close[:, 0],
+        }
+        return self._engine.observe(self._now), info
+
+    def step(self, actions: Any) -> Result:
+        """Act in every environment; see the class for actions and `step_weights` for results."""
+        return self._step(self._actions(actions), on_change=self._on_change)
+
+    def step_weights(self, weights: Any) -> Result:
+        """Order target weights and carry every environment one bar on.
+
+        Args:
+            weights: [N] or [N, A'] signed fractions of equity; NaN is no order.
+
+        Returns:
+            Observation, reward [N], terminated [N], truncated [N], and info about the transition
+            just made (never about a reset): equity (1 at the start), position, turnover, costs,
+            financing, realised_pnl, debt, close, price (NaN: no fill), bar, asset, start; and
+            "final_obs" with its mask "_final_obs" when environments ended and were reset.
+
+        Raises:
+            ResetNeeded: before the first reset, or after the end without autoreset.
+
+        """
+        orders = torch.as_tensor(weights, dtype=self._dtype, device=self.device)
+        return self._step(self._per_environment(orders, "targets"), on_change=False)
+
+    # ------------------------------------------------------------------ parts
+
+    def targets(self, actions: Any) -> Tensor:
+        """[N, A'] target weights of [N] or [N, A'] actions."""
+        given = self._actions(actions)
+        if given.is_floating_point():
+            return given
+        return self._levels.index_select(0, given.flatten()).view_as(given)
+
+    def _actions(self, actions: Any) -> Tensor:
+        """[N, A'] actions as engines take them: indices of levels, or target weights."""
+        given = torch.as_tensor(actions, device=self.device)
+        if self.config.actions == "discrete":
+            given = given.long()
+        else:
+            leverage = self.config.margin.leverage
+            given = given.to(self._dtype).clamp(-1.0, 1.0)
+            given = given if leverage == 1.0 else given * leverage
+        return self._per_environment(given, "actions")
+
+    def _per_environment(self, given: Tensor, what: str) -> Tensor:
+        if given.numel() != self.num_envs * self._assets:
+            raise ConfigError(
+                f"MarketEnv.step got {given.numel()} {what}; expected {self._assets} for each of "
+                f"{self.num_envs} environments."
+            )
+        return given.reshape(self.num_envs, self._assets)
+
+    def market_obs(self, asset: Tensor, bar: Tensor) -> Tensor:
+        """[N, W * F'] market part of the observation at [N] bars of [N] assets."""
+        return self.dynamics.observer.market(asset, bar)
+
+    def observe(self, state: EnvState) -> Observation:
+        """Observation of a state."""
+        return self.dynamics.observe(state)
+
+    def dense(self, obs: Observation) -> Tensor:
+        """[N, D] the flat observation that one of any kind (`EnvConfig.observation`) stands for.
+
+        With "index", the market part is gathered here, from the one table that all steps share.
+        """
+        return self.dynamics.observer.dense(obs)
+
+    # ------------------------------------------------------------------ stepping and resetting
+
+    def _packed(self) -> Any:
+        if self._now is None:
+            raise ResetNeeded("MarketEnv has no state yet. Call reset() first.")
+        return self._now
+
+    def _step(self, target: Tensor, *, on_change: bool) -> Result:
+        """One bar on, to target weights [N, A']; `on_change`: only changed targets are orders."""
+        if self._left is None:
+            return self._step_out_of_phase(target, on_change=on_change)
+        return self._step_in_phase(target, on_change=on_change)
+
+    def _step_in_phase(self, target: Tensor, *, on_change: bool) -> Result:
+        """All environments are at the same bar of their episodes: their end is known here."""
+        state = self._packed()
+        if self._left == 0:
+            if self.config.autoreset == "disabled":
+                raise ResetNeeded("The episodes have ended. Call reset(), autoreset is disabled.")
+            self._now, self._left = self._engine.pack(self._next(state)), self.config.horizon
+            none = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
+            zero = torch.zeros(self.num_envs, dtype=self._dtype, device=self.device)
+            return self._engine.observe(self._now), zero, none, none.clone(), {}
+        last = self._left == 1
+        after, reward, info = self._engine.step(state, target, last, on_change=on_change)
+        terminated = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
+        truncated = torch.ones_like(terminated) if last else torch.zeros_like(terminated)
+        self._now, self._left = after, (self._left or 0) - 1
+        if last and self.config.autoreset == "same_step":
+            info["final_obs"], info["_final_obs"] = self._engine.observe(after), truncated
+            self._now, self._left = self._engine.pack(self._next(after)), self.config.horizon
+        return self._engine.observe(self._now), reward, terminated, truncated, info
+
+    def _step_out_of_phase(self, target: Tensor, *, on_change: bool) -> Result:
+        """Environments are at different bars of their episodes (after a masked reset)."""
+        state, mode = self.state, self.config.autoreset
+        waiting = self._waiting
+        ends = state.bar + 1 - state.start >= self.config.horizon
+        stays = self._engine.pack(replace(state, bar=state.bar - waiting.long()))
+        now, reward, info = self._engine.step(stays, target, ends[:, None], on_change=on_change)
+        after = self._engine.unpack(now)
+        reward = torch.where(waiting, 0.0, reward)
+        if mode == "same_step":
+            info["final_obs"], info["_final_obs"] = self._engine.observe(now), ends
+            after = merge_states(ends, self._next(after), after)
+            truncated = ends
+        elif mode == "next_step":
+            after = merge_states(waiting, self._next(state), after)
+            truncated = ends & ~waiting
+            self._waiting = truncated
+        else:
+            after = merge_states(waiting, state, after)
+            truncated = ends | waiting
+            self._waiting = truncated
+        self._now = self._engine.pack(after)
+        terminated = torch.zeros_like(truncated)
+        return self._engine.observe(self._now), reward, terminated, truncated, info
+
+    def _reset_options(self, options: Mapping[str, Any] | None) -> dict[str, Tensor]:
+        """Checked options of `reset`, on the device."""
+        windows, config = self.dynamics.windows, self.config
+        limits = {
+            "asset": (0, windows.assets - 1),
+            "start": (windows.first, windows.first + windows.count - 1),
+        }
+        market = f"{self.market.bars} bars, lookback {config.lookback}, horizon {config.horizon}"
+        given = reset_options(options, self.num_envs, limits, market)
+        return {name: numbers.to(self.device) for name, numbers in given.items()}
+
+    def _ended(self, state: EnvState) -> Tensor:
+        """[N] bool: the episode is over and waits for a reset."""
+        return state.bar - state.start >= self.config.horizon
+
+    def _next(self, state: Any) -> EnvState:
+        """The next episode of every environment."""
+        return self.dynamics.begin(state.key, state.episode + 1)

@@ -1,0 +1,201 @@
+"""`simulate`: an open-loop backtest through the same accounting core as the environments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from tradinghf.config import CostModel, EnvConfig, Fill
+from tradinghf.errors import ConfigError
+from tradinghf.market import MarketData
+from tradinghf.simulation._bars import Bars, Extras, Floats
+from tradinghf.simulation._ledger import Ledger, Tape
+from tradinghf.simulation._orders import SizeKind
+from tradinghf.simulation._setup import Setup
+from tradinghf.simulation._step import trade_at_close, trade_through_bar
+from tradinghf.simulation._working_orders import Orders
+
+FILL_COLUMNS = ("bar", "asset", "side", "size", "price", "fee")
+
+
+@dataclass(frozen=True, eq=False)
+class Simulation:
+    """What happened to S accounts; without the leading S where one was simulated.
+
+    Attributes:
+        equity: [S, T] at each close [currency].
+        cash: [S, T] [currency].
+        shares: [S, T, A] after the bar's fills.
+        fees: [S, T, A] paid in the bar [currency].
+        financing: [S, T] interest, borrow and funding paid less received in the bar [currency].
+        owed: [S, T] debt left by liquidations so far [currency].
+        fills: one row per bar, asset and account with a fill: bar, asset (indices), side (+1, -1),
+            size [shares], price [currency], fee [currency]; and account when there are several.
+
+    """
+
+    equity: Floats
+    cash: Floats
+    shares: Floats
+    fees: Floats
+    financing: Floats
+    owed: Floats
+    fills: pd.DataFrame
+
+
+def simulate(
+    market: MarketData,
+    weights: Any,
+    *,
+    costs: CostModel | None = None,
+    fill: Fill = "next_open",
+    cash: float = 100_000.0,
+    dtype: Literal["float32", "float64"] = "float64",
+    device: str | torch.device = "cpu",
+    config: EnvConfig | None = None,
+    kind: SizeKind = "target_percent",
+    limit: Any = None,
+    stop: Any = None,
+    stop_loss: Any = None,
+    take_profit: Any = None,
+    funding: Any = None,
+    split: Any = None,
+    dividend: Any = None,
+    member: Any = None,
+) -> Simulation:
+    """Trade orders, by default target weights, through a market.
+
+    Row t is decided at the close of bar t and fills at the open of bar t+1 ("next_open"; the last
+    row never fills) or at the close of bar t ("close"). Several assets share the cash; sells run
+    before buys.
+
+    Args:
+        market: [T, A] bars.
+        weights: [T, A] or [S, T, A] orders, by default target weights [signed fraction of
+            equity]; NaN is no order. [T] is accepted for one asset.
+        costs: what trading and holding costs.
+        fill: when orders fill.
+        cash: starting cash [currency].
+        dtype: accounting precision.
+        device: where to compute.
+        config: order rules, margin, brackets and ruin level; its other fields are not used.
+        kind: what the numbers in `weights` mean, see `order_size`.
+        limit: limit prices of the orders, in the shape of `weights`; NaN is none.
+        stop: stop prices likewise.
+        stop_loss: exits of the positions that the orders open, as prices; NaN is `config`'s.
+        take_profit: likewise.
+        funding: [T, A] funding rates, see `Extras`; so are the next three.
+        split: share splits, for raw prices.
+        dividend: dividends per share, for raw prices.
+        member: listed or not.
+
+    Raises:
+        ConfigError: a shape does not fit the market, or a percentage is asked of waiting orders.
+
+    """
+    config = replace(config or EnvConfig(), fill=fill, cash=cash, dtype=dtype, portfolio=True)
+    like = {"dtype": getattr(torch, dtype), "device": torch.device(device)}
+    named = {"limit": limit, "stop": stop, "stop_loss": stop_loss, "take_profit": take_profit}
+    given = {"size": weights, **{k: v for k, v in named.items() if v is not None}}
+    orders = {k: _orders(k, v, market).to(**like) for k, v in given.items()}
+    setup = Setup.of(
+        config,
+        costs or CostModel(),
+        bars_per_year=market.bars_per_year,
+        funding=funding is not None,
+        waits=limit is not None or stop is not None,
+        exits=stop_loss is not None or take_profit is not None,
+    )
+    if setup.waits and kind == "percent":
+        raise ConfigError(
+            "simulate: percent orders cannot wait for a limit, a stop or volume; "
+            "give their size as value, amount or a target."
+        )
+    extras = Extras.of(market, funding=funding, split=split, dividend=dividend, member=member)
+    bars = Bars.of(market, extras, portfolio=True, **like)
+    several = np.ndim(weights) == 3
+    with torch.inference_mode():
+        ledgers, tapes = _run(bars, orders, kind, setup, cash)
+        return _collect(ledgers, tapes, several)
+
+
+def _orders(name: str, value: Any, market: MarketData) -> Tensor:
+    """[S, T, A] tensor of an argument of `simulate`."""
+    tensor = torch.as_tensor(np.asarray(value))
+    tensor = tensor[:, None] if tensor.ndim == 1 else tensor
+    tensor = tensor if tensor.ndim == 3 else tensor[None]
+    if tensor.shape[1:] != (market.bars, market.assets):
+        raise ConfigError(
+            f"simulate: {name} has shape {tuple(np.shape(value))}; expected "
+            f"[T, A] = {(market.bars, market.assets)} or [S, T, A]."
+        )
+    return tensor
+
+
+def _run(
+    bars: Bars, orders: dict[str, Tensor], kind: SizeKind, setup: Setup, cash: float
+) -> tuple[list[Ledger], list[Tape]]:
+    """Ledger and tape of each of the T bars."""
+    count, length, _ = orders["size"].shape
+    zero = torch.zeros(count, dtype=torch.int64, device=bars.rows.device)
+    track = kind == "percent"
+
+    def asked(t: int) -> Orders:
+        return Orders(kind=kind, **{name: value[:, t] for name, value in orders.items()})
+
+    first = bars.at(zero)
+    ledger = setup.open(torch.full_like(first.close[:, :1], cash), first, track_shorts=track)
+    ledgers, tapes = [], []
+    for t in range(length):
+        tape = Tape.blank(ledger.close)
+        if t:
+            now = asked(t - 1) if setup.fill == "next_open" else None
+            ledger, tape = trade_through_bar(ledger, tape, bars.at(zero + t), setup, now)
+        if setup.fill == "close":
+            ledger, tape = trade_at_close(ledger, tape, asked(t), setup)
+        ledgers.append(ledger)
+        tapes.append(tape)
+    return ledgers, tapes
+
+
+def _collect(ledgers: list[Ledger], tapes: list[Tape], several: bool) -> Simulation:
+    """Stack the bars' results over time."""
+
+    def stack(values: list[Tensor]) -> Floats:
+        array = torch.stack(values, dim=1).double().cpu().numpy()
+        return array if several else array[0]
+
+    return Simulation(
+        equity=stack([x.equity[:, 0] for x in ledgers]),
+        cash=stack([x.account.cash[:, 0] for x in ledgers]),
+        shares=stack([x.account.shares for x in ledgers]),
+        fees=stack([x.fees for x in tapes]),
+        financing=stack([x.financing[:, 0] for x in tapes]),
+        owed=stack([x.owed[:, 0] for x in ledgers]),
+        fills=_fill_table(tapes, several),
+    )
+
+
+def _fill_table(tapes: list[Tape], several: bool) -> pd.DataFrame:
+    """One row per fill, in the order they happened within each account."""
+    rows: list[Floats] = []
+    for bar, tape in enumerate(tapes):
+        for fill in tape.fills:
+            where = fill.size.nonzero()
+            if not len(where):
+                continue
+            values = [v[where[:, 0], where[:, 1]] for v in (fill.size, fill.price, fill.fee)]
+            size, price, fees = (v.double().cpu().numpy() for v in values)
+            account, asset = where.cpu().numpy().T
+            at = np.full(len(size), bar)
+            rows.append(np.stack([account, at, asset, np.sign(size), abs(size), price, fees], 1))
+    table = np.concatenate(rows) if rows else np.empty((0, 7))
+    frame = pd.DataFrame(table, columns=["account", *FILL_COLUMNS])
+    frame = frame.astype(dict.fromkeys(("account", "bar", "asset", "side"), np.int64))
+    frame = frame.sort_values("account", kind="stable", ignore_index=True)
+    return frame if several else frame.drop(columns="account")

@@ -1,0 +1,159 @@
+"""Orders that wait: limit, stop and stop-limit orders, and what a bar's volume left unfilled.
+
+A new order replaces the one that waits. A gap fills at the open: a buy stop below the open and a
+buy limit above it both trade there. When a bar reaches both prices of a stop-limit order whose
+limit lies on the near side of its stop, the limit counts from the next bar on, since the path
+inside the bar is not known. A limit order pays no slippage when the market comes to it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from tradinghf.simulation._account import MarketOrder
+from tradinghf.simulation._costs import Liquidity, Rates
+from tradinghf.simulation._exits import set_exits
+from tradinghf.simulation._ledger import Bar, Ledger, Tape, Working, book_fills
+from tradinghf.simulation._orders import SizeKind
+from tradinghf.simulation._portfolio import execute_all
+from tradinghf.simulation._setup import Setup
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What is asked for at a close.
+
+    Attributes:
+        size: [N, A], as `kind` means it; NaN is no order.
+        kind: see `order_size`.
+        limit: [N, A] worst acceptable price [currency]; None or NaN is any.
+        stop: [N, A] price that activates the order [currency]; None or NaN is active.
+        stop_loss: [N, A] exit of the position that the order opens [currency]; None or NaN is
+            the setup's.
+        take_profit: likewise.
+
+    """
+
+    size: Tensor
+    kind: SizeKind = "target_percent"
+    limit: Tensor | None = None
+    stop: Tensor | None = None
+    stop_loss: Tensor | None = None
+    take_profit: Tensor | None = None
+
+
+def submit_orders(working: Working, size: Tensor, orders: Orders) -> Working:
+    """Replace what waits where a new order of `size` [N, A] signed shares (NaN: none) came."""
+    new = ~size.isnan()
+
+    def pick(given: Tensor | None, old: Tensor) -> Tensor:
+        return torch.where(new, torch.nan if given is None else given, old)
+
+    return Working(
+        size=torch.where(new, size, working.size),
+        limit=pick(orders.limit, working.limit),
+        stop=pick(orders.stop, working.stop),
+        stop_loss=pick(orders.stop_loss, working.stop_loss),
+        take_profit=pick(orders.take_profit, working.take_profit),
+    )
+
+
+def fill_at_price(
+    ledger: Ledger,
+    tape: Tape,
+    price: Tensor,
+    liquidity: Liquidity | None,
+    setup: Setup,
+    only: Tensor | None = None,
+) -> tuple[Ledger, Tape, Tensor]:
+    """Fill what is executable at one price.
+
+    Args:
+        ledger: before.
+        tape: of the bar so far.
+        price: [N, A] the open, or the close of the decision [currency].
+        liquidity: of the bar.
+        setup: costs and limits.
+        only: [N, A] bool, orders to try; None tries all.
+
+    Returns:
+        Ledger, tape, and [N, A] bool: where an order was tried.
+
+    """
+    w = ledger.working
+    if w is None:
+        return ledger, tape, torch.zeros_like(price, dtype=torch.bool)
+    buying = w.size > 0
+    reached = w.stop.isnan() | torch.where(buying, price >= w.stop, price <= w.stop)
+    acceptable = w.limit.isnan() | torch.where(buying, price <= w.limit, price >= w.limit)
+    ready = reached & acceptable & (w.size != 0)
+    ready = ready if only is None else ready & only
+    ledger = replace(ledger, working=replace(w, stop=torch.where(reached, torch.nan, w.stop)))
+    ledger, tape = _fill(ledger, tape, ready, price, liquidity, setup.rates, setup)
+    return ledger, tape, ready
+
+
+def fill_inside_bar(
+    ledger: Ledger, tape: Tape, bar: Bar, tried: Tensor, setup: Setup
+) -> tuple[Ledger, Tape]:
+    """Fill what the bar's range reaches after its open, unless `tried` [N, A] there."""
+    w = ledger.working
+    if w is None:
+        return ledger, tape
+    buying, waits = w.size > 0, (w.size != 0) & ~tried
+    activated = waits & torch.where(buying, bar.high >= w.stop, bar.low <= w.stop)
+    # Activated at the stop price: a limit beyond it is executable there, a nearer one waits.
+    through = w.limit.isnan() | torch.where(buying, w.limit > w.stop, w.limit < w.stop)
+    resting = waits & w.stop.isnan() & ~w.limit.isnan()
+    at_limit = resting & torch.where(buying, bar.low <= w.limit, bar.high >= w.limit)
+    stop = w.stop
+    ledger = replace(ledger, working=replace(w, stop=torch.where(activated, torch.nan, stop)))
+    liquidity = bar.liquidity
+    ledger, tape = _fill(ledger, tape, activated & through, stop, liquidity, setup.rates, setup)
+    return _fill(ledger, tape, at_limit, w.limit, liquidity, setup.passive_rates, setup)
+
+
+def _fill(
+    ledger: Ledger,
+    tape: Tape,
+    ready: Tensor,
+    price: Tensor,
+    liquidity: Liquidity | None,
+    rates: Rates,
+    setup: Setup,
+) -> tuple[Ledger, Tape]:
+    """Execute the waiting orders where `ready`; keep what volume left over, drop the rest."""
+    w = ledger.working
+    if w is None:
+        return ledger, tape
+    size = torch.where(ready, w.size, torch.nan)
+    left = torch.where(ready, 0.0, w.size)
+    if setup.participation and liquidity is not None:
+        most = liquidity.volume * setup.participation
+        size = size.clamp(-most, most)
+        left = torch.where(ready, w.size - size, w.size)
+    price = torch.where(ready, price, ledger.close)
+    order = MarketOrder(size, price, liquidity, exposure=setup.exposure(ledger, price))
+    exits = (w.stop_loss, w.take_profit)
+    ledger, tape = execute_and_book(ledger, tape, order, rates, setup, exits)
+    return replace(ledger, working=replace(w, size=left)), tape
+
+
+def execute_and_book(
+    ledger: Ledger,
+    tape: Tape,
+    order: MarketOrder,
+    rates: Rates,
+    setup: Setup,
+    exits: tuple[Tensor | None, Tensor | None],
+    order_value: Tensor | None = None,
+) -> tuple[Ledger, Tape]:
+    """Execute orders [N, A] (see `execute_all`), book the fills, and set their exits."""
+    account, fills = execute_all(
+        ledger.account, order, rates, setup.limits, order_value=order_value
+    )
+    after, tape = book_fills(ledger, tape, account, fills, order.price)
+    return set_exits(ledger, after, fills.price, setup.brackets, *exits), tape
