@@ -28,7 +28,7 @@ from typing import Any
 import torch
 
 from tradinghf.bench import commit, device
-from tradinghf.learning import PPOConfig
+from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.tasks import (
     TaskConfig,
     TaskEnv,

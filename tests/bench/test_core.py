@@ -15,7 +15,7 @@ from tradinghf.bench._ceilings import bytes_per_step, copy_rate, flops_per_step,
 from tradinghf.cli import main
 from tradinghf.config import CostModel, EnvConfig
 from tradinghf.errors import TradingHFError
-from tradinghf.learning import PPOConfig
+from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.ppo import PPO, Stream, env_reward
 from tradinghf.market import synthetic
 from tradinghf.simulation import MarketEnv

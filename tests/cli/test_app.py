@@ -254,9 +254,9 @@ def heeds_interrupts() -> None:
 
 def test_interrupt_is_130(tmp_path: Path) -> None:
     code = (
-        "import time, sys; from tradinghf.cli import app; from tradinghf.market import sources\n"
+        "import time, sys; from tradinghf import cli, market\n"
         "def wait(*_, **__):\n    print('waiting', flush=True); time.sleep(60)\n"
-        "sources.load_market = wait\nsys.exit(app.main(['data', 'check', 'x']))"
+        "market.load_market = wait\nsys.exit(cli.main(['data', 'check', 'x']))"
     )
     child = subprocess.Popen(
         [sys.executable, "-c", code],

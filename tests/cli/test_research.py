@@ -264,7 +264,7 @@ def test_what_trains_leaves_sealed_bars_out_and_logs_its_looks(
 
 def test_rankings_about_later_windows_are_left_out_of_a_walk() -> None:
     """Each window's reward model knows the rankings of episodes that ended before it did."""
-    from tradinghf.learning import PPOConfig, RLHFConfig
+    from tradinghf.learning.config import PPOConfig, RLHFConfig
     from tradinghf.loop import RLHF, collect, strategy_actor
     from tradinghf.simulation import MarketEnv, Windows
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from drills.core import Outcome, Say, counted
 from tradinghf.config import EnvConfig
 from tradinghf.errors import CheckpointError
-from tradinghf.learning import PPOConfig
+from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.ppo import (
     MAX_BAD_ITERATIONS,
     PPO,

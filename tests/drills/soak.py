@@ -13,7 +13,7 @@ from drills.core import Outcome, Say, Tell, in_child
 from drills.samples import answer, fill_store
 from tradinghf.config import EnvConfig
 from tradinghf.feedback.store import Store
-from tradinghf.learning import PPOConfig
+from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.ppo import PPO, Stream, sparse_pnl
 from tradinghf.learning.runs import RunDirectory
 from tradinghf.market import synthetic

@@ -19,7 +19,7 @@ from typing import Any
 from drills.core import Child, Outcome, Say, Tell, counted, die, in_child
 from tradinghf.config import EnvConfig
 from tradinghf.feedback.store import Store
-from tradinghf.learning import PPOConfig, RewardConfig, RLHFConfig
+from tradinghf.learning.config import PPOConfig, RewardConfig, RLHFConfig
 from tradinghf.learning.reward import RewardModel
 from tradinghf.learning.runs import LEFTOVERS
 from tradinghf.loop import RLHF

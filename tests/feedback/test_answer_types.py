@@ -13,7 +13,7 @@ from tradinghf.cli import main
 from tradinghf.errors import FeedbackError
 from tradinghf.feedback import SyntheticTrader, rankings_from, read_answers
 from tradinghf.feedback.store import Store
-from tradinghf.learning import AspectConfig, RewardConfig
+from tradinghf.learning.config import AspectConfig, RewardConfig
 from tradinghf.learning.reward import RewardModel
 from tradinghf.learning.reward._protocol import NEVER_TIED
 

@@ -13,7 +13,7 @@ import torch
 from tradinghf.config import CostModel, EnvConfig
 from tradinghf.errors import CheckpointError, ConfigError, FeedbackError
 from tradinghf.feedback.store import Store
-from tradinghf.learning import PPOConfig, RewardConfig, RLHFConfig
+from tradinghf.learning.config import PPOConfig, RewardConfig, RLHFConfig
 from tradinghf.learning.policy import Policy
 from tradinghf.learning.reward import RewardModel
 from tradinghf.learning.runs import RunDirectory

@@ -18,7 +18,6 @@ import tradinghf
 ALL = "all"
 ROOTS = {"tradinghf", "tradinghf.__main__"}  # may import everything, nothing may import them
 LONGEST_MODULE = 400
-LONGEST_PACKAGE = 34_550
 # module -> why it is one idea all the same
 LONG: dict[str, str] = {}
 # public class -> why it may be defined by more than one module
@@ -183,7 +182,6 @@ def test_modules_and_functions_stay_small() -> None:
     sizes = {m.name: m.lines for m in found if not m.is_package}
     assert {name for name, lines in sizes.items() if lines > LONGEST_MODULE} == set(LONG)
     assert 100 <= statistics.median(sizes.values()) <= 250
-    assert sum(module.lines for module in found) < LONGEST_PACKAGE
     lengths = sorted((f.end_lineno or 0) - f.lineno + 1 for m in found for f in functions(m.tree))
     assert lengths[9 * len(lengths) // 10] <= 30
 

@@ -15,7 +15,7 @@ from support.source import PACKAGE, ROOT, Module, defined, modules
 
 from tradinghf import RLHF, EnvConfig, MarketEnv, load_market
 from tradinghf.feedback.store import Store
-from tradinghf.learning import PPOConfig, RLHFConfig
+from tradinghf.learning.config import PPOConfig, RLHFConfig
 
 PLACE = re.compile(r"`([\w/]+\.(?:py|js)):([\w.]+)`")
 CONTINUOUS = EnvConfig(horizon=16, actions="continuous")  # which the reference update learns

@@ -23,7 +23,7 @@ from tradinghf.config import EnvConfig
 from tradinghf.episodes import Episode, EpisodeBatch
 from tradinghf.feedback import SyntheticTrader
 from tradinghf.feedback._traders import UTILITIES, SimulatedTeacher
-from tradinghf.learning import RewardConfig
+from tradinghf.learning.config import RewardConfig
 from tradinghf.learning.reward import RewardModel, predicted_pairs
 from tradinghf.learning.reward._held_out import pair_metrics
 from tradinghf.loop import Actor, ask, collect, distinct_columns, pool_actors

@@ -89,7 +89,7 @@ def ppo_speed(quick: bool) -> list[Row]:
 def _rate(market: MarketData, case: _Case, streams: dict[str, Stream], repeats: int) -> Row:
     from tradinghf.bench._ceilings import flops_per_step, gemm_rate
     from tradinghf.config import EnvConfig
-    from tradinghf.learning import PPOConfig
+    from tradinghf.learning.config import PPOConfig
     from tradinghf.learning.ppo import PPO
     from tradinghf.simulation import MarketEnv
 
@@ -126,7 +126,7 @@ def fitted_reward(market: MarketData) -> RewardModel:
     """A reward model fitted to 12 rankings; the size of the fit does not change what it pays."""
     from tradinghf.config import EnvConfig
     from tradinghf.feedback import SyntheticTrader
-    from tradinghf.learning import AspectConfig, RewardConfig
+    from tradinghf.learning.config import AspectConfig, RewardConfig
     from tradinghf.learning.reward import RewardModel
     from tradinghf.loop import collect, random_actor, strategy_actor
     from tradinghf.simulation import random_windows

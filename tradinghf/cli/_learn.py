@@ -73,7 +73,7 @@ def rlhf(
     """
     command = command_line("rlhf", rlhf, locals())
     from tradinghf.evaluation import RunStudy, store_for_run
-    from tradinghf.learning import PPOConfig, RLHFConfig
+    from tradinghf.learning.config import PPOConfig, RLHFConfig
     from tradinghf.learning.runs import stoppable
     from tradinghf.loop import HIDDEN, TASKS, Experiment, run_experiment, task_for
 
@@ -150,7 +150,7 @@ def train(
     """
     command = command_line("train", train, locals())
     from tradinghf.evaluation import RunStudy, store_for_run
-    from tradinghf.learning import PPOConfig, RLHFConfig
+    from tradinghf.learning.config import PPOConfig, RLHFConfig
     from tradinghf.learning.runs import stoppable
     from tradinghf.loop import HIDDEN, TASKS, Experiment, task_for
 

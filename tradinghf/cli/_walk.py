@@ -241,7 +241,7 @@ def _trainer(
     """What trains the policy of one window: PPO on sparse PnL, or also on the store's rankings."""
     if reward == "ranked" and store is None:
         raise ConfigError("--reward ranked needs a store with rankings; name it with --store.")
-    from tradinghf.learning import RLHFConfig
+    from tradinghf.learning.config import RLHFConfig
     from tradinghf.learning.ppo import sparse_pnl
     from tradinghf.loop import RLHF, train_baseline
     from tradinghf.simulation import MarketEnv

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from tradinghf.learning import RLHFConfig
+from tradinghf.learning.config import RLHFConfig
 from tradinghf.learning.policy import Policy
 from tradinghf.learning.ppo import PPO, RewardStream, Stream
 from tradinghf.learning.runs import RunDirectory
@@ -70,7 +70,7 @@ def train_baseline(
 
     Raises:
         CheckpointError: another process writes to `run`, or its checkpoint is of another task.
-        Stopped: a signal came within `stopping.stoppable`; a checkpoint was written.
+        Stopped: a signal came within `stoppable`; a checkpoint was written.
 
     """
     training, total = baseline_training(env, name, stream, config, run=run, progress=progress)

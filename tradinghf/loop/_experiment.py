@@ -20,7 +20,7 @@ from tradinghf.config import CostModel, EnvConfig, Randomisation, to_dict
 from tradinghf.errors import ConfigError, check_setting
 from tradinghf.feedback import SyntheticTrader
 from tradinghf.feedback.store import Store
-from tradinghf.learning import RewardConfig, RLHFConfig
+from tradinghf.learning.config import RewardConfig, RLHFConfig
 from tradinghf.learning.policy import Policy
 from tradinghf.learning.ppo import RewardStream, sparse_pnl, utility_stream
 from tradinghf.learning.reward import RewardModel
@@ -209,7 +209,7 @@ def run_experiment(
 
     Raises:
         CheckpointError: another process is writing to `out`.
-        Stopped: a signal came within `stopping.stoppable`; a checkpoint was written.
+        Stopped: a signal came within `stoppable`; a checkpoint was written.
 
     """
     began = time.monotonic()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tradinghf.errors import ConfigError
-from tradinghf.learning import PPOConfig, RLHFConfig
+from tradinghf.learning.config import PPOConfig, RLHFConfig
 
 
 @dataclass

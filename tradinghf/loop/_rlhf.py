@@ -15,7 +15,7 @@ from tradinghf.episodes import Episode
 from tradinghf.errors import ConfigError, FeedbackError
 from tradinghf.feedback import Query, Ranking, SyntheticTrader
 from tradinghf.feedback.store import Store
-from tradinghf.learning import RLHFConfig
+from tradinghf.learning.config import RLHFConfig
 from tradinghf.learning.policy import Policy
 from tradinghf.learning.ppo import PPO, Stream, learned_stream, sparse_pnl
 from tradinghf.learning.reward import (
@@ -148,7 +148,7 @@ class RLHF:
         Raises:
             ConfigError: another setting, or more rankings without steps to train on them.
             FeedbackError: nobody answers: there is neither a trader nor a ranking in the store.
-            Stopped: a signal came within `stopping.stoppable`; a checkpoint was written.
+            Stopped: a signal came within `stoppable`; a checkpoint was written.
 
         """
         if others:

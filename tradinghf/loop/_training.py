@@ -100,7 +100,7 @@ class Training:
             candidates: iterations after which the network becomes a candidate.
 
         Raises:
-            Stopped: a signal came within `stopping.stoppable`; a checkpoint was written.
+            Stopped: a signal came within `stoppable`; a checkpoint was written.
 
         """
         ahead = iteration - self.agent.iteration

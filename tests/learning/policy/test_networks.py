@@ -12,7 +12,7 @@ from torch import nn
 from torch.distributions import kl_divergence
 
 from tradinghf.config import EnvConfig
-from tradinghf.learning import PPOConfig
+from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.policy import ActorCritic
 from tradinghf.learning.policy._networks import WindowAttention
 from tradinghf.learning.ppo import PPO, Stream, env_reward, sparse_pnl

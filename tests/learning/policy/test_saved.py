@@ -10,7 +10,7 @@ import torch
 
 from tradinghf.config import EnvConfig
 from tradinghf.errors import CheckpointError, ConfigError
-from tradinghf.learning import PPOConfig
+from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.policy import ActorCritic, Policy
 from tradinghf.learning.ppo import PPO, GymnasiumEnv, Stream, env_reward, sparse_pnl
 from tradinghf.market import synthetic

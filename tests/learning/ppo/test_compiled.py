@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from tradinghf.learning import PPOConfig
+from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.policy import ActorCritic
 from tradinghf.learning.ppo import _compiled as compiled
 from tradinghf.learning.ppo._compiled import CompiledUpdate

@@ -16,7 +16,7 @@ SCRIPT = """
 import json, sys
 import torch
 from tradinghf.config import EnvConfig
-from tradinghf.learning import PPOConfig
+from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.ppo import ProcessGroup
 from tradinghf.learning.ppo._distributed import ALONE
 from tradinghf.learning.ppo import PPO, Stream

@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 
 from tradinghf.config import EnvConfig
 from tradinghf.errors import ConfigError
-from tradinghf.learning import PPOConfig
+from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.policy import ActorCritic
 from tradinghf.learning.ppo import PPO, ProcessGroup, Stream, env_reward, sparse_pnl
 from tradinghf.learning.ppo import _graphs as recording

@@ -9,7 +9,7 @@ import torch
 from support.learning import table_of
 from torch import Tensor, nn
 
-from tradinghf.learning import PPOConfig
+from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.policy import ActorCritic
 from tradinghf.learning.ppo import _update as update
 from tradinghf.learning.ppo._compiled import CompiledUpdate, covers

@@ -10,7 +10,7 @@ import torch
 from support.episodes import random_episode, window_groups
 
 from tradinghf.feedback import SyntheticTrader
-from tradinghf.learning import AspectConfig, ResidualConfig, RewardConfig
+from tradinghf.learning.config import AspectConfig, ResidualConfig, RewardConfig
 from tradinghf.learning.reward import RewardModel, TradePaths
 from tradinghf.learning.reward._answers import AnswerTable
 from tradinghf.learning.reward._paths import per_episode

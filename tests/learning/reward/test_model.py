@@ -13,7 +13,7 @@ from support.episodes import window_groups
 from tradinghf.errors import FeedbackError
 from tradinghf.feedback import MAX_PANELS, Query, Ranking, SyntheticTrader
 from tradinghf.feedback._traders import UTILITIES
-from tradinghf.learning import AspectConfig, RewardConfig
+from tradinghf.learning.config import AspectConfig, RewardConfig
 from tradinghf.learning.reward import (
     Choices,
     RewardModel,

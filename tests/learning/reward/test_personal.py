@@ -10,7 +10,7 @@ from support.episodes import window_groups
 
 from tradinghf.feedback import SyntheticTrader
 from tradinghf.feedback._traders import UTILITIES
-from tradinghf.learning import AspectConfig, RewardConfig
+from tradinghf.learning.config import AspectConfig, RewardConfig
 from tradinghf.learning.reward import RewardModel
 
 # Plain aspects only: the tastes here are of that kind, and the fits many.

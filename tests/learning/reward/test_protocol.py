@@ -10,7 +10,7 @@ from support.episodes import window_groups
 
 from tradinghf.errors import FeedbackError
 from tradinghf.feedback import Ranking, SyntheticTrader
-from tradinghf.learning import AspectConfig, PPOConfig, RewardConfig, RLHFConfig
+from tradinghf.learning.config import AspectConfig, PPOConfig, RewardConfig, RLHFConfig
 from tradinghf.learning.reward import (
     CalibratedReward,
     PlainReward,

@@ -10,7 +10,7 @@ from support.episodes import window_groups
 from tradinghf.episodes import EpisodeBatch
 from tradinghf.errors import ConfigError, FeedbackError
 from tradinghf.feedback import Ranking, SyntheticTrader
-from tradinghf.learning import PPOConfig, RLHFConfig
+from tradinghf.learning.config import PPOConfig, RLHFConfig
 from tradinghf.learning.reward import (
     ScoreModel,
     TradePaths,

@@ -12,7 +12,7 @@ from support.episodes import window_groups
 
 from tradinghf.episodes import EpisodeBatch
 from tradinghf.feedback import SyntheticTrader
-from tradinghf.learning import RewardConfig
+from tradinghf.learning.config import RewardConfig
 from tradinghf.learning.reward import RewardModel, TradePaths
 from tradinghf.learning.reward._aspects import ASPECTS, plain_aspects, rare_aspects
 from tradinghf.learning.reward._terms import LEVELS, STATES, Term, TermValues, candidate_terms

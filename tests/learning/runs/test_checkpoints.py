@@ -14,7 +14,7 @@ from drills.training import ITERATIONS, result_of, tiny_loop
 from tradinghf.episodes import Episode
 from tradinghf.errors import CheckpointError, EpisodeError
 from tradinghf.feedback.store import Store
-from tradinghf.learning import RewardConfig
+from tradinghf.learning.config import RewardConfig
 from tradinghf.learning.policy import ActorCritic, Policy
 from tradinghf.learning.reward import RewardModel
 from tradinghf.learning.runs import RunDirectory

@@ -14,7 +14,7 @@ import torch
 from gymnasium import spaces
 
 from tradinghf.errors import ConfigError, FeedbackError
-from tradinghf.learning import PPOConfig
+from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.tasks import (
     TaskConfig,
     TaskEnv,

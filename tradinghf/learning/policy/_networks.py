@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from tradinghf.learning import ATTENTION_HEADS
+from tradinghf.learning.config import ATTENTION_HEADS
 from tradinghf.learning.policy._heads import head_of
 
 

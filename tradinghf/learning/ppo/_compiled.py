@@ -13,7 +13,7 @@ import torch
 from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
-from tradinghf.learning import PPOConfig
+from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.policy import ActorCritic, Categorical
 from tradinghf.learning.ppo._distributed import ALONE, ProcessGroup
 from tradinghf.learning.ppo._network import PackedActorCritic

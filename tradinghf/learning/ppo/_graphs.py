@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from tradinghf.errors import ConfigError, check_setting
-from tradinghf.learning import PPOConfig
+from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.ppo._distributed import ALONE, ProcessGroup
 from tradinghf.learning.ppo._network import PackedActorCritic
 from tradinghf.learning.ppo._transitions import Transitions

@@ -12,7 +12,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from tradinghf.errors import CheckpointError, ConfigError
-from tradinghf.learning import PPOConfig
+from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.policy import ActorCritic
 from tradinghf.learning.ppo._compiled import CompiledUpdate, covers
 from tradinghf.learning.ppo._distributed import ALONE, ProcessGroup

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tradinghf.learning import AspectConfig
+from tradinghf.learning.config import AspectConfig
 from tradinghf.learning.reward._answers import Choices
 
 

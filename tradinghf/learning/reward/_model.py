@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tradinghf.episodes import Episode
 from tradinghf.feedback import Ranking
-from tradinghf.learning import RewardConfig
+from tradinghf.learning.config import RewardConfig
 from tradinghf.learning.reward._answers import AnswerTable, Choices, teaches
 from tradinghf.learning.reward._aspects import ASPECTS, plain_aspects
 from tradinghf.learning.reward._explain import value_rows

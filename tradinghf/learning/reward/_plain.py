@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from tradinghf.episodes import Episode
 from tradinghf.feedback import Ranking
-from tradinghf.learning import RewardConfig
+from tradinghf.learning.config import RewardConfig
 from tradinghf.learning.reward._answers import AnswerTable
 from tradinghf.learning.reward._likelihood import ranking_log_likelihood
 from tradinghf.learning.reward._paths import TradePaths, per_episode

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tradinghf.learning import AspectConfig
+from tradinghf.learning.config import AspectConfig
 from tradinghf.learning.reward._answers import Choices
 from tradinghf.learning.reward._laplace import laplace, score_gain
 

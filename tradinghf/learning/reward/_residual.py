@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tradinghf.learning import ResidualConfig
+from tradinghf.learning.config import ResidualConfig
 from tradinghf.learning.reward._aspects import TREND_BARS
 from tradinghf.learning.reward._likelihood import ranking_log_likelihood
 from tradinghf.learning.reward._paths import TradePaths

@@ -25,7 +25,7 @@ from tradinghf.episodes import Episode
 from tradinghf.errors import FeedbackError
 from tradinghf.feedback import Ranking, repeat_consistency
 from tradinghf.feedback.store import Store
-from tradinghf.learning import RewardConfig
+from tradinghf.learning.config import RewardConfig
 from tradinghf.learning.reward._aspects import ASPECTS
 from tradinghf.learning.reward._held_out import Pairs, cross_validate, predicted_pairs, summarise
 from tradinghf.learning.reward._model import RewardModel

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tradinghf.errors import ConfigError, check_setting
-from tradinghf.learning import PPOConfig
+from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.ppo import PPO, Rollout, Stream, env_reward
 from tradinghf.learning.reward import choose_groups
 from tradinghf.learning.tasks._env import Experience, TaskEnv, explore

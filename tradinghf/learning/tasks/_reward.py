@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tradinghf.errors import FeedbackError, check_setting
-from tradinghf.learning import AspectConfig
+from tradinghf.learning.config import AspectConfig
 from tradinghf.learning.reward import Choices, laplace
 from tradinghf.learning.tasks._teacher import Fragments
 

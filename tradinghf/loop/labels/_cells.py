@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from tradinghf.errors import check_setting
 from tradinghf.feedback import SyntheticTrader
-from tradinghf.learning import RewardConfig, RLHFConfig
+from tradinghf.learning.config import RewardConfig, RLHFConfig
 from tradinghf.learning.policy import Policy
 from tradinghf.learning.ppo import sparse_pnl, utility_stream
 from tradinghf.learning.reward import PlainReward, Reward, RewardModel
