@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from tradinghf.bench import commit, device
+from tradinghf.bench._core import commit, device
 from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.ppo import PPO, GymnasiumEnv, Stream, env_reward
 

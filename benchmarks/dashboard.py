@@ -40,12 +40,8 @@ from support.browser import chromium, next_query, ready, saved, visit  # noqa: E
 from support.dashboard import Running, fill_store, request, start_dashboard  # noqa: E402
 
 from tradinghf.feedback.store import Store  # noqa: E402
-from tradinghf.serving import (  # noqa: E402
-    BackgroundJobs,
-    Identity,
-    SessionTokens,
-    load_secret,
-)
+from tradinghf.serving import BackgroundJobs  # noqa: E402
+from tradinghf.serving._access import Identity, SessionTokens, load_secret  # noqa: E402
 
 RATERS = 20
 THINK = 4.0

@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from tradinghf.bench import commit, device
+from tradinghf.bench._core import commit, device
 from tradinghf.config import EnvConfig
 from tradinghf.market import FeatureScaler, features, synthetic
 

@@ -27,15 +27,10 @@ from typing import Any
 
 import torch
 
-from tradinghf.bench import commit, device
+from tradinghf.bench._core import commit, device
 from tradinghf.learning.config import PPOConfig
-from tradinghf.learning.tasks import (
-    TaskConfig,
-    TaskEnv,
-    TaskRLHF,
-    train_on_true_reward,
-    true_return,
-)
+from tradinghf.learning.tasks import TaskConfig, TaskEnv, TaskRLHF
+from tradinghf.learning.tasks._loop import train_on_true_reward, true_return
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "gymnasium_tasks.json"

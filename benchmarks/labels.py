@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from tradinghf.loop.labels import label, markdown, scored
+from tradinghf.loop.labels import markdown
+from tradinghf.loop.labels._summary import label, scored
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "labels.json"

@@ -39,7 +39,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from tradinghf.bench import commit, device, fitted_reward
+from tradinghf.bench._core import commit, device
+from tradinghf.bench._training import fitted_reward
 from tradinghf.learning.ppo import PPO, Stream, env_reward, learned_stream, sparse_pnl
 from tradinghf.market import synthetic
 from tradinghf.simulation import MarketEnv

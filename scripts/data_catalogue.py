@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tradinghf.durable import write_atomic
 from tradinghf.errors import MarketDataError
-from tradinghf.market import packaged_catalogue
+from tradinghf.market._catalogue import packaged_catalogue
 from tradinghf.resources import resource_dir
 
 BEGIN, END = "<!-- catalogue: begin -->", "<!-- catalogue: end -->"

@@ -17,7 +17,8 @@ from pathlib import Path
 os.environ.update(COLUMNS="96", NO_COLOR="1", PYTHON_TYRO_UTF8_BOXES="False")
 
 import tradinghf
-from tradinghf.cli import command_paths, commands, main
+from tradinghf.cli import main
+from tradinghf.cli._app import command_paths, commands
 
 WIDTH = 96
 DOCS = Path(__file__).resolve().parent.parent / "docs"

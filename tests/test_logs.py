@@ -19,8 +19,8 @@ from tradinghf import logs
 from tradinghf.cli import main
 from tradinghf.errors import ConfigError, StoreError
 from tradinghf.feedback.store import Store
-from tradinghf.serving import Identity, UserAccounts
-from tradinghf.serving._access import AccessError
+from tradinghf.serving._access import AccessError, Identity
+from tradinghf.serving._accounts import UserAccounts
 from tradinghf.serving._routes import API, RankingRoutes
 from tradinghf.serving._service import RankingService
 
@@ -34,11 +34,11 @@ FIXED = {"time", "level", "event", "logger", "pid"}
 def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The log of this process, for one test."""
     path = tmp_path / "log" / "tradinghf.jsonl"
-    monkeypatch.setenv(logs.LOG_VARIABLE, str(path))
+    monkeypatch.setenv(logs._VARIABLE, str(path))
     logs.start_log()
     yield path
     logger = logging.getLogger("tradinghf")
-    for handler in [h for h in logger.handlers if isinstance(h, logs.SharedFile)]:
+    for handler in [h for h in logger.handlers if isinstance(h, logs._SharedFile)]:
         logger.removeHandler(handler)
         handler.close()
     logger.setLevel(logging.NOTSET)
@@ -146,7 +146,7 @@ def test_a_training_leaves_its_checkpoints(log: Path, tmp_path: Path) -> None:
 
 
 def write(path: str, number: int) -> None:
-    handler = logs.SharedFile(Path(path), most=2000)
+    handler = logs._SharedFile(Path(path), most=2000)
     record = logging.makeLogRecord({"name": "tradinghf", "msg": "x", "levelname": "INFO"})
     for index in range(40):
         record.number = f"{number}-{index}"
@@ -165,7 +165,7 @@ def test_processes_share_and_rotate_a_file_without_losing_a_line(tmp_path: Path)
         writer.join(60)
         assert writer.exitcode == 0
     files = sorted(p for p in tmp_path.iterdir() if p.suffix != ".lock")
-    assert 2 < len(files) <= 1 + logs.KEPT_FILES
+    assert 2 < len(files) <= 1 + logs._KEPT_FILES
     assert all(p.stat().st_size < 2000 + 400 for p in files)
     kept = [line["number"] for p in files for line in lines(p)]
     assert len(kept) == len(set(kept))
@@ -176,7 +176,7 @@ def test_processes_share_and_rotate_a_file_without_losing_a_line(tmp_path: Path)
 def test_a_log_that_cannot_be_written_is_said_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv(logs.LOG_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(logs._VARIABLE, str(tmp_path))
     with pytest.raises(ConfigError, match="TRADINGHF_LOG"):
         logs.start_log()
     assert main(["data", "list"]) == 2

@@ -22,7 +22,7 @@ from tradinghf.durable import write_atomic
 from tradinghf.errors import EpisodeError
 
 Floats = NDArray[np.float64]
-FORMAT = "tradinghf-episode-1"
+_FORMAT = "tradinghf-episode-1"
 
 
 class _EquityPaths:
@@ -114,7 +114,7 @@ class Episode(_EquityPaths):
         """The episode as one safetensors document; equal content gives equal bytes."""
         arrays = {n: np.ascontiguousarray(getattr(self, n), dtype=np.float64) for n in _FLOATS}
         stamps = np.ascontiguousarray(self.timestamps).astype("datetime64[ns]").astype(np.int64)
-        about = {"format": FORMAT, **{name: getattr(self, name) for name in _LABELS}}
+        about = {"format": _FORMAT, **{name: getattr(self, name) for name in _LABELS}}
         # One metadata key only: safetensors writes several in random order.
         header = {"episode": json.dumps(about, sort_keys=True)}
         return bytes(save_tensors({**arrays, "timestamps": stamps}, metadata=header))
@@ -135,7 +135,7 @@ class Episode(_EquityPaths):
         try:
             size = int.from_bytes(data[:8], "little")
             about = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["episode"])
-            if about.pop("format") != FORMAT:
+            if about.pop("format") != _FORMAT:
                 raise KeyError("format")
             tensors: dict[str, Any] = load_tensors(data)
             stamps = tensors.pop("timestamps").astype("datetime64[ns]")
@@ -149,7 +149,7 @@ class Episode(_EquityPaths):
             RecursionError,
         ) as error:
             raise EpisodeError(
-                f"Not a {FORMAT} document ({type(error).__name__}: {error}). "
+                f"Not a {_FORMAT} document ({type(error).__name__}: {error}). "
                 "Expected a file written by Episode.save."
             ) from error
         episode.check()

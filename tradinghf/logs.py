@@ -24,9 +24,9 @@ from pathlib import Path
 
 from tradinghf.errors import ConfigError
 
-LOG_VARIABLE = "TRADINGHF_LOG"
-MAX_BYTES = 10 * 2**20
-KEPT_FILES = 5  # rotated files: NAME.1 (the newest) to NAME.5
+_VARIABLE = "TRADINGHF_LOG"
+_MAX_BYTES = 10 * 2**20
+_KEPT_FILES = 5  # rotated files: NAME.1 (the newest) to NAME.5
 _STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
 _PASSWORD = re.compile(r"(://[^:/@\s\"]*:)[^@/\s\"]+@|((?:password|secret|token)=)[^&\s\"]+", re.I)
 
@@ -57,7 +57,7 @@ class _JsonLines(logging.Formatter):
         )
 
 
-class SharedFile(WatchedFileHandler):
+class _SharedFile(WatchedFileHandler):
     """A log file of several processes that one of them rotates.
 
     Args:
@@ -66,7 +66,7 @@ class SharedFile(WatchedFileHandler):
 
     """
 
-    def __init__(self, path: Path, most: int = MAX_BYTES) -> None:
+    def __init__(self, path: Path, most: int = _MAX_BYTES) -> None:
         super().__init__(path, encoding="utf-8")
         self.path, self.most = path, most
         self.setFormatter(_JsonLines())
@@ -90,7 +90,10 @@ class SharedFile(WatchedFileHandler):
             yield
 
     def _rotate(self) -> None:
-        names = [self.path, *(Path(f"{self.path}.{number}") for number in range(1, KEPT_FILES + 1))]
+        names = [
+            self.path,
+            *(Path(f"{self.path}.{number}") for number in range(1, _KEPT_FILES + 1)),
+        ]
         for older, newer in zip(names[:0:-1], names[-2::-1], strict=True):
             if newer.exists():
                 os.replace(newer, older)
@@ -103,18 +106,18 @@ def start_log() -> None:
         ConfigError: the file cannot be written.
 
     """
-    name = os.environ.get(LOG_VARIABLE, "")
+    name = os.environ.get(_VARIABLE, "")
     log = logging.getLogger("tradinghf")
-    there = [handler for handler in log.handlers if isinstance(handler, SharedFile)]
+    there = [handler for handler in log.handlers if isinstance(handler, _SharedFile)]
     if not name or any(handler.path == Path(name).absolute() for handler in there):
         return
     path = Path(name).absolute()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handler = SharedFile(path)
+        handler = _SharedFile(path)
     except OSError as error:
         raise ConfigError(
-            f"{LOG_VARIABLE} is {name!r}, which cannot be written: {error.strerror}. Name a file "
+            f"{_VARIABLE} is {name!r}, which cannot be written: {error.strerror}. Name a file "
             "in a folder of yours, or unset it."
         ) from error
     for other in there:

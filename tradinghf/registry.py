@@ -13,10 +13,10 @@ from typing import Generic, TypeVar
 
 from tradinghf.errors import TradingHFError, unknown_name
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
-class Registry(Generic[T]):
+class Registry(Generic[_T]):
     """Names to objects; refuses duplicates and suggests close matches.
 
     Args:
@@ -28,9 +28,9 @@ class Registry(Generic[T]):
     def __init__(self, kind: str, error: type[TradingHFError] = TradingHFError) -> None:
         self.kind = kind
         self._error = error
-        self._items: dict[str, T] = {}
+        self._items: dict[str, _T] = {}
 
-    def add(self, name: str, item: T) -> T:
+    def add(self, name: str, item: _T) -> _T:
         """Register `item`; raises when the name is taken by another object."""
         if self._items.setdefault(name, item) is not item:
             raise self._error(
@@ -39,11 +39,11 @@ class Registry(Generic[T]):
             )
         return item
 
-    def register(self, name: str) -> Callable[[T], T]:
+    def register(self, name: str) -> Callable[[_T], _T]:
         """Decorator form of `add`."""
         return lambda item: self.add(name, item)
 
-    def find(self, spec: str) -> tuple[str, T]:
+    def find(self, spec: str) -> tuple[str, _T]:
         """(name, item) of a registered name, or of `FILE.py:function`, registered or not.
 
         Raises:
@@ -56,13 +56,13 @@ class Registry(Generic[T]):
         if not name:
             raise self._error(f"{self.kind} {spec!r} names no function; expected FILE.py:function.")
         module = import_file(file, self.kind, self._error)
-        item: T | None = getattr(module, name, None)
+        item: _T | None = getattr(module, name, None)
         if not callable(item):
             own = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
             raise self._error(f"{file} has no function {name!r}; it defines {sorted(own)}.")
         return f"{Path(file).stem}:{name}", item
 
-    def __getitem__(self, name: str) -> T:
+    def __getitem__(self, name: str) -> _T:
         if name not in self._items:
             raise self._error(unknown_name(self.kind, name, self._items))
         return self._items[name]

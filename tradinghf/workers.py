@@ -12,16 +12,16 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any
 
-Job = tuple[Callable[..., Any], tuple[Any, ...]]
-Outcome = tuple[Any, Exception | None]
+_Job = tuple[Callable[..., Any], tuple[Any, ...]]
+_Outcome = tuple[Any, Exception | None]
 
 
-class Worker:
+class _Worker:
     """A thread that takes one call at a time; ask for each outcome before the next call."""
 
     def __init__(self) -> None:
-        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
-        self._outcomes: SimpleQueue[Outcome] = SimpleQueue()
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._outcomes: SimpleQueue[_Outcome] = SimpleQueue()
         Thread(target=_work, args=(self._jobs, self._outcomes), daemon=True).start()
         weakref.finalize(self, self._jobs.put, None)
 
@@ -29,12 +29,12 @@ class Worker:
         """Begin a call."""
         self._jobs.put((function, arguments))
 
-    def outcome(self) -> Outcome:
+    def outcome(self) -> _Outcome:
         """What the call returned, or raised; waits for it."""
         return self._outcomes.get()
 
 
-def _work(jobs: SimpleQueue[Job | None], outcomes: SimpleQueue[Outcome]) -> None:
+def _work(jobs: SimpleQueue[_Job | None], outcomes: SimpleQueue[_Outcome]) -> None:
     while (job := jobs.get()) is not None:
         function, arguments = job
         try:
@@ -48,7 +48,7 @@ class Team:
     """Splits a call over a range among threads; starts as many threads as it needs."""
 
     def __init__(self) -> None:
-        self._workers: list[Worker] = []
+        self._workers: list[_Worker] = []
         self._process = os.getpid()
 
     def run(
@@ -62,7 +62,7 @@ class Team:
         """
         if self._process != os.getpid():  # a forked process has none of its parent's threads
             self._workers, self._process = [], os.getpid()
-        self._workers += [Worker() for _ in range(len(cuts) - 1 - len(self._workers))]
+        self._workers += [_Worker() for _ in range(len(cuts) - 1 - len(self._workers))]
         busy = self._workers[: len(cuts) - 1]
         for worker, cut in zip(busy, cuts[1:], strict=True):
             worker.start(function, *cut, *arguments)

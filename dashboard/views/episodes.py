@@ -6,8 +6,7 @@ import streamlit as st
 from plotly.subplots import make_subplots
 
 from tradinghf.episodes import Episode
-from tradinghf.serving import _tables as tables
-from tradinghf.serving import components, reward_runs, source_label, ui
+from tradinghf.serving import components, reward_runs, source_label, tables, ui
 
 board, who = ui.open_page(
     "Episodes", "Names and results show only once you have voted; leads see everything."

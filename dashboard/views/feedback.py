@@ -3,8 +3,7 @@
 import streamlit as st
 
 from tradinghf.feedback import Query, rater_quality
-from tradinghf.serving import _tables as tables
-from tradinghf.serving import ui
+from tradinghf.serving import tables, ui
 
 board, who = ui.open_page("My feedback", "Every answer you gave. Correcting one keeps the old one.")
 rankings = ui.own_rankings(board, who)

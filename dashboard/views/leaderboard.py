@@ -5,8 +5,7 @@ import plotly.graph_objects as go
 import streamlit as st
 from plotly.subplots import make_subplots
 
-from tradinghf.serving import SOURCE_KINDS, ui
-from tradinghf.serving import _tables as tables
+from tradinghf.serving import SOURCE_KINDS, tables, ui
 from tradinghf.strategies import strategy_names
 
 GAMES = ["won", "lost", "tied"]

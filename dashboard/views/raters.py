@@ -3,8 +3,7 @@
 import streamlit as st
 
 from tradinghf.feedback import FAST_SECONDS, rater_agreement, rater_quality, repeat_consistency
-from tradinghf.serving import _tables as tables
-from tradinghf.serving import ui
+from tradinghf.serving import tables, ui
 
 HELPS = {
     "Agreement": "Between raters who saw the same query (Krippendorff's α, 95 % interval): 1 is "

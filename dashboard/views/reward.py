@@ -7,8 +7,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from tradinghf.errors import ConfigError
-from tradinghf.serving import BackgroundJobs, RewardRun, reward_runs, source_label, ui
-from tradinghf.serving import _tables as tables
+from tradinghf.serving import BackgroundJobs, RewardRun, reward_runs, source_label, tables, ui
 
 WORKER = Path(__file__).parents[1] / "workers" / "fit_reward.py"
 HELPS = {

@@ -17,18 +17,10 @@ from websockets.sync.client import connect
 
 from tradinghf.errors import ConfigError, MarketDataError
 from tradinghf.feedback.store import Store
-from tradinghf.serving import (
-    DashboardSettings,
-    Identity,
-    SessionTokens,
-    Uploads,
-    UserAccounts,
-    load_secret,
-    serve,
-)
+from tradinghf.serving import DashboardSettings, Uploads, serve
 from tradinghf.serving import _accounts as accounts_module
-from tradinghf.serving._access import AccessError
-from tradinghf.serving._accounts import AccountError
+from tradinghf.serving._access import AccessError, Identity, SessionTokens, load_secret
+from tradinghf.serving._accounts import AccountError, UserAccounts
 from tradinghf.serving._server import check_address
 from tradinghf.serving._uploads import MAX_UPLOAD_BYTES
 

@@ -36,7 +36,8 @@ from tradinghf.feedback.store import Store
 from tradinghf.learning.policy import ActorCritic, Policy
 from tradinghf.learning.runs import RunDirectory
 from tradinghf.market import FeatureScaler
-from tradinghf.serving import BAR_REWARDS_FILE, REWARD_FILE, RunFolder
+from tradinghf.serving import RunFolder
+from tradinghf.serving._runs import BAR_REWARDS_FILE, REWARD_FILE
 
 HEADROOM = 1 << 30  # [bytes] of address space that a child may take while it reads
 GROWTH = 256  # [MiB] of memory that it may really use

@@ -14,15 +14,8 @@ from drills.core import Outcome, Say, counted
 from tradinghf.config import EnvConfig
 from tradinghf.errors import CheckpointError
 from tradinghf.learning.config import PPOConfig
-from tradinghf.learning.ppo import (
-    MAX_BAD_ITERATIONS,
-    PPO,
-    Metrics,
-    RewardStream,
-    Rollout,
-    Stream,
-    sparse_pnl,
-)
+from tradinghf.learning.ppo import PPO, Metrics, RewardStream, Rollout, Stream, sparse_pnl
+from tradinghf.learning.ppo._trainer import MAX_BAD_ITERATIONS
 from tradinghf.learning.runs import RunDirectory
 from tradinghf.market import synthetic
 from tradinghf.simulation import MarketEnv

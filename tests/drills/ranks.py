@@ -23,7 +23,8 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from drills.core import Child, Outcome, Say, Tell, counted
 from tradinghf.config import EnvConfig
 from tradinghf.learning.config import PPOConfig
-from tradinghf.learning.ppo import PPO, Metrics, ProcessGroup, Stream, sparse_pnl
+from tradinghf.learning.ppo import PPO, Metrics, Stream, sparse_pnl
+from tradinghf.learning.ppo._distributed import ProcessGroup
 from tradinghf.learning.runs import RunDirectory
 from tradinghf.market import synthetic
 from tradinghf.simulation import MarketEnv

@@ -15,7 +15,10 @@ from drills.core import NotHereError, Outcome, Say, Tell, die, in_child
 from drills.samples import make_episode
 from drills.server import postgres, postgres_url
 from tradinghf.feedback import Query, Ranking
-from tradinghf.feedback.store import Store, connect, locate, metadata, migrate, newest, scripts
+from tradinghf.feedback.store import Store, locate
+from tradinghf.feedback.store._engine import connect
+from tradinghf.feedback.store._migrate import migrate, newest, scripts
+from tradinghf.feedback.store._schema import metadata
 
 
 def older_schemas() -> list[str]:

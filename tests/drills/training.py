@@ -21,7 +21,7 @@ from tradinghf.config import EnvConfig
 from tradinghf.feedback.store import Store
 from tradinghf.learning.config import PPOConfig, RewardConfig, RLHFConfig
 from tradinghf.learning.reward import RewardModel
-from tradinghf.learning.runs import LEFTOVERS
+from tradinghf.learning.runs._checkpoints import LEFTOVERS
 from tradinghf.loop import RLHF
 from tradinghf.market import synthetic
 from tradinghf.simulation import MarketEnv

@@ -12,9 +12,9 @@ import pytest
 
 from tradinghf.cli import main
 from tradinghf.errors import CheckpointError, ConfigError
-from tradinghf.loop.labels import LabelBench, markdown, run_labels, scored, summarise
+from tradinghf.loop.labels import LabelBench, markdown, run_labels, summarise
 from tradinghf.loop.labels._cells import Cell
-from tradinghf.loop.labels._summary import interval, iqm
+from tradinghf.loop.labels._summary import interval, iqm, scored
 
 TINY = LabelBench(
     traders=("drawdown",),

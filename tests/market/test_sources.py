@@ -20,7 +20,6 @@ from tradinghf.market import (
     catalogue,
     describe_market,
     market_warnings,
-    packaged_catalogue,
     save_market,
     source,
     synthetic,
@@ -28,6 +27,7 @@ from tradinghf.market import (
 from tradinghf.market import _samples as samples
 from tradinghf.market import _vendors as vendors
 from tradinghf.market import catalogue as catalogue_module
+from tradinghf.market._catalogue import packaged_catalogue
 from tradinghf.market._features import FEATURES
 from tradinghf.market._sources import drop_in_files
 from tradinghf.market._synthetic import REGIMES

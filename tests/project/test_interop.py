@@ -29,7 +29,7 @@ from tradinghf.learning.runs import RunDirectory
 from tradinghf.learning.runs._mlflow import MLflowLogger
 from tradinghf.market import synthetic
 
-ENV_ID = next(iter(tradinghf.simulation.ENV_IDS))
+ENV_ID = next(iter(tradinghf.simulation._ENV_IDS))
 MARKET = synthetic(0, 400, 2)
 OPTIONS: dict[str, Any] = {"market": MARKET, "horizon": 16}
 

@@ -8,8 +8,10 @@ import pytest
 import sqlalchemy as sa
 from support.store import make_episode, postgres_url
 
-from tradinghf.feedback.store import Store, connect, locate, migrate, restore
-from tradinghf.serving import UserAccounts
+from tradinghf.feedback.store import Store, locate, restore
+from tradinghf.feedback.store._engine import connect
+from tradinghf.feedback.store._migrate import migrate
+from tradinghf.serving._accounts import UserAccounts
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -21,19 +21,19 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from tradinghf.errors import ConfigError
 from tradinghf.market import synthetic
-from tradinghf.simulation import ENV_IDS
+from tradinghf.simulation import _ENV_IDS
 from tradinghf.simulation._gym import TradingEnv, TradingVectorEnv
 
 MARKET = synthetic(0, 300, 3)
 
 
-@pytest.mark.parametrize("env_id", sorted(ENV_IDS))
+@pytest.mark.parametrize("env_id", sorted(_ENV_IDS))
 def test_gymnasium_check_env(env_id: str) -> None:
     """REFERENCE §7: three popular trading environments fail this one."""
     check_env(gymnasium.make(env_id).unwrapped)
 
 
-@pytest.mark.parametrize("env_id", sorted(ENV_IDS))
+@pytest.mark.parametrize("env_id", sorted(_ENV_IDS))
 def test_stable_baselines3_check_env(env_id: str) -> None:
     check_env_for_sb3(gymnasium.make(env_id))
 
@@ -43,7 +43,7 @@ def test_gymnasium_check_env_with_dict_observations() -> None:
     check_env(gymnasium.make("tradinghf/Market-v0", **options).unwrapped)
 
 
-@pytest.mark.parametrize("env_id", sorted(ENV_IDS))
+@pytest.mark.parametrize("env_id", sorted(_ENV_IDS))
 def test_ppo_of_stable_baselines3_trains_unmodified(env_id: str) -> None:
     vec = DummyVecEnv([lambda: gymnasium.make(env_id, horizon=16)] * 2)
     agent = PPO("MlpPolicy", vec, n_steps=16, batch_size=16, n_epochs=1, seed=0, device="cpu")

@@ -6,22 +6,11 @@ times several repeats and reports their median and their best.
 
 from __future__ import annotations
 
-from tradinghf.bench import _backtests as backtests
-from tradinghf.bench import _environment as environment
-from tradinghf.bench import _training as training
-from tradinghf.bench._core import BENCHMARKS, Benchmark, commit, device, run_benchmark, stamp, timed
-from tradinghf.bench._training import fitted_reward
+from tradinghf.bench import _backtests, _environment, _training  # noqa: F401   they register
+from tradinghf.bench._core import BENCHMARKS, run_benchmark, stamp
 
 __all__ = [
     "BENCHMARKS",
-    "Benchmark",
-    "backtests",
-    "commit",
-    "device",
-    "environment",
-    "fitted_reward",
     "run_benchmark",
     "stamp",
-    "timed",
-    "training",
 ]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from tradinghf.cli._app import command_paths, commands, main
+from tradinghf.cli._app import main
 from tradinghf.cli._script import run_script
 
 __all__ = [
-    "command_paths",
-    "commands",
     "main",
     "run_script",
 ]

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     )
     from tradinghf.evaluation._sweep import Sweep, allowed_combinations, sweep
     from tradinghf.evaluation._sweep_page import sweep_page
-    from tradinghf.evaluation._validation import Interval
     from tradinghf.evaluation._verdict import Verdict, judge
     from tradinghf.evaluation._walkforward import walk_forward
     from tradinghf.evaluation._walkpolicy import PolicyTrainer, walk_forward_policy
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
 __all__ = [
     "WEIGHTS",
     "BacktestResult",
-    "Interval",
     "PolicyTrainer",
     "Report",
     "RunStudy",
@@ -108,7 +106,6 @@ __getattr__ = on_first_use(
         "allowed_combinations": "tradinghf.evaluation._sweep",
         "sweep": "tradinghf.evaluation._sweep",
         "sweep_page": "tradinghf.evaluation._sweep_page",
-        "Interval": "tradinghf.evaluation._validation",
         "Verdict": "tradinghf.evaluation._verdict",
         "judge": "tradinghf.evaluation._verdict",
         "walk_forward": "tradinghf.evaluation._walkforward",

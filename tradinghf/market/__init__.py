@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tradinghf.market._bar_rules import FIELDS, Floats
-from tradinghf.market._catalogue import catalogue, packaged_catalogue
+from tradinghf.market._catalogue import catalogue
 from tradinghf.market._data import MarketData
 from tradinghf.market._feature_scaler import FeatureScaler
 from tradinghf.market._features import feature, feature_names, features
@@ -35,7 +35,6 @@ __all__ = [
     "load_file",
     "load_market",
     "market_warnings",
-    "packaged_catalogue",
     "realised_volatility",
     "save_market",
     "source",

@@ -7,45 +7,32 @@ from typing import TYPE_CHECKING
 from tradinghf._exports import on_first_use
 
 if TYPE_CHECKING:
-    from tradinghf.serving._access import ROLES, Identity, SessionTokens, load_secret
-    from tradinghf.serving._accounts import UserAccounts
+    from tradinghf.serving._access import ROLES
     from tradinghf.serving._dashboard import current_dashboard
     from tradinghf.serving._jobs import BackgroundJob, BackgroundJobs
     from tradinghf.serving._notebook import Ballot, panels
     from tradinghf.serving._reward_runs import RewardRun, reward_runs
-    from tradinghf.serving._runs import (
-        BAR_REWARDS_FILE,
-        METRICS_FILE,
-        REWARD_FILE,
-        RunFolder,
-        list_runs,
-    )
+    from tradinghf.serving._runs import METRICS_FILE, RunFolder, list_runs
     from tradinghf.serving._server import app_arguments, serve
     from tradinghf.serving._settings import DashboardSettings, SignInMode
     from tradinghf.serving._source_names import SOURCE_KINDS, source_label
     from tradinghf.serving._uploads import Uploads
 
 __all__ = [
-    "BAR_REWARDS_FILE",
     "METRICS_FILE",
-    "REWARD_FILE",
     "ROLES",
     "SOURCE_KINDS",
     "BackgroundJob",
     "BackgroundJobs",
     "Ballot",
     "DashboardSettings",
-    "Identity",
     "RewardRun",
     "RunFolder",
-    "SessionTokens",
     "SignInMode",
     "Uploads",
-    "UserAccounts",
     "app_arguments",
     "current_dashboard",
     "list_runs",
-    "load_secret",
     "panels",
     "reward_runs",
     "serve",
@@ -56,10 +43,6 @@ __getattr__ = on_first_use(
     __name__,
     {
         "ROLES": "tradinghf.serving._access",
-        "Identity": "tradinghf.serving._access",
-        "SessionTokens": "tradinghf.serving._access",
-        "load_secret": "tradinghf.serving._access",
-        "UserAccounts": "tradinghf.serving._accounts",
         "current_dashboard": "tradinghf.serving._dashboard",
         "BackgroundJob": "tradinghf.serving._jobs",
         "BackgroundJobs": "tradinghf.serving._jobs",
@@ -67,9 +50,7 @@ __getattr__ = on_first_use(
         "panels": "tradinghf.serving._notebook",
         "RewardRun": "tradinghf.serving._reward_runs",
         "reward_runs": "tradinghf.serving._reward_runs",
-        "BAR_REWARDS_FILE": "tradinghf.serving._runs",
         "METRICS_FILE": "tradinghf.serving._runs",
-        "REWARD_FILE": "tradinghf.serving._runs",
         "RunFolder": "tradinghf.serving._runs",
         "list_runs": "tradinghf.serving._runs",
         "app_arguments": "tradinghf.serving._server",

@@ -9,8 +9,7 @@ from typing import Any
 from sqlalchemy import select
 
 from tradinghf.errors import StoreError
-from tradinghf.feedback.store import Location, Store, locate
-from tradinghf.feedback.store import _schema as t
+from tradinghf.feedback.store import Location, Store, locate, rankings
 from tradinghf.serving._runs import REWARD_FILE, RunFolder, list_runs
 
 _FROM_STORE = "store:"
@@ -58,7 +57,7 @@ def reward_runs(folder: Path | str, store: Store) -> tuple[list[RewardRun], int]
     """Models of this store, the newest first, and how many others the folder holds."""
     runs = list_runs(folder, REWARD_FILE)
     with store.reading() as connection:
-        query = select(t.rankings.c.chain).order_by(t.rankings.c.seq)
+        query = select(rankings.c.chain).order_by(rankings.c.seq)
         place = {chain: number for number, chain in enumerate(connection.scalars(query), start=1)}
     found = []
     for run in runs:

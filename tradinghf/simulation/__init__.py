@@ -19,7 +19,7 @@ from typing import Any
 
 import gymnasium
 
-ENV_IDS: dict[str, dict[str, Any]] = {
+_ENV_IDS: dict[str, dict[str, Any]] = {
     "tradinghf/Market-v0": {},
     "tradinghf/MarketContinuous-v0": {"actions": "continuous"},
     "tradinghf/Portfolio-v0": {
@@ -29,7 +29,7 @@ ENV_IDS: dict[str, dict[str, Any]] = {
     },
 }
 
-for _id, _settings in ENV_IDS.items():
+for _id, _settings in _ENV_IDS.items():
     if _id not in gymnasium.registry:
         gymnasium.register(
             _id,
@@ -39,7 +39,6 @@ for _id, _settings in ENV_IDS.items():
         )
 
 __all__ = [
-    "ENV_IDS",
     "MarketEnv",
     "Transition",
     "Windows",

@@ -18,7 +18,10 @@ from support.store import make_episode, postgres_url
 
 from tradinghf.errors import StoreError
 from tradinghf.feedback import Ranking
-from tradinghf.feedback.store import Store, connect, locate, metadata, migrate, newest
+from tradinghf.feedback.store import Store, locate
+from tradinghf.feedback.store._engine import connect
+from tradinghf.feedback.store._migrate import migrate, newest
+from tradinghf.feedback.store._schema import metadata
 
 OLDER = older_schemas()
 

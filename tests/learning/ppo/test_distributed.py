@@ -9,15 +9,14 @@ import pytest
 import torch
 
 from tradinghf.errors import ConfigError
-from tradinghf.learning.ppo import ProcessGroup
-from tradinghf.learning.ppo._distributed import ALONE
+from tradinghf.learning.ppo._distributed import ALONE, ProcessGroup
 
 SCRIPT = """
 import json, sys
 import torch
 from tradinghf.config import EnvConfig
 from tradinghf.learning.config import PPOConfig
-from tradinghf.learning.ppo import ProcessGroup
+from tradinghf.learning.ppo._distributed import ProcessGroup
 from tradinghf.learning.ppo._distributed import ALONE
 from tradinghf.learning.ppo import PPO, Stream
 from tradinghf.learning.ppo import env_reward, sparse_pnl

@@ -17,8 +17,9 @@ from tradinghf.config import EnvConfig
 from tradinghf.errors import ConfigError
 from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.policy import ActorCritic
-from tradinghf.learning.ppo import PPO, ProcessGroup, Stream, env_reward, sparse_pnl
+from tradinghf.learning.ppo import PPO, Stream, env_reward, sparse_pnl
 from tradinghf.learning.ppo import _graphs as recording
+from tradinghf.learning.ppo._distributed import ProcessGroup
 from tradinghf.learning.ppo._graphs import Captured, Outputs, RecordedUpdate, accelerate, call_again
 from tradinghf.learning.ppo._network import PackedActorCritic
 from tradinghf.learning.ppo._transitions import Minibatch

@@ -22,11 +22,9 @@ from tradinghf.learning.tasks import (
     TaskRewardConfig,
     TaskRLHF,
     Teacher,
-    train_on_true_reward,
-    true_return,
 )
 from tradinghf.learning.tasks._env import Experience, explore
-from tradinghf.learning.tasks._loop import agreement
+from tradinghf.learning.tasks._loop import agreement, train_on_true_reward, true_return
 from tradinghf.learning.tasks._reward import Posterior
 from tradinghf.learning.tasks._teacher import Fragments, cut
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from tradinghf.learning.ppo._adapters import GymnasiumEnv
-from tradinghf.learning.ppo._distributed import ProcessGroup
 from tradinghf.learning.ppo._rollout import RewardStream, Rollout
 from tradinghf.learning.ppo._streams import env_reward, learned_stream, sparse_pnl, utility_stream
-from tradinghf.learning.ppo._trainer import MAX_BAD_ITERATIONS, PPO, Metrics, Stream
+from tradinghf.learning.ppo._trainer import PPO, Metrics, Stream
 
 __all__ = [
-    "MAX_BAD_ITERATIONS",
     "PPO",
     "GymnasiumEnv",
     "Metrics",
-    "ProcessGroup",
     "RewardStream",
     "Rollout",
     "Stream",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from tradinghf.learning.runs._checkpoints import (
-    LEFTOVERS,
     RunDirectory,
     State,
     recall,
@@ -19,7 +18,6 @@ from tradinghf.learning.runs._stopping import (
 )
 
 __all__ = [
-    "LEFTOVERS",
     "RunDirectory",
     "Scores",
     "State",

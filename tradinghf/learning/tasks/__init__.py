@@ -7,7 +7,7 @@ and the loop be compared with other people's work on the tasks that they publish
 from __future__ import annotations
 
 from tradinghf.learning.tasks._env import TaskEnv
-from tradinghf.learning.tasks._loop import TaskConfig, TaskRLHF, train_on_true_reward, true_return
+from tradinghf.learning.tasks._loop import TaskConfig, TaskRLHF
 from tradinghf.learning.tasks._reward import TaskReward, TaskRewardConfig
 from tradinghf.learning.tasks._teacher import Teacher
 
@@ -18,6 +18,4 @@ __all__ = [
     "TaskReward",
     "TaskRewardConfig",
     "Teacher",
-    "train_on_true_reward",
-    "true_return",
 ]

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from tradinghf.loop.labels._cells import IN_SPAN, LabelBench
 from tradinghf.loop.labels._run import run_labels
-from tradinghf.loop.labels._summary import label, markdown, scored, summarise
+from tradinghf.loop.labels._summary import markdown, summarise
 
 __all__ = [
     "IN_SPAN",
     "LabelBench",
-    "label",
     "markdown",
     "run_labels",
-    "scored",
     "summarise",
 ]
