@@ -27,7 +27,7 @@ from support.browser import chromium, ready, settled, visit  # noqa: E402
 from support.dashboard import dashboard_of  # noqa: E402
 
 from tradinghf.feedback.store import Store  # noqa: E402
-from tradinghf.serving._accounts import UserAccounts  # noqa: E402
+from tradinghf.serving import UserAccounts  # noqa: E402
 
 OUT = ROOT / "docs" / "screenshots"
 COLOURS = 256

@@ -19,8 +19,8 @@ from tradinghf import logs
 from tradinghf.cli import main
 from tradinghf.errors import ConfigError, StoreError
 from tradinghf.feedback.store import Store
+from tradinghf.serving import UserAccounts
 from tradinghf.serving._access import AccessError, Identity
-from tradinghf.serving._accounts import UserAccounts
 from tradinghf.serving._routes import API, RankingRoutes
 from tradinghf.serving._service import RankingService
 

@@ -13,7 +13,7 @@ from support.browser import AXE, needs_browser, ready, settled, visit
 from support.dashboard import Running, dashboard_of, fill_runs, fill_store, start_dashboard
 
 from tradinghf.feedback.store import Store
-from tradinghf.serving._accounts import UserAccounts
+from tradinghf.serving import UserAccounts
 
 pytestmark = [
     *needs_browser,

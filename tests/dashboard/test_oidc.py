@@ -12,7 +12,7 @@ from support.dashboard import Running, dashboard_of, fill_store, free_port, requ
 from support.oidc import Provider, provider
 
 from tradinghf.feedback.store import Store
-from tradinghf.serving._accounts import UserAccounts
+from tradinghf.serving import UserAccounts
 
 pytestmark = needs_browser
 ANN = {"sub": "1", "email": "ann@example.org", "email_verified": True}

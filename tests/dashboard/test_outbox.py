@@ -19,8 +19,8 @@ from support.dashboard import Running, dashboard_of, fill_store, start_dashboard
 
 from tradinghf.feedback import Ranking
 from tradinghf.feedback.store import Store
+from tradinghf.serving import UserAccounts
 from tradinghf.serving._access import Identity, SessionTokens, load_secret
-from tradinghf.serving._accounts import UserAccounts
 from tradinghf.serving._dashboard import COOKIE
 
 pytestmark = needs_browser

@@ -15,9 +15,8 @@ from support.dashboard import fill_store
 from tradinghf.feedback import Query, Ranking
 from tradinghf.feedback.store import Store
 from tradinghf.resources import resource_dir
-from tradinghf.serving import source_label, ui
+from tradinghf.serving import UserAccounts, source_label, ui
 from tradinghf.serving._access import Identity
-from tradinghf.serving._accounts import UserAccounts
 from tradinghf.serving._dashboard import _open_dashboard
 from tradinghf.serving._source_names import source_kind
 

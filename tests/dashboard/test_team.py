@@ -15,8 +15,8 @@ from support.dashboard import Running, fill_store, request, start_dashboard
 from support.store import postgres_url
 
 from tradinghf.feedback.store import Store
+from tradinghf.serving import UserAccounts
 from tradinghf.serving._access import Identity, SessionTokens, load_secret
-from tradinghf.serving._accounts import UserAccounts
 
 pytestmark = [*needs_browser, pytest.mark.slow]
 PASSWORD = "correct horse battery"

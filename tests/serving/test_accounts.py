@@ -11,7 +11,7 @@ from support.store import make_episode, postgres_url
 from tradinghf.feedback.store import Store, locate, restore
 from tradinghf.feedback.store._engine import connect
 from tradinghf.feedback.store._migrate import migrate
-from tradinghf.serving._accounts import UserAccounts
+from tradinghf.serving import UserAccounts
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -35,6 +35,7 @@ _BAD_PATHS = (
 
 def commands() -> Tree:
     """Every command by name; a group is (help, its commands)."""
+    from tradinghf.cli import _accounts as accounts
     from tradinghf.cli import _backtests as backtests
     from tradinghf.cli import _bench as bench
     from tradinghf.cli import _exchange as exchange
@@ -82,6 +83,14 @@ def commands() -> Tree:
         "rlhf": learn.rlhf,
         "report": pages.report,
         "dashboard": system.dashboard,
+        "accounts": (
+            "Who may sign in to the dashboard.",
+            {
+                "add": accounts.accounts_add,
+                "password": accounts.accounts_password,
+                "list": accounts.accounts_list,
+            },
+        ),
         "store": (
             "The feedback store: copies, and proof that it is whole.",
             {

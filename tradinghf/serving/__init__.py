@@ -8,6 +8,7 @@ from tradinghf._exports import on_first_use
 
 if TYPE_CHECKING:
     from tradinghf.serving._access import ROLES
+    from tradinghf.serving._accounts import UserAccounts
     from tradinghf.serving._dashboard import current_dashboard
     from tradinghf.serving._jobs import BackgroundJob, BackgroundJobs
     from tradinghf.serving._notebook import Ballot, panels
@@ -30,6 +31,7 @@ __all__ = [
     "RunFolder",
     "SignInMode",
     "Uploads",
+    "UserAccounts",
     "app_arguments",
     "current_dashboard",
     "list_runs",
@@ -43,6 +45,7 @@ __getattr__ = on_first_use(
     __name__,
     {
         "ROLES": "tradinghf.serving._access",
+        "UserAccounts": "tradinghf.serving._accounts",
         "current_dashboard": "tradinghf.serving._dashboard",
         "BackgroundJob": "tradinghf.serving._jobs",
         "BackgroundJobs": "tradinghf.serving._jobs",

@@ -3,19 +3,13 @@
 The tables lie in the store's database. Passwords never leave this module, not even hashed. Five
 wrong passwords lock an account for a quarter of an hour; the answer to a wrong name takes as long
 as that to a wrong password and reads the same.
-
-    python -m tradinghf.serving._accounts add NAME --role admin --store STORE
 """
 
 from __future__ import annotations
 
-import argparse
-import getpass
 import logging
 import re
-import sys
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -269,33 +263,3 @@ def _account(row: Row[Any]) -> UserAccount:
         locked=bool(row.locked_until) and datetime.fromisoformat(row.locked_until) > _now(),
         changed=datetime.fromisoformat(row.changed),
     )
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Add the first admin, or set a password, from the command line."""
-    parser = argparse.ArgumentParser(prog="python -m tradinghf.serving._accounts")
-    parser.add_argument("action", choices=["add", "password", "list"])
-    parser.add_argument("name", nargs="?", default="")
-    parser.add_argument("--role", choices=ROLES, default="rater")
-    parser.add_argument("--store", default="store")
-    options = parser.parse_args(arguments)
-    try:
-        with Store(options.store) as store:
-            accounts = UserAccounts(store)
-            if options.action == "list":
-                for account in accounts.everybody():
-                    print(f"{account.name}\t{account.role}")  # noqa: T201 - a command line tool
-                return 0
-            password = getpass.getpass(f"Password for {options.name}: ")
-            if options.action == "add":
-                accounts.add(options.name, password, options.role, by="command line")
-            else:
-                accounts.change(options.name, by="command line", password=password)
-    except TradingHFError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - a command line tool
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

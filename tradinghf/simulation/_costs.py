@@ -7,8 +7,8 @@ To add a fee, edit two files:
    (what a buy may spend) and `unit_cost` (per share bought), or `fill_price` for a worse price.
 
 The fused engine computes the costs of `FUSED_RATES` only, and leaves a task with any other one to
-the tensor engine. To have it compute a new one, add it to `FUSED_RATES`, to `kernel._settle` and to
-`FusedEngine._settings`. What holding costs, bar by bar, is in financing.py.
+the tensor engine. To have it compute a new one, add it to `FUSED_RATES`, to `_kernel._settle` and
+to `FusedEngine._settings`. What holding costs, bar by bar, is in financing.py.
 
 Every rate is a plain number, or a tensor with one value per account (domain randomisation). A
 plain zero leaves its operations out of the step.

@@ -129,7 +129,7 @@ trials = Table(
     Column("created", String(32), nullable=False),
 )
 
-# Who signs in to the dashboard (`tradinghf.serving._accounts`); here, so that backups hold them.
+# Who signs in to the dashboard (`tradinghf.serving.UserAccounts`); here, so that backups hold them.
 users = Table(
     "dashboard_users",
     metadata,
