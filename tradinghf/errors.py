@@ -13,6 +13,7 @@ Each error names the thing, what was expected, what came, and the next step::
     ├── CheckpointError    a run directory that cannot be resumed
     └── MissingExtraError  an optional dependency that is not installed
 
+    MarketDataWarning (UserWarning)   a past that changed, or a seal that was opened
     Stopped (KeyboardInterrupt)   a signal asked the process to end
 """
 
@@ -40,6 +41,10 @@ class UnexpectedOptionError(ConfigError, TypeError):
 
 class MarketDataError(TradingHFError):
     """Bars failed validation, or a data source could not deliver them."""
+
+
+class MarketDataWarning(UserWarning):
+    """What a script or notebook should know about its bars: a changed past, opened seals."""
 
 
 class StrategyError(TradingHFError):

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
@@ -39,9 +38,7 @@ def main(request_file: str, folder: str) -> None:
         notify=print,
     ) as study:
         market = study.market
-        report = backtest(rule, market, costs=costs, **how, **request["params"])
-        variant = {"params": report.params, "costs": asdict(costs), **how}
-        trials = study.count_trials("backtest", name, [variant])
+        report = backtest(rule, market, costs=costs, record=study, **how, **request["params"])
         standing = study.standing(name)
     held = market.close[:, 0] / market.close[0, 0] * float(report.cash)
     curves = pd.DataFrame(
@@ -54,8 +51,8 @@ def main(request_file: str, folder: str) -> None:
     )
     with atomic_path(run / "curves.parquet") as draft:
         curves.to_parquet(draft)
-    report.save(run / "report.html", trials=trials, standing=standing)
-    found = {"request": request, "metrics": dict(report.metrics), "trials": trials}
+    report.save(run / "report.html", standing=standing)
+    found = {"request": request, "metrics": dict(report.metrics), "trials": report.trials}
     write_atomic(run / "backtest.json", json.dumps(found, indent=1, default=str).encode())
     print(f"Traded {market.name}.")  # noqa: T201 - the job's output
 

@@ -9,17 +9,17 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from tradinghf.evaluation import open_bars
 from tradinghf.feedback import Query
 from tradinghf.feedback.store import Store
 from tradinghf.learning.policy import Policy
 from tradinghf.loop import Actor, collect
-from tradinghf.market import load_market
 from tradinghf.simulation import MarketEnv, random_windows
 
 
 def main(store_name: str, data: str, windows: str, seed: str, *policies: str) -> None:
     """Record and queue."""
-    market = load_market(data)
+    market = open_bars(data, store=store_name, notify=print)
     loaded = [Policy.load(path) for path in policies]
     config = loaded[0].config
     names = [f"policy:{Path(path).parent.name}" for path in policies]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tyro.conf import Positional
 
@@ -101,18 +100,15 @@ def backtest(
     with open_study(
         data, start, end, store=store, open_sealed=open_sealed, purpose=what, notify=output.line
     ) as study:
-        settings = parse_settings(params)
-        result = run(
-            rule, study.market, costs=costs, fill=fill, engine=engine, cash=cash, **settings
-        )
-        variant = {"params": result.params, "costs": asdict(costs), "fill": fill, "engine": engine}
-        trials = study.count_trials("backtest", name, [variant])
+        settings: dict[str, Any] = dict(parse_settings(params))
+        how: dict[str, Any] = {"costs": costs, "fill": fill, "engine": engine, "cash": cash}
+        result = run(rule, study.market, record=study, **how, **settings)
         standing, counted = study.standing(name), study.trials_text()
     held = result.buy_and_hold()
     print_numbers(result, held, every_metric=all)
-    output.verdict(judge(result, held, trials=trials, draws=200), counted)
+    output.verdict(judge(result, held, trials=result.trials, draws=200), counted)
     if report is not None:
-        output.line(f"Report: {result.save(report, trials=trials, standing=standing)}")
+        output.line(f"Report: {result.save(report, standing=standing)}")
 
 
 def print_numbers(result: BacktestResult, held: BacktestResult, *, every_metric: bool) -> None:

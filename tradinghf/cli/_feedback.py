@@ -65,6 +65,7 @@ def episodes_collect(
     """Record episodes of strategies and policies, and queue questions to rank them.
 
     Everyone trades the same stretches of the market, so that luck cancels out within a question.
+    Bars that the store keeps sealed are left out: raters would see them.
     Chance and constant positions trade too: a pool that is too similar teaches little.
 
     Example: `tradinghf episodes collect --data sp500 --end 2012 --windows 40`
@@ -89,15 +90,15 @@ def episodes_collect(
 
     from tradinghf.config import CostModel, EnvConfig
     from tradinghf.errors import check_setting
+    from tradinghf.evaluation import open_bars
     from tradinghf.learning.policy import Policy
     from tradinghf.loop import collect
-    from tradinghf.market import load_market
     from tradinghf.simulation import MarketEnv, random_windows
 
     check_setting(2 <= size <= 6, "--size", size, "2 to 6 episodes per question")
     check_setting(0 <= held_out <= 1, "--held-out", held_out, "a share in [0, 1]")
     check_setting(windows >= 1, "--windows", windows, "at least 1")
-    market = load_market(data).between(start, end)
+    market = open_bars(data, start, end, store=store, notify=output.line)
     own = Policy.load(policy) if policy is not None else None
     config = replace(own.config if own else EnvConfig(), horizon=horizon)
     places = random_windows(market, config, windows, seed)

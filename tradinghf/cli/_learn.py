@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tradinghf.cli import _output as output
 from tradinghf.cli._feedback import open_store
-from tradinghf.cli._options import OpenSealed, SplitDay, StoreName, TrialStore, command_line
+from tradinghf.cli._options import OpenSealed, SplitDay, TrialStore, command_line
 from tradinghf.cli._progress import progress
 from tradinghf.cli._runs import CONFIG, RESULT, print_result
 
@@ -114,7 +114,7 @@ def rlhf(
 def train(
     *,
     reward: Literal["ranked", "pnl"] = "ranked",
-    store: StoreName = "store",
+    store: TrialStore = None,
     data: str = "sp500",
     train_end: SplitDay = None,
     test_start: SplitDay = None,
@@ -149,7 +149,7 @@ def train(
 
     """
     command = command_line("train", train, locals())
-    from tradinghf.evaluation import RunStudy, store_for_run
+    from tradinghf.evaluation import DEFAULT_STORE, RunStudy, store_for_run
     from tradinghf.learning.config import PPOConfig, RLHFConfig
     from tradinghf.learning.runs import stoppable
     from tradinghf.loop import HIDDEN, TASKS, Experiment, task_for
@@ -161,7 +161,7 @@ def train(
     experiment = Experiment(
         end=study.last_day(),
         env=TASKS[kind],
-        trader=f"store:{store}",
+        trader=f"store:{DEFAULT_STORE if store is None else store}",
         data=data,
         train_end=train_end,
         test_start=test_start,

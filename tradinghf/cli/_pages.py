@@ -46,6 +46,7 @@ def report(
     """
     from tradinghf.evaluation import (
         RunStudy,
+        Study,
         backtest,
         comparison_report,
         store_for_run,
@@ -67,8 +68,9 @@ def report(
     policies = [Policy.load(path) for path in files if path.is_file()]
     contenders: dict[str, Any] = {_LABELS.get(p.name, p.name): p for p in policies}
     contenders["buy and hold"] = "buy_and_hold"
+    counted = Study.uncounted(test)  # opened above; the policies are counted below
     reports = {
-        label: backtest(x, test, costs=costs, fill=settings["env"]["fill"])
+        label: backtest(x, test, costs=costs, fill=settings["env"]["fill"], record=counted)
         for label, x in contenders.items()
     }
     trials = study.count_policies(test, policies)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -110,7 +109,6 @@ def sweep(
             "that gains nothing from --ray. Use one of the two."
         )
     found: list[Sweep] = []
-    trials: list[int] = []
     counted: list[str] = []
     what = f"sweep {rule.name}"
     for name in data:
@@ -121,6 +119,7 @@ def sweep(
             options: dict[str, Any] = {
                 "costs": costs,
                 "fill": fill,
+                "record": study,
                 "progress": lambda done, all_, name=name: tell(f"sweep {name}", done, all_, {}),
             }
             if ray is not None:
@@ -128,20 +127,15 @@ def sweep(
             if optuna:
                 options |= {"limit": optuna, "metric": metric, "seed": seed}
             found.append((search if optuna else run)(rule, study.market, grid, **options))
-            tried = [
-                {"params": rule.bind(**p), "costs": asdict(c), "fill": fill}
-                for p, c in zip(found[-1].params, found[-1].costs, strict=True)
-            ]
-            trials.append(study.count_trials("sweep", rule.name, tried))
             counted.append(study.trials_text())
-    for item, count, said in zip(found, trials, counted, strict=True):
-        _print_sweep(item, metric, count)
+    for item, said in zip(found, counted, strict=True):
+        _print_sweep(item, metric)
         output.line(said)
     if out is not None:
         tables = [item.table.assign(data=name) for item, name in zip(found, data, strict=True)]
         output.line(f"Results: {write_table(pd.concat(tables, ignore_index=True), out)}")
     if report is not None:
-        output.line(f"Report: {sweep_page(report, found, metric=metric, trials=trials)}")
+        output.line(f"Report: {sweep_page(report, found, metric=metric)}")
 
 
 def parse_values(item: str) -> tuple[str, list[Any]]:
@@ -174,12 +168,12 @@ def parse_values(item: str) -> tuple[str, list[Any]]:
     return name, [int(value) for value in found] if whole else found
 
 
-def _print_sweep(found: Sweep, metric: str, trials: int) -> None:
+def _print_sweep(found: Sweep, metric: str) -> None:
     """The best ten combinations, and the verdict on the first."""
     columns = [str(name) for name in found.table]
     cut = columns.index("total_return_pct")
     shown = [*columns[:cut], *dict.fromkeys([metric, *_SHOWN])]
-    verdict = found.verdict(metric, trials=trials)
+    verdict = found.verdict(metric)
     best = found.table.sort_values(metric, ascending=False, na_position="last").head(10)
     where = f"{found.market.name}, {output.span(found.market)}"
     output.frame(best[shown], title=f"Best of {found.trials:,} on {where}")
@@ -351,9 +345,12 @@ def seal(data: Positional[str], /, *, start: _Seal = None, store: StoreName = "s
 
     data_set = load_market(data)
     with open_store(store, must_exist=start is None) as bank:
+        known = bank.recognise(data_set)
         if start is not None:
             first = f"{data_set.between(start).index[0]:%Y-%m-%d}"
             bank.count_trial("seal", first, data_set.sha256)
+        if known.said:
+            output.line(known.said)
         since = first_sealed_day(data_set, bank)
         notes = bank.trial_log(data_set.sha256, "opening")
     sealed = "not sealed" if since is None else f"sealed from {since} on"

@@ -28,19 +28,28 @@ def run_script(strategy: Strategy, argv: Sequence[str] | None = None) -> None:
         argv: the options; by default those the script was started with.
 
     """
-    from tradinghf.evaluation import backtest
-    from tradinghf.market import load_market
+    from tradinghf.evaluation import backtest, open_study
 
     options = _parser(strategy).parse_args(argv)
     try:
-        report = backtest(
-            strategy,
-            load_market(options.data).between(options.start, options.end),
-            costs=CostModel(**{f.name: getattr(options, f.name) for f in fields(CostModel)}),
-            fill=options.fill,
-            engine=options.engine,
-            **{p.name: getattr(options, f"p_{p.name}") for p in strategy.parameters},
-        )
+        with open_study(
+            options.data,
+            options.start,
+            options.end,
+            store=options.store,
+            open_sealed=options.open_sealed,
+            purpose=f"backtest {strategy.name}",
+            notify=output.line,
+        ) as study:
+            report = backtest(
+                strategy,
+                study.market,
+                costs=CostModel(**{f.name: getattr(options, f.name) for f in fields(CostModel)}),
+                fill=options.fill,
+                engine=options.engine,
+                record=study,
+                **{p.name: getattr(options, f"p_{p.name}") for p in strategy.parameters},
+            )
         print_numbers(report, report.buy_and_hold(), every_metric=options.all)
         if options.report:
             output.line(f"Report: {report.save(options.report, trials=options.trials)}")
@@ -63,7 +72,9 @@ def _parser(strategy: Strategy) -> argparse.ArgumentParser:
     parser.add_argument("--engine", default="vectorbt", choices=["vectorbt", "simulator"])
     parser.add_argument("--report", help="write the tear sheet to this HTML file")
     parser.add_argument("--all", action="store_true", help="print every metric")
-    parser.add_argument("--trials", type=int, default=1, help="variants tried before this one")
+    parser.add_argument("--trials", type=int, default=0, help="variants tried, if not counted")
+    parser.add_argument("--store", help="where trials are counted (default: ./store, if it exists)")
+    parser.add_argument("--open-sealed", metavar="WHY", help="use sealed bars too; it is logged")
     for cost in fields(CostModel):
         flag = "--" + cost.name.replace("_", "-")
         parser.add_argument(flag, type=float, default=cost.default, help=f"({cost.default})")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
 
 from tyro.conf import Positional
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from tradinghf.config import CostModel
-    from tradinghf.evaluation import PolicyTrainer, Report, Study
+    from tradinghf.evaluation import CrossValidation, PolicyTrainer, Report, Study
     from tradinghf.feedback.store import Store
     from tradinghf.strategies import Strategy
 
@@ -92,7 +91,8 @@ def walkforward(
         store: Where trials are counted and rankings are: a folder, a .db file, or a URL.
         open_sealed: Use sealed bars too; this reason is logged.
         out: Write the windows to this Parquet file.
-        report: Write a tear sheet of the joined test windows to this HTML file.
+        report: Write a tear sheet of the joined test windows, or a page of the histories of
+            --folds, to this HTML file.
 
     """
     from tradinghf.config import CostModel, EnvConfig
@@ -123,7 +123,10 @@ def walkforward(
         cut = {"folds": folds, "test_folds": test_folds, "purge": purge, "embargo": embargo}
         with opened as study, progress() as tell:
             rule = load_strategy(strategy, strategies)
-            windows = _cross_validate(study, rule, grid, metric, costs, cut, tell)
+            crossed = _cross_validate(study, rule, grid, metric, costs, cut, tell)
+            counted = study.trials_text()
+        windows = crossed.splits
+        _print_folds(crossed, counted)
     else:
         cut = {
             "train_bars": train_bars,
@@ -135,20 +138,16 @@ def walkforward(
             if train_policy:
                 train = _trainer(study.store, reward, steps, envs, costs, seed, tell)
                 windows, joined = _walk_policies(study, train, name, costs, cut)
-                variant: dict[str, Any] = {"steps": steps, "envs": envs, "seed": seed}
             else:
                 rule = load_strategy(strategy, strategies)
                 windows, joined = _walk_parameters(study, rule, grid, metric, costs, cut, tell)
-                variant = {"grid": grid, "metric": metric}
-            # One joined account is one trial: none of its choices has seen a test bar.
-            variant |= cut | {"costs": asdict(costs)}
-            trials = study.count_trials("walkforward", name, [variant])
             counted = study.trials_text()
-        _print_walk(windows, joined, trials, counted)
+        _print_walk(windows, joined, counted)
     if out is not None:
         output.line(f"Windows: {write_table(windows, out)}")
-    if report is not None and not folds:
-        output.line(f"Report: {joined.save(report, trials=trials)}")
+    if report is not None:
+        page = crossed.save(report) if folds else joined.save(report)
+        output.line(f"Report: {page}")
 
 
 def _cross_validate(
@@ -159,37 +158,27 @@ def _cross_validate(
     costs: CostModel,
     cut: Mapping[str, Any],
     tell: ProgressCall,
-) -> pd.DataFrame:
-    """Splits of a cross-validation, counted; says how its out-of-sample histories spread."""
-    import numpy as np
+) -> CrossValidation:
+    """Out-of-sample histories of a cross-validation."""
+    from tradinghf.evaluation import cross_validate_parameters
 
-    from tradinghf.evaluation import allowed_combinations, cross_validate_parameters
-
-    found = cross_validate_parameters(
+    return cross_validate_parameters(
         rule,
         study.market,
         grid,
         metric=metric,
         costs=costs,
+        record=study,
         progress=lambda done, total: tell("combinations", done, total, {}),
         **cut,
     )
-    # Every combination was backtested over all bars, and the histories overlap: all of them count.
-    variants = [
-        {"params": rule.bind(**chosen), "costs": asdict(costs), "fill": "next_open"}
-        for chosen in allowed_combinations(rule, grid)
-    ]
-    study.count_trials("sweep", rule.name, variants)
-    output.frame(found.splits, title=f"{rule.name}: {len(found.splits)} splits")
-    known = found.path_sharpes[np.isfinite(found.path_sharpes)]
-    if len(known):
-        low, middle, high = np.quantile(known, [0.0, 0.5, 1.0])
-        output.line(
-            f"Sharpe ratio of the {found.paths.shape[1]} out-of-sample histories: median "
-            f"{middle:.2f}, from {low:.2f} to {high:.2f}; {100 * found.losing_share:.0f} % of them "
-            "are not positive."
-        )
-    return found.splits
+
+
+def _print_folds(found: CrossValidation, counted: str) -> None:
+    """Every split, and how the out-of-sample histories spread."""
+    output.frame(found.splits, title=f"{found.strategy}: {len(found.splits)} splits")
+    output.line(found.summary)
+    output.line(counted)
 
 
 def _walk_parameters(
@@ -210,6 +199,7 @@ def _walk_parameters(
         grid,
         metric=metric,
         costs=costs,
+        record=study,
         progress=lambda done, total: tell("windows", done, total, {}),
         **cut,
     )
@@ -224,7 +214,7 @@ def _walk_policies(
 
     share = 1 / _VALIDATION_PARTS
     walked = walk_forward_policy(
-        train, study.market, name=name, costs=costs, validation_share=share, **cut
+        train, study.market, name=name, costs=costs, validation_share=share, record=study, **cut
     )
     return walked.windows, walked.report
 
@@ -272,7 +262,7 @@ def _trainer(
     return train
 
 
-def _print_walk(windows: pd.DataFrame, joined: Report, trials: int, counted: str) -> None:
+def _print_walk(windows: pd.DataFrame, joined: Report, counted: str) -> None:
     """Every window, the joined account, and its verdict."""
     from tradinghf.evaluation import judge
 
@@ -281,4 +271,4 @@ def _print_walk(windows: pd.DataFrame, joined: Report, trials: int, counted: str
         shown[name] = shown[name].dt.strftime("%Y-%m-%d")
     output.frame(shown, title=joined.name)
     output.line(f"All test windows: {joined}")
-    output.verdict(judge(joined, joined.buy_and_hold(), trials=trials), counted)
+    output.verdict(judge(joined, joined.buy_and_hold(), trials=joined.trials), counted)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from tradinghf.evaluation._check import check_strategy
     from tradinghf.evaluation._columns import column_metrics, run_columns
     from tradinghf.evaluation._comparison import comparison_report
-    from tradinghf.evaluation._crossvalidation import cross_validate_parameters
+    from tradinghf.evaluation._crossvalidation import CrossValidation, cross_validate_parameters
     from tradinghf.evaluation._engines import order_rows, run_engine
     from tradinghf.evaluation._executors import ray
     from tradinghf.evaluation._export import write_table
@@ -19,14 +19,15 @@ if TYPE_CHECKING:
     from tradinghf.evaluation._policies import WEIGHTS, load_tradable
     from tradinghf.evaluation._report import Report
     from tradinghf.evaluation._result import BacktestResult
+    from tradinghf.evaluation._run_study import RunStudy, store_for_run
+    from tradinghf.evaluation._seals import first_sealed_day
     from tradinghf.evaluation._search import search
     from tradinghf.evaluation._signal import signal
     from tradinghf.evaluation._study import (
-        RunStudy,
+        DEFAULT_STORE,
         Study,
-        first_sealed_day,
+        open_bars,
         open_study,
-        store_for_run,
         store_without_password,
         trial_name,
     )
@@ -38,8 +39,10 @@ if TYPE_CHECKING:
 
 
 __all__ = [
+    "DEFAULT_STORE",
     "WEIGHTS",
     "BacktestResult",
+    "CrossValidation",
     "PolicyTrainer",
     "Report",
     "RunStudy",
@@ -57,6 +60,7 @@ __all__ = [
     "headline",
     "judge",
     "load_tradable",
+    "open_bars",
     "open_study",
     "order_rows",
     "ray",
@@ -82,6 +86,7 @@ __getattr__ = on_first_use(
         "column_metrics": "tradinghf.evaluation._columns",
         "run_columns": "tradinghf.evaluation._columns",
         "comparison_report": "tradinghf.evaluation._comparison",
+        "CrossValidation": "tradinghf.evaluation._crossvalidation",
         "cross_validate_parameters": "tradinghf.evaluation._crossvalidation",
         "order_rows": "tradinghf.evaluation._engines",
         "run_engine": "tradinghf.evaluation._engines",
@@ -95,11 +100,13 @@ __getattr__ = on_first_use(
         "BacktestResult": "tradinghf.evaluation._result",
         "search": "tradinghf.evaluation._search",
         "signal": "tradinghf.evaluation._signal",
-        "RunStudy": "tradinghf.evaluation._study",
+        "DEFAULT_STORE": "tradinghf.evaluation._study",
+        "RunStudy": "tradinghf.evaluation._run_study",
         "Study": "tradinghf.evaluation._study",
-        "first_sealed_day": "tradinghf.evaluation._study",
+        "first_sealed_day": "tradinghf.evaluation._seals",
+        "open_bars": "tradinghf.evaluation._study",
         "open_study": "tradinghf.evaluation._study",
-        "store_for_run": "tradinghf.evaluation._study",
+        "store_for_run": "tradinghf.evaluation._run_study",
         "store_without_password": "tradinghf.evaluation._study",
         "trial_name": "tradinghf.evaluation._study",
         "Sweep": "tradinghf.evaluation._sweep",

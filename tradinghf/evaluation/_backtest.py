@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from tradinghf.errors import StrategyError
 from tradinghf.evaluation._engines import EngineName, run_engine
 from tradinghf.evaluation._policies import ActingPolicy, policy_orders
 from tradinghf.evaluation._report import Report
+from tradinghf.evaluation._study import Record, study_of, trial_name
+from tradinghf.evaluation._variants import backtest_variant
 from tradinghf.market import Floats, MarketData
 from tradinghf.resources import resource_dir
 from tradinghf.strategies import Strategy, load_strategy, target_changes
@@ -29,9 +32,11 @@ def backtest(
     fill: Fill = "next_open",
     engine: EngineName = "vectorbt",
     cash: float = 100_000.0,
+    record: Record = True,
+    open_sealed: str | None = None,
     **params: Any,
 ) -> Report:
-    """Trade `x` on `market` and report what came of it.
+    """Trade `x` on `market`, count it as a trial, and report what came of it.
 
     The account holds cash and may sell short, but it does not borrow to buy: purchases beyond the
     cash are cut to what it can pay. Assets share the cash; sales come first.
@@ -47,12 +52,35 @@ def backtest(
             ("close"), which assumes that a close can be known and traded at once.
         engine: "vectorbt", or "simulator" (the accounting that agents are trained in).
         cash: starting equity [currency].
+        record: where the trial is counted, which deflates `Report.save`: True, in ./store where
+            there is one; False, nowhere; or a store's name, or an open `Study`.
+        open_sealed: why bars are needed that the store keeps sealed; this is logged.
         params: parameters of the strategy or function.
 
     Raises:
+        ConfigError: some bars are sealed, and there is no reason to open them.
         StrategyError: unknown strategy, engine or parameter, or malformed weights.
 
     """
+    x = load_strategy(x) if isinstance(x, str) else x
+    name = _called(x)
+    with study_of(market, record, open_sealed, f"backtest {name}") as study:
+        report = trade(x, market, costs=costs, fill=fill, engine=engine, cash=cash, **params)
+        variant = backtest_variant(x, report, study)
+        return replace(report, trials=study.count_trials("backtest", name, [variant]))
+
+
+def trade(
+    x: Tradable,
+    market: MarketData,
+    *,
+    costs: CostModel | None = None,
+    fill: Fill = "next_open",
+    engine: EngineName = "vectorbt",
+    cash: float = 100_000.0,
+    **params: Any,
+) -> Report:
+    """A backtest that is part of something that counts its own trials; arguments as there."""
     costs = CostModel() if costs is None else costs
     if not 0 < cash < float("inf"):
         raise StrategyError(f"backtest: cash is {cash!r}; expected a positive amount.")
@@ -74,6 +102,16 @@ def backtest(
     )
 
 
+def _called(x: Tradable) -> str:
+    """The name that trials of `x` are counted under."""
+    if isinstance(x, pd.DataFrame):
+        return "weights"
+    if isinstance(x, Strategy) or hasattr(x, "fingerprint"):
+        return trial_name(x)
+    own = "__name__" if callable(x) else "name"
+    return str(getattr(x, own, type(x).__name__))
+
+
 def _expression(x: Tradable, name: str) -> str:
     """How a reader gets hold of `x`: a quoted name, or the name of a variable."""
     if isinstance(x, str):
@@ -89,8 +127,7 @@ def target_orders(
     x: Tradable, market: MarketData, *, costs: CostModel, fill: Fill, cash: float, **params: Any
 ) -> tuple[str, Floats, dict[str, Any]]:
     """Name, [T, A] orders (NaN = none) and complete parameters of anything `backtest` takes."""
-    if isinstance(x, str):
-        x = load_strategy(x)
+    x = load_strategy(x) if isinstance(x, str) else x
     if isinstance(x, Strategy):
         return x.name, x.orders(market, **params), dict(x.bind(**params))
     if isinstance(x, pd.DataFrame):

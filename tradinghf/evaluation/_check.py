@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tradinghf.config import CostModel, Fill
-from tradinghf.evaluation._backtest import backtest
+from tradinghf.evaluation._backtest import trade
 from tradinghf.evaluation._report import Report
 from tradinghf.market import MarketData, leaks
 from tradinghf.strategies import Strategy, load_strategy
@@ -78,7 +78,7 @@ def check_strategy(
                 f"{leaked[0]} ({len(leaked)} of {trials} trials). Row t may use bars 0 to t only.",
             )
         )
-    report = backtest(found, market, costs=costs, fill=fill, engine="simulator", **params)
+    report = trade(found, market, costs=costs, fill=fill, engine="simulator", **params)
     return [*findings, *_setting_findings(market, costs, fill), *_result_findings(report)]
 
 

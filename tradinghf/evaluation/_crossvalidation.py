@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
 from math import comb
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from tradinghf.config import CostModel, Fill
 from tradinghf.errors import ConfigError, StrategyError, unknown_name
 from tradinghf.evaluation import _metrics as metrics
+from tradinghf.evaluation._study import Record
 from tradinghf.evaluation._sweep import Grid, sweep
 from tradinghf.market import Floats, MarketData
 from tradinghf.strategies import Strategy, load_strategy
@@ -41,23 +43,53 @@ class CrossValidation:
     """Several out-of-sample histories of choosing parameters.
 
     Attributes:
+        strategy: its name.
+        market: the bars.
         paths: [T, P] return of each bar in each history; P = C(folds - 1, test_folds - 1).
         splits: one row per choice of test folds: test (the folds' numbers), the chosen parameters,
             and the metric on the training bars and on the test bars.
         path_sharpes: [P] annual Sharpe ratio of each history; NaN where it never traded.
         trials: combinations that were chosen from.
+        counted: trials of these bars that a store has counted; 0 without one.
 
     """
 
+    strategy: str
+    market: MarketData
     paths: Floats
     splits: pd.DataFrame
     path_sharpes: Floats
     trials: int
+    counted: int = 0
 
     @property
     def losing_share(self) -> float:
         """Share of the histories whose Sharpe ratio is not positive."""
         return float(np.mean(~(self.path_sharpes > 0)))
+
+    @property
+    def summary(self) -> str:
+        """How the histories spread, in a sentence."""
+        known = self.path_sharpes[np.isfinite(self.path_sharpes)]
+        count = self.paths.shape[1]
+        if not len(known):
+            return f"None of the {count} out-of-sample histories trades."
+        low, middle, high = np.quantile(known, [0.0, 0.5, 1.0])
+        return (
+            f"Sharpe ratio of the {count} out-of-sample histories: median {middle:.2f}, from "
+            f"{low:.2f} to {high:.2f}; {100 * self.losing_share:.0f} % of them are not positive."
+        )
+
+    def save(self, path: Path | str) -> Path:
+        """Write a page: the histories, how their Sharpe ratios spread, and every split.
+
+        Raises:
+            ConfigError: another suffix than .html, .pdf and .png, or no browser for the latter.
+
+        """
+        from tradinghf.evaluation._crossvalidation_page import cross_validation_page
+
+        return cross_validation_page(self, path)
 
 
 def combinatorial_splits(
@@ -124,6 +156,8 @@ def cross_validate_parameters(
     costs: CostModel | None = None,
     fill: Fill = "next_open",
     cash: float = 100_000.0,
+    record: Record = True,
+    open_sealed: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> CrossValidation:
     """Choose parameters on every set of training bars, judge them on the test bars.
@@ -141,10 +175,12 @@ def cross_validate_parameters(
         costs: fees and slippage.
         fill: when orders fill.
         cash: starting equity [currency].
+        record, open_sealed: as for `backtest`. Every combination is backtested over all bars, and
+            the histories overlap: all of them are trials, as those of a sweep.
         progress: called with (combinations done, combinations).
 
     Raises:
-        ConfigError: folds that do not fit.
+        ConfigError: folds that do not fit, or sealed bars.
         StrategyError: unknown parameter or metric.
 
     """
@@ -154,7 +190,17 @@ def cross_validate_parameters(
     cuts = combinatorial_splits(
         market.bars, folds=folds, test_folds=test_folds, purge=purge, embargo=embargo
     )
-    swept = sweep(found, market, grid, costs=costs, fill=fill, cash=cash, progress=progress)
+    swept = sweep(
+        found,
+        market,
+        grid,
+        costs=costs,
+        fill=fill,
+        cash=cash,
+        record=record,
+        open_sealed=open_sealed,
+        progress=progress,
+    )
     size, year = market.bars // folds, market.bars_per_year
     bounds = [(k * size, market.bars if k == folds - 1 else (k + 1) * size) for k in range(folds)]
     paths = np.zeros((market.bars, comb(folds - 1, test_folds - 1)))
@@ -179,10 +225,13 @@ def cross_validate_parameters(
         )
     ratios = [metrics.sharpe(path, year) for path in paths.T]
     return CrossValidation(
+        strategy=found.name,
+        market=market,
         paths=paths,
         splits=pd.DataFrame(rows),
         path_sharpes=np.array([np.nan if r is None else r for r in ratios]),
         trials=swept.trials,
+        counted=swept.counted,
     )
 
 

@@ -27,13 +27,14 @@ class Report(BacktestResult):
         return report_figure(self)
 
     def save(
-        self, path: Path | str, *, trials: int = 1, standing: Mapping[str, Any] | None = None
+        self, path: Path | str, *, trials: int = 0, standing: Mapping[str, Any] | None = None
     ) -> Path:
         """Write the tear sheet: one page that needs nothing else.
 
         Args:
             path: where to; .html, or .pdf or .png where Chromium is installed.
-            trials: how many variants were tried before this one; the verdict is deflated by it.
+            trials: how many variants were tried, this one included, where that is more than the
+                store has counted; the verdict is deflated by the larger.
             standing: the strategy's row of the raters' leaderboard, as a mapping.
 
         Raises:
@@ -43,4 +44,5 @@ class Report(BacktestResult):
         from tradinghf.evaluation._export import write_page
         from tradinghf.evaluation._tearsheet import tear_sheet
 
-        return write_page(tear_sheet(self, trials=trials, standing=standing), path)
+        tried = max(self.trials, trials)
+        return write_page(tear_sheet(self, trials=tried, standing=standing), path)

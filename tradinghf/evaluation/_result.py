@@ -29,6 +29,7 @@ class BacktestResult:
         targets: [T, A] the target weights ordered at each close; NaN is no order.
         costs, fill, engine, cash: how it was traded.
         expression: Python for the first argument of `backtest`.
+        trials: how many trials of these bars were counted, this one included.
 
     """
 
@@ -42,6 +43,7 @@ class BacktestResult:
     engine: EngineName
     cash: float
     expression: str
+    trials: int = 1
 
     @cached_property
     def equity(self) -> pd.Series:

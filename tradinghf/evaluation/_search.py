@@ -13,11 +13,13 @@ import pandas as pd
 
 from tradinghf.config import CostModel, Fill
 from tradinghf.errors import MissingExtraError, StrategyError, check_setting, unknown_name
+from tradinghf.evaluation._study import Record, study_of
 from tradinghf.evaluation._sweep import (
     Grid,
     Sweep,
     allowed_combinations,
     cost_models,
+    counted_sweep,
     run_combinations,
 )
 from tradinghf.market import MarketData
@@ -39,6 +41,8 @@ def search(
     costs: CostModel | Sequence[CostModel] | None = None,
     fill: Fill = "next_open",
     cash: float = 100_000.0,
+    record: Record = True,
+    open_sealed: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Sweep:
     """`limit` combinations of a grid, chosen by Optuna's tree-structured Parzen estimator.
@@ -53,9 +57,11 @@ def search(
         limit: how many combinations to run; the whole grid if it is smaller.
         metric: to maximise.
         seed: of the sampler.
+        record, open_sealed: as for `backtest`; every row is a trial.
         progress: called with (combinations done, limit).
 
     Raises:
+        ConfigError: some bars are sealed, and there is no reason to open them.
         MissingExtraError: Optuna is not installed.
         StrategyError: unknown parameter or metric, or an empty grid.
 
@@ -63,9 +69,27 @@ def search(
 
     """
     check_setting(limit >= 1, "search: limit", limit, "at least 1")
-    optuna = _optuna()
     found = load_strategy(strategy)
-    models = cost_models(costs)
+    with study_of(market, record, open_sealed, f"sweep {found.name}") as study:
+        how: dict[str, Any] = {"costs": cost_models(costs), "fill": fill, "cash": cash}
+        searched = _search(found, market, grid, limit, metric, seed, progress, **how)
+        return counted_sweep(searched, study)
+
+
+def _search(
+    found: Strategy,
+    market: MarketData,
+    grid: Grid,
+    limit: int,
+    metric: str,
+    seed: int,
+    progress: Callable[[int, int], None] | None,
+    *,
+    costs: Sequence[CostModel],
+    fill: Fill,
+    cash: float,
+) -> Sweep:
+    optuna = _optuna()
     values = {name: list(options) for name, options in grid.items()}
     combinations = allowed_combinations(found, values)
     limit = min(limit, len(combinations))
@@ -87,8 +111,8 @@ def search(
         # A sampler that only repeats itself has found its optimum: go on in the grid's order.
         new = new or sorted(allowed - scores.keys())[:batch]
         chosen = [_chosen(values, point) for point in new]
-        parts.append(run_combinations(found, market, chosen, models, fill=fill, cash=cash))
-        scores |= dict(zip(new, _scores(parts[-1], metric, len(models)), strict=True))
+        parts.append(run_combinations(found, market, chosen, costs, fill=fill, cash=cash))
+        scores |= dict(zip(new, _scores(parts[-1], metric, len(costs)), strict=True))
         for trial, point in zip(trials, points, strict=True):
             score = scores.get(point, math.nan)
             # A combination that is not allowed, or never trades, has no score: it failed.

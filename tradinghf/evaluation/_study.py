@@ -1,31 +1,36 @@
 """Trials counted and sealed bars kept shut: what makes the verdict on a backtest honest.
 
 The best of many trials looks better than it is, and bars that were looked at before are no test
-any more. A feedback store counts both per data set, by the hash of its bars.
+any more. A feedback store counts both per data set, which it knows by its bars
+(`tradinghf.feedback.store.Store.recognise`). Scripts, notebooks, the command line and the dashboard
+all count through `Study`.
 """
 
 from __future__ import annotations
 
-import getpass
-import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+import numpy as np
 import pandas as pd
 
 from tradinghf.errors import ConfigError
+from tradinghf.evaluation._seals import (
+    Notify,
+    check_reason,
+    refuse_sealed,
+    visible_bars,
+    warn,
+)
 from tradinghf.feedback import leaderboard
-from tradinghf.feedback.store import Store, locate
-from tradinghf.market import MarketData, drawn_again, load_market
+from tradinghf.feedback.store import DataSet, Store, locate
+from tradinghf.market import Floats, MarketData, load_market
 
-_log = logging.getLogger(__name__)
-_DEFAULT_STORE = "store"
-_USE_SEALED = '--open-sealed "why" (open_sealed="why") uses them and is logged.'
-Notify = Callable[[str], None]
+DEFAULT_STORE = "store"
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,13 +42,20 @@ class Study:
         market: the bars of the window, without sealed ones.
         store: counts the trials; None where there is no store.
         store_name: the store's name, as it was given.
+        known: what the store knows of the data set.
 
     """
 
     data_set: MarketData
     market: MarketData
-    store: Store | None
+    store: Store | None = None
     store_name: str = ""
+    known: DataSet | None = None
+
+    @classmethod
+    def uncounted(cls, market: MarketData) -> Self:
+        """Bars that were opened and are counted elsewhere."""
+        return cls(market, market)
 
     def trials_text(self) -> str:
         """How many trials of this data set are counted where; why none are without a store."""
@@ -62,11 +74,25 @@ class Study:
             variants: what distinguishes each trial; the window is added.
 
         """
-        if self.store is None:
+        if self.store is None or self.known is None:
             return max(len(variants), 1)
-        window, sha256 = _window(self.market), self.data_set.sha256
-        self.store.count_trials(kind, name, sha256, [{**v, **window} for v in variants])
+        sha256, ends = self.data_set.sha256, window(self.market, self.known)
+        self.store.count_trials(kind, name, sha256, [{**v, **ends} for v in variants])
         return max(self.store.trials(sha256), len(variants), 1)
+
+    def fingerprint(self, orders: Floats) -> str:
+        """Hash of [T, A] orders, for what has no name and parameters to tell variants apart by.
+
+        Only orders on bars of the data set's first version count: appended bars make no new trial.
+        """
+        kept = orders
+        if self.known is not None:
+            index = self.market.index
+            first, last = pd.Timestamp(self.known.first), pd.Timestamp(self.known.last)
+            inside = np.asarray((index >= first) & (index <= last))
+            kept = orders[inside] if inside.any() else orders
+        plain = np.where(np.isnan(kept), np.nan, kept + 0.0)
+        return hashlib.sha256(plain.astype("<f8").tobytes()).hexdigest()[:16]
 
     def standing(self, source: str) -> dict[str, Any] | None:
         """What raters think of a strategy or policy: its line of the leaderboard, or None."""
@@ -79,6 +105,11 @@ class Study:
         return next((asdict(line) for line in lines if line.source in sources), None)
 
 
+Record = bool | str | Path | Study
+"""Where trials are counted: True: ./store, where there is one; False: nowhere; a store's name; or
+a study that is open already."""
+
+
 @contextmanager
 def open_study(
     data: str,
@@ -88,7 +119,7 @@ def open_study(
     store: str | None = None,
     open_sealed: str | None = None,
     purpose: str,
-    notify: Notify = _log.warning,
+    notify: Notify = warn,
 ) -> Iterator[Study]:
     """Load bars to try something on, next to the store that counts the trials.
 
@@ -98,97 +129,105 @@ def open_study(
         store: a folder, a .db file, or a URL, made if need be; None: ./store where it exists.
         open_sealed: why sealed bars are needed; None leaves them out.
         purpose: what is tried, for the log of openings ("backtest sma_cross").
-        notify: called with a sentence where sealed bars are left out or opened.
+        notify: called with a sentence where sealed bars are left out or opened, and where the
+            past of the data has changed.
 
     Raises:
-        ConfigError: all bars asked for are sealed, or `open_sealed` without a store.
+        ConfigError: all bars asked for are sealed, or `open_sealed` without a store or a reason.
 
     """
+    check_reason(open_sealed)
     data_set = load_market(data)
     market = data_set.between(start, end)
-    if store is None and _default_store_exists():
-        store = _DEFAULT_STORE
-    if store is None:
-        if open_sealed is not None:
-            raise ConfigError("--open-sealed needs a store to log it in; name one with --store.")
-        yield Study(data_set, market, None)
+    name = _store_name(store)
+    if name is None:
+        _need_no_store(open_sealed)
+        yield Study(data_set, market)
         return
-    with Store(store) as opened:
-        visible = _visible_bars(data_set, market, opened, open_sealed, purpose, notify)
-        yield Study(data_set, visible, opened, store)
+    with Store(name) as opened:
+        known = recognised(opened, data_set, notify)
+        visible = visible_bars(data_set, market, opened, open_sealed, purpose, notify)
+        yield Study(data_set, visible, opened, name, known)
 
 
-@dataclass(frozen=True)
-class RunStudy:
-    """A training run's data set, and the store that counts its openings and its policies.
+def open_bars(
+    data: str,
+    start: str | None = None,
+    end: str | None = None,
+    *,
+    store: str,
+    notify: Notify = warn,
+) -> MarketData:
+    """Bars without those that a store keeps sealed, for what shows them to people.
 
-    Attributes:
-        data: what the run loads its bars from.
-        store: a folder, a .db file, or a URL; see `store_for_run`.
-        open_sealed: why sealed bars are needed; None leaves them out.
-        notify: called with a sentence where sealed bars are left out.
+    Raises:
+        ConfigError: all bars asked for are sealed.
 
     """
-
-    data: str
-    store: str
-    open_sealed: str | None = None
-    notify: Notify = _log.warning
-
-    def last_day(self) -> str | None:
-        """Last day that the run may use; None: all, as nothing is sealed or it may be opened."""
-        found = locate(self.store)
-        if drawn_again(self.data) or (found.sqlite and not found.database.is_file()):
-            return None
-        with Store(self.store) as store:
-            first = first_sealed_day(load_market(self.data), store)
-        if first is None or self.open_sealed is not None:
-            return None
-        self.notify(_left_out(first))
-        return str(date.fromisoformat(first) - timedelta(days=1))
-
-    def log_test_opening(self, test: MarketData, purpose: str) -> int:
-        """Log that a run opens its test bars; returns how often that data set's were opened.
-
-        Raises:
-            ConfigError: some of these bars are sealed, and there is no reason to open them.
-
-        """
-        data_set = self._data_set(test)
-        with Store(self.store) as store:
-            first = first_sealed_day(data_set, store)
-            if first and self.open_sealed is None and test.index[-1] >= _midnight(first):
-                raise ConfigError(f"Its test bars are sealed from {first} on; {_USE_SEALED}")
-            return _log_opening(data_set, store, purpose, self.open_sealed or "test bars of a run")
-
-    def count_policies(self, test: MarketData, policies: Sequence[Any]) -> int:
-        """Count trained policies as trials of their data; returns how many there are by now."""
-        sha256 = self._data_set(test).sha256
-        with Store(self.store) as store:
-            for policy in policies:
-                store.count_trial("training", trial_name(policy), sha256, _window(test))
-            return max(store.trials(sha256), 1)
-
-    def _data_set(self, test: MarketData) -> MarketData:
-        """The data set that test bars belong to; trials and openings are counted on it."""
-        return test if drawn_again(self.data) else load_market(self.data)
+    with open_study(data, start, end, store=store, purpose="show", notify=notify) as study:
+        return study.market
 
 
-def store_for_run(store: str | None, run: Path) -> str:
-    """Where a run's openings and trials are counted: `store`, else ./store, else RUN/store."""
-    if store is not None and (store != _DEFAULT_STORE or _default_store_exists()):
-        return store
-    return _DEFAULT_STORE if _default_store_exists() else str(run / "store")
+@contextmanager
+def study_of(
+    market: MarketData, record: Record, open_sealed: str | None, purpose: str
+) -> Iterator[Study]:
+    """The study that bars in hand belong to: what `backtest`, `sweep` and the like go through.
+
+    Sealed bars are refused, not left out: the caller holds them, and perhaps weights for them.
+
+    Args:
+        market: the bars.
+        record: where trials are counted. False counts none; ./store still keeps its seals.
+        open_sealed: why sealed bars are needed; None refuses them.
+        purpose: what is tried.
+
+    Raises:
+        ConfigError: some bars are sealed, or `open_sealed` without a store or a reason.
+
+    """
+    check_reason(open_sealed)
+    if isinstance(record, Study):
+        if market is not record.market and record.store is not None:
+            refuse_sealed(record.data_set, market, record.store, open_sealed, purpose, warn)
+        yield replace(record, market=market)
+        return
+    name = _store_name(None if isinstance(record, bool) else str(record))
+    if name is None:
+        _need_no_store(open_sealed)
+        yield Study.uncounted(market)
+        return
+    with Store(name) as opened:
+        known = recognised(opened, market, warn)
+        refuse_sealed(market, market, opened, open_sealed, purpose, warn)
+        counted = opened if record is not False else None
+        yield Study(market, market, counted, name, known)
+
+
+def recognised(store: Store, data_set: MarketData, notify: Notify) -> DataSet:
+    """What the store knows of a data set; says so where its past has changed."""
+    known = store.recognise(data_set)
+    if known.said:
+        notify(known.said)
+    return known
+
+
+def window(market: MarketData, known: DataSet) -> dict[str, str]:
+    """The ends of a trial's window.
+
+    A window that reaches to an end of all known bars is that of the data set's first version, so
+    that the same trial on appended bars is the same trial.
+    """
+    first, last = str(market.index[0]), str(market.index[-1])
+    return {
+        "from": known.first if first <= known.known_first else first,
+        "to": known.last if last >= known.known_last else last,
+    }
 
 
 def store_without_password(store: str) -> str:
     """A store's name for people: as it was given; of a URL without its password."""
     return str(locate(store)) if "://" in store else store
-
-
-def first_sealed_day(data_set: MarketData, store: Store) -> str | None:
-    """First sealed day of a data set; a later seal can only seal more."""
-    return min((seal.name for seal in store.trial_log(data_set.sha256, "seal")), default=None)
 
 
 def trial_name(x: Any) -> str:
@@ -197,52 +236,17 @@ def trial_name(x: Any) -> str:
     return str(x.name) if fingerprint is None else f"policy:{fingerprint}"
 
 
-def _visible_bars(
-    data_set: MarketData,
-    market: MarketData,
-    store: Store,
-    open_sealed: str | None,
-    purpose: str,
-    notify: Notify,
-) -> MarketData:
-    """`market` without sealed bars; or with them, after the opening was logged."""
-    first = first_sealed_day(data_set, store)
-    if first is None:
-        return market
-    visible = int((market.index < _midnight(first)).sum())
-    if visible == market.bars:
-        return market
+def default_store_exists() -> bool:
+    """Whether there is a store in the working folder."""
+    return locate(DEFAULT_STORE).database.is_file()
+
+
+def _store_name(store: str | None) -> str | None:
+    if store is not None:
+        return store
+    return DEFAULT_STORE if default_store_exists() else None
+
+
+def _need_no_store(open_sealed: str | None) -> None:
     if open_sealed is not None:
-        number = _log_opening(data_set, store, purpose, open_sealed)
-        notify(f"Opening {number} of the bars from {first} on: logged.")
-        return market
-    if visible < 2:
-        raise ConfigError(
-            f"All bars asked for are sealed (from {first} on). Choose earlier ones with --end; "
-            f"{_USE_SEALED}"
-        )
-    notify(_left_out(first))
-    return market.rows(0, visible)
-
-
-def _left_out(first_sealed: str) -> str:
-    return f"Bars from {first_sealed} on are sealed and left out; {_USE_SEALED}"
-
-
-def _log_opening(data_set: MarketData, store: Store, purpose: str, reason: str) -> int:
-    """Log who opened sealed or test bars, when and what for; returns how many openings so far."""
-    note = {"who": getpass.getuser(), "at": datetime.now(UTC).isoformat(), "reason": reason}
-    store.count_trial("opening", purpose, data_set.sha256, note)
-    return store.trials(data_set.sha256, kind="opening")
-
-
-def _window(market: MarketData) -> dict[str, str]:
-    return {"from": str(market.index[0]), "to": str(market.index[-1])}
-
-
-def _midnight(day: str) -> pd.Timestamp:
-    return pd.Timestamp(day, tz="UTC")
-
-
-def _default_store_exists() -> bool:
-    return locate(_DEFAULT_STORE).database.is_file()
+        raise ConfigError("--open-sealed needs a store to log it in; name one with --store.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,7 +14,7 @@ import pandas as pd
 
 from tradinghf.config import CostModel, Fill
 from tradinghf.errors import StrategyError, unknown_name
-from tradinghf.evaluation._backtest import backtest
+from tradinghf.evaluation._backtest import trade
 from tradinghf.evaluation._columns import (
     COLUMNS_AT_ONCE,
     ColumnResults,
@@ -24,7 +24,9 @@ from tradinghf.evaluation._columns import (
 from tradinghf.evaluation._executors import Executor, as_executor, local
 from tradinghf.evaluation._export import write_table
 from tradinghf.evaluation._report import Report
+from tradinghf.evaluation._study import Record, Study, study_of
 from tradinghf.evaluation._validation import effective_trials, overfitting_probability
+from tradinghf.evaluation._variants import rule_variant
 from tradinghf.evaluation._verdict import Verdict, judge
 from tradinghf.market import Floats, MarketData
 from tradinghf.strategies import Strategy, load_strategy
@@ -52,6 +54,8 @@ class Sweep:
         cash: starting equity [currency].
         left_out: combinations of the grid that the strategy's `requires` excludes.
         adaptive: the rows were proposed from the results of earlier ones (`search`).
+        counted: trials of these bars that a store has counted, this sweep's included; 0 without
+            one.
 
     """
 
@@ -65,6 +69,7 @@ class Sweep:
     cash: float
     left_out: int = 0
     adaptive: bool = False
+    counted: int = 0
 
     @property
     def trials(self) -> int:
@@ -83,7 +88,7 @@ class Sweep:
         if self.table[metric].isna().all():
             raise StrategyError(f"No combination has a defined {metric}: none of them traded.")
         row = int(np.nanargmax(self.table[metric].to_numpy(np.float64)))
-        return backtest(
+        return trade(
             self.strategy,
             self.market,
             costs=self.costs[row],
@@ -103,7 +108,7 @@ class Sweep:
 
         Args:
             metric: the best row has the highest.
-            trials: all that was tried on this data, where that is more than this sweep.
+            trials: all that was tried on this data, where that is more than was counted.
 
         """
         best = self.best(metric)
@@ -112,7 +117,8 @@ class Sweep:
         variance = float(known.var(ddof=1)) if len(known) > 1 else None
         if self.adaptive:
             variance = max(variance or 0.0, 1 / (self.market.bars - 1))
-        return judge(best, best.buy_and_hold(), trials=max(self.trials, trials), variance=variance)
+        tried = max(self.trials, self.counted, trials)
+        return judge(best, best.buy_and_hold(), trials=tried, variance=variance)
 
     def overfitting(self, blocks: int = 16) -> float | None:
         """Probability of backtest overfitting (PBO) of choosing the best row by Sharpe ratio.
@@ -157,6 +163,8 @@ def sweep(
     fill: Fill = "next_open",
     cash: float = 100_000.0,
     executor: Executor | Literal["local", "ray"] = "local",
+    record: Record = True,
+    open_sealed: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Sweep:
     """Backtest a strategy with every combination of parameters and costs.
@@ -170,9 +178,11 @@ def sweep(
         cash: starting equity of each backtest [currency].
         executor: where: "local", "ray" (the Ray cluster that is running, or one of this machine's
             cores), or `tradinghf.evaluation._executors.ray(ADDRESS)`. The results are the same.
+        record, open_sealed: as for `backtest`; every row is a trial.
         progress: called with (done, total).
 
     Raises:
+        ConfigError: some bars are sealed, and there is no reason to open them.
         StrategyError: unknown parameter, an empty grid, or a cost vectorbt cannot express.
         MissingExtraError: "ray" without Ray.
 
@@ -180,18 +190,31 @@ def sweep(
     found = load_strategy(strategy)
     values = {name: list(options) for name, options in grid.items()}
     models, chosen = cost_models(costs), allowed_combinations(found, values)
-    run = run_combinations(
-        found,
-        market,
-        chosen,
-        models,
-        fill=fill,
-        cash=cash,
-        executor=as_executor(executor),
-        progress=progress,
-    )
-    size = math.prod(len(options) for options in values.values())
-    return replace(run, left_out=size - len(chosen))
+    with study_of(market, record, open_sealed, f"sweep {found.name}") as study:
+        run = run_combinations(
+            found,
+            market,
+            chosen,
+            models,
+            fill=fill,
+            cash=cash,
+            executor=as_executor(executor),
+            progress=progress,
+        )
+        size = math.prod(len(options) for options in values.values())
+        return counted_sweep(replace(run, left_out=size - len(chosen)), study)
+
+
+def counted_sweep(found: Sweep, study: Study) -> Sweep:
+    """A sweep with every row of it counted as a trial, where there is a store."""
+    if study.store is None:
+        return found
+    rule = found.strategy
+    variants = [
+        rule_variant(rule, rule.bind(**p)) | {"costs": asdict(c), "fill": found.fill}
+        for p, c in zip(found.params, found.costs, strict=True)
+    ]
+    return replace(found, counted=study.count_trials("sweep", rule.name, variants))
 
 
 def cost_models(costs: CostModel | Sequence[CostModel] | None) -> tuple[CostModel, ...]:

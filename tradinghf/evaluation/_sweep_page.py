@@ -31,7 +31,6 @@ def sweep_page(
     sweeps: Sequence[Sweep],
     *,
     metric: str = "sharpe_annual",
-    trials: Sequence[int] = (),
 ) -> Path:
     """Write one self-contained page about sweeps of one strategy over one or more data sets.
 
@@ -39,24 +38,18 @@ def sweep_page(
         path: where to; .html, or .pdf or .png where Chromium is installed.
         sweeps: of the same strategy and grid.
         metric: to rank and colour by.
-        trials: all that was tried on each data set, where that is more than the sweep.
 
     """
-    known = [*trials, *(found.trials for found in sweeps[len(trials) :])]
-    body = [
-        part
-        for found, count in zip(sweeps, known, strict=True)
-        for part in _sections(found, metric, count)
-    ]
+    body = [part for found in sweeps for part in _sections(found, metric)]
     strategy = sweeps[0].strategy
     names = ", ".join(found.market.name for found in sweeps)
     subtitle = f"{strategy.doc} {sum(found.trials for found in sweeps):,} backtests on {names}."
     return write_page(page(f"Sweep of {strategy.name}", subtitle, body), path)
 
 
-def _sections(found: Sweep, metric: str, trials: int) -> list[str]:
+def _sections(found: Sweep, metric: str) -> list[str]:
     best = found.best(metric)
-    verdict = found.verdict(metric, trials=trials)
+    verdict = found.verdict(metric)
     settings = ", ".join(f"{name} {value}" for name, value in best.params.items())
     headline = f"Best on {found.market.name}: {settings}. {verdict.headline}"
     reasons = list(verdict.reasons)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,12 @@ import pandas as pd
 
 from tradinghf.config import CostModel, Fill
 from tradinghf.errors import ConfigError, StrategyError, unknown_name
-from tradinghf.evaluation._backtest import backtest
+from tradinghf.evaluation._backtest import trade
 from tradinghf.evaluation._columns import column_metrics, run_columns
 from tradinghf.evaluation._report import Report
+from tradinghf.evaluation._study import Record, study_of
 from tradinghf.evaluation._sweep import Grid, allowed_combinations
+from tradinghf.evaluation._variants import rule_variant
 from tradinghf.market import Floats, MarketData
 from tradinghf.strategies import Strategy, held_targets, load_strategy, target_changes
 
@@ -24,7 +26,8 @@ class WalkForward:
     """Result of a walk-forward: one account over all test windows, and a row about each.
 
     Attributes:
-        report: one backtest over all test windows, each with the parameters chosen before it.
+        report: one backtest over all test windows, each with the parameters chosen before it;
+            the joined account counts as one trial.
         windows: one row per window: train_start, train_end, test_start, test_end (timestamps,
             ends inclusive), the chosen parameters, and the metric in training and in the test.
         trials: combinations tried; the verdict is not deflated by them, since none saw the test.
@@ -89,6 +92,8 @@ def walk_forward(
     costs: CostModel | None = None,
     fill: Fill = "next_open",
     cash: float = 100_000.0,
+    record: Record = True,
+    open_sealed: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> WalkForward:
     """Choose parameters on each training window, trade them on the next test window.
@@ -106,19 +111,49 @@ def walk_forward(
         costs: fees and slippage.
         fill: when orders fill.
         cash: starting equity [currency].
+        record, open_sealed: as for `backtest`. None of the choices has seen a test bar, so the
+            joined account is one trial.
         progress: called with (windows done, windows).
 
     Raises:
-        ConfigError: windows that do not fit.
+        ConfigError: windows that do not fit, or sealed bars.
         StrategyError: unknown parameter or metric.
 
     """
     found = load_strategy(strategy)
     costs = costs or CostModel()
+    cut: dict[str, Any] = {
+        "train_bars": train_bars,
+        "test_bars": test_bars,
+        "purge": purge,
+        "anchored": anchored,
+    }
+    with study_of(market, record, open_sealed, f"walkforward {found.name}") as study:
+        walked = _walk(found, market, grid, cut, metric, costs, fill, cash, progress)
+        variant: dict[str, Any] = {
+            "grid": {name: list(values) for name, values in grid.items()},
+            "metric": metric,
+            "costs": asdict(costs),
+        }
+        variant |= cut | {k: v for k, v in rule_variant(found, {}).items() if k == "code"}
+        variant |= {"fill": fill} if fill != "next_open" else {}
+        trials = study.count_trials("walkforward", found.name, [variant])
+    return replace(walked, report=replace(walked.report, trials=trials))
+
+
+def _walk(
+    found: Strategy,
+    market: MarketData,
+    grid: Grid,
+    cut: dict[str, Any],
+    metric: str,
+    costs: CostModel,
+    fill: Fill,
+    cash: float,
+    progress: Callable[[int, int], None] | None,
+) -> WalkForward:
     options = allowed_combinations(found, grid)
-    windows = walk_forward_splits(
-        market.bars, train_bars=train_bars, test_bars=test_bars, purge=purge, anchored=anchored
-    )
+    windows = walk_forward_splits(market.bars, **cut)
     # A strategy is causal, so its weights are computed once on everything; checked by
     # `tradinghf.evaluation._check`.
     targets = [held_targets(found(market, **params)) for params in options]
@@ -183,7 +218,7 @@ def backtest_targets(
 ) -> Report:
     """Backtest of [T, A] targets that orders where they change."""
     table = pd.DataFrame(target_changes(targets), index=market.index, columns=list(market.symbols))
-    return backtest(table, market, costs=costs, fill=fill, cash=cash)
+    return trade(table, market, costs=costs, fill=fill, cash=cash)
 
 
 def _scores(

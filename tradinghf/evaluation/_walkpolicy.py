@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -11,6 +11,7 @@ import pandas as pd
 from tradinghf.config import CostModel, Fill
 from tradinghf.evaluation._policies import ActingPolicy, policy_orders
 from tradinghf.evaluation._report import Report
+from tradinghf.evaluation._study import Record, study_of
 from tradinghf.evaluation._walkforward import backtest_targets, trade_windows, walk_forward_splits
 from tradinghf.market import Floats, MarketData
 from tradinghf.strategies import held_targets
@@ -52,6 +53,8 @@ def walk_forward_policy(
     costs: CostModel | None = None,
     fill: Fill = "next_open",
     cash: float = 100_000.0,
+    record: Record = True,
+    open_sealed: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> PolicyWalk:
     """Train a policy on each training window, trade it on the next test window.
@@ -69,10 +72,11 @@ def walk_forward_policy(
         validation_share: of the training window.
         name: of the result.
         costs, fill, cash: of the account.
+        record, open_sealed: as for `backtest`; the joined account is one trial.
         progress: called with (windows done, windows).
 
     Raises:
-        ConfigError: windows that do not fit.
+        ConfigError: windows that do not fit, or sealed bars.
         StrategyError: a policy looks further back than there are bars.
 
     """
@@ -97,7 +101,11 @@ def walk_forward_policy(
             "sharpe_annual": part.metrics["sharpe_annual"],
         }
 
-    report, table = trade_windows(
-        market, windows, choose, costs=costs, fill=fill, cash=cash, progress=progress
-    )
+    with study_of(market, record, open_sealed, f"walkforward {name}") as study:
+        report, table = trade_windows(
+            market, windows, choose, costs=costs, fill=fill, cash=cash, progress=progress
+        )
+        joined = replace(study, market=report.market).fingerprint(report.targets)
+        variant = {"orders": joined, "costs": asdict(costs), "fill": fill}
+        report = replace(report, trials=study.count_trials("walkforward", name, [variant]))
     return PolicyWalk(report.renamed(f"{name}, walk-forward"), table, tuple(policies))

@@ -14,17 +14,23 @@ from tradinghf.market._rolling import lagged, realised_volatility
 from tradinghf.market._source_registry import SOURCES, source
 from tradinghf.market._sources import drawn_again, load_market
 from tradinghf.market._synthetic import synthetic
+from tradinghf.market._traces import BarTrace, likely_columns, traces
+from tradinghf.market._versions import VersionChange, change_sentence, compare_versions
 
 __all__ = [
     "FIELDS",
     "SOURCES",
     "SUFFIXES",
+    "BarTrace",
     "FeatureScaler",
     "Floats",
     "MarketData",
+    "VersionChange",
     "assert_causal",
     "catalogue",
+    "change_sentence",
     "check_market_file",
+    "compare_versions",
     "describe_market",
     "drawn_again",
     "feature",
@@ -32,6 +38,7 @@ __all__ = [
     "features",
     "lagged",
     "leaks",
+    "likely_columns",
     "load_file",
     "load_market",
     "market_warnings",
@@ -39,4 +46,5 @@ __all__ = [
     "save_market",
     "source",
     "synthetic",
+    "traces",
 ]

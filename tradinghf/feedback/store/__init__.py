@@ -8,6 +8,7 @@ from tradinghf._exports import on_first_use
 
 if TYPE_CHECKING:
     from tradinghf.feedback.store._backup import is_backup, restore, verify_backup
+    from tradinghf.feedback.store._data_sets import DataSet
     from tradinghf.feedback.store._drafts import abandoned_drafts, remove_drafts
     from tradinghf.feedback.store._engine import Location, locate
     from tradinghf.feedback.store._episodes import EpisodeInfo
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 
 __all__ = [
+    "DataSet",
     "EpisodeInfo",
     "Location",
     "Store",
@@ -38,6 +40,7 @@ __getattr__ = on_first_use(
         "is_backup": "tradinghf.feedback.store._backup",
         "restore": "tradinghf.feedback.store._backup",
         "verify_backup": "tradinghf.feedback.store._backup",
+        "DataSet": "tradinghf.feedback.store._data_sets",
         "abandoned_drafts": "tradinghf.feedback.store._drafts",
         "remove_drafts": "tradinghf.feedback.store._drafts",
         "Location": "tradinghf.feedback.store._engine",

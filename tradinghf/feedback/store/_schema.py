@@ -9,12 +9,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from sqlalchemy import (
+    BigInteger,
     CheckConstraint,
     Column,
     Float,
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -127,6 +129,36 @@ trials = Table(
     Column("market", String(64), nullable=False, index=True),
     Column("params", Text, nullable=False),
     Column("created", String(32), nullable=False),
+)
+
+# Data sets by what they hold (`_data_sets`): versions of one, the assets in it, their bars' traces.
+market_versions = Table(
+    "market_versions",
+    metadata,
+    Column("sha256", String(64), primary_key=True),
+    Column("data_set", String(64), nullable=False, index=True),
+    Column("name", Text, nullable=False),
+    Column("first", String(40), nullable=False),
+    Column("last", String(40), nullable=False),
+    Column("said", Text, nullable=False),
+    Column("created", String(32), nullable=False),
+)
+
+market_assets = Table(
+    "market_assets",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("symbol", Text, nullable=False),
+    Column("first", BigInteger, nullable=False),
+    Column("last", BigInteger, nullable=False),
+    Column("trace", LargeBinary, nullable=False),
+)
+
+market_members = Table(
+    "market_members",
+    metadata,
+    Column("data_set", String(64), primary_key=True),
+    Column("asset", Integer, ForeignKey("market_assets.seq"), primary_key=True, index=True),
 )
 
 # Who signs in to the dashboard (`tradinghf.serving.UserAccounts`); here, so that backups hold them.

@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 from tradinghf.episodes import Episode
 from tradinghf.feedback import Purpose, Query, Ranking
 from tradinghf.feedback.store import _backup as backup
+from tradinghf.feedback.store import _data_sets as data_sets
 from tradinghf.feedback.store import _episodes as episode_rows
 from tradinghf.feedback.store import _exchange as exchange
 from tradinghf.feedback.store import _queue as queue
@@ -19,12 +20,14 @@ from tradinghf.feedback.store import _rankings as rankings
 from tradinghf.feedback.store import _schema as t
 from tradinghf.feedback.store import _trials as trials
 from tradinghf.feedback.store import _verification as verification
+from tradinghf.feedback.store._data_sets import DataSet
 from tradinghf.feedback.store._engine import Database, locate
 from tradinghf.feedback.store._episode_files import read_episode_file
 from tradinghf.feedback.store._episodes import EpisodeInfo
 from tradinghf.feedback.store._migrate import migrate
 from tradinghf.feedback.store._trials import Trial
 from tradinghf.feedback.store._verification import Verification
+from tradinghf.market import MarketData
 
 
 class Store(Database):
@@ -223,6 +226,15 @@ class Store(Database):
 
     # Backtest trials
 
+    def recognise(self, market: MarketData) -> DataSet:
+        """The data set that bars belong to, by what they hold; noted down when they are new.
+
+        Appended bars, another file name or format, and a slice are versions of the same data set;
+        so is a changed past, and `DataSet.said` says what changed. Every method that takes a
+        `market` then answers for all versions of it, and for sets that share an asset with it.
+        """
+        return data_sets.recognise(self, market)
+
     def count_trial(
         self, kind: str, name: str, market: str, params: Mapping[str, Any] | None = None
     ) -> bool:
@@ -231,7 +243,7 @@ class Store(Database):
         Args:
             kind: "backtest", "sweep", "training" ...
             name: the strategy or policy.
-            market: `MarketData.sha256`.
+            market: `MarketData.sha256` of any version that `recognise` was shown.
             params: everything else that makes it another trial (parameters, costs, window).
 
         Returns:
@@ -253,7 +265,7 @@ class Store(Database):
     def trials(
         self, market: str | None = None, *, kind: str | None = None, name: str | None = None
     ) -> int:
-        """How many different trials were counted, over all markets or one.
+        """How many different trials were counted, over all markets or those of the same bars.
 
         Seals and openings (`trial_log`) are no trials; they count only when `kind` asks for them.
         """

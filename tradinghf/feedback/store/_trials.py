@@ -13,6 +13,7 @@ from sqlalchemy import Connection, func, insert, select
 
 from tradinghf.errors import FeedbackError
 from tradinghf.feedback.store import _schema as t
+from tradinghf.feedback.store._data_sets import data_set_id, same_bars
 from tradinghf.feedback.store._statements import stored, where_given
 
 SEAL, OPENING = "seal", "opening"
@@ -26,7 +27,7 @@ class Trial:
     Attributes:
         kind: "backtest", "sweep" ...; "seal" and "opening" are notes.
         name: the strategy or policy; of a note, the first sealed day or what was opened.
-        market: sha256 of the whole data set.
+        market: sha256 of the first version of the data set.
         params: everything else that makes it another trial.
         created: when it was counted (UTC).
 
@@ -48,6 +49,7 @@ def add_trials(
 ) -> int:
     """Insert those of the variants that were not counted before; returns how many."""
     records = {}
+    market = data_set_id(connection, market)
     for params in variants:
         text = _canonical_json(dict(params))
         trial = hashlib.sha256(_canonical_json([kind, name, market, text]).encode()).hexdigest()
@@ -60,9 +62,11 @@ def add_trials(
     return len(new)
 
 
-def count_trials(connection: Connection, **wanted: str | None) -> int:
+def count_trials(connection: Connection, market: str | None, **wanted: str | None) -> int:
     """How many trials; notes only when their kind is asked for."""
     query = where_given(select(func.count()).select_from(t.trials), t.trials, **wanted)
+    if market is not None:
+        query = query.where(same_bars(market))
     if wanted.get("kind") is None:
         query = query.where(t.trials.c.kind.not_in(_NOTES))
     return int(connection.scalar(query) or 0)
@@ -70,7 +74,7 @@ def count_trials(connection: Connection, **wanted: str | None) -> int:
 
 def list_trials(connection: Connection, market: str, kind: str) -> list[Trial]:
     """Trials or notes of one kind, oldest first."""
-    query = select(t.trials).where(t.trials.c.market == market, t.trials.c.kind == kind)
+    query = select(t.trials).where(same_bars(market), t.trials.c.kind == kind)
     found = connection.execute(query.order_by(t.trials.c.created, t.trials.c.id))
     return [
         Trial(r.kind, r.name, r.market, json.loads(r.params), datetime.fromisoformat(r.created))
