@@ -48,8 +48,8 @@ def compare_versions(known: BarTrace, new: BarTrace) -> VersionChange | None:
     if not len(here):
         return None
     equal = known.prints[here] == new.prints[there]
-    old, now = (np.log(c.astype(np.float64)) for c in (known.closes[here], new.closes[there]))
-    if not _same_asset(equal, old, now, same_name=known.symbol == new.symbol):
+    same_name = known.symbol == new.symbol
+    if not _same_asset(equal, known.closes[here], new.closes[there], same_name=same_name):
         return None
     first, last = max(known.times[0], new.times[0]), min(known.times[-1], new.times[-1])
     gone = _unshared(known.times, here, first, last)
@@ -79,17 +79,23 @@ def change_sentence(name: str, changes: Sequence[tuple[str, VersionChange]]) -> 
     )
 
 
-def _same_asset(equal: NDArray[np.bool_], old: Floats, now: Floats, *, same_name: bool) -> bool:
-    returns = np.diff(old), np.diff(now)
-    moved = np.concatenate([[False], returns[1] != 0])
+def _same_asset(
+    equal: NDArray[np.bool_],
+    old: NDArray[np.float32],
+    now: NDArray[np.float32],
+    *,
+    same_name: bool,
+) -> bool:
+    moved = np.concatenate([[False], now[1:] != now[:-1]])
     if not moved.any():  # nothing ever moved, or there is one bar
         return bool(equal.all())
     if equal[moved].mean() >= _EQUAL_SHARE and equal[moved].sum() >= (1 if same_name else 2):
         return True
-    typical = float(np.median(np.abs(returns[0])))
-    if len(returns[0]) < _LEAST_RETURNS or typical == 0:
+    before, after = (np.diff(np.log(closes.astype(np.float64))) for closes in (old, now))
+    typical = float(np.median(np.abs(before)))
+    if len(before) < _LEAST_RETURNS or typical == 0:
         return False
-    apart = float(np.median(np.abs(returns[0] - returns[1]))) / typical
+    apart = float(np.median(np.abs(before - after))) / typical
     return apart <= (_ALIKE_NAMED if same_name else _ALIKE_RENAMED)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
+from functools import cache
 from pathlib import Path
 
 from alembic.config import Config
@@ -30,8 +31,9 @@ from tradinghf.feedback.store._schema import metadata
 _ONE_AT_A_TIME = threading.Lock()  # Alembic keeps the running migration in a module global
 
 
+@cache
 def scripts() -> ScriptDirectory:
-    """The packaged migrations."""
+    """The packaged migrations, read once per process: scripts open a store for every backtest."""
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.set_main_option("path_separator", "os")
