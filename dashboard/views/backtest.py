@@ -140,6 +140,8 @@ def show(run: RunFolder) -> None:
         for name, (label, form) in SHOWN.items()
         if metrics.get(name) is not None
     }
+    for note in found.get("notes", ()):
+        st.info(note)
     ui.show_metrics(figures | {"Trials on this market": f"{found['trials']}"})
     curves = ui.thinned(pd.read_parquet(run.folder / "curves.parquet"))
     figure = make_subplots(3, 1, shared_xaxes=True, row_heights=[3, 1, 1], vertical_spacing=0.04)

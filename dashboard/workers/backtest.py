@@ -28,6 +28,7 @@ def main(request_file: str, folder: str) -> None:
     run.mkdir(parents=True, exist_ok=True)
     rule = load_tradable(request["policy"] or request["strategy"])
     name, costs = trial_name(rule), CostModel(**request["costs"])
+    notes: list[str] = []  # sealed bars left out, a past that changed
     how = {"fill": request["fill"], "engine": request["engine"]}
     with open_study(
         request["data"],
@@ -35,7 +36,7 @@ def main(request_file: str, folder: str) -> None:
         request["end"],
         store=request["store"],
         purpose=f"backtest {name}",
-        notify=print,
+        notify=notes.append,
     ) as study:
         market = study.market
         report = backtest(rule, market, costs=costs, record=study, **how, **request["params"])
@@ -53,6 +54,7 @@ def main(request_file: str, folder: str) -> None:
         curves.to_parquet(draft)
     report.save(run / "report.html", standing=standing)
     found = {"request": request, "metrics": dict(report.metrics), "trials": report.trials}
+    found["notes"] = notes
     write_atomic(run / "backtest.json", json.dumps(found, indent=1, default=str).encode())
     print(f"Traded {market.name}.")  # noqa: T201 - the job's output
 

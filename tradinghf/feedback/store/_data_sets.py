@@ -106,7 +106,7 @@ def _register(connection: Connection, market: MarketData, fresh: Sequence[BarTra
     assets = {asset for asset, *_ in matches} | new
     old = _versions_of_before(connection, market)
     known = _set_with(connection, assets)
-    data_set = known or (old[0].sha256 if old else market.sha256)
+    data_set = known or (old[-1].sha256 if old else market.sha256)
     if known is None:
         rows = [{"data_set": data_set, "asset": asset} for asset in assets]
         connection.execute(insert(t.market_members), rows)
