@@ -96,7 +96,7 @@ def walkforward(
 
     """
     from tradinghf.config import CostModel, EnvConfig
-    from tradinghf.evaluation import open_study, write_table
+    from tradinghf.evaluation import cross_validation_page, open_study, write_table
     from tradinghf.strategies import load_strategy
 
     if train_policy == bool(param):
@@ -146,7 +146,7 @@ def walkforward(
     if out is not None:
         output.line(f"Windows: {write_table(windows, out)}")
     if report is not None:
-        page = crossed.save(report) if folds else joined.save(report)
+        page = cross_validation_page(report, crossed) if folds else joined.save(report)
         output.line(f"Report: {page}")
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tradinghf.evaluation._columns import column_metrics, run_columns
     from tradinghf.evaluation._comparison import comparison_report
     from tradinghf.evaluation._crossvalidation import CrossValidation, cross_validate_parameters
+    from tradinghf.evaluation._crossvalidation_page import cross_validation_page
     from tradinghf.evaluation._engines import order_rows, run_engine
     from tradinghf.evaluation._executors import ray
     from tradinghf.evaluation._export import write_table
@@ -55,6 +56,7 @@ __all__ = [
     "column_metrics",
     "comparison_report",
     "cross_validate_parameters",
+    "cross_validation_page",
     "first_sealed_day",
     "grouped",
     "headline",
@@ -88,6 +90,7 @@ __getattr__ = on_first_use(
         "comparison_report": "tradinghf.evaluation._comparison",
         "CrossValidation": "tradinghf.evaluation._crossvalidation",
         "cross_validate_parameters": "tradinghf.evaluation._crossvalidation",
+        "cross_validation_page": "tradinghf.evaluation._crossvalidation_page",
         "order_rows": "tradinghf.evaluation._engines",
         "run_engine": "tradinghf.evaluation._engines",
         "ray": "tradinghf.evaluation._executors",

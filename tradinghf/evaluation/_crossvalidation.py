@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
 from math import comb
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -79,17 +78,6 @@ class CrossValidation:
             f"Sharpe ratio of the {count} out-of-sample histories: median {middle:.2f}, from "
             f"{low:.2f} to {high:.2f}; {100 * self.losing_share:.0f} % of them are not positive."
         )
-
-    def save(self, path: Path | str) -> Path:
-        """Write a page: the histories, how their Sharpe ratios spread, and every split.
-
-        Raises:
-            ConfigError: another suffix than .html, .pdf and .png, or no browser for the latter.
-
-        """
-        from tradinghf.evaluation._crossvalidation_page import cross_validation_page
-
-        return cross_validation_page(self, path)
 
 
 def combinatorial_splits(

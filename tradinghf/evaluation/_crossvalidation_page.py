@@ -14,12 +14,15 @@ from tradinghf.evaluation._page import kpis, number, page, section, spaced, tabl
 _FEWEST = 3  # Sharpe ratios for a histogram
 
 
-def cross_validation_page(found: CrossValidation, path: Path | str) -> Path:
+def cross_validation_page(path: Path | str, found: CrossValidation) -> Path:
     """Write one self-contained page about all histories and all splits.
 
     Args:
-        found: the cross-validation.
         path: where to; .html, or .pdf or .png where Chromium is installed.
+        found: the cross-validation.
+
+    Raises:
+        ConfigError: another suffix, or no browser for a PDF or PNG.
 
     """
     counted = max(found.trials, found.counted)
