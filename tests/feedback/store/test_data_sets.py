@@ -11,7 +11,9 @@ from support.evaluation import make_market
 from support.versions import rescaled, with_close
 
 from tradinghf import MarketData, load_market
-from tradinghf.feedback.store import Store, connect, locate, migrate
+from tradinghf.feedback.store import Store, locate
+from tradinghf.feedback.store._engine import connect
+from tradinghf.feedback.store._migrate import migrate
 from tradinghf.market import FIELDS, save_market
 
 MARKET = make_market(300, seed=5)
