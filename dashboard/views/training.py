@@ -213,6 +213,10 @@ if runs:
     st.subheader("Earlier runs" if running else "Runs", anchor=False)
     chosen = st.selectbox("Run", runs, format_func=lambda run: run.name)
     curves(chosen, key="past")
+    decision = chosen.document("deployment.json")
+    if decision.get("text"):
+        st.markdown("**Deploy?**")
+        st.text(str(decision["text"]))
     result = chosen.document("result.json")
     if result:
         with st.expander("Result"):

@@ -40,6 +40,7 @@ def commands() -> Tree:
     from tradinghf.cli import _bench as bench
     from tradinghf.cli import _exchange as exchange
     from tradinghf.cli import _feedback as feedback
+    from tradinghf.cli import _gate as gate
     from tradinghf.cli import _learn as learn
     from tradinghf.cli import _market as market
     from tradinghf.cli import _pages as pages
@@ -81,6 +82,8 @@ def commands() -> Tree:
         ),
         "train": learn.train,
         "rlhf": learn.rlhf,
+        "gate": gate.gate,
+        "monitor": gate.monitor,
         "report": pages.report,
         "dashboard": system.dashboard,
         "accounts": (
@@ -182,8 +185,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         0 done; 1 internal error, or a check that failed; 2 bad input, with one sentence on what
-        was expected; 130 interrupted; 143 ended by SIGTERM. With TRADINGHF_DEBUG=1 every error
-        shows its traceback.
+        was expected; 3 and 4 are answers of `gate` and `monitor`; 130 interrupted; 143 ended by
+        SIGTERM. With TRADINGHF_DEBUG=1 every error shows its traceback.
 
     """
     args = list(sys.argv[1:] if argv is None else argv)

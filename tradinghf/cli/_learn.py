@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tradinghf.cli import _output as output
 from tradinghf.cli._feedback import open_store
+from tradinghf.cli._gate import gate_run, keep_decision
 from tradinghf.cli._options import OpenSealed, SplitDay, TrialStore, command_line
 from tradinghf.cli._progress import progress
 from tradinghf.cli._runs import CONFIG, RESULT, print_result
 
 if TYPE_CHECKING:
-    from tradinghf.evaluation import RunStudy
+    from tradinghf.evaluation import GateConfig, RunStudy
     from tradinghf.loop import Experiment
     from tradinghf.market import MarketData
+
+    _Gating = tuple[str, GateConfig] | None
 
 _Task = Literal["auto", "short", "daily"]
 
@@ -36,6 +39,10 @@ def rlhf(
     test_episodes: int = 2048,
     store: TrialStore = None,
     open_sealed: OpenSealed = None,
+    safe: bool = True,
+    baseline: str = "buy_and_hold",
+    harm: float = 0.05,
+    margin: float = 0.0,
     seed: int = 0,
     resume: bool = False,
 ) -> None:
@@ -67,19 +74,32 @@ def rlhf(
         store: Where looks at test bars and trials are counted, and seals are: a folder, a .db
             file, or a URL. The run's own rankings stay in OUT/store.
         open_sealed: Use sealed bars too; this reason is logged.
+        safe: Let the gate decide at the end whether the policy may replace the baseline: see
+            `tradinghf gate`. OUT/deployment.json says what is to trade.
+        baseline: What trades now: a strategy, FILE.py:function, a policy file or a run.
+        harm: Largest chance that the gate lets a harmful policy through.
+        margin: A mean profit per episode lower by up to this is no harm [fraction of equity].
         seed: Of everything random.
         resume: Continue the run in --out from its newest checkpoint.
 
     """
     command = command_line("rlhf", rlhf, locals())
-    from tradinghf.evaluation import RunStudy, store_for_run
+    from tradinghf.evaluation import GateConfig, RunStudy, store_for_run
     from tradinghf.learning.config import PPOConfig, RLHFConfig
     from tradinghf.learning.runs import stoppable
-    from tradinghf.loop import HIDDEN, TASKS, Experiment, run_experiment, task_for
+    from tradinghf.loop import (
+        HIDDEN,
+        TASKS,
+        Experiment,
+        load_contender,
+        run_experiment,
+        task_for,
+    )
 
     kind = task_for(data) if task == "auto" else task
     ppo = PPOConfig(hidden=HIDDEN[kind])
     study = RunStudy(data, store_for_run(store, out), open_sealed, output.line)
+    base, limits = load_contender(baseline), GateConfig(harm=harm, margin=margin)
     experiment = Experiment(
         env=TASKS[kind],
         end=study.last_day(),
@@ -108,6 +128,9 @@ def rlhf(
     policies = [outcome.policies[name] for name in ("rlhf", "pnl") if name in outcome.policies]
     study.count_policies(outcome.split.test, policies)
     print_result(outcome.result)
+    if safe:
+        outcome.agent.baseline = base
+        gate_run(outcome.agent, study, out, baseline, limits)
     output.line(f"Everything is in {out}; a page of it: tradinghf report {out}")
 
 
@@ -124,6 +147,10 @@ def train(
     task: _Task = "auto",
     out: Path = Path("runs/train"),
     open_sealed: OpenSealed = None,
+    safe: bool = True,
+    baseline: str = "buy_and_hold",
+    harm: float = 0.05,
+    margin: float = 0.0,
     seed: int = 0,
     resume: bool = False,
 ) -> None:
@@ -144,12 +171,17 @@ def train(
         task: What the policy sees: short, daily, or auto (short for synthetic markets).
         out: Run directory: policy.safetensors, metrics, checkpoints, result.json.
         open_sealed: Use sealed bars too; this reason is logged.
+        safe: Let the gate decide at the end whether the policy may replace the baseline: see
+            `tradinghf gate`. OUT/deployment.json says what is to trade.
+        baseline: What trades now: a strategy, FILE.py:function, a policy file or a run.
+        harm: Largest chance that the gate lets a harmful policy through.
+        margin: A mean profit per episode lower by up to this is no harm [fraction of equity].
         seed: Of everything random.
         resume: Continue the run in --out from its newest checkpoint.
 
     """
     command = command_line("train", train, locals())
-    from tradinghf.evaluation import DEFAULT_STORE, RunStudy, store_for_run
+    from tradinghf.evaluation import DEFAULT_STORE, GateConfig, RunStudy, store_for_run
     from tradinghf.learning.config import PPOConfig, RLHFConfig
     from tradinghf.learning.runs import stoppable
     from tradinghf.loop import HIDDEN, TASKS, Experiment, task_for
@@ -158,6 +190,7 @@ def train(
     ppo = PPOConfig(hidden=HIDDEN[kind])
     loop = RLHFConfig(rounds=1, steps=steps, pnl_weight=pnl_weight, ppo=ppo, seed=seed)
     study = RunStudy(data, store_for_run(store, out), open_sealed, output.line)
+    gating = (baseline, GateConfig(harm=harm, margin=margin)) if safe else None
     experiment = Experiment(
         end=study.last_day(),
         env=TASKS[kind],
@@ -171,7 +204,7 @@ def train(
     )
     train_on = _train_on_pnl if reward == "pnl" else _train_on_rankings
     with stoppable():
-        found = train_on(experiment, study, out, resume, command)
+        found = train_on(experiment, study, out, gating, resume, command)
     numbers = {k: v for k, v in found.items() if isinstance(v, int | float)}
     output.pairs(numbers, title="On unseen bars")
     output.line(f"Policy: {out / 'policy.safetensors'}; a page of it: tradinghf report {out}")
@@ -187,13 +220,13 @@ def _open_test_bars(study: RunStudy, test: MarketData, purpose: str) -> None:
 
 
 def _train_on_rankings(
-    experiment: Experiment, study: RunStudy, out: Path, resume: bool, command: str
+    experiment: Experiment, study: RunStudy, out: Path, gating: _Gating, resume: bool, command: str
 ) -> dict[str, Any]:
     """Fit the reward model to the store, train, evaluate, and write the run directory."""
     from contextlib import ExitStack
 
     from tradinghf.learning.runs import RunDirectory
-    from tradinghf.loop import RLHF, long_enough, provenance, split_market
+    from tradinghf.loop import RLHF, load_contender, long_enough, provenance, split_market
 
     split = long_enough(split_market(experiment), experiment.env)
     with ExitStack() as stack:
@@ -205,6 +238,8 @@ def _train_on_rankings(
             config=experiment.loop,
             out=out,
             progress=stack.enter_context(progress()),
+            baseline=load_contender(gating[0]) if gating else "buy_and_hold",
+            look=lambda: _open_test_bars(study, split.test, f"train {out.name}"),
         )
         run = agent.run or RunDirectory(out)
         stack.enter_context(run.lock())
@@ -212,23 +247,28 @@ def _train_on_rankings(
         if resume:
             agent.resume()
         agent.train()
-        _open_test_bars(study, split.test, f"train {out.name}")
         found = agent.evaluate()
-        agent.policy.save(out / "policy.safetensors")
-        study.count_policies(split.test, [agent.policy])
+        if gating:
+            gate_run(agent, study, out, *gating)
+        trained = agent.trained
+        trained.save(out / "policy.safetensors")
+        study.count_policies(split.test, [trained])
         run.write_json(RESULT, {"reward_model": found} | found)
     return found
 
 
 def _train_on_pnl(
-    experiment: Experiment, study: RunStudy, out: Path, resume: bool, command: str
+    experiment: Experiment, study: RunStudy, out: Path, gating: _Gating, resume: bool, command: str
 ) -> dict[str, Any]:
     """Train on sparse PnL alone, and write the run directory."""
     from tradinghf.learning.ppo import sparse_pnl
     from tradinghf.learning.runs import RunDirectory
     from tradinghf.loop import (
         Actor,
+        PairedTask,
         episode_batch,
+        gate,
+        load_contender,
         long_enough,
         provenance,
         split_market,
@@ -258,4 +298,8 @@ def _train_on_pnl(
         policy.save(out / "policy.safetensors")
         study.count_policies(split.test, [policy])
         run.write_json(RESULT, found)
+        if gating:
+            task = PairedTask(split.test, 0, experiment.env.horizon, experiment.costs)
+            judged = gate(task, {"the policy": policy}, load_contender(gating[0]), gating[1])
+            keep_decision(judged, study, out, gating[0])
     return found

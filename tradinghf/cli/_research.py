@@ -273,7 +273,7 @@ def signal(
     Example: `tradinghf signal runs/first --data bars.csv --start 2024 --out today.csv`
 
     Args:
-        strategy: A strategy, a policy.safetensors, or a run directory with one.
+        strategy: A strategy, a policy.safetensors, or a run directory: what its gate let trade.
         data: Bars up to the last one that has closed: a data set, or a CSV or Parquet file.
         start: First day or year, inclusive.
         end: Last day or year, inclusive: the signal of that day.
@@ -284,12 +284,13 @@ def signal(
         out: Also write the weights to this CSV file.
 
     """
+    from tradinghf.cli._gate import deployed_name
     from tradinghf.config import CostModel
     from tradinghf.evaluation import load_tradable, trial_name
     from tradinghf.evaluation import signal as weights
     from tradinghf.market import load_market
 
-    rule = load_tradable(strategy, strategies)
+    rule = load_tradable(deployed_name(strategy), strategies)
     market = load_market(data).between(start, end)
     costs = CostModel(fee_bps=fee_bps, slippage_bps=slippage_bps)
     options: dict[str, Any] = dict(parse_settings(params))

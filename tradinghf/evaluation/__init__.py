@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     from tradinghf.evaluation._engines import order_rows, run_engine
     from tradinghf.evaluation._executors import ray
     from tradinghf.evaluation._export import write_table
+    from tradinghf.evaluation._gate import (
+        PROFIT,
+        UTILITY,
+        Decision,
+        GateConfig,
+        decide,
+    )
+    from tradinghf.evaluation._gate_words import decision_text, measured_rows
     from tradinghf.evaluation._headline import grouped, headline
     from tradinghf.evaluation._policies import WEIGHTS, load_tradable
     from tradinghf.evaluation._report import Report
@@ -37,13 +45,18 @@ if TYPE_CHECKING:
     from tradinghf.evaluation._verdict import Verdict, judge
     from tradinghf.evaluation._walkforward import walk_forward
     from tradinghf.evaluation._walkpolicy import PolicyTrainer, walk_forward_policy
+    from tradinghf.evaluation._watch import harm_evidence
 
 
 __all__ = [
-    "DEFAULT_STORE",
-    "WEIGHTS",
     "BacktestResult",
     "CrossValidation",
+    "DEFAULT_STORE",
+    "Decision",
+    "GateConfig",
+    "PROFIT",
+    "UTILITY",
+    "WEIGHTS",
     "PolicyTrainer",
     "Report",
     "RunStudy",
@@ -57,11 +70,15 @@ __all__ = [
     "comparison_report",
     "cross_validate_parameters",
     "cross_validation_page",
+    "decide",
+    "decision_text",
     "first_sealed_day",
     "grouped",
+    "harm_evidence",
     "headline",
     "judge",
     "load_tradable",
+    "measured_rows",
     "open_bars",
     "open_study",
     "order_rows",
@@ -95,6 +112,13 @@ __getattr__ = on_first_use(
         "run_engine": "tradinghf.evaluation._engines",
         "ray": "tradinghf.evaluation._executors",
         "write_table": "tradinghf.evaluation._export",
+        **dict.fromkeys(
+            ("PROFIT", "UTILITY", "Decision", "GateConfig", "decide"),
+            "tradinghf.evaluation._gate",
+        ),
+        "decision_text": "tradinghf.evaluation._gate_words",
+        "measured_rows": "tradinghf.evaluation._gate_words",
+        "harm_evidence": "tradinghf.evaluation._watch",
         "grouped": "tradinghf.evaluation._headline",
         "headline": "tradinghf.evaluation._headline",
         "WEIGHTS": "tradinghf.evaluation._policies",

@@ -28,18 +28,35 @@ from tradinghf.loop._experiment import (
     split_market,
     task_for,
 )
+from tradinghf.loop._gate import (
+    DEPLOYMENT,
+    Deployment,
+    Judged,
+    Watched,
+    gate,
+    since_deployment,
+    watch,
+)
+from tradinghf.loop._paired import Contender, PairedTask, load_contender
 from tradinghf.loop._questions import ask
 from tradinghf.loop._rlhf import RLHF
+from tradinghf.loop._utility import trader_utility
 
 __all__ = [
+    "DEPLOYMENT",
     "HIDDEN",
     "RLHF",
     "TASKS",
     "UNSEEN_SEED",
     "Acting",
     "Actor",
+    "Contender",
+    "Deployment",
     "Experiment",
+    "Judged",
+    "PairedTask",
     "Split",
+    "Watched",
     "ask",
     "baseline_training",
     "collect",
@@ -47,14 +64,19 @@ __all__ = [
     "distinct_columns",
     "env_like",
     "episode_batch",
+    "gate",
+    "load_contender",
     "long_enough",
     "pool_actors",
     "provenance",
     "random_actor",
     "run_experiment",
+    "since_deployment",
     "split_market",
     "strategy_actor",
     "task_for",
+    "trader_utility",
     "trading_metrics",
     "train_baseline",
+    "watch",
 ]

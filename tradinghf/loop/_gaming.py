@@ -122,7 +122,7 @@ def check_gaming(
     """
     old, new = _batch(before), _batch(after)
     numbers = np.arange(len(old.net_return)) if groups is None else groups
-    score = _learned_score(model)
+    score = learned_score(model)
     learned = _gain(score(old), score(new), numbers)
     profit = _gain(old.net_return, new.net_return, numbers)
     rises = learned[0] > _CERTAIN * learned[1]
@@ -167,10 +167,12 @@ def compare_policies(
 
 def training_scores(model: Reward, pnl_weight: float) -> list[tuple[float, EpisodeScore]]:
     """The learned reward and profit of whole episodes, weighed as in training."""
-    return [(1.0, _learned_score(model)), (pnl_weight, lambda batch: batch.net_return)]
+    return [(1.0, learned_score(model)), (pnl_weight, lambda batch: batch.net_return)]
 
 
-def _learned_score(model: Reward) -> EpisodeScore:
+def learned_score(model: Reward) -> EpisodeScore:
+    """What the learned reward pays for whole episodes."""
+
     def score(episodes: EpisodeBatch) -> Floats:
         paid = model.rewards(TradePaths.from_episodes(episodes)).sum(-1)
         return np.asarray(paid.double().cpu().numpy())

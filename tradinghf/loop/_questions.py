@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from tradinghf.episodes import Episode
+from tradinghf.errors import FeedbackError
 from tradinghf.feedback import Purpose, Query, Ranking
-from tradinghf.learning.reward import Reward, choose_groups
-from tradinghf.loop._collect import Actor, collect, distinct_columns, env_like, pool_actors
+from tradinghf.learning.reward import (
+    Reward,
+    choose_groups,
+    cross_validate,
+    predicted_pairs,
+    summarise,
+)
+from tradinghf.loop._collect import Acting, Actor, collect, distinct_columns, env_like, pool_actors
 from tradinghf.simulation import MarketEnv, random_windows
+
+Rank = Callable[[Sequence[Episode], str], Ranking]
+"""(episodes, query id) to an answer."""
+_EXPLORE = (0.0, 0.15, 1.0)  # the best action, some noise, draws from the policy's distribution
 
 
 class Answers(Protocol):
@@ -94,7 +106,7 @@ def ask(
 def quiz(
     env: MarketEnv,
     own: Sequence[Actor],
-    rank: Callable[[Sequence[Episode], str], Ranking],
+    rank: Rank,
     *,
     count: int,
     size: int,
@@ -117,3 +129,41 @@ def quiz(
     questions = ask(env, own, count=count, windows=count, size=size, uniform=1.0, seed=seed)
     answers = [rank(question.episodes, f"fresh-{seed}-{i}") for i, question in enumerate(questions)]
     return answers, {e.id: e for question in questions for e in question.episodes}
+
+
+def own_actors(iteration: int, now: Acting, earlier: Sequence[Acting]) -> list[Actor]:
+    """The present policy, explored in three ways, and earlier ones; none before any training."""
+    if not iteration:
+        return []
+    return [
+        Actor(f"policy:{iteration}-{age}-{explore:g}", policy=network, explore=explore)
+        for age, network in enumerate([now, *earlier])
+        for explore in (_EXPLORE if age == 0 else (0.0,))
+    ]
+
+
+def quiz_scores(
+    model: Reward, policy: Acting, env: MarketEnv, rank: Rank, count: int, size: int, seed: int
+) -> dict[str, Any]:
+    """How well a reward model foresees fresh answers about a policy; arguments as for `quiz`."""
+    actors = [Actor("policy", policy=policy, explore=explore) for explore in _EXPLORE]
+    answers, episodes = quiz(env, actors, rank, count=count, size=size, seed=seed)
+    return summarise(predicted_pairs(model, answers, episodes))
+
+
+def held_out_scores(
+    model: Reward,
+    rankings: Sequence[Ranking],
+    held_out: Sequence[Ranking],
+    episodes: Mapping[str, Episode],
+    seed: int,
+) -> dict[str, Any]:
+    """How well a reward model foresees answers that it did not learn from.
+
+    Those that are held out; without any, its own rankings are cross-validated if they can be.
+    """
+    if any(r.outcome == "ranked" for r in held_out):
+        return summarise(predicted_pairs(model, held_out, episodes))
+    with contextlib.suppress(FeedbackError):  # no windows apart from each other
+        return cross_validate(rankings, episodes, model, seed=seed)
+    return {}

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ from tradinghf.learning.ppo import PPO, Stream, learned_stream, sparse_pnl
 from tradinghf.learning.reward import (
     Reward,
     RewardModel,
-    cross_validate,
     ended_by,
     predicted_pairs,
     summarise,
@@ -29,18 +27,19 @@ from tradinghf.learning.reward import (
 from tradinghf.learning.runs import RunDirectory, Scores, State, recall
 from tradinghf.loop._collect import Actor, env_like, episode_batch, trading_metrics
 from tradinghf.loop._gaming import Foreseen, compare_policies, foresee, training_scores
+from tradinghf.loop._gated import Gated
+from tradinghf.loop._paired import Contender
 from tradinghf.loop._plan import RoundPlan, schedule_changes
-from tradinghf.loop._questions import Answers, ask, quiz
+from tradinghf.loop._questions import Answers, ask, held_out_scores, own_actors, quiz_scores
 from tradinghf.loop._training import Progress, Training
 from tradinghf.market import MarketData
 from tradinghf.simulation import MarketEnv
 
 _FEWEST_PAIRS = 10  # fresh comparisons before a low share of foreseen ones is worth a warning
-_EXPLORE = (0.0, 0.15, 1.0)  # the best action, some noise, draws from the policy's distribution
 _CANDIDATES = 4  # networks kept of each round, at equal distances
 
 
-class RLHF:
+class RLHF(Gated):
     """Trains a policy from rankings and sparse PnL.
 
     Example:
@@ -63,6 +62,9 @@ class RLHF:
         config: the loop's settings.
         out: run directory; nothing is written when not given.
         progress: called with (phase, done, total, metrics).
+        safe: end `train` with `gate`; needs a test market.
+        baseline: what trades now; `deployed` is this unless the gate lets the policy through.
+        look: called before the test market is first looked at.
 
     """
 
@@ -80,7 +82,11 @@ class RLHF:
         config: RLHFConfig | None = None,
         out: Path | str | None = None,
         progress: Progress | None = None,
+        safe: bool = False,
+        baseline: Contender | str = "buy_and_hold",
+        look: Callable[[], None] = lambda: None,
     ) -> None:
+        super().__init__(test_market, baseline, look)
         self.env = env
         self.config = config or RLHFConfig()
         self.reward_model: Reward = reward_model or RewardModel()
@@ -89,8 +95,8 @@ class RLHF:
         )
         self.store = store
         self.validation_market = validation_market
-        self.test_market = test_market
         self.until = until
+        self.safe = safe
         self.run = RunDirectory(out) if out is not None else None
         self.progress = progress or (lambda *_: None)
         self.episodes: dict[str, Episode] = {}
@@ -173,6 +179,8 @@ class RLHF:
                     stacklevel=2,
                 )
             self._trained = True
+        if self.safe:
+            self.gate()
         return self
 
     def _extend(self, rankings: int | None, steps: int | None, *, read_store: bool) -> bool:
@@ -227,10 +235,11 @@ class RLHF:
             return False
         foreseen = [Foreseen(h["foreseen"], h["pairs"]) for h in self.history if "foreseen" in h]
         found = compare_policies(self.reward_model, self.env, *policies, foreseen, self.config.seed)
-        if found.stop or (found.suspected and at_end):
-            text = found.text + " The round's training was undone." * found.stop
-            self.history.append({"round": self.round, "gaming": text, "stopped": found.stop})
-            warnings.warn(text, stacklevel=5)
+        if not (found.stop or (found.suspected and at_end)):
+            return False
+        text = found.text + " The round's training was undone." * found.stop
+        self.history.append({"round": self.round, "gaming": text, "stopped": found.stop})
+        warnings.warn(text, stacklevel=5)
         if found.stop:
             self.training.undo()
         return found.stop
@@ -256,13 +265,8 @@ class RLHF:
 
     def propose(self, count: int, round_: int = 0) -> list[Query]:
         """Choose `count` questions about new episodes; they join the store's queue."""
-        own: list[Actor] = []
-        if self.agent.iteration:
-            earlier = self.training.candidates[-1 - _CANDIDATES :: -_CANDIDATES][:2]
-            for age, network in enumerate([self.agent.network, *earlier]):
-                for explore in _EXPLORE if age == 0 else (0.0,):
-                    name = f"policy:{self.agent.iteration}-{age}-{explore:g}"
-                    own.append(Actor(name, policy=network, explore=explore))
+        earlier = self.training.candidates[-1 - _CANDIDATES :: -_CANDIDATES][:2]
+        own = own_actors(self.agent.iteration, self.agent.network, earlier)
         self.progress("collect", 1, 1, {})
         questions = ask(
             self.env,
@@ -355,11 +359,9 @@ class RLHF:
         if self.run is not None:
             found = self.reward_model.to_dict()
             if any(r.outcome == "ranked" for r in self.held_out):
-                found["held_out"] = self._on_held_out()
+                pairs = predicted_pairs(self.reward_model, self.held_out, self.episodes)
+                found["held_out"] = summarise(pairs)
             self.run.write_json("reward.json", found)
-
-    def _on_held_out(self) -> dict[str, Any]:
-        return summarise(predicted_pairs(self.reward_model, self.held_out, self.episodes))
 
     def evaluate(self, *, rankings: int = 40, windows: int = 1024) -> dict[str, Any]:
         """How good is what was learned, on bars that training did not see?
@@ -375,25 +377,17 @@ class RLHF:
             rankings, and the policy's mean trading metrics per episode.
 
         """
+        self.open_test_bars()
         market = self.test_market or self.env.market
         result: dict[str, Any] = {"unseen_market": self.test_market is not None}
         if isinstance(self.trader, SyntheticTrader):
-            fresh, episodes = quiz(
-                env_like(self.env, market, 1),
-                [Actor("policy", policy=self.training.network, explore=e) for e in _EXPLORE],
-                self.trader.rank,
-                count=rankings,
-                size=self.config.size,
-                seed=self.config.seed * 1_000_003 + 999,
-            )
-            result |= summarise(predicted_pairs(self.reward_model, fresh, episodes))
-        elif any(r.outcome == "ranked" for r in self.held_out):
-            result |= self._on_held_out()
+            one, rank = env_like(self.env, market, 1), self.trader.rank
+            policy, seed = self.training.network, self.config.seed * 1_000_003 + 999
+            size = self.config.size
+            result |= quiz_scores(self.reward_model, policy, one, rank, rankings, size, seed)
         else:
-            with contextlib.suppress(FeedbackError):  # no windows apart from each other
-                result |= cross_validate(
-                    self.rankings, self.episodes, self.reward_model, seed=self.config.seed
-                )
+            about = (self.rankings, self.held_out, self.episodes, self.config.seed)
+            result |= held_out_scores(self.reward_model, *about)
         own = Actor("policy", policy=self.training.network)
         paths = episode_batch(env_like(self.env, market, windows), own, self.config.seed + 7)
         return Scores(result | trading_metrics(paths))

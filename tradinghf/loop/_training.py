@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import dataclasses
 import time
 from collections.abc import Callable, Container, Iterator, Sequence
 from typing import Any
 
-from tradinghf.learning.policy import ActorCritic, frozen
+from tradinghf.learning.policy import ActorCritic, Policy, frozen
 from tradinghf.learning.ppo import PPO, Metrics
 from tradinghf.learning.runs import (
     RunDirectory,
@@ -23,6 +24,7 @@ from tradinghf.market import MarketData
 
 Progress = Callable[[str, int, int, Metrics], None]
 VALIDATION_EPISODES = 512
+_MOST_GATED = 4  # candidates that a gate looks at: each trades all the test bars
 
 
 class Training:
@@ -171,6 +173,22 @@ class Training:
         best, found = best_network(self.candidates, calm, scores, seed)
         self._chosen = self.candidates[best]
         self.choice = {"candidate": best + 1, "of": len(found), "validation_scores": found}
+
+    def policies(self, now: Policy) -> dict[str, Policy]:
+        """What a gate is to judge: the choice on validation bars, or else the last candidates.
+
+        Args:
+            now: the present policy.
+
+        """
+        total = len(self.candidates)
+        if self.choice or total < 2:
+            return {"the policy": now}
+        first = max(total - _MOST_GATED, 0)
+        return {
+            f"candidate {first + i + 1} of {total}": dataclasses.replace(now, network=network)
+            for i, network in enumerate(self.candidates[first:])
+        }
 
     def checkpoint(self) -> None:
         """Write everything that `resume` needs; nothing without a run directory."""

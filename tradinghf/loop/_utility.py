@@ -43,7 +43,9 @@ def fitted_reward_of(run: Path, answers: Sequence[str] = ()) -> tuple[Reward, li
             "a taste with --trader; --trader profit looks at profit alone."
         )
     with Store(name) as store:
-        rankings = recall(store, answers) if answers else store.rankings(purposes=["learn", "repeat"])
+        rankings = (
+            recall(store, answers) if answers else store.rankings(purposes=["learn", "repeat"])
+        )
         names = sorted({episode for ranking in rankings for episode in ranking.episodes})
         episodes = dict(zip(names, store.episodes(names), strict=True))
     return RewardModel().fit(rankings, episodes), [ranking.key for ranking in rankings]
