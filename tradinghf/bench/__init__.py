@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from tradinghf.bench import _backtests, _environment, _training  # noqa: F401   they register
 from tradinghf.bench._core import BENCHMARKS, run_benchmark, stamp
+from tradinghf.bench._no_harm import measure_gate
 
 __all__ = [
     "BENCHMARKS",
+    "measure_gate",
     "run_benchmark",
     "stamp",
 ]

@@ -107,6 +107,41 @@ def labels(
         output.line(f"Results: {json} and {json.with_suffix('.md')}")
 
 
+def gate(*, markets: int = 1000, seed: int = 0, json: OptionalFile = None) -> None:
+    """How often the no-harm gate lets harm through, on made-up markets whose truth is known.
+
+    Candidates just at the edge of harm and worse ones, in worlds with fat tails, regimes,
+    correlated assets, rare losses and several snapshots; worlds beyond what the gate promises;
+    its power; the false alarms and the delay of the monitor; markets that break after the gate.
+
+    Example: `tradinghf bench gate --json gate.json`
+
+    Args:
+        markets: Made-up markets per row.
+        seed: Of all of them.
+        json: Write the tables, with device, versions and commit, to this file.
+
+    """
+    from tradinghf.bench import measure_gate, stamp
+
+    found = measure_gate(markets, seed)
+    for name, rows in found.items():
+        output.table(list(rows[0]), [tuple(map(_cell, row.values())) for row in rows], title=name)
+    if json is not None:
+        about = {"benchmark": "gate", "command": f"tradinghf bench gate --markets {markets}"}
+        _write_json(json, about | stamp() | {"seed": seed, "tables": found})
+
+
+def _cell(value: Any) -> Any:
+    return ", ".join(f"{v:.2f}" for v in value) if isinstance(value, list) else value
+
+
+def _write_json(file: Path, found: dict[str, Any]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(file, (dumps(found, indent=1) + "\n").encode())
+    output.line(f"Results: {file}")
+
+
 def _write_results(file: Path, bench: LabelBench, rows: list[Any], found: list[Any]) -> None:
     from tradinghf.bench import stamp
     from tradinghf.config import to_dict
@@ -120,5 +155,6 @@ def _write_results(file: Path, bench: LabelBench, rows: list[Any], found: list[A
 
 
 COMMANDS: dict[str, _Command] = {name: _speed_command(name) for name in BENCHMARKS} | {
-    "labels": labels
+    "labels": labels,
+    "gate": gate,
 }

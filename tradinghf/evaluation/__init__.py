@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         Decision,
         GateConfig,
         decide,
+        let_through,
     )
     from tradinghf.evaluation._gate_words import decision_text, measured_rows
     from tradinghf.evaluation._headline import grouped, headline
@@ -77,6 +78,7 @@ __all__ = [
     "harm_evidence",
     "headline",
     "judge",
+    "let_through",
     "load_tradable",
     "measured_rows",
     "open_bars",
@@ -113,7 +115,7 @@ __getattr__ = on_first_use(
         "ray": "tradinghf.evaluation._executors",
         "write_table": "tradinghf.evaluation._export",
         **dict.fromkeys(
-            ("PROFIT", "UTILITY", "Decision", "GateConfig", "decide"),
+            ("PROFIT", "UTILITY", "Decision", "GateConfig", "decide", "let_through"),
             "tradinghf.evaluation._gate",
         ),
         "decision_text": "tradinghf.evaluation._gate_words",

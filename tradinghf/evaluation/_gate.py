@@ -137,11 +137,8 @@ def decide(
     windows = next(iter(differences.values())).shape[1]
     level = config.harm if ordered else config.harm / len(names)
     rows = _measure(names, differences, config, level)
-    harmful = [max(m.p for m in rows if m.candidate == name) for name in names]
-    let_through = (fixed_sequence if ordered else holm)(np.array(harmful), config.harm)
-    if windows < FEWEST_WINDOWS:
-        let_through[:] = False
-    passed = tuple(name for name, through in zip(names, let_through, strict=True) if through)
+    refuted = let_through(differences, config, ordered=ordered)
+    passed = tuple(name for name, through in zip(names, refuted, strict=True) if through)
     if passed:
         chosen = passed[0] if ordered else _best(passed, rows)
         return Decision("deploy", chosen, passed, windows, None, rows, config, ordered)
@@ -153,12 +150,32 @@ def decide(
     return Decision("unclear", None, (), windows, more, rows, config, ordered)
 
 
+def let_through(
+    differences: Mapping[str, Floats], config: GateConfig, *, ordered: bool = False
+) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """[C] which candidates are shown not to be harmful; arguments as for `decide`."""
+    harmful = np.max(
+        [
+            p_values(rows + _margin(measure, config), worst_window(measure, differences, config))
+            for measure, rows in differences.items()
+        ],
+        axis=0,
+    )
+    refuted = (fixed_sequence if ordered else holm)(harmful, config.harm)
+    windows = next(iter(differences.values())).shape[1]
+    return refuted if windows >= FEWEST_WINDOWS else np.zeros_like(refuted)
+
+
+def _margin(measure: str, config: GateConfig) -> float:
+    return config.margin if measure == PROFIT else config.utility_margin
+
+
 def _measure(
     names: Sequence[str], differences: Mapping[str, Floats], config: GateConfig, level: float
 ) -> tuple[Measured, ...]:
     found = []
     for measure, rows in differences.items():
-        margin = config.margin if measure == PROFIT else config.utility_margin
+        margin = _margin(measure, config)
         worst = worst_window(measure, differences, config)
         gap, wide = rows.mean(axis=1) + margin, spread_factor(rows) * rows.std(axis=1)
         low = lower_bounds(rows, worst, config.harm)
@@ -295,7 +312,7 @@ def _needed_in_all(names: Sequence[str], rows: Sequence[Measured], config: GateC
     refused: list[int] = []
     for name in names:
         own = [m for m in rows if m.candidate == name]
-        margins = [config.margin if m.measure == PROFIT else config.utility_margin for m in own]
+        margins = [_margin(m.measure, config) for m in own]
         behind = [m.needed for m, margin in zip(own, margins, strict=True) if m.mean < -margin]
         (refused if behind else through).append(
             min(behind) if behind else max(m.needed for m in own)
