@@ -77,6 +77,10 @@ class Registry(Generic[_T]):
         return len(self._items)
 
 
+FILE_MODULE = "tradinghf_file_"
+"""How the names of modules begin that users' files are run as."""
+
+
 def import_file(file: Path | str, kind: str, error: type[TradingHFError]) -> ModuleType:
     """Run a user's Python file as a module of its own; again only when its content changed.
 
@@ -107,7 +111,11 @@ def import_file(file: Path | str, kind: str, error: type[TradingHFError]) -> Mod
 @functools.lru_cache(maxsize=256)
 def _imported(path: Path, digest: str) -> ModuleType:
     key = hashlib.sha256(str(path).encode()).hexdigest()[:8]
-    name = f"tradinghf_file_{path.stem}_{key}_{digest[:8]}"
+    return run_file(path, f"{FILE_MODULE}{path.stem}_{key}_{digest[:8]}")
+
+
+def run_file(path: Path, name: str = f"{FILE_MODULE}anew") -> ModuleType:
+    """Run a Python file as a module of that name, whether or not it was before."""
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ImportError("not a Python file")

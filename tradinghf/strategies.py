@@ -15,6 +15,7 @@ from __future__ import annotations
 import inspect
 import operator
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ import numpy as np
 
 from tradinghf.errors import StrategyError, unknown_name
 from tradinghf.market import Floats, MarketData
-from tradinghf.registry import Registry, import_file
+from tradinghf.registry import FILE_MODULE, Registry, import_file, run_file
 from tradinghf.resources import resource_dir
 
 _Value = int | float | bool | str
@@ -265,6 +266,19 @@ def load_strategy(name: str | Strategy, folder: Path | str | None = None) -> Str
         if name in found:
             return found[name]
     return _scan(place)[name]
+
+
+def fresh(rule: Strategy) -> Strategy:
+    """The same strategy from its file run anew, with nothing kept of earlier calls.
+
+    A strategy that does not come from a file is returned as it is.
+    """
+    module = sys.modules.get(rule.function.__module__)
+    path = getattr(module, "__file__", None)
+    if path is None or not rule.function.__module__.startswith(FILE_MODULE):
+        return rule
+    again = getattr(run_file(Path(path)), rule.function.__name__, None)
+    return again if isinstance(again, Strategy) else rule
 
 
 def strategy_names(folder: Path | str | None = None) -> list[str]:

@@ -173,7 +173,7 @@ def _break_row(effect: float, markets: int, config: GateConfig, rng: np.random.G
         [_passes(part, config)[:, 0] for part in _worlds(before, effect, markets, rng)]
     )
     later = np.concatenate([part["profit"][:, 0] for part in _worlds(after, -effect, markets, rng)])
-    over = harm_evidence(later, 0.0, 4 * _SPREAD) >= 1 / config.harm
+    over = np.asarray(harm_evidence(later, 0.0, 4 * _SPREAD) >= 1 / config.harm)
     delay = np.where(over.any(axis=1), over.argmax(axis=1) + 1, _AFTER)
     paths = np.cumsum(later, axis=1)
     lost = paths[np.arange(markets), delay - 1]

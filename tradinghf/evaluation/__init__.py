@@ -50,14 +50,14 @@ if TYPE_CHECKING:
 
 
 __all__ = [
-    "BacktestResult",
-    "CrossValidation",
     "DEFAULT_STORE",
-    "Decision",
-    "GateConfig",
     "PROFIT",
     "UTILITY",
     "WEIGHTS",
+    "BacktestResult",
+    "CrossValidation",
+    "Decision",
+    "GateConfig",
     "PolicyTrainer",
     "Report",
     "RunStudy",

@@ -10,8 +10,11 @@ import numpy as np
 from tradinghf.config import CostModel, Fill
 from tradinghf.evaluation._backtest import trade
 from tradinghf.evaluation._report import Report
-from tradinghf.market import MarketData, leaks
-from tradinghf.strategies import Strategy, load_strategy
+from tradinghf.evaluation._sources import reading, timing_score
+from tradinghf.market import Floats, MarketData, leaks
+from tradinghf.strategies import Strategy, fresh, load_strategy
+
+_TOO_GOOD = 6.0  # standard errors: by chance once in a thousand million
 
 
 @dataclass(frozen=True)
@@ -45,15 +48,18 @@ def check_strategy(
 ) -> list[StrategyFinding]:
     """Faults of a strategy's backtest and reasons to doubt it; an empty list when there are none.
 
-    Look-ahead is tested, not guessed: at random bars the future is removed, and separately
-    replaced, and every weight up to that bar must stay exactly the same.
+    Look-ahead is tested, not guessed: the future is removed, and separately replaced, after
+    random bars, after bars with an order and at the ends of periods, and every weight up to there
+    must stay exactly the same. The strategy's file is run anew each time, so that nothing is kept
+    from one call to the next. Files that it reads while it decides are named: what they hold
+    cannot be tested, and where its timing is then better than the bars can teach, that is an error.
 
     Args:
         strategy: name, file or `@strategy`.
         market: bars to test on; longer than the longest memory of the strategy.
         costs: what the backtest charges.
         fill: when the backtest fills.
-        points: random bars of the look-ahead test.
+        points: bars of each kind in the look-ahead test.
         seed: of their choice.
         params: parameters of the strategy.
 
@@ -63,23 +69,46 @@ def check_strategy(
     """
     found = load_strategy(strategy)
     costs = costs or CostModel()
-    first, second = found(market, **params), found(market, **params)
-    if not np.array_equal(first, second, equal_nan=True):
+    first, read = reading(lambda: fresh(found)(market, **params))
+    if not np.array_equal(first, fresh(found)(market, **params), equal_nan=True):
         message = "two calls on the same bars gave different weights; draw from a fixed seed."
         return [StrategyFinding("not repeatable", "error", message)]
     findings = []
-    leaked = leaks(lambda m: found(m, **params), market, points=points, seed=seed)
+    leaked = leaks(lambda m: fresh(found)(m, **params), market, points=points, seed=seed)
     if leaked:
-        trials = 2 * min(points, market.bars - 2)
-        findings.append(
-            StrategyFinding(
-                "look-ahead",
-                "error",
-                f"{leaked[0]} ({len(leaked)} of {trials} trials). Row t may use bars 0 to t only.",
-            )
-        )
+        bars = len({leak.bar for leak in leaked})
+        where = f"at {bars} bars" if bars > 1 else "at one bar"
+        message = f"{leaked[0]} (found {where}). Row t may use bars 0 to t only."
+        findings.append(StrategyFinding("look-ahead", "error", message))
     report = trade(found, market, costs=costs, fill=fill, engine="simulator", **params)
+    findings += _source_findings(read, first, market)
     return [*findings, *_setting_findings(market, costs, fill), *_result_findings(report)]
+
+
+def _source_findings(read: list[str], weights: Floats, market: MarketData) -> list[StrategyFinding]:
+    """What was read beside the bars, and timing that is too good to be true."""
+    z = timing_score(weights, market)
+    if read:
+        names = ", ".join(read[:3])
+        if z > _TOO_GOOD:
+            message = (
+                f"it reads {names} while it decides, and its orders foresee the next bars {z:.0f} "
+                "standard errors better than chance: the file holds what was not yet known. Trade "
+                "on its rows only after the day that they were published."
+            )
+            return [StrategyFinding("answers from a file", "error", message)]
+        message = (
+            f"it reads {names} while it decides; whether that was known at the time cannot be "
+            "tested here. Check when each row was published."
+        )
+        return [StrategyFinding("reads files", "warning", message)]
+    if z > _TOO_GOOD:
+        message = (
+            f"its orders foresee the next bars {z:.0f} standard errors better than chance, without "
+            "look-ahead in the bars: look for answers in its code, and at the data."
+        )
+        return [StrategyFinding("too good to be true", "warning", message)]
+    return []
 
 
 def _setting_findings(market: MarketData, costs: CostModel, fill: Fill) -> list[StrategyFinding]:

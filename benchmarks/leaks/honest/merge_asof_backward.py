@@ -1,0 +1,23 @@
+"""merge_asof takes the last weekly figure."""
+
+import numpy as np
+import pandas as pd
+
+from tradinghf import strategy
+
+
+def spread_over_assets(held, market):
+    """[T, A] equal parts of every asset in the bars that are held."""
+    return np.repeat(np.asarray(held, dtype=float)[:, None], market.assets, axis=1) / market.assets
+
+
+@strategy
+def merge_asof_backward(market):
+    """merge_asof takes the last weekly figure."""
+    c = pd.DataFrame(market.close)
+    t = market.index.tz_localize(None)
+    weekly = pd.DataFrame(
+        {"t": t[::5], "x": c.pct_change(fill_method=None).mean(axis=1).to_numpy()[::5]}
+    )
+    merged = pd.merge_asof(pd.DataFrame({"t": t}), weekly, on="t")
+    return spread_over_assets((merged["x"] > 0).to_numpy(), market)
