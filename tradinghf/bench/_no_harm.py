@@ -173,7 +173,9 @@ def _break_row(effect: float, markets: int, config: GateConfig, rng: np.random.G
         [_passes(part, config)[:, 0] for part in _worlds(before, effect, markets, rng)]
     )
     later = np.concatenate([part["profit"][:, 0] for part in _worlds(after, -effect, markets, rng)])
-    over = np.asarray(harm_evidence(later, 0.0, 4 * _SPREAD) >= 1 / config.harm)
+    evidence = harm_evidence(later, 0.0, 4 * _SPREAD)
+    over = evidence >= 1 / config.harm
+    alarmed = np.asarray(over.any(axis=1))
     delay = np.where(over.any(axis=1), over.argmax(axis=1) + 1, _AFTER)
     paths = np.cumsum(later, axis=1)
     lost = paths[np.arange(markets), delay - 1]
@@ -181,7 +183,7 @@ def _break_row(effect: float, markets: int, config: GateConfig, rng: np.random.G
         "effect": effect,
         "markets": markets,
         "let_through": float(passed.mean()),
-        "alarms": float(over.any(axis=1)[passed].mean()) if passed.any() else None,
+        "alarms": float(alarmed[passed].mean()) if passed.any() else None,
         "median_delay": int(np.median(delay[passed])) if passed.any() else None,
         "lost_until_alarm": float(lost[passed].mean()) if passed.any() else None,
         "lost_without_monitor": float(paths[passed, -1].mean()) if passed.any() else None,
@@ -219,7 +221,7 @@ def _draw(world: World, effect: float, count: int, rng: np.random.Generator) -> 
     shared = _positions(shape, rng)
     gained = effect * _SPREAD / _BARS  # a bar
     premium = world.crash * 0.1 / _BARS
-    edge = 2 * (gained + premium + _COST * _FLIP) * _regimes(world, count, bars, rng)
+    edge = 2 * (gained + premium + _COST * _FLIP) + _regimes(world, count, bars, rng)
     utility = SyntheticTrader("drawdown").utilities if world.utility else None
     found: dict[str, list[Floats]] = {}
     for _ in range(world.candidates):
@@ -277,16 +279,15 @@ def _mixed(shared: Floats, rng: np.random.Generator) -> Floats:
 
 
 def _regimes(world: World, count: int, bars: int, rng: np.random.Generator) -> Floats:
-    """[M, T, 1] factor of the edge with mean 1: large and of changing sign where regimes last."""
+    """[M, T, 1] extra edge with mean 0, of the same size and changing sign where regimes last."""
     if not world.stay:
-        return np.ones((count, bars, 1))
+        return np.zeros((count, bars, 1))
     windows = bars // _BARS
     fresh = rng.random((count, windows)) >= world.stay
     fresh[:, 0] = True
     last = np.maximum.accumulate(np.where(fresh, np.arange(windows), 0), axis=1)
     signs = np.take_along_axis(rng.choice([-1.0, 1.0], (count, windows)), last, axis=1)
-    size = 0.5 * _SPREAD / _BARS / (_COST * _FLIP)
-    return np.asarray(np.repeat(1 + size * signs, _BARS, axis=1)[..., None])
+    return np.asarray(np.repeat(_SPREAD / _BARS * signs, _BARS, axis=1)[..., None])
 
 
 def _compare(
@@ -295,7 +296,7 @@ def _compare(
     """Measure -> [M, N] mean over assets of the windows' results, own less the baseline's."""
     paths, count = [own, base], len(own)
     cut = [p.swapaxes(1, 2).reshape(count, p.shape[2], -1, _BARS) for p in paths]  # [M, A, N, L]
-    wealth = [np.cumprod(1 + c, axis=-1) for c in cut]
+    wealth = [np.asarray(np.cumprod(1 + c, axis=-1), dtype=np.float64) for c in cut]
     found = {"profit": (wealth[0][..., -1] - wealth[1][..., -1]).mean(axis=1)}
     if utility is not None:
         values = [utility(_episodes(w)).reshape(w.shape[:3]) for w in wealth]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tradinghf._exports import on_first_use
 
 if TYPE_CHECKING:
-    from tradinghf.evaluation._backtest import backtest
+    from tradinghf.evaluation._backtest import backtest, trade
     from tradinghf.evaluation._check import check_strategy
     from tradinghf.evaluation._columns import column_metrics, run_columns
     from tradinghf.evaluation._comparison import comparison_report
@@ -93,6 +93,7 @@ __all__ = [
     "store_without_password",
     "sweep",
     "sweep_page",
+    "trade",
     "trial_name",
     "walk_forward",
     "walk_forward_policy",
@@ -103,6 +104,7 @@ __getattr__ = on_first_use(
     __name__,
     {
         "backtest": "tradinghf.evaluation._backtest",
+        "trade": "tradinghf.evaluation._backtest",
         "check_strategy": "tradinghf.evaluation._check",
         "column_metrics": "tradinghf.evaluation._columns",
         "run_columns": "tradinghf.evaluation._columns",

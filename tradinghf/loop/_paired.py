@@ -16,7 +16,7 @@ import numpy as np
 from tradinghf.config import CostModel, EnvConfig, Fill, Randomisation
 from tradinghf.episodes import EpisodeBatch, Floats
 from tradinghf.errors import ConfigError, StrategyError
-from tradinghf.evaluation import PROFIT, UTILITY, BacktestResult, backtest, load_tradable
+from tradinghf.evaluation import PROFIT, UTILITY, BacktestResult, load_tradable, trade
 from tradinghf.learning.policy import Policy
 from tradinghf.loop._collect import Actor, EpisodeScore, batch_of, run_actor, strategy_actor
 from tradinghf.market import MarketData
@@ -90,8 +90,8 @@ def differences(
             "A policy that trades one asset and one that trades a portfolio cannot be paired. "
             "Compare policies of one kind."
         )
-    trade = _trade_alone if alone else _trade_together
-    results = [_results(trade(task, x, begin), task, begin) for x in everybody]
+    account = _trade_alone if alone else _trade_together
+    results = [_results(account(task, x, begin), task, begin) for x in everybody]
     measures = results[0]
     return {m: np.stack([r[m] - results[-1][m] for r in results[:-1]]) for m in measures}
 
@@ -150,7 +150,7 @@ def _trade_together(task: PairedTask, x: Contender, begin: int) -> EpisodeBatch:
     if isinstance(x, Policy):
         fill = x.config.fill
         part = task.market.rows(max(begin - x.config.lookback + 1, 0), task.market.bars)
-        done = backtest(x, part, costs=task.costs, fill=fill, engine="simulator")
+        done = trade(x, part, costs=task.costs, fill=fill, engine="simulator")
     else:
         done = _backtest_rule(x, task)
     return _path(done, task.market.bars - begin)
@@ -160,9 +160,9 @@ def _backtest_rule(rule: Strategy, task: PairedTask) -> BacktestResult:
     """A rule's backtest by vectorbt, which is faster, or by the simulator where that must be."""
     options: dict[str, Any] = {"costs": task.costs, "fill": task.fill}
     try:
-        return backtest(rule, task.market, engine="vectorbt", **options)
+        return trade(rule, task.market, engine="vectorbt", **options)
     except StrategyError:  # ruined, or a cost that vectorbt cannot express
-        return backtest(rule, task.market, engine="simulator", **options)
+        return trade(rule, task.market, engine="simulator", **options)
 
 
 def _path(done: BacktestResult, bars: int) -> EpisodeBatch:
