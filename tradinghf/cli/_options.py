@@ -27,6 +27,7 @@ TrialStore = Annotated[
 OpenSealed = Annotated[
     str | None, arg(metavar="REASON", help_behavior_hint="(default: sealed bars are left out)")
 ]
+Anchor = Annotated[str | None, arg(metavar="HEAD", help_behavior_hint="(default: none)")]
 Settings = Annotated[
     tuple[str, ...],
     arg(name="set", metavar="NAME=VALUE ...", help_behavior_hint="(default: the strategy's own)"),

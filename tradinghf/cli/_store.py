@@ -8,7 +8,7 @@ from tyro.conf import Positional
 
 from tradinghf.cli import _output as output
 from tradinghf.cli._feedback import open_store
-from tradinghf.cli._options import StoreName
+from tradinghf.cli._options import Anchor, StoreName
 
 
 def store_backup(folder: Positional[Path], /, *, store: StoreName = "store") -> None:
@@ -49,11 +49,11 @@ def store_restore(folder: Positional[Path], /, *, store: StoreName = "store") ->
     output.line(f"{found['rankings']:,} rankings and {found['episodes']:,} episodes: {store}")
 
 
-def store_verify(*, store: StoreName = "store", anchor: str = "") -> int:
-    """Check every row, every file and the hash chain; exit code 1 when something is wrong.
+def store_verify(*, store: StoreName = "store", anchor: Anchor = None) -> int:
+    """Check every row, every file and the hash chains; exit code 1 when something is wrong.
 
     A backup is checked without changing it. Note the head that is printed somewhere else: with
-    --anchor it proves later that no answer from before was changed, taken out or cut off.
+    --anchor it proves later that nothing from before was changed, taken out or cut off.
 
     Example: `tradinghf store verify --store store`
 
@@ -65,11 +65,18 @@ def store_verify(*, store: StoreName = "store", anchor: str = "") -> int:
     from tradinghf.feedback.store import is_backup, verify_backup
 
     if is_backup(store):
-        found = verify_backup(store, anchor or None)
+        found = verify_backup(store, anchor)
     else:
         with open_store(store) as bank:
-            found = bank.verify(anchor=anchor or None)
-    output.pairs({"rankings": found.rankings, "episode files": found.episodes, "head": found.head})
+            found = bank.verify(anchor=anchor)
+    output.pairs(
+        {
+            "rankings": found.rankings,
+            "episode files": found.episodes,
+            "head": found.journal,
+            "of the answers alone": found.head,
+        }
+    )
     for problem in found.problems:
         output.line(f"PROBLEM: {problem}")
     output.line("The store is whole." if found.ok else "The store is damaged; see above.")

@@ -9,6 +9,7 @@ import hashlib
 import json
 import math
 import operator
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -25,6 +26,8 @@ MAX_PANELS = 10
 """A tie of n episodes is one of 2^n groups that could have been chosen: more fill the memory."""
 _MAX_NAME = 100
 MAX_TEXT = 4000
+_MAX_COUNT = 2**31 - 1
+"""The largest whole number that every database holds in a column of integers."""
 
 
 def _name(what: str, value: str, *, empty: bool = False) -> str:
@@ -48,6 +51,21 @@ def clean_text(text: str) -> str:
     return kept.strip()[:MAX_TEXT]
 
 
+def _whole(values: Sequence[object]) -> tuple[int, ...]:
+    """Those that are whole numbers; True and False, which Python takes for 1 and 0, are none."""
+    return tuple(
+        operator.index(value)
+        for value in values
+        if hasattr(value, "__index__") and not isinstance(value, bool)
+    )
+
+
+def _text(what: str, value: str) -> str:
+    if not isinstance(value, str):
+        raise FeedbackError(f"{what} is {type(value).__name__}; expected text.")
+    return clean_text(value)
+
+
 def _episodes(what: str, ids: Sequence[str]) -> tuple[str, ...]:
     if isinstance(ids, str):
         raise FeedbackError(f"{what} is a string; expected a sequence of episode ids.")
@@ -60,17 +78,26 @@ def _episodes(what: str, ids: Sequence[str]) -> tuple[str, ...]:
     return episodes
 
 
+def _shown(value: object) -> str:
+    """The value in a message; Python refuses to print numbers of thousands of digits."""
+    try:
+        return repr(value)[:200]
+    except ValueError:
+        return "a number of thousands of digits"
+
+
+def _between(values: Sequence[int], most: int) -> bool:
+    return all(1 <= value <= most for value in values)
+
+
 def _ranks(what: str, ranks: Sequence[int], size: int) -> tuple[int, ...]:
     """The ranks without gaps; ties stay ties."""
     if isinstance(ranks, str):
         raise FeedbackError(f"{what} is a string; expected whole numbers.")
-    try:
-        values = tuple(operator.index(r) for r in ranks)
-    except TypeError:
-        values = ()
-    if len(values) != size or min(values, default=1) < 1:
+    values = _whole(ranks)
+    if len(ranks) != size or len(values) != size or not _between(values, _MAX_COUNT):
         raise FeedbackError(
-            f"{what} is {ranks!r}; expected {size} whole numbers, 1 = best, equal = tie."
+            f"{what} is {_shown(ranks)}; expected {size} whole numbers, 1 = best, equal = tie."
         )
     levels = sorted(set(values))
     return tuple(levels.index(r) + 1 for r in values)
@@ -102,7 +129,11 @@ class Query:
     def __post_init__(self) -> None:
         _name("Query.id", self.id)
         object.__setattr__(self, "episodes", _episodes("Query.episodes", self.episodes))
-        object.__setattr__(self, "note", clean_text(self.note))
+        object.__setattr__(self, "note", _text("Query.note", self.note))
+        if not _whole([self.round]) or abs(self.round) > _MAX_COUNT:
+            raise FeedbackError(
+                f"Query.round is {_shown(self.round)}; expected a whole number up to {_MAX_COUNT}."
+            )
         if self.purpose not in get_args(Purpose):
             raise FeedbackError(unknown_name("query purpose", self.purpose, get_args(Purpose)))
         if (self.purpose == "gold") != bool(self.answer):
@@ -185,17 +216,21 @@ class Ranking:
         object.__setattr__(self, "ratings", self._checked_ratings())
         object.__setattr__(self, "created", self._checked_created())
         object.__setattr__(self, "seconds", self._checked_seconds())
-        object.__setattr__(self, "comment", clean_text(self.comment))
+        object.__setattr__(self, "comment", _text("Ranking.comment", self.comment))
 
     def _checked_ratings(self) -> tuple[int | None, ...]:
-        try:
-            ratings = tuple(None if r is None else operator.index(r) for r in self.ratings)
-        except TypeError:
-            ratings = (0,)
-        outside = [r for r in ratings if r is not None and not 1 <= r <= RATING_LEVELS]
-        if outside or len(ratings) not in (0, len(self.episodes)):
+        given = () if isinstance(self.ratings, str) else tuple(self.ratings)
+        said = [r for r in given if r is not None]
+        numbers = iter(_whole(said))
+        ratings = tuple(None if r is None else next(numbers, 0) for r in given)
+        given_text = isinstance(self.ratings, str) or len(_whole(said)) != len(said)
+        if (
+            given_text
+            or not _between(_whole(said), RATING_LEVELS)
+            or len(ratings) not in (0, len(self.episodes))
+        ):
             raise FeedbackError(
-                f"Ranking.ratings is {self.ratings!r}; expected nothing, or one of 1 to "
+                f"Ranking.ratings is {_shown(self.ratings)}; expected nothing, or one of 1 to "
                 f"{RATING_LEVELS} or None for each of the {len(self.episodes)} episodes."
             )
         return () if all(r is None for r in ratings) else ratings
@@ -206,14 +241,19 @@ class Ranking:
                 f"Ranking.created is {self.created!r}; expected a datetime with a time zone, "
                 "such as datetime.now(UTC)."
             )
-        return self.created.astimezone(UTC)
+        try:
+            return self.created.astimezone(UTC)
+        except OverflowError as error:
+            raise FeedbackError(f"Ranking.created is {self.created!r}, no time in UTC.") from error
 
     def _checked_seconds(self) -> float | None:
         if self.seconds is None:
             return None
-        if not isinstance(self.seconds, int | float) or not 0 <= self.seconds < math.inf:
+        number = isinstance(self.seconds, int | float) and not isinstance(self.seconds, bool)
+        if not number or not 0 <= self.seconds <= sys.float_info.max:
             raise FeedbackError(
-                f"Ranking.seconds is {self.seconds!r}; expected a finite number >= 0, or None."
+                f"Ranking.seconds is {_shown(self.seconds)}; expected a finite number >= 0, "
+                "or None."
             )
         return float(self.seconds)
 

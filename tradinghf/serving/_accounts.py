@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Row, func, select
 
 from tradinghf.errors import MissingExtraError, TradingHFError, unknown_name
-from tradinghf.feedback.store import Store, audit, next_seq, users
+from tradinghf.feedback.store import Store, audit, next_seq, note_in_journal, users
 from tradinghf.serving._access import ROLES, AccessError, Identity, Role
 
 if TYPE_CHECKING:
@@ -148,6 +148,7 @@ class UserAccounts:
             if connection.execute(taken).first() is not None:
                 raise AccountError(f"There is a user {name!r} already.")
             connection.execute(users.insert().values(values))
+            note_in_journal(connection, "user", [values])
             _note(connection, by, "add user", f"{name} as {role}")
 
     def _hash(self, password: str) -> str:
@@ -184,6 +185,8 @@ class UserAccounts:
             done = connection.execute(users.update().where(users.c.name == name).values(**values))
             if not done.rowcount:
                 raise AccountError(f"There is no user {name[:70]!r}.")
+            row = connection.execute(select(users).where(users.c.name == name)).mappings().one()
+            note_in_journal(connection, "user", [dict(row)])
             left = select(users.c.name).where(users.c.role == "admin", users.c.active == 1)
             loses = role is not None or active is not None
             if loses and connection.execute(left).first() is None:
@@ -251,6 +254,7 @@ def _note(connection: Connection, who: str, what: str, detail: str) -> None:
         "detail": detail[:2000],
     }
     connection.execute(audit.insert().values(row))
+    note_in_journal(connection, "audit", [row])
     about = {"rater": row["who"], "what": row["what"], "detail": row["detail"]}
     _log.info("audit trail", extra=about)
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tradinghf.feedback.store._drafts import abandoned_drafts, remove_drafts
     from tradinghf.feedback.store._engine import Location, locate
     from tradinghf.feedback.store._episodes import EpisodeInfo
+    from tradinghf.feedback.store._journal import note_in_journal
     from tradinghf.feedback.store._schema import audit, rankings, users
     from tradinghf.feedback.store._statements import next_seq
     from tradinghf.feedback.store._store import Store
@@ -27,6 +28,7 @@ __all__ = [
     "is_backup",
     "locate",
     "next_seq",
+    "note_in_journal",
     "rankings",
     "remove_drafts",
     "restore",
@@ -46,6 +48,7 @@ __getattr__ = on_first_use(
         "Location": "tradinghf.feedback.store._engine",
         "locate": "tradinghf.feedback.store._engine",
         "EpisodeInfo": "tradinghf.feedback.store._episodes",
+        "note_in_journal": "tradinghf.feedback.store._journal",
         "audit": "tradinghf.feedback.store._schema",
         "rankings": "tradinghf.feedback.store._schema",
         "users": "tradinghf.feedback.store._schema",

@@ -15,10 +15,20 @@ from typing import Any
 from sqlalchemy import Connection, insert, select
 
 from tradinghf.durable import sync_folder, write_atomic
-from tradinghf.errors import StoreError
+from tradinghf.errors import EpisodeError, StoreError
 from tradinghf.feedback.store import _schema as t
-from tradinghf.feedback.store._engine import DATABASE, Database, Location, locate
-from tradinghf.feedback.store._episode_files import episode_path, write_episode_file
+from tradinghf.feedback.store._engine import (
+    DATABASE,
+    Database,
+    Location,
+    locate,
+    open_read_only,
+)
+from tradinghf.feedback.store._episode_files import (
+    episode_path,
+    read_episode_file,
+    write_episode_file,
+)
 from tradinghf.feedback.store._migrate import copy_database, migrate, newest
 from tradinghf.feedback.store._rankings import chain_head
 from tradinghf.feedback.store._statements import count_rows
@@ -59,6 +69,7 @@ def restore(folder: str | os.PathLike[str], target: str | os.PathLike[str]) -> N
     """
     source = Path(folder).expanduser().absolute()
     _check(source)
+    _check_files(source)
     location = locate(target)
     # A left-over write-ahead log would be replayed into the restored file.
     there = [Path(f"{location.database}{end}") for end in ("", "-wal", "-shm")]
@@ -161,6 +172,24 @@ def _copy_files(source: Path, folder: Path) -> None:
         write_episode_file(folder, file.stem, data)
 
 
+def _check_files(source: Path) -> None:
+    """Refuse a backup that lacks the file of an episode, before anything of it is written."""
+    connection = open_read_only(source / DATABASE)
+    try:
+        recorded = connection.execute("SELECT id, size FROM episodes ORDER BY seq").fetchall()
+    except sqlite3.Error as error:
+        raise StoreError(f"{source} is not a backup ({error}).") from error
+    finally:
+        connection.close()
+    for name, size in recorded:
+        try:
+            read_episode_file(source, str(name), int(size))
+        except EpisodeError as error:
+            raise StoreError(
+                f"The backup {source} is not whole, and nothing was restored: {error}"
+            ) from error
+
+
 def _copy_rows(read: Connection, write: Connection) -> None:
     """Every row of every table, parents first, by the order of their numbers."""
     for table in t.metadata.sorted_tables:
@@ -194,10 +223,25 @@ def _check(source: Path) -> None:
         about = json.loads((source / _MANIFEST).read_text())
         found = hashlib.sha256((source / DATABASE).read_bytes()).hexdigest()
         genuine = about["format"] == _FORMAT and about["database_sha256"] == found
+        counts = {name: about[name] for name in ("rankings", "episodes")}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{source} is not a backup ({type(error).__name__}: {error}).") from error
     if not genuine:
         raise StoreError(
             f"The backup {source} was altered: its hash differs from the manifest's. If it was "
             "only opened as a store, it is one now: copy the folder instead of restoring it."
+        )
+    connection = open_read_only(source / DATABASE)
+    try:
+        held = {
+            name: connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0]  # nosec B608
+            for name in counts
+        }
+    except sqlite3.Error as error:
+        raise StoreError(f"{source} is not a backup ({error}).") from error
+    finally:
+        connection.close()
+    if held != counts:
+        raise StoreError(
+            f"The backup {source} holds {held}; its manifest says {counts}: one was altered."
         )

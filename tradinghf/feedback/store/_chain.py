@@ -1,8 +1,8 @@
-"""A hash chain over the answers: each row's hash covers its content and the hash before it.
+"""Hash chains over answers and journal: each hash covers a row's content and the hash before it.
 
 Whoever changes, removes or inserts an old answer must recompute every later hash, and then the
-head no longer equals one written down elsewhere (an export, a report). This function can never
-change: stored hashes depend on every byte of it.
+head no longer equals one written down elsewhere (an export, a report). These functions can never
+change: stored hashes depend on every byte of them.
 """
 
 from __future__ import annotations
@@ -33,5 +33,18 @@ def link(previous: str, row: Mapping[str, Any], panels: Sequence[Sequence[Any]])
     """
     content = {name: row[name] for name in HASHED_COLUMNS}
     content["panels"] = [list(panel) for panel in panels]
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256((previous + text).encode()).hexdigest()
+    return hashlib.sha256((previous + _canonical(content)).encode()).hexdigest()
+
+
+def digest(content: Mapping[str, Any]) -> str:
+    """sha256 of a row's content as canonical JSON, hexadecimal."""
+    return hashlib.sha256(_canonical(content).encode()).hexdigest()
+
+
+def journal_link(previous: str, entry: Sequence[Any]) -> str:
+    """Hash of one entry of the journal: (seq, kind, name, digest) after `previous`."""
+    return hashlib.sha256((previous + _canonical(list(entry))).encode()).hexdigest()
+
+
+def _canonical(content: Any) -> str:
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -11,10 +11,12 @@ import os
 import random
 import shutil
 import sqlite3
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -55,6 +57,12 @@ class Location:
         """The SQLite file."""
         return Path(self.url.database or "")
 
+    @property
+    def read_only(self) -> bool:
+        """Whether this SQLite file or its folder may only be read."""
+        there = self.sqlite and self.database.is_file()
+        return there and not (os.access(self.database, os.W_OK) and os.access(self.folder, os.W_OK))
+
     def __str__(self) -> str:
         return str(self.database) if self.sqlite else self.url.render_as_string(hide_password=True)
 
@@ -93,6 +101,8 @@ def connect(location: Location, *, foreign_keys: bool = True) -> Engine:
     """An engine for `location`; connections are made on first use."""
     if not location.sqlite:
         return create_engine(location.url, pool_pre_ping=True, pool_size=10)
+    if location.read_only:
+        return create_engine(location.url, creator=partial(open_read_only, location.database))
     engine = create_engine(location.url, connect_args={"timeout": BUSY_SECONDS})
 
     @event.listens_for(engine, "connect")
@@ -109,6 +119,36 @@ def connect(location: Location, *, foreign_keys: bool = True) -> Engine:
             connection.exec_driver_sql("BEGIN")
 
     return engine
+
+
+def open_read_only(database: Path) -> sqlite3.Connection:
+    """A connection that writes nothing at all, not even the files of a lock beside the database.
+
+    Where a write-ahead log lies beside it, SQLite may need to write; then a copy in memory is read.
+    """
+    place = database.as_uri()
+    log = Path(f"{database}-wal")
+    if not log.is_file() or not log.stat().st_size:
+        return sqlite3.connect(f"{place}?mode=ro&immutable=1", uri=True, check_same_thread=False)
+    connection = sqlite3.connect(f"{place}?mode=ro", uri=True, check_same_thread=False)
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master")
+    except sqlite3.OperationalError:
+        connection.close()
+        return _in_memory(database, log)
+    return connection
+
+
+def _in_memory(database: Path, log: Path) -> sqlite3.Connection:
+    with tempfile.TemporaryDirectory() as name:
+        copy = Path(name) / database.name
+        shutil.copyfile(database, copy)
+        shutil.copyfile(log, f"{copy}-wal")
+        reader = sqlite3.connect(copy)
+        memory = sqlite3.connect(":memory:", check_same_thread=False)
+        reader.backup(memory)
+        reader.close()
+    return memory
 
 
 def _take_turn(connection: Connection) -> None:
@@ -174,9 +214,15 @@ class Database:
         """A write transaction, alone among writers; commits at the end, rolls back on an error.
 
         Raises:
-            StoreError: the database failed, or stayed locked for `BUSY_SECONDS`.
+            StoreError: the database failed, may not be written, or stayed locked for
+                `BUSY_SECONDS`.
 
         """
+        if self.location.read_only:
+            raise StoreError(
+                f"The store {self.location} may only be read here (its disk or its permissions). "
+                "Nothing was written; copy the folder to where you may write."
+            )
         with _translated(self.location), self.engine.connect() as plain:
             connection = plain.execution_options(writing=True)
             with connection.begin():
@@ -199,6 +245,12 @@ def _translated(location: Location) -> Iterator[None]:
         if "locked" in reason or "lock timeout" in reason:
             reason = f"another process has held it locked for {BUSY_SECONDS:g} seconds"
         raise StoreError(f"The store {location} failed: {reason}. Nothing was written.") from error
+    except (UnicodeError, OverflowError) as error:
+        # Half a character, or a number of more than 64 bits: the driver refuses it by itself.
+        raise StoreError(
+            f"The store {location} cannot hold a value: {error}. Nothing was written; expected "
+            "whole Unicode characters, and numbers of at most 64 bits."
+        ) from error
 
 
 def disk_reason(reason: str, folder: Path) -> str:

@@ -58,9 +58,9 @@ def write_episode_files(folder: Path, episodes: Iterable[Episode]) -> list[dict[
     return rows
 
 
-def _episode_row(episode: Episode, data: bytes) -> dict[str, Any]:
+def episode_columns(episode: Episode) -> dict[str, Any]:
+    """What the row of an episode repeats from its file, for searching."""
     return {
-        "id": hashlib.sha256(data).hexdigest(),
         "source": episode.source,
         "market": episode.market,
         "symbol": episode.symbol,
@@ -68,9 +68,12 @@ def _episode_row(episode: Episode, data: bytes) -> dict[str, Any]:
         "bars": episode.bars,
         "net_return": float(episode.net_return),
         "max_drawdown": float(episode.drawdown.max()),
-        "size": len(data),
-        "created": t.timestamp_now(),
     }
+
+
+def _episode_row(episode: Episode, data: bytes) -> dict[str, Any]:
+    about = {"id": hashlib.sha256(data).hexdigest(), "size": len(data)}
+    return about | episode_columns(episode) | {"created": t.timestamp_now()}
 
 
 def add_episode_rows(connection: Connection, rows: list[dict[str, Any]]) -> None:

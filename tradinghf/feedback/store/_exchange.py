@@ -32,6 +32,7 @@ from tradinghf.feedback.store._queue import add_queries, find_queries
 from tradinghf.feedback.store._rankings import chain_head, find_rankings, submit_ranking
 
 _FORMAT = "tradinghf-feedback-1"
+_PARTS = ("episodes", "queries", "rankings")
 _MAX_LINE = 64 * 2**20
 """Longest line of a JSONL file [bytes]: an episode of about half a million bars."""
 _MAX_TABLE = 2**30
@@ -116,24 +117,49 @@ def _parse(path: Path) -> tuple[list[tuple[str, Query, int | None]], list[tuple[
     """
     queries: list[tuple[str, Query, int | None]] = []
     rankings: list[tuple[str, Ranking]] = []
+    header: dict[str, Any] = {}
+    episodes = 0
     for number, record in _records(path):
         where = f"line {number}"
         with _reported(path, where):
-            if "episode" in record:
+            if number == 1:
+                header = _header(record)
+            elif "episode" in record:
                 _episode(record)
+                episodes += 1
             elif "query" in record:
                 raters = record.get("raters")
-                if raters is not None and (not isinstance(raters, int) or raters < 1):
-                    raise FeedbackError(f"raters is {raters!r}; expected a number >= 1 or null.")
+                if raters is not None and type(raters) is not int:
+                    raise FeedbackError("raters is no whole number; expected one, or null.")
                 queries.append((where, _query(record["query"]), raters))
             elif "ranking" in record:
                 rankings.append((where, _ranking(record["ranking"])))
-            elif number > 1 or record.get("format") != _FORMAT:
-                raise FeedbackError(
-                    f"expected {{'format': '{_FORMAT}'}} in line 1, "
-                    "then an episode, a query or a ranking in each line."
-                )
+            else:
+                raise FeedbackError("expected an episode, a query or a ranking in each line.")
+    _check_counts(path, header, episodes, len(queries), len(rankings))
     return queries, rankings
+
+
+def _header(record: dict[str, Any]) -> dict[str, Any]:
+    """The first line, which says how much follows: without it nothing shows a file's end is cut."""
+    if record.get("format") != _FORMAT or any(type(record.get(name)) is not int for name in _PARTS):
+        raise FeedbackError(
+            f"expected {{'format': '{_FORMAT}'}} with the numbers of {', '.join(_PARTS)}, as "
+            "'tradinghf feedback export' writes it. Export the feedback again."
+        )
+    return record
+
+
+def _check_counts(path: Path, header: dict[str, Any], *counts: int) -> None:
+    """Refuse a file that holds more or less than its first line says."""
+    if not header:
+        raise StoreError(f"{path.name} is empty; expected a file of 'tradinghf feedback export'.")
+    for name, count in zip(_PARTS, counts, strict=True):
+        if header[name] != count:
+            raise StoreError(
+                f"{path.name} holds {count} {name}; its first line says {header[name]}. "
+                "The file was cut off or altered: nothing was imported. Copy or export it again."
+            )
 
 
 def _episode(record: dict[str, Any]) -> Episode:
@@ -153,16 +179,22 @@ def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             with _reported(path, f"line {number}"):
                 if len(line) > _MAX_LINE:
                     raise FeedbackError(f"longer than {_MAX_LINE} bytes.")
-                record = json.loads(line)
+                record = json.loads(line, object_pairs_hook=_without_repeats)
                 if not isinstance(record, dict):
                     raise FeedbackError("expected a JSON object.")
             yield number, record
 
 
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; one that says a name twice means two things to two readers."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise FeedbackError("a name is there twice in one object.")
+    return found
+
+
 def _query(fields: dict[str, Any]) -> Query:
     known = {**fields, "episodes": tuple(fields["episodes"]), "answer": tuple(fields["answer"])}
-    if not isinstance(known["round"], int):
-        raise FeedbackError(f"round is {known['round']!r}; expected a whole number.")
     return Query(**known)
 
 
@@ -178,7 +210,9 @@ def _reported(path: Path, where: str) -> Iterator[None]:
         yield
     except TradingHFError as error:
         raise type(error)(f"{path.name}, {where}: {error}") from error
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (
+        ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError,
+    ) as error:  # fmt: skip
         raise StoreError(
             f"{path.name}, {where}: {type(error).__name__}: {error}. "
             "Expected a file written by 'tradinghf feedback export'."

@@ -55,6 +55,9 @@ def migrate(location: Location, *, to: str = "head") -> None:
     """
     directory = scripts()
     target = newest() if to == "head" else to
+    if location.read_only:
+        _check_readable(location, directory, target)
+        return
     if location.sqlite:
         _make_folder(location.folder)
         _use_wal(location)
@@ -72,6 +75,17 @@ def migrate(location: Location, *, to: str = "head") -> None:
             _upgrade(connection, directory, target)
             if location.sqlite and connection.exec_driver_sql("PRAGMA foreign_key_check").all():
                 raise StoreError(f"Migrating {location} would break references; nothing changed.")
+
+
+def _check_readable(location: Location, directory: ScriptDirectory, target: str) -> None:
+    """Refuse a store that may not be written, unless it has this version's schema already."""
+    with Database(location) as database, database.reading() as connection:
+        current = _revision(connection, location, directory)
+    if current != target:
+        raise StoreError(
+            f"The store {location} has schema {current or 'none'}, older than {target}, and may "
+            "only be read here. Copy the folder to where you may write and open it there."
+        )
 
 
 def _revision(connection: Connection, location: Location, directory: ScriptDirectory) -> str | None:

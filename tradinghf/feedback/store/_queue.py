@@ -13,6 +13,7 @@ from tradinghf.errors import FeedbackError
 from tradinghf.feedback import Query
 from tradinghf.feedback.store import _schema as t
 from tradinghf.feedback.store._episodes import require_episodes
+from tradinghf.feedback.store._journal import note_in_journal
 from tradinghf.feedback.store._statements import next_seq, panels_of, rows_in, where_given
 
 _LEASE = timedelta(minutes=15)
@@ -21,8 +22,10 @@ _LEASE = timedelta(minutes=15)
 
 def add_queries(connection: Connection, queries: Iterable[Query], raters: int | None) -> int:
     """Append the queries whose id is new; returns how many. See `Store.add_queries`."""
-    if raters is not None and raters < 1:
-        raise FeedbackError(f"raters is {raters}; expected at least 1, or None for every rater.")
+    if raters is not None and (isinstance(raters, bool) or not 1 <= raters < 2**31):
+        raise FeedbackError(
+            f"raters is {raters}; expected 1 to 2,147,483,647, or None for every rater."
+        )
     wanted = {query.id: query for query in queries}
     known = _read(connection, rows_in(connection, select(t.queries), t.queries.c.id, wanted))
     for found in known:
@@ -37,7 +40,12 @@ def add_queries(connection: Connection, queries: Iterable[Query], raters: int | 
         first = next_seq(connection, t.queries)
         rows = [_query_row(q) | {"seq": first + i, "raters": raters} for i, q in enumerate(new)]
         connection.execute(insert(t.queries), rows)
-        connection.execute(insert(t.query_episodes), [p for q in new for p in _panel_rows(q)])
+        panels = [_panel_rows(query) for query in new]
+        connection.execute(insert(t.query_episodes), [p for shown in panels for p in shown])
+        said = [[(p["episode"], p["answer"]) for p in shown] for shown in panels]
+        note_in_journal(
+            connection, "query", [row | {"panels": p} for row, p in zip(rows, said, strict=True)]
+        )
     return len(new)
 
 
@@ -78,10 +86,13 @@ def due(rater: str) -> ColumnElement[bool]:
 
 def _takers(rater: str) -> Any:
     """How many other raters have answered the query, or were shown it within `_LEASE`."""
-    recent = t.timestamp(datetime.now(UTC) - _LEASE)
+    now = datetime.now(UTC)
+    recent, soon = t.timestamp(now - _LEASE), t.timestamp(now + _LEASE)
     answered = select(t.rankings.c.rater).where(t.rankings.c.query == t.queries.c.id)
     shown = select(t.serves.c.rater).where(
-        t.serves.c.query == t.queries.c.id, t.serves.c.served > recent
+        t.serves.c.query == t.queries.c.id,
+        t.serves.c.served > recent,
+        t.serves.c.served < soon,  # noted while the clock was ahead: not to hold it until then
     )
     # correlate: a UNION inside the count cannot see the outer row by itself.
     both = answered.correlate(t.queries).union(shown.correlate(t.queries)).subquery()
@@ -109,8 +120,13 @@ def _note_served(connection: Connection, query_id: str, rater: str, session: str
     values = {"session": session, "served": t.timestamp_now()}
     if before is None:
         connection.execute(insert(table), [{"query": query_id, "rater": rater, **values}])
-    elif before < t.timestamp(datetime.now(UTC) - _LEASE / 2):  # spares a write per reload
+    elif not _recently(before):  # spares a write per reload
         connection.execute(sql_update(table).where(mine).values(**values))
+
+
+def _recently(served: str) -> bool:
+    now = datetime.now(UTC)
+    return t.timestamp(now - _LEASE / 2) <= served <= t.timestamp(now)
 
 
 def _read(connection: Connection, rows: Sequence[Row[Any]]) -> list[Query]:

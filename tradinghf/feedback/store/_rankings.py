@@ -12,8 +12,11 @@ from tradinghf.feedback import Purpose, Ranking
 from tradinghf.feedback.store import _schema as t
 from tradinghf.feedback.store._chain import GENESIS, link
 from tradinghf.feedback.store._episodes import require_episodes
+from tradinghf.feedback.store._journal import note_in_journal
 from tradinghf.feedback.store._queue import find_query
 from tradinghf.feedback.store._statements import next_seq, panels_of, where_given
+
+_MOST_SECONDS = 366 * 86400.0
 
 
 def submit_ranking(connection: Connection, ranking: Ranking) -> bool:
@@ -25,6 +28,7 @@ def submit_ranking(connection: Connection, ranking: Ranking) -> bool:
             f"The submit key {ranking.key!r} is taken by a different answer. "
             "Use a new key for every answer."
         )
+    _check_plausible(ranking)
     _check_query(connection, ranking)
     _check_superseded(connection, ranking)
     require_episodes(connection, ranking.episodes)
@@ -35,6 +39,7 @@ def submit_ranking(connection: Connection, ranking: Ranking) -> bool:
     row["chain"] = link(chain_head(connection), row, hashed)
     connection.execute(insert(t.rankings), [row])
     connection.execute(insert(t.ranking_episodes), panels)
+    note_in_journal(connection, "answer", [row])
     return True
 
 
@@ -79,7 +84,7 @@ def _ranking(row: Row[Any], panels: list[Row[Any]]) -> Ranking:
         query=row.query or "",
         rater=row.rater,
         session=row.session,
-        created=t.parse_timestamp(row.created),
+        created=t.answered_at(row.created, row.received),
         seconds=row.seconds,
         comment=row.comment,
         ratings=tuple(p.rating for p in panels),
@@ -124,6 +129,26 @@ def _answer(ranking: Ranking) -> tuple[object, ...]:
     row = _ranking_row(ranking)
     del row["created"], row["seconds"]
     return (*row.values(), ranking.episodes, ranking.ranks, ranking.ratings)
+
+
+def _check_plausible(ranking: Ranking) -> None:
+    """Refuse what no trader can have said; a store of an earlier version may hold it."""
+    if not t.plausible(ranking.created):
+        raise FeedbackError(
+            f"Ranking {ranking.key!r} was created in the year {ranking.created.year}; expected "
+            f"{t.FIRST_YEAR} to {t.LAST_YEAR}. Check the clock of the machine it comes from."
+        )
+    if ranking.seconds is not None and ranking.seconds > _MOST_SECONDS:
+        raise FeedbackError(
+            f"Ranking {ranking.key!r} took {ranking.seconds:g} seconds; expected at most a year."
+        )
+    for name in ("key", "rater", "session"):
+        value = getattr(ranking, name)
+        if value != value.strip():
+            raise FeedbackError(
+                f"Ranking.{name} is {value!r}; expected no space around it: it would pass for "
+                "another one that looks the same."
+            )
 
 
 def _check_query(connection: Connection, ranking: Ranking) -> None:

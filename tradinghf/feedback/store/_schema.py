@@ -27,6 +27,8 @@ from sqlalchemy import (
 from tradinghf.feedback.store._chain import GENESIS
 
 _TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
+FIRST_YEAR, LAST_YEAR = 1990, 2199
+"""Years in which an answer can have been given; others come from broken clocks or forged files."""
 
 metadata = MetaData(
     naming_convention={
@@ -161,6 +163,17 @@ market_members = Table(
     Column("asset", Integer, ForeignKey("market_assets.seq"), primary_key=True, index=True),
 )
 
+# What was written to the other tables, in order: see `_journal`.
+journal = Table(
+    "journal",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("kind", String(16), nullable=False),
+    Column("name", String(100), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("chain", String(64), nullable=False),
+)
+
 # Who signs in to the dashboard (`tradinghf.serving.UserAccounts`); here, so that backups hold them.
 users = Table(
     "dashboard_users",
@@ -186,8 +199,8 @@ audit = Table(
 
 
 def timestamp(moment: datetime) -> str:
-    """A time as the tables hold it."""
-    return moment.astimezone(UTC).strftime(_TIME_FORMAT)
+    """A time as the tables hold it; the year always has four digits, so that times sort as text."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def timestamp_now() -> str:
@@ -196,5 +209,27 @@ def timestamp_now() -> str:
 
 
 def parse_timestamp(text: str) -> datetime:
-    """Reverse of `timestamp`."""
+    """Reverse of `timestamp`.
+
+    Raises:
+        ValueError: not a time in this format.
+
+    """
     return datetime.strptime(text, _TIME_FORMAT).replace(tzinfo=UTC)
+
+
+def plausible(moment: datetime) -> bool:
+    """Whether an answer can have been given then."""
+    return FIRST_YEAR <= moment.year <= LAST_YEAR
+
+
+def answered_at(created: str, received: str) -> datetime:
+    """When an answer was given; when its store took it, where the row says something impossible.
+
+    Earlier versions imported years such as 0999, and wrote them without the zero.
+    """
+    try:
+        moment = parse_timestamp(created)
+    except ValueError:
+        moment = None
+    return moment if moment and plausible(moment) else parse_timestamp(received)

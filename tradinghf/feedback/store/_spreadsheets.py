@@ -18,7 +18,8 @@ _PER_RANKING = (
 _PER_EPISODE = ("panel", "episode", "source", "rank", "rating")
 _COLUMNS = _PER_RANKING + _PER_EPISODE
 _WHOLE_NUMBERS = ("panel", "rank", "rating")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
+# Spreadsheets take the full-width forms (U+FF1D and so on) and U+2212 for the same signs.
+_FORMULA = tuple("=+-@\t\r\n'\uff1d\uff0b\uff0d\uff20\u2212")
 
 
 def encode_rankings(rankings: list[Ranking], sources: dict[str, str], suffix: str) -> bytes:
@@ -68,6 +69,11 @@ def _table_rows(ranking: Ranking, sources: dict[str, str]) -> list[dict[str, Any
 
 def _parse_ranking(members: list[dict[str, Any]]) -> Ranking:
     members = sorted(members, key=lambda record: int(record["panel"]))
+    if [record["panel"] for record in members] != list(range(len(members))):
+        raise FeedbackError(
+            f"the rows with key {members[0]['key']!r} are not panels 0 to {len(members) - 1}: "
+            "some are missing or there twice."
+        )
     shared: dict[str, Any] = {name: members[0][name] for name in _PER_RANKING}
     if any(record[name] != shared[name] for record in members for name in _PER_RANKING):
         raise FeedbackError(f"rows with key {shared['key']!r} disagree about the answer.")

@@ -284,11 +284,14 @@ class Store(Database):
         return verification.health(self)
 
     def verify(self, *, anchor: str | None = None) -> Verification:
-        """Check everything: database, references, hash chain, every episode file.
+        """Check everything: database, guards, references, hash chains, every row and its file.
 
         Args:
-            anchor: a chain head noted earlier (`health()["head"]`, an export); its absence from
-                the chain means that history was rewritten or cut off.
+            anchor: a head noted earlier (`health()["journal"]`, or the answers' own, `["head"]`);
+                its absence means that history was rewritten or cut off.
+
+        Raises:
+            StoreError: `anchor` is no head.
 
         """
         return verification.verify(self, self.location.folder, anchor)

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, func, insert, select
 from tradinghf.errors import FeedbackError
 from tradinghf.feedback.store import _schema as t
 from tradinghf.feedback.store._data_sets import data_set_id, same_bars
+from tradinghf.feedback.store._journal import note_in_journal
 from tradinghf.feedback.store._statements import stored, where_given
 
 SEAL, OPENING = "seal", "opening"
@@ -59,6 +60,7 @@ def add_trials(
     new = [{"id": i, "created": now} | r for i, r in records.items() if i not in known]
     if new:
         connection.execute(insert(t.trials), new)
+        note_in_journal(connection, "trial", new)
     return len(new)
 
 

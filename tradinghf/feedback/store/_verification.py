@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from tradinghf.errors import EpisodeError
+from tradinghf.errors import EpisodeError, StoreError
 from tradinghf.feedback.store import _schema as t
 from tradinghf.feedback.store._chain import GENESIS, link
 from tradinghf.feedback.store._engine import Database
 from tradinghf.feedback.store._episode_files import read_episode_file
+from tradinghf.feedback.store._episodes import EpisodeInfo, episode_columns, find_episodes
+from tradinghf.feedback.store._guards import missing_guards
+from tradinghf.feedback.store._journal import check_journal, journal_head
 from tradinghf.feedback.store._migrate import newest
 from tradinghf.feedback.store._rankings import chain_head
 from tradinghf.feedback.store._statements import count_rows, panels_of
 
+_HEAD = re.compile(r"[0-9a-f]{64}")
 _RESTORE = "Restore a backup."
 
 
@@ -27,7 +33,10 @@ class Verification:
     Attributes:
         rankings: answers whose hash was recomputed.
         episodes: files that were read and hashed.
-        head: hash of the newest answer; note it elsewhere to prove later that nothing changed.
+        head: hash of the newest answer.
+        journal: hash of the newest entry of the journal, which covers answers, questions, counted
+            backtests, people and the audit trail; note it elsewhere to prove later that nothing
+            changed.
         problems: one sentence each, the most serious first; empty when all is well.
 
     """
@@ -35,6 +44,7 @@ class Verification:
     rankings: int
     episodes: int
     head: str
+    journal: str
     problems: tuple[str, ...]
 
     @property
@@ -63,23 +73,59 @@ def health(database: Database) -> dict[str, Any]:
             "raters": int(connection.scalar(raters) or 0),
             "episode_bytes": int(size or 0),
             "head": chain_head(connection),
+            "journal": journal_head(connection),
         }
 
 
 def verify(database: Database, folder: Path, anchor: str | None) -> Verification:
     """Check everything, with the episode files of `folder`; see `Store.verify`."""
+    check_anchor(anchor)
     with database.reading() as connection:
         problems = _database(connection)
-        count, head, broken = _chain(connection, anchor)
-        columns = select(t.episodes.c.id, t.episodes.c.size).order_by(t.episodes.c.seq)
-        recorded = [(row.id, row.size) for row in connection.execute(columns)]
-    problems += broken
-    for episode_id, size in recorded:
-        try:
-            read_episode_file(folder, episode_id, size)
-        except EpisodeError as error:
-            problems.append(str(error))
-    return Verification(count, len(recorded), head, tuple(problems))
+        count, head, broken, heads = _chain(connection)
+        unnoted, entries = check_journal(connection)
+        journal = journal_head(connection)
+        problems += broken + unnoted + missing_guards(connection)
+        if anchor is not None and not broken and anchor not in {GENESIS} | heads | entries:
+            problems.append(_cut_off(anchor))
+        recorded = find_episodes(connection)
+    problems += [found for info in recorded if (found := _episode_problem(folder, info))]
+    return Verification(count, len(recorded), head, journal, tuple(problems))
+
+
+def check_anchor(anchor: str | None) -> None:
+    """Refuse what cannot be a head: an empty one would prove nothing, and say all is well.
+
+    Raises:
+        StoreError: not 64 hexadecimal digits.
+
+    """
+    if anchor is not None and not _HEAD.fullmatch(anchor):
+        raise StoreError(
+            f"The anchor is {anchor[:70]!r}; expected the 64 hexadecimal digits of a head that was "
+            "noted earlier (`tradinghf store verify` prints it)."
+        )
+
+
+def _episode_problem(folder: Path, info: EpisodeInfo) -> str | None:
+    """What is wrong with an episode: its file, or a row that says something else than the file."""
+    try:
+        episode = read_episode_file(folder, info.id, info.size)
+    except EpisodeError as error:
+        return str(error)
+    for name, said in episode_columns(episode).items():
+        found = getattr(info, name)
+        same = (
+            math.isclose(said, found, rel_tol=1e-9, abs_tol=1e-12)
+            if isinstance(said, float)
+            else said == found
+        )
+        if not same:
+            return (
+                f"The row of episode {info.id[:12]} says {name} {str(found)[:40]!r}, its file "
+                f"{str(said)[:40]!r}: the row was altered. {_RESTORE}"
+            )
+    return None
 
 
 def _database(connection: Connection) -> list[str]:
@@ -94,22 +140,26 @@ def _database(connection: Connection) -> list[str]:
     ]
 
 
-def _chain(connection: Connection, anchor: str | None) -> tuple[int, str, list[str]]:
-    """(answers checked, head, the first break): an altered answer breaks all that follow."""
+def _chain(connection: Connection) -> tuple[int, str, list[str], set[str]]:
+    """(answers checked, head, the first break, every hash): one change breaks all that follow."""
     rows = connection.execute(select(t.rankings).order_by(t.rankings.c.seq)).all()
     panels = panels_of(connection, t.ranking_episodes.c.ranking, (row.seq for row in rows))
-    head, met = GENESIS, anchor in (None, GENESIS)
+    head, heads = GENESIS, set[str]()
     for count, row in enumerate(rows, start=1):
         hashed = [(p.episode, p.rank, p.rating) for p in panels[row.seq]]
         expected = link(head, dict(row._mapping), hashed)
         if row.seq != count:
-            return count, head, [f"The hash chain breaks: answer {count} is missing. {_RESTORE}"]
+            missing = f"The hash chain breaks: answer {count} is missing. {_RESTORE}"
+            return count, head, [missing], heads
         if row.chain != expected:
             who = f"answer {row.seq} (key {row.key!r}, rater {row.rater!r})"
-            return count, head, [f"The hash chain breaks: {who} was altered. {_RESTORE}"]
+            altered = f"The hash chain breaks: {who} was altered. {_RESTORE}"
+            return count, head, [altered], heads
         head = expected
-        met = met or head == anchor
-    if met:
-        return len(rows), head, []
-    lost = f"The hash chain does not contain {str(anchor)[:16]}: answers were cut off or rewritten."
-    return len(rows), head, [f"{lost} {_RESTORE}"]
+        heads.add(head)
+    return len(rows), head, [], heads
+
+
+def _cut_off(anchor: str) -> str:
+    lost = f"The hash chain does not contain {anchor[:16]}: what it held was cut off or rewritten."
+    return f"{lost} {_RESTORE}"
