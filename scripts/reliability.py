@@ -80,7 +80,7 @@ END = """
 - **Loss of the machine or the disk.** Only a backup elsewhere helps; see above.
 - **Network file systems** under SQLite: not supported, use PostgreSQL.
 - **An administrator of the database who means harm.** The hash chain shows altered answers, unless
-  the whole chain is recomputed: note `store.health()["head"]` elsewhere ([store.md](store.md)).
+  the whole chain is recomputed: note `store.health()["journal"]` elsewhere ([store.md](store.md)).
 - **Windows.** Locks and signals are those of Linux and macOS.
 """
 UNITS = {"seconds": "s", "memory_growth_mib": "MiB", "memory_growth": "MiB"}

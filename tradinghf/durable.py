@@ -11,17 +11,24 @@ import os
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 
-def write_atomic(path: Path, data: bytes | Iterable[bytes]) -> None:
+def write_atomic(path: Path, data: bytes | Iterable[bytes], *, mode: int = 0o666) -> None:
     """Write a file, whole or in pieces, so that a crash leaves the old one or the new one.
+
+    Args:
+        path: of the file.
+        data: its content.
+        mode: who may read and write it, less the process's umask; 0o600 for its owner alone.
 
     Raises:
         OSError: the disk refused; nothing is left behind.
 
     """
-    with _draft(path) as draft, draft.open("xb") as file:
+    opener = partial(os.open, mode=mode)
+    with _draft(path) as draft, open(draft, "xb", opener=opener) as file:
         file.writelines([data] if isinstance(data, bytes) else data)
         file.flush()
         os.fsync(file.fileno())

@@ -28,7 +28,8 @@ _VARIABLE = "TRADINGHF_LOG"
 _MAX_BYTES = 10 * 2**20
 _KEPT_FILES = 5  # rotated files: NAME.1 (the newest) to NAME.5
 _STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
-_PASSWORD = re.compile(r"(://[^:/@\s\"]*:)[^@/\s\"]+@|((?:password|secret|token)=)[^&\s\"]+", re.I)
+_PASSWORD = re.compile(r"(://[^:/@\s]*:).*@|((?:password|secret|token)=)[^&]+", re.I | re.S)
+"""Greedy up to the last @ of a value: a password may hold any character, also unescaped ones."""
 
 
 class _JsonLines(logging.Formatter):
@@ -51,10 +52,23 @@ class _JsonLines(logging.Formatter):
             places = traceback.extract_tb(error.__traceback__)
             entry["error"] = f"{type(error).__name__}: {error}"
             entry["places"] = [f"{Path(p.filename).name}:{p.lineno} {p.name}" for p in places]
-        text = json.dumps(entry, default=str)
-        return _PASSWORD.sub(
-            lambda found: f"{found[1]}***@" if found[1] else f"{found[2]}***", text
-        )
+        return json.dumps({name: _masked(value) for name, value in entry.items()}, default=str)
+
+
+def _masked(value: object) -> object:
+    """A value of the log without the passwords of URLs in it."""
+    if isinstance(value, str):
+        return without_passwords(value)
+    if isinstance(value, list | tuple):
+        return [_masked(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _masked(item) for name, item in value.items()}
+    return value if isinstance(value, bool | int | float | None) else without_passwords(str(value))
+
+
+def without_passwords(text: str) -> str:
+    """The text with *** for the passwords of URLs in it."""
+    return _PASSWORD.sub(lambda found: f"{found[1]}***@" if found[1] else f"{found[2]}***", text)
 
 
 class _SharedFile(WatchedFileHandler):
@@ -114,6 +128,7 @@ def start_log() -> None:
     path = Path(name).absolute()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600))
         handler = _SharedFile(path)
     except OSError as error:
         raise ConfigError(

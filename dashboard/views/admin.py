@@ -25,6 +25,7 @@ uploads = Uploads(board.settings.runs)
 
 def data_tab() -> None:
     """Upload with checks, and what there is."""
+    ui.allow_uploads(board)
     file = st.file_uploader("Upload bars (.csv or .parquet, at most 20 MB)", ["csv", "parquet"])
     st.caption(
         "Columns: date, open, high, low, close and, if there is one, volume; one row per bar, the "

@@ -92,7 +92,7 @@ def choose() -> None:
                 "costs": {"fee_bps": fee, "slippage_bps": slippage},
                 "fill": fill,
                 "engine": engine,
-                "store": board.settings.store,
+                "store": board.settings.store_argument,
             }
             begin(request)
 

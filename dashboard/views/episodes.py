@@ -17,8 +17,10 @@ def visible_ids() -> list[str] | None:
     """Ids that this person may see; None for all."""
     if who.may("lead"):
         return None
-    answered = board.store.rankings(who.rater, include_superseded=True)
-    return sorted({episode for ranking in answered for episode in ranking.episodes})
+    # Not those skipped: with a look at who traded, a skip could still be corrected into a vote.
+    answered = board.store.rankings(who.rater)
+    hidden = {e for ranking in answered if not ranking.ranks for e in ranking.episodes}
+    return sorted({e for ranking in answered for e in ranking.episodes} - hidden)
 
 
 def tear_sheet(episode_id: str) -> None:

@@ -39,7 +39,14 @@ def offer_samples() -> None:
         st.error("Recording the samples failed. This is what it said:")
         st.code(past[0].output()[-2000:], language=None)
     if st.button("Load sample episodes"):
-        command = ["-m", "tradinghf", "episodes", "collect", "--store", board.settings.store]
+        command = [
+            "-m",
+            "tradinghf",
+            "episodes",
+            "collect",
+            "--store",
+            board.settings.store_argument,
+        ]
         try:
             jobs.start("samples", "Sample episodes", [*command, *SAMPLES])
         except ConfigError as error:

@@ -56,7 +56,7 @@ def fit_button() -> None:
     answers = board.store.health()["rankings"]
     if who.may("lead") and st.button(f"Fit to all {answers} answers", disabled=not answers):
         folder = Path(board.settings.runs) / f"reward-{time.strftime('%Y%m%d-%H%M%S')}"
-        command = [str(WORKER), board.settings.store, str(folder)]
+        command = [str(WORKER), board.settings.store_argument, str(folder)]
         try:
             jobs.start("reward", "Fit the reward model", command)
         except ConfigError as error:

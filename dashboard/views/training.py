@@ -50,7 +50,7 @@ def command(data: str, steps: int, seed: int, run: Path) -> list[str]:
     """The same command that a person would type."""
     return [
         "-m", "tradinghf", "train",
-        "--store", board.settings.store,
+        "--store", board.settings.store_argument,
         "--data", data,
         "--steps", str(steps),
         "--seed", str(seed),
@@ -190,7 +190,7 @@ def compare_form() -> None:
         data = cells[2].selectbox("Data", data_names(), key="compare data")
         windows = cells[3].number_input("Pairs", 1, 200, 12)
         if cells[4].form_submit_button("Queue the pairs", width="stretch"):
-            words = [str(COMPARE), board.settings.store, uploads.spec(data), str(windows)]
+            words = [str(COMPARE), board.settings.store_argument, uploads.spec(data), str(windows)]
             chosen = [str(policies[after]), str(policies[before])]
             seed = str(int(time.time()))
             begin(f"{after} against {before}", [*words, seed, *chosen], "compare")

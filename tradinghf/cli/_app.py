@@ -218,7 +218,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run_logged(args: Sequence[str]) -> int:
     """`run`, its beginning and its end in the log."""
     began = time.monotonic()
-    _log.info("command started", extra={"command": " ".join(args)})
+    # Masked word by word: a password may hold a space.
+    words = " ".join(map(logs.without_passwords, args))
+    _log.info("command started", extra={"command": words})
     code: int | None = None
     try:
         code = run(args)

@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import os
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Literal, get_args
 
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 
+from tradinghf.durable import sync_folder
 from tradinghf.errors import ConfigError, TradingHFError
 
 Role = Literal["rater", "lead", "admin"]
@@ -59,7 +61,8 @@ def load_secret(folder: Path) -> str:
     """The signing secret: from the environment, else from `folder`, made there on first use.
 
     Raises:
-        ConfigError: the environment's secret is too short to protect anything.
+        ConfigError: the secret is too short to protect anything (the file of a failed copy or a
+            power cut may be empty), or the file cannot be read or made.
 
     """
     given = os.environ.get(_SECRET_VARIABLE, "")
@@ -72,20 +75,40 @@ def load_secret(folder: Path) -> str:
             )
         return given
     path = folder / _SECRET_FILE
-    folder.mkdir(parents=True, exist_ok=True)
-    # Written aside and linked into place: two servers that start at once agree on one secret.
-    draft = folder / f".{_SECRET_FILE}.{secrets.token_hex(8)}"
-    if not path.exists():
-        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        if not path.exists():
+            _make_secret(path)
+        path.chmod(0o600)
+        found = path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"The signing secret {path} cannot be read or made: {error}. Fix the permissions, or "
+            f"set {_SECRET_VARIABLE}."
+        ) from error
+    if len(found) < _SHORTEST_SECRET:
+        raise ConfigError(
+            f"The signing secret {path} has {len(found)} characters; expected at least "
+            f"{_SHORTEST_SECRET}: anybody could forge a sign-in. Remove the file; "
+            "a new one is made at the next start, and everybody signs in again."
+        )
+    return found
+
+
+def _make_secret(path: Path) -> None:
+    """Write a new secret, durably; of two servers that start at once, one wins."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    draft = path.parent / f".{_SECRET_FILE}.{secrets.token_hex(8)}"
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
         with os.fdopen(handle, "w") as file:
             file.write(secrets.token_hex(32))
-        try:
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
             os.link(draft, path)
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
-    return path.read_text().strip()
+    finally:
+        draft.unlink()
+    sync_folder(path.parent)
 
 
 class SessionTokens:
@@ -101,17 +124,23 @@ class SessionTokens:
         self._secret = secret
         self._signer = URLSafeTimedSerializer(secret, salt=f"tradinghf.{purpose}")
 
-    def issue(self, identity: Identity) -> str:
-        """A token that is valid for `TOKEN_SECONDS`."""
-        return str(self._signer.dumps([identity.rater, identity.role]))
+    def issue(self, identity: Identity, stamp: str = "") -> str:
+        """A token that is valid for `TOKEN_SECONDS`.
+
+        Args:
+            identity: whom it names.
+            stamp: of the account (`UserAccounts.stamp`); it ends with the account's stamp.
+
+        """
+        return str(self._signer.dumps([identity.rater, identity.role, stamp]))
 
     def pseudonym(self, *words: str) -> str:
         """A name in place of these words: always the same, and nobody can read them from it."""
         said = "\x1f".join(("mark", *words)).encode()
         return hmac.new(self._secret.encode(), said, hashlib.sha256).hexdigest()[:24]
 
-    def check(self, token: str) -> tuple[Identity, datetime]:
-        """Who this token stands for, and since when.
+    def check(self, token: str) -> tuple[Identity, datetime, str]:
+        """Who this token stands for, since when, and the account's stamp then.
 
         Raises:
             AccessError: forged, altered or expired.
@@ -119,9 +148,9 @@ class SessionTokens:
         """
         try:
             content, issued = self._signer.loads(token, TOKEN_SECONDS, return_timestamp=True)
-            rater, role = content
+            rater, role, stamp = content
         except (BadSignature, ValueError, TypeError) as error:
             raise AccessError("The sign-in has expired. Reload the page.") from error
         if role not in ROLES:
             raise AccessError("The sign-in has an unknown role. Sign in again.")
-        return Identity(str(rater), role), issued
+        return Identity(str(rater), role), issued, str(stamp)

@@ -7,6 +7,7 @@ as that to a wrong password and reads the same.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
 import threading
@@ -75,7 +76,8 @@ class UserAccounts:
                 from argon2 import PasswordHasher
             except ImportError as error:
                 raise MissingExtraError("argon2-cffi", "team", "Signing in") from error
-            self._hashes = PasswordHasher()
+            # One lane: attempts take one core at a time from those who rank.
+            self._hashes = PasswordHasher(parallelism=1)
             self._nobody = self._hashes.hash("nobody has this password")
         return self._hashes
 
@@ -93,18 +95,46 @@ class UserAccounts:
             row = connection.execute(select(users).where(users.c.name == name)).one_or_none()
         return None if row is None else _account(row)
 
-    def still_valid(self, identity: Identity, issued: datetime) -> Identity:
+    def stamp(self, name: str) -> str:
+        """What a sign-in of now is marked with: another one after every change and sign-out.
+
+        No time is compared, so that a clock that was set back locks nobody out.
+        """
+        account = self.get(name)
+        if account is None:
+            return ""
+        return hashlib.sha256(account.changed.isoformat().encode()).hexdigest()[:16]
+
+    def still_valid(self, identity: Identity, issued: datetime, stamp: str = "") -> Identity:
         """The identity of a sign-in that is still valid, with the present role.
 
+        Args:
+            identity: whom the token names.
+            issued: when it was made; looked at only where it has no stamp (made by a script).
+            stamp: of the account then.
+
         Raises:
-            AccessError: the person is gone or inactive, or has changed since it was issued.
+            AccessError: the person is gone or inactive, or has signed out or changed since.
 
         """
         account = self.get(identity.rater)
+        if account is None or not account.active:
+            raise AccessError("Sign in again.")
         # Tokens are dated to the second, changes more finely.
-        if account is None or not account.active or issued + timedelta(seconds=1) < account.changed:
+        changed = issued + timedelta(seconds=1) < account.changed
+        if stamp != self.stamp(account.name) if stamp else changed:
             raise AccessError("Sign in again.")
         return Identity(account.name, account.role)
+
+    def by_address(self, address: str) -> UserAccount | None:
+        """The person with this e-mail address, in capital or small letters.
+
+        Only ASCII is folded: other letters that look alike belong to other people.
+        """
+        query = select(users).where(func.lower(users.c.name) == address.lower())
+        with self._store.reading() as connection:
+            row = connection.execute(query).one_or_none() if address.isascii() else None
+        return None if row is None else _account(row)
 
     def trail(self, limit: int = 200) -> list[tuple[str, str, str, str]]:
         """(when, who, what, detail), the newest first."""
@@ -194,28 +224,51 @@ class UserAccounts:
             what = ", ".join(sorted(set(values) - {"changed", "failures", "locked_until"}))
             _note(connection, by, "change user", f"{name}: {what}")
 
+    def sign_out(self, name: str) -> None:
+        """End every sign-in of a person, also those on other machines."""
+        with self._store.writing() as connection:
+            mine = users.c.name == name
+            connection.execute(users.update().where(mine).values(changed=_now().isoformat()))
+            for row in connection.execute(select(users).where(mine)).mappings():
+                note_in_journal(connection, "user", [dict(row)])
+
     def sign_in(self, name: str, password: str) -> Identity:
         """Check a password.
+
+        The attempt counts before the password is looked at, in the transaction that reads the
+        count, so that of many attempts at once no more than `LOCK_AFTER` are looked at.
 
         Raises:
             AccessError: wrong, unknown, inactive or locked; it does not say which.
 
         """
-        with self._store.reading() as connection:
-            row = connection.execute(select(users).where(users.c.name == name)).one_or_none()
+        with self._store.writing() as connection:
+            mine = users.c.name == name
+            row = connection.execute(select(users).where(mine)).one_or_none()
+            tried = self._begin(connection, name, row)
         right = self._verify(row.password if row else "", password)
         if row is None:
             # What was typed is not logged: it may be a password in the wrong field.
             _log.warning("sign-in refused", extra={"rater": None})
             raise AccessError(_REFUSED)
         account = _account(row)
-        allowed = right and account.active and not account.locked
-        if not account.locked:
-            self._count(account.name, right)
-        if not allowed:
+        if tried:
+            self._end(account.name, right)
+        if not (tried and right and account.active):
             _log.warning("sign-in refused", extra={"rater": account.name})
             raise AccessError(_REFUSED)
         return Identity(account.name, account.role)
+
+    @staticmethod
+    def _begin(connection: Connection, name: str, row: Row[Any] | None) -> bool:
+        """Count an attempt; False when the account is locked, or gets locked by it."""
+        failures = 0 if row is None else int(row.failures)
+        locked = row is not None and _account(row).locked
+        values: dict[str, object] = {"failures": failures if locked else failures + 1}
+        if failures >= LOCK_AFTER and not locked:  # as many are being looked at, or were cut off
+            values = _lock(connection, name)
+        connection.execute(users.update().where(users.c.name == name).values(**values))
+        return not locked and failures < LOCK_AFTER
 
     def _verify(self, known: str, password: str) -> bool:
         from argon2.exceptions import Argon2Error, InvalidHashError
@@ -227,21 +280,29 @@ class UserAccounts:
             except (Argon2Error, InvalidHashError):
                 return False
 
-    def _count(self, name: str, right: bool) -> None:
-        """Count a wrong password, or forget the earlier ones; lock after `LOCK_AFTER`."""
+    def _end(self, name: str, right: bool) -> None:
+        """Forget the attempts after the right password; lock after too many wrong ones."""
         mine = users.c.name == name
         with self._store.writing() as connection:
             failures = int(connection.scalar(select(users.c.failures).where(mine)) or 0)
-            if right and not failures:
+            if right:
+                values: dict[str, object] = {"failures": 0, "locked_until": ""}
+            elif failures >= LOCK_AFTER:
+                values = _lock(connection, name)
+            else:
                 return
-            failures = 0 if right else failures + 1
-            until = ""
-            if failures >= LOCK_AFTER:
-                failures, until = 0, (_now() + LOCK_FOR).isoformat()
-                _note(connection, name, "locked", f"{LOCK_AFTER} wrong passwords")
-            connection.execute(
-                users.update().where(mine).values(failures=failures, locked_until=until)
-            )
+            connection.execute(users.update().where(mine).values(**values))
+
+
+def _lock(connection: Connection, name: str) -> dict[str, object]:
+    _note(connection, name, "locked", f"{LOCK_AFTER} wrong passwords")
+    return {"failures": 0, "locked_until": (_now() + LOCK_FOR).isoformat()}
+
+
+def _is_locked(until: str) -> bool:
+    """Whether a lock holds; one that ends later than any can was set by a clock that ran ahead."""
+    now = _now()
+    return bool(until) and now < datetime.fromisoformat(until) <= now + LOCK_FOR
 
 
 def _note(connection: Connection, who: str, what: str, detail: str) -> None:
@@ -264,6 +325,6 @@ def _account(row: Row[Any]) -> UserAccount:
         name=row.name,
         role=row.role,
         active=bool(row.active),
-        locked=bool(row.locked_until) and datetime.fromisoformat(row.locked_until) > _now(),
+        locked=_is_locked(row.locked_until),
         changed=datetime.fromisoformat(row.changed),
     )

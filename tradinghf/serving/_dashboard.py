@@ -13,6 +13,7 @@ from tradinghf.serving._accounts import UserAccounts
 from tradinghf.serving._routes import ComponentFiles
 from tradinghf.serving._service import RankingService
 from tradinghf.serving._settings import DashboardSettings
+from tradinghf.serving._uploads import UploadSessions
 
 COOKIE = "tradinghf_login"
 
@@ -29,6 +30,7 @@ class Dashboard:
         sign_in_tokens: for the sign-in cookie of team mode.
         files: the component.
         accounts: people and the audit trail.
+        upload_sessions: browsers that may send files.
 
     """
 
@@ -39,6 +41,7 @@ class Dashboard:
     sign_in_tokens: SessionTokens
     files: ComponentFiles
     accounts: UserAccounts
+    upload_sessions: UploadSessions
 
     def identity_of(self, tokens: SessionTokens, token: str) -> Identity:
         """Who a token stands for now.
@@ -47,12 +50,17 @@ class Dashboard:
             AccessError: forged or expired, or the person has been switched off or changed since.
 
         """
-        identity, issued = tokens.check(token)
+        identity, issued, stamp = tokens.check(token)
         if self.settings.auth == "none":
             return identity
         if self.settings.auth == "oidc" and self.accounts.get(identity.rater) is None:
             return identity
-        return self.accounts.still_valid(identity, issued)
+        return self.accounts.still_valid(identity, issued, stamp)
+
+    def token_for(self, tokens: SessionTokens, identity: Identity) -> str:
+        """A token for a person; it ends when they sign out or their account changes."""
+        team = self.settings.auth != "none"
+        return tokens.issue(identity, self.accounts.stamp(identity.rater) if team else "")
 
     def signed_in(self, cookies: Mapping[str, str]) -> Identity | None:
         """Who has signed in with a password, by the browser's cookie."""
@@ -84,4 +92,5 @@ def _open_dashboard(settings: DashboardSettings) -> Dashboard:
         sign_in_tokens=SessionTokens(secret, "login"),
         files=ComponentFiles(resource_dir("dashboard") / "component"),
         accounts=UserAccounts(store),
+        upload_sessions=UploadSessions(),
     )

@@ -94,6 +94,25 @@ class BackgroundJob:
             os.kill(self.pid, signal.SIGTERM)
 
 
+def _without_urls(command: tuple[str, ...]) -> tuple[tuple[str, ...], dict[str, str]]:
+    """A command without the URLs of databases, and the environment that holds them instead.
+
+    Every user of the machine sees the words of a running command; a URL may hold a password.
+    """
+    hidden: dict[str, str] = {}
+    words = []
+    for word in command:
+        if "://" in word and not word.startswith(("http://", "https://")):
+            name = f"TRADINGHF_JOB_URL_{len(hidden)}"
+            start = word.index("://")
+            while start and (word[start - 1].isalnum() or word[start - 1] in "+-."):
+                start -= 1
+            hidden[name] = word[start:]
+            word = f"{word[:start]}env:{name}"
+        words.append(word)
+    return tuple(words), hidden
+
+
 def _alive(pid: int, folder: Path) -> bool:
     """Whether the runner of this job still runs; another process may have got its number."""
     try:
@@ -131,7 +150,7 @@ class BackgroundJobs:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """One starter at a time, over all threads and processes; a killed one frees the lock."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with (self.folder / ".lock").open("ab") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
@@ -139,8 +158,9 @@ class BackgroundJobs:
     def _launch(
         self, kind: str, title: str, command: tuple[str, ...], environment: Mapping[str, str]
     ) -> BackgroundJob:
+        command, hidden = _without_urls(command)
         folder = self.folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, mode=0o700)
         nice = str(_NICE.get(kind, 0))
         runner = [sys.executable, "-m", "tradinghf.serving._runner", str(folder), nice, *command]
         process = subprocess.Popen(
@@ -149,11 +169,11 @@ class BackgroundJobs:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-            env={**os.environ, **environment},
+            env={**os.environ, **environment, **hidden},
         )
         job = BackgroundJob(folder, kind, title, command, process.pid, time.time())
         record = {name: value for name, value in vars(job).items() if name != "folder"}
-        write_atomic(folder / "job.json", json.dumps(record).encode())
+        write_atomic(folder / "job.json", json.dumps(record).encode(), mode=0o600)
         _children.append(process)
         _log.info("job started", extra={"job": job.name, "kind": kind, "title": title})
         return job

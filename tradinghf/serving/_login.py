@@ -5,7 +5,14 @@ Nothing of Streamlit, not even its websocket, is reachable before it.
 
 from __future__ import annotations
 
+import asyncio
 import html
+import os
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
@@ -19,6 +26,10 @@ from tradinghf.serving._routes import API
 
 _PUBLIC = ("/login", "/_stcore/health")
 _MAX_FORM = 4096
+_MOST_WAITING = 32
+_FORM_SECONDS = 10.0
+_REFUSAL_SECONDS = 0.5
+"""A refusal takes at least this long, more than checking a password does."""
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>tradinghf: sign in</title>
@@ -64,11 +75,22 @@ def _login_page(problem: str = "", status: int = 200) -> HTMLResponse:
     return HTMLResponse(_PAGE.format(problem=text), status, headers=headers)
 
 
+def _give_way() -> None:
+    """Lower the priority of this thread; on Linux it is the thread's own."""
+    if sys.platform == "linux":
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+
+
 class SignInRoutes:
     """Routes of the sign-in page, and the rule which requests need a sign-in."""
 
     def __init__(self, board: Dashboard) -> None:
         self._board = board
+        self._waiting = 0
+        # Threads of their own, which give way: a flood of attempts leaves the raters' alone.
+        workers = max(1, (os.cpu_count() or 2) // 4)
+        self._work = ThreadPoolExecutor(workers, "sign-in", initializer=_give_way)
 
     def allowed(self, path: str, headers: Headers) -> bool:
         """Whether a request may be served: it is signed in, or asks for the sign-in page."""
@@ -84,17 +106,32 @@ class SignInRoutes:
         """POST /login: set the cookie, or show why not."""
         if int(request.headers.get("content-length") or _MAX_FORM + 1) > _MAX_FORM:
             return _login_page("That was too long.", 413)
-        async with request.form(max_files=0, max_fields=4) as form:
-            name, password = str(form.get("name", "")), str(form.get("password", ""))
         try:
-            identity = await run_in_threadpool(self._board.accounts.sign_in, name, password)
+            async with (
+                asyncio.timeout(_FORM_SECONDS),
+                request.form(max_files=0, max_fields=4) as form,
+            ):
+                name, password = str(form.get("name", "")), str(form.get("password", ""))
+        except TimeoutError:
+            return _login_page("That took too long. Try again.", 408)
+        if self._waiting >= _MOST_WAITING:
+            return _login_page("Too many people are signing in. Try again in a minute.", 503)
+        began = time.monotonic()
+        self._waiting += 1
+        try:
+            token = await asyncio.get_running_loop().run_in_executor(
+                self._work, self._token, name, password
+            )
         except AccessError as error:
+            # Nobody learns from the time whether there is such a name.
+            await asyncio.sleep(_REFUSAL_SECONDS - (time.monotonic() - began))
             return _login_page(str(error), 401)
-        await run_in_threadpool(self._board.accounts.note, identity.rater, "sign in")
+        finally:
+            self._waiting -= 1
         reply = RedirectResponse("/", 303)
         reply.set_cookie(
             COOKIE,
-            self._board.sign_in_tokens.issue(identity),
+            token,
             max_age=TOKEN_SECONDS,
             httponly=True,
             samesite="lax",
@@ -102,8 +139,20 @@ class SignInRoutes:
         )
         return reply
 
-    async def leave(self, _request: Request) -> Response:
-        """GET /logout: forget the cookie."""
+    def _token(self, name: str, password: str) -> str:
+        """A sign-in token for the right password."""
+        board = self._board
+        identity = board.accounts.sign_in(name, password)
+        board.accounts.note(identity.rater, "sign in")
+        return board.token_for(board.sign_in_tokens, identity)
+
+    async def leave(self, request: Request) -> Response:
+        """GET /logout: end the person's sign-ins, here and elsewhere, and forget the cookie."""
+        if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+            return RedirectResponse("/", 303)  # another site's link may not sign anybody out
+        who = await run_in_threadpool(self._board.signed_in, request.cookies)
+        if who is not None:
+            await run_in_threadpool(self._board.accounts.sign_out, who.rater)
         reply = RedirectResponse("/login", 303)
         reply.delete_cookie(COOKIE)
         return reply

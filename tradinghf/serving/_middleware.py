@@ -15,6 +15,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tradinghf.serving._uploads import UPLOAD_ROUTE
+
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 # Streamlit's page has one inline script and inline styles, and loads component code from blob:
 # URLs; everything is served from here, and nothing may be fetched from anywhere else.
@@ -76,6 +78,7 @@ class RequestGuard:
         loopback_only: refuse peers on other machines: the rule without sign-in.
         allowed: decides by path and headers whether a signed-out request may pass; None lets all.
         script_hash: base64 sha256 of Streamlit's inline script.
+        may_upload: decides by path and Content-Length whether a file may be sent.
 
     """
 
@@ -87,11 +90,13 @@ class RequestGuard:
         loopback_only: bool,
         allowed: Callable[[str, Headers], bool] | None = None,
         script_hash: str = "",
+        may_upload: Callable[[str, str], bool] = lambda _path, _length: False,
     ) -> None:
         self._app = app
         self._hosts = frozenset(hosts)
         self._loopback_only = loopback_only
         self._allowed = allowed
+        self._may_upload = may_upload
         self._headers = _reply_headers(script_hash)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -127,6 +132,9 @@ class RequestGuard:
             return "Requests from other sites are refused."
         if self._allowed is not None and not self._allowed(scope["path"], given):
             return _SIGN_IN
+        sends = scope["path"].startswith(UPLOAD_ROUTE) and scope["method"] in ("PUT", "POST")
+        if sends and not self._may_upload(scope["path"], given.get("content-length", "")):
+            return "Only an admin's page takes files, and not so many or so large."
         return None
 
     @staticmethod

@@ -32,6 +32,7 @@ def main(arguments: list[str]) -> int:
     """
     folder = Path(arguments[0])
     _give_way(int(arguments[1]))
+    os.umask(0o077)  # what people trade and say is not for other users of the machine
     with (folder / "output.log").open("ab") as log:
         child = subprocess.Popen(
             [sys.executable, *arguments[2:]], stdin=subprocess.DEVNULL, stdout=log, stderr=log
@@ -43,7 +44,7 @@ def main(arguments: list[str]) -> int:
         signal.signal(signal.SIGTERM, forward)
         signal.signal(signal.SIGINT, forward)
         code = child.wait()
-    write_atomic(folder / "exit.json", json.dumps({"code": code}).encode())
+    write_atomic(folder / "exit.json", json.dumps({"code": code}).encode(), mode=0o600)
     return code
 
 

@@ -20,6 +20,11 @@ from starlette.middleware import Middleware
 from tradinghf import logs
 from tradinghf.errors import ConfigError
 from tradinghf.resources import resource_dir
+from tradinghf.serving._connections import (
+    limit_repeated_lines,
+    most_connections,
+    patient_protocol,
+)
 from tradinghf.serving._dashboard import Dashboard, current_dashboard
 from tradinghf.serving._login import SignInRoutes
 from tradinghf.serving._middleware import LOOPBACK_HOSTS, RequestGuard
@@ -55,6 +60,7 @@ def app_arguments(board: Dashboard | None = None) -> dict[str, Any]:
         loopback_only=not open_to_team,
         allowed=login.allowed if login else None,
         script_hash=_inline_script_hash(),
+        may_upload=board.upload_sessions.take,
     )
     api = RankingRoutes(board.service, partial(board.identity_of, board.answer_tokens))
     routes = [*api.routes(), *board.files.routes(), *(login.routes() if login else [])]
@@ -127,6 +133,7 @@ def serve(
     os.environ.update(settings.environment())
     board = current_dashboard(settings)
     listener = bind(address, port)
+    limit_repeated_lines()
     import uvicorn
     from streamlit.starlette import App
 
@@ -141,10 +148,14 @@ def serve(
         proxy_headers=True,
         forwarded_allow_ips="127.0.0.1",
         ws_max_size=_MAX_MESSAGE,
+        http=patient_protocol(most_connections()),
     )
     url = f"http://{address}:{listener.getsockname()[1]}"
     print(f"Dashboard: {url}   (stop with Ctrl+C)", flush=True)  # noqa: T201 - tells the user where
-    _log.info("server started", extra={"url": url, "auth": settings.auth, "store": settings.store})
+    _log.info(
+        "server started",
+        extra={"url": url, "auth": settings.auth, "store": str(board.store.location)},
+    )
     if open_browser:
         webbrowser.open(url)
     gc.collect()

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 from tradinghf.errors import ConfigError, unknown_name
 
 SignInMode = Literal["none", "local", "oidc"]
+UnverifiedEmail = Literal["refuse", "accept"]
 _DEFAULT_STORE = "store"
 _DEFAULT_GOAL = 30
 _PREFIX = "TRADINGHF_"
@@ -25,6 +26,9 @@ class DashboardSettings:
             "oidc" (Streamlit's `st.login`).
         hosts: comma-separated Host names under which a team reaches the server; empty for any.
         goal: rankings per session shown as the goal.
+        unverified_email: with "oidc", what to do with people of whose e-mail address the identity
+            provider does not say whether it verified it: "refuse" or "accept". An address that it
+            calls unverified is always refused.
 
     """
 
@@ -33,10 +37,14 @@ class DashboardSettings:
     auth: SignInMode = "none"
     hosts: str = ""
     goal: int = _DEFAULT_GOAL
+    unverified_email: UnverifiedEmail = "refuse"
 
     def __post_init__(self) -> None:
         if self.auth not in get_args(SignInMode):
             raise ConfigError(unknown_name("kind of sign-in", self.auth, get_args(SignInMode)))
+        if self.unverified_email not in get_args(UnverifiedEmail):
+            known = get_args(UnverifiedEmail)
+            raise ConfigError(unknown_name("unverified_email", self.unverified_email, known))
         if self.goal < 1:
             raise ConfigError(f"The session goal is {self.goal}; expected at least 1 ranking.")
 
@@ -53,7 +61,12 @@ class DashboardSettings:
         goal = given.pop("goal", str(_DEFAULT_GOAL))
         if not goal.isdecimal():
             raise ConfigError(f"{_PREFIX}GOAL is {goal!r}; expected a whole number of rankings.")
-        return cls(**given, goal=int(goal))  # type: ignore[arg-type]  # auth is checked above
+        return cls(**given, goal=int(goal))  # type: ignore[arg-type]  # checked above
+
+    @property
+    def store_argument(self) -> str:
+        """The store as a word of a command: a URL by the variable, as it may hold a password."""
+        return f"env:{_PREFIX}STORE" if "://" in self.store else self.store
 
     def environment(self) -> dict[str, str]:
         """The variables that give these settings to another process."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import threading
 from pathlib import Path
 
 from tradinghf.errors import MarketDataError, unknown_name
@@ -11,8 +12,52 @@ from tradinghf.market import SOURCES, MarketData, catalogue, load_market
 
 _SUFFIXES = (".csv", ".parquet")
 MAX_UPLOAD_BYTES = 20 * 2**20
+_MOST_REQUEST = MAX_UPLOAD_BYTES + 2**20  # the file and the form around it
+UPLOAD_ROUTE = "/_stcore/upload_file"
+MOST_FILES = 20
+_MOST_SESSIONS = 1000
 _UNSAFE = re.compile(r"[^a-z0-9_-]+")
 _OPTIONS = re.compile(r"[A-Za-z0-9][A-Za-z0-9_:=,./^-]*")
+
+
+class UploadSessions:
+    """The browser sessions to which a page for admins showed an upload field, and their files.
+
+    Streamlit keeps whatever any session sends to its upload route; here only these may, and only
+    so many files.
+    """
+
+    def __init__(self) -> None:
+        self._sent: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def allow(self, session: str) -> None:
+        """Let a session send files; the oldest of very many is forgotten."""
+        with self._lock:
+            self._sent.setdefault(session, 0)
+            if len(self._sent) > _MOST_SESSIONS:
+                del self._sent[next(iter(self._sent))]
+
+    def take(self, path: str, length: str) -> bool:
+        """Whether a file may be sent to this path now; counts it.
+
+        Args:
+            path: `/_stcore/upload_file/SESSION/FILE`.
+            length: the header Content-Length; without it nothing is taken.
+
+        """
+        session = path.removeprefix(UPLOAD_ROUTE).strip("/").partition("/")[0]
+        fits = (
+            length.isascii()
+            and length.isdecimal()
+            and len(length) < 10
+            and int(length) <= _MOST_REQUEST
+        )
+        with self._lock:
+            if not fits or self._sent.get(session, MOST_FILES) >= MOST_FILES:
+                return False
+            self._sent[session] += 1
+        return True
 
 
 class Uploads:

@@ -42,7 +42,7 @@ def mount_ranking(board: Dashboard, who: Identity, edit: str = "") -> None:
     """The Rank page's component; `edit` is the key of an answer to correct."""
     data = {
         "api": API,
-        "token": board.answer_tokens.issue(who),
+        "token": board.token_for(board.answer_tokens, who),
         "owner": board.answer_tokens.pseudonym(str(board.store.location), who.rater),
         "goal": board.settings.goal,
         "name": "" if board.settings.auth == "none" else who.rater,

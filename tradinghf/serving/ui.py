@@ -10,9 +10,11 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 from streamlit.errors import StreamlitPageNotFoundError
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from tradinghf.feedback import Leaderboard, Ranking, leaderboard
 from tradinghf.serving._access import LOCAL, Identity, Role
+from tradinghf.serving._accounts import UserAccount
 from tradinghf.serving._dashboard import Dashboard, current_dashboard
 
 UP, DOWN, GREY = "#2F81F7", "#E8833A", "#7C8896"
@@ -20,6 +22,7 @@ _INK = {"light": "#3B4450", "dark": "#C3CAD3"}
 _METRICS_PER_ROW = 6
 _CHART_HEIGHT = 300
 _NUMBER = "%.1f"
+_LONGEST_NAME = 100
 
 
 def has_sign_in() -> bool:
@@ -56,17 +59,38 @@ def require_identity() -> Identity:
     st.stop()
 
 
-def _provided_name() -> str:
-    return str(st.user.get("email") or st.user.get("sub") or "")
+def _provided_account(board: Dashboard) -> UserAccount | None:
+    """The account with the e-mail address that the identity provider gives."""
+    email = _claim("email")
+    return board.accounts.by_address(email) if email else None
+
+
+def _claim(name: str) -> str:
+    """A claim of the identity provider, as text."""
+    found = st.user.get(name)
+    return found.strip() if isinstance(found, str) else ""
+
+
+def _provided_name(board: Dashboard) -> str:
+    """Under which name answers are stored; a subject without address is no account's name."""
+    account = _provided_account(board)
+    if account is not None:
+        return account.name
+    email, subject = _claim("email"), _claim("sub")
+    return (email.lower() if email.isascii() else email) or (f"sub:{subject}" if subject else "")
 
 
 def _provided_problem(board: Dashboard) -> str:
     """Why the person whom the identity provider names may not enter; empty when they may."""
     if not st.user.is_logged_in:
         return "Nobody has signed in."
-    if not _provided_name() or st.user.get("email_verified") is False:
+    verified = st.user.get("email_verified")
+    said = verified is True or str(verified).lower() == "true"
+    silent = verified is None and board.settings.unverified_email == "accept"
+    name = _provided_name(board)
+    if not (said or silent) or not name.isprintable() or not 0 < len(name) <= _LONGEST_NAME:
         return "Your identity provider gave no verified e-mail address."
-    account = board.accounts.get(_provided_name())
+    account = _provided_account(board)
     if account is not None and not account.active:
         return "Your account is switched off. Ask an admin."
     return ""
@@ -74,8 +98,8 @@ def _provided_problem(board: Dashboard) -> str:
 
 def _provided(board: Dashboard) -> Identity:
     """Who the identity provider says this is; the role is the one that an admin gave the name."""
-    account = board.accounts.get(_provided_name())
-    return Identity(_provided_name(), account.role if account else "rater")
+    account = _provided_account(board)
+    return Identity(_provided_name(board), account.role if account else "rater")
 
 
 def link_here(text: str, path: str) -> None:
@@ -98,6 +122,13 @@ def open_page(title: str, text: str, role: Role = "rater") -> tuple[Dashboard, I
         st.stop()
     st.caption(text)
     return current_dashboard(), who
+
+
+def allow_uploads(board: Dashboard) -> None:
+    """Let the browser that shows this page send files; all others are refused."""
+    context = get_script_run_ctx()
+    if context is not None:
+        board.upload_sessions.allow(context.session_id)
 
 
 def stop_empty(text: str, go_on: str = "") -> None:

@@ -16,7 +16,7 @@ from support.store import make_episode
 
 from tradinghf.errors import FeedbackError, StoreError, TradingHFError
 from tradinghf.feedback import Query, Ranking
-from tradinghf.feedback.store import Store, _queue, _schema, restore
+from tradinghf.feedback.store import Store, _engine, _queue, _schema, restore
 from tradinghf.serving import UserAccounts
 
 Records = list[dict[str, Any]]
@@ -252,7 +252,7 @@ def test_a_store_is_read_where_nothing_may_be_written(
         writer.close()
         copy = tmp_path / "killed"
     before = {p.name: p.read_bytes() for p in sorted(copy.glob("feedback.db*"))}
-    monkeypatch.setattr("tradinghf.feedback.store._engine.os.access", lambda *_: False)
+    monkeypatch.setattr(_engine.Location, "read_only", True)
     with Store(copy) as store:
         assert store.verify().ok
         assert len(store.episodes()) == 6
@@ -272,7 +272,7 @@ def test_an_older_store_that_may_only_be_read_is_named(
     copy = shutil.copytree(whole / "store", tmp_path / "store")
     with sqlite3.connect(copy / "feedback.db") as connection:
         connection.execute("UPDATE alembic_version SET version_num = '0002'")
-    monkeypatch.setattr("tradinghf.feedback.store._engine.os.access", lambda *_: False)
+    monkeypatch.setattr(_engine.Location, "read_only", True)
     with pytest.raises(StoreError, match=r"older than .* may only be read"):
         Store(copy)
 

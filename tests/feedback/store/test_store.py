@@ -333,14 +333,14 @@ def test_the_chain_shows_the_first_place_where_history_was_changed(chained: Stor
     ]:
         tamper(chained, statement)
         found = chained.verify()
-        assert re.search(problem, found.problems[-1])
+        assert re.search(problem, next(p for p in found.problems if "chain breaks" in p))
         assert not found.ok
 
 
 def test_a_removed_answer_is_noticed(chained: Store) -> None:
     tamper(chained, "DELETE FROM ranking_episodes WHERE ranking = 2")
     tamper(chained, "DELETE FROM rankings WHERE seq = 2")
-    assert "answer 2 is missing" in chained.verify().problems[-1]
+    assert any("answer 2 is missing" in problem for problem in chained.verify().problems)
 
 
 def test_a_cut_off_end_is_noticed_with_an_anchor(chained: Store) -> None:
@@ -348,8 +348,8 @@ def test_a_cut_off_end_is_noticed_with_an_anchor(chained: Store) -> None:
     assert chained.verify(anchor=anchor).ok
     tamper(chained, "DELETE FROM ranking_episodes WHERE ranking = 5")
     tamper(chained, "DELETE FROM rankings WHERE seq = 5")
-    assert chained.verify().ok  # what is left is consistent
-    assert "cut off" in chained.verify(anchor=anchor).problems[0]
+    assert any("'5' was deleted" in problem for problem in chained.verify().problems)
+    assert any("cut off" in problem for problem in chained.verify(anchor=anchor).problems)
 
 
 def test_the_database_itself_refuses_to_change_answers(chained: Store) -> None:

@@ -47,7 +47,7 @@ def backup(database: Database, folder: Path) -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".backup-") as name:
             inner = Path(name) / "store"
-            inner.mkdir()
+            inner.mkdir(mode=0o700)
             _fill(database, inner)
             os.replace(inner, folder)
         sync_folder(folder.parent)
@@ -134,7 +134,7 @@ def _fill(database: Database, folder: Path) -> None:
         _copy_file(episode_path(location.folder, name), episode_path(folder, name), size)
     _fold_write_ahead_log(copy.database)
     about["database_sha256"] = hashlib.sha256(copy.database.read_bytes()).hexdigest()
-    write_atomic(folder / _MANIFEST, json.dumps(about, indent=2).encode())
+    write_atomic(folder / _MANIFEST, json.dumps(about, indent=2).encode(), mode=0o600)
 
 
 def _summary(connection: Connection) -> dict[str, Any]:
@@ -159,12 +159,13 @@ def _fold_write_ahead_log(database: Path) -> None:
 def _copy_file(source: Path, target: Path, size: int) -> None:
     if not source.is_file() or source.stat().st_size != size:
         raise StoreError(f"The episode file {source} is missing or damaged; run verify.")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(target, source.read_bytes())
+    target.parent.parent.mkdir(exist_ok=True, mode=0o700)
+    target.parent.mkdir(exist_ok=True, mode=0o700)
+    write_atomic(target, source.read_bytes(), mode=0o600)
 
 
 def _copy_files(source: Path, folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     for file in sorted((source / "episodes").glob("*/*.safetensors")):
         data = file.read_bytes()
         if hashlib.sha256(data).hexdigest() != file.stem:

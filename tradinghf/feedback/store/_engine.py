@@ -71,11 +71,18 @@ def locate(target: str | os.PathLike[str]) -> Location:
     """Find a store: a folder, a `.db` file, or a `sqlite:///` or `postgresql://` URL.
 
     A PostgreSQL URL may carry `?folder=/shared/store` for the episode files (default: `./store`).
+    `env:NAME` stands for what the environment variable NAME holds: other users of the machine read
+    the words of a command, but not its environment.
 
     Raises:
-        StoreError: neither a path nor a supported URL.
+        StoreError: neither a path nor a supported URL, or the variable is not set.
 
     """
+    if str(target).startswith("env:"):
+        name = str(target).removeprefix("env:")
+        if not os.environ.get(name):
+            raise StoreError(f"The store is {target!s}, but the variable {name!r} is not set.")
+        return locate(os.environ[name].removeprefix("env:"))
     if "://" not in str(target):
         path = Path(target).expanduser().absolute()
         file = path if path.suffix in (".db", ".sqlite") else path / DATABASE

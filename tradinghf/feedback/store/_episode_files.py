@@ -39,9 +39,10 @@ def write_episode_file(folder: Path, episode_id: str, data: bytes) -> None:
         if path.exists() and path.read_bytes() == data:
             return
         if not path.parent.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            path.parent.mkdir(exist_ok=True, mode=0o700)
             sync_folder(path.parent.parent)
-        write_atomic(path, data)
+        write_atomic(path, data, mode=0o600)
     except OSError as error:
         raise StoreError(
             f"Cannot write the episode file {path}: {error.strerror}. Nothing was recorded; "

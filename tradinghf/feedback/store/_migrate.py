@@ -7,9 +7,11 @@ that open an old store at once migrate it once.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -122,7 +124,7 @@ def _upgrade(connection: Connection, directory: ScriptDirectory, target: str) ->
 
 def _make_folder(folder: Path) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise StoreError(
             f"Cannot create the folder {folder} of the store: {error.strerror}. Choose another."
@@ -136,7 +138,7 @@ def _use_wal(location: Location) -> None:
     """
     deadline = time.monotonic() + BUSY_SECONDS
     while True:
-        connection = sqlite3.connect(location.database, timeout=1.0)
+        connection = _open_private(location.database, 1.0)
         try:
             connection.execute("PRAGMA journal_mode=WAL")
             return
@@ -154,10 +156,18 @@ def _use_wal(location: Location) -> None:
             connection.close()
 
 
+def _open_private(database: Path, patience: float) -> sqlite3.Connection:
+    """Open a file, made for its owner alone; SQLite gives the files beside it the same rights."""
+    if not database.exists():
+        with suppress(OSError):  # SQLite says it better
+            os.close(os.open(database, os.O_CREAT | os.O_WRONLY, 0o600))
+    return sqlite3.connect(database, timeout=patience)
+
+
 def _backup_before(location: Location, revision: str) -> None:
     """Copy the database as it is now to `backups/`, readable by the version that wrote it."""
     folder = location.folder / "backups"
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(exist_ok=True, mode=0o700)
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     copy_database(location.database, folder / f"before-migration-{revision}-{stamp}.db")
 
@@ -165,7 +175,7 @@ def _backup_before(location: Location, revision: str) -> None:
 def copy_database(source: Path, target: Path) -> None:
     """Online copy of an SQLite file, consistent while others write to it."""
     reader = sqlite3.connect(source, timeout=BUSY_SECONDS)
-    writer = sqlite3.connect(target)
+    writer = _open_private(target, BUSY_SECONDS)
     try:
         reader.backup(writer)
     finally:

@@ -24,7 +24,7 @@ def add_queries(connection: Connection, queries: Iterable[Query], raters: int | 
     """Append the queries whose id is new; returns how many. See `Store.add_queries`."""
     if raters is not None and (isinstance(raters, bool) or not 1 <= raters < 2**31):
         raise FeedbackError(
-            f"raters is {raters}; expected 1 to 2,147,483,647, or None for every rater."
+            f"raters is {raters}; expected at least 1 (of 32 bits), or None for all."
         )
     wanted = {query.id: query for query in queries}
     known = _read(connection, rows_in(connection, select(t.queries), t.queries.c.id, wanted))
