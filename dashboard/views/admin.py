@@ -153,6 +153,8 @@ def audit_tab() -> None:
     )
     st.caption(f"{health['database']}, schema {health['schema']}, chain head {health['head'][:16]}")
     if st.button("Verify everything"):
+        for why in board.service.unshowable.values():
+            st.error(f"A question is passed over: {why}")
         found = board.store.verify()
         if found.ok:
             st.success(f"{found.rankings} answers and {found.episodes} episode files are intact.")

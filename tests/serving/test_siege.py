@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.dashboard import fill_store
 
 from tradinghf import logs
-from tradinghf.errors import ConfigError, StoreError
+from tradinghf.errors import ConfigError, FeedbackError, StoreError
 from tradinghf.feedback.store import Store, locate
 from tradinghf.serving import BackgroundJobs, DashboardSettings, UserAccounts, _accounts, ui
 from tradinghf.serving._access import AccessError, Identity, load_secret
 from tradinghf.serving._dashboard import Dashboard, current_dashboard
+from tradinghf.serving._service import RankingService
 from tradinghf.serving._uploads import MOST_FILES, UploadSessions
 
 PASSWORD = "correct horse battery"
@@ -243,8 +245,6 @@ def test_a_store_by_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 
 
 def test_what_a_store_writes_is_for_its_owner_alone(tmp_path: Path) -> None:
-    from support.dashboard import fill_store
-
     old = os.umask(0o022)
     try:
         with Store(tmp_path / "store") as store:
@@ -256,3 +256,45 @@ def test_what_a_store_writes_is_for_its_owner_alone(tmp_path: Path) -> None:
         for path in (place, *place.rglob("*")):
             expected = 0o700 if path.is_dir() else 0o600
             assert stat.S_IMODE(path.stat().st_mode) == expected, path
+
+
+def test_a_missing_episode_file_passes_over_its_query_only(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = Store(tmp_path)
+    queries = fill_store(store, queries=3, panels=2, bars=20)
+    lost = queries[0].episodes[0]
+    next(tmp_path.glob(f"episodes/*/{lost}.safetensors")).unlink()
+    service = RankingService(store)
+    for rater in ("ann", "bob"):
+        found = service.next_query(rater)
+        assert found is not None
+        assert found["query"] == queries[1].id
+    assert list(service.unshowable) == [queries[0].id]
+    assert "query cannot be shown" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("seconds", 10**400),
+        ("query", "\ud800"),
+        ("session", "a\0b"),
+        ("supersedes", "x" * 101),
+        ("ranks", [10**400, 1]),
+        ("ratings", [True, True]),
+        ("ratings", [[1], [1]]),
+    ],
+)
+def test_a_forged_answer_is_refused_with_a_sentence(
+    tmp_path: Path, name: str, value: object
+) -> None:
+    store = Store(tmp_path)
+    (query,) = fill_store(store, queries=1, panels=2, bars=20)
+    body: dict[str, Any] = dict(
+        key="a" * 32, query=query.id, ranks=[1, 2], outcome="ranked", comment="", aspects=None,
+        ratings=[], seconds=1.0, session="s", supersedes="",
+    )  # fmt: skip
+    with pytest.raises(FeedbackError):
+        RankingService(store).answer("ann", body | {name: value})
+    assert RankingService(store).answer("ann", body)

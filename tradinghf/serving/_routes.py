@@ -7,6 +7,7 @@ served: files are looked up in a table made at start, never by path.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import logging
@@ -28,6 +29,7 @@ API = "/tradinghf/api"
 _COMPONENT = "/tradinghf/component"
 _MAX_BODY = 16 * 1024
 _MAX_IDS = 64
+_BODY_SECONDS = 30.0
 _TYPES = {".js": "text/javascript", ".css": "text/css"}
 _log = logging.getLogger(__name__)
 
@@ -89,8 +91,9 @@ class RankingRoutes:
         parameters = request.query_params
         if key := parameters.get("edit"):
             return {"query": self._service.reopen(who.rater, key)}
-        have = [name for name in parameters.get("have", "").split(",")[:_MAX_IDS] if name]
-        session = parameters.get("session", "")[:100]
+        ids = parameters.get("have", "").split(",")[:_MAX_IDS]
+        have = [name for name in ids if name and name.isprintable()]
+        session = "".join(filter(str.isprintable, parameters.get("session", "")))[:100]
         found = self._service.next_query(who.rater, session, have)
         shown = found and found["query"]
         _log.info("query shown", extra={"rater": who.rater, "query": shown, "session": session})
@@ -132,10 +135,14 @@ async def _json_body(request: Request) -> Any:
 
     """
     received = bytearray()
-    async for part in request.stream():
-        received += part
-        if len(received) > _MAX_BODY:
-            raise FeedbackError(f"The request is longer than {_MAX_BODY} bytes.")
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            async for part in request.stream():
+                received += part
+                if len(received) > _MAX_BODY:
+                    raise FeedbackError(f"The request is longer than {_MAX_BODY} bytes.")
+    except TimeoutError as error:
+        raise FeedbackError("The request took too long.") from error
     try:
         return json.loads(received, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:

@@ -7,20 +7,23 @@ random, equal at every reload, and never taken from the browser; the stored rank
 from __future__ import annotations
 
 import hashlib
-import math
+import logging
 import re
 from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import Any
 
 from tradinghf.episodes import Episode
-from tradinghf.errors import FeedbackError
+from tradinghf.errors import EpisodeError, FeedbackError
 from tradinghf.feedback import LEXICON, Query, Ranking, aspects_of, with_tags
 from tradinghf.feedback.store import Store
 from tradinghf.serving._payload import query_payload
 
+_log = logging.getLogger(__name__)
 _KEY = re.compile(r"[0-9a-f]{32}")
 _MAX_COMMENT = 2000
+_MAX_ID = 100
+_ENDLESS = 1e300
 _MAX_SECONDS = 24 * 3600.0
 _REMEMBERED = 128
 _REPEATS = 0.07
@@ -46,11 +49,19 @@ def asked_again(query: str) -> bool:
 
 
 class RankingService:
-    """The Rank page of one store; safe to call from many threads."""
+    """The Rank page of one store; safe to call from many threads.
+
+    Attributes:
+        store: questions and answers.
+        unshowable: why a query is passed over, by its id: the file of an episode is missing or
+            damaged. They are tried again after a restart.
+
+    """
 
     def __init__(self, store: Store) -> None:
         self.store = store
         # Queries and episodes never change, and many raters are asked the same.
+        self.unshowable: dict[str, str] = {}
         self._shown = lru_cache(_REMEMBERED)(self._look_up)
 
     def _look_up(self, query: str) -> tuple[Query, dict[str, Episode]]:
@@ -69,12 +80,28 @@ class RankingService:
             have: ids on the screen, prefetched, or answered and still on the way here.
 
         """
-        query = self.store.next_query(rater, session, exclude=have)
+        query, episodes = self._next_whole(rater, session, have)
         if query is None:
             return None
-        _, episodes = self._shown(query.id)
         order = panel_order(query.id, rater, query.episodes)
         return query_payload(query.id, [episodes[name] for name in order])
+
+    def _next_whole(
+        self, rater: str, session: str, have: Collection[str]
+    ) -> tuple[Query | None, dict[str, Episode]]:
+        """The next query all of whose episodes can be read; others are passed over, with an alarm.
+
+        One damaged file would else keep every rater from all questions after it.
+        """
+        passed = [*have, *self.unshowable]
+        while (query := self.store.next_query(rater, session, exclude=passed)) is not None:
+            try:
+                return query, self._shown(query.id)[1]
+            except EpisodeError as error:
+                passed.append(query.id)
+                self.unshowable[query.id] = str(error)
+                _log.error("query cannot be shown", extra={"query": query.id, "why": str(error)})
+        return None, {}
 
     def reopen(self, rater: str, key: str) -> dict[str, Any]:
         """The payload of an answered query, with the answer, for correcting it.
@@ -153,7 +180,11 @@ def checked_answer(body: Mapping[str, Any]) -> dict[str, Any]:
     _expect(all(type(rank) is int for rank in body["ranks"]), "ranks", "whole numbers")
     seconds = body["seconds"]
     number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-    _expect(number and math.isfinite(seconds) and seconds >= 0, "seconds", "a number >= 0")
+    # Compared, not converted: JSON's whole numbers may be larger than any float.
+    _expect(number and 0 <= seconds < _ENDLESS, "seconds", "a number >= 0")
+    for name in ("query", "session", "supersedes"):
+        short = len(body[name]) <= _MAX_ID and body[name].isprintable()
+        _expect(short, name, f"at most {_MAX_ID} printable characters")
     fields = {name: value for name, value in body.items() if name != "aspects"}
     if body["aspects"] is not None:
         known = all(isinstance(name, str) and name in LEXICON for name in body["aspects"])
