@@ -124,6 +124,11 @@ def begin(request: dict) -> None:
     st.rerun()
 
 
+def first_sealed_day(data_set: str) -> str:
+    """First sealed day of a version of some bars; empty where none is."""
+    return min((seal.name for seal in board.store.trial_log(data_set, "seal")), default="")
+
+
 def title(run: RunFolder) -> str:
     """What was tested on what, and when."""
     request = run.document(RESULT)["request"]
@@ -140,8 +145,12 @@ def show(run: RunFolder) -> None:
         for name, (label, form) in SHOWN.items()
         if metrics.get(name) is not None
     }
+    sealed = first_sealed_day(found.get("data_set", ""))
+    if sealed and str(metrics.get("end")) >= sealed:
+        st.warning(f"This backtest reaches into bars that were sealed since, from {sealed} on.")
+        return
     for note in found.get("notes", ()):
-        st.info(note)
+        st.text(note)
     ui.show_metrics(figures | {"Trials on this market": f"{found['trials']}"})
     curves = ui.thinned(pd.read_parquet(run.folder / "curves.parquet"))
     figure = make_subplots(3, 1, shared_xaxes=True, row_heights=[3, 1, 1], vertical_spacing=0.04)

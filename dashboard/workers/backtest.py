@@ -54,7 +54,7 @@ def main(request_file: str, folder: str) -> None:
         curves.to_parquet(draft)
     report.save(run / "report.html", standing=standing)
     found = {"request": request, "metrics": dict(report.metrics), "trials": report.trials}
-    found["notes"] = notes
+    found |= {"notes": notes, "data_set": study.data_set.sha256}
     write_atomic(run / "backtest.json", json.dumps(found, indent=1, default=str).encode())
     print(f"Traded {market.name}.")  # noqa: T201 - the job's output
 

@@ -134,8 +134,12 @@ def test_raters_do_not_see_sealed_bars(capsys: pytest.CaptureFixture[str]) -> No
         assert max(str(e.timestamps[-1])[:10] for e in found) < DAY
 
 
-def test_jobs_of_the_dashboard_obey_the_seal_and_count(root: Path) -> None:
+@pytest.fixture
+def job(root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Folder of a finished backtest of the dashboard, on bars that have grown and changed."""
     save_market(with_close(MARKET, 40), "restated.csv")
+    monkeypatch.setenv("TRADINGHF_STORE", str(tmp_path / "bank"))
+    monkeypatch.setenv("TRADINGHF_RUNS", str(tmp_path / "runs"))
     request = {
         "strategy": "sma_cross",
         "policy": "",
@@ -150,12 +154,42 @@ def test_jobs_of_the_dashboard_obey_the_seal_and_count(root: Path) -> None:
     }
     Path("request.json").write_text(json.dumps(request))
     worker = runpy.run_path(str(root / "dashboard" / "workers" / "backtest.py"))
-    worker["main"]("request.json", "out")
-    found = json.loads(Path("out/backtest.json").read_text())
+    worker["main"]("request.json", "runs/backtest-1")
+    return tmp_path / "runs" / "backtest-1"
+
+
+def test_jobs_of_the_dashboard_obey_the_seal_and_count(job: Path) -> None:
+    found = json.loads((job / "backtest.json").read_text())
     assert found["metrics"]["bars"] == 300
     assert found["trials"] == 1, "the backtest of the command line, again"
     changed, sealed = found["notes"]
     assert f"the first on {MARKET.index[40]:%Y-%m-%d}" in changed
     assert f"Bars from {DAY} on are sealed" in sealed
-    curves = pd.read_parquet("out/curves.parquet")
+    curves = pd.read_parquet(job / "curves.parquet")
     assert str(curves.index[-1])[:10] < DAY
+
+
+def test_the_dashboard_shows_no_result_that_reaches_into_sealed_bars(job: Path) -> None:
+    from streamlit.testing.v1 import AppTest
+
+    from tradinghf.resources import resource_dir
+    from tradinghf.serving._dashboard import _open_dashboard
+
+    _open_dashboard.cache_clear()
+
+    def shown() -> str:
+        page = str(resource_dir("dashboard") / "views" / "backtest.py")
+        app = AppTest.from_file(page, default_timeout=60).run()
+        assert not app.exception
+        return "\n".join(str(part.value) for part in (*app.text, *app.warning))
+
+    before = shown()
+    assert "are sealed and left out" in before
+    assert "the past of restated has changed" in before.lower()
+    assert "sealed since" not in before
+    earlier = f"{MARKET.index[250]:%Y-%m-%d}"
+    assert main(["seal", "bars.csv", "--start", earlier, "--store", "bank"]) == 0
+    after = shown()
+    assert f"bars that were sealed since, from {earlier} on" in after
+    assert "left out" not in after
+    _open_dashboard.cache_clear()

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from support.evaluation import make_market
 from support.store import make_episode, postgres_url
 
 from tradinghf.errors import FeedbackError, StoreError, TradingHFError
@@ -230,7 +231,9 @@ def test_a_backup_moves_a_store_to_postgresql(tmp_path: Path, postgres: str) -> 
         ids = store.add_episodes([make_episode(0), make_episode(1)])
         store.add_queries([Query.of(ids)], raters=1)
         store.submit(Ranking("a", tuple(ids), (1, 2)))
-        store.count_trial("backtest", "x", "m")
+        market = make_market(60, assets=2)
+        store.recognise(market)
+        store.count_trial("backtest", "x", market.sha256)
         before, head = everything(store), store.health()["head"]
         folder = store.backup(tmp_path / "backup")
     url = postgres_url(postgres, tmp_path / "team")
@@ -239,6 +242,10 @@ def test_a_backup_moves_a_store_to_postgresql(tmp_path: Path, postgres: str) -> 
         assert everything(team) == before
         assert team.verify(anchor=head).ok
         assert team.trials() == 1
+        grown = make_market(90, assets=2)
+        assert team.recognise(market).id == market.sha256
+        assert team.recognise(grown.rows(0, 60).select(["A1"])).said == ""
+        assert team.trials(grown.rows(0, 60).select(["A1"]).sha256) == 1
     with pytest.raises(StoreError, match="empty database"):
         restore(folder, url)
 
