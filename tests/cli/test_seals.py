@@ -112,6 +112,14 @@ def test_a_reason_to_open_needs_words(capsys: pytest.CaptureFixture[str]) -> Non
     assert not Path("runs").exists()
 
 
+@pytest.mark.parametrize("name", ["record", "open_sealed", "cash"])
+def test_what_is_no_parameter_of_the_rule_is_refused(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*BASE, "bars.csv", "--set", f"{name}=x"]) == 2
+    assert f"'{name}', which is no parameter of sma_cross" in capsys.readouterr().err
+
+
 def test_train_makes_the_store_that_it_is_given(capsys: pytest.CaptureFixture[str]) -> None:
     data = "synthetic:bars=1000,assets=1,seed=5"
     args = ["train", "--reward", "pnl", "--data", data, "--steps", "1000", "--envs", "8"]

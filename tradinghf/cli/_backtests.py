@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import TYPE_CHECKING, Any, Literal
 
 from tyro.conf import Positional
@@ -17,6 +18,7 @@ from tradinghf.cli._options import (
     TrialStore,
     parse_settings,
 )
+from tradinghf.errors import ConfigError
 
 if TYPE_CHECKING:
     from tradinghf.evaluation import BacktestResult
@@ -101,6 +103,11 @@ def backtest(
         data, start, end, store=store, open_sealed=open_sealed, purpose=what, notify=output.line
     ) as study:
         settings: dict[str, Any] = dict(parse_settings(params))
+        for taken in settings.keys() & signature(run).parameters.keys():
+            raise ConfigError(
+                f"--set got {taken!r}, which is no parameter of {name}; see the options of "
+                "`tradinghf backtest --help`."
+            )
         how: dict[str, Any] = {"costs": costs, "fill": fill, "engine": engine, "cash": cash}
         result = run(rule, study.market, record=study, **how, **settings)
         standing, counted = study.standing(name), study.trials_text()

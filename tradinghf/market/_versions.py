@@ -14,7 +14,7 @@ from tradinghf.market._traces import BarTrace, shared_bars
 
 _EQUAL_SHARE = 0.2  # of the bars that moved: no two assets have a fifth of them in common
 _LEAST_RETURNS = 5  # fewer say nothing about two series that share no bar
-_ALIKE_NAMED, _ALIKE_RENAMED = 0.5, 0.005  # median difference of returns / median return
+_ALIKE_NAMED, _ALIKE_RENAMED = 0.5, 0.02  # median difference of returns / median return
 _RESCALED = 0.05
 _DAY = 86_400 * 10**9
 

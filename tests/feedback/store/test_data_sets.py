@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import sqlalchemy as sa
 from support.evaluation import make_market
-from support.versions import rescaled, with_close
+from support.versions import rescaled, with_close, without
 
 from tradinghf import MarketData, load_market
 from tradinghf.feedback.store import Store, locate
@@ -100,6 +100,38 @@ def test_assets_of_a_universe_carry_its_seal_and_order_does_not_matter(store: St
         },
     )
     assert counted(store, joined) == 1, "one new asset beside a known one"
+
+
+def test_random_versions_are_known_again_among_strangers(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    markets = [
+        replace(make_market(400, assets=1 + k % 3, seed=100 + k), name=f"m{k}") for k in range(9)
+    ]
+    with Store(tmp_path) as store:
+        for k, market in enumerate(markets):
+            first = market.rows(0, int(rng.integers(150, 350)))
+            assert store.recognise(first).id == first.sha256, "a stranger so far"
+            store.count_trial("seal", f"2010-09-{k + 1:02}", first.sha256)
+        for _ in range(60):
+            k = int(rng.integers(len(markets)))
+            start = int(rng.integers(0, 60))
+            found = markets[k].rows(start, int(rng.integers(start + 40, 401)))
+            for change in rng.choice(["scale", "close", "drop", "rename", "order"], 2):
+                if change == "scale":
+                    found = rescaled(found, int(rng.integers(1, found.bars)), rng.uniform(0.5, 2))
+                elif change == "close":
+                    found = with_close(found, int(rng.integers(found.bars)))
+                elif change == "drop":
+                    found = without(found, int(rng.integers(1, found.bars - 1)))
+                elif change == "rename":
+                    found = replace(
+                        found, symbols=tuple(f"{s}{rng.random()}" for s in found.symbols)
+                    )
+                else:
+                    found = found.select(list(rng.permutation(found.symbols)))
+            store.recognise(found)
+            seals = [seal.name for seal in store.trial_log(found.sha256, "seal")]
+            assert seals == [f"2010-09-{k + 1:02}"]
 
 
 def test_daily_and_weekly_bars_belong_together_and_grow_side_by_side(store: Store) -> None:

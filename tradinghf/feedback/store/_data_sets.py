@@ -32,6 +32,7 @@ from tradinghf.market import (
 _Match = tuple[int, BarTrace, int, VersionChange]
 """(number of a known asset, its trace, the column it is in now, what changed)"""
 _MOST_PREFIXES = 32
+_FEW = 10  # assets of which each is compared, when none has a bar in common with a known one
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,8 @@ def _matches(connection: Connection, fresh: Sequence[BarTrace]) -> list[_Match]:
         if named is not None and change is not None:
             found.append((row.seq, trace, named, change))
             continue
-        for column in [0] if len(fresh) == 1 else likely_columns(trace, times, prints):
+        likely = likely_columns(trace, times, prints)
+        for column in range(len(fresh)) if not likely and len(fresh) <= _FEW else likely:
             change = compare_versions(trace, fresh[column])
             if change is not None:
                 found.append((row.seq, trace, column, change))
