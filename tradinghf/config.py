@@ -9,13 +9,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cache
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from tradinghf.errors import check_setting
+from tradinghf.errors import ConfigError, NamedOptions, check_setting
 
 Fill = Literal["next_open", "close"]
 Side = Literal["both", "long", "short"]
-Autoreset = Literal["same_step", "next_step", "disabled"]
+Autoreset = Literal["auto", "same_step", "next_step", "disabled"]
 
 
 @cache
@@ -43,7 +43,7 @@ def _check_range(owner: object, names: str, low: float, high: float = math.inf) 
 
 
 @dataclass(frozen=True)
-class CostModel:
+class CostModel(NamedOptions):
     """What trading and holding costs.
 
     Attributes:
@@ -84,7 +84,7 @@ class CostModel:
 
 
 @dataclass(frozen=True)
-class TradingRules:
+class TradingRules(NamedOptions):
     """What an exchange or a mandate lets an order do.
 
     Attributes:
@@ -122,7 +122,7 @@ class TradingRules:
 
 
 @dataclass(frozen=True)
-class Margin:
+class Margin(NamedOptions):
     """Borrowing and its consequences.
 
     Attributes:
@@ -150,7 +150,7 @@ class Margin:
 
 
 @dataclass(frozen=True)
-class Brackets:
+class Brackets(NamedOptions):
     """Protective exits of each position, at distances from its entry price; 0 is none.
 
     Attributes:
@@ -175,7 +175,7 @@ class Brackets:
 
 
 @dataclass(frozen=True)
-class Randomisation:
+class Randomisation(NamedOptions):
     """What differs from episode to episode, beside the window: ranges are drawn uniformly.
 
     Attributes:
@@ -206,7 +206,7 @@ class Randomisation:
 
 
 @dataclass(frozen=True)
-class EnvConfig:
+class EnvConfig(NamedOptions):
     """One trading task: what the agent sees, may do, and for how long.
 
     Attributes:
@@ -227,7 +227,9 @@ class EnvConfig:
         portfolio: False: each env trades one asset; True: each env trades all A with shared cash.
         observation: "flat" is one vector; "dict" has its parts "market" and "account"; "index"
             has the "window" that the market part is, for `MarketEnv.dense`, and "account".
-        autoreset: when an ended env starts again (Gymnasium's `AutoresetMode`).
+        autoreset: when an ended env starts again (Gymnasium's `AutoresetMode`); "auto" is
+            "same_step" in `MarketEnv`, and "next_step" in `gymnasium.make_vec`, whose wrappers
+            expect that.
         ruin: an account whose equity falls to this fraction of `cash` is closed for the rest of
             its episode.
         rules: order limits. margin: leverage and liquidation. brackets: protective exits.
@@ -254,7 +256,7 @@ class EnvConfig:
     review: int | None = None
     portfolio: bool = False
     observation: Literal["flat", "dict", "index"] = "flat"
-    autoreset: Autoreset = "same_step"
+    autoreset: Autoreset = "auto"
     ruin: float = 1e-3
     rules: TradingRules = field(default_factory=TradingRules)
     margin: Margin = field(default_factory=Margin)
@@ -291,6 +293,33 @@ _PARTS: dict[str, type] = {
     "brackets": Brackets,
     "randomise": Randomisation,
 }
+
+
+_Settings = TypeVar("_Settings")
+
+
+def settings_of(kind: type[_Settings], given: object, name: str) -> _Settings:
+    """The settings that a caller gave: an instance, a dict of its fields, or None for defaults.
+
+    Args:
+        kind: a dataclass of settings.
+        given: what came.
+        name: of the argument, for messages.
+
+    Raises:
+        ConfigError: something else came.
+
+    """
+    if given is None:
+        return kind()
+    if isinstance(given, kind):
+        return given
+    if isinstance(given, Mapping):
+        return kind(**given)
+    raise ConfigError(
+        f"{name} is {given!r}, a {type(given).__name__}; expected {kind.__name__}(...), a dict of "
+        "its settings, or None for the defaults."
+    )
 
 
 def to_dict(config: Any) -> dict[str, Any]:

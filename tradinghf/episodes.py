@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -95,6 +96,13 @@ class Episode(_EquityPaths):
     def window(self) -> tuple[str, str, int, int]:
         """(market, symbol, start, L): episodes with equal windows may be ranked together."""
         return (self.market, self.symbol, self.start, self.bars)
+
+    @staticmethod
+    def windows_in_words(windows: Iterable[tuple[str, str, int, int]]) -> str:
+        """Windows as messages name them: how many bars of which asset, from where."""
+        distinct = list(dict.fromkeys(windows))
+        shown = [f"{bars} bars of {name} from bar {start}" for _, name, start, bars in distinct[:3]]
+        return ", ".join(shown) + (", ..." if len(distinct) > len(shown) else "")
 
     @cached_property
     def id(self) -> str:

@@ -22,6 +22,9 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterable
 from difflib import get_close_matches
+from functools import cache
+from inspect import Parameter, signature
+from typing import Any, Self
 
 
 class TradingHFError(ValueError):
@@ -105,3 +108,46 @@ def check_setting(ok: bool, what: str, value: object, expected: str) -> None:
     """Raise `ConfigError` unless `ok`."""
     if not ok:
         raise ConfigError(f"{what} is {value!r}; expected {expected}.")
+
+
+class NamedOptions:
+    """A class whose keyword arguments are checked by name before anything else happens.
+
+    Python's own message names the wrong one only. This one suggests close names, and says whose
+    option it is if it belongs to another class: settings are spread over several of them.
+
+    Raises:
+        UnexpectedOptionError: an option does not exist.
+
+    """
+
+    def __new__(cls, *arguments: Any, **options: Any) -> Self:
+        """A blank instance."""
+        kind: Any = cls
+        known = _options_of(kind)
+        for name in options:
+            if name not in known:
+                raise UnexpectedOptionError(_unknown_option(cls, name, known))
+        return super().__new__(cls)
+
+
+@cache
+def _options_of(kind: type) -> frozenset[str]:
+    named = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+    return frozenset(p.name for p in signature(kind).parameters.values() if p.kind in named)
+
+
+def _unknown_option(kind: type, name: str, known: frozenset[str]) -> str:
+    others = sorted(
+        other.__name__
+        for other in _descendants(NamedOptions)
+        if other is not kind and name in _options_of(other)
+    )
+    hint = f"{name!r} is an option of {' and '.join(others)}. " if others else ""
+    sentence = unknown_name(f"option of {kind.__name__}", name, known)
+    return f"{hint}{sentence} (unexpected keyword argument {name!r})"
+
+
+def _descendants(kind: type) -> set[type]:
+    own: set[type] = set(kind.__subclasses__())
+    return own.union(*(_descendants(each) for each in own)) if own else own

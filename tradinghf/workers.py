@@ -6,11 +6,35 @@ Such calls take some hundred microseconds, of which `concurrent.futures` would s
 from __future__ import annotations
 
 import os
+import sys
 import weakref
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any
+
+
+def use_one_thread_in_forks() -> None:
+    """From now on a forked process computes with one torch thread; asking twice does no harm.
+
+    A fork copies none of its parent's threads, but OpenMP goes on as if it had: the first
+    operation that it wants to share among them waits for ever. Environments in processes of their
+    own (Gymnasium's AsyncVectorEnv, Stable-Baselines3's SubprocVecEnv) are forked by default.
+    """
+    global _forks_are_safe
+    if not _forks_are_safe and hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_use_one_thread)
+    _forks_are_safe = True
+
+
+_forks_are_safe = False
+
+
+def _use_one_thread() -> None:
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(1)
+
 
 _Job = tuple[Callable[..., Any], tuple[Any, ...]]
 _Outcome = tuple[Any, Exception | None]

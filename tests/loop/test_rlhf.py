@@ -246,7 +246,7 @@ def test_new_answers_in_the_store_are_learned_by_a_second_call(tmp_path):
 
 def test_other_settings_belong_to_the_constructor():
     """`train(ppo=...)` changed the configuration, and not the agent that learns."""
-    for other in ({"ppo": PPOConfig()}, {"seed": 1}, {"rounds": 2}):
+    for other in ({"ppo": PPOConfig()}, {"seed": 1}, {"pnl_weight": 0}):
         with pytest.raises(ConfigError, match="RLHFConfig"):
             loop().train(**other)
 

@@ -72,7 +72,8 @@ def test_wrappers_of_gymnasium_see_whole_episodes() -> None:
 
 def test_a_loop_in_the_style_of_cleanrl_learns_to_be_long() -> None:
     """One file, no wrapper: policy gradient with a baseline on the native vector environment."""
-    envs = gymnasium.make_vec(ENV_ID, num_envs=64, market=rising_market(), horizon=8)
+    task = {"market": rising_market(), "horizon": 8, "autoreset": "same_step"}
+    envs = gymnasium.make_vec(ENV_ID, num_envs=64, **task)
     torch.manual_seed(0)
     size = envs.single_observation_space.shape[0]
     policy = nn.Sequential(nn.Linear(size, 16), nn.Tanh(), nn.Linear(16, 5))

@@ -52,11 +52,12 @@ def test_ppo_of_stable_baselines3_trains_unmodified(env_id: str) -> None:
     assert any((a != b).any() for a, b in zip(before, agent.policy.parameters(), strict=True))
 
 
-def test_native_and_synchronous_vector_environments_are_the_same() -> None:
+@pytest.mark.parametrize("mode", ["same_step", "next_step"])
+def test_native_and_synchronous_vector_environments_are_the_same(mode: str) -> None:
     """Environment i of the native one is the single environment that is seeded with seed + i."""
     options: dict[str, Any] = {"num_envs": 3, "market": MARKET, "horizon": 10}
-    native = gymnasium.make_vec("tradinghf/Market-v0", **options)
-    kwargs = {"autoreset_mode": gymnasium.vector.AutoresetMode.SAME_STEP}
+    native = gymnasium.make_vec("tradinghf/Market-v0", autoreset=mode, **options)
+    kwargs = {"autoreset_mode": gymnasium.vector.AutoresetMode[mode.upper()]}
     sync = gymnasium.make_vec(
         "tradinghf/Market-v0", vectorization_mode="sync", vector_kwargs=kwargs, **options
     )
@@ -71,10 +72,14 @@ def test_native_and_synchronous_vector_environments_are_the_same() -> None:
         np.testing.assert_array_equal(one[0], two[0])
         np.testing.assert_allclose(one[1], two[1], rtol=1e-6)
         np.testing.assert_array_equal(one[3], two[3])
-        if one[3].any():
+        if one[3].any() and mode == "same_step":
             final = np.stack(list(two[4]["final_obs"]))
             np.testing.assert_array_equal(one[4]["final_obs"], final)
-        else:
+            for name in ("equity", "bar", "position"):
+                last = [part["final_info"][name] for part in (one[4], two[4])]
+                np.testing.assert_allclose(*last, rtol=1e-12)
+            assert one[4]["_final_info"].all()
+        elif "equity" in one[4]:
             np.testing.assert_allclose(one[4]["equity"], two[4]["equity"], rtol=1e-12)
     native.close()
     sync.close()
@@ -136,7 +141,7 @@ def test_unknown_options_suggest_the_right_one() -> None:
     with pytest.raises(TypeError, match="unexpected keyword argument 'frameskip'"):
         TradingEnv(MARKET, frameskip=1)  # how TorchRL finds out
     with pytest.raises(ConfigError, match="render mode"):
-        TradingEnv(MARKET, render_mode="human")
+        TradingEnv(MARKET, render_mode="rgb")
     env = TradingEnv(MARKET, fee_bps=7.0, horizon=30, config={"lookback": 3})
     assert env.env.costs.fee_bps == 7.0
     assert env.env.config.horizon == 30

@@ -55,4 +55,4 @@ def store(target: str) -> Iterator[Store]:
 @pytest.fixture
 def ids(store: Store) -> list[str]:
     """Nine stored episodes of three sources, ids in order."""
-    return store.add_episodes(make_episode(i, "abc"[i % 3], start=i // 3) for i in range(9))
+    return store.add_episodes(make_episode(i, "abc"[i % 3]) for i in range(9))

@@ -63,6 +63,7 @@ def feedback_import(
     /,
     *,
     format: str = "tradinghf",  # noqa: A002 (the option is called so)
+    across_windows: bool = False,
     store: StoreName = "store",
 ) -> None:
     """Read answers from a file into a store; what is there already is left as it is.
@@ -77,21 +78,30 @@ def feedback_import(
         file: A file of `tradinghf feedback export`, or of another program in the same format.
         format: tradinghf; imitation or trl, of which pairs of one ranking become that ranking
             again; or a type of answers (labels, best, FILE.py:function), in JSON lines with
-            "episodes", "answer" and perhaps "rater" and "session". All but the first name
-            episodes by id, which the store must hold.
+            "episodes", "answer" and perhaps "rater" and "session". Files of ours bring their
+            episodes along; other files name them by id, and the store must hold them.
+        across_windows: Accept rankings of episodes of different market windows.
         store: Where feedback is kept: a folder, a .db file, or a postgresql:// URL.
 
     """
-    from tradinghf.feedback import read_answers, read_fragments, read_trl
+    from tradinghf import feedback
 
-    readers = {"trl": read_trl, "imitation": read_fragments}
-
-    with open_store(store, must_exist=format != "tradinghf") as bank:
+    readers = {
+        "trl": (feedback.read_trl, feedback.episodes_in_trl),
+        "imitation": (feedback.read_fragments, feedback.episodes_in_fragments),
+    }
+    read, carried = readers.get(format, (None, None))
+    rankings = read(file) if read else []  # before a store is made for what cannot be read
+    with open_store(store, must_exist=read is None and format != "tradinghf") as bank:
         if format == "tradinghf":
-            output.line(f"{bank.import_from(file):,} new rankings in {store}")
+            new = bank.import_from(file, across_windows=across_windows)
+            output.line(f"{new:,} new rankings in {store}")
             return
-        read = readers.get(format)
-        rankings = read(file) if read else read_answers(file, format, bank.episode)
+        if read is None or carried is None:
+            rankings = feedback.read_answers(file, format, bank.episode)
+        else:
+            bank.add_episodes(carried(file))
         known = {r.key for r in bank.rankings(include_superseded=True)}
-        new = sum(bank.submit(r) for r in rankings if r.key not in known)
+        fresh = [r for r in rankings if r.key not in known]
+        new = sum(bank.submit(r, across_windows=across_windows) for r in fresh)
     output.line(f"{new:,} new rankings of {len(rankings):,} in {store}")

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tradinghf.config import CostModel, Fill
+from tradinghf.config import CostModel, Fill, settings_of
 from tradinghf.errors import StrategyError
 from tradinghf.evaluation._engines import EngineName, run_engine
 from tradinghf.evaluation._policies import ActingPolicy, policy_orders
 from tradinghf.evaluation._report import Report
 from tradinghf.evaluation._study import Record, study_of, trial_name
 from tradinghf.evaluation._variants import backtest_variant
-from tradinghf.market import Floats, MarketData
+from tradinghf.market import Floats, MarketData, MarketLike, as_market
 from tradinghf.resources import resource_dir
 from tradinghf.strategies import Strategy, load_strategy, target_changes
 
@@ -26,7 +26,7 @@ Tradable = str | Strategy | ActingPolicy | pd.DataFrame | Callable[..., Any]
 
 def backtest(
     x: Tradable,
-    market: MarketData,
+    market: MarketLike,
     *,
     costs: CostModel | None = None,
     fill: Fill = "next_open",
@@ -62,6 +62,7 @@ def backtest(
         StrategyError: unknown strategy, engine or parameter, or malformed weights.
 
     """
+    market = as_market(market)
     x = load_strategy(x) if isinstance(x, str) else x
     name = _called(x)
     with study_of(market, record, open_sealed, f"backtest {name}") as study:
@@ -81,7 +82,7 @@ def trade(
     **params: Any,
 ) -> Report:
     """A backtest that is part of something that counts its own trials; arguments as there."""
-    costs = CostModel() if costs is None else costs
+    costs = settings_of(CostModel, costs, "costs")
     if not 0 < cash < float("inf"):
         raise StrategyError(f"backtest: cash is {cash!r}; expected a positive amount.")
     if fill not in ("next_open", "close"):

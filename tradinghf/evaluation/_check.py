@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tradinghf.config import CostModel, Fill
+from tradinghf.config import CostModel, Fill, settings_of
 from tradinghf.evaluation._backtest import trade
 from tradinghf.evaluation._report import Report
 from tradinghf.evaluation._sources import reading, timing_score
-from tradinghf.market import Floats, MarketData, leaks
+from tradinghf.market import Floats, MarketData, MarketLike, as_market, leaks
 from tradinghf.strategies import Strategy, fresh, load_strategy
 
 _TOO_GOOD = 6.0  # standard errors: by chance once in a thousand million
@@ -38,7 +38,7 @@ class StrategyFinding:
 
 def check_strategy(
     strategy: str | Strategy,
-    market: MarketData,
+    market: MarketLike,
     *,
     costs: CostModel | None = None,
     fill: Fill = "next_open",
@@ -67,8 +67,9 @@ def check_strategy(
         StrategyError: unknown strategy or parameter, or malformed weights.
 
     """
+    market = as_market(market)
     found = load_strategy(strategy)
-    costs = costs or CostModel()
+    costs = settings_of(CostModel, costs, "costs")
     first, read = reading(lambda: fresh(found)(market, **params))
     if not np.array_equal(first, fresh(found)(market, **params), equal_nan=True):
         message = "two calls on the same bars gave different weights; draw from a fixed seed."

@@ -93,8 +93,10 @@ def policy_orders(
     with torch.inference_mode():
         for bar in range(start, start + horizon):
             actions = policy.act(obs, deterministic=True)
-            weights[bar] = env.targets(actions).reshape(-1).cpu().numpy()
+            wanted = env.orders(actions) if config.portfolio else env.targets(actions)
+            weights[bar] = wanted.reshape(-1).cpu().numpy()
             obs, *_ = env.step(actions)
     # The environment's last bar decides nothing; neither does the backtest's.
-    orders = weights if config.rebalance else target_changes(weights)
-    return orders if config.portfolio else orders / market.assets
+    if config.portfolio:
+        return weights
+    return (weights if config.rebalance else target_changes(weights)) / market.assets

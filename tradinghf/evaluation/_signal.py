@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tradinghf.config import CostModel, Fill
+from tradinghf.config import CostModel, Fill, settings_of
 from tradinghf.evaluation._backtest import Tradable, target_orders
 from tradinghf.market import FIELDS, MarketData
 from tradinghf.strategies import held_targets
@@ -46,7 +46,7 @@ def signal(
     # An environment takes no decision at its last bar, so that one has to lie in the future.
     extended = _with_next_bar(market) if not isinstance(x, pd.DataFrame) else market
     _, orders, _ = target_orders(
-        x, extended, costs=costs or CostModel(), fill=fill, cash=cash, **params
+        x, extended, costs=settings_of(CostModel, costs, "costs"), fill=fill, cash=cash, **params
     )
     targets = held_targets(orders[: market.bars])
     return pd.DataFrame(

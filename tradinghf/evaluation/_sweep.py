@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from tradinghf.config import CostModel, Fill
+from tradinghf.config import CostModel, Fill, settings_of
 from tradinghf.errors import StrategyError, unknown_name
 from tradinghf.evaluation._backtest import trade
 from tradinghf.evaluation._columns import (
@@ -28,7 +28,7 @@ from tradinghf.evaluation._study import Record, Study, study_of
 from tradinghf.evaluation._validation import effective_trials, overfitting_probability
 from tradinghf.evaluation._variants import rule_variant
 from tradinghf.evaluation._verdict import Verdict, judge
-from tradinghf.market import Floats, MarketData
+from tradinghf.market import Floats, MarketData, MarketLike, as_market
 from tradinghf.strategies import Strategy, load_strategy
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ class Sweep:
 
 def sweep(
     strategy: str | Strategy,
-    market: MarketData,
+    market: MarketLike,
     grid: Grid,
     *,
     costs: CostModel | Sequence[CostModel] | None = None,
@@ -187,6 +187,7 @@ def sweep(
         MissingExtraError: "ray" without Ray.
 
     """
+    market = as_market(market)
     found = load_strategy(strategy)
     values = {name: list(options) for name, options in grid.items()}
     models, chosen = cost_models(costs), allowed_combinations(found, values)
@@ -224,9 +225,9 @@ def cost_models(costs: CostModel | Sequence[CostModel] | None) -> tuple[CostMode
         StrategyError: an empty sequence.
 
     """
-    if costs is None or isinstance(costs, CostModel):
-        return (costs or CostModel(),)
-    models = tuple(costs)
+    if not isinstance(costs, Sequence):
+        return (settings_of(CostModel, costs, "costs"),)
+    models = tuple(settings_of(CostModel, each, "costs") for each in costs)
     if not models:
         raise StrategyError("sweep: costs is empty; give at least one CostModel.")
     return models

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tradinghf.config import CostModel, Fill
+from tradinghf.config import CostModel, Fill, settings_of
 from tradinghf.errors import ConfigError, StrategyError, unknown_name
 from tradinghf.evaluation._backtest import trade
 from tradinghf.evaluation._columns import column_metrics, run_columns
@@ -17,7 +17,7 @@ from tradinghf.evaluation._report import Report
 from tradinghf.evaluation._study import Record, study_of
 from tradinghf.evaluation._sweep import Grid, allowed_combinations
 from tradinghf.evaluation._variants import rule_variant
-from tradinghf.market import Floats, MarketData
+from tradinghf.market import Floats, MarketData, MarketLike, as_market
 from tradinghf.strategies import Strategy, held_targets, load_strategy, target_changes
 
 
@@ -81,7 +81,7 @@ def walk_forward_splits(
 
 def walk_forward(
     strategy: str | Strategy,
-    market: MarketData,
+    market: MarketLike,
     grid: Grid,
     *,
     train_bars: int,
@@ -120,8 +120,9 @@ def walk_forward(
         StrategyError: unknown parameter or metric.
 
     """
+    market = as_market(market)
     found = load_strategy(strategy)
-    costs = costs or CostModel()
+    costs = settings_of(CostModel, costs, "costs")
     cut: dict[str, Any] = {
         "train_bars": train_bars,
         "test_bars": test_bars,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from tradinghf.config import CostModel, Fill
+from tradinghf.config import CostModel, Fill, settings_of
 from tradinghf.evaluation._policies import ActingPolicy, policy_orders
 from tradinghf.evaluation._report import Report
 from tradinghf.evaluation._study import Record, study_of
@@ -80,7 +80,7 @@ def walk_forward_policy(
         StrategyError: a policy looks further back than there are bars.
 
     """
-    costs = costs or CostModel()
+    costs = settings_of(CostModel, costs, "costs")
     windows = walk_forward_splits(
         market.bars, train_bars=train_bars, test_bars=test_bars, purge=purge, anchored=anchored
     )

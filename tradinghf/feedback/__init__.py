@@ -14,7 +14,12 @@ if TYPE_CHECKING:
         read_answers,
     )
     from tradinghf.feedback._comments import aspects_of, with_tags
-    from tradinghf.feedback._fragments import fragment_pairs, read_fragments, write_fragments
+    from tradinghf.feedback._fragments import (
+        episodes_in_fragments,
+        fragment_pairs,
+        read_fragments,
+        write_fragments,
+    )
     from tradinghf.feedback._lexicon import LEXICON
     from tradinghf.feedback._quality import (
         FAST_SECONDS,
@@ -25,7 +30,7 @@ if TYPE_CHECKING:
     )
     from tradinghf.feedback._ratings import Leaderboard, leaderboard
     from tradinghf.feedback._traders import SyntheticTrader, utility
-    from tradinghf.feedback._trl import read_trl, trl_rows, write_trl
+    from tradinghf.feedback._trl import episodes_in_trl, read_trl, trl_rows, write_trl
     from tradinghf.feedback._types import MAX_PANELS, AnswerOutcome, Purpose, Query, Ranking
 
 
@@ -43,6 +48,8 @@ __all__ = [
     "SyntheticTrader",
     "answer_type",
     "aspects_of",
+    "episodes_in_fragments",
+    "episodes_in_trl",
     "fragment_pairs",
     "leaderboard",
     "rankings_from",
@@ -68,6 +75,8 @@ __getattr__ = on_first_use(
         "read_answers": "tradinghf.feedback._answer_types",
         "aspects_of": "tradinghf.feedback._comments",
         "with_tags": "tradinghf.feedback._comments",
+        "episodes_in_fragments": "tradinghf.feedback._fragments",
+        "episodes_in_trl": "tradinghf.feedback._trl",
         "fragment_pairs": "tradinghf.feedback._fragments",
         "read_fragments": "tradinghf.feedback._fragments",
         "write_fragments": "tradinghf.feedback._fragments",

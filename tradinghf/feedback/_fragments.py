@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,7 +16,7 @@ from numpy.typing import NDArray
 
 from tradinghf.durable import atomic_path
 from tradinghf.episodes import Episode, Floats
-from tradinghf.errors import EpisodeError, FeedbackError
+from tradinghf.errors import EpisodeError, FeedbackError, TradingHFError
 from tradinghf.feedback._pairs import Pair, pairs_of, rankings_of
 from tradinghf.feedback._types import Ranking
 
@@ -134,7 +136,8 @@ def write_fragments(
 
     E episodes of L bars and P pairs: `obs` [E, L+1, 4], `acts` and `rews` [E, L], `episode` [E]
     ids, `pairs` [P, 2] rows of these, `preferences` [P], and per pair `ranking`, `rater`,
-    `session`. imitation keeps its own files by serialising objects, which is not safe to read.
+    `session`; `document` holds the episodes whole, one after another, `document_end` [E] where
+    each ends. imitation keeps its own files by serialising objects, which is not safe to read.
 
     Raises:
         FeedbackError: there is no ranking, or episodes differ in length.
@@ -158,6 +161,9 @@ def write_fragments(
         "pairs": np.array([(row[p.first], row[p.second]) for p in pairs]),
         "preferences": np.array([p.preference for p in pairs], dtype=np.float32),
     }
+    documents = [episode.to_bytes() for episode in known]
+    arrays["document"] = np.frombuffer(b"".join(documents), dtype=np.uint8)
+    arrays["document_end"] = np.cumsum([len(document) for document in documents])
     arrays |= {n: np.array([getattr(p, n) for p in pairs]) for n in ("ranking", "rater", "session")}
     with atomic_path(Path(path)) as draft, draft.open("xb") as file:
         np.savez_compressed(file, **arrays)
@@ -171,27 +177,51 @@ def read_fragments(path: Path | str) -> list[Ranking]:
         FeedbackError: another file, or content that contradicts itself.
 
     """
+    with _opened(path) as arrays:
+        ids = arrays["episode"].tolist()
+        labels = [arrays[name].tolist() for name in ("ranking", "rater", "session")]
+        rows = zip(arrays["pairs"].tolist(), arrays["preferences"].tolist(), *labels, strict=True)
+        found = [
+            Pair(ids[a], ids[b], float(likes), key, rater=rater, session=session)
+            for (a, b), likes, key, rater, session in rows
+        ]
+    return rankings_of(found)
+
+
+def episodes_in_fragments(path: Path | str) -> list[Episode]:
+    """The episodes that a file of `write_fragments` carries; none in files of earlier versions.
+
+    Raises:
+        FeedbackError: another file.
+        EpisodeError: an episode that was altered.
+
+    """
+    with _opened(path) as arrays:
+        if "document" not in arrays:
+            return []
+        ids, ends = arrays["episode"].tolist(), arrays["document_end"].tolist()
+        content = arrays["document"].astype(np.uint8).tobytes()
+        parts = zip(ids, pairwise([0, *ends]), strict=True)
+        return [Episode.from_bytes(content[a:b], expect_id=str(name)) for name, (a, b) in parts]
+
+
+@contextmanager
+def _opened(path: Path | str) -> Iterator[Any]:
+    """The arrays of an .npz, with a clear error for whatever is no such file."""
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(item.file_size for item in archive.infolist())
         if size > _MAX_FILE:
             raise ValueError(f"unpacks to {size} bytes, more than {_MAX_FILE}")
         with np.load(path, allow_pickle=False) as arrays:
-            ids = arrays["episode"].tolist()
-            labels = [arrays[name].tolist() for name in ("ranking", "rater", "session")]
-            rows = zip(
-                arrays["pairs"].tolist(), arrays["preferences"].tolist(), *labels, strict=True
-            )
-            found = [
-                Pair(ids[a], ids[b], float(likes), key, rater=rater, session=session)
-                for (a, b), likes, key, rater, session in rows
-            ]
+            yield arrays
+    except TradingHFError:
+        raise
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, IndexError) as error:
         raise FeedbackError(
             f"{Path(path).name} is no .npz of fragment pairs ({type(error).__name__}: {error}). "
             "Expected a file of `tradinghf feedback export --format imitation`."
         ) from error
-    return rankings_of(found)
 
 
 def _observed(episode: Episode) -> Floats:

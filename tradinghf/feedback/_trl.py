@@ -6,6 +6,7 @@ Source: trl's documentation, "Dataset formats and types", preference with an exp
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -40,8 +41,17 @@ def trl_rows(
 ) -> Iterator[dict[str, str]]:
     """One row per pair with a winner: prompt, chosen, rejected, as trl's preference datasets.
 
-    trl knows no ties: tied pairs have no row. Further columns name the episodes and the ranking.
+    trl knows no ties: tied pairs have no row. Further columns name the episodes and the ranking;
+    the first row that mentions an episode carries it whole, so that any store can read the file.
     """
+    told: set[str] = set()
+
+    def document(name: str) -> str:
+        if name in told:
+            return ""
+        told.add(name)
+        return base64.b64encode(episodes[name].to_bytes()).decode()
+
     for p in pairs_of(rankings):
         if p.preference == 0.5:
             continue
@@ -54,6 +64,8 @@ def trl_rows(
             "rejected": episode_in_words(episodes[worst]),
             "chosen_id": best,
             "rejected_id": worst,
+            "chosen_episode": document(best),
+            "rejected_episode": document(worst),
             "ranking": p.ranking,
             "rater": p.rater,
             "session": p.session,
@@ -67,6 +79,29 @@ def write_trl(
     lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in trl_rows(rankings, episodes)]
     write_atomic(Path(path), "".join(lines).encode())
     return len(lines)
+
+
+def episodes_in_trl(path: Path | str) -> Iterator[Episode]:
+    """The episodes that the rows of `write_trl` carry; none in other people's files.
+
+    Raises:
+        FeedbackError: a line that is no such row; the message names it.
+
+    """
+
+    def carried(_: int, row: dict[str, Any]) -> list[Episode]:
+        whole = [(row[f"{side}_id"], row.get(f"{side}_episode")) for side in ("chosen", "rejected")]
+        return [
+            Episode.from_bytes(base64.b64decode(text, validate=True), expect_id=str(name))
+            for name, text in whole
+            if text
+        ]
+
+    for found in read_json_lines(path, carried, _EXPECTED):
+        yield from found
+
+
+_EXPECTED = 'a JSON object with "chosen_id" and "rejected_id", ids of episodes'
 
 
 def read_trl(path: Path | str) -> list[Ranking]:
@@ -85,5 +120,4 @@ def read_trl(path: Path | str) -> list[Ranking]:
         who = {"rater": str(row.get("rater", "trl")), "session": row.get("session", "")}
         return Pair(*ids, 1.0, str(row.get("ranking", own)), **who)
 
-    expected = 'a JSON object with "chosen_id" and "rejected_id", ids of stored episodes'
-    return rankings_of(read_json_lines(path, pair, expected))
+    return rankings_of(read_json_lines(path, pair, _EXPECTED))

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from tradinghf.errors import check_setting
+from tradinghf.errors import NamedOptions, check_setting
 
 Network = Literal["mlp", "attention"]
 ContinuousHead = Literal["gaussian", "beta"]
@@ -14,8 +14,14 @@ Precision = Literal["float32", "bfloat16"]
 ATTENTION_HEADS = 4
 
 
+def _check_seed(seed: object) -> None:
+    """Raise `ConfigError` unless a seed is a whole number that every generator takes."""
+    ok = isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed < 2**32
+    check_setting(ok, "seed", seed, "a whole number from 0 to 2**32 - 1")
+
+
 @dataclass(frozen=True)
-class AspectConfig:
+class AspectConfig(NamedOptions):
     """Prior of the aspect head (`tradinghf.learning.reward._posterior`).
 
     Attributes:
@@ -67,7 +73,7 @@ class AspectConfig:
 
 
 @dataclass(frozen=True)
-class PPOConfig:
+class PPOConfig(NamedOptions):
     """Proximal policy optimisation.
 
     Attributes:
@@ -151,7 +157,7 @@ class PPOConfig:
 
 
 @dataclass(frozen=True)
-class ResidualConfig:
+class ResidualConfig(NamedOptions):
     """The small network for what the aspects do not span (`tradinghf.learning.reward._residual`).
 
     Attributes:
@@ -181,7 +187,7 @@ class ResidualConfig:
 
 
 @dataclass(frozen=True)
-class RewardConfig:
+class RewardConfig(NamedOptions):
     """The learned reward.
 
     Attributes:
@@ -193,6 +199,8 @@ class RewardConfig:
         trust_prior: prior standard deviation of a rater's trust around 1; 0 trusts all alike.
         pessimism: λ of mean - λ·variance; the variance is of the episode's score in units of
             the reference pool's spread, across members.
+        across_windows: whether rankings of episodes of different market windows are learned from;
+            a rater's answers of that kind are weighed by a trust of their own.
         seed: of the draws.
     Source: Coste et al. 2023 (arXiv:2310.02743) for the variance penalty.
 
@@ -205,11 +213,12 @@ class RewardConfig:
     rating_weight: float = 0.3
     trust_prior: float = 0.5
     pessimism: float = 0.03
+    across_windows: bool = False
     seed: int = 0
 
 
 @dataclass(frozen=True)
-class RLHFConfig:
+class RLHFConfig(NamedOptions):
     """The loop.
 
     Attributes:
@@ -221,6 +230,7 @@ class RLHFConfig:
         uniform: share of the questions that are drawn at random.
         pnl_weight: weight of the sparse PnL stream where the rankings explain nothing; it shrinks
             with the share that the reward model explains. The learned stream's is 1.
+        env_weight: weight of the environment's own reward, where `MarketEnv(reward=...)` names one.
         early: share of the steps before the last answers; the rest trains on what all of them say.
         least_foreseen: warn when fewer fresh comparisons than this share are foreseen.
         checkpoint_seconds: time between checkpoints while the policy trains [seconds].
@@ -236,6 +246,7 @@ class RLHFConfig:
     windows: int = 48
     uniform: float = 0.2
     pnl_weight: float = 0.5
+    env_weight: float = 0.5
     early: float = 0.1
     least_foreseen: float = 0.6
     checkpoint_seconds: float = 10.0
@@ -249,6 +260,8 @@ class RLHFConfig:
         check_setting(0 <= self.uniform <= 1, "uniform", self.uniform, "a share in [0, 1]")
         check_setting(0 <= self.early <= 1, "early", self.early, "a share in [0, 1]")
         check_setting(self.pnl_weight >= 0, "pnl_weight", self.pnl_weight, "at least 0")
+        check_setting(self.env_weight >= 0, "env_weight", self.env_weight, "at least 0")
+        _check_seed(self.seed)
 
     def schedule(self, iterations: int) -> tuple[list[int], list[int]]:
         """Questions and PPO iterations done by the end of every round."""

@@ -15,7 +15,14 @@ from torch import Tensor
 from tradinghf.config import EnvConfig, Randomisation
 from tradinghf.episodes import Episode, EpisodeBatch, Floats
 from tradinghf.errors import ConfigError
-from tradinghf.market import MarketData
+from tradinghf.loop._portfolio import (
+    as_one_account,
+    index_bars,
+    no_targets,
+    portfolio_name,
+    targets_at,
+)
+from tradinghf.market import FIELDS, MarketData, MarketLike, as_market
 from tradinghf.simulation import MarketEnv, Windows, random_windows
 from tradinghf.strategies import Strategy, held_targets, load_strategy, strategy_names
 
@@ -36,7 +43,8 @@ class Actor:
 
     Attributes:
         name: stored as the episode's source.
-        weights: [T, A] standing target of each asset as if it were traded alone; or None.
+        weights: [T, A] standing target of each asset as if it were traded alone; or None. In a
+            portfolio they are scaled down together to the leverage.
         policy: decides from observations when there are no weights.
         explore: probability per bar that a random action replaces the policy's own, and 1 draws
             every action from the policy's own distribution; 0 is the policy's best action.
@@ -87,7 +95,7 @@ def run_actor(env: MarketEnv, actor: Actor, windows: Windows, seed: int) -> dict
         seed: of the actor's own randomness.
 
     Returns:
-        name -> [L, W] facts of each bar, and "first_close" [W].
+        name -> [L, W] facts of each bar, and "first_close" [W]; a portfolio's as of one account.
 
     """
     device = env.device
@@ -97,11 +105,12 @@ def run_actor(env: MarketEnv, actor: Actor, windows: Windows, seed: int) -> dict
     facts: list[dict[str, Tensor]] = []
     generator = torch.Generator().manual_seed(seed)
     targets = None if actor.weights is None else torch.as_tensor(actor.weights, device=device)
-    standing = torch.full((len(windows),), torch.nan, dtype=torch.float64, device=device)
+    alone = None if env.config.portfolio else asset
+    standing = no_targets(len(windows), env.market.assets, portfolio=alone is None).to(device)
     first_close = info["close"].clone()
     for bar in range(env.config.horizon):
         if targets is not None:
-            target = targets[start + bar, asset]
+            target = targets_at(targets, start + bar, alone)
             order = torch.where(target == standing, torch.nan, target)
             standing = target
             obs, _, _, _, info = env.step_weights(order)
@@ -109,7 +118,8 @@ def run_actor(env: MarketEnv, actor: Actor, windows: Windows, seed: int) -> dict
             obs, _, _, _, info = env.step(_decide(env, actor, obs, generator))
         facts.append({k: v.clone() for k, v in info.items() if k in _RECORDED})
     stacked = {name: torch.stack([f[name] for f in facts]) for name in facts[0]}
-    return stacked | {"first_close": first_close}
+    run = stacked | {"first_close": first_close}
+    return run if alone is not None else as_one_account(run)
 
 
 _RECORDED = ("equity", "position", "turnover", "costs", "price", "close", "realised_pnl")
@@ -134,7 +144,7 @@ def _decide(env: MarketEnv, actor: Actor, obs: Any, generator: torch.Generator) 
 
 
 def collect(
-    market: MarketData,
+    market: MarketLike,
     actors: Sequence[Actor],
     windows: Windows,
     *,
@@ -156,8 +166,9 @@ def collect(
         [W][G] episodes: those in one row may be ranked against each other.
 
     """
+    market = as_market(market)
     if env is None:
-        env = MarketEnv(market, num_envs=len(windows), config=config or EnvConfig())
+        env = MarketEnv(market, num_envs=len(windows), config=config)
     runs = [run_actor(env, actor, windows, seed + i) for i, actor in enumerate(actors)]
     numpy = [{name: v.double().cpu().numpy() for name, v in run.items()} for run in runs]
     return [
@@ -179,10 +190,10 @@ def _episode(
     env: MarketEnv,
 ) -> Episode:
     rows = slice(start, start + env.config.horizon + 1)
-    bars = {
-        name: np.ascontiguousarray(getattr(market, name)[rows, asset])
-        for name in ("open", "high", "low", "close", "volume")
-    }
+    bars, symbol = index_bars(market, start, env.config.horizon + 1), portfolio_name(market)
+    if not env.config.portfolio:
+        bars = {name: np.ascontiguousarray(getattr(market, name)[rows, asset]) for name in FIELDS}
+        symbol = market.symbols[asset]
     return Episode(
         **bars,
         timestamps=market.timestamps[rows],
@@ -191,7 +202,7 @@ def _episode(
         turnover=run["turnover"][:, w],
         costs=run["costs"][:, w],
         price=run["price"][:, w],
-        symbol=market.symbols[asset],
+        symbol=symbol,
         market=market.sha256,
         start=start,
         source=actor.name,

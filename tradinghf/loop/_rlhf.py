@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from tradinghf.config import settings_of
 from tradinghf.episodes import Episode
 from tradinghf.errors import ConfigError, FeedbackError
 from tradinghf.feedback import Query, Ranking, SyntheticTrader
 from tradinghf.feedback.store import Store
 from tradinghf.learning.config import RLHFConfig
 from tradinghf.learning.policy import Policy
-from tradinghf.learning.ppo import PPO, Stream, learned_stream, sparse_pnl
+from tradinghf.learning.ppo import PPO
 from tradinghf.learning.reward import (
     Reward,
     RewardModel,
@@ -28,6 +29,7 @@ from tradinghf.learning.runs import RunDirectory, Scores, State, recall
 from tradinghf.loop._collect import Actor, env_like, episode_batch, trading_metrics
 from tradinghf.loop._gaming import Foreseen, compare_policies, foresee, training_scores
 from tradinghf.loop._gated import Gated
+from tradinghf.loop._learner import learner
 from tradinghf.loop._paired import Contender
 from tradinghf.loop._plan import RoundPlan, schedule_changes
 from tradinghf.loop._questions import Answers, ask, held_out_scores, own_actors, quiz_scores
@@ -36,6 +38,7 @@ from tradinghf.market import MarketData
 from tradinghf.simulation import MarketEnv
 
 _FEWEST_PAIRS = 10  # fresh comparisons before a low share of foreseen ones is worth a warning
+_ABOUT_ASKING = {"early", "rounds", "size", "uniform", "windows"}  # may change between rounds
 _CANDIDATES = 4  # networks kept of each round, at equal distances
 
 
@@ -49,7 +52,8 @@ class RLHF(Gated):
         >>> agent.evaluate()                                             # doctest: +SKIP
 
     Args:
-        env: training environment; episodes of its horizon are what is ranked.
+        env: training environment; episodes of its horizon are what is ranked. A reward that it
+            was given pays as well, weighed by `RLHFConfig.env_weight`.
         reward_model: learns from the rankings; `RewardModel` when not given.
         agent: the learner; made from the environment when not given.
         trader: who answers: a synthetic trader, its name, or `FILE.py:function`; None uses the
@@ -88,7 +92,7 @@ class RLHF(Gated):
     ) -> None:
         super().__init__(test_market, baseline, look)
         self.env = env
-        self.config = config or RLHFConfig()
+        self.config = settings_of(RLHFConfig, config, "config")
         self.reward_model: Reward = reward_model or RewardModel()
         self.trader = (
             SyntheticTrader(trader, seed=self.config.seed) if isinstance(trader, str) else trader
@@ -107,15 +111,7 @@ class RLHF(Gated):
         self.round = 0  # rounds done
         self._answered = False  # whether the questions of the present round are
         self._trained = False  # whether `train` has ended once
-        self.agent = agent or PPO(
-            env,
-            {
-                "learned": Stream(learned_stream(self.reward_model), 1.0),
-                "pnl": Stream(sparse_pnl, self.config.pnl_weight),
-            },
-            config=self.config.ppo,
-            seed=self.config.seed,
-        )
+        self.agent = agent or learner(env, self.reward_model, self.config)
         self.training = Training(
             self.agent,
             run=self.run,
@@ -149,7 +145,8 @@ class RLHF(Gated):
                 configuration's. People's answers in the store are all read instead.
             steps: environment steps in all; default: the configuration's. Where a later call
                 has only more rankings, steps grow in proportion.
-            others: none; other settings are `RLHFConfig`'s.
+            others: settings of `RLHFConfig` about asking (rounds, size, windows, uniform, early),
+                from now on; what the learner was made with is the constructor's.
 
         Raises:
             ConfigError: another setting, or more rankings without steps to train on them.
@@ -157,11 +154,13 @@ class RLHF(Gated):
             Stopped: a signal came within `stoppable`; a checkpoint was written.
 
         """
-        if others:
+        if unknown := sorted(set(others) - _ABOUT_ASKING):
             raise ConfigError(
-                f"RLHF.train() takes rankings and steps; {', '.join(others)} must be known before. "
+                f"RLHF.train() takes rankings, steps and {', '.join(sorted(_ABOUT_ASKING))}; "
+                f"{', '.join(unknown)} must be known before. "
                 "Give it to the constructor: RLHF(env, ..., config=RLHFConfig(...))."
             )
+        self.config = dataclasses.replace(self.config, **others)
         with self.training.writing():
             went_on = self._run_rounds()
             if self._extend(rankings, steps, read_store=not went_on):

@@ -12,7 +12,7 @@ from tradinghf.market._lookahead import assert_causal, leaks
 from tradinghf.market._quality import describe_market, market_warnings
 from tradinghf.market._rolling import lagged, realised_volatility
 from tradinghf.market._source_registry import SOURCES, source
-from tradinghf.market._sources import drawn_again, load_market
+from tradinghf.market._sources import MarketLike, as_market, drawn_again, load_market
 from tradinghf.market._synthetic import synthetic
 from tradinghf.market._traces import BarTrace, likely_columns, traces
 from tradinghf.market._versions import VersionChange, change_sentence, compare_versions
@@ -25,7 +25,9 @@ __all__ = [
     "FeatureScaler",
     "Floats",
     "MarketData",
+    "MarketLike",
     "VersionChange",
+    "as_market",
     "assert_causal",
     "catalogue",
     "change_sentence",

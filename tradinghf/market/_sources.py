@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from tradinghf.errors import MarketDataError, unknown_name
 from tradinghf.market import _samples, _vendors  # noqa: F401  (they register their sources)
@@ -43,6 +46,35 @@ def load_market(spec: str | Path, **options: Any) -> MarketData:
     arguments = [token for token in tokens if "=" not in token]
     given = dict(token.split("=", 1) for token in tokens if "=" in token)
     return SOURCES[name](arguments, {**given, **options})
+
+
+MarketLike = MarketData | pd.DataFrame | Mapping[str, pd.DataFrame] | str | Path
+"""What every function that trades a market takes for it, see `as_market`."""
+
+
+def as_market(given: MarketLike) -> MarketData:
+    """The market that a caller means.
+
+    Args:
+        given: a market; a DataFrame or {symbol: DataFrame}, as for `MarketData.from_frame` and
+            `from_frames`; or a name or path, as for `load_market`.
+
+    Raises:
+        MarketDataError: something else came, or bars that break a rule.
+
+    """
+    if isinstance(given, MarketData):
+        return given
+    if isinstance(given, pd.DataFrame):
+        return MarketData.from_frame(given)
+    if isinstance(given, str | Path):
+        return load_market(given)
+    if isinstance(given, Mapping) and all(isinstance(f, pd.DataFrame) for f in given.values()):
+        return MarketData.from_frames(given)
+    raise MarketDataError(
+        f"The market is a {type(given).__name__}; expected a MarketData, a DataFrame with columns "
+        "open, high, low and close, {symbol: DataFrame}, or a name such as 'sp500'."
+    )
 
 
 def drawn_again(spec: str) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tradinghf._exports import on_first_use
+from tradinghf.workers import use_one_thread_in_forks
 
 if TYPE_CHECKING:
     from tradinghf.simulation._env import MarketEnv
@@ -28,6 +29,8 @@ _ENV_IDS: dict[str, dict[str, Any]] = {
         "portfolio": True,
     },
 }
+
+use_one_thread_in_forks()
 
 for _id, _settings in _ENV_IDS.items():
     if _id not in gymnasium.registry:

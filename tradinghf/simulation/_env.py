@@ -14,16 +14,17 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
-from tradinghf.config import CostModel, EnvConfig
-from tradinghf.errors import ConfigError
-from tradinghf.market import FeatureScaler, MarketData
+from tradinghf.config import CostModel, EnvConfig, settings_of
+from tradinghf.errors import ConfigError, NamedOptions
+from tradinghf.market import FeatureScaler, MarketLike, as_market
+from tradinghf.simulation._actions import ActionMap
 from tradinghf.simulation._bars import Extras
 from tradinghf.simulation._bootstrap import with_bootstrap
 from tradinghf.simulation._dynamics import Dynamics, EnvState, Info, merge_states
 from tradinghf.simulation._engines import Engine, make_engine
 from tradinghf.simulation._observe import Observation, market_features
 from tradinghf.simulation._resets import environment_seeds, reset_options
-from tradinghf.simulation._rewards import REWARDS, Reward
+from tradinghf.simulation._rewards import Reward, check_rewards, find_reward
 from tradinghf.simulation._windows import keys
 
 _AUTORESET = {
@@ -34,14 +35,15 @@ _AUTORESET = {
 Result = tuple[Observation, Tensor, Tensor, Tensor, Info]
 
 
-class MarketEnv(VectorEnv[Any, Any, Any]):
+class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
     """N independent trading accounts, stepped together.
 
     Observation: [N, D] float32; W bars of scaled market features (oldest first), then position,
     open profit, time since the last trade and drawdown. Everything in it is known at the close of
     the decision bar.
     Action: a target position as signed fraction of equity: an index into `config.levels`, or a
-    number in [-1, 1] times the leverage; NaN is no order.
+    number in [-1, 1] times the leverage; NaN is no order. Of a portfolio one for each asset,
+    scaled down together where they exceed the leverage in sum, see `ActionMap`.
     Reward: [N], see `tradinghf.simulation._rewards`.
     Termination: never; ruin is absorbing. Truncation: after `config.horizon` bars.
     State: `EnvState`, on `device`; a step synchronises nothing with the host as long as all
@@ -52,7 +54,9 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
         num_envs: N.
         config: the task.
         costs: what trading and holding costs.
-        reward: name of a registered reward, or a function of a `Transition`.
+        reward: name of a registered reward, or a function of a `Transition`; None is
+            "log_equity". One that is given is a reward of its own in `RLHF`, beside the learned
+            one; its first values are checked.
         scaler: of a training market's features; None fits one on `market`.
         device: where tensors live.
         seed: of the first reset; None draws one.
@@ -70,6 +74,7 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
 
     Attributes:
         dynamics: the environment as pure functions.
+        own_reward: whether a `reward` was given.
 
     Raises:
         ConfigError: the market is shorter than an episode, or a name is unknown.
@@ -78,12 +83,12 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
 
     def __init__(
         self,
-        market: MarketData,
+        market: MarketLike,
         *,
         num_envs: int = 1,
         config: EnvConfig | None = None,
         costs: CostModel | None = None,
-        reward: str | Reward = "log_equity",
+        reward: str | Reward | None = None,
         scaler: FeatureScaler | None = None,
         device: str | torch.device = "cpu",
         seed: int | None = None,
@@ -99,7 +104,13 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
             raise ConfigError(f"MarketEnv: num_envs is {num_envs}; expected at least 1.")
         if seed is not None:
             seed = environment_seeds(seed, 1)[0]
-        config, costs = config or EnvConfig(), costs or CostModel()
+        market = as_market(market)
+        config, costs = (
+            settings_of(EnvConfig, config, "config"),
+            settings_of(CostModel, costs, "costs"),
+        )
+        if config.autoreset == "auto":
+            config = replace(config, autoreset="same_step")
         extras = Extras.of(market, funding=funding, split=split, dividend=dividend, member=member)
         if config.randomise.bootstrap_paths:
             if own_features is not None or extras != Extras():
@@ -110,7 +121,7 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
             market = with_bootstrap(market, config.randomise, seed or 0)
         self.market, self.num_envs, self.config, self.costs = market, num_envs, config, costs
         self.device = torch.device(device)
-        self.reward = REWARDS[reward] if isinstance(reward, str) else reward
+        self.own_reward, self.reward = reward is not None, find_reward(reward)
         values, self.scaler = market_features(market, config, scaler, own_features)
         self.dynamics = Dynamics.of(
             market,
@@ -119,14 +130,14 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
             config,
             costs,
             self.reward,
-            tracks_moments=not isinstance(reward, str) or reward == "differential_sharpe",
+            tracks_moments=callable(reward) or reward == "differential_sharpe",
             device=self.device,
         )
         self._assets = self.dynamics.observer.assets
         self._dtype = self.dynamics.bars.rows.dtype
         self._set_spaces()
-        self._levels = torch.tensor(config.levels, dtype=self._dtype, device=self.device)
-        self._on_change = not config.rebalance  # an action like the last one is no order
+        self._unpaid = True  # no reward has been looked at
+        self._map = ActionMap.of(config, num_envs, self._assets, self.dynamics.bars.rows)
         self._engine = make_engine(engine, self.dynamics, threads)
         self._seed = seed
         self._now: Any = None  # state in the form of the engine
@@ -202,10 +213,11 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
         else:
             key, episode = self._now.key, self._now.episode + 1
         fresh = self.dynamics.begin(key, episode, given.get("asset"), given.get("start"))
-        if self._now is None or "reset_mask" not in given:
+        mask = given.get("reset_mask")
+        if self._now is None or mask is None or bool((mask > 0).all()):
             state, self._left = fresh, self.config.horizon
         else:
-            state = merge_states(given["reset_mask"] > 0, fresh, self.state)
+            state = merge_states(mask > 0, fresh, self.state)
             self._left = None
             self._waiting = self._ended(state)
         self._now = self._engine.pack(state)
@@ -220,7 +232,9 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
 
     def step(self, actions: Any) -> Result:
         """Act in every environment; see the class for actions and `step_weights` for results."""
-        return self._step(self._actions(actions), on_change=self._on_change)
+        if self.config.portfolio:
+            return self._step(self.orders(actions), on_change=False)
+        return self._step(self._map.read(actions), on_change=not self.config.rebalance)
 
     def step_weights(self, weights: Any) -> Result:
         """Order target weights and carry every environment one bar on.
@@ -232,42 +246,35 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
             Observation, reward [N], terminated [N], truncated [N], and info about the transition
             just made (never about a reset): equity (1 at the start), position, turnover, costs,
             financing, realised_pnl, debt, close, price (NaN: no fill), bar, asset, start; and
-            "final_obs" with its mask "_final_obs" when environments ended and were reset.
+            when environments ended and were reset "final_obs" and "final_info", with the masks
+            "_final_obs" and "_final_info".
 
         Raises:
             ResetNeeded: before the first reset, or after the end without autoreset.
 
         """
         orders = torch.as_tensor(weights, dtype=self._dtype, device=self.device)
-        return self._step(self._per_environment(orders, "targets"), on_change=False)
+        orders = self._map.each(orders, "targets")
+        if self.config.portfolio:
+            orders = self._map.orders(orders, self._held(), None)
+        return self._step(orders, on_change=False)
 
     # ------------------------------------------------------------------ parts
 
     def targets(self, actions: Any) -> Tensor:
         """[N, A'] target weights of [N] or [N, A'] actions."""
-        given = self._actions(actions)
-        if given.is_floating_point():
-            return given
-        return self._levels.index_select(0, given.flatten()).view_as(given)
+        return self._map.weights(self._map.read(actions))
 
-    def _actions(self, actions: Any) -> Tensor:
-        """[N, A'] actions as engines take them: indices of levels, or target weights."""
-        given = torch.as_tensor(actions, device=self.device)
-        if self.config.actions == "discrete":
-            given = given.long()
-        else:
-            leverage = self.config.margin.leverage
-            given = given.to(self._dtype).clamp(-1.0, 1.0)
-            given = given if leverage == 1.0 else given * leverage
-        return self._per_environment(given, "actions")
+    def orders(self, actions: Any) -> Tensor:
+        """[N, A'] the orders that a portfolio's actions amount to now; NaN is none."""
+        last = None if self.config.rebalance else self.state.target
+        return self._map.orders(self.targets(actions), self._held(), last)
 
-    def _per_environment(self, given: Tensor, what: str) -> Tensor:
-        if given.numel() != self.num_envs * self._assets:
-            raise ConfigError(
-                f"MarketEnv.step got {given.numel()} {what}; expected {self._assets} for each of "
-                f"{self.num_envs} environments."
-            )
-        return given.reshape(self.num_envs, self._assets)
+    def _held(self) -> Tensor:
+        """[N, A'] weights of the positions at the last close."""
+        ledger = self.state.ledger
+        equity = ledger.equity.clamp_min(self.dynamics.setup.ruin)
+        return ledger.account.shares * ledger.close / equity
 
     def market_obs(self, asset: Tensor, bar: Tensor) -> Tensor:
         """[N, W * F'] market part of the observation at [N] bars of [N] assets."""
@@ -309,11 +316,12 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
             return self._engine.observe(self._now), zero, none, none.clone(), {}
         last = self._left == 1
         after, reward, info = self._engine.step(state, target, last, on_change=on_change)
+        self._look_at(reward)
         terminated = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
         truncated = torch.ones_like(terminated) if last else torch.zeros_like(terminated)
         self._now, self._left = after, (self._left or 0) - 1
         if last and self.config.autoreset == "same_step":
-            info["final_obs"], info["_final_obs"] = self._engine.observe(after), truncated
+            info |= _final(self._engine.observe(after), info, truncated)
             self._now, self._left = self._engine.pack(self._next(after)), self.config.horizon
         return self._engine.observe(self._now), reward, terminated, truncated, info
 
@@ -324,10 +332,12 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
         ends = state.bar + 1 - state.start >= self.config.horizon
         stays = self._engine.pack(replace(state, bar=state.bar - waiting.long()))
         now, reward, info = self._engine.step(stays, target, ends[:, None], on_change=on_change)
+        self._look_at(reward)
         after = self._engine.unpack(now)
         reward = torch.where(waiting, 0.0, reward)
         if mode == "same_step":
-            info["final_obs"], info["_final_obs"] = self._engine.observe(now), ends
+            if bool(ends.any()):
+                info |= _final(self._engine.observe(now), info, ends)
             after = merge_states(ends, self._next(after), after)
             truncated = ends
         elif mode == "next_step":
@@ -341,6 +351,12 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
         self._now = self._engine.pack(after)
         terminated = torch.zeros_like(truncated)
         return self._engine.observe(self._now), reward, terminated, truncated, info
+
+    def _look_at(self, reward: Tensor) -> None:
+        """Check the first rewards: a function of somebody's own may pay anything."""
+        if self._unpaid:
+            check_rewards(reward, self.num_envs, "MarketEnv(reward=...)")
+            self._unpaid = False
 
     def _reset_options(self, options: Mapping[str, Any] | None) -> dict[str, Tensor]:
         """Checked options of `reset`, on the device."""
@@ -360,3 +376,16 @@ class MarketEnv(VectorEnv[Any, Any, Any]):
     def _next(self, state: Any) -> EnvState:
         """The next episode of every environment."""
         return self.dynamics.begin(state.key, state.episode + 1)
+
+
+def _final(obs: Observation, info: Info, ended: Tensor) -> Info:
+    """What Gymnasium adds where environments ended and were reset: the last observation and info.
+
+    Args:
+        obs: [N, D] of the states reached; rows of environments that go on have no meaning.
+        info: of the transition.
+        ended: [N] which environments ended.
+
+    """
+    last = {**info, **{f"_{name}": ended for name in info}}
+    return {"final_obs": obs, "_final_obs": ended, "final_info": last, "_final_info": ended}

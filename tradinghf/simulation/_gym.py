@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from dataclasses import fields, replace
 from typing import Any
 
 import gymnasium
 import numpy as np
-import plotly.graph_objects as go
-import torch
-from gymnasium.vector import VectorEnv
+from gymnasium.error import ResetNeeded
+from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tradinghf.config import CostModel, EnvConfig
+from tradinghf.config import CostModel, EnvConfig, settings_of
 from tradinghf.errors import ConfigError, UnexpectedOptionError, unknown_name
-from tradinghf.market import MarketData, load_market
+from tradinghf.market import MarketLike
 from tradinghf.simulation._env import MarketEnv
-from tradinghf.simulation._render import episode_figure, episode_text
+from tradinghf.simulation._frames import episode_frame
+from tradinghf.simulation._render import History, episode_figure, episode_text
 from tradinghf.simulation._resets import environment_seeds
 
 _Array = NDArray[Any]
+_SINGLE_MODES = ["ansi", "human", "plotly", "rgb_array"]
+_VECTOR_MODES = ["ansi", "human", "rgb_array"]
+_FRAMES_PER_SECOND = 8
 
 
 def _make_market_env(
-    market: MarketData | str = "sp500", *, num_envs: int = 1, **options: Any
+    market: MarketLike = "sp500", *, num_envs: int = 1, **options: Any
 ) -> MarketEnv:
     """A `MarketEnv` from flat options, as `gymnasium.make` passes them.
 
@@ -46,15 +50,32 @@ def _make_market_env(
         if name not in task | cost | own:
             known = unknown_name("option", name, task | cost | own)
             raise UnexpectedOptionError(f"{known} (unexpected keyword argument {name!r})")
-    config = options.pop("config", None) or EnvConfig()
-    config = EnvConfig(**config) if isinstance(config, dict) else config
+    config = settings_of(EnvConfig, options.pop("config", None), "config")
     config = replace(config, **{k: v for k, v in options.items() if k in task})
-    costs = options.pop("costs", None) or CostModel()
-    costs = CostModel(**costs) if isinstance(costs, dict) else costs
+    if config.autoreset == "auto":
+        config = replace(config, autoreset="next_step")
+    costs = settings_of(CostModel, options.pop("costs", None), "costs")
     costs = replace(costs, **{k: v for k, v in options.items() if k in cost})
-    data = load_market(market) if isinstance(market, str) else market
     rest = {k: v for k, v in options.items() if k in own}
-    return MarketEnv(data, num_envs=num_envs, config=config, costs=costs, **rest)
+    return MarketEnv(market, num_envs=num_envs, config=config, costs=costs, **rest)
+
+
+def _check_mode(mode: str | None, modes: list[str]) -> str | None:
+    if mode is not None and mode not in modes:
+        raise ConfigError(unknown_name("render mode", mode, modes))
+    return mode
+
+
+def _render(env: MarketEnv, mode: str | None, history: History) -> Any:
+    """One environment's episode so far, as a render mode says."""
+    if mode == "plotly":
+        return episode_figure(env.market, history)
+    if mode == "ansi":
+        return episode_text(env.market, history)
+    if mode == "rgb_array":
+        assets = env.market.assets if env.config.portfolio else 1
+        return episode_frame(env.market, history, env.config.horizon + 1, assets)
+    return None
 
 
 class TradingEnv(gymnasium.Env[Any, Any]):
@@ -65,25 +86,27 @@ class TradingEnv(gymnasium.Env[Any, Any]):
 
     Args:
         market: bars, or what `load_market` takes.
-        render_mode: "plotly" draws the episode so far as a figure, "ansi" describes it in a line.
+        render_mode: "rgb_array" draws the episode so far in 480 x 640 pixels (videos), "plotly"
+            as a figure, "ansi" describes it in a line, "human" writes that line to the terminal
+            at every step.
         options: fields of `EnvConfig` and `CostModel`, and options of `MarketEnv`.
 
     """
 
-    metadata = {"render_modes": ["plotly", "ansi"], "render_fps": 4}  # noqa: RUF012 - Gymnasium's
+    metadata = {  # noqa: RUF012 - Gymnasium's
+        "render_modes": _SINGLE_MODES,
+        "render_fps": _FRAMES_PER_SECOND,
+    }
 
     def __init__(
         self,
-        market: MarketData | str = "sp500",
+        market: MarketLike = "sp500",
         *,
         render_mode: str | None = None,
         **options: Any,
     ) -> None:
-        modes = self.metadata["render_modes"]
-        if render_mode is not None and render_mode not in modes:
-            raise ConfigError(unknown_name("render mode", render_mode, modes))
-        self.env = _make_market_env(market, autoreset="disabled", **options)
-        self.render_mode = render_mode
+        self.render_mode = _check_mode(render_mode, _SINGLE_MODES)
+        self.env = _make_market_env(market, **(options | {"autoreset": "disabled"}))
         self.observation_space = self.env.single_observation_space
         self.action_space = self.env.single_action_space
         self._history: list[dict[str, Any]] = []
@@ -96,6 +119,7 @@ class TradingEnv(gymnasium.Env[Any, Any]):
         obs, info = self.env.reset(seed=seed, options=options)
         first = _first(info)
         self._history = [first]
+        self._show()
         return _numpy(obs, 0), first
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
@@ -103,36 +127,69 @@ class TradingEnv(gymnasium.Env[Any, Any]):
         obs, reward, terminated, truncated, info = self.env.step(np.asarray(action)[None])
         about = _first(info)
         self._history.append(about)
+        self._show()
         return _numpy(obs, 0), float(reward[0]), bool(terminated[0]), bool(truncated[0]), about
 
-    def render(self) -> go.Figure | str | None:
-        """The episode so far, as `render_mode` says."""
-        if self.render_mode == "plotly":
-            return episode_figure(self.env.market, self._history)
-        if self.render_mode == "ansi":
-            return episode_text(self.env.market, self._history)
-        return None
+    def render(self) -> Any:
+        """The episode so far, as `render_mode` says.
+
+        Raises:
+            ResetNeeded: before the first reset.
+
+        """
+        if not self._history:
+            raise ResetNeeded("There is no episode to render yet. Call reset() first.")
+        return _render(self.env, self.render_mode, self._history)
+
+    def _show(self) -> None:
+        if self.render_mode == "human":
+            sys.stdout.write(episode_text(self.env.market, self._history) + "\n")
 
 
 class TradingVectorEnv(VectorEnv[Any, Any, Any]):
     """N trading accounts with NumPy arrays: `gymnasium.make_vec("tradinghf/Market-v0", 8)`.
 
+    `autoreset` is "next_step" unless given, as in Gymnasium's own vector environments. A reset
+    with options={"reset_mask": ...} starts the named ones at once, whatever the mode.
+
     Args:
         market: bars, or what `load_market` takes.
         num_envs: N.
+        render_mode: "rgb_array", "ansi" or "human", one picture or line per environment.
         options: fields of `EnvConfig` and `CostModel`, and options of `MarketEnv`.
 
     """
 
     def __init__(
-        self, market: MarketData | str = "sp500", *, num_envs: int = 1, **options: Any
+        self,
+        market: MarketLike = "sp500",
+        *,
+        num_envs: int = 1,
+        render_mode: str | None = None,
+        **options: Any,
     ) -> None:
+        self.render_mode = _check_mode(render_mode, _VECTOR_MODES)
         self.env = _make_market_env(market, num_envs=num_envs, **options)
-        self.num_envs, self.metadata = num_envs, self.env.metadata
+        self.num_envs = num_envs
+        self.metadata = self.env.metadata | {
+            "render_modes": _VECTOR_MODES,
+            "render_fps": _FRAMES_PER_SECOND,
+        }
         self.single_observation_space = self.env.single_observation_space
         self.single_action_space = self.env.single_action_space
         self.observation_space = self.env.observation_space
         self.action_space = self.env.action_space
+        self._histories: list[list[dict[str, Any]]] = [[] for _ in range(num_envs)]
+
+    @property
+    def autoreset_mode(self) -> AutoresetMode:
+        """What libraries that reset ended environments themselves (TorchRL) may rely on.
+
+        With "next_step", an environment that is reset by a mask before its next step is not reset
+        again by that step: to such a library it behaves as one without autoreset.
+        """
+        declared: AutoresetMode = self.metadata["autoreset_mode"]
+        return AutoresetMode.DISABLED if declared == AutoresetMode.NEXT_STEP else declared
 
     def reset(
         self, *, seed: int | list[int] | None = None, options: dict[str, Any] | None = None
@@ -140,13 +197,47 @@ class TradingVectorEnv(VectorEnv[Any, Any, Any]):
         """Start new episodes; see `MarketEnv.reset`."""
         super().reset(seed=None if seed is None else environment_seeds(seed, self.num_envs)[0])
         obs, info = self.env.reset(seed=seed, options=options)
-        return _numpy(obs), _numpy(info)
+        shown = _numpy(info)
+        self._remember(shown)
+        return _numpy(obs), shown
 
     def step(self, actions: Any) -> tuple[Any, _Array, _Array, _Array, dict[str, Any]]:
         """Act in every environment; see `MarketEnv.step_weights` for `info`."""
         obs, reward, terminated, truncated, info = self.env.step(np.asarray(actions))
-        flags = (_numpy(terminated), _numpy(truncated))
-        return _numpy(obs), _numpy(reward).astype(np.float64), *flags, _numpy(info)
+        flags, shown = (_numpy(terminated), _numpy(truncated)), _numpy(info)
+        self._remember(shown)
+        return _numpy(obs), _numpy(reward).astype(np.float64), *flags, shown
+
+    def render(self) -> tuple[Any, ...] | None:
+        """The episodes so far, one picture or line per environment.
+
+        Raises:
+            ResetNeeded: before the first reset.
+
+        """
+        if self.render_mode not in ("ansi", "rgb_array"):
+            return None
+        if not self._histories[0]:
+            raise ResetNeeded("There is no episode to render yet. Call reset() first.")
+        return tuple(_render(self.env, self.render_mode, each) for each in self._histories)
+
+    def _remember(self, info: dict[str, Any]) -> None:
+        """Keep what pictures need; nothing where nobody asks for them."""
+        if self.render_mode is None:
+            return
+        now = self.env.state
+        places = (now.start.tolist(), now.asset.tolist(), now.bar.tolist())
+        for row, (start, asset, bar) in enumerate(zip(*places, strict=True)):
+            if bar == start:
+                self._histories[row] = [{"start": start, "asset": asset, "bar": bar}]
+            elif self._histories[row][-1]["bar"] != bar:  # it is not waiting for its reset
+                self._histories[row].append({k: info[k][row] for k in _DRAWN if k in info})
+        if self.render_mode == "human":
+            lines = (episode_text(self.env.market, each) for each in self._histories)
+            sys.stdout.write("\n".join(lines) + "\n")
+
+
+_DRAWN = ("bar", "equity", "position", "price")
 
 
 def _numpy(value: Any, row: int | None = None) -> Any:
@@ -156,7 +247,7 @@ def _numpy(value: Any, row: int | None = None) -> Any:
     if not isinstance(value, Tensor):
         return value
     chosen = value if row is None else value[row]
-    return torch.clone(chosen).cpu().numpy()
+    return chosen.clone().cpu().numpy()
 
 
 def _first(info: dict[str, Any]) -> dict[str, Any]:

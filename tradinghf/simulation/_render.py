@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,10 @@ from tradinghf.market import MarketData
 from tradinghf.simulation._bars import Floats
 
 UP, DOWN, ACCENT = "#2F81F7", "#E8833A", "#4C8DFF"
-_History = list[dict[str, Any]]
+History = Sequence[dict[str, Any]]
 
 
-def episode_figure(market: MarketData, history: _History) -> go.Figure:
+def episode_figure(market: MarketData, history: History) -> go.Figure:
     """The episode so far.
 
     Args:
@@ -30,8 +31,8 @@ def episode_figure(market: MarketData, history: _History) -> go.Figure:
     bars = slice(start, start + len(history))
     times = market.index[bars]
     prices = {n: getattr(market, n)[bars, asset] for n in ("open", "high", "low", "close")}
-    position = _series(history, "position", asset, 0.0)
-    equity = _series(history, "equity", asset, 1.0)
+    position = history_series(history, "position", asset, 0.0)
+    equity = history_series(history, "equity", asset, 1.0)
     figure = make_subplots(
         rows=3,
         cols=1,
@@ -46,7 +47,7 @@ def episode_figure(market: MarketData, history: _History) -> go.Figure:
     )
     colours = {"increasing_line_color": UP, "decreasing_line_color": DOWN}
     figure.add_trace(go.Candlestick(x=times, **prices, name="price", **colours), row=1, col=1)
-    price = _series(history, "price", asset, np.nan)
+    price = history_series(history, "price", asset, np.nan)
     change = np.diff(position, prepend=0.0)
     for name, symbol, colour, where in (
         ("buy", "triangle-up", UP, change > 0),
@@ -69,7 +70,7 @@ def episode_figure(market: MarketData, history: _History) -> go.Figure:
     return figure
 
 
-def episode_text(market: MarketData, history: _History) -> str:
+def episode_text(market: MarketData, history: History) -> str:
     """Where the episode stands, in one line."""
     now, asset = history[-1], int(history[0]["asset"])
     time = str(market.index[int(now["bar"])])[:16]
@@ -80,7 +81,7 @@ def episode_text(market: MarketData, history: _History) -> str:
     )
 
 
-def _series(history: _History, name: str, asset: int, missing: float) -> Floats:
+def history_series(history: History, name: str, asset: int, missing: float) -> Floats:
     """[len(history)] one quantity over time, of one asset."""
     values = [np.atleast_1d(step.get(name, missing)) for step in history]
     return np.array([v[asset] if len(v) > 1 else v[0] for v in values], dtype=np.float64)

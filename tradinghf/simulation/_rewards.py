@@ -68,6 +68,52 @@ REWARDS: Registry[Reward] = Registry("reward", ConfigError)
 MOMENT_RATE = 1.0 / 64  # of the moving averages that differential Sharpe needs
 
 
+def find_reward(given: str | Reward | None) -> Reward:
+    """The reward of a name, a function as it is, `log_equity` for None.
+
+    Raises:
+        ConfigError: an unknown name, or something that cannot be called.
+
+    """
+    if given is None:
+        return log_equity
+    if isinstance(given, str):
+        return REWARDS[given]
+    if not callable(given):
+        raise ConfigError(
+            f"reward is {given!r}; expected a registered name or a function of a Transition: "
+            f"{', '.join(REWARDS)}."
+        )
+    return given
+
+
+def check_rewards(rewards: Any, count: int, whose: str) -> None:
+    """What a function of somebody's own pays in the first step is one finite number for each env.
+
+    Args:
+        rewards: what came.
+        count: N.
+        whose: for messages.
+
+    Raises:
+        ConfigError: no tensor, another shape, whole numbers or truth values, or not finite.
+
+    """
+    if not isinstance(rewards, Tensor):
+        found = f"a {type(rewards).__name__}"
+    elif rewards.shape != (count,) or not rewards.is_floating_point():
+        found = f"{rewards.dtype} {list(rewards.shape)}".removeprefix("torch.")
+    elif not bool(rewards.isfinite().all()):
+        bad = int((~rewards.isfinite()).nonzero()[0])
+        found = f"{float(rewards[bad])} for environment {bad}"
+    else:
+        return
+    raise ConfigError(
+        f"{whose} paid {found} in the first step; expected a floating-point tensor of shape "
+        f"[{count}], one finite number for each environment."
+    )
+
+
 def reward(name: str) -> Callable[[Reward], Reward]:
     """Register a reward under `name`."""
     return REWARDS.register(name)

@@ -10,9 +10,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from tradinghf.config import CostModel, EnvConfig, Fill
+from tradinghf.config import CostModel, EnvConfig, Fill, settings_of
 from tradinghf.errors import ConfigError
-from tradinghf.market import MarketData
+from tradinghf.market import MarketData, MarketLike, as_market
 from tradinghf.simulation._bars import Bars, Extras, Floats
 from tradinghf.simulation._ledger import Ledger, Tape
 from tradinghf.simulation._orders import SizeKind
@@ -49,7 +49,7 @@ class Simulation:
 
 
 def simulate(
-    market: MarketData,
+    market: MarketLike,
     weights: Any,
     *,
     costs: CostModel | None = None,
@@ -98,14 +98,17 @@ def simulate(
         ConfigError: a shape does not fit the market, or a percentage is asked of waiting orders.
 
     """
-    config = replace(config or EnvConfig(), fill=fill, cash=cash, dtype=dtype, portfolio=True)
+    market = as_market(market)
+    config = replace(
+        settings_of(EnvConfig, config, "config"), fill=fill, cash=cash, dtype=dtype, portfolio=True
+    )
     like = {"dtype": getattr(torch, dtype), "device": torch.device(device)}
     named = {"limit": limit, "stop": stop, "stop_loss": stop_loss, "take_profit": take_profit}
     given = {"size": weights, **{k: v for k, v in named.items() if v is not None}}
     orders = {k: _orders(k, v, market).to(**like) for k, v in given.items()}
     setup = Setup.of(
         config,
-        costs or CostModel(),
+        settings_of(CostModel, costs, "costs"),
         bars_per_year=market.bars_per_year,
         funding=funding is not None,
         waits=limit is not None or stop is not None,

@@ -38,7 +38,7 @@ def answer(query: Query, rater: str = "local", key: str = "", **changes: Any) ->
 
 
 def test_episodes_come_back_bit_for_bit(store: Store, ids: list[str]) -> None:
-    original = make_episode(4, "b", start=1)
+    original = make_episode(4, "b")
     found = store.episode(ids[4])
     assert found.id == ids[4] == original.id
     assert found.to_bytes() == original.to_bytes()

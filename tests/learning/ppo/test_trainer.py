@@ -69,13 +69,31 @@ def test_a_reference_policy_holds_the_learner_back() -> None:
 
 
 def test_rewards_that_are_not_finite_stop_training_with_good_weights() -> None:
-    broken = {"env": Stream(lambda rollout: rollout.rewards * torch.nan)}
+    good = [True]
+    broken = {"env": Stream(lambda rollout: rollout.rewards * (1.0 if good[0] else torch.nan))}
     agent = PPO(market_env(8), broken, SMALL)
+    agent.train(1)
+    good[0] = False
     before = copy.deepcopy(agent.network.state_dict())
     with pytest.raises(CheckpointError, match="not finite in 3 iterations"):
         agent.train(5)
     after = agent.network.state_dict()
     assert all(torch.equal(after[name], value) for name, value in before.items())
+
+
+@pytest.mark.parametrize(
+    ("paid", "found"),
+    [
+        (lambda r: 1.0, "a float"),
+        (lambda r: r.rewards.T, r"shape \[8, 16\]"),
+        (lambda r: r.rewards.sum(0), r"shape \[8\]"),
+        (lambda r: r.rewards / 0, "at step . of environment"),
+    ],
+)
+def test_a_stream_that_pays_nonsense_is_named_at_the_first_rollout(paid: Any, found: str) -> None:
+    agent = PPO(market_env(8), {"mine": Stream(paid)}, SMALL)
+    with pytest.raises(ConfigError, match=f"'mine' paid .*{found}.*expected a tensor"):
+        agent.train(1)
 
 
 def test_the_critic_of_a_cut_episode_sees_its_last_state_not_the_next_episodes_first() -> None:

@@ -121,6 +121,18 @@ def require_episodes(connection: Connection, ids: Iterable[str]) -> None:
         )
 
 
+def require_one_window(connection: Connection, ids: Iterable[str], key: str) -> None:
+    """Raise `FeedbackError` unless the episodes trade the same bars of the same asset."""
+    infos = find_episodes(connection, ids)
+    windows = [(i.market, i.symbol, i.start, i.bars) for i in infos]
+    if len(set(windows)) > 1:
+        raise FeedbackError(
+            f"Ranking {key!r} compares episodes of {len(set(windows))} market windows "
+            f"({Episode.windows_in_words(windows)}): luck would be learned as taste. Rank "
+            "episodes of one window, or allow it with across_windows=True."
+        )
+
+
 def episode_sources(connection: Connection) -> dict[str, str]:
     """Source of every episode, by id."""
     query = select(t.episodes.c.id, t.episodes.c.source)

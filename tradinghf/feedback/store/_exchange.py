@@ -56,7 +56,7 @@ def export_feedback(database: Database, path: Path) -> int:
     return len(rankings)
 
 
-def import_feedback(database: Database, path: Path) -> int:
+def import_feedback(database: Database, path: Path, *, across_windows: bool = False) -> int:
     """Add the feedback of a file; see `Store.import_from`."""
     if not path.is_file():
         raise StoreError(f"There is no file {path} to import.")
@@ -65,7 +65,7 @@ def import_feedback(database: Database, path: Path) -> int:
             raise StoreError(f"{path} is larger than {_MAX_TABLE} bytes; split it.")
         rankings = spreadsheets.decode_rankings(path)
         with database.writing() as connection:
-            return _submit_all(connection, path, rankings)
+            return _submit_all(connection, path, rankings, across_windows)
     queries, rankings = _parse(path)
     rows = write_episode_files(database.location.folder, _episodes(path))
     with database.writing() as connection:
@@ -73,15 +73,20 @@ def import_feedback(database: Database, path: Path) -> int:
         for where, query, raters in queries:
             with _reported(path, where):
                 add_queries(connection, [query], raters)
-        return _submit_all(connection, path, rankings)
+        return _submit_all(connection, path, rankings, across_windows)
 
 
-def _submit_all(connection: Connection, path: Path, rankings: list[tuple[str, Ranking]]) -> int:
+def _submit_all(
+    connection: Connection,
+    path: Path,
+    rankings: list[tuple[str, Ranking]],
+    across_windows: bool,
+) -> int:
     """Submit rankings, each with where it was found; returns how many are new."""
     new = 0
     for where, ranking in rankings:
         with _reported(path, where):
-            new += submit_ranking(connection, ranking)
+            new += submit_ranking(connection, ranking, across_windows=across_windows)
     return new
 
 

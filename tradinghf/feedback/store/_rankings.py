@@ -11,7 +11,7 @@ from tradinghf.errors import FeedbackError
 from tradinghf.feedback import Purpose, Ranking
 from tradinghf.feedback.store import _schema as t
 from tradinghf.feedback.store._chain import GENESIS, link
-from tradinghf.feedback.store._episodes import require_episodes
+from tradinghf.feedback.store._episodes import require_episodes, require_one_window
 from tradinghf.feedback.store._journal import note_in_journal
 from tradinghf.feedback.store._queue import find_query
 from tradinghf.feedback.store._statements import next_seq, panels_of, where_given
@@ -19,7 +19,9 @@ from tradinghf.feedback.store._statements import next_seq, panels_of, where_give
 _MOST_SECONDS = 366 * 86400.0
 
 
-def submit_ranking(connection: Connection, ranking: Ranking) -> bool:
+def submit_ranking(
+    connection: Connection, ranking: Ranking, *, across_windows: bool = False
+) -> bool:
     """Append an answer; False when it is there already. See `Store.submit`."""
     if (earlier := _with_key(connection, ranking.key)) is not None:
         if _answer(earlier) == _answer(ranking):
@@ -32,6 +34,8 @@ def submit_ranking(connection: Connection, ranking: Ranking) -> bool:
     _check_query(connection, ranking)
     _check_superseded(connection, ranking)
     require_episodes(connection, ranking.episodes)
+    if ranking.ranks and not across_windows:
+        require_one_window(connection, ranking.episodes, ranking.key)
     seq = next_seq(connection, t.rankings)
     panels = panel_rows(ranking, seq)
     row = _ranking_row(ranking) | {"received": t.timestamp_now(), "seq": seq}

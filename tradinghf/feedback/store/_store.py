@@ -181,8 +181,13 @@ class Store(Database):
 
     # Rankings
 
-    def submit(self, ranking: Ranking) -> bool:
+    def submit(self, ranking: Ranking, *, across_windows: bool = False) -> bool:
         """Store an answer durably; when this returns, it survives a power cut.
+
+        Args:
+            ranking: the answer.
+            across_windows: accept a ranking of episodes of different market windows;
+                `RewardConfig(across_windows=True)` learns from them.
 
         Returns:
             True when stored, False when the same answer with the same key is there already (a
@@ -190,12 +195,12 @@ class Store(Database):
 
         Raises:
             FeedbackError: the key is taken by a different answer, the rater answered the query
-                before (supersede that answer instead), or query, episodes or `supersedes` do not
-                exist or do not match.
+                before (supersede that answer instead), query, episodes or `supersedes` do not
+                exist or do not match, or the episodes are of several market windows.
 
         """
         with self.writing() as connection:
-            return rankings.submit_ranking(connection, ranking)
+            return rankings.submit_ranking(connection, ranking, across_windows=across_windows)
 
     def rankings(
         self,
@@ -311,8 +316,12 @@ class Store(Database):
         """
         return exchange.export_feedback(self, Path(path))
 
-    def import_from(self, path: str | os.PathLike[str]) -> int:
+    def import_from(self, path: str | os.PathLike[str], *, across_windows: bool = False) -> int:
         """Add the feedback of a file that `export` wrote; all of its rankings or none.
+
+        Args:
+            path: the file.
+            across_windows: as for `submit`.
 
         Returns:
             how many rankings are new.
@@ -322,7 +331,7 @@ class Store(Database):
             FeedbackError: a ranking contradicts the store.
 
         """
-        return exchange.import_feedback(self, Path(path))
+        return exchange.import_feedback(self, Path(path), across_windows=across_windows)
 
     def backup(self, folder: str | os.PathLike[str]) -> Path:
         """Copy the store, consistent while others write to it, into a new folder.

@@ -58,9 +58,13 @@ class Rollout:
         """The rollout as N trading paths; needs one whole episode per environment."""
         info = self.info
         first = torch.ones_like(info["equity"][:1])
+        close = torch.cat([info["open_close"][:1], info["close"]])
+        position = info["position"]
+        if position.ndim > 2:  # a portfolio is ranked, and paid, as one account
+            close, position = TradePaths.index_of(close, info["open_close"][0]), position.sum(-1)
         return TradePaths(
-            close=torch.cat([info["open_close"][:1], info["close"]]).T,
-            position=info["position"].T,
+            close=close.T,
+            position=position.T,
             equity=torch.cat([first, info["equity"]]).T,
             turnover=info["turnover"].T,
             costs=info["costs"].T,

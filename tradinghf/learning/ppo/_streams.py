@@ -2,12 +2,44 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
+from tradinghf.errors import ConfigError
 from tradinghf.feedback import SyntheticTrader
 from tradinghf.learning.ppo._rollout import RewardStream, Rollout
 from tradinghf.learning.reward import Reward, growth
+
+
+def check_stream(name: str, paid: Any, rollout: Rollout, *, finite: bool) -> None:
+    """What a reward stream paid for a rollout is one number for each of its steps.
+
+    Args:
+        name: of the stream.
+        paid: what its function returned.
+        rollout: [L, N] steps.
+        finite: whether to look for NaN and infinity as well.
+
+    Raises:
+        ConfigError: no tensor, another shape, or numbers that are not finite.
+
+    """
+    steps = list(rollout.rewards.shape)
+    if not isinstance(paid, Tensor):
+        found = f"a {type(paid).__name__}"
+    elif list(paid.shape) != steps:
+        found = f"shape {list(paid.shape)}"
+    elif finite and not bool(paid.isfinite().all()):
+        step, env = (~paid.isfinite()).nonzero()[0].tolist()
+        found = f"{float(paid[step, env])} at step {step} of environment {env}"
+    else:
+        return
+    raise ConfigError(
+        f"The reward stream {name!r} paid {found}; expected a tensor of shape [L, N] = {steps} "
+        "with a finite number for each step."
+    )
 
 
 def env_reward(rollout: Rollout) -> Tensor:

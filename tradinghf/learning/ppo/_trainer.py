@@ -11,6 +11,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from tradinghf.config import settings_of
 from tradinghf.errors import CheckpointError, ConfigError
 from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.policy import ActorCritic
@@ -27,6 +28,7 @@ from tradinghf.learning.ppo._rollout import (
     collect_rollout,
     flat_obs,
 )
+from tradinghf.learning.ppo._streams import check_stream
 from tradinghf.learning.ppo._transitions import Transitions
 from tradinghf.learning.ppo._update import STATISTICS, LossWeights, Update
 
@@ -86,7 +88,7 @@ class PPO:
         group: ProcessGroup = ALONE,
     ) -> None:
         self.env, self.streams, self.seed, self.group = env, streams, seed, group
-        self.config = config or PPOConfig()
+        self.config = settings_of(PPOConfig, config, "config")
         self._obs = flat_obs(env, env.reset(seed=seed)[0])
         self.network = network or _network_for(env, self._obs, len(streams), self.config, seed)
         if self.network.shape["streams"] != len(streams):
@@ -196,8 +198,10 @@ class PPO:
         config = self.config
         done = (rollout.terminated | rollout.truncated)[..., None]
         ended = rollout.terminated[..., None] if config.bootstrap else done
-        rewards = torch.stack([s.reward(rollout) for s in self.streams.values()], -1)
-        rewards = rewards.to(rollout.values)
+        paid = {name: stream.reward(rollout) for name, stream in self.streams.items()}
+        for name, rows in paid.items():
+            check_stream(name, rows, rollout, finite=self.iteration == 0)
+        rewards = torch.stack([rows.to(rollout.values) for rows in paid.values()], -1)
         stay = config.gamma * (~done).to(rewards)
         to_go = discounted(rewards, stay.expand_as(rewards))
         size = self.group.moments(to_go)[1].clamp(min=1e-8)
@@ -216,8 +220,8 @@ class PPO:
         )
         mean, spread = self.group.moments(advantage)
         total = ((advantage - mean) / spread.clamp(min=1e-8) * self._weights).sum(-1)
-        paid = rewards.sum((0, 1)) / done.sum().clamp(min=1)
-        return total, advantage + rollout.values, paid
+        per_episode = rewards.sum((0, 1)) / done.sum().clamp(min=1)
+        return total, advantage + rollout.values, per_episode
 
     def _improve(
         self,

@@ -53,6 +53,26 @@ def teaches(answer: Ranking) -> bool:
     return answer.outcome == "ranked" or (answer.outcome != "skipped" and bool(answer.ratings))
 
 
+def _owner(
+    answer: Ranking, windows: Sequence[tuple[str, str, int, int]], across_windows: bool
+) -> str:
+    """The rater whose trust an answer is weighed by.
+
+    Whoever ranks across windows mixes taste with the luck of the window. How far such answers
+    follow the same values is found from the data, apart from the rater's other answers.
+    """
+    if not answer.ranks or len(set(windows)) == 1:
+        return answer.rater
+    if not across_windows:
+        raise FeedbackError(
+            f"Ranking {answer.key!r} compares episodes of {len(set(windows))} market windows "
+            f"({Episode.windows_in_words(windows)}): luck would be learned as taste. Rank "
+            "episodes of one window, or allow it with across_windows=True: "
+            "RewardModel(RewardConfig(across_windows=True))."
+        )
+    return f"{answer.rater} across windows"
+
+
 @dataclass(frozen=True, eq=False)
 class AnswerTable:
     """R usable answers about up to K episodes each.
@@ -65,7 +85,7 @@ class AnswerTable:
         ordered: [R] False where the episodes were only rated or labelled.
         ratings: [R, K] 1 to 5; 0 where an episode was not rated.
         owner: [R] rater of each answer, an index into `raters`.
-        raters: U names.
+        raters: U names; who ranks across windows is another rater there, with a trust of its own.
         mentioned: aspects that the comments are about; their sign is the rankings' to tell.
 
     """
@@ -81,11 +101,23 @@ class AnswerTable:
     mentioned: frozenset[str]
 
     @classmethod
-    def of(cls, rankings: Sequence[Ranking], episodes: Mapping[str, Episode]) -> AnswerTable:
+    def of(
+        cls,
+        rankings: Sequence[Ranking],
+        episodes: Mapping[str, Episode],
+        *,
+        across_windows: bool = False,
+    ) -> AnswerTable:
         """Usable answers only; skipped ones, and "can't tell" without ratings, say nothing.
 
+        Args:
+            rankings: answers.
+            episodes: id -> episode, for every ranked id.
+            across_windows: whether a ranking may be of several market windows.
+
         Raises:
-            FeedbackError: no usable ranking, or an episode is missing.
+            FeedbackError: no usable ranking, an episode is missing, or a ranking is of several
+                windows without leave.
 
         """
         usable = [r for r in rankings if teaches(r)]
@@ -102,7 +134,10 @@ class AnswerTable:
                 "Pass every episode that the rankings name."
             )
         row = {name: i for i, name in enumerate(names)}
-        raters = tuple(sorted({r.rater for r in usable}))
+        owners = [
+            _owner(r, [episodes[n].window for n in r.episodes], across_windows) for r in usable
+        ]
+        raters = tuple(sorted(set(owners)))
         width = max(len(r.episodes) for r in usable)
 
         def table(rows: Sequence[Sequence[int]], fill: int) -> Tensor:
@@ -115,7 +150,7 @@ class AnswerTable:
             mask=table([[1] * len(r.episodes) for r in usable], 0).bool(),
             ordered=torch.tensor([r.outcome == "ranked" for r in usable]),
             ratings=table([[rating or 0 for rating in r.ratings] for r in usable], 0),
-            owner=torch.tensor([raters.index(r.rater) for r in usable]),
+            owner=torch.tensor([raters.index(owner) for owner in owners]),
             raters=raters,
             mentioned=frozenset(
                 column

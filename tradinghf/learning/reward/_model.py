@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tradinghf.config import settings_of
 from tradinghf.episodes import Episode
 from tradinghf.feedback import Ranking
 from tradinghf.learning.config import RewardConfig
@@ -55,7 +56,7 @@ class RewardModel(CalibratedReward):
     def __init__(
         self, config: RewardConfig | None = None, *, desk: RewardModel | None = None
     ) -> None:
-        self.config = config or RewardConfig()
+        self.config = settings_of(RewardConfig, config, "config")
         self.desk = desk
         names = self.config.aspects or plain_aspects()
         self.aspects = ("profit", *(n for n in names if n != "profit"))
@@ -79,7 +80,7 @@ class RewardModel(CalibratedReward):
             FeedbackError: no usable ranking, or missing episodes.
 
         """
-        table = AnswerTable.of(rankings, episodes)
+        table = AnswerTable.of(rankings, episodes, across_windows=self.config.across_windows)
         terms, chance = self._candidates(table)
         totals = per_episode(table.episodes, lambda p: TermValues(p).totals(terms)).double()
         totals = totals[table.index]

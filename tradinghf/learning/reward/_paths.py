@@ -43,6 +43,11 @@ class TradePaths:
         arrays = (getattr(episodes, name) for name in _FIELDS)
         return cls(*(torch.as_tensor(a, dtype=torch.float32, device=device) for a in arrays))
 
+    @staticmethod
+    def index_of(close: Tensor, first: Tensor) -> Tensor:
+        """[L, N] mean over assets of closes [L, N, A], each divided by its `first` [N, A]."""
+        return (close / first).mean(-1)
+
     def batch(self) -> EpisodeBatch:
         """The same paths as NumPy arrays, for utilities."""
         return EpisodeBatch(*(getattr(self, name).double().cpu().numpy() for name in _FIELDS))

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from tradinghf.config import settings_of
 from tradinghf.episodes import Episode
 from tradinghf.feedback import Ranking
 from tradinghf.learning.config import RewardConfig
@@ -34,7 +35,7 @@ class PlainReward(CalibratedReward):
     """
 
     def __init__(self, config: RewardConfig | None = None) -> None:
-        self.config = config or RewardConfig()
+        self.config = settings_of(RewardConfig, config, "config")
 
     def blank(self) -> PlainReward:
         """Networks that have learned nothing."""
@@ -42,7 +43,7 @@ class PlainReward(CalibratedReward):
 
     def fit(self, rankings: Sequence[Ranking], episodes: Mapping[str, Episode]) -> PlainReward:
         """Train on the rankings; as `Reward.fit`. Ratings teach it nothing."""
-        table = AnswerTable.of(rankings, episodes)
+        table = AnswerTable.of(rankings, episodes, across_windows=self.config.across_windows)
         self.volatility = float(per_episode(table.episodes, bar_volatility).mean().clamp(min=1e-6))
         inputs = per_episode(table.episodes, lambda p: residual_features(p, self.volatility))
         inputs, ordered = inputs.float(), table.ordered

@@ -61,20 +61,34 @@ class ScoreModel(CalibratedReward):
         learn: called with rankings and episodes before each calibration; None where the score has
             nothing to learn. What it learns by heart counts as explained.
         stride: bars between two payments while an episode runs.
+        across_windows: whether rankings may be of several market windows.
 
     Example:
         >>> calm = ScoreModel(lambda e: e.net_return - 2 * e.drawdown.max(axis=-1))
 
     """
 
-    def __init__(self, score: Score, *, learn: Learn | None = None, stride: int = 8) -> None:
+    def __init__(
+        self,
+        score: Score,
+        *,
+        learn: Learn | None = None,
+        stride: int = 8,
+        across_windows: bool = False,
+    ) -> None:
         check_setting(stride >= 1, "stride", stride, "at least 1 bar")
         self._score, self._learn, self.stride = score, learn, stride
+        self._across_windows = across_windows
         self.spread = 0.0
 
     def blank(self) -> ScoreModel:
         """A model with the same score that is not calibrated."""
-        return ScoreModel(self._score, learn=self._learn, stride=self.stride)
+        return ScoreModel(
+            self._score,
+            learn=self._learn,
+            stride=self.stride,
+            across_windows=self._across_windows,
+        )
 
     def fit(self, rankings: Sequence[Ranking], episodes: Mapping[str, Episode]) -> ScoreModel:
         """Learn, if there is something to learn, and calibrate; as `Reward.fit`.
@@ -86,7 +100,7 @@ class ScoreModel(CalibratedReward):
         """
         if self._learn is not None:
             self._learn(rankings, episodes)
-        table = AnswerTable.of(rankings, episodes)
+        table = AnswerTable.of(rankings, episodes, across_windows=self._across_windows)
         raw = per_episode(table.episodes, self._totals)[table.index]
         mean = (raw * table.mask).sum(1, keepdim=True) / table.mask.sum(1, keepdim=True)
         gap = (raw - mean) * table.mask

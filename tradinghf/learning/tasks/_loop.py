@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tradinghf.errors import ConfigError, check_setting
+from tradinghf.errors import ConfigError, NamedOptions, check_setting
 from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.ppo import PPO, Rollout, Stream, env_reward
 from tradinghf.learning.reward import choose_groups
@@ -24,7 +24,7 @@ _BUCKETS = 4  # rows of fragments per question wanted
 
 
 @dataclass(frozen=True)
-class TaskConfig:
+class TaskConfig(NamedOptions):
     """How a task is learned from rankings.
 
     Attributes:
@@ -69,6 +69,7 @@ class TaskConfig:
         )
         check_setting(0 < self.asking <= 1, "asking", self.asking, "in (0, 1]")
         check_setting(self.choices >= self.size, "choices", self.choices, f"at least {self.size}")
+        check_setting(0 <= self.seed < 2**32, "seed", self.seed, "from 0 to 2**32 - 1")
 
     @property
     def bits(self) -> float:

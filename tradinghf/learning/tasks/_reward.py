@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tradinghf.errors import FeedbackError, check_setting
+from tradinghf.errors import FeedbackError, NamedOptions, check_setting
 from tradinghf.learning.config import AspectConfig
 from tradinghf.learning.reward import Choices, laplace
 from tradinghf.learning.tasks._teacher import Fragments
@@ -18,7 +18,7 @@ GUESS = 3.0  # spread of a fragment's worth before any answer [log-odds]
 
 
 @dataclass(frozen=True)
-class TaskRewardConfig:
+class TaskRewardConfig(NamedOptions):
     """The learned reward of a task.
 
     Attributes:

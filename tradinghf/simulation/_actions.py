@@ -1,0 +1,133 @@
+"""What an action means: from what a policy hands over to target weights that respect the cap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tradinghf.config import EnvConfig
+from tradinghf.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class ActionMap:
+    """Reads actions of N environments with A' assets each.
+
+    A single asset's weight is a level, or a number in [-1, 1] times the leverage. A portfolio's
+    weights are these, all scaled down by one factor where their absolute values sum to more than
+    the leverage: w = leverage * a / max(1, sum |a|). So the direction of the action counts, the
+    rest of the account is cash, and gross exposure never exceeds the cap when orders are sized,
+    long and short together.
+
+    Attributes:
+        envs, assets: N and A'.
+        discrete: actions are indices of levels.
+        portfolio: the weights of one environment share a cap.
+        leverage: the cap [multiple of equity].
+        levels: weights of discrete actions.
+
+    """
+
+    envs: int
+    assets: int
+    discrete: bool
+    portfolio: bool
+    leverage: float
+    levels: Tensor
+
+    @classmethod
+    def of(cls, config: EnvConfig, envs: int, assets: int, like: Tensor) -> ActionMap:
+        """Of a task; `like` has the precision and the device of its prices."""
+        levels = torch.tensor(config.levels, dtype=like.dtype, device=like.device)
+        discrete = config.actions == "discrete"
+        return cls(envs, assets, discrete, config.portfolio, config.margin.leverage, levels)
+
+    def read(self, actions: Any) -> Tensor:
+        """[N, A'] actions as engines take them: int64 indices of levels, or target weights.
+
+        Raises:
+            ConfigError: no numbers, another count, or indices that are not whole.
+
+        """
+        given = self.each(_tensor(actions, self.levels.device), "actions")
+        if self.discrete:
+            return _whole(given)
+        weights = given.to(self.levels.dtype).clamp(-1.0, 1.0)
+        return weights if self.leverage == 1.0 else weights * self.leverage
+
+    def weights(self, actions: Tensor) -> Tensor:
+        """[N, A'] target weights of actions that were read, within the cap."""
+        if not actions.is_floating_point():
+            actions = self.levels.index_select(0, actions.flatten()).view_as(actions)
+        return self.within_cap(actions) if self.portfolio else actions
+
+    def within_cap(self, weights: Tensor, held: Tensor | None = None) -> Tensor:
+        """Portfolio weights [N, A'] whose absolute values sum to the leverage at most.
+
+        Args:
+            weights: NaN keeps what is held.
+            held: [N, A'] weights now.
+
+        """
+        none = weights.isnan()
+        total = weights.masked_fill(none, 0.0).abs().sum(1, keepdim=True)
+        kept = 0.0 if held is None else (held.abs() * none).sum(1, keepdim=True)
+        room = torch.clamp(self.leverage - kept + torch.zeros_like(total), min=0.0)
+        return weights * (room / total.clamp_min(1e-12)).clamp_max(1.0)
+
+    def orders(self, weights: Tensor, held: Tensor, last: Tensor | None) -> Tensor:
+        """[N, A'] orders of a portfolio: NaN where there is none.
+
+        Args:
+            weights: wanted; NaN keeps what is held.
+            held: weights now.
+            last: targets before: what equals them is no order; None makes all of them orders.
+
+        Where prices have carried gross exposure above the cap, every position is ordered back.
+
+        """
+        over = held.abs().sum(1, keepdim=True) > self.leverage * (1 + 1e-6)
+        same = torch.zeros_like(over) if last is None else (weights == last) & ~over
+        wanted = torch.where(over & weights.isnan(), held, weights)
+        return self.within_cap(wanted, held).masked_fill(same, torch.nan)
+
+    def each(self, given: Tensor, what: str) -> Tensor:
+        """[N, A'] of a tensor with as many numbers.
+
+        Raises:
+            ConfigError: another count.
+
+        """
+        if given.numel() != self.envs * self.assets:
+            raise ConfigError(
+                f"MarketEnv.step got {given.numel()} {what}; expected {self.assets} for each of "
+                f"{self.envs} environments."
+            )
+        return given.reshape(self.envs, self.assets)
+
+
+def _tensor(actions: Any, device: torch.device) -> Tensor:
+    try:
+        return torch.as_tensor(actions, device=device)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ConfigError(
+            f"MarketEnv.step got {actions!r} as actions ({error}); expected numbers as an array, "
+            "a tensor or a list."
+        ) from error
+
+
+def _whole(given: Tensor) -> Tensor:
+    """Indices as int64; what is no whole number is refused instead of cut."""
+    if given.dtype == torch.int64:
+        return given
+    index = given.long()
+    if given.is_floating_point() and not bool((index == given).all()):
+        wrong = given[index != given].flatten()[0]
+        raise ConfigError(
+            f"MarketEnv.step got the action {float(wrong):g}; expected whole numbers, indices of "
+            'EnvConfig.levels. For targets in [-1, 1] use EnvConfig(actions="continuous").'
+        )
+    return index
