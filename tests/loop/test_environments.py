@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from tradinghf.config import EnvConfig
-from tradinghf.errors import ConfigError
+from tradinghf.errors import ConfigError, FeedbackError
 from tradinghf.learning.config import PPOConfig, RLHFConfig
 from tradinghf.learning.reward import RewardModel, TradePaths
 from tradinghf.loop import RLHF, collect, constant_actor
@@ -77,3 +79,35 @@ def test_settings_about_asking_may_change_between_rounds() -> None:
     assert {len(r.episodes) for r in agent.rankings} == {3}
     with pytest.raises(ConfigError, match="seed must be known before"):
         agent.train(seed=3)
+
+
+def test_environments_made_by_gymnasium_are_learned_like_our_own() -> None:
+    made = gymnasium.make_vec("tradinghf/Market-v0", num_envs=8, market=MARKET, horizon=16)
+    env = MarketEnv(MARKET, num_envs=8, config=EnvConfig(horizon=16))
+    trained = [RLHF(e, trader="drawdown", config=TINY).train().policy for e in (made, env)]
+    assert trained[0].fingerprint == trained[1].fingerprint
+    obs, _ = made.reset(seed=0)
+    assert obs.shape[0] == 8, "what the caller holds still works"
+
+
+def test_a_network_of_ones_own_is_the_reward() -> None:
+    env = MarketEnv(MARKET, num_envs=8, config=EnvConfig(horizon=16))
+    own = nn.Sequential(nn.Linear(8, 4), nn.Tanh(), nn.Linear(4, 1), nn.Flatten(-2))
+    before = [p.clone() for p in own.parameters()]
+    agent = RLHF(env, own, trader="drawdown", config=TINY).train()
+    assert agent.reward_model.fitted
+    assert 0.5 < agent.evaluate(rankings=10, windows=16)["accuracy"] <= 1
+    assert all(torch.equal(a, b) for a, b in zip(before, own.parameters(), strict=True))
+
+
+def test_what_cannot_be_used_says_what_can() -> None:
+    env = MarketEnv(MARKET, num_envs=8, config=EnvConfig(horizon=16))
+    with pytest.raises(ConfigError, match=r"as environment; expected a MarketEnv.*TaskRLHF"):
+        RLHF(gymnasium.make("CartPole-v1"), trader="drawdown")
+    with pytest.raises(ConfigError, match=r"reward_model is .*has no blank.*torch.nn.Module"):
+        RLHF(env, lambda episodes: 0.0, trader="drawdown")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"agent is a torch.*Linear; expected .*PPO"):
+        RLHF(env, trader="drawdown", agent=nn.Linear(2, 1))  # type: ignore[arg-type]
+    for network in (nn.Linear(4, 1), nn.Linear(8, 2)):
+        with pytest.raises(FeedbackError, match=r"Linear .*Expected a module .*\[B, L, 8\]"):
+            RLHF(env, network, trader="drawdown", config=TINY).train()

@@ -1,11 +1,82 @@
-"""The learner that `RLHF` makes from an environment: PPO, and the rewards that it is paid by."""
+"""What `RLHF` makes of what it is given: the tensor environment, the reward, and the learner."""
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
+from typing import Any
+
+from gymnasium.vector import AutoresetMode
+from torch import nn
+
+from tradinghf.errors import ConfigError
 from tradinghf.learning.config import RLHFConfig
 from tradinghf.learning.ppo import PPO, Stream, env_reward, learned_stream, sparse_pnl
-from tradinghf.learning.reward import Reward
+from tradinghf.learning.reward import PlainReward, Reward, RewardModel
 from tradinghf.simulation import MarketEnv
+
+
+def market_env_of(given: Any) -> MarketEnv:
+    """The tensor environment in an environment of `gymnasium.make` or `make_vec`, or itself.
+
+    Raises:
+        ConfigError: it is no environment of ours; those are learned by `TaskRLHF`.
+
+    """
+    if isinstance(given, MarketEnv):
+        return given
+    inner = getattr(getattr(given, "unwrapped", None), "env", None)
+    if not isinstance(inner, MarketEnv):
+        raise ConfigError(
+            f"RLHF got {given!r} as environment; expected a MarketEnv, or one that gymnasium.make "
+            "or make_vec made of a tradinghf id. Other tasks are learned from rankings of "
+            "fragments: tradinghf.learning.tasks.TaskRLHF(id)."
+        )
+    own = copy.copy(inner)  # the same task, in the autoreset mode that PPO needs
+    own.config = replace(inner.config, autoreset="same_step")
+    own.metadata = inner.metadata | {"autoreset_mode": AutoresetMode.SAME_STEP}
+    return own
+
+
+def reward_of(given: Any) -> Reward:
+    """The learned reward that a caller means: `RewardModel` for None, a network as `PlainReward`.
+
+    Raises:
+        ConfigError: something that is no learned reward.
+
+    """
+    if given is None:
+        return RewardModel()
+    if isinstance(given, nn.Module):
+        return PlainReward(network=given)
+    members = ("blank", "explained", "fit", "fitted", "member_scores", "rewards")
+    # Read from the class: a property of a reward that is not fitted yet may refuse.
+    if missing := [name for name in members if not hasattr(type(given), name)]:
+        missing = [name for name in missing if not hasattr(given, name)]
+    if missing:
+        raise ConfigError(
+            f"reward_model is {given!r}, which has no {', '.join(missing)}; expected "
+            "RewardModel(), a torch.nn.Module from facts of bars [B, L, 8] to [B, L], "
+            "ScoreModel(function), or a class like tradinghf.learning.reward.Reward."
+        )
+    found: Reward = given
+    return found
+
+
+def checked_agent(given: Any) -> PPO:
+    """The learner that a caller brought.
+
+    Raises:
+        ConfigError: it is none of ours.
+
+    """
+    if isinstance(given, PPO):
+        return given
+    raise ConfigError(
+        f"agent is a {type(given).__module__}.{type(given).__name__}; expected "
+        "tradinghf.learning.ppo.PPO. Agents of other libraries train on the environments "
+        'themselves: gymnasium.make("tradinghf/Market-v0", reward=...).'
+    )
 
 
 def learner(env: MarketEnv, model: Reward, config: RLHFConfig) -> PPO:

@@ -8,7 +8,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
+from gymnasium.vector import VectorEnv
+from torch import nn
 
 from tradinghf.config import settings_of
 from tradinghf.episodes import Episode
@@ -20,7 +23,6 @@ from tradinghf.learning.policy import Policy
 from tradinghf.learning.ppo import PPO
 from tradinghf.learning.reward import (
     Reward,
-    RewardModel,
     ended_by,
     predicted_pairs,
     summarise,
@@ -29,7 +31,7 @@ from tradinghf.learning.runs import RunDirectory, Scores, State, recall
 from tradinghf.loop._collect import Actor, env_like, episode_batch, trading_metrics
 from tradinghf.loop._gaming import Foreseen, compare_policies, foresee, training_scores
 from tradinghf.loop._gated import Gated
-from tradinghf.loop._learner import learner
+from tradinghf.loop._learner import checked_agent, learner, market_env_of, reward_of
 from tradinghf.loop._paired import Contender
 from tradinghf.loop._plan import RoundPlan, schedule_changes
 from tradinghf.loop._questions import Answers, ask, held_out_scores, own_actors, quiz_scores
@@ -52,9 +54,10 @@ class RLHF(Gated):
         >>> agent.evaluate()                                             # doctest: +SKIP
 
     Args:
-        env: training environment; episodes of its horizon are what is ranked. A reward that it
-            was given pays as well, weighed by `RLHFConfig.env_weight`.
-        reward_model: learns from the rankings; `RewardModel` when not given.
+        env: training environment, or what `gymnasium.make_vec` made of ours; episodes of its
+            horizon are what is ranked. A reward given to it pays too (`RLHFConfig.env_weight`).
+        reward_model: learns from the rankings; `RewardModel` when not given. A `torch.nn.Module`
+            from facts of bars [B, L, 8] to [B, L] is trained as `PlainReward` is.
         agent: the learner; made from the environment when not given.
         trader: who answers: a synthetic trader, its name, or `FILE.py:function`; None uses the
             rankings that people have left in the store.
@@ -74,8 +77,8 @@ class RLHF(Gated):
 
     def __init__(
         self,
-        env: MarketEnv,
-        reward_model: Reward | None = None,
+        env: MarketEnv | gymnasium.Env[Any, Any] | VectorEnv[Any, Any, Any],
+        reward_model: Reward | nn.Module | None = None,
         *,
         agent: PPO | None = None,
         trader: Answers | str | None = None,
@@ -91,9 +94,9 @@ class RLHF(Gated):
         look: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(test_market, baseline, look)
-        self.env = env
+        self.env = market_env_of(env)
         self.config = settings_of(RLHFConfig, config, "config")
-        self.reward_model: Reward = reward_model or RewardModel()
+        self.reward_model = reward_of(reward_model)
         self.trader = (
             SyntheticTrader(trader, seed=self.config.seed) if isinstance(trader, str) else trader
         )
@@ -111,7 +114,11 @@ class RLHF(Gated):
         self.round = 0  # rounds done
         self._answered = False  # whether the questions of the present round are
         self._trained = False  # whether `train` has ended once
-        self.agent = agent or learner(env, self.reward_model, self.config)
+        self.agent = (
+            learner(self.env, self.reward_model, self.config)
+            if agent is None
+            else checked_agent(agent)
+        )
         self.training = Training(
             self.agent,
             run=self.run,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from tradinghf.config import settings_of
 from tradinghf.episodes import Episode
+from tradinghf.errors import FeedbackError
 from tradinghf.feedback import Ranking
 from tradinghf.learning.config import RewardConfig
 from tradinghf.learning.reward._answers import AnswerTable
@@ -22,7 +24,7 @@ _RATE, _DECAY = 1e-3, 1e-4
 
 
 class PlainReward(CalibratedReward):
-    """An ensemble of networks [8 -> 64 -> 64 -> 1] per bar, summed over the episode.
+    """An ensemble of networks [8 -> 64 -> 64 -> 1] per bar, or of one's own, summed over episodes.
 
     It sees the same bounded facts of each bar as our residual and is trained by maximum
     likelihood, without aspects, priors, admission or pessimism. Its `explained` stays 0: that it
@@ -31,15 +33,20 @@ class PlainReward(CalibratedReward):
 
     Args:
         config: its `seed` is of the first weights.
+        network: of one's own instead: 8 facts of each bar [B, L, 8] to [B, L] or [B, L, 1]. Each
+            member is a copy, whose layers are drawn anew where they can be (`reset_parameters`).
 
     """
 
-    def __init__(self, config: RewardConfig | None = None) -> None:
+    def __init__(
+        self, config: RewardConfig | None = None, *, network: nn.Module | None = None
+    ) -> None:
         self.config = settings_of(RewardConfig, config, "config")
+        self.network = network
 
     def blank(self) -> PlainReward:
         """Networks that have learned nothing."""
-        return PlainReward(self.config)
+        return PlainReward(self.config, network=self.network)
 
     def fit(self, rankings: Sequence[Ranking], episodes: Mapping[str, Episode]) -> PlainReward:
         """Train on the rankings; as `Reward.fit`. Ratings teach it nothing."""
@@ -50,18 +57,19 @@ class PlainReward(CalibratedReward):
         index, ranks, mask = (part[ordered] for part in (table.index, table.ranks, table.mask))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.config.seed)
-            self.networks = [_network() for _ in range(_MEMBERS)]
+            self.networks = [_member(self.network) for _ in range(_MEMBERS)]
+        _check_output(self.networks[0], inputs)
         tie = torch.tensor(NEVER_TIED)
         for network in self.networks if len(ranks) else ():
             optimiser = torch.optim.Adam(network.parameters(), _RATE, weight_decay=_DECAY)
             for _ in range(_STEPS):
-                scores = network(inputs).squeeze(-1).sum(-1)[index]
+                scores = _paid(network, inputs).sum(-1)[index]
                 loss = -ranking_log_likelihood(scores, ranks, tie, mask=mask).mean()
                 optimiser.zero_grad()
                 loss.backward()
                 optimiser.step()
         with torch.no_grad():
-            scores = torch.stack([n(inputs).squeeze(-1).sum(-1) for n in self.networks])
+            scores = torch.stack([_paid(n, inputs).sum(-1) for n in self.networks])
         self.temperature = float(scores.std().clamp(min=1e-9))
         self.answers = len(table.ranks)
         return self
@@ -70,7 +78,7 @@ class PlainReward(CalibratedReward):
     def _members(self, paths: TradePaths) -> Tensor:
         """[M, B, L] what each network pays, in its own units."""
         inputs = residual_features(paths, self.volatility).float()
-        return torch.stack([network(inputs).squeeze(-1) for network in self.networks])
+        return torch.stack([_paid(network, inputs) for network in self.networks])
 
     def rewards(self, paths: TradePaths) -> Tensor:
         """[B, L] mean of the members, in units of the ranked episodes' spread."""
@@ -81,6 +89,44 @@ class PlainReward(CalibratedReward):
         """[M, B] scores [log-odds]."""
         self._require_fit()
         return per_episode(episodes, lambda p: self._members(p).sum(-1).T).T.double()
+
+
+def _member(own: nn.Module | None) -> nn.Module:
+    """A fresh network of the ensemble."""
+    if own is None:
+        return _network()
+    member = copy.deepcopy(own)
+    for part in member.modules():
+        if callable(reset := getattr(part, "reset_parameters", None)):
+            reset()
+    return member
+
+
+def _paid(network: nn.Module, inputs: Tensor) -> Tensor:
+    """[B, L] what a network pays for bars [B, L, 8]."""
+    paid: Tensor = network(inputs)
+    return paid.squeeze(-1) if paid.ndim == inputs.ndim else paid
+
+
+@torch.no_grad()
+def _check_output(network: nn.Module, inputs: Tensor) -> None:
+    """One number for each bar.
+
+    Raises:
+        FeedbackError: the network takes other inputs, or gives something else.
+
+    """
+    batch, bars, facts = inputs[:2].shape
+    try:
+        found = f"gives {list(_paid(network, inputs[:2]).shape)}"
+        fits = _paid(network, inputs[:2]).shape == (batch, bars)
+    except (RuntimeError, TypeError, ValueError) as error:
+        found, fits = f"fails: {error}", False
+    if not fits:
+        raise FeedbackError(
+            f"The reward network {type(network).__name__} {found}. Expected a module from facts of "
+            f"bars [B, L, {facts}] to one number for each bar, [B, L] or [B, L, 1]."
+        )
 
 
 def _network() -> nn.Sequential:
