@@ -41,7 +41,7 @@ not, 3 this machine lacks what the drill needs (PostgreSQL, or permission to mou
 | what happened | what to do |
 |---|---|
 | the server or a trader's browser died | start it again; answers without a receipt wait in the browser and are sent again, each stored once |
-| a training was stopped, killed, or the machine restarted | the same command with `--resume`, or *Resume* on the page *Training*; the result is the one it would have had |
+| a training was stopped, killed, or the machine restarted | the same command with `--resume`, or *Resume* on the page *Training*; the result is the one it would have had. Other bars, settings, another seed or version are refused by name; budgets may grow |
 | the disk was full | free some space and repeat what failed; what was there is whole |
 | a power cut, or you are not sure | `tradinghf doctor` checks store, runs and disk; `--repair` puts damaged checkpoints aside and removes drafts |
 | "another process has held it locked for 30 seconds" | find who holds it (a copy tool, an open SQL shell); the answer was not taken, send it again |
@@ -61,7 +61,7 @@ END = """
 - **Same bit for bit** compares a hash of all weights, all candidate policies, the rankings, the
   choice among candidates and the metrics (but for the clock's) with those of a run that nobody
   disturbed, on the same machine with the same number of threads.
-- **Stopped** (SIGTERM, Ctrl+C, the dashboard's *Stop*) is milder than killed: the training ends its
+- **Stopped** (SIGTERM, Ctrl+C, a closed terminal, the dashboard's *Stop*) is milder than killed: the training ends its
   iteration, writes a checkpoint and says so. `tests/learning/runs/test_stopping.py` compares continued runs.
 - **A full disk** is a file system of 8 MiB in memory, filled until 0, 20 or 80 KiB are left.
 - **Malformed files**: half have a planted fault that no reader may accept; half have random damage,

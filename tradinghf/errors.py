@@ -19,6 +19,7 @@ Each error names the thing, what was expected, what came, and the next step::
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -151,3 +152,19 @@ def _unknown_option(kind: type, name: str, known: frozenset[str]) -> str:
 def _descendants(kind: type) -> set[type]:
     own: set[type] = set(kind.__subclasses__())
     return own.union(*(_descendants(each) for each in own)) if own else own
+
+
+def check_memory(needed: float, what: str) -> None:
+    """Raise `ConfigError` where something would not fit into this machine's memory.
+
+    Args:
+        needed: an estimate [bytes].
+        what: takes it, for the message.
+
+    """
+    have = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > have:
+        raise ConfigError(
+            f"{what} would take about {needed / 2**30:,.1f} GiB of memory; this machine has "
+            f"{have / 2**30:,.1f} GiB. Ask for less."
+        )

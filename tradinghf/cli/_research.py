@@ -21,7 +21,7 @@ from tradinghf.cli._options import (
 )
 from tradinghf.cli._progress import progress
 from tradinghf.durable import atomic_path
-from tradinghf.errors import ConfigError, check_setting
+from tradinghf.errors import ConfigError, check_memory, check_setting
 
 if TYPE_CHECKING:
     from tradinghf.evaluation import Sweep
@@ -158,8 +158,11 @@ def parse_values(item: str) -> tuple[str, list[Any]]:
         if not (step > 0 and last >= first and np.isfinite([first, last, step]).all()):
             raise ValueError
         steps = int(np.floor((last - first) / step + 1e-9)) + 1
+        check_memory(4096.0 * steps, f"--param {item} of {steps:,} values")
         found = [float(f"{first + k * step:.12g}") for k in range(steps)]
-    except ValueError as error:
+    except ConfigError:
+        raise
+    except (ValueError, OverflowError) as error:
         raise ConfigError(
             f"--param got {item!r}; expected NAME=FIRST:LAST:STEP such as fast=5:50:5, "
             "or NAME=a,b,c."

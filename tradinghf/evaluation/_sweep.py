@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from tradinghf.config import CostModel, Fill, settings_of
-from tradinghf.errors import StrategyError, unknown_name
+from tradinghf.errors import StrategyError, check_memory, unknown_name
 from tradinghf.evaluation._backtest import trade
 from tradinghf.evaluation._columns import (
     COLUMNS_AT_ONCE,
@@ -284,6 +284,8 @@ def allowed_combinations(strategy: Strategy, grid: Grid) -> list[dict[str, Any]]
     if not values or empty:
         what = f"no values for {empty[0]!r}" if empty else "no parameters"
         raise StrategyError(f"The grid for {strategy.name} has {what}; expected at least one.")
+    count = math.prod(map(len, values.values()))
+    check_memory(4096.0 * count, f"A sweep of {count:,} combinations")
     every = [dict(zip(values, point, strict=True)) for point in product(*values.values())]
     chosen = [params for params in every if strategy.allows(strategy.typed(**params))]
     if not chosen:

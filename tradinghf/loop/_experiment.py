@@ -36,6 +36,7 @@ from tradinghf.loop._collect import (
     random_actor,
 )
 from tradinghf.loop._rlhf import RLHF
+from tradinghf.loop._same_run import check_settings
 from tradinghf.loop._training import Progress
 from tradinghf.market import MarketData, drawn_again, load_market
 from tradinghf.resources import code_version
@@ -229,7 +230,10 @@ def run_experiment(
     run = agent.run
     with agent.training.lock():
         if run is not None:
-            run.write_json("config.json", provenance(experiment, split, command))
+            about = provenance(experiment, split, command)
+            if resume:
+                check_settings(run.path, about)
+            run.write_json("config.json", about)
         if look is not None:
             look(split)
         if resume:

@@ -20,6 +20,7 @@ from tradinghf.learning.runs import (
     understood,
 )
 from tradinghf.loop._collect import EpisodeScore, best_network, env_like
+from tradinghf.loop._same_run import check_origin, origin
 from tradinghf.market import MarketData
 
 Progress = Callable[[str, int, int, Metrics], None]
@@ -195,6 +196,7 @@ class Training:
         if self.run is None:
             return
         state = {
+            "origin": origin(self.agent),
             "agent": self.agent.state(),
             "candidates": [network.state_dict() for network in self.candidates],
             "marked": self._marked,
@@ -207,8 +209,8 @@ class Training:
         """Continue from the newest good checkpoint of the run directory; False if there is none.
 
         Raises:
-            CheckpointError: another process writes to the run, or the checkpoint is of another
-                task or version.
+            CheckpointError: another process writes to the run, or the checkpoint is of other bars,
+                settings, another seed, task or version.
 
         """
         if self.run is None:
@@ -217,7 +219,9 @@ class Training:
             found = self.run.latest()
             if found is None:
                 return False
-            with understood(f"{self.run.path}, checkpoint {found[0]}"):
+            where = f"{self.run.path}, checkpoint {found[0]}"
+            check_origin(where, found[1].get("origin"), self.agent)
+            with understood(where):
                 self._restore(found[1])
             self.run.trim_metrics(self.steps)
         return True

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from tradinghf.errors import MarketDataError, unknown_name
+from tradinghf.errors import MarketDataError, check_memory, unknown_name
 from tradinghf.market._bar_rules import Floats
 from tradinghf.market._data import MarketData
 
@@ -55,6 +55,8 @@ def synthetic(
         if value < least:
             raise MarketDataError(f"synthetic: {name} is {value}; expected at least {least}.")
     kinds = np.array([REGIMES[i % 4] if regime == "mixed" else regime for i in range(assets)])
+    # Ten arrays of 8-byte numbers live at once: noise, paths, prices, volume.
+    check_memory(80.0 * bars * assets, f"synthetic:bars={bars},assets={assets}")
     noise = _Noise(seed, bars, assets)
     base, scale = np.empty((bars, assets)), np.empty((bars, assets))
     for kind in REGIMES:

@@ -15,7 +15,7 @@ from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
 from tradinghf.config import CostModel, EnvConfig, settings_of
-from tradinghf.errors import ConfigError, NamedOptions
+from tradinghf.errors import ConfigError, NamedOptions, check_memory
 from tradinghf.market import FeatureScaler, MarketLike, as_market
 from tradinghf.simulation._actions import ActionMap
 from tradinghf.simulation._bars import Extras
@@ -102,6 +102,8 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
     ) -> None:
         if num_envs < 1:
             raise ConfigError(f"MarketEnv: num_envs is {num_envs}; expected at least 1.")
+        # An account, its orders and its trace: about a kilobyte each, whatever the task.
+        check_memory(1024.0 * num_envs, f"{num_envs:,} environments")
         if seed is not None:
             seed = environment_seeds(seed, 1)[0]
         market = as_market(market)

@@ -12,7 +12,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from tradinghf.config import settings_of
-from tradinghf.errors import CheckpointError, ConfigError
+from tradinghf.errors import CheckpointError, ConfigError, check_memory
 from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.policy import ActorCritic
 from tradinghf.learning.ppo._compiled import CompiledUpdate, covers
@@ -101,6 +101,9 @@ class PPO:
         self._update = _update_of(self._packed, self.config, group)
         horizon = getattr(getattr(env, "config", None), "horizon", None)
         self.steps = int(steps or horizon or 128)
+        # Observations and about a dozen numbers a step; the update packs them a second time.
+        per_step = 4.0 * (self._obs.shape[-1] + 12) * 2
+        check_memory(per_step * self.steps * env.num_envs, f"{env.num_envs:,} environments")
         self.whole_episodes = self.steps == horizon
         self.iteration = 0
         self._bad_iterations = 0

@@ -1,6 +1,6 @@
-"""SIGTERM and Ctrl+C: a training that is told to stop writes a checkpoint first.
+"""SIGTERM, Ctrl+C and a closed terminal: a training told to stop writes a checkpoint first.
 
-Within `stoppable`, both raise `Stopped`. Within `deferring_stops`, while a policy trains, the first
+Within `stoppable`, they raise `Stopped`. Within `deferring_stops`, while a policy trains, the first
 signal only makes `stop_requested` true, which the training reads after each iteration; a second
 one does not wait.
 """
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from tradinghf.learning.runs._checkpoints import RunDirectory
 
 _log = logging.getLogger(__name__)
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, *filter(None, [getattr(signal, "SIGHUP", None)]))
+"""SIGHUP: the terminal was closed."""
 
 
 @dataclass
@@ -38,11 +39,13 @@ _request = _Request()
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Turn the first SIGTERM or Ctrl+C in the block into `Stopped`; only in the main thread."""
+    """Turn the first such signal in the block into `Stopped`; only in the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, _receive) for number in _SIGNALS}
+    # What the caller ignores stays ignored: nohup does so with SIGHUP.
+    wanted = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, _receive) for number in wanted}
     _request.number = 0
     try:
         yield
