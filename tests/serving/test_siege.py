@@ -16,13 +16,13 @@ import pytest
 from support.dashboard import fill_store
 
 from tradinghf import logs
-from tradinghf.errors import ConfigError, FeedbackError, StoreError
+from tradinghf.errors import ConfigError, FeedbackError, MarketDataError, StoreError
 from tradinghf.feedback.store import Store, locate
 from tradinghf.serving import BackgroundJobs, DashboardSettings, UserAccounts, _accounts, ui
 from tradinghf.serving._access import AccessError, Identity, load_secret
 from tradinghf.serving._dashboard import Dashboard, current_dashboard
 from tradinghf.serving._service import RankingService
-from tradinghf.serving._uploads import MOST_FILES, UploadSessions
+from tradinghf.serving._uploads import MOST_FILES, Uploads, UploadSessions
 
 PASSWORD = "correct horse battery"
 
@@ -298,3 +298,15 @@ def test_a_forged_answer_is_refused_with_a_sentence(
     with pytest.raises(FeedbackError):
         RankingService(store).answer("ann", body | {name: value})
     assert RankingService(store).answer("ann", body)
+
+
+def test_bars_that_unpack_to_more_than_the_memory_are_refused_unread(tmp_path: Path) -> None:
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    names = ("timestamp", "open", "high", "low", "close", "volume")
+    bomb = pa.table({name: pa.repeat(1.0, 2_000_000) for name in names})
+    pq.write_table(bomb, tmp_path / "bomb.parquet")
+    data = (tmp_path / "bomb.parquet").read_bytes()
+    assert len(data) < 2**20
+    with pytest.raises(MarketDataError, match="unpacks to 2,000,000 rows of 6 columns"):
+        Uploads(tmp_path).add("bomb.parquet", data)
+    assert Uploads(tmp_path).names() == {}

@@ -15,9 +15,37 @@ MAX_UPLOAD_BYTES = 20 * 2**20
 _MOST_REQUEST = MAX_UPLOAD_BYTES + 2**20  # the file and the form around it
 UPLOAD_ROUTE = "/_stcore/upload_file"
 MOST_FILES = 20
+_MOST_NUMBERS = 6_000_000
+_MOST_UNPACKED = 128 * 2**20
 _MOST_SESSIONS = 1000
 _UNSAFE = re.compile(r"[^a-z0-9_-]+")
 _OPTIONS = re.compile(r"[A-Za-z0-9][A-Za-z0-9_:=,./^-]*")
+
+
+def _check_unpacked(path: Path) -> None:
+    """Refuse a Parquet file that is small only as long as it is packed.
+
+    Raises:
+        MarketDataError: too many numbers, or too much text, for the server's memory.
+
+    """
+    if path.suffix != ".parquet":
+        return
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        about = pq.read_metadata(path)
+        groups = [about.row_group(i) for i in range(about.num_row_groups)]
+        rows, columns = about.num_rows, about.num_columns
+    except (pa.ArrowException, OSError, ValueError):
+        return  # the reader of bars says what is wrong with it
+    size = sum(group.total_byte_size for group in groups)
+    if rows * columns > _MOST_NUMBERS or size > _MOST_UNPACKED:
+        raise MarketDataError(
+            f"The file unpacks to {rows:,} rows of {columns:,} columns ({size / 2**20:,.0f} MB); "
+            f"at most {_MOST_NUMBERS:,} numbers are taken. Split it by asset or by year."
+        )
 
 
 class UploadSessions:
@@ -106,6 +134,7 @@ class Uploads:
         try:
             draft.write_bytes(data)
             try:
+                _check_unpacked(draft)
                 market = load_market(draft)
             except MarketDataError as error:
                 # The message names the file it read; people know it by another name.

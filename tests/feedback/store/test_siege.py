@@ -303,3 +303,22 @@ def test_a_clock_that_ran_ahead_holds_no_question(
     assert store.next_query("bob") is None
     monkeypatch.undo()
     assert store.next_query("bob") is not None
+
+
+def test_a_table_that_unpacks_to_more_than_the_memory_is_refused_early(
+    whole: Path, tmp_path: Path
+) -> None:
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    with Store(whole / "store") as store:
+        store.export(tmp_path / "x.parquet")
+        table = pq.read_table(tmp_path / "x.parquet")
+        first = table.slice(0, 1)
+        many = pa.table({n: pa.repeat(first[n][0], 300_000) for n in table.column_names})
+        pq.write_table(many, tmp_path / "rows.parquet")
+        long = {n: pa.repeat(first[n][0], 40_000) for n in table.column_names}
+        long["comment"] = pa.repeat(pa.scalar("x" * 20_000), 40_000)
+        pq.write_table(pa.table(long), tmp_path / "text.parquet")
+        for name, said in (("rows", "300,000 rows; at most"), ("text", "when unpacked")):
+            assert (tmp_path / f"{name}.parquet").stat().st_size < 2**20
+            with pytest.raises(StoreError, match=said):
+                store.import_from(tmp_path / f"{name}.parquet")

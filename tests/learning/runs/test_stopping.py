@@ -103,12 +103,13 @@ def test_a_stopped_experiment_continues_bit_identically(
     same_runs(undisturbed, Path("cut"))
 
 
-def test_ctrl_c_stops_a_training_on_pnl_which_continues(
-    signalled: Callable[[str, int, int], None], capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_ctrl_c_and_a_closed_terminal_stop_a_training_on_pnl_which_continues(
+    signalled: Callable[[str, int, int], None], capsys: pytest.CaptureFixture[str], number: int
 ) -> None:
     """`train --reward pnl` wrote no checkpoints, and ignored --resume."""
-    signalled("baseline pnl", 6, signal.SIGINT)
-    assert main([*PNL, "--out", "cut"]) == 128 + signal.SIGINT
+    signalled("baseline pnl", 6, number)
+    assert main([*PNL, "--out", "cut"]) == 128 + number
     assert "Stopped after iteration 6" in capsys.readouterr().err
     assert main([*PNL, "--out", "cut", "--resume"]) == 0
     assert main([*PNL, "--out", "whole"]) == 0

@@ -16,6 +16,9 @@ _PER_RANKING = (
     "key", "query", "rater", "session", "created", "seconds", "outcome", "comment", "supersedes",
 )  # fmt: skip
 _PER_EPISODE = ("panel", "episode", "source", "rank", "rating")
+_MOST_ROWS = 250_000
+_BATCH = 1_000
+_MOST_BYTES = 128 * 2**20  # unpacked
 _COLUMNS = _PER_RANKING + _PER_EPISODE
 _WHOLE_NUMBERS = ("panel", "rank", "rating")
 # Spreadsheets take the full-width forms (U+FF1D and so on) and U+2212 for the same signs.
@@ -154,15 +157,35 @@ def _to_parquet(records: list[dict[str, Any]]) -> bytes:
     return sink.getvalue()
 
 
+def _bounded_records(path: Path, file: Any) -> list[dict[str, Any]]:
+    """The rows, read in parts: a small file can say "the same text, millions of times"."""
+    if file.metadata.num_rows > _MOST_ROWS:
+        raise StoreError(
+            f"{path.name} has {file.metadata.num_rows:,} rows; at most {_MOST_ROWS:,} are read. "
+            "Split it, or use .jsonl."
+        )
+    records: list[dict[str, Any]] = []
+    size = 0
+    for batch in file.iter_batches(_BATCH, columns=list(_COLUMNS)):
+        size += batch.nbytes
+        if size > _MOST_BYTES:
+            raise StoreError(
+                f"{path.name} holds more than {_MOST_BYTES / 2**20:,.0f} MB when unpacked."
+            )
+        records += batch.to_pylist()
+    return records
+
+
 def _from_parquet(path: Path) -> list[dict[str, Any]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path, page_checksum_verification=True)
-        _check_columns(path, table.column_names)
-        kinds = {name: str(table.schema.field(name).type) for name in _COLUMNS if name != "source"}
-        records: list[dict[str, Any]] = table.to_pylist()
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            schema = file.schema_arrow
+            _check_columns(path, schema.names)
+            kinds = {name: str(schema.field(name).type) for name in _COLUMNS if name != "source"}
+            records = _bounded_records(path, file)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise StoreError(f"{path.name} is not a readable Parquet file: {error}.") from error
     for name, kind in kinds.items():
