@@ -98,9 +98,18 @@ class Strategy:
             StrategyError: an unknown or malformed parameter, or weights of the wrong shape.
 
         """
+        return self.checked(self.raw(market, **params), market)
+
+    def raw(self, market: MarketData, **params: Any) -> Any:
+        """What the function returns: weights, unchecked, or orders that `backtest` knows.
+
+        Raises:
+            StrategyError: an unknown or malformed parameter, or the function failed.
+
+        """
         bound = self.bind(**params)
         try:
-            weights = self.function(market, **bound)
+            return self.function(market, **bound)
         except StrategyError:
             raise
         except (ValueError, ArithmeticError, IndexError) as error:
@@ -108,7 +117,6 @@ class Strategy:
                 f"The strategy {self.name!r} failed on {market.bars} bars with {bound} "
                 f"({type(error).__name__}: {error})."
             ) from error
-        return self._checked(weights, market)
 
     def bind(self, **params: Any) -> dict[str, _Value]:
         """All parameters, defaults filled in, types and what is required of them checked."""
@@ -140,7 +148,8 @@ class Strategy:
         """
         return target_changes(self(market, **params))
 
-    def _checked(self, weights: Any, market: MarketData) -> Floats:
+    def checked(self, weights: Any, market: MarketData) -> Floats:
+        """[T, A] weights as the function returned them, or what is wrong with their shape."""
         array = np.asarray(weights, dtype=np.float64)
         if array.ndim == 1 and market.assets == 1:
             array = array[:, None]

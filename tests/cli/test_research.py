@@ -331,6 +331,16 @@ def test_the_signal_of_a_day_is_what_a_later_backtest_trades(bar: int, policy_fi
     assert rule["weight"].tolist() == wanted[bar].tolist()
 
 
+def test_a_signal_of_features_that_are_not_known_yet_is_refused(policy_file: Path) -> None:
+    from tradinghf.learning.policy import Policy
+
+    policy, market = Policy.load(policy_file), load_market(DATA)
+    # momentum_20 takes 21 bars, and the policy sees the last 8 of them.
+    assert len(signal(policy, market.rows(0, 28))) == 1
+    with pytest.raises(StrategyError, match=r"needs 28 bars.*20 takes 21.*has 27"):
+        signal(policy, market.rows(0, 27))
+
+
 def test_signal_on_the_command_line(policy_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in (str(policy_file), str(policy_file.parent), "buy_and_hold"):
         assert main(["signal", name, "--data", DATA, "--out", "today.csv"]) == 0

@@ -160,7 +160,7 @@ def test_bad_settings_are_refused(settings: dict[str, object], match: str) -> No
 def test_vectorbt_refuses_what_it_cannot_express() -> None:
     market = make_market(30)
     with pytest.raises(StrategyError, match=r"borrow_rate.*simulator"):
-        backtest("buy_and_hold", market, costs=CostModel(borrow_rate=0.1))
+        backtest("buy_and_hold", market, costs=CostModel(borrow_rate=0.1), engine="vectorbt")
     half_spread = backtest("buy_and_hold", market, costs=CostModel(slippage_bps=1, spread_bps=4))
     same = backtest("buy_and_hold", market, costs=CostModel(slippage_bps=3))
     np.testing.assert_array_equal(half_spread.equity, same.equity)

@@ -246,7 +246,7 @@ def test_time_zones_all_or_none() -> None:
     other = frame(2).tz_localize("America/New_York")
     with pytest.raises(MarketDataError, match="time zone and others"):
         MarketData.from_frames({"A": frame(2), "B": other})
-    assert MarketData.from_frame(other).index[0] == pd.Timestamp("2020-01-06T05:00Z")
+    assert MarketData.from_frame(other).index[0] == pd.Timestamp("2020-01-06T00:00Z")
 
 
 @pytest.mark.parametrize(

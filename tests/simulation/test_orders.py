@@ -5,29 +5,20 @@ And the same cases through `backtesting.py`, whose documented behaviour they sha
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
+from support.markets import Rows, bars_of
+from support.orders import CALM, backtesting_fills
 
 from tradinghf.config import Brackets, CostModel, EnvConfig, TradingRules
 from tradinghf.errors import ConfigError
-from tradinghf.market import MarketData
 from tradinghf.simulation import simulate
 from tradinghf.simulation._simulate import Simulation
 
 FREE = CostModel(fee_bps=0, slippage_bps=0)
 NAN = float("nan")
-Rows = list[tuple[float, float, float, float]]
-
-
-def market(rows: Rows, volume: float = 1000.0) -> MarketData:
-    """Bars (open, high, low, close) of one asset, daily."""
-    o, h, low, c = (np.array(x, dtype=float)[:, None] for x in zip(*rows, strict=True))
-    stamps = np.datetime64("2024-01-01", "ns") + np.arange(len(rows)) * np.timedelta64(1, "D")
-    return MarketData(o, h, low, c, np.full_like(o, volume), stamps, ("X",))
 
 
 def first(length: int, value: float) -> np.ndarray:
@@ -44,7 +35,7 @@ def run(rows: Rows, size: float = 10.0, **options: Any) -> Simulation:
     }
     options.setdefault("costs", FREE)
     return simulate(
-        market(rows), first(len(rows), size), kind="amount", cash=10_000.0, **given, **options
+        bars_of(rows), first(len(rows), size), kind="amount", cash=10_000.0, **given, **options
     )
 
 
@@ -57,8 +48,6 @@ def fills(result: Simulation) -> list[tuple[int, float, float]]:
         for b, s, p in zip(t["bar"], signed, t["price"], strict=True)
     ]
 
-
-CALM = (100.0, 101.0, 99.0, 100.0)
 
 # (what, order, bars after the first, fills expected)
 ENTRIES: list[tuple[str, dict[str, float], Rows, list[tuple[int, float, float]]]] = [
@@ -165,38 +154,6 @@ def test_entries_agree_with_backtesting_py(
     assert backtesting_fills([CALM, *after], order.get("size", 10.0), **options) == expected
 
 
-def backtesting_fills(rows: Rows, size: float, **options: float) -> list[tuple[int, float, float]]:
-    """The same order given at the first close to backtesting.py."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from backtesting import Backtest, Strategy
-
-        class Once(Strategy):  # type: ignore[misc]
-            done = False
-
-            def init(self) -> None:
-                pass
-
-            def next(self) -> None:
-                if not self.done:
-                    self.done = True
-                    (self.buy if size > 0 else self.sell)(size=abs(size), **options)
-
-        # backtesting.py acts from the second row on, and its last bar must not close the trade.
-        padded = [CALM, *rows, rows[-1]]
-        index = pd.date_range("2024-01-01", periods=len(padded))
-        frame = pd.DataFrame(padded, index=index, columns=["Open", "High", "Low", "Close"])
-        trades = Backtest(frame, Once, cash=10_000).run()
-    found = []
-    strategy = trades["_strategy"]
-    last = len(rows) - 1
-    for t in [*strategy.closed_trades, *strategy.trades]:
-        found.append((t.entry_bar - 1, float(t.size), float(t.entry_price)))
-        if t.exit_bar is not None:
-            found.append((t.exit_bar - 1, float(-t.size), float(t.exit_price)))
-    return [f for f in found if f[0] <= last]
-
-
 def test_trailing_stop_follows_the_best_price_of_earlier_bars() -> None:
     config = EnvConfig(brackets=Brackets(trailing_stop=0.10))
     rows = [CALM, (100, 120, 100, 118), (118, 119, 109, 110), (110, 112, 107, 108)]
@@ -224,17 +181,11 @@ def test_stop_pays_slippage_and_target_does_not() -> None:
     assert fills(taken) == [(1, 10, 101), (2, -10, 110)]
 
 
-def test_exit_of_a_position_that_opened_inside_the_bar_waits_a_bar() -> None:
-    rows = [CALM, (100, 104, 94, 100), (100, 101, 94, 96)]
-    result = run(rows, stop=103.0, stop_loss=95.0)
-    assert fills(result) == [(1, 10, 103), (2, -10, 95)]
-
-
 def test_volume_fills_in_parts_until_the_order_is_done() -> None:
     config = EnvConfig(rules=TradingRules(participation=0.1))
     rows = [CALM] * 6
     result = simulate(
-        market(rows, volume=40.0), first(6, 10.0), kind="amount", costs=FREE, config=config
+        bars_of(rows, volume=40.0), first(6, 10.0), kind="amount", costs=FREE, config=config
     )
     assert fills(result) == [(1, 4, 100), (2, 4, 100), (3, 2, 100)]
 
@@ -243,28 +194,28 @@ def test_a_new_order_replaces_the_waiting_one() -> None:
     rows = [CALM, CALM, (97, 98, 96, 97), CALM]
     size = np.array([10.0, 5.0, NAN, NAN])
     limit = np.array([98.0, 90.0, NAN, NAN])
-    result = simulate(market(rows), size, limit=limit, kind="amount", costs=FREE)
+    result = simulate(bars_of(rows), size, limit=limit, kind="amount", costs=FREE)
     assert fills(result) == []
     cancelled = simulate(
-        market(rows), np.array([10.0, 0.0, NAN, NAN]), limit=limit, kind="amount", costs=FREE
+        bars_of(rows), np.array([10.0, 0.0, NAN, NAN]), limit=limit, kind="amount", costs=FREE
     )
     assert fills(cancelled) == []
 
 
 def test_orders_at_the_close_fill_there_and_wait_from_the_next_bar_on() -> None:
     rows = [CALM, (101, 102, 95, 101), CALM]
-    at_close = simulate(market(rows), first(3, 10.0), kind="amount", fill="close", costs=FREE)
+    at_close = simulate(bars_of(rows), first(3, 10.0), kind="amount", fill="close", costs=FREE)
     assert fills(at_close) == [(0, 10, 100)]
     limit = first(3, 97.0)
     waits = simulate(
-        market(rows), first(3, 10.0), limit=limit, kind="amount", fill="close", costs=FREE
+        bars_of(rows), first(3, 10.0), limit=limit, kind="amount", fill="close", costs=FREE
     )
     assert fills(waits) == [(1, 10, 97)]
 
 
 def test_percent_orders_cannot_wait() -> None:
     with pytest.raises(ConfigError, match="percent orders cannot wait"):
-        simulate(market([CALM] * 3), first(3, 0.5), kind="percent", limit=first(3, 99.0))
+        simulate(bars_of([CALM] * 3), first(3, 0.5), kind="percent", limit=first(3, 99.0))
 
 
 @pytest.mark.parametrize(
@@ -279,5 +230,5 @@ def test_percent_orders_cannot_wait() -> None:
     ],
 )
 def test_size_kinds(kind: Any, asked: float, shares: float) -> None:
-    result = simulate(market([CALM] * 2), first(2, asked), kind=kind, cash=10_000.0, costs=FREE)
+    result = simulate(bars_of([CALM] * 2), first(2, asked), kind=kind, cash=10_000.0, costs=FREE)
     assert result.shares[-1, 0] == pytest.approx(shares, rel=1e-12)

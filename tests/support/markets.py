@@ -1,11 +1,15 @@
-"""Markets for property tests."""
+"""Markets for tests: generated ones, and a few bars written down."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from hypothesis import strategies as st
 
 from tradinghf.market import MarketData
+
+Rows = Sequence[tuple[float, ...]]
 
 
 @st.composite
@@ -27,3 +31,10 @@ def markets(draw: st.DrawFn) -> MarketData:
         timestamps=start + np.cumsum(gaps).astype("m8[ns]"),
         symbols=tuple(f"S{i}" for i in range(assets)),
     )
+
+
+def bars_of(rows: Rows, volume: float = 1000.0) -> MarketData:
+    """Daily bars (open, high, low, close) of one asset."""
+    o, h, low, c = (np.array(x, dtype=float)[:, None] for x in zip(*rows, strict=True))
+    stamps = np.datetime64("2024-01-01", "ns") + np.arange(len(rows)) * np.timedelta64(1, "D")
+    return MarketData(o, h, low, c, np.full_like(o, volume), stamps, ("X",))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from inspect import signature
 from typing import TYPE_CHECKING, Any, Literal
 
-from tyro.conf import Positional
+from tyro.conf import OmitArgPrefixes, Positional
 
 from tradinghf.cli import _output as output
 from tradinghf.cli._options import (
@@ -16,8 +16,10 @@ from tradinghf.cli._options import (
     Start,
     StrategyFolder,
     TrialStore,
+    event_tables,
     parse_settings,
 )
+from tradinghf.cli._terms import CostOptions, TermOptions
 from tradinghf.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -52,15 +54,19 @@ def backtest(
     end: End = None,
     params: Settings = (),
     strategies: StrategyFolder = None,
-    fee_bps: float = 1.0,
-    fixed_fee: float = 0.0,
-    slippage_bps: float = 1.0,
+    costs: OmitArgPrefixes[CostOptions] = CostOptions(),  # noqa: B008 (frozen)
+    terms: OmitArgPrefixes[TermOptions] = TermOptions(),  # noqa: B008 (frozen)
+    member: OptionalFile = None,
+    split: OptionalFile = None,
+    dividend: OptionalFile = None,
     fill: Literal["next_open", "close"] = "next_open",
-    engine: Literal["vectorbt", "simulator"] = "vectorbt",
+    engine: Literal["auto", "vectorbt", "simulator"] = "auto",
     cash: float = 100_000.0,
     store: TrialStore = None,
     open_sealed: OpenSealed = None,
     report: OptionalFile = None,
+    trades: OptionalFile = None,
+    json: OptionalFile = None,
     all: bool = False,  # noqa: A002 (the option's name)
 ) -> None:
     """Trade a strategy or a trained policy on past bars, and print what came of it.
@@ -79,23 +85,34 @@ def backtest(
         end: Last day or year, inclusive.
         params: Parameters of the strategy, such as fast=10 slow=100.
         strategies: Folder to look the name up in.
-        fee_bps: Fee per fill [basis points of the traded amount].
-        fixed_fee: Fee per fill [currency].
-        slippage_bps: Buys fill above and sells below the price by this much [basis points].
+        costs: What trading and holding costs.
+        terms: Exits, margin and order rules.
+        member: Table of 1 (listed) and 0 by date and symbol: CSV or Parquet.
+        split: Table of new shares per old one, for raw prices.
+        dividend: Table of dividends per share, for raw prices.
         fill: Fill at the open after the decision, or at the very close it was taken on.
-        engine: vectorbt, or the simulator that agents are trained in.
+        engine: vectorbt, or the simulator that agents are trained in; auto takes vectorbt where
+            it can express what is asked.
         cash: Starting equity [currency].
         store: Where trials are counted and raters' opinions are: a folder, a .db file, or a URL.
         open_sealed: Use sealed bars too; this reason is logged.
         report: Write a tear sheet with charts to this HTML file.
+        trades: Write one row per round trip to this CSV file.
+        json: Write every number, note and trade to this JSON file.
         all: Print every metric (docs/metrics.md), not only the headline numbers.
 
     """
-    from tradinghf.config import CostModel
     from tradinghf.evaluation import backtest as run
-    from tradinghf.evaluation import judge, load_tradable, open_study, trial_name
+    from tradinghf.evaluation import (
+        judge,
+        load_tradable,
+        open_study,
+        trial_name,
+        write_json,
+        write_table,
+    )
 
-    costs = CostModel(fee_bps=fee_bps, fixed_fee=fixed_fee, slippage_bps=slippage_bps)
+    model, tables = costs.model, {"member": member, "split": split, "dividend": dividend}
     rule = load_tradable(strategy, strategies)
     name = trial_name(rule)
     what = f"backtest {name}"
@@ -108,14 +125,28 @@ def backtest(
                 f"--set got {taken!r}, which is no parameter of {name}; see the options of "
                 "`tradinghf backtest --help`."
             )
-        how: dict[str, Any] = {"costs": costs, "fill": fill, "engine": engine, "cash": cash}
+        events = event_tables(tables, study.market)
+        how: dict[str, Any] = {"costs": model, "fill": fill, "engine": engine, "cash": cash}
+        how |= terms.options | events
         result = run(rule, study.market, record=study, **how, **settings)
         standing, counted = study.standing(name), study.trials_text()
     held = result.buy_and_hold()
-    print_numbers(result, held, every_metric=all)
-    output.verdict(judge(result, held, trials=result.trials, draws=200), counted)
+    verdict = judge(result, held, trials=result.trials, draws=200)
+    # Files first: a reader of the output may be gone before its end.
+    written = []
+    if trades is not None:
+        write_table(result.trades, trades)
+        written.append(f"Trades: {trades}")
+    if json is not None:
+        write_json(result, verdict, json)
+        written.append(f"Numbers: {json}")
     if report is not None:
-        output.line(f"Report: {result.save(report, standing=standing)}")
+        page = result.save(report, standing=standing)
+        written.append(f"Report: {page}")
+    print_numbers(result, held, every_metric=all)
+    output.verdict(verdict, counted)
+    for text in (*result.remarks, *written):
+        output.line(text)
 
 
 def print_numbers(result: BacktestResult, held: BacktestResult, *, every_metric: bool) -> None:

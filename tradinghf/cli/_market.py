@@ -65,19 +65,25 @@ def data_check(data: Positional[str], /) -> int:
 
     Exit code 2 when the bars cannot be used; oddities that deserve a look are warnings.
 
-    Example: `tradinghf data check my_bars.csv`
+    Example: `tradinghf data check my_bars.csv:zone=Europe/Berlin`
 
     Args:
-        data: A data set, a source with options, or a CSV or Parquet file.
+        data: A data set, a source with options, or a CSV or Parquet file, perhaps with options.
 
     """
-    from pathlib import Path
+    from tradinghf.market import check_market_file, file_and_options, load_market, market_warnings
 
-    from tradinghf.market import SUFFIXES, check_market_file, load_market, market_warnings
-
-    path = Path(data)
-    is_file = path.suffix.lower() in SUFFIXES or path.is_file()
-    found = check_market_file(path) if is_file else market_warnings(load_market(data))
+    file = file_and_options(data)
+    if file is None:
+        found = market_warnings(load_market(data))
+    else:
+        path, options = file
+        found = check_market_file(
+            path,
+            symbol=options.get("symbol"),
+            date_format=options.get("date_format"),
+            zone=options.get("zone"),
+        )
     if found:
         rows = [(f.severity, f.place, f.column, f.problem, f.fix) for f in found]
         output.table(["", "where", "column", "problem", "what to do"], rows)

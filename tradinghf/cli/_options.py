@@ -6,11 +6,16 @@ import shlex
 from collections.abc import Callable, Mapping
 from inspect import signature
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import arg
 
 from tradinghf.errors import ConfigError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tradinghf.market import MarketData
 
 Start = Annotated[str | None, arg(help_behavior_hint="(default: the first bar)")]
 End = Annotated[str | None, arg(help_behavior_hint="(default: the last bar)")]
@@ -47,6 +52,51 @@ def parse_settings(items: tuple[str, ...]) -> dict[str, str]:
         if not (name and equals):
             raise ConfigError(f"--set got {item!r}; expected NAME=VALUE, such as fast=10.")
         found[name] = value
+    return found
+
+
+def event_tables(files: Mapping[str, Path | None], market: MarketData) -> dict[str, pd.DataFrame]:
+    """{name: [T, A] table} of the files that are given: times in the first column, then symbols.
+
+    Rows between two dates repeat the earlier one for "member", and are none for other events.
+
+    Raises:
+        ConfigError: a file cannot be read, or lacks a symbol of the market.
+
+    """
+    import pandas as pd
+
+    from tradinghf.market import session_times
+
+    found = {}
+    for name, path in files.items():
+        if path is None:
+            continue
+        try:
+            read = pd.read_parquet if path.suffix == ".parquet" else pd.read_csv
+            table = read(path)
+            table = (
+                table
+                if isinstance(table.index, pd.DatetimeIndex)
+                else table.set_index(pd.DatetimeIndex(table.iloc[:, 0])).iloc[:, 1:]
+            )
+        except (OSError, ValueError, IndexError) as error:
+            raise ConfigError(
+                f"--{name} {path}: no table of times and symbols ({error}). Write a CSV with the "
+                "dates in the first column and one column per symbol."
+            ) from error
+        missing = [symbol for symbol in market.symbols if symbol not in table.columns]
+        if missing:
+            raise ConfigError(f"--{name} {path}: no column for {missing[0]!r}.")
+        table = table.set_axis(
+            session_times(pd.DatetimeIndex(table.index)).tz_localize("UTC"), axis=0
+        )
+        table = table[list(market.symbols)].sort_index()
+        if name == "member":
+            table = table.reindex(market.index, method="ffill").fillna(0)
+        else:
+            table = table.reindex(market.index).fillna(1.0 if name == "split" else 0.0)
+        found[name] = table
     return found
 
 

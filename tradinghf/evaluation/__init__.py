@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tradinghf.evaluation._crossvalidation_page import cross_validation_page
     from tradinghf.evaluation._engines import order_rows, run_engine
     from tradinghf.evaluation._executors import ray
-    from tradinghf.evaluation._export import write_table
+    from tradinghf.evaluation._export import write_json, write_table
     from tradinghf.evaluation._gate import (
         PROFIT,
         UTILITY,
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     )
     from tradinghf.evaluation._gate_words import decision_text, measured_rows
     from tradinghf.evaluation._headline import grouped, headline
+    from tradinghf.evaluation._order_tables import Orders, Signals
     from tradinghf.evaluation._policies import WEIGHTS, load_tradable
     from tradinghf.evaluation._report import Report
     from tradinghf.evaluation._result import BacktestResult
@@ -58,9 +59,11 @@ __all__ = [
     "CrossValidation",
     "Decision",
     "GateConfig",
+    "Orders",
     "PolicyTrainer",
     "Report",
     "RunStudy",
+    "Signals",
     "Study",
     "Sweep",
     "Verdict",
@@ -97,6 +100,7 @@ __all__ = [
     "trial_name",
     "walk_forward",
     "walk_forward_policy",
+    "write_json",
     "write_table",
 ]
 
@@ -115,6 +119,7 @@ __getattr__ = on_first_use(
         "order_rows": "tradinghf.evaluation._engines",
         "run_engine": "tradinghf.evaluation._engines",
         "ray": "tradinghf.evaluation._executors",
+        "write_json": "tradinghf.evaluation._export",
         "write_table": "tradinghf.evaluation._export",
         **dict.fromkeys(
             ("PROFIT", "UTILITY", "Decision", "GateConfig", "decide", "let_through"),
@@ -125,6 +130,8 @@ __getattr__ = on_first_use(
         "harm_evidence": "tradinghf.evaluation._watch",
         "grouped": "tradinghf.evaluation._headline",
         "headline": "tradinghf.evaluation._headline",
+        "Orders": "tradinghf.evaluation._order_tables",
+        "Signals": "tradinghf.evaluation._order_tables",
         "WEIGHTS": "tradinghf.evaluation._policies",
         "load_tradable": "tradinghf.evaluation._policies",
         "Report": "tradinghf.evaluation._report",

@@ -6,21 +6,21 @@ both can express a case they agree to 1e-9 (tests/evaluation/test_engines.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from tradinghf.config import CostModel, Fill
+from tradinghf.config import CostModel, EnvConfig, Fill
 from tradinghf.errors import StrategyError
+from tradinghf.evaluation._terms import Terms
 from tradinghf.market import Floats, MarketData
 from tradinghf.numba_cache import use_unique_files
 from tradinghf.registry import Registry
 
-EngineName = Literal["vectorbt", "simulator"]
-_FILL_COLUMNS = ("bar", "asset", "side", "size", "price", "fee")
+EngineName = Literal["auto", "vectorbt", "simulator"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +35,8 @@ class BacktestAccount:
             price [currency, slippage included], fee [currency].
         portfolio: the `vectorbt.Portfolio`, or None.
         financing: [T] interest, borrow fees and funding paid less received [currency], or None.
+        ambiguous: fills that depend on the path inside a bar, taken pessimistically.
+        optimistic_gain: what the optimistic reading of them would add [currency].
 
     """
 
@@ -44,6 +46,8 @@ class BacktestAccount:
     fills: pd.DataFrame
     portfolio: Any = None
     financing: Floats | None = None
+    ambiguous: int = 0
+    optimistic_gain: float = 0.0
 
 
 _VECTORBT_COSTS = {"fee_bps", "fixed_fee", "slippage_bps", "spread_bps"}
@@ -123,11 +127,55 @@ def _run_simulator(
     market: MarketData, orders: Floats, costs: CostModel, fill: Fill, cash: float
 ) -> BacktestAccount:
     """Run [T, A] target weights through the accounting that environments use; ruin is final."""
+    return run_orders(market, {"size": orders}, "target_percent", costs, fill, cash)
+
+
+def run_orders(
+    market: MarketData,
+    tables: Mapping[str, Floats],
+    kind: str,
+    costs: CostModel,
+    fill: Fill,
+    cash: float,
+    terms: Terms | None = None,
+) -> BacktestAccount:
+    """Run orders of any kind through the accounting that environments use; ruin is final.
+
+    Args:
+        market: the bars.
+        tables: {"size": [T, A]} and perhaps prices, see `order_tables`.
+        kind: what the sizes mean.
+        costs, fill, cash: as in `backtest`.
+        terms: rules, margin, exits and events.
+
+    Raises:
+        ConfigError: sizes of a kind that cannot wait, or events that do not fit the market.
+
+    """
     from tradinghf.simulation import simulate
 
-    done = simulate(market, orders, costs=costs, fill=fill, cash=cash)
-    fills = done.fills[list(_FILL_COLUMNS)].reset_index(drop=True)
-    return BacktestAccount(done.equity, done.cash, done.shares, fills, financing=done.financing)
+    terms = Terms() if terms is None else terms
+    prices: dict[str, Any] = {k: v for k, v in tables.items() if k != "size"}
+    options: dict[str, Any] = {"kind": kind, "fill": fill, "cash": cash, "costs": costs}
+    config = EnvConfig(rules=terms.rules, margin=terms.margin, brackets=terms.brackets)
+    done = simulate(market, tables["size"], config=config, **options, **prices, **terms.events)
+    return BacktestAccount(
+        done.equity,
+        done.cash,
+        done.shares,
+        done.fills,
+        financing=done.financing,
+        ambiguous=int(done.ambiguous),
+        optimistic_gain=float(done.optimistic_gain),
+    )
+
+
+def vectorbt_expresses(costs: CostModel) -> bool:
+    """Whether vectorbt has every cost that is not the default."""
+    return all(
+        item.name in _VECTORBT_COSTS or getattr(costs, item.name) == item.default
+        for item in fields(costs)
+    )
 
 
 def vectorbt_slippage_bps(costs: CostModel) -> float:

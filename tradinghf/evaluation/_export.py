@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,9 @@ from tradinghf.errors import ConfigError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from tradinghf.evaluation._result import BacktestResult
+    from tradinghf.evaluation._verdict import Verdict
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 _SUFFIXES = (".html", ".pdf", ".png")
@@ -47,11 +52,46 @@ def write_page(html: str, path: Path | str) -> Path:
 
 
 def write_table(table: pd.DataFrame, path: Path | str) -> Path:
-    """Write a table as Parquet; parent folders are created."""
+    """Write a table as CSV where `path` says so, else as Parquet; parent folders are created."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(target) as draft:
-        table.to_parquet(draft)
+        if target.suffix.lower() == ".csv":
+            table.to_csv(draft, index=False)
+        else:
+            table.to_parquet(draft)
+    return target
+
+
+def write_json(report: BacktestResult, verdict: Verdict, path: Path | str) -> Path:
+    """Write what a backtest found as one JSON object: settings, metrics, verdict, trades.
+
+    Keys: name, params, costs, terms, fill, engine, cash, data (name and sha256), metrics, notes,
+    verdict (headline, passed, reasons, trials), trades. Nothing in it is NaN or infinite.
+    """
+    result = {
+        "name": report.name,
+        "params": report.params,
+        "costs": asdict(report.costs),
+        "terms": {k: asdict(v) for k, v in report.terms.named.items()},
+        "events": sorted(report.terms.events),
+        "fill": report.fill,
+        "engine": report.engine,
+        "cash": report.cash,
+        "data": {"name": report.market.name, "sha256": report.market.sha256},
+        "metrics": report.metrics,
+        "notes": list(report.remarks),
+        "verdict": {
+            "headline": verdict.headline,
+            "passed": verdict.passed,
+            "reasons": list(verdict.reasons),
+            "trials": verdict.trials,
+        },
+        "trades": json.loads(report.trades.to_json(orient="records", date_format="iso")),
+    }
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(target, json.dumps(result, indent=2, allow_nan=False).encode() + b"\n")
     return target
 
 

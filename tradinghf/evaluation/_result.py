@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -10,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from tradinghf.config import CostModel, Fill
-from tradinghf.evaluation._engines import BacktestAccount, EngineName, run_engine
+from tradinghf.evaluation._engines import BacktestAccount, EngineName, run_engine, run_orders
 from tradinghf.evaluation._metrics import Metrics, return_metrics, trade_metrics
+from tradinghf.evaluation._terms import Terms
 from tradinghf.evaluation._trades import round_trips
 from tradinghf.evaluation._validation import Interval, sharpe_interval
 from tradinghf.market import Floats, MarketData
@@ -30,6 +32,9 @@ class BacktestResult:
         costs, fill, engine, cash: how it was traded.
         expression: Python for the first argument of `backtest`.
         trials: how many trials of these bars were counted, this one included.
+        terms: rules, margin, exits and events.
+        notes: sentences that a reader of the numbers should know.
+        prices: [T, A] limit, stop and exit prices of the orders, by name.
 
     """
 
@@ -44,6 +49,23 @@ class BacktestResult:
     cash: float
     expression: str
     trials: int = 1
+    terms: Terms = field(default_factory=Terms)
+    notes: tuple[str, ...] = ()
+    prices: Mapping[str, Floats] = field(default_factory=dict)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """`notes`, and how much rests on what happened inside single bars."""
+        account = self.account
+        if not account.ambiguous:
+            return self.notes
+        share = 100.0 * account.optimistic_gain / self.cash
+        return (
+            *self.notes,
+            f"{account.ambiguous} of {len(account.fills)} fills were ambiguous inside their bar "
+            "and read pessimistically; the optimistic reading would earn "
+            f"{share:.2f} % of the start more.",
+        )
 
     @cached_property
     def equity(self) -> pd.Series:
@@ -85,6 +107,7 @@ class BacktestResult:
         fills = self.account.fills
         bar, asset = fills["bar"].to_numpy(), fills["asset"].to_numpy()
         reference = (self.market.close if self.fill == "close" else self.market.open)[bar, asset]
+        lost = np.abs(fills["price"].to_numpy() - reference) * fills["size"].to_numpy()
         return pd.DataFrame(
             {
                 "timestamp": self.market.index[bar],
@@ -93,8 +116,7 @@ class BacktestResult:
                 "size": fills["size"].to_numpy(),
                 "price": fills["price"].to_numpy(),
                 "fee": fills["fee"].to_numpy(),
-                "slippage": np.abs(fills["price"].to_numpy() - reference)
-                * fills["size"].to_numpy(),
+                "slippage": fills["slippage"].to_numpy() if "slippage" in fills else lost,
                 "bar": bar,
             }
         )
@@ -167,7 +189,14 @@ class BacktestResult:
         """Equal parts of every asset bought once, at the same costs and over the same bars."""
         weights = np.full_like(self.targets, np.nan)
         weights[0] = 1.0 / self.market.assets
-        account = run_engine(self.engine, self.market, weights, self.costs, self.fill, self.cash)
+        how = (self.costs, self.fill, self.cash)
+        account = (
+            run_orders(
+                self.market, {"size": weights}, "target_percent", *how, self.terms.of_holding()
+            )
+            if self.engine == "simulator"
+            else run_engine(self.engine, self.market, weights, *how)
+        )
         return replace(
             self,
             name="buy and hold",
@@ -175,6 +204,8 @@ class BacktestResult:
             account=account,
             targets=weights,
             expression="weights",
+            terms=self.terms.of_holding(),
+            notes=(),
         )
 
     def __str__(self) -> str:

@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 
 from tradinghf.config import CostModel, Fill, settings_of
+from tradinghf.errors import StrategyError
 from tradinghf.evaluation._backtest import Tradable, target_orders
-from tradinghf.market import FIELDS, MarketData
+from tradinghf.evaluation._policies import ActingPolicy
+from tradinghf.market import FIELDS, MarketData, feature_memory
 from tradinghf.strategies import held_targets
 
 
@@ -40,9 +42,11 @@ def signal(
         of the bar before), order (True where the two differ).
 
     Raises:
-        StrategyError: as `backtest`.
+        StrategyError: as `backtest`; or a policy is given fewer bars than its features need.
 
     """
+    if isinstance(x, ActingPolicy):
+        _check_warm(x, market)
     # An environment takes no decision at its last bar, so that one has to lie in the future.
     extended = _with_next_bar(market) if not isinstance(x, pd.DataFrame) else market
     _, orders, _ = target_orders(
@@ -58,6 +62,19 @@ def signal(
             "order": targets[-1] != targets[-2],
         }
     )
+
+
+def _check_warm(policy: ActingPolicy, market: MarketData) -> None:
+    """Features that are not known yet count as 0, which is another order, not the policy's."""
+    config = policy.config
+    slowest = max(config.features, key=feature_memory)
+    needed = feature_memory(slowest) + config.lookback - 1
+    if market.bars < needed:
+        raise StrategyError(
+            f"The policy needs {needed} bars: {slowest} takes {feature_memory(slowest)}, and it "
+            f"sees the last {config.lookback} of them; {market.name} has {market.bars}. "
+            "Give it a longer history."
+        )
 
 
 def _with_next_bar(market: MarketData) -> MarketData:

@@ -179,15 +179,21 @@ def reproduce_section(report: BacktestResult, trials: int) -> str:
     defaults = asdict(CostModel())
     costs = ", ".join(f"{k}={v!r}" for k, v in chosen.items() if v != defaults[k])
     params = "".join(f", {k}={v!r}" for k, v in report.params.items())
+    named, events = report.terms.named, sorted(report.terms.events)
+    terms = "".join(f",\n                  {k}={v!r}" for k, v in named.items())
+    terms += "".join(f", {k}={k}" for k in events)
+    kinds = "".join(f", {type(v).__name__}" for v in named.values())
     own = report.expression.isidentifier()
     needed = f"# {report.expression}: the object that was backtested\n" if own else ""
+    extra_import = f"from tradinghf.config import {kinds[2:]}\n" if kinds else ""
+    needed += "".join(f"# {name}: the table that was given\n" for name in events)
     lines = (
-        f"from tradinghf import CostModel, backtest, load_market\n{needed}\n"
+        f"from tradinghf import CostModel, backtest, load_market\n{extra_import}{needed}\n"
         f'market = load_market("{_market_spec(market)}")'
         f'.between("{report.metrics["start"]}", "{report.metrics["end"]}")\n'
         f"report = backtest({report.expression}, market, costs=CostModel({costs}),\n"
         f'                  fill="{report.fill}", engine="{report.engine}", '
-        f"cash={report.cash:g}{params})\n"
+        f"cash={report.cash:g}{terms}{params})\n"
         f'report.save("report.html", trials={trials})'
     )
     settings = {"costs": chosen, "params": report.params, "cash": report.cash}

@@ -13,6 +13,7 @@ from tradinghf.evaluation._page import (
     number,
     page,
     pair,
+    section,
     span_of,
     verdict_card,
 )
@@ -38,6 +39,7 @@ def tear_sheet(
     body = [
         verdict_card(verdict.headline, verdict.reasons, verdict.passed, label=verdict.label),
         _headline_numbers(report, held, verdict),
+        section("To know", note=" ".join(report.remarks)) if report.remarks else "",
         sections.equity_section(both),
         pair(sections.timing_section(verdict), sections.rolling_sharpe_section(both)),
         "" if standing is None else preference_section(standing),

@@ -23,12 +23,17 @@ from tradinghf.strategies import Strategy
 
 def backtest_variant(x: Any, report: BacktestResult, study: Study) -> dict[str, Any]:
     """What distinguishes a backtest: of a rule its parameters, of anything else its orders."""
-    how = {"costs": asdict(report.costs), "fill": report.fill, "engine": report.engine}
+    how: dict[str, Any] = {"costs": asdict(report.costs), "fill": report.fill}
+    how["engine"] = report.engine
+    if not report.terms.plain:
+        how["terms"] = {name: asdict(part) for name, part in report.terms.named.items()}
+        how["events"] = sorted(report.terms.events)
     if isinstance(x, Strategy):
         return rule_variant(x, report.params) | how
     if hasattr(x, "fingerprint"):  # a saved policy, whose name says which one
         return {"params": {}} | how
-    return {"orders": study.fingerprint(report.targets)} | how
+    tables = {"orders": report.targets, **report.prices}
+    return {name: study.fingerprint(table) for name, table in tables.items()} | how
 
 
 def rule_variant(strategy: Strategy, params: Mapping[str, Any]) -> dict[str, Any]:

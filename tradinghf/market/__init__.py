@@ -6,14 +6,21 @@ from tradinghf.market._bar_rules import FIELDS, Floats
 from tradinghf.market._catalogue import catalogue
 from tradinghf.market._data import MarketData
 from tradinghf.market._feature_scaler import FeatureScaler
-from tradinghf.market._features import feature, feature_names, features
+from tradinghf.market._features import feature, feature_memory, feature_names, features
 from tradinghf.market._files import SUFFIXES, check_market_file, load_file, save_market
 from tradinghf.market._lookahead import assert_causal, leaks
 from tradinghf.market._quality import describe_market, market_warnings
 from tradinghf.market._rolling import lagged, realised_volatility
 from tradinghf.market._source_registry import SOURCES, source
-from tradinghf.market._sources import MarketLike, as_market, drawn_again, load_market
+from tradinghf.market._sources import (
+    MarketLike,
+    as_market,
+    drawn_again,
+    file_and_options,
+    load_market,
+)
 from tradinghf.market._synthetic import synthetic
+from tradinghf.market._times import session_times
 from tradinghf.market._traces import BarTrace, likely_columns, traces
 from tradinghf.market._versions import VersionChange, change_sentence, compare_versions
 
@@ -36,8 +43,10 @@ __all__ = [
     "describe_market",
     "drawn_again",
     "feature",
+    "feature_memory",
     "feature_names",
     "features",
+    "file_and_options",
     "lagged",
     "leaks",
     "likely_columns",
@@ -46,6 +55,7 @@ __all__ = [
     "market_warnings",
     "realised_volatility",
     "save_market",
+    "session_times",
     "source",
     "synthetic",
     "traces",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -48,10 +48,30 @@ def named_columns(columns: Columns, what: str) -> dict[str, Any]:
                 f"{what}: two columns are {name!r} (the second is {raw!r}). Keep one."
             )
         named.setdefault(name, values)
+    if "timestamp" not in named and "close_time" in named:  # as crypto exchanges write it
+        named["timestamp"] = named["close_time"]
     missing = [name for name in ("timestamp", *PRICES) if name not in named]
     if missing:
         raise MarketDataError(_missing(missing, [raw for raw, _ in columns], what))
     return named
+
+
+def yahoo_columns(columns: Columns) -> dict[str, list[tuple[str, Any]]] | None:
+    """{ticker: columns} of the CSV that `yfinance.download` writes; None where it is another.
+
+    Its header takes three lines: the fields, the tickers, and the name of the times.
+    """
+    if not columns or columns[0][0].strip().lower() != "price":
+        return None
+    marks = list(columns[0][1][:2])
+    if len(marks) < 2 or marks[0].strip().lower() != "ticker":
+        return None
+    times = columns[0][1][2:]
+    parts: dict[str, list[tuple[str, Any]]] = {}
+    for field, values in columns[1:]:
+        ticker = str(values[0]).strip()
+        parts.setdefault(ticker, [("timestamp", times)]).append((field, values[2:]))
+    return parts
 
 
 def _missing(missing: list[str], found: list[str], what: str) -> str:
@@ -102,8 +122,34 @@ def split_symbols(frame: pd.DataFrame, what: str) -> dict[str, pd.DataFrame]:
             "Expected columns (symbol, field) or (field, symbol)."
         )
     level = 1 if fields[0] else 0
-    names = list(dict.fromkeys(columns.get_level_values(level)))
-    return {str(s): pd.DataFrame(frame.xs(s, axis=1, level=level)) for s in names}
+    codes, names = pd.factorize(columns.get_level_values(level))
+    names_of_fields = columns.get_level_values(1 - level)
+    order = np.argsort(codes, kind="stable")
+    places = np.split(order, np.cumsum(np.bincount(codes))[:-1])
+    return {
+        str(name): frame.iloc[:, at].set_axis(names_of_fields[at], axis=1)
+        for name, at in zip(names, places, strict=True)
+    }
+
+
+def plain_numbers(parts: Mapping[str, pd.DataFrame]) -> dict[str, Floats] | None:
+    """{field: [n * A] floats, asset by asset} where every asset has the same plain columns.
+
+    None where a column is text, is missing, or means something beside a price or a volume.
+    """
+    frames = list(parts.values())
+    names = [canonical_name(c) for c in frames[0].columns]
+    same = all(f.columns.equals(frames[0].columns) for f in frames)
+    if not same or len(set(names)) != len(names) or not set(PRICES) <= set(names) <= set(FIELDS):
+        return None
+    kinds = {kind for frame in frames for kind in frame.dtypes}
+    if not all(isinstance(k, np.dtype) and k.kind in "fiu" for k in kinds):
+        return None
+    cube = np.concatenate([f.to_numpy(np.float64) for f in frames])
+    return {
+        f: np.ascontiguousarray(cube[:, names.index(f)]) if f in names else np.zeros(len(cube))
+        for f in FIELDS
+    }
 
 
 def read_numbers(values: Any) -> tuple[Floats, list[tuple[int, str]]]:

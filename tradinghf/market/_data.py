@@ -106,6 +106,7 @@ class MarketData:
         source: str = "DataFrame",
         adjust: bool = True,
         join: Join = "exact",
+        zone: str | None = None,
     ) -> Self:
         """Bars from a DataFrame.
 
@@ -113,7 +114,8 @@ class MarketData:
             frame: columns open, high, low, close and optionally volume, in any case, with a
                 DatetimeIndex or a column timestamp, datetime, date or time. Several assets: a
                 column MultiIndex (symbol, field) or (field, symbol), or a column "symbol" with
-                one row per bar and asset. Naive times are taken as UTC, if all are naive.
+                one row per bar and asset. Naive times are taken as UTC, if all are naive and no
+                `zone` is given; midnights of a zone are dates and stay.
             name: short name for people.
             symbol: name of the asset of a single-asset frame; by default `name`.
             bars_per_year: for annualising; by default inferred from the spacing of the bars.
@@ -122,12 +124,14 @@ class MarketData:
                 adjusted close; `source` then says so.
             join: "exact" demands that all assets have the same times; "inner" keeps those that
                 they share, and `source` says how many rows went.
+            zone: IANA zone ("Europe/Berlin") of times without one, and of daily sessions whose
+                times are in UTC; bars keep the session's date, other times become UTC.
 
         Raises:
             MarketDataError: a rule is broken; the message names row, column and the fix.
 
         """
-        table = Table.from_frame(frame, symbol=symbol or name, adjust=adjust)
+        table = Table.from_frame(frame, symbol=symbol or name, adjust=adjust, zone=zone)
         return cls.from_table(
             table, name=name, bars_per_year=bars_per_year, source=source, join=join
         )
@@ -142,8 +146,8 @@ class MarketData:
         """
         if not frames:
             raise MarketDataError("from_frames got no frames; expected {symbol: DataFrame}.")
-        adjust = bool(options.pop("adjust", True))
-        tables = [Table.from_frame(f, symbol=s, adjust=adjust) for s, f in frames.items()]
+        parsing = {k: options.pop(k) for k in ("adjust", "zone") if k in options}
+        tables = [Table.from_frame(f, symbol=s, **parsing) for s, f in frames.items()]
         return cls.from_table(Table.concat(tables), **{"source": "DataFrames", **options})
 
     @classmethod

@@ -25,6 +25,7 @@ from tradinghf.market._rolling import (
     rolling_min,
     rolling_sum,
 )
+from tradinghf.market._synthetic import synthetic
 from tradinghf.registry import Registry
 
 LIMIT = 10.0
@@ -102,6 +103,20 @@ def features(market: MarketData, names: Sequence[str]) -> Floats:
             )
         out[..., i] = np.clip(np.nan_to_num(values, nan=0.0), -LIMIT, LIMIT)
     return out
+
+
+def feature_memory(name: str) -> int:
+    """Bars that a feature needs before it is known, counting the bar itself.
+
+    Raises:
+        ConfigError: as `features`.
+
+    """
+    function, arguments = _resolve(name)
+    market = synthetic(0, bars=3 * max([*arguments, 32]), assets=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        known = np.isfinite(np.asarray(function(market, *arguments), dtype=np.float64)[:, 0])
+    return int(np.argmax(known)) + 1
 
 
 def feature_names() -> list[str]:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from tradinghf.durable import atomic_path
 from tradinghf.errors import MarketDataError
 from tradinghf.market._bar_rules import Finding
-from tradinghf.market._columns import KNOWN_NAMES, canonical_name
+from tradinghf.market._columns import KNOWN_NAMES, canonical_name, yahoo_columns
 from tradinghf.market._data import Join, MarketData
 from tradinghf.market._findings import table_findings
 from tradinghf.market._quality import market_warnings
@@ -38,6 +38,7 @@ def load_file(
     adjust: bool = True,
     join: Join = "exact",
     date_format: str | None = None,
+    zone: str | None = None,
     bars_per_year: float | None = None,
 ) -> MarketData:
     """Validated bars from a .csv or .parquet file.
@@ -53,6 +54,8 @@ def load_file(
         adjust: scale prices by adj_close / close where the file has an adjusted close.
         join: "inner" keeps the times that all assets share; "exact" demands equal times.
         date_format: strftime format of times that are not ISO 8601 ("%m/%d/%Y").
+        zone: IANA zone ("Europe/Berlin") of times without one, and of daily sessions whose times
+            are in UTC.
         bars_per_year: for annualising; by default inferred from the spacing of the bars.
 
     Raises:
@@ -60,7 +63,7 @@ def load_file(
 
     """
     path = Path(path)
-    table = read_table(path, symbol=symbol, adjust=adjust, date_format=date_format)
+    table = read_table(path, symbol=symbol, adjust=adjust, date_format=date_format, zone=zone)
     return MarketData.from_table(
         table,
         name=path.stem,
@@ -73,7 +76,12 @@ def load_file(
 
 
 def read_table(
-    path: Path, *, symbol: str | None = None, adjust: bool = True, date_format: str | None = None
+    path: Path,
+    *,
+    symbol: str | None = None,
+    adjust: bool = True,
+    date_format: str | None = None,
+    zone: str | None = None,
 ) -> Table:
     """Parse a file without judging its bars.
 
@@ -104,12 +112,20 @@ def read_table(
         raise MarketDataError(
             f"{path}: cannot be read ({error.strerror or error}). Check the path and permissions."
         ) from error
+    parts = yahoo_columns(columns)
+    if parts is not None:
+        # Rows are numbered as in the file: two more lines of headers stand above them.
+        options: Any = {"adjust": adjust, "first_row": 4, "zone": zone, "what": str(path)}
+        return Table.concat(
+            [Table.from_columns(part, symbol=name, **options) for name, part in parts.items()]
+        )
     return Table.from_columns(
         columns,
         symbol=symbol or path.stem,
         adjust=adjust,
         first_row=first_row,
         date_format=date_format,
+        zone=zone,
         ragged=ragged,
         what=str(path),
     )
@@ -134,6 +150,7 @@ def check_market_file(
     symbol: str | None = None,
     adjust: bool = True,
     date_format: str | None = None,
+    zone: str | None = None,
 ) -> list[Finding]:
     """Everything that is wrong with a bar file, and what merely looks odd; empty when all is well.
 
@@ -141,7 +158,7 @@ def check_market_file(
     """
     path = Path(path)
     try:
-        table = read_table(path, symbol=symbol, adjust=adjust, date_format=date_format)
+        table = read_table(path, symbol=symbol, adjust=adjust, date_format=date_format, zone=zone)
         found = [*table_findings(table), *_ignored_columns(table)]
         if any(finding.severity == "error" for finding in found):
             return found

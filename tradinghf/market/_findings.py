@@ -19,6 +19,12 @@ _FIX_TIME = (
     "Write ISO 8601 (2020-01-31 or 2020-01-31T16:00:00Z) or Unix seconds, or name the format, "
     "for example date_format='%m/%d/%Y'"
 )
+_FIX_HOUR = (
+    "Name the zone (FILE:zone=Europe/Berlin, or zone= in Python), or write times in UTC; do not "
+    "delete rows"
+)
+_FIX_SAME = "The two rows are equal: delete one"
+_FIX_OTHER = "The two rows differ: find out which time is wrong, and correct it"
 _FIX_ZONE = "Give every time a zone (append Z for UTC), or none"
 
 
@@ -81,24 +87,46 @@ def _time_findings(table: Table) -> list[Finding]:
         odd = read[aware[read] != aware[read[0]]][:1].tolist()
         mixed = "some times carry a time zone and others do not"
         found += table.findings(odd, "timestamp", mixed, _FIX_ZONE, "mixed_time_zones")
-    for symbol in table.assets:
-        at = np.flatnonzero((table.symbols == symbol) & ~np.isnat(stamps))
-        found += _order_findings(table, at)
+    for rows in table.rows_of.values():
+        found += _order_findings(table, rows[~np.isnat(stamps[rows])])
     return found
 
 
 def _order_findings(table: Table, at: NDArray[np.intp]) -> list[Finding]:
     """Duplicate times, and the first row out of order, among the rows `at` of one asset."""
     stamps = table.times.stamps[at]
+    if (stamps[1:] > stamps[:-1]).all():
+        return []
     order = np.argsort(stamps, kind="stable")
-    again = at[np.sort(order[1:][stamps[order][1:] == stamps[order][:-1]])].tolist()
-    fix = "Keep one row per time and asset"
-    found = table.findings(again, "timestamp", "the time occurs twice", fix, "duplicate_time")
-    late = at[1:][stamps[1:] < stamps[:-1]].tolist()
+    same = stamps[order][1:] == stamps[order][:-1]
+    double = order[1:][same]
+    earlier = dict(zip(double.tolist(), order[:-1][same].tolist(), strict=True))
+    again = np.sort(double).tolist()
+    back = np.flatnonzero(stamps[1:] < stamps[:-1]) + 1
+    late = at[back].tolist()
+    if again and _clocks_went_back(table, stamps, back):
+        problem = "an hour of local time comes twice, as when clocks go back; both are real"
+        return table.findings(late[:1], "timestamp", problem, _FIX_HOUR, "repeated_hour")
+
+    def fix(i: int) -> str:
+        place = int(np.searchsorted(at, i))
+        first = at[earlier[place]]
+        alike = all(bars[first] == bars[i] for bars in table.bars.values())
+        return _FIX_SAME if alike else _FIX_OTHER
+
+    rows = at[again].tolist()
+    found = table.findings(rows, "timestamp", "the time occurs twice", fix, "duplicate_time")
     count = f" ({len(late)} such rows)" if len(late) > 1 else ""
     problem = f"the time is before that of the row above{count}"
-    fix = "Sort the rows by time, oldest first"
-    return found + table.findings(late[:1], "timestamp", problem, fix, "unsorted")
+    order_fix = "Sort the rows by time, oldest first"
+    return found + table.findings(late[:1], "timestamp", problem, order_fix, "unsorted")
+
+
+def _clocks_went_back(table: Table, stamps: NDArray[np.datetime64], back: NDArray[np.intp]) -> bool:
+    """Whether naive times step back as clocks do: by less than an hour, at most twice a year."""
+    if table.times.aware.any() or not 0 < len(back) <= 2 * (len(np.unique(stamps.astype("M8[Y]")))):
+        return False
+    return bool((stamps[back - 1] - stamps[back] < np.timedelta64(1, "h")).all())
 
 
 def _alignment_findings(table: Table) -> list[Finding]:
@@ -112,9 +140,10 @@ def _alignment_findings(table: Table) -> list[Finding]:
         problem = "there is one bar; at least 2 are needed"
         return [Finding("", "", problem, "Load a longer history", rule="one_bar")]
     found = []
-    for symbol in table.assets if several else ():
-        missing = np.setdiff1d(every, table.times.stamps[table.symbols == symbol])
-        if len(missing):
+    for symbol, rows in table.rows_of.items() if several else ():
+        own = table.times.stamps[rows]
+        if not np.array_equal(own, every):
+            missing = np.setdiff1d(every, own)
             first = str(missing[0].astype("datetime64[s]")).replace("T00:00:00", "")
             problem = f"{symbol!r} lacks {len(missing)} of {len(every)} times, first {first}"
             fix = "Add the bars, or load with join='inner' to keep the common times"

@@ -64,6 +64,12 @@ class Source:
 
     def _convert(self, option: inspect.Parameter, value: Any) -> Any:
         kinds = get_args(option.annotation) or (option.annotation,)
+        if bool in kinds and isinstance(value, str):
+            if value.lower() not in ("true", "false"):
+                raise MarketDataError(
+                    f"{self.name}: option {option.name} is {value!r}; expected true or false."
+                )
+            return value.lower() == "true"
         for kind in (int, float):
             if kind in kinds and isinstance(value, str):
                 try:

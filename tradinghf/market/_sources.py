@@ -23,7 +23,8 @@ def load_market(spec: str | Path, **options: Any) -> MarketData:
     Args:
         spec: a source ("sp500"), with options ("synthetic:seed=3,bars=4096,regime=jumps",
             "yfinance:SPY,start=2010-01-01", "ccxt:binance:BTC/USDT:1d"); a path to a .csv or
-            .parquet file; or the name of a file in the drop-in folder `data/` without its suffix.
+            .parquet file, with options ("bars.csv:zone=Europe/Berlin"); or the name of a file in
+            the drop-in folder `data/` without its suffix.
         options: the same options as keywords; they win over those in the spec. For files see
             `tradinghf.market._files.load_file`.
 
@@ -34,17 +35,16 @@ def load_market(spec: str | Path, **options: Any) -> MarketData:
 
     """
     text = os.fspath(spec)
-    if text and (path := _as_file(text)) is not None:
-        return _FILE([str(path)], options)
+    if text and (found := file_and_options(text)) is not None:
+        path, given = found
+        return _FILE([str(path)], {**given, **options})
     name, _, rest = text.partition(":")
     if name not in SOURCES:
         known = [*SOURCES, *(p.stem for p in drop_in_files())]
         raise MarketDataError(
             f"{unknown_name('market', text, known)} Or give a path to a .csv or .parquet file."
         )
-    tokens = [token.strip() for token in rest.split(",") if token.strip()]
-    arguments = [token for token in tokens if "=" not in token]
-    given = dict(token.split("=", 1) for token in tokens if "=" in token)
+    arguments, given = _parts(rest)
     return SOURCES[name](arguments, {**given, **options})
 
 
@@ -75,6 +75,23 @@ def as_market(given: MarketLike) -> MarketData:
         f"The market is a {type(given).__name__}; expected a MarketData, a DataFrame with columns "
         "open, high, low and close, {symbol: DataFrame}, or a name such as 'sp500'."
     )
+
+
+def _parts(text: str) -> tuple[list[str], dict[str, str]]:
+    """Arguments and options of "A,B,option=value"."""
+    tokens = [token.strip() for token in text.split(",") if token.strip()]
+    arguments = [token for token in tokens if "=" not in token]
+    return arguments, dict(token.split("=", 1) for token in tokens if "=" in token)
+
+
+def file_and_options(text: str) -> tuple[Path, dict[str, str]] | None:
+    """Path and options of "FILE" or "FILE:option=value,..."; None where no file is meant."""
+    named, colon, rest = text.rpartition(":")
+    arguments, options = _parts(rest)
+    if colon and options and not arguments and (path := _as_file(named)) is not None:
+        return path, options
+    path = _as_file(text)
+    return None if path is None else (path, {})
 
 
 def drawn_again(spec: str) -> bool:

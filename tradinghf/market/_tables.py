@@ -17,11 +17,13 @@ from tradinghf.market._columns import (
     Columns,
     frame_columns,
     named_columns,
+    plain_numbers,
     quoted,
     read_numbers,
     split_symbols,
 )
-from tradinghf.market._times import Times, read_times
+from tradinghf.market._times import Times, dates_in, read_times
+from tradinghf.market._zones import from_local, named_zone
 
 Rows = NDArray[np.int64]
 Text = str | Callable[[int], str]  # the same for every row, or made from a row's index
@@ -53,7 +55,9 @@ class Table:
     columns: tuple[str, ...] = ()
 
     @classmethod
-    def from_frame(cls, frame: pd.DataFrame, *, symbol: str, adjust: bool = True) -> Table:
+    def from_frame(
+        cls, frame: pd.DataFrame, *, symbol: str, adjust: bool = True, zone: str | None = None
+    ) -> Table:
         """Parse a DataFrame; its rows are numbered from 0, as `frame.iloc`.
 
         Raises:
@@ -66,10 +70,14 @@ class Table:
             )
         if isinstance(frame.columns, pd.MultiIndex):
             parts = split_symbols(frame, symbol)
-            return cls.concat(
-                [cls.from_frame(part, symbol=s, adjust=adjust) for s, part in parts.items()]
-            )
-        return cls.from_columns(frame_columns(frame), symbol=symbol, adjust=adjust, first_row=0)
+            numbers = None if zone else plain_numbers(parts)
+            if numbers is not None and isinstance(frame.index, pd.DatetimeIndex):
+                return cls._of_numbers(frame.index, tuple(parts), numbers)
+            options: Any = {"adjust": adjust, "zone": zone}
+            return cls.concat([cls.from_frame(p, symbol=s, **options) for s, p in parts.items()])
+        return cls.from_columns(
+            frame_columns(frame), symbol=symbol, adjust=adjust, first_row=0, zone=zone
+        )
 
     @classmethod
     def from_columns(
@@ -80,6 +88,7 @@ class Table:
         adjust: bool = True,
         first_row: int,
         date_format: str | None = None,
+        zone: str | None = None,
         ragged: Mapping[int, Finding] | None = None,
         what: str = "",
     ) -> Table:
@@ -91,6 +100,7 @@ class Table:
             adjust: scale prices by adj_close / close where an adjusted close is present.
             first_row: number of the first row, as people see it.
             date_format: strftime format of times that are not ISO 8601.
+            zone: IANA zone of times that carry none, and of the sessions of daily bars.
             ragged: {index: finding} of rows that could not be split into cells.
             what: file or frame, for error messages; by default `symbol`.
 
@@ -118,8 +128,23 @@ class Table:
             found += table._unreadable(name, dict(bad))
             unread |= {(i, name) for i, _ in bad}
         table = replace(table, bars=bars, problems=tuple(found), unread=frozenset(unread))
+        table = table if zone is None else table._placed(zone)
         adjusted = named.get("adj_close")
         return table if adjusted is None or not adjust else table._adjusted(adjusted)
+
+    @classmethod
+    def _of_numbers(
+        cls, index: pd.DatetimeIndex, symbols: Sequence[str], numbers: Mapping[str, Floats]
+    ) -> Table:
+        """Assets that share their times and hold numbers only: all at once, not one by one."""
+        assets, times = len(symbols), read_times(index)
+        stamps = np.tile(times.stamps, assets)
+        return cls(
+            Times(stamps, np.tile(times.aware, assets)),
+            np.repeat(np.array(symbols, dtype=object), len(index)),
+            numbers,
+            np.tile(np.arange(len(index)), assets),
+        )
 
     @classmethod
     def concat(cls, tables: Sequence[Table]) -> Table:
@@ -143,9 +168,17 @@ class Table:
         )
 
     @cached_property
+    def rows_of(self) -> dict[str, NDArray[np.intp]]:
+        """The rows of each asset, in their order; assets in order of appearance."""
+        codes, names = pd.factorize(self.symbols)
+        order = np.argsort(codes, kind="stable")
+        parts = np.split(order, np.cumsum(np.bincount(codes, minlength=len(names)))[:-1])
+        return dict(zip(names.tolist(), parts, strict=True)) if len(names) else {}
+
+    @property
     def assets(self) -> tuple[str, ...]:
         """Different symbols, in order of appearance."""
-        return tuple(dict.fromkeys(self.symbols.tolist()))
+        return tuple(self.rows_of)
 
     def place(self, i: int) -> str:
         """Where row i is, as messages say it: its number, time, and asset if there are several."""
@@ -176,9 +209,9 @@ class Table:
 
     def arrays(self) -> tuple[dict[str, Floats], NDArray[np.datetime64], tuple[str, ...]]:
         """(fields [T, A], timestamps [T], symbols [A]) of a table without findings."""
-        groups = [np.flatnonzero(self.symbols == s) for s in self.assets]
-        arrays = {f: np.stack([self.bars[f][g] for g in groups], axis=1) for f in FIELDS}
-        return arrays, self.times.stamps[groups[0]], self.assets
+        rows = np.stack(list(self.rows_of.values()))
+        arrays = {f: np.ascontiguousarray(self.bars[f][rows].T) for f in FIELDS}
+        return arrays, self.times.stamps[rows[0]], self.assets
 
     def common(self) -> Self:
         """Only the times that every asset has; `note` says how many rows went."""
@@ -199,6 +232,29 @@ class Table:
             unread=frozenset((new[i], c) for i, c in self.unread if i in new),
             note="; ".join(part for part in (self.note, lost) if part),
         )
+
+    def _placed(self, zone: str) -> Self:
+        """The times as those of a zone: dates stay, local times become UTC."""
+        known, times = named_zone(zone), self.times
+        if times.are_dates or times.mixed:
+            return self
+        if times.aware.any():
+            dates = dates_in(times.stamps, known)
+            return self if dates is None else replace(self, times=replace(times, stamps=dates))
+        stamps, problems, unread = times.stamps.copy(), [*self.problems], set(self.unread)
+        for at in self.rows_of.values():
+            found = from_local(times.stamps[at], known)
+            stamps[at] = found.stamps
+            twice, never = at[found.twice].tolist(), at[found.never].tolist()
+            problem = f"clocks of {zone} show this time twice that day, and the file shows it once"
+            fix = "Write the offset behind the time (+01:00), or times in UTC"
+            problems += self.findings(twice, "timestamp", problem, fix, "ambiguous_hour")
+            problem = f"clocks of {zone} skip this time"
+            fix = "Check the zone, or write times in UTC"
+            problems += self.findings(never, "timestamp", problem, fix, "skipped_hour")
+            unread |= {(i, "timestamp") for i in (*twice, *never)}
+        times = replace(times, stamps=stamps, aware=~np.isnat(stamps))
+        return replace(self, times=times, problems=tuple(problems), unread=frozenset(unread))
 
     def _unreadable(self, column: str, texts: Mapping[int, str]) -> list[Finding]:
         def fix(i: int) -> str:

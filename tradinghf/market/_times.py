@@ -1,12 +1,17 @@
-"""Reads timestamps of any common form; never guesses a time zone."""
+"""Reads timestamps of any common form; never guesses a time zone.
+
+Times that are all midnight of their own zone are dates: daily and longer bars keep the date of
+their session, whatever the zone. Other times become UTC.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -15,6 +20,8 @@ from numpy.typing import NDArray
 from tradinghf.errors import MarketDataError
 
 _AWARE = re.compile(r":\d{2}.*(Z|z|UTC|[+-]\d{2}(:?\d{2})?)$")
+_OFFSET = re.compile(r"\s*(Z|z|UTC|[+-]\d{2}(:?\d{2})?)$")
+_MIDNIGHT = re.compile(r"[T ]0?0:00(:00(\.0+)?)?$")
 _DATED = re.compile(r"\d{4}\D|\d{8}(\D|$)|\d{4}$")
 _EPOCH_DIGITS = {10: "s", 13: "ms", 16: "us", 19: "ns"}
 # datetime64[ns] spans 1677-09-21 to 2262-04-11; stay clear of its ends.
@@ -26,7 +33,7 @@ class Times:
     """Timestamps as read.
 
     Attributes:
-        stamps: [n] datetime64[ns] in UTC; NaT where unreadable.
+        stamps: [n] datetime64[ns] in UTC, dates at 00:00; NaT where unreadable.
         aware: [n] whether the value carried a time zone.
         texts: [n] the values as found, for error messages; None when they were datetime64.
 
@@ -40,6 +47,11 @@ class Times:
         """The rows `at`."""
         texts = None if self.texts is None else [self.texts[i] for i in at]
         return Times(self.stamps[at], self.aware[at], texts)
+
+    @property
+    def are_dates(self) -> bool:
+        """Every readable time is midnight: daily or longer bars, stamped by their date."""
+        return _at_midnight(self.stamps)
 
     @property
     def mixed(self) -> bool:
@@ -56,7 +68,8 @@ def read_times(values: Any, date_format: str | None = None) -> Times:
         date_format: strftime format of text that is not ISO 8601, for example "%m/%d/%Y".
 
     Returns:
-        Naive values taken as UTC; whether that is allowed is for the caller to judge by `mixed`.
+        Naive values as they are, others in UTC or, where all are midnight in their own zone, as
+        dates; whether a mixture is allowed is for the caller to judge by `mixed`.
 
     """
     dtype = getattr(values, "dtype", None)
@@ -65,9 +78,31 @@ def read_times(values: Any, date_format: str | None = None) -> Times:
     ):
         index = pd.DatetimeIndex(values)
         aware = np.full(len(index), index.tz is not None)
-        return Times(_nanoseconds(index.tz_convert("UTC") if index.tz else index), aware)
+        return Times(_nanoseconds(session_times(index)), aware)
     texts = [_text(value) for value in values]
     return _read_formatted(texts, date_format) if date_format else _read_texts(texts)
+
+
+def session_times(index: pd.DatetimeIndex) -> pd.DatetimeIndex:
+    """Times as bars carry them: naive UTC, or the dates where all are midnight of their zone.
+
+    A table of weights or dividends whose index has a zone finds its bars through this.
+    """
+    if index.tz is None:
+        return index
+    local = index.tz_localize(None)
+    return local if _at_midnight(local.to_numpy()) else index.tz_convert("UTC").tz_localize(None)
+
+
+def dates_in(stamps: NDArray[np.datetime64], zone: ZoneInfo) -> NDArray[np.datetime64] | None:
+    """[n] UTC times as the dates of a zone, if all of them are midnight there; else None."""
+    local = pd.DatetimeIndex(stamps).tz_localize("UTC").tz_convert(zone).tz_localize(None)
+    return _nanoseconds(local) if _at_midnight(local.to_numpy()) else None
+
+
+def _at_midnight(stamps: NDArray[np.datetime64]) -> bool:
+    known = stamps[~np.isnat(stamps)]
+    return bool(len(known)) and bool((known == known.astype("datetime64[D]")).all())
 
 
 def _read_formatted(texts: list[str], date_format: str) -> Times:
@@ -79,7 +114,15 @@ def _read_formatted(texts: list[str], date_format: str) -> Times:
             "Write it like %m/%d/%Y or %d.%m.%Y %H:%M."
         ) from error
     aware = np.full(len(texts), "%z" in date_format)
-    return Times(_nanoseconds(pd.DatetimeIndex(read)), aware, texts)
+    index = pd.DatetimeIndex(read)
+    if aware.any():
+        local = [
+            datetime.strptime(text, date_format).replace(tzinfo=None) if known else pd.NaT
+            for text, known in zip(texts, index.notna(), strict=True)
+        ]
+        dates = pd.DatetimeIndex(local)
+        index = dates if _at_midnight(dates.to_numpy()) else index
+    return Times(_nanoseconds(index), aware, texts)
 
 
 def _text(value: Any) -> str:
@@ -98,6 +141,13 @@ def _read_texts(texts: list[str]) -> Times:
     usable = [text if _DATED.match(text) else "" for text in texts]
     index = pd.DatetimeIndex(pd.to_datetime(usable, utc=True, format="ISO8601", errors="coerce"))
     aware = np.fromiter((bool(_AWARE.search(text)) for text in texts), bool, len(texts))
+    if aware.any():
+        local = [
+            _OFFSET.sub("", text) if zoned else text
+            for text, zoned in zip(usable, aware, strict=True)
+        ]
+        if all(_MIDNIGHT.search(text) or not text for text in local):
+            index = pd.DatetimeIndex(pd.to_datetime(local, format="ISO8601", errors="coerce"))
     return Times(_nanoseconds(index), aware, texts)
 
 

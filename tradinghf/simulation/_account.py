@@ -82,12 +82,14 @@ class Fill:
         size: signed shares traded; 0 where nothing was.
         price: paid or received [currency]; of no meaning where nothing was traded.
         fee: [currency].
+        reference: price before slippage [currency]; None before the fill is booked.
 
     """
 
     size: Tensor
     price: Tensor
     fee: Tensor
+    reference: Tensor | None = None
 
 
 def _round_lots(size: Tensor, limits: Limits) -> Tensor:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tradinghf.errors import ConfigError
-from tradinghf.market import FIELDS, MarketData, lagged, realised_volatility
+from tradinghf.market import FIELDS, MarketData, lagged, realised_volatility, session_times
 from tradinghf.simulation._ledger import Bar
 
 Floats = NDArray[np.float64]
@@ -72,7 +72,10 @@ def _aligned(market: MarketData, value: Any, name: str) -> Any:
     if not isinstance(value, pd.DataFrame):
         return value
     missing = [s for s in market.symbols if s not in value.columns]
-    if missing or not value.index.equals(market.index):
+    index = value.index
+    if isinstance(index, pd.DatetimeIndex):
+        index = session_times(index).tz_localize("UTC")
+    if missing or not index.equals(market.index):
         raise ConfigError(
             f"The DataFrame of {name} must have the market's times as index and a column for each "
             f"symbol (missing: {missing}). Reindex it to market.index."

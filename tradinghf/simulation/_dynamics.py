@@ -21,7 +21,7 @@ from tradinghf.simulation._rewards import Reward, Transition, moments
 from tradinghf.simulation._setup import Setup
 from tradinghf.simulation._step import step_account
 from tradinghf.simulation._windows import WindowSpace, uniform
-from tradinghf.simulation._working_orders import Orders
+from tradinghf.simulation._working_orders import BarOrders
 
 Tree = TypeVar("Tree")
 Info = dict[str, Any]
@@ -222,7 +222,7 @@ class Dynamics:
 
         """
         bar = self.bars.at(self.bars.row(state.asset, state.bar + 1))
-        ledger, tape = step_account(state.ledger, Orders(orders), bar, self._setup(state))
+        ledger, tape = step_account(state.ledger, BarOrders(orders), bar, self._setup(state))
         after = self._carry(state, ledger, tape, bar, orders)
         happened = self._transition(state, after, tape, last)
         return after, happened, self._info(happened, after, tape)

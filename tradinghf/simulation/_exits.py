@@ -1,9 +1,8 @@
 """Stop-loss, take-profit and trailing stop.
 
-Inside a bar the stop is assumed to come before the target; a price that gaps through a level fills
-at the open. A stop is a market order (it pays slippage), a target a limit order (it does not).
-Levels are set when a round trip opens, and stay. An exit of a position that opened inside the bar
-(by a waiting order) counts from the next bar on, since the path inside the bar is not known.
+A price that gaps through a level fills at the open; what happens inside a bar is decided by
+`_inside.trade_inside_bar`. A stop is a market order (it pays slippage), a target a limit order (it
+does not). Levels are set when a round trip opens, and stay.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from tradinghf.config import Brackets
 from tradinghf.simulation._forced_trades import force_close
-from tradinghf.simulation._ledger import Bar, Exits, Ledger, Tape
+from tradinghf.simulation._ledger import Exits, Ledger, Tape
 from tradinghf.simulation._setup import Setup
 
 
@@ -68,35 +67,21 @@ def stop_level(ledger: Ledger, exits: Exits, trailing: float) -> Tensor:
     return torch.where(side > 0, torch.fmax(exits.stop, trail), torch.fmin(exits.stop, trail))
 
 
-def stop_out(
-    ledger: Ledger, tape: Tape, first: Tensor, low: Tensor, high: Tensor, setup: Setup
-) -> tuple[Ledger, Tape]:
-    """Close positions whose stop lies within [low, high], or that opened beyond it.
-
-    Args:
-        ledger: before.
-        tape: of the bar so far.
-        first: [N, A] price at which the range was entered: a stop beyond it fills there.
-        low: [N, A] lowest price.
-        high: [N, A] highest price.
-        setup: costs, and the trailing distance.
-
-    """
+def stop_out(ledger: Ledger, tape: Tape, price: Tensor, setup: Setup) -> tuple[Ledger, Tape]:
+    """Close, at `price` [N, A], the positions whose stop it reaches."""
     if ledger.exits is None:
         return ledger, tape
     level = stop_level(ledger, ledger.exits, setup.brackets.trailing_stop)
-    hit, price = level_reached(ledger, level, ledger.account.shares > 0, first, low, high)
+    hit, _ = level_reached(ledger, level, ledger.account.shares > 0, price, price, price)
     return force_close(ledger, tape, hit, price, setup.rates)
 
 
-def take_profit(
-    ledger: Ledger, tape: Tape, first: Tensor, low: Tensor, high: Tensor, setup: Setup
-) -> tuple[Ledger, Tape]:
-    """Close positions whose target lies within [low, high]; arguments as in `stop_out`."""
+def take_profit(ledger: Ledger, tape: Tape, price: Tensor, setup: Setup) -> tuple[Ledger, Tape]:
+    """Close, at `price` [N, A], the positions whose target it reaches."""
     if ledger.exits is None:
         return ledger, tape
     level = ledger.exits.target
-    hit, price = level_reached(ledger, level, ledger.account.shares < 0, first, low, high)
+    hit, _ = level_reached(ledger, level, ledger.account.shares < 0, price, price, price)
     return force_close(ledger, tape, hit, price, setup.passive_rates)
 
 
@@ -105,17 +90,24 @@ def level_reached(
 ) -> tuple[Tensor, Tensor]:
     """Where an open position's level [N, A] was reached, and the price that it fills at.
 
-    `below` [N, A]: the level lies below the market, else above it; the rest as in `stop_out`.
+    Args:
+        ledger: before.
+        level: the prices in question [currency]; NaN is none.
+        below: [N, A] bool, the level lies below the market, else above it.
+        first: [N, A] price at which the range was entered: a level beyond it fills there.
+        low: [N, A] lowest price.
+        high: [N, A] highest price.
+
     """
     held = ledger.account.shares != 0
     hit = held & torch.where(below, low <= level, high >= level)
     return hit, torch.where(below, torch.fmin(level, first), torch.fmax(level, first))
 
 
-def move_trailing_stops(ledger: Ledger, bar: Bar) -> Ledger:
-    """Move the trailing stops' reference to the best price of the bar, for the next one."""
+def move_trailing_stops(ledger: Ledger, low: Tensor, high: Tensor) -> Ledger:
+    """Move the trailing stops' reference to the best price [N, A] seen, for the next bar."""
     if ledger.exits is None:
         return ledger
     best, shares = ledger.exits.best, ledger.account.shares
-    best = torch.where(shares > 0, torch.fmax(best, bar.high), torch.fmin(best, bar.low))
+    best = torch.where(shares > 0, torch.fmax(best, high), torch.fmin(best, low))
     return replace(ledger, exits=replace(ledger.exits, best=best))

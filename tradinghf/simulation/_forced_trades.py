@@ -58,7 +58,7 @@ def close_ruined(ledger: Ledger, tape: Tape, setup: Setup) -> tuple[Ledger, Tape
         free = torch.where(ruined, cash, account.free)
         account = replace(account, debt=account.debt.masked_fill(ruined, 0.0), free=free)
     lost = sum_assets(ledger.open_profit).masked_fill(alive, 0.0)
-    sold = Fill(account.shares - held, ledger.close, torch.zeros_like(held))
+    sold = Fill(account.shares - held, ledger.close, torch.zeros_like(held), ledger.close)
     tape = replace(tape, realised=tape.realised + lost, fills=(*tape.fills, sold))
     ledger = replace(
         ledger,

@@ -140,6 +140,7 @@ class Tape:
         realised: [N, 1] net profit of round trips that closed [currency].
         financing: [N, 1] borrow, funding and interest paid less received [currency].
         exited: [N, A] bool, positions closed by an exit, a liquidation or a delisting.
+        ambiguous: [N, A] bool, what happened depends on the path inside the bar.
         fills: each [N, A], in the order they happened.
 
     """
@@ -152,13 +153,15 @@ class Tape:
     realised: Tensor
     financing: Tensor
     exited: Tensor
+    ambiguous: Tensor
     fills: tuple[Fill, ...] = ()
 
     @classmethod
     def blank(cls, like: Tensor) -> Tape:
         """Nothing yet; `like` [N, A]."""
         none, one = torch.zeros_like(like), torch.zeros_like(like[:, :1])
-        return cls(none, none, none, none, none, one, one, none.to(torch.bool))
+        never = none.to(torch.bool)
+        return cls(none, none, none, none, none, one, one, never, never)
 
     def plus(self, earlier: Tape) -> Tape:
         """The bar's tape: what came earlier, then this."""
@@ -222,6 +225,7 @@ def book_fills(
         realised=sum_assets(gained),
         financing=tape.financing,
         exited=tape.exited,
-        fills=(*tape.fills, fill),
+        ambiguous=tape.ambiguous,
+        fills=(*tape.fills, replace(fill, reference=reference)),
     )
     return replace(ledger, account=account, flow=flow), happened.plus(tape)

@@ -11,7 +11,9 @@ from tradinghf.config import Side
 from tradinghf.errors import ConfigError, unknown_name
 from tradinghf.simulation._account import Account
 
-SizeKind = Literal["amount", "value", "percent", "target_amount", "target_value", "target_percent"]
+SizeKind = Literal[
+    "amount", "value", "percent", "target_amount", "target_value", "target_percent", "signal"
+]
 _SIZE_KINDS: tuple[str, ...] = get_args(SizeKind)
 
 
@@ -27,7 +29,8 @@ def order_size(
 
     amount: shares. value: currency. percent: fraction of the cash (buys) or of what can be sold
     (sells). target_*: the same as the position to end at; target_percent is a fraction of the
-    account's value.
+    account's value. signal: as target_percent, but nothing where the position already has that
+    sign: an entry that repeats itself is one entry.
 
     Args:
         kind: how `asked` is meant.
@@ -51,6 +54,9 @@ def order_size(
             # An account without value has no fraction to give: its orders are refused.
             wanted = asked * value / price - shares
             return wanted.masked_fill(value <= 0, torch.nan), None
+        case "signal":
+            wanted = asked * value / price - shares
+            return wanted.masked_fill((value <= 0) | (asked * shares > 0), torch.nan), None
         case "target_value":
             return asked / price - shares, None
         case "target_amount":
@@ -79,7 +85,7 @@ def order_value(
     asked = -asked if side == "short" else asked
     held = account.shares * price
     match kind:
-        case "target_percent":
+        case "target_percent" | "signal":
             return asked * value - held
         case "target_value":
             return asked - held

@@ -60,7 +60,8 @@ def execute_all(
         account = replace(after, shares=account.shares.scatter(1, column, after.shares), debt=debt)
         fills.append(fill)
     back = sequence.argsort(dim=-1)
-    columns = {f.name: torch.cat([getattr(x, f.name) for x in fills], 1) for f in fields(Fill)}
+    names = ("size", "price", "fee")
+    columns = {name: torch.cat([getattr(x, name) for x in fills], 1) for name in names}
     return account, Fill(**{name: values.gather(1, back) for name, values in columns.items()})
 
 

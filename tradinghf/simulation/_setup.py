@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -13,6 +14,8 @@ from tradinghf.simulation._costs import Rates
 from tradinghf.simulation._financing import Financing
 from tradinghf.simulation._ledger import Bar, Exits, Ledger, Working, account_value
 from tradinghf.simulation._tolerance import is_off
+
+Reading = Literal["pessimistic", "optimistic"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Setup:
         participation: share of a bar's volume an order may take; 0 is any.
         waits: orders may wait: limit and stop orders, or volume that fills in parts.
         exits: positions may have exits.
+        reading: how the path inside a bar is taken where its four prices leave it open.
 
     """
 
@@ -43,6 +47,7 @@ class Setup:
     participation: float
     waits: bool
     exits: bool
+    reading: Reading = "pessimistic"
 
     @classmethod
     def of(

@@ -8,19 +8,21 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from tradinghf.config import CostModel, EnvConfig, Fill, settings_of
 from tradinghf.errors import ConfigError
 from tradinghf.market import MarketData, MarketLike, as_market
 from tradinghf.simulation._bars import Bars, Extras, Floats
+from tradinghf.simulation._fast_orders import compiled_covers, run_compiled
 from tradinghf.simulation._ledger import Ledger, Tape
 from tradinghf.simulation._orders import SizeKind
 from tradinghf.simulation._setup import Setup
 from tradinghf.simulation._step import trade_at_close, trade_through_bar
-from tradinghf.simulation._working_orders import Orders
+from tradinghf.simulation._working_orders import BarOrders
 
-FILL_COLUMNS = ("bar", "asset", "side", "size", "price", "fee")
+FILL_COLUMNS = ("bar", "asset", "side", "size", "price", "fee", "slippage")
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +37,12 @@ class Simulation:
         financing: [S, T] interest, borrow and funding paid less received in the bar [currency].
         owed: [S, T] debt left by liquidations so far [currency].
         fills: one row per bar, asset and account with a fill: bar, asset (indices), side (+1, -1),
-            size [shares], price [currency], fee [currency]; and account when there are several.
+            size [shares], price [currency], fee [currency], slippage [currency lost against the
+            price before it]; and account when there are several.
+        ambiguous: [S] bars and assets in which the path inside the bar, which its four prices do
+            not tell, decides what happened; the pessimistic reading was taken.
+        optimistic_gain: [S] what the optimistic reading of those bars would add to the last
+            equity [currency].
 
     """
 
@@ -46,6 +53,8 @@ class Simulation:
     financing: Floats
     owed: Floats
     fills: pd.DataFrame
+    ambiguous: NDArray[np.int64]
+    optimistic_gain: Floats
 
 
 def simulate(
@@ -120,11 +129,19 @@ def simulate(
             "give their size as value, amount or a target."
         )
     extras = Extras.of(market, funding=funding, split=split, dividend=dividend, member=member)
-    bars = Bars.of(market, extras, portfolio=True, **like)
     several = np.ndim(weights) == 3
+    plain = list(given) == ["size"] and dtype == "float64" and like["device"].type == "cpu"
+    if plain and compiled_covers(setup, extras, kind):
+        sizes = orders["size"].numpy()
+        return _of_arrays(*run_compiled(market, sizes, setup, extras, kind, cash), several)
+    bars = Bars.of(market, extras, portfolio=True, **like)
     with torch.inference_mode():
-        ledgers, tapes = _run(bars, orders, kind, setup, cash)
-        return _collect(ledgers, tapes, several)
+        done = _collect(*_run(bars, orders, kind, setup, cash), several)
+        if not done.ambiguous.any():
+            return done
+        setup = replace(setup, reading="optimistic")
+        hoped = _collect(*_run(bars, orders, kind, setup, cash), several)
+    return replace(done, optimistic_gain=hoped.equity[..., -1] - done.equity[..., -1])
 
 
 def _orders(name: str, value: Any, market: MarketData) -> Tensor:
@@ -148,8 +165,8 @@ def _run(
     zero = torch.zeros(count, dtype=torch.int64, device=bars.rows.device)
     track = kind == "percent"
 
-    def asked(t: int) -> Orders:
-        return Orders(kind=kind, **{name: value[:, t] for name, value in orders.items()})
+    def asked(t: int) -> BarOrders:
+        return BarOrders(kind=kind, **{name: value[:, t] for name, value in orders.items()})
 
     first = bars.at(zero)
     ledger = setup.open(torch.full_like(first.close[:, :1], cash), first, track_shorts=track)
@@ -166,6 +183,17 @@ def _run(
     return ledgers, tapes
 
 
+def _of_arrays(found: dict[str, Floats], fills: pd.DataFrame, several: bool) -> Simulation:
+    """The results of the compiled way; nothing in them is ambiguous."""
+    none = np.zeros(len(found["equity"]), dtype=np.int64)
+    return Simulation(
+        **{name: array if several else array[0] for name, array in found.items()},
+        fills=fills if several else fills.drop(columns="account"),
+        ambiguous=none if several else none[0],
+        optimistic_gain=none.astype(np.float64) if several else none.astype(np.float64)[0],
+    )
+
+
 def _collect(ledgers: list[Ledger], tapes: list[Tape], several: bool) -> Simulation:
     """Stack the bars' results over time."""
 
@@ -173,7 +201,10 @@ def _collect(ledgers: list[Ledger], tapes: list[Tape], several: bool) -> Simulat
         array = torch.stack(values, dim=1).double().cpu().numpy()
         return array if several else array[0]
 
+    unsure = torch.stack([x.ambiguous.sum(1) for x in tapes], dim=1).sum(1).cpu().numpy()
     return Simulation(
+        ambiguous=unsure if several else unsure[0],
+        optimistic_gain=np.zeros_like(unsure if several else unsure[0], dtype=np.float64),
         equity=stack([x.equity[:, 0] for x in ledgers]),
         cash=stack([x.account.cash[:, 0] for x in ledgers]),
         shares=stack([x.account.shares for x in ledgers]),
@@ -192,12 +223,16 @@ def _fill_table(tapes: list[Tape], several: bool) -> pd.DataFrame:
             where = fill.size.nonzero()
             if not len(where):
                 continue
-            values = [v[where[:, 0], where[:, 1]] for v in (fill.size, fill.price, fill.fee)]
-            size, price, fees = (v.double().cpu().numpy() for v in values)
+            reference = fill.price if fill.reference is None else fill.reference
+            columns = (fill.size, fill.price, fill.fee, reference)
+            values = [v[where[:, 0], where[:, 1]] for v in columns]
+            size, price, fees, before = (v.double().cpu().numpy() for v in values)
             account, asset = where.cpu().numpy().T
             at = np.full(len(size), bar)
-            rows.append(np.stack([account, at, asset, np.sign(size), abs(size), price, fees], 1))
-    table = np.concatenate(rows) if rows else np.empty((0, 7))
+            lost = abs(size) * abs(price - before)
+            done = [account, at, asset, np.sign(size), abs(size), price, fees, lost]
+            rows.append(np.stack(done, 1))
+    table = np.concatenate(rows) if rows else np.empty((0, 8))
     frame = pd.DataFrame(table, columns=["account", *FILL_COLUMNS])
     frame = frame.astype(dict.fromkeys(("account", "bar", "asset", "side"), np.int64))
     frame = frame.sort_values("account", kind="stable", ignore_index=True)

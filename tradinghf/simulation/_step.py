@@ -5,7 +5,8 @@ Order of events from one close to the next (docs/simulation.md has the diagram):
 1. `fill="close"`: orders fill at the close they were decided on;
 2. the bar opens: splits and dividends, delistings, margin calls and exits that gapped;
 3. `fill="next_open"`: orders fill at the open; waiting orders fill there in either case;
-4. inside the bar: liquidation or stop, whichever is nearer, then waiting orders, then targets;
+4. inside the bar: liquidation, stops, targets and waiting orders as the path must have met them
+   (`trade_inside_bar`);
 5. the bar closes: financing accrues, positions are marked, ruined accounts are closed.
 
 What a `Setup` does not use is left out of the step.
@@ -20,33 +21,22 @@ from torch import Tensor
 
 from tradinghf.simulation._account import MarketOrder
 from tradinghf.simulation._costs import Liquidity
-from tradinghf.simulation._exits import (
-    level_reached,
-    move_trailing_stops,
-    stop_level,
-    stop_out,
-    take_profit,
-)
+from tradinghf.simulation._exits import stop_out, take_profit
 from tradinghf.simulation._financing import accrue, corporate_actions
-from tradinghf.simulation._forced_trades import (
-    close_ruined,
-    force_close,
-    liquidate,
-    liquidation_price,
-)
+from tradinghf.simulation._forced_trades import close_ruined, force_close, liquidate
+from tradinghf.simulation._inside import trade_inside_bar
 from tradinghf.simulation._ledger import Bar, Ledger, Tape, account_value
 from tradinghf.simulation._orders import order_size, order_value
 from tradinghf.simulation._setup import Setup
 from tradinghf.simulation._working_orders import (
-    Orders,
+    BarOrders,
     execute_and_book,
     fill_at_price,
-    fill_inside_bar,
     submit_orders,
 )
 
 
-def step_account(ledger: Ledger, orders: Orders, bar: Bar, setup: Setup) -> tuple[Ledger, Tape]:
+def step_account(ledger: Ledger, orders: BarOrders, bar: Bar, setup: Setup) -> tuple[Ledger, Tape]:
     """Carry N accounts from one close to the next.
 
     Args:
@@ -66,14 +56,16 @@ def step_account(ledger: Ledger, orders: Orders, bar: Bar, setup: Setup) -> tupl
     return trade_through_bar(ledger, tape, bar, setup, orders)
 
 
-def trade_at_close(ledger: Ledger, tape: Tape, orders: Orders, setup: Setup) -> tuple[Ledger, Tape]:
+def trade_at_close(
+    ledger: Ledger, tape: Tape, orders: BarOrders, setup: Setup
+) -> tuple[Ledger, Tape]:
     """Fill orders at the close of the ledger's bar; limit and stop orders start to wait."""
     ledger, tape, _ = _fill(ledger, tape, orders, ledger.close, ledger.liquidity, setup)
     return ledger, tape
 
 
 def trade_through_bar(
-    ledger: Ledger, tape: Tape, bar: Bar, setup: Setup, orders: Orders | None = None
+    ledger: Ledger, tape: Tape, bar: Bar, setup: Setup, orders: BarOrders | None = None
 ) -> tuple[Ledger, Tape]:
     """Carry accounts through a bar: its open (where given `orders` fill), its range, its close."""
     ledger, tape = _open(ledger, tape, bar, setup)
@@ -85,7 +77,7 @@ def trade_through_bar(
         ledger, tape, tried = _fill(ledger, tape, orders, bar.open, bar.liquidity, setup)
     elif setup.waits:
         ledger, tape, tried = fill_at_price(ledger, tape, bar.open, bar.liquidity, setup)
-    ledger, tape = _inside(ledger, tape, bar, tried, setup)
+    ledger, tape = trade_inside_bar(ledger, tape, bar, tried, setup)
     if setup.financing is not None:
         ledger, tape = accrue(ledger, tape, bar, setup.financing)
     ledger = replace(ledger, close=bar.close)
@@ -105,15 +97,15 @@ def _open(ledger: Ledger, tape: Tape, bar: Bar, setup: Setup) -> tuple[Ledger, T
     if setup.margin.maintenance:
         ledger, tape = liquidate(ledger, tape, bar.open, setup)
     if setup.exits:
-        ledger, tape = stop_out(ledger, tape, bar.open, bar.open, bar.open, setup)
-        ledger, tape = take_profit(ledger, tape, bar.open, bar.open, bar.open, setup)
+        ledger, tape = stop_out(ledger, tape, bar.open, setup)
+        ledger, tape = take_profit(ledger, tape, bar.open, setup)
     return ledger, tape
 
 
 def _fill(
     ledger: Ledger,
     tape: Tape,
-    orders: Orders,
+    orders: BarOrders,
     price: Tensor,
     liquidity: Liquidity | None,
     setup: Setup,
@@ -134,36 +126,3 @@ def _fill(
     exits = (orders.stop_loss, orders.take_profit)
     ledger, tape = execute_and_book(ledger, tape, order, setup.rates, setup, exits, first)
     return ledger, tape, torch.zeros_like(price, dtype=torch.bool)
-
-
-def _inside(
-    ledger: Ledger, tape: Tape, bar: Bar, tried: Tensor, setup: Setup
-) -> tuple[Ledger, Tape]:
-    """What the prices inside the bar reach: margin calls, stops, waiting orders, targets."""
-    if setup.margin.maintenance and bar.close.shape[-1] == 1:
-        ledger, tape = _margin_call(ledger, tape, bar, setup)
-    if setup.exits:
-        ledger, tape = stop_out(ledger, tape, bar.open, bar.low, bar.high, setup)
-    opened = ledger.account.shares
-    if setup.waits:
-        ledger, tape = fill_inside_bar(ledger, tape, bar, tried, setup)
-    if setup.exits:
-        # A position that a waiting order just opened or flipped has no exit before the next bar.
-        kept = opened * ledger.account.shares > 0
-        low = torch.where(kept, bar.low, torch.nan)
-        high = torch.where(kept, bar.high, torch.nan)
-        ledger, tape = take_profit(ledger, tape, bar.open, low, high, setup)
-        ledger = move_trailing_stops(ledger, bar)
-    return ledger, tape
-
-
-def _margin_call(ledger: Ledger, tape: Tape, bar: Bar, setup: Setup) -> tuple[Ledger, Tape]:
-    """Liquidate a single position whose margin the bar's range exhausts before its stop."""
-    price = liquidation_price(ledger, setup.margin.maintenance)
-    long = ledger.account.shares > 0
-    called, price = level_reached(ledger, price, long, bar.open, bar.low, bar.high)
-    if ledger.exits is not None:
-        stop = stop_level(ledger, ledger.exits, setup.brackets.trailing_stop)
-        nearer = torch.where(long, stop >= price, stop <= price)
-        called = called & ~nearer
-    return force_close(ledger, tape, called, price, setup.penalty_rates)

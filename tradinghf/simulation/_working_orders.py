@@ -2,8 +2,8 @@
 
 A new order replaces the one that waits. A gap fills at the open: a buy stop below the open and a
 buy limit above it both trade there. When a bar reaches both prices of a stop-limit order whose
-limit lies on the near side of its stop, the limit counts from the next bar on, since the path
-inside the bar is not known. A limit order pays no slippage when the market comes to it.
+limit lies on the near side of its stop, the limit counts in that bar where the close lies beyond
+it, and else from the next bar on. A limit order pays no slippage when the market comes to it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tradinghf.simulation._setup import Setup
 
 
 @dataclass(frozen=True)
-class Orders:
+class BarOrders:
     """What is asked for at a close.
 
     Attributes:
@@ -45,7 +45,7 @@ class Orders:
     take_profit: Tensor | None = None
 
 
-def submit_orders(working: Working, size: Tensor, orders: Orders) -> Working:
+def submit_orders(working: Working, size: Tensor, orders: BarOrders) -> Working:
     """Replace what waits where a new order of `size` [N, A] signed shares (NaN: none) came."""
     new = ~size.isnan()
 
@@ -96,24 +96,65 @@ def fill_at_price(
     return ledger, tape, ready
 
 
-def fill_inside_bar(
-    ledger: Ledger, tape: Tape, bar: Bar, tried: Tensor, setup: Setup
+@dataclass(frozen=True)
+class Reached:
+    """Waiting orders that a bar's range reaches after its open; each [N, A].
+
+    Attributes:
+        price: where the order fills [currency]; NaN where none does.
+        passive: bool, the market comes to a limit.
+        activated: bool, the order's stop was reached.
+        falling: bool, the price fell to the order and had not been lower in the bar.
+        rising: bool, it rose to the order and had not been higher.
+        ambiguous: bool, whether the order is reached depends on the path.
+
+    """
+
+    price: Tensor
+    passive: Tensor
+    activated: Tensor
+    falling: Tensor
+    rising: Tensor
+    ambiguous: Tensor
+
+
+def reached_inside(w: Working, bar: Bar, tried: Tensor, *, hopeful: bool) -> Reached:
+    """What the bar's range reaches after its open, unless `tried` [N, A] there.
+
+    `hopeful`: what may have been reached was.
+    """
+    buying, waits = w.size > 0, (w.size != 0) & ~tried
+    activated = waits & torch.where(buying, bar.high >= w.stop, bar.low <= w.stop)
+    # Activated at the stop price: a limit beyond it is executable there; to a nearer one the
+    # price has to come back, which only a close beyond the limit proves.
+    through = w.limit.isnan() | torch.where(buying, w.limit > w.stop, w.limit < w.stop)
+    near = activated & ~through
+    sure = near & torch.where(buying, bar.close <= w.limit, bar.close >= w.limit)
+    may = near & torch.where(buying, bar.low <= w.limit, bar.high >= w.limit)
+    resting = waits & w.stop.isnan() & ~w.limit.isnan()
+    at_limit = resting & torch.where(buying, bar.low <= w.limit, bar.high >= w.limit)
+    at_stop = activated & through
+    passive = at_limit | (may if hopeful else sure)
+    price = torch.where(at_stop, w.stop, torch.where(passive, w.limit, torch.nan))
+    falling = torch.where(buying, at_limit, at_stop)
+    rising = torch.where(buying, at_stop, at_limit)
+    return Reached(price, passive, activated, falling, rising, ambiguous=may & ~sure)
+
+
+def fill_reached(
+    ledger: Ledger, tape: Tape, reached: Reached, liquidity: Liquidity | None, setup: Setup
 ) -> tuple[Ledger, Tape]:
-    """Fill what the bar's range reaches after its open, unless `tried` [N, A] there."""
+    """Fill what the bar's range reached."""
     w = ledger.working
     if w is None:
         return ledger, tape
-    buying, waits = w.size > 0, (w.size != 0) & ~tried
-    activated = waits & torch.where(buying, bar.high >= w.stop, bar.low <= w.stop)
-    # Activated at the stop price: a limit beyond it is executable there, a nearer one waits.
-    through = w.limit.isnan() | torch.where(buying, w.limit > w.stop, w.limit < w.stop)
-    resting = waits & w.stop.isnan() & ~w.limit.isnan()
-    at_limit = resting & torch.where(buying, bar.low <= w.limit, bar.high >= w.limit)
-    stop = w.stop
-    ledger = replace(ledger, working=replace(w, stop=torch.where(activated, torch.nan, stop)))
-    liquidity = bar.liquidity
-    ledger, tape = _fill(ledger, tape, activated & through, stop, liquidity, setup.rates, setup)
-    return _fill(ledger, tape, at_limit, w.limit, liquidity, setup.passive_rates, setup)
+    stop = torch.where(reached.activated, torch.nan, w.stop)
+    ledger = replace(ledger, working=replace(w, stop=stop))
+    price = reached.price
+    active = ~price.isnan() & ~reached.passive
+    ledger, tape = _fill(ledger, tape, active, price, liquidity, setup.rates, setup)
+    rates = setup.passive_rates
+    return _fill(ledger, tape, reached.passive, price, liquidity, rates, setup)
 
 
 def _fill(
