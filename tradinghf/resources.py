@@ -8,7 +8,13 @@ from pathlib import Path
 
 from tradinghf.errors import ConfigError
 
-RESOURCES = ("strategies", "data", "dashboard")
+RESOURCES = {
+    "strategies": "strategies",
+    "data": "data",
+    "dashboard": "dashboard",
+    "leaks": "benchmarks/leaks",
+}
+"""Name -> folder in a checkout."""
 
 
 def resource_dir(name: str) -> Path:
@@ -19,9 +25,9 @@ def resource_dir(name: str) -> Path:
 
     """
     if name not in RESOURCES:
-        raise ConfigError(f"Unknown resource folder {name!r}; expected one of {RESOURCES}.")
+        raise ConfigError(f"Unknown resource folder {name!r}; expected one of {tuple(RESOURCES)}.")
     package = Path(__file__).resolve().parent
-    for folder in (package / "_bundled" / name, package.parent / name):
+    for folder in (package / "_bundled" / name, package.parent / RESOURCES[name]):
         if folder.is_dir():
             return folder
     raise ConfigError(

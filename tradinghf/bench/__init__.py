@@ -9,10 +9,12 @@ from __future__ import annotations
 from tradinghf.bench import _backtests, _environment, _training  # noqa: F401   they register
 from tradinghf.bench._core import BENCHMARKS, run_benchmark, stamp
 from tradinghf.bench._no_harm import measure_gate
+from tradinghf.bench._trust import measure_trust
 
 __all__ = [
     "BENCHMARKS",
     "measure_gate",
+    "measure_trust",
     "run_benchmark",
     "stamp",
 ]

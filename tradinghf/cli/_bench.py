@@ -132,6 +132,32 @@ def gate(*, markets: int = 1000, seed: int = 0, json: OptionalFile = None) -> No
         _write_json(json, about | stamp() | {"seed": seed, "tables": found})
 
 
+def trust(*, quick: bool = False, json: OptionalFile = None) -> None:
+    """Can its numbers be trusted? Planted leaks, an agent that sees the future, and pure noise.
+
+    50 strategies with a leak must be called leaking by `tradinghf check`, and 30 honest ones that
+    look suspicious must not; PPO that observes the next move must earn what can be earned; the
+    best of many rules on noise must not be called proven.
+
+    Example: `tradinghf bench trust --json trust.json`
+
+    Args:
+        quick: A part of each.
+        json: Write the results, with device, versions and commit, to this file.
+
+    """
+    from tradinghf.bench import measure_trust, stamp
+
+    found = measure_trust(quick=quick)
+    for name in ("leaks", "oracle", "noise"):
+        output.pairs(found[name], title=name)
+    wrong = [row["file"] for row in found["files"] if row["flagged"] != row["planted"]]
+    output.line(f"Judged wrongly: {', '.join(wrong) or 'none'}.")
+    if json is not None:
+        about = {"benchmark": "trust", "command": "tradinghf bench trust" + " --quick" * quick}
+        _write_json(json, about | stamp() | found)
+
+
 def _cell(value: Any) -> Any:
     return ", ".join(f"{v:.2f}" for v in value) if isinstance(value, list) else value
 
@@ -157,4 +183,5 @@ def _write_results(file: Path, bench: LabelBench, rows: list[Any], found: list[A
 COMMANDS: dict[str, _Command] = {name: _speed_command(name) for name in BENCHMARKS} | {
     "labels": labels,
     "gate": gate,
+    "trust": trust,
 }
