@@ -140,6 +140,65 @@ def classic() -> str:
     return markdown(header, rows) + source(found)
 
 
+def share(value: float) -> str:
+    """A chance in percent."""
+    return f"{100 * value:.1f} %"
+
+
+def gate() -> str:
+    """Errors, worlds beyond the promise, power, monitor and breaks of the no-harm gate."""
+    found = json.loads((RESULTS / "gate.json").read_text())
+    tables, parts = found["tables"], []
+    for title, name in (
+        ("Let through (promised: at most 5 %)", "errors"),
+        ("Let through, in worlds beyond the promise", "beyond"),
+    ):
+        rows = [
+            [r["world"], str(r["windows"]), f"{r['effect']:g}", share(r["let_through"])]
+            for r in tables[name]
+        ]
+        parts.append(markdown([title, "windows", "true difference", "let through"], rows))
+    effects = sorted({r["effect"] for r in tables["power"]})
+    power = {(r["worst"], r["windows"], r["effect"]): r["let_through"] for r in tables["power"]}
+    rows = [
+        [f"{n} windows, worst {100 * w:g} %", *(share(power[w, n, e]) for e in effects)]
+        for w, n in sorted({key[:2] for key in power})
+    ]
+    parts.append(markdown(["Better by ... is let through", *(f"{e:g}" for e in effects)], rows))
+    rows = [
+        [r["world"], share(r["false_alarms"]), share(r["alarms"]), str(r["median_delay"])]
+        for r in tables["monitor"]
+    ]
+    header = ["The monitor over 250 windows", "false alarms", "alarms at -0.5", "median delay"]
+    parts.append(markdown(header, rows))
+    rows = [
+        [f"{r['effect']:g}", share(r["let_through"]), share(r["alarms"] or 0.0)]
+        + [str(r["median_delay"])]
+        + [f"{r[k]:.2f}" for k in ("lost_until_alarm", "lost_without_monitor")]
+        for r in tables["breaks"]
+    ]
+    header = ["The edge turns after the gate", "let through", "alarms", "median delay"]
+    parts.append(markdown([*header, "lost until the alarm", "lost without"], rows))
+    return "\n\n".join(parts) + f"\n\n`{found['command']}`" + source(found)
+
+
+def trust() -> str:
+    """Planted leaks, the oracle, and noise."""
+    found = json.loads((RESULTS / "trust.json").read_text())
+    leaks, oracle, noise = (found[name] for name in ("leaks", "oracle", "noise"))
+    rows = [
+        ["planted leaks called leaking", f"{leaks['caught']} of {leaks['planted']}"],
+        [
+            "honest, suspicious strategies called leaking",
+            f"{leaks['flagged']} of {leaks['honest']}",
+        ],
+        ["of perfect foresight's profit, PPO learned", share(oracle["share"])],
+        [f"verdicts of proof on {noise['worlds']} worlds of noise", share(noise["claims"])],
+    ]
+    table = markdown(["trust", "measured"], rows)
+    return table + f"\n\n`{found['command']}`" + source(found)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "env": lambda: bench("env"),
     "ppo": lambda: bench("ppo"),
@@ -147,6 +206,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "peers": peers,
     "env-peers": env_peers,
     "classic": classic,
+    "gate": gate,
+    "trust": trust,
 }
 
 

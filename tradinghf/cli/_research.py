@@ -205,8 +205,9 @@ def check(
 ) -> int:
     """Prove that a strategy does not look ahead, and name what else flatters its backtest.
 
-    At random bars the future is removed, and separately replaced; every weight up to there must
-    stay the same. Exit code 2 when the strategy cannot be trusted; doubts are warnings.
+    After random bars, bars with an order and ends of periods the future is removed, and separately
+    replaced; every weight up to there must stay the same. Files that it reads while it decides are
+    named. Exit code 2 when the strategy cannot be trusted; doubts are warnings.
 
     Example: `tradinghf check mine.py`
 
@@ -222,7 +223,7 @@ def check(
         fee_bps: Fee per fill of your backtest [basis points].
         slippage_bps: Slippage per fill of your backtest [basis points].
         fill: When your backtest fills.
-        points: Random bars at which the future is changed.
+        points: Bars of each kind after which the future is changed.
         seed: Of their choice.
 
     """
