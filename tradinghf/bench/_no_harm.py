@@ -83,13 +83,13 @@ def measure_gate(markets: int, seed: int = 0, harm: float = 0.05) -> dict[str, l
     """Tables of the gate: errors, worlds beyond its promise, power, and the monitor.
 
     Args:
-        markets: made-up markets per row.
+        markets: made-up markets per row of errors; a quarter of them in the other tables.
         seed: of all of them.
         harm: what the gate promises.
 
     """
     rngs = (np.random.default_rng((seed, i)) for i in range(10_000))
-    config = GateConfig(harm=harm)
+    config, fewer = GateConfig(harm=harm), max(markets // 4, 1)
     by_utility = World("profit better, utility worse", utility=True)
     beyond = (World("rare losses larger than was said", crash=0.02), *LONG_REGIMES)
     return {
@@ -100,13 +100,13 @@ def measure_gate(markets: int, seed: int = 0, harm: float = 0.05) -> dict[str, l
         ],
         "beyond": [_error_row(w, 0.0, markets, config, next(rngs)) for w in beyond],
         "power": [
-            _power_row(windows, effect, worst, markets, config, next(rngs))
+            _power_row(windows, effect, worst, fewer, config, next(rngs))
             for worst in (0.02, 0.1)
             for windows in (16, 32, 64, 128, 256)
             for effect in (0.1, 0.2, 0.4, 0.8)
         ],
-        "monitor": [_alarm_row(world, markets, harm, next(rngs)) for world in WORLDS[:6]],
-        "breaks": [_break_row(effect, markets, config, next(rngs)) for effect in (0.2, 0.4, 0.8)],
+        "monitor": [_alarm_row(world, fewer, harm, next(rngs)) for world in WORLDS[:6]],
+        "breaks": [_break_row(effect, fewer, config, next(rngs)) for effect in (0.2, 0.4, 0.8)],
     }
 
 

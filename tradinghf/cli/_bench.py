@@ -117,7 +117,7 @@ def gate(*, markets: int = 1000, seed: int = 0, json: OptionalFile = None) -> No
     Example: `tradinghf bench gate --json gate.json`
 
     Args:
-        markets: Made-up markets per row.
+        markets: Made-up markets per row of errors; a quarter of them in the other tables.
         seed: Of all of them.
         json: Write the tables, with device, versions and commit, to this file.
 
