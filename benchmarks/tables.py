@@ -147,6 +147,8 @@ def share(value: float) -> str:
 
 def gate() -> str:
     """Errors, worlds beyond the promise, power, monitor and breaks of the no-harm gate."""
+    if not (RESULTS / "gate.json").exists():
+        return "Not measured."
     found = json.loads((RESULTS / "gate.json").read_text())
     tables, parts = found["tables"], []
     for title, name in (
@@ -184,6 +186,8 @@ def gate() -> str:
 
 def trust() -> str:
     """Planted leaks, the oracle, and noise."""
+    if not (RESULTS / "trust.json").exists():
+        return "Not measured."
     found = json.loads((RESULTS / "trust.json").read_text())
     leaks, oracle, noise = (found[name] for name in ("leaks", "oracle", "noise"))
     rows = [
