@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import subprocess
 import sys
@@ -344,3 +346,15 @@ def test_settings() -> None:
     for wrong in ("a", "=1"):
         with pytest.raises(ConfigError, match="NAME=VALUE"):
             options.parse_settings((wrong,))
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EIO])
+def test_a_disk_that_refuses_gets_a_sentence_from_any_command(
+    number: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(_args: object) -> int:
+        raise OSError(number, os.strerror(number), "report.html")
+
+    monkeypatch.setattr("tradinghf.cli._app.run", refuse)
+    assert main(["data", "list"]) == 2
+    assert capsys.readouterr().err == f"error: {os.strerror(number)}: report.html\n"

@@ -24,13 +24,6 @@ _ABOUT = """Learn trading policies from how traders rank trading episodes.
 Start: `tradinghf backtest sma_cross --data sp500`, then `tradinghf rlhf --help`."""
 
 _OK, _BAD_INPUT, _INTERRUPTED = 0, 2, 130
-_BAD_PATHS = (
-    FileNotFoundError,
-    FileExistsError,
-    NotADirectoryError,
-    IsADirectoryError,
-    PermissionError,
-)
 
 
 def commands() -> Tree:
@@ -208,7 +201,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader (`| head`) left; keep Python from complaining again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _OK
-    except (TradingHFError, *_BAD_PATHS) as error:
+    except (TradingHFError, OSError) as error:  # also a full disk, a read-only one
         if os.environ.get("TRADINGHF_DEBUG"):
             raise
         sys.stderr.write(f"error: {_sentence(error)}\n")
@@ -242,5 +235,6 @@ def _sentence(error: Exception) -> str:
     """What to tell the user; the operating system's errors without their number."""
     if not isinstance(error, OSError):
         return str(error)
-    path = error.filename if error.filename is not None else error
-    return f"{error.strerror or 'No such file or directory'}: {path}"
+    if error.filename is None:
+        return error.strerror or str(error)
+    return f"{error.strerror or 'No such file or directory'}: {error.filename}"
