@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from tradinghf.errors import MarketDataError, TradingHFError
-from tradinghf.market import catalogue, market_warnings
+from tradinghf.errors import TradingHFError
+from tradinghf.market import SUFFIXES, catalogue, market_warnings
 from tradinghf.serving import ROLES, Uploads, ui
 
 EXPORTS = {
@@ -23,28 +23,66 @@ board, who = ui.open_page(
 uploads = Uploads(board.settings.runs)
 
 
+def reading_options() -> dict[str, str]:
+    """What the user chose where a file can be read in two ways."""
+    with st.expander("How to read them, where the files leave it open"):
+        order = st.selectbox("Dates such as 01/03/2023", ["as found", "day first", "month first"])
+        mark = st.selectbox("Decimals", ["as found", "point", "comma"])
+        zone = st.text_input("Zone of times without one", placeholder="Europe/Berlin")
+        named = st.text_input("Columns, by name or number", placeholder="close=Price;open=2")
+        sheet = st.text_input("Sheet of a workbook")
+        adjust = st.checkbox("Scale prices by the adjusted close")
+    chosen = {
+        "dayfirst": {"day first": "true", "month first": "false"}.get(order, ""),
+        "decimal": mark if mark != "as found" else "",
+        "zone": zone.strip(),
+        "columns": named.strip(),
+        "sheet": sheet.strip(),
+        "adjust": "true" if adjust else "",
+    }
+    return {name: value for name, value in chosen.items() if value}
+
+
+def keep(name: str, content: bytes, options: dict[str, str]) -> None:
+    """Check one file, keep it, and show what came of it."""
+    try:
+        kept, market = uploads.add(name, content, **options)
+    except TradingHFError as error:
+        st.error(f"{name} was not kept. Fix this first:")
+        st.text(str(error))
+        return
+    board.accounts.note(who.rater, "upload bars", kept)
+    st.success(
+        f"Kept as {kept}: {market.bars:,} bars of {market.assets} assets, "
+        f"{market.index[0]:%Y-%m-%d} to {market.index[-1]:%Y-%m-%d}. "
+        f"In a terminal: --data {kept}"
+    )
+    _, _, notes = market.source.partition("; ")
+    if notes:
+        st.info(notes)
+    for finding in market_warnings(market)[:20]:
+        st.warning(str(finding))
+    step = max(market.bars // 1000, 1)
+    closes = pd.DataFrame(market.close[::step], market.index[::step], list(market.symbols))
+    st.line_chart(closes)
+
+
 def data_tab() -> None:
     """Upload with checks, and what there is."""
     ui.allow_uploads(board)
-    file = st.file_uploader("Upload bars (.csv or .parquet, at most 20 MB)", ["csv", "parquet"])
-    st.caption(
-        "Columns: date, open, high, low, close and, if there is one, volume; one row per bar, the "
-        "oldest first. Every row is checked before anything is kept."
+    files = st.file_uploader(
+        "Upload bars (at most 20 MB a file)",
+        [suffix[1:] for suffix in SUFFIXES],
+        accept_multiple_files=True,
     )
-    if file is not None and st.button("Check and keep"):
-        try:
-            name, market = uploads.add(file.name, file.getvalue())
-        except MarketDataError as error:
-            st.error("Not kept. Fix this first:")
-            st.text(str(error))
-        else:
-            board.accounts.note(who.rater, "upload bars", name)
-            st.success(
-                f"Kept as {name}: {market.bars:,} bars of {market.assets} assets, "
-                f"{market.index[0]:%Y-%m-%d} to {market.index[-1]:%Y-%m-%d}."
-            )
-            for finding in market_warnings(market)[:20]:
-                st.warning(str(finding))
+    st.caption(
+        "Files as vendors write them: time, open, high, low, close and, if there is one, volume. "
+        "Every row is checked before anything is kept."
+    )
+    options = reading_options() if files else {}
+    if files and st.button("Check and keep", type="primary"):
+        for file in files:
+            keep(file.name, file.getvalue(), options)
     rows = [
         (name, "uploaded", f"{path.suffix[1:]}, {path.stat().st_size / 1024:,.0f} KB")
         for name, path in uploads.names().items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from websockets.sync.client import connect
 
 from tradinghf.errors import ConfigError, MarketDataError
 from tradinghf.feedback.store import Store
+from tradinghf.market import load_market
 from tradinghf.serving import DashboardSettings, Uploads, serve
 from tradinghf.serving import _accounts as accounts_module
 from tradinghf.serving._access import AccessError, Identity, SessionTokens, load_secret
@@ -297,7 +299,7 @@ def test_uploads_stay_in_their_folder(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("x.exe", GOOD, "Expected a .csv or .parquet"),
+        ("x.exe", GOOD, "Expected a file with a name, ending in .csv"),
         (".csv", GOOD, "with a name"),
         ("x.csv", GOOD.replace("2,1,2", "0.5,1,2"), "high"),
         ("x.csv", "", "x.csv"),
@@ -312,6 +314,18 @@ def test_bad_uploads_are_explained_and_not_kept(
         Uploads(tmp_path).add(name, content.encode())
     assert str(tmp_path) not in str(caught.value)
     assert not [p for p in tmp_path.rglob("*") if p.is_file()]
+
+
+def test_uploads_remember_how_they_are_read(tmp_path: Path) -> None:
+    content = GOOD.replace("2020-01-01", "01/02/2020").replace("2020-01-02", "02/02/2020").encode()
+    uploads = Uploads(tmp_path)
+    with pytest.raises(MarketDataError, match=r"x\.csv: row 2: '01/02/2020' has two readings"):
+        uploads.add("x.csv", content)
+    name, market = uploads.add("x.csv", content, dayfirst="true")
+    assert load_market(uploads.spec(name)).sha256 == market.sha256
+    assert list(uploads.names()) == ["x"]
+    packed, _ = uploads.add("packed.csv.gz", gzip.compress(GOOD.encode()))
+    assert (packed, load_market(uploads.spec("packed")).bars) == ("packed", 2)
 
 
 def test_too_large_uploads_are_refused(tmp_path: Path) -> None:

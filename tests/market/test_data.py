@@ -71,16 +71,18 @@ def test_missing_volume_is_zero_and_names_in_any_case() -> None:
     assert (market.volume == 0).all()
 
 
-def test_adjusted_close_scales_prices_and_says_so() -> None:
+def test_adjusted_close_scales_prices_when_asked_and_says_so() -> None:
     raw = frame().assign(**{"Adj Close": frame()["close"] * [0.5, 0.5, 1, 1, 1]})
-    market = MarketData.from_frame(raw)
+    market = MarketData.from_frame(raw, adjust=True)
     assert market.close[:, 0].tolist() == [50, 50.5, 102, 103, 104]
     assert market.high[0, 0] == 101 * 0.5
     assert "scaled by adj_close / close in 2 rows" in market.source
-    assert MarketData.from_frame(raw, adjust=False).close[0, 0] == 100
+    offered = MarketData.from_frame(raw)
+    assert offered.close[0, 0] == 100
+    assert "adj_close not used" in offered.source
     raw.iloc[1, -1] = np.nan
     with pytest.raises(MarketDataError, match=r"row 1 .*'adj_close'.*adjust=False"):
-        MarketData.from_frame(raw)
+        MarketData.from_frame(raw, adjust=True)
 
 
 def test_arrays_cannot_be_changed() -> None:
@@ -196,7 +198,7 @@ def test_one_bar_and_one_dimension_are_refused() -> None:
         (frame().iloc[:0], "there are no rows"),
         (frame().iloc[::-1], r"row 1 .*before that of the row above \(4 such rows\).*Sort"),
         (pd.concat([frame(), frame().iloc[-1:]]), "row 5 .*occurs twice"),
-        (frame().rename(columns={"close": "Closing"}), "missing column 'close'.*Rename 'Closing'"),
+        (frame().rename(columns={"close": "Closed"}), "missing column 'close'.*Rename 'Closed'"),
         (frame().reset_index(drop=True), "missing column 'timestamp'"),
         (frame().assign(Close=1.0), "two columns are 'close'"),
         (frame().assign(symbol=["A", "A", "B", "B", ""]), "row 4 .*names no asset"),

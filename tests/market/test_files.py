@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -80,7 +79,7 @@ ROW_3 = "2020-01-03,11,13,10,12,200"
         ("2020-01-03,9,13,10,12,200", r"row 3 .*'open': 9; expected between.*widen"),
         ("2020-01-03,11,13,10,12,-1", r"row 3 .*'volume': -1; expected 0 or more"),
         ("2020-01-03,11,13,10,n/a,200", r"row 3 .*'close': 'n/a' is not a number"),
-        ('2020-01-03,11,13,10,"1,200",200', r"row 3 .*'close': '1,200'.*thousands"),
+        ('2020-01-03,11,13,10,"1,200",200', r"row 3, .*'1,200' may be 1200 .thousands"),
         ("2020-01-03,11,13,10,0x10,200", r"row 3 .*'close': '0x10' is not a number"),
         ("2020-01-03,11,13,10,1_2,200", r"row 3 .*'close': '1_2' is not a number"),
         ("2020-01-03,11,13,10,١٢,200", r"row 3 .*'close': '١٢' is not a number"),
@@ -111,7 +110,7 @@ def test_bad_row_is_named_with_its_column_and_fix(tmp_path: Path, row: str, mess
         (b"\n\n", "holds no text"),
         (b"Date,Open,High,Low,Close\n", "there are no rows"),
         (GOOD.splitlines(keepends=True)[0].encode() + b"2020-01-02,1,1,1,1,1\n", "one bar"),
-        (GOOD.encode("utf-16"), "byte 0xff is not UTF-8.*CSV UTF-8"),
+        (GOOD.encode("utf-16")[:-1], "is not UTF-16.*CSV UTF-8"),
         (GOOD.encode().replace(b"200", b"2\xe90"), "line 3: byte 0xe9 is not UTF-8"),
         (b"PK\x03\x04 rest", "an Excel workbook"),
         (b"PAR1 rest", "a Parquet file"),
@@ -205,11 +204,11 @@ def test_paths_that_are_no_bar_files(tmp_path: Path) -> None:
     for name, message in (
         ("none.csv", "does not exist"),
         ("folder.csv", "is a folder"),
-        ("bars.xlsx", "expected a file ending in .csv"),
+        ("bars.doc", "expected a file ending in .csv"),
     ):
         path = tmp_path / name
-        if name.endswith("xlsx"):
-            zipfile.ZipFile(path, "w").close()
+        if name.endswith("doc"):
+            path.touch()
         with pytest.raises(MarketDataError, match=message):
             load_file(path)
         assert len(check_market_file(path)) == 1
@@ -367,7 +366,7 @@ def test_fuzzed_parquet_loads_or_raises_our_error(tmp_path: Path) -> None:
 
 
 def test_gzip_is_not_taken_for_csv(tmp_path: Path) -> None:
-    with pytest.raises(MarketDataError, match="not UTF-8"):
+    with pytest.raises(MarketDataError, match=r"packed with gzip.*\.gz"):
         load_market(write(tmp_path, gzip.compress(GOOD.encode())))
 
 

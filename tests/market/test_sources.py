@@ -24,9 +24,9 @@ from tradinghf.market import (
     source,
     synthetic,
 )
+from tradinghf.market import _catalogue as catalogue_module
 from tradinghf.market import _samples as samples
 from tradinghf.market import _vendors as vendors
-from tradinghf.market import catalogue as catalogue_module
 from tradinghf.market._catalogue import packaged_catalogue
 from tradinghf.market._features import FEATURES
 from tradinghf.market._sources import drop_in_files

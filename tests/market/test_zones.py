@@ -192,7 +192,7 @@ def test_the_csv_of_a_yfinance_download(tmp_path: Path) -> None:
     assert market.close.tolist() == [[11, 21], [12, 22]]
     assert market.volume.tolist() == [[5, 6], [7, 8]]
     path.write_text(path.read_text().replace("2023-02-21,12", "2023-02-21,x"))
-    with pytest.raises(MarketDataError, match=r"row 5 \(2023-02-21\).*'x' is not a number"):
+    with pytest.raises(MarketDataError, match=r"row 5 \(2023-02-21, MSFT\).*'x' is not a number"):
         load_market(path)
 
 
@@ -203,7 +203,7 @@ def test_the_close_time_of_an_exchange_is_the_time_of_the_bar(tmp_path: Path) ->
         "1672531200000,1,2,0.5,1.5,10,1672531259999\n"
         "1672531260000,1.5,2,1,1.2,10,1672531319999\n"
     )
-    assert str(load_market(path).index[0])[:19] == "2023-01-01 00:00:59"
+    assert str(load_market(path).index[0])[:19] == "2023-01-01 00:01:00"
 
 
 # ------------------------------------------------------------------ many assets

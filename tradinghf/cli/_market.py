@@ -29,7 +29,7 @@ def data_list() -> None:
         missing = "" if entry.available else f" (install {entry.package})"
         rows.append((entry.name, entry.title + missing, entry.kind, entry.licence, options or "-"))
     output.table(["--data", "what it is", "kind", "licence of the data", "options"], rows)
-    output.line("Options: NAME:option=value,... Or give a path to a .csv or .parquet file.")
+    output.line("Options: NAME:option=value,... Or give a path to a bar file.")
 
 
 def data_show(
@@ -78,12 +78,7 @@ def data_check(data: Positional[str], /) -> int:
         found = market_warnings(load_market(data))
     else:
         path, options = file
-        found = check_market_file(
-            path,
-            symbol=options.get("symbol"),
-            date_format=options.get("date_format"),
-            zone=options.get("zone"),
-        )
+        found = check_market_file(path, **options)
     if found:
         rows = [(f.severity, f.place, f.column, f.problem, f.fix) for f in found]
         output.table(["", "where", "column", "problem", "what to do"], rows)

@@ -7,7 +7,13 @@ from tradinghf.market._catalogue import catalogue
 from tradinghf.market._data import MarketData
 from tradinghf.market._feature_scaler import FeatureScaler
 from tradinghf.market._features import feature, feature_memory, feature_names, features
-from tradinghf.market._files import SUFFIXES, check_market_file, load_file, save_market
+from tradinghf.market._files import (
+    SUFFIXES,
+    check_market_file,
+    load_file,
+    market_name,
+    save_market,
+)
 from tradinghf.market._lookahead import assert_causal, leaks
 from tradinghf.market._quality import describe_market, market_warnings
 from tradinghf.market._rolling import lagged, realised_volatility
@@ -18,6 +24,7 @@ from tradinghf.market._sources import (
     drawn_again,
     file_and_options,
     load_market,
+    options_file,
 )
 from tradinghf.market._synthetic import synthetic
 from tradinghf.market._times import session_times
@@ -52,7 +59,9 @@ __all__ = [
     "likely_columns",
     "load_file",
     "load_market",
+    "market_name",
     "market_warnings",
+    "options_file",
     "realised_volatility",
     "save_market",
     "session_times",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tradinghf.errors import MarketDataError
+from tradinghf.market._files import market_name
 from tradinghf.market._source_registry import SOURCES
 from tradinghf.market._sources import drop_in_files
 from tradinghf.resources import resource_dir
@@ -54,7 +55,7 @@ def catalogue() -> list[Entry]:
     """
     packaged = packaged_catalogue()
     files = [
-        Entry(path.stem, f"{path} ({path.stat().st_size / 1e6:.1f} MB)", "file")
+        Entry(market_name(path), f"{path} ({path.stat().st_size / 1e6:.1f} MB)", "file")
         for path in drop_in_files()
     ]
     known = {entry.name for entry in packaged}

@@ -11,67 +11,116 @@ import pandas as pd
 
 from tradinghf.errors import MarketDataError
 from tradinghf.market._bar_rules import FIELDS, PRICES, Floats
-
-_TIME_NAMES = ("timestamp", "datetime", "date", "time")
-_SYMBOL_NAMES = ("symbol", "ticker", "asset")
-_ADJUSTED_NAMES = ("adj_close", "adjclose", "adjusted_close")
-KNOWN_NAMES = ("timestamp", *FIELDS, "symbol", "adj_close")
+from tradinghf.market._column_names import (
+    KNOWN_NAMES,
+    canonical_name,
+    is_clock,
+    is_date,
+    ranked_name,
+)
+from tradinghf.market._time_columns import with_bar_times
 
 Columns = Sequence[tuple[str, Any]]
 
 
-def canonical_name(raw: object) -> str:
-    """Our name of a vendor's column: lower case, and aliases such as "Date" resolved."""
-    name = str(raw).strip().lower().replace(" ", "_")
-    for known, aliases in (
-        ("timestamp", _TIME_NAMES),
-        ("symbol", _SYMBOL_NAMES),
-        ("adj_close", _ADJUSTED_NAMES),
-    ):
-        if name in aliases:
-            return known
-    return name
-
-
 def named_columns(columns: Columns, what: str) -> dict[str, Any]:
-    """Columns by canonical name.
+    """Columns by canonical name; of two that mean the same, the one better named.
 
     Raises:
         MarketDataError: a needed column is missing, or one is there twice.
 
     """
+    columns = with_bar_times(columns)
     named: dict[str, Any] = {}
-    for raw, values in columns:
-        name = canonical_name(raw)
-        if name in named and name in KNOWN_NAMES:
-            raise MarketDataError(
-                f"{what}: two columns are {name!r} (the second is {raw!r}). Keep one."
-            )
-        named.setdefault(name, values)
-    if "timestamp" not in named and "close_time" in named:  # as crypto exchanges write it
-        named["timestamp"] = named["close_time"]
+    for name, at in _places([raw for raw, _ in columns], what).items():
+        # MetaTrader counts ticks beside a volume that is 0 throughout.
+        used = [i for i in at if name != "volume" or not _all_zero(columns[i][1])]
+        named[name] = columns[(used or at)[0]][1]
     missing = [name for name in ("timestamp", *PRICES) if name not in named]
     if missing:
         raise MarketDataError(_missing(missing, [raw for raw, _ in columns], what))
     return named
 
 
-def yahoo_columns(columns: Columns) -> dict[str, list[tuple[str, Any]]] | None:
-    """{ticker: columns} of the CSV that `yfinance.download` writes; None where it is another.
+def unused_names(names: Sequence[str]) -> list[str]:
+    """Columns that `named_columns` leaves out."""
+    places = _places(names, "")
+    kept = {at[0] for name, at in places.items() if name in KNOWN_NAMES}
+    clock = [i for i, name in enumerate(names) if is_clock(name)]
+    if "timestamp" in places and is_date(names[places["timestamp"][0]]):
+        kept |= set(clock[:1])
+    return [name for i, name in enumerate(names) if i not in kept and name.strip()]
 
-    Its header takes three lines: the fields, the tickers, and the name of the times.
+
+def _places(names: Sequence[str], what: str) -> dict[str, list[int]]:
+    """{canonical name: indices of the columns that may be it, the best name first}."""
+    found: dict[str, list[tuple[int, int]]] = {}
+    for i, raw in enumerate(names):
+        name, rank = ranked_name(raw)
+        others = found.setdefault(name, [])
+        if name in KNOWN_NAMES and any(rank == other for other, _ in others) and rank != 99:
+            raise MarketDataError(
+                f"{what}: two columns are {name!r} (the second is {raw!r}). Keep one."
+            )
+        others.append((rank, i))
+    return {name: [i for _, i in sorted(places)] for name, places in found.items()}
+
+
+def _all_zero(values: Any) -> bool:
+    numbers, bad = read_numbers(values)
+    return not bad and not numbers.any()
+
+
+def renamed(columns: Columns, given: Mapping[str, str] | str | None, what: str) -> Columns:
+    """Columns under the names that the user gave them.
+
+    Args:
+        columns: (name, values) pairs.
+        given: {our name: name or number of a column}, or "close=Price;open=2".
+        what: the file, for messages.
+
+    Raises:
+        MarketDataError: a name is not ours, or no such column is there.
+
     """
-    if not columns or columns[0][0].strip().lower() != "price":
-        return None
-    marks = list(columns[0][1][:2])
-    if len(marks) < 2 or marks[0].strip().lower() != "ticker":
-        return None
-    times = columns[0][1][2:]
-    parts: dict[str, list[tuple[str, Any]]] = {}
-    for field, values in columns[1:]:
-        ticker = str(values[0]).strip()
-        parts.setdefault(ticker, [("timestamp", times)]).append((field, values[2:]))
-    return parts
+    if not given:
+        return columns
+    names = [raw.strip() for raw, _ in columns]
+    chosen: dict[int, str] = {}
+    for ours, theirs in column_choices(given, what).items():
+        by_name = [i for i, n in enumerate(names) if n.casefold() == theirs.casefold()]
+        number = int(theirs) if theirs.isascii() and theirs.isdigit() else 0
+        if not by_name and not 1 <= number <= len(names):
+            listed = ", ".join(quoted(name or f"column {i + 1}") for i, name in enumerate(names))
+            raise MarketDataError(
+                f"{what}: columns names {theirs!r} for {ours!r}; the file has {listed[:400]}."
+            )
+        chosen[by_name[0] if by_name else number - 1] = ours
+    taken = set(chosen.values())
+    return [
+        (chosen.get(i, raw), values)
+        for i, (raw, values) in enumerate(columns)
+        if i in chosen or canonical_name(raw) not in taken
+    ]
+
+
+def column_choices(given: Mapping[str, str] | str, what: str) -> dict[str, str]:
+    """{our name: name or number of a column} as the user chose.
+
+    Raises:
+        MarketDataError: it is not written so, or a name is not ours.
+
+    """
+    if isinstance(given, str):
+        pairs = [part.partition("=") for part in given.split(";") if part.strip()]
+        given = {ours.strip(): theirs.strip() for ours, _, theirs in pairs}
+    for ours, theirs in given.items():
+        if ours not in KNOWN_NAMES or not str(theirs).strip():
+            raise MarketDataError(
+                f"{what}: columns has {ours!r}; write it as 'close=Price;open=2' with names or "
+                f"numbers of the file's columns. Ours are {', '.join(KNOWN_NAMES)}."
+            )
+    return {ours: str(theirs).strip() for ours, theirs in given.items()}
 
 
 def _missing(missing: list[str], found: list[str], what: str) -> str:
@@ -84,8 +133,8 @@ def _missing(missing: list[str], found: list[str], what: str) -> str:
     return (
         f"{what}: missing {'columns' if len(missing) > 1 else 'column'} "
         f"{', '.join(map(repr, missing))}; found {listed or 'none'}. {hint}"
-        f"Expected timestamp (or {', '.join(_TIME_NAMES[1:])}), open, high, low, close "
-        "and optionally volume, symbol, adj_close."
+        "Expected timestamp (or datetime, date, time), open, high, low, close and optionally "
+        "volume, symbol, adj_close; or name them: columns='close=Price;open=2'."
     )
 
 

@@ -104,7 +104,7 @@ class MarketData:
         symbol: str | None = None,
         bars_per_year: float | None = None,
         source: str = "DataFrame",
-        adjust: bool = True,
+        adjust: bool = False,
         join: Join = "exact",
         zone: str | None = None,
     ) -> Self:
@@ -121,7 +121,7 @@ class MarketData:
             bars_per_year: for annualising; by default inferred from the spacing of the bars.
             source: where the bars came from.
             adjust: scale open, high, low and close by adj_close / close where the frame has an
-                adjusted close; `source` then says so.
+                adjusted close; `source` says whether it was used.
             join: "exact" demands that all assets have the same times; "inner" keeps those that
                 they share, and `source` says how many rows went.
             zone: IANA zone ("Europe/Berlin") of times without one, and of daily sessions whose

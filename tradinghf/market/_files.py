@@ -1,10 +1,8 @@
-"""Bars in CSV and Parquet files: reading, checking and writing."""
+"""Bars in files, as people have them: reading, checking and writing."""
 
 from __future__ import annotations
 
-import csv
 import io
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,60 +11,83 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tradinghf.durable import atomic_path
-from tradinghf.errors import MarketDataError
+from tradinghf.errors import MarketDataError, MissingExtraError
+from tradinghf.market._archives import (
+    EXCEL_SUFFIXES,
+    PACKED_SUFFIXES,
+    TEXT_SUFFIXES,
+    decoded,
+    unpacked,
+)
 from tradinghf.market._bar_rules import Finding
-from tradinghf.market._columns import KNOWN_NAMES, canonical_name, yahoo_columns
+from tradinghf.market._column_names import canonical_name
+from tradinghf.market._columns import renamed, unused_names
 from tradinghf.market._data import Join, MarketData
+from tradinghf.market._dialects import ColumnChoice, PlainBars, Reading, plain_bars
+from tradinghf.market._excel import sheet_rows
 from tradinghf.market._findings import table_findings
 from tradinghf.market._quality import market_warnings
-from tradinghf.market._tables import Table
+from tradinghf.market._source_registry import Source
+from tradinghf.market._tables import ADJUSTED_OFFER, Table
+from tradinghf.market._text_table import read_rows, split_text
 
-_CSV_SUFFIXES = (".csv", ".tsv")
+_WRITTEN = (".csv", ".tsv")
 _PARQUET_SUFFIXES = (".parquet", ".pq")
-SUFFIXES = (*_CSV_SUFFIXES, *_PARQUET_SUFFIXES)
+SUFFIXES = (*TEXT_SUFFIXES, *_PARQUET_SUFFIXES, *EXCEL_SUFFIXES, *PACKED_SUFFIXES)
 # Text needs about ten times its size in memory while it is parsed; Parquet about twice.
 MAX_CSV_BYTES = 512 * 2**20
 MAX_PARQUET_BYTES = 4 * 2**30
-_DELIMITERS = ",;\t|"
-_BLOCK = 10_000
 
 
 def load_file(
     path: Path | str,
     *,
     symbol: str | None = None,
-    adjust: bool = True,
+    adjust: bool = False,
     join: Join = "exact",
+    columns: ColumnChoice = None,
+    decimal: str | None = None,
+    dayfirst: bool | None = None,
     date_format: str | None = None,
+    sheet: str | None = None,
     zone: str | None = None,
     bars_per_year: float | None = None,
 ) -> MarketData:
-    """Validated bars from a .csv or .parquet file.
+    """Validated bars from a file: text, Parquet or Excel, also packed as .gz or .zip.
 
-    Columns: timestamp (or datetime, date, time), open, high, low, close, and optionally volume,
-    symbol (one row per bar and asset) and adj_close. Any case, any order; others are ignored. CSV
-    may be separated by comma, semicolon, tab or bar; the number of a row is the one a spreadsheet
-    shows (the header is row 1). Rows of Parquet files are numbered from 0, as in pandas.
+    Columns: times (in one column, or day and clock), open, high, low, close, and optionally
+    volume, symbol (one row per bar and asset) and adj_close, in any order, under the names that
+    vendors give them in several languages; others are ignored. Separator, decimal mark, form of
+    the dates and order of the rows are found from the whole file; where two readings are possible
+    the error shows both. The number of a row is the one a spreadsheet shows (the first line is
+    1). Rows of Parquet files are numbered from 0, as in pandas.
 
     Args:
         path: the file.
         symbol: the asset, where the file has no such column; by default the file's stem.
         adjust: scale prices by adj_close / close where the file has an adjusted close.
         join: "inner" keeps the times that all assets share; "exact" demands equal times.
-        date_format: strftime format of times that are not ISO 8601 ("%m/%d/%Y").
+        columns: which column is what, where names do not tell: {"close": "Price"}, or
+            "close=Price;open=2" with names or numbers.
+        decimal: "point" or "comma" ("." or ","), where the file leaves it open.
+        dayfirst: whether 01/03/2023 is 1 March, where the file leaves it open.
+        date_format: strftime format of times that are not found by themselves ("%m/%d/%y").
+        sheet: of a workbook that has several.
         zone: IANA zone ("Europe/Berlin") of times without one, and of daily sessions whose times
             are in UTC.
         bars_per_year: for annualising; by default inferred from the spacing of the bars.
 
     Raises:
         MarketDataError: a rule is broken; the message names file, row, column and the fix.
+        MissingExtraError: a workbook, and the package that reads it is not installed.
 
     """
     path = Path(path)
-    table = read_table(path, symbol=symbol, adjust=adjust, date_format=date_format, zone=zone)
+    reading = Reading(columns, decimal, dayfirst, date_format, sheet, zone)
+    table = read_table(path, reading, symbol=symbol, adjust=adjust)
     return MarketData.from_table(
         table,
-        name=path.stem,
+        name=market_name(path),
         error_name=str(path),
         bars_per_year=bars_per_year,
         source=str(path),
@@ -75,13 +96,17 @@ def load_file(
     )
 
 
+FILE = Source("file", load_file, "A bar file: .csv, .parquet, .xlsx and others, also packed")
+
+
+def market_name(path: Path) -> str:
+    """Name of the bars of a file: its stem, without the endings of packed files."""
+    stem = path.stem if path.suffix.lower() in PACKED_SUFFIXES else path.name
+    return Path(stem).stem if Path(stem).suffix.lower() in SUFFIXES else stem
+
+
 def read_table(
-    path: Path,
-    *,
-    symbol: str | None = None,
-    adjust: bool = True,
-    date_format: str | None = None,
-    zone: str | None = None,
+    path: Path, reading: Reading | None = None, *, symbol: str | None = None, adjust: bool = False
 ) -> Table:
     """Parse a file without judging its bars.
 
@@ -89,45 +114,63 @@ def read_table(
         MarketDataError: the file cannot be read, or lacks a column.
 
     """
+    reading, what = reading or Reading(), str(path)
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise MarketDataError(
             f"{path}: expected a file ending in {', '.join(SUFFIXES)}. Convert or rename it."
         )
-    ragged: dict[int, Finding] = {}
     try:
         if not path.is_file():
-            what = "is a folder" if path.is_dir() else "does not exist"
-            raise MarketDataError(f"{path}: {what}. Give the path of a bar file.")
+            kind = "is a folder" if path.is_dir() else "does not exist"
+            raise MarketDataError(f"{path}: {kind}. Give the path of a bar file.")
         size = path.stat().st_size
         if size == 0:
             raise MarketDataError(f"{path}: the file is empty. Export it again.")
         if suffix in _PARQUET_SUFFIXES:
-            columns, first_row = _parquet_columns(path), 0
-        else:
-            _check_size(path, size, MAX_CSV_BYTES, "convert it to Parquet, or split it by asset")
-            columns, ragged = _csv_columns(path.read_bytes(), str(path))
-            first_row = 2
+            columns = renamed(_parquet_columns(path), reading.columns, what)
+            return Table.from_columns(
+                columns,
+                symbol=symbol or market_name(path),
+                adjust=adjust,
+                date_format=reading.date_format,
+                zone=reading.zone,
+                what=what,
+            )
+        _check_size(path, size, MAX_CSV_BYTES, "convert it to Parquet, or split it by asset")
+        data, inner = unpacked(path, MAX_CSV_BYTES)
+        bars = _plain(data, inner, reading, what)
     except OSError as error:
         raise MarketDataError(
             f"{path}: cannot be read ({error.strerror or error}). Check the path and permissions."
         ) from error
-    parts = yahoo_columns(columns)
-    if parts is not None:
-        # Rows are numbered as in the file: two more lines of headers stand above them.
-        options: Any = {"adjust": adjust, "first_row": 4, "zone": zone, "what": str(path)}
-        return Table.concat(
-            [Table.from_columns(part, symbol=name, **options) for name, part in parts.items()]
-        )
+    return _table_of(bars, symbol or market_name(path), adjust, what)
+
+
+def _plain(data: bytes, suffix: str, reading: Reading, what: str) -> PlainBars:
+    """Columns of the content of a text file or workbook."""
+    if suffix in EXCEL_SUFFIXES:
+        rows = sheet_rows(io.BytesIO(data), what, reading.sheet)
+        table = read_rows(rows, what, known=reading.column_names(what))
+    elif suffix in TEXT_SUFFIXES:
+        table = split_text(decoded(data, what), what, known=reading.column_names(what))
+    else:
+        raise MarketDataError(f"{what}: holds a file ending in {suffix!r}. Unpack it first.")
+    return plain_bars(table, reading, what)
+
+
+def _table_of(bars: PlainBars, symbol: str, adjust: bool, what: str) -> Table:
     return Table.from_columns(
-        columns,
-        symbol=symbol or path.stem,
+        bars.columns,
+        symbol=symbol,
         adjust=adjust,
-        first_row=first_row,
-        date_format=date_format,
-        zone=zone,
-        ragged=ragged,
-        what=str(path),
+        rows=bars.rows,
+        date_format=bars.date_format,
+        zone=bars.zone,
+        ragged=bars.ragged,
+        names=bars.names,
+        note=bars.note,
+        what=what,
     )
 
 
@@ -138,32 +181,29 @@ def parse_csv(data: bytes, *, symbol: str, date_format: str | None = None) -> Ta
         MarketDataError: not a CSV file with the expected columns.
 
     """
-    columns, ragged = _csv_columns(data, symbol)
-    return Table.from_columns(
-        columns, symbol=symbol, first_row=2, date_format=date_format, ragged=ragged
-    )
+    bars = _plain(data, ".csv", Reading(date_format=date_format), symbol)
+    return _table_of(bars, symbol, False, symbol)
 
 
-def check_market_file(
-    path: Path | str,
-    *,
-    symbol: str | None = None,
-    adjust: bool = True,
-    date_format: str | None = None,
-    zone: str | None = None,
-) -> list[Finding]:
+def check_market_file(path: Path | str, **options: Any) -> list[Finding]:
     """Everything that is wrong with a bar file, and what merely looks odd; empty when all is well.
 
-    Options as in `load_file`. Never raises on a bad file: what stops reading is a finding too.
+    Options as in `load_file`, also as text. Never raises on a bad file: what stops reading is a
+    finding too.
     """
     path = Path(path)
     try:
-        table = read_table(path, symbol=symbol, adjust=adjust, date_format=date_format, zone=zone)
-        found = [*table_findings(table), *_ignored_columns(table)]
+        given = FILE.converted(options)
+        symbol, adjust = given.pop("symbol", None), given.pop("adjust", False)
+        market = {name: given.pop(name) for name in ("join", "bars_per_year") if name in given}
+        table = read_table(path, Reading(**given), symbol=symbol, adjust=adjust)
+        judged = table.common() if market.get("join") == "inner" else table
+        found = [*table_findings(judged), *_ignored_columns(table)]
         if any(finding.severity == "error" for finding in found):
             return found
-        return [*found, *market_warnings(MarketData.from_table(table, name=str(path)))]
-    except MarketDataError as error:
+        bars = MarketData.from_table(table, name=str(path), **market)
+        return [*found, *_offers(table), *market_warnings(bars)]
+    except (MarketDataError, MissingExtraError) as error:
         return [Finding("", "", str(error).rstrip("."), "")]
 
 
@@ -178,9 +218,9 @@ def save_market(market: MarketData, path: Path | str) -> None:
     """
     path = Path(path)
     frame = market.to_long()
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise MarketDataError(f"{path}: expected a path ending in {', '.join(SUFFIXES)}.")
+    suffix, written = path.suffix.lower(), (*_WRITTEN, *_PARQUET_SUFFIXES)
+    if suffix not in written:
+        raise MarketDataError(f"{path}: expected a path ending in {', '.join(written)}.")
     try:
         with atomic_path(path) as draft:
             if suffix in _PARQUET_SUFFIXES:
@@ -193,67 +233,6 @@ def save_market(market: MarketData, path: Path | str) -> None:
     except OSError as error:
         raise MarketDataError(
             f"{path}: cannot be written ({error.strerror or error}). Check folder and disk space."
-        ) from error
-
-
-def _csv_columns(data: bytes, what: str) -> tuple[list[tuple[str, Any]], dict[int, Finding]]:
-    """Named text columns of a CSV document, and findings on rows of another length by index.
-
-    Raises:
-        MarketDataError: not UTF-8, no header, or broken quotes.
-
-    """
-    text = _decode(data, what)
-    # Spreadsheets append rows of bare separators; the first line break there ends the data.
-    end = text.find("\n", len(text.rstrip(" \t\r\n" + _DELIMITERS)))
-    text = (text if end < 0 else text[:end]).lstrip("\r\n")
-    delimiter = max(_DELIMITERS, key=text.partition("\n")[0].count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        header = next(reader, None)
-        if header is None:
-            raise MarketDataError(f"{what}: the file holds no text. Export it again.")
-        cells: list[list[str]] = [[] for _ in header]
-        ragged: dict[int, Finding] = {}
-        # By blocks: a million row lists at once would keep the garbage collector busy.
-        while block := list(islice(reader, _BLOCK)):
-            ragged |= _pad(block, len(header), len(cells[0]))
-            for column, values in zip(cells, zip(*block, strict=True), strict=True):
-                column.extend(values)
-    except csv.Error as error:
-        raise MarketDataError(
-            f"{what}: line {reader.line_num}: broken CSV ({error}). "
-            "Check the quotes there, or export the file again."
-        ) from error
-    return list(zip(header, cells, strict=True)), ragged
-
-
-def _pad(rows: list[list[str]], width: int, start: int) -> dict[int, Finding]:
-    """Bring ragged rows to `width` cells, in place; their cells become empty."""
-    ragged = {}
-    for i, row in enumerate(rows):
-        if len(row) != width:
-            empty = not any(cell.strip() for cell in row)
-            problem = "the row is empty" if empty else f"{len(row)} cells; the header has {width}"
-            fix = "Delete it" if empty else "Add or remove separators; quote text with separators"
-            place = f"row {start + i + 2}"
-            ragged[start + i] = Finding(place, "", problem, fix, rule="ragged_row")
-            rows[i] = [""] * width
-    return ragged
-
-
-def _decode(data: bytes, what: str) -> str:
-    kinds = {b"PK\x03\x04": "an Excel workbook or zip archive", b"PAR1": "a Parquet file"}
-    for magic, kind in kinds.items():
-        if data.startswith(magic):
-            raise MarketDataError(f"{what}: this is {kind}, not CSV. Export it as CSV, or rename.")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise MarketDataError(
-            f"{what}: line {line}: byte 0x{data[error.start]:02x} is not UTF-8. "
-            "Save the file as 'CSV UTF-8'."
         ) from error
 
 
@@ -295,11 +274,21 @@ def _check_size(path: Path, size: int, limit: int, fix: str) -> None:
         )
 
 
+def _offers(table: Table) -> list[Finding]:
+    """What the file holds beside the bars that were loaded, or leaves to the reader."""
+    found = []
+    if ADJUSTED_OFFER in table.note:
+        problem, fix = "the adjusted close is not used", "Load with adjust=true to scale prices"
+        found.append(Finding("", "adj_close", problem, fix, "warning", "adjusted_close"))
+    if not table.times.are_dates and not table.times.aware.any():
+        problem, fix = "times of day without a zone are taken as UTC", "Name it: zone=Europe/Berlin"
+        found.append(Finding("", "timestamp", problem, fix, "warning", "no_zone"))
+    return found
+
+
 def _ignored_columns(table: Table) -> list[Finding]:
+    fix = "Rename it if it was meant"
     return [
-        Finding(
-            "", name, "the column is not used", "Rename it if it was meant", "warning", "unused"
-        )
-        for name in table.columns
-        if canonical_name(name) not in KNOWN_NAMES
+        Finding("", name, "the column is not used", fix, "warning", "unused")
+        for name in unused_names(table.columns)
     ]

@@ -49,11 +49,7 @@ class Source:
             MarketDataError: an option is unknown, or its text does not fit its type.
 
         """
-        known = self.options
-        unknown = [name for name in options if name not in known]
-        if unknown:
-            raise MarketDataError(f"{self.name}: {unknown_name('option', unknown[0], known)}")
-        values = {name: self._convert(known[name], value) for name, value in options.items()}
+        values = self.converted(options)
         try:
             inspect.signature(self.load).bind(*arguments, **values)
         except TypeError as error:
@@ -61,6 +57,19 @@ class Source:
                 f"{self.name}: {error}. {self.help}. Options: {self.usage or 'none'}."
             ) from error
         return self.load(*arguments, **values)
+
+    def converted(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Options of the types that they have to have, from text where they are text.
+
+        Raises:
+            MarketDataError: an option is unknown, or its text does not fit its type.
+
+        """
+        known = self.options
+        unknown = [name for name in options if name not in known]
+        if unknown:
+            raise MarketDataError(f"{self.name}: {unknown_name('option', unknown[0], known)}")
+        return {name: self._convert(known[name], value) for name, value in options.items()}
 
     def _convert(self, option: inspect.Parameter, value: Any) -> Any:
         kinds = get_args(option.annotation) or (option.annotation,)

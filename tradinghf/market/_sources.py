@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,8 +13,8 @@ import pandas as pd
 from tradinghf.errors import MarketDataError, unknown_name
 from tradinghf.market import _samples, _vendors  # noqa: F401  (they register their sources)
 from tradinghf.market._data import MarketData
-from tradinghf.market._files import SUFFIXES, load_file
-from tradinghf.market._source_registry import SOURCES, Source
+from tradinghf.market._files import FILE, SUFFIXES, market_name
+from tradinghf.market._source_registry import SOURCES
 from tradinghf.resources import resource_dir
 
 
@@ -22,8 +23,8 @@ def load_market(spec: str | Path, **options: Any) -> MarketData:
 
     Args:
         spec: a source ("sp500"), with options ("synthetic:seed=3,bars=4096,regime=jumps",
-            "yfinance:SPY,start=2010-01-01", "ccxt:binance:BTC/USDT:1d"); a path to a .csv or
-            .parquet file, with options ("bars.csv:zone=Europe/Berlin"); or the name of a file in
+            "yfinance:SPY,start=2010-01-01", "ccxt:binance:BTC/USDT:1d"); a path to a bar
+            file, with options ("bars.csv:zone=Europe/Berlin"); or the name of a file in
             the drop-in folder `data/` without its suffix.
         options: the same options as keywords; they win over those in the spec. For files see
             `tradinghf.market._files.load_file`.
@@ -37,12 +38,12 @@ def load_market(spec: str | Path, **options: Any) -> MarketData:
     text = os.fspath(spec)
     if text and (found := file_and_options(text)) is not None:
         path, given = found
-        return _FILE([str(path)], {**given, **options})
+        return FILE([str(path)], {**given, **options})
     name, _, rest = text.partition(":")
     if name not in SOURCES:
-        known = [*SOURCES, *(p.stem for p in drop_in_files())]
+        known = [*SOURCES, *(market_name(p) for p in drop_in_files())]
         raise MarketDataError(
-            f"{unknown_name('market', text, known)} Or give a path to a .csv or .parquet file."
+            f"{unknown_name('market', text, known)} Or give a path to a bar file."
         )
     arguments, given = _parts(rest)
     return SOURCES[name](arguments, {**given, **options})
@@ -89,9 +90,25 @@ def file_and_options(text: str) -> tuple[Path, dict[str, str]] | None:
     named, colon, rest = text.rpartition(":")
     arguments, options = _parts(rest)
     if colon and options and not arguments and (path := _as_file(named)) is not None:
-        return path, options
+        return path, {**_options_beside(path), **options}
     path = _as_file(text)
-    return None if path is None else (path, {})
+    return None if path is None else (path, _options_beside(path))
+
+
+def options_file(path: Path) -> Path:
+    """The file beside a bar file that holds options for it, if there is one."""
+    return path.with_name(path.name + ".options.json")
+
+
+def _options_beside(path: Path) -> dict[str, str]:
+    beside = options_file(path)
+    try:
+        found = json.loads(beside.read_text(encoding="utf-8")) if beside.is_file() else {}
+        return {str(name): str(value) for name, value in found.items()}
+    except (OSError, ValueError, AttributeError) as error:
+        raise MarketDataError(
+            f'{beside}: not a set of options ({error}). Write {{"dayfirst": "true"}}, or delete it.'
+        ) from error
 
 
 def drawn_again(spec: str) -> bool:
@@ -104,9 +121,15 @@ def drawn_again(spec: str) -> bool:
 
 
 def drop_in_files() -> list[Path]:
-    """Users' .csv and .parquet files: in $TRADINGHF_DATA, ./data, and the bundled folder."""
+    """Users' bar files: in $TRADINGHF_DATA, ./data, ./runs/uploads, and the bundled folder."""
     named = os.environ.get("TRADINGHF_DATA")
-    candidates = [*([Path(named)] if named else []), Path("data"), resource_dir("data")]
+    uploaded = Path("runs", "uploads")
+    candidates = [
+        *([Path(named)] if named else []),
+        Path("data"),
+        uploaded,
+        resource_dir("data"),
+    ]
     folders = dict.fromkeys(folder.resolve() for folder in candidates if folder.is_dir())
     return [
         path
@@ -114,9 +137,6 @@ def drop_in_files() -> list[Path]:
         for path in sorted(folder.iterdir())
         if path.suffix.lower() in SUFFIXES and path.is_file()
     ]
-
-
-_FILE = Source("file", load_file, "A .csv or .parquet file")
 
 
 def _as_file(text: str) -> Path | None:
@@ -127,7 +147,7 @@ def _as_file(text: str) -> Path | None:
         return None
     if path.is_file() or path.is_dir():
         return path
-    by_name = [p for p in drop_in_files() if text in (p.stem, p.name)]
+    by_name = [p for p in drop_in_files() if text in (market_name(p), p.name)]
     if by_name:
         return by_name[0]
     return path if path.suffix.lower() in SUFFIXES else None

@@ -12,7 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tradinghf.errors import MarketDataError
-from tradinghf.market._bar_rules import FIELDS, MAX_PER_RULE, PRICES, Finding, Floats
+from tradinghf.market._adjusted import adjusted_bars
+from tradinghf.market._bar_rules import FIELDS, MAX_PER_RULE, Finding, Floats
 from tradinghf.market._columns import (
     Columns,
     frame_columns,
@@ -26,6 +27,7 @@ from tradinghf.market._times import Times, dates_in, read_times
 from tradinghf.market._zones import from_local, named_zone
 
 Rows = NDArray[np.int64]
+ADJUSTED_OFFER = "adj_close not used (load with adjust=true to scale prices by it)"
 Text = str | Callable[[int], str]  # the same for every row, or made from a row's index
 
 
@@ -56,7 +58,7 @@ class Table:
 
     @classmethod
     def from_frame(
-        cls, frame: pd.DataFrame, *, symbol: str, adjust: bool = True, zone: str | None = None
+        cls, frame: pd.DataFrame, *, symbol: str, adjust: bool = False, zone: str | None = None
     ) -> Table:
         """Parse a DataFrame; its rows are numbered from 0, as `frame.iloc`.
 
@@ -75,9 +77,7 @@ class Table:
                 return cls._of_numbers(frame.index, tuple(parts), numbers)
             options: Any = {"adjust": adjust, "zone": zone}
             return cls.concat([cls.from_frame(p, symbol=s, **options) for s, p in parts.items()])
-        return cls.from_columns(
-            frame_columns(frame), symbol=symbol, adjust=adjust, first_row=0, zone=zone
-        )
+        return cls.from_columns(frame_columns(frame), symbol=symbol, adjust=adjust, zone=zone)
 
     @classmethod
     def from_columns(
@@ -85,11 +85,13 @@ class Table:
         columns: Columns,
         *,
         symbol: str,
-        adjust: bool = True,
-        first_row: int,
+        adjust: bool = False,
+        rows: Rows | None = None,
         date_format: str | None = None,
         zone: str | None = None,
         ragged: Mapping[int, Finding] | None = None,
+        names: Sequence[str] = (),
+        note: str = "",
         what: str = "",
     ) -> Table:
         """Parse named columns of equal length.
@@ -98,10 +100,12 @@ class Table:
             columns: (name, values [n]) pairs, in file order.
             symbol: the asset, where no column names it.
             adjust: scale prices by adj_close / close where an adjusted close is present.
-            first_row: number of the first row, as people see it.
+            rows: [n] number of each row, as people see it; by default from 0.
             date_format: strftime format of times that are not ISO 8601.
             zone: IANA zone of times that carry none, and of the sessions of daily bars.
             ragged: {index: finding} of rows that could not be split into cells.
+            names: of the file's columns as found; by default those of `columns`.
+            note: what was changed before.
             what: file or frame, for error messages; by default `symbol`.
 
         Raises:
@@ -112,17 +116,18 @@ class Table:
         times = read_times(named["timestamp"], date_format)
         n = len(times.stamps)
         given = named.get("symbol")
-        names = [symbol] * n if given is None else [str(s).strip() for s in list(given)]
+        assets = [symbol] * n if given is None else [str(s).strip() for s in list(given)]
         problems = dict(ragged or {})
         unread = {(i, name) for i in problems for name in ("timestamp", *FIELDS)}
         table = cls(
             times,
-            np.array(names, dtype=object),
+            np.array(assets, dtype=object),
             {},
-            np.arange(first_row, first_row + n),
-            columns=tuple(name for name, _ in columns),
+            np.arange(n) if rows is None else rows,
+            note=note,
+            columns=tuple(names) or tuple(name for name, _ in columns),
         )
-        bars, found = {}, list(problems.values())
+        bars, found = {}, [*problems.values(), *table._mixed_epochs()]
         for name in FIELDS:
             bars[name], bad = read_numbers(named[name]) if name in named else (np.zeros(n), [])
             found += table._unreadable(name, dict(bad))
@@ -130,7 +135,7 @@ class Table:
         table = replace(table, bars=bars, problems=tuple(found), unread=frozenset(unread))
         table = table if zone is None else table._placed(zone)
         adjusted = named.get("adj_close")
-        return table if adjusted is None or not adjust else table._adjusted(adjusted)
+        return table if adjusted is None else table._adjusted(adjusted, adjust)
 
     @classmethod
     def _of_numbers(
@@ -265,24 +270,32 @@ class Table:
         problem = lambda i: f"{quoted(texts[i])} is not a number"  # noqa: E731
         return self.findings(list(texts), column, problem, fix, "not_a_number")
 
-    def _adjusted(self, values: Any) -> Self:
-        adjusted, _ = read_numbers(values)
-        close = self.bars["close"]
-        with np.errstate(all="ignore"):
-            factor = adjusted / close
-        usable = np.isfinite(factor) & (factor > 0)
-        scaled = usable & (factor != 1.0)
+    def _mixed_epochs(self) -> list[Finding]:
+        """The first row whose Unix time is in another unit than the rows before it."""
+        change = self.times.change
+        if change is None:
+            return []
+        i, before, after = change
+        fix = "Write all in one unit"
+        problem = f"the time is in {after}, those of the rows before are in {before}"
+        return self.findings([i], "timestamp", problem, fix, "mixed_epochs")
 
-        missing = np.flatnonzero(~usable & np.isfinite(close) & (close > 0)).tolist()
-        ratio = np.where(scaled, factor, 1.0)
-        bars = {f: v * ratio if f in PRICES else v for f, v in self.bars.items()}
-        count = int(scaled.sum())
-        note = f"OHLC scaled by adj_close / close in {count} rows" if count else ""
-        found = self.findings(
-            missing,
-            "adj_close",
-            lambda i: f"{adjusted[i]:g} is no usable adjusted close",
-            "Correct it, or load with adjust=False",
-            "adjusted_close",
+    def _adjusted(self, values: Any, adjust: bool) -> Self:
+        adjusted, _ = read_numbers(values)
+        bars, scaled, doubts = adjusted_bars(self.bars, adjusted, list(self.rows_of.values()))
+        found = [
+            finding
+            for doubt in doubts
+            if adjust or doubt.always
+            for finding in self.findings(
+                doubt.rows, "adj_close", doubt.problem, doubt.fix, "adjusted_close"
+            )
+        ]
+        how = f"OHLC scaled by adj_close / close in {scaled} rows" if adjust else ADJUSTED_OFFER
+        note = "; ".join(part for part in (self.note, how if scaled else "") if part)
+        return replace(
+            self,
+            bars=bars if adjust else self.bars,
+            problems=(*self.problems, *found),
+            note=note,
         )
-        return replace(self, bars=bars, problems=(*self.problems, *found), note=note)

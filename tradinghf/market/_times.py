@@ -23,7 +23,13 @@ _AWARE = re.compile(r":\d{2}.*(Z|z|UTC|[+-]\d{2}(:?\d{2})?)$")
 _OFFSET = re.compile(r"\s*(Z|z|UTC|[+-]\d{2}(:?\d{2})?)$")
 _MIDNIGHT = re.compile(r"[T ]0?0:00(:00(\.0+)?)?$")
 _DATED = re.compile(r"\d{4}\D|\d{8}(\D|$)|\d{4}$")
-_EPOCH_DIGITS = {10: "s", 13: "ms", 16: "us", 19: "ns"}
+# One digit less is a time before September 2001.
+_EPOCH_DIGITS = {
+    digits - less: unit
+    for digits, unit in {10: "s", 13: "ms", 16: "us", 19: "ns"}.items()
+    for less in (0, 1)
+}
+_UNITS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 # datetime64[ns] spans 1677-09-21 to 2262-04-11; stay clear of its ends.
 _FIRST, _LAST = np.datetime64("1678-01-01"), np.datetime64("2262-01-01")
 
@@ -36,12 +42,14 @@ class Times:
         stamps: [n] datetime64[ns] in UTC, dates at 00:00; NaT where unreadable.
         aware: [n] whether the value carried a time zone.
         texts: [n] the values as found, for error messages; None when they were datetime64.
+        change: (index, unit before, unit there) where Unix times change their unit, if they do.
 
     """
 
     stamps: NDArray[np.datetime64]
     aware: NDArray[np.bool_]
     texts: list[str] | None = None
+    change: tuple[int, str, str] | None = None
 
     def take(self, at: NDArray[np.intp]) -> Times:
         """The rows `at`."""
@@ -160,10 +168,19 @@ def _all_epochs(texts: Iterable[str]) -> bool:
 
 def _read_epochs(texts: list[str]) -> Times:
     stamps = np.full(len(texts), "NaT", dtype="datetime64[ns]")
-    for i, text in enumerate(texts):
-        if text:
-            stamps[i] = np.datetime64(int(text), _EPOCH_DIGITS[len(text)])  # type: ignore[call-overload]
-    return Times(stamps, np.ones(len(texts), dtype=bool), texts)
+    digits = np.fromiter((len(text) for text in texts), np.int64, len(texts))
+    units = np.array([_EPOCH_DIGITS.get(int(n), "") for n in range(20)])[digits]
+    for unit in set(units.tolist()) - {""}:
+        at = np.flatnonzero(units == unit)
+        values = np.array([texts[i] for i in at.tolist()]).astype(np.int64)
+        stamps[at] = values.astype(f"datetime64[{unit}]")
+    known = np.flatnonzero(units != "")
+    odd = known[units[known] != units[known[0]]]
+    change = None
+    if len(odd):
+        first, after = str(units[known[0]]), str(units[odd[0]])
+        change = (int(odd[0]), _UNITS[first], _UNITS[after])
+    return Times(stamps, np.ones(len(texts), dtype=bool), texts, change)
 
 
 def _nanoseconds(index: pd.DatetimeIndex) -> NDArray[np.datetime64]:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 import threading
 from pathlib import Path
 
+from tradinghf.durable import atomic_path
 from tradinghf.errors import MarketDataError, unknown_name
-from tradinghf.market import SOURCES, MarketData, catalogue, load_market
+from tradinghf.market import (
+    SOURCES,
+    SUFFIXES,
+    MarketData,
+    catalogue,
+    load_market,
+    market_name,
+    options_file,
+)
 
-_SUFFIXES = (".csv", ".parquet")
 MAX_UPLOAD_BYTES = 20 * 2**20
 _MOST_REQUEST = MAX_UPLOAD_BYTES + 2**20  # the file and the form around it
 UPLOAD_ROUTE = "/_stcore/upload_file"
@@ -101,16 +110,18 @@ class Uploads:
 
     def names(self) -> dict[str, Path]:
         """Names of the sets and their files."""
-        found = sorted(p for p in self.folder.glob("*") if p.suffix in _SUFFIXES)
-        return {path.stem: path for path in found if not path.name.startswith(".")}
+        found = sorted(p for p in self.folder.glob("*") if p.suffix in SUFFIXES)
+        return {market_name(path): path for path in found if not path.name.startswith(".")}
 
-    def add(self, name: str, data: bytes) -> tuple[str, MarketData]:
+    def add(self, name: str, data: bytes, **options: str) -> tuple[str, MarketData]:
         """Check a file and keep it.
 
         Args:
             name: the file's name as the browser gives it; only letters, digits, "-" and "_" of
                 its stem are used.
             data: its content.
+            options: how to read it, as in `load_market`; kept beside it, so that its name is
+                enough later.
 
         Returns:
             the set's name, and the bars.
@@ -121,25 +132,31 @@ class Uploads:
 
         """
         given = Path(name.replace("\\", "/")).name
-        stem, suffix = _UNSAFE.sub("-", Path(given).stem.lower()).strip("-"), Path(given).suffix
-        if suffix.lower() not in _SUFFIXES or not stem:
-            raise MarketDataError("Expected a .csv or .parquet file with a name.")
+        plain = market_name(Path(given))
+        stem = _UNSAFE.sub("-", plain.lower()).strip("-")
+        suffix = given[len(plain) :].lower()
+        if Path(given).suffix.lower() not in SUFFIXES or not stem:
+            raise MarketDataError(f"Expected a file with a name, ending in {', '.join(SUFFIXES)}.")
         if len(data) > MAX_UPLOAD_BYTES:
             raise MarketDataError(f"The file has {len(data) / 2**20:.0f} MB; at most 20 are taken.")
         stem = stem[:60]
         if stem in self.names() or stem in {entry.name for entry in catalogue()}:
             raise MarketDataError(f"There is a set named {stem!r} already. Rename the file.")
         self.folder.mkdir(parents=True, exist_ok=True)
-        draft = self.folder / f".{secrets.token_hex(8)}{suffix.lower()}"
+        draft = self.folder / f".{secrets.token_hex(8)}{suffix}"
         try:
             draft.write_bytes(data)
             try:
                 _check_unpacked(draft)
-                market = load_market(draft)
+                market = load_market(draft, **{"symbol": stem, **options})
             except MarketDataError as error:
                 # The message names the file it read; people know it by another name.
                 raise MarketDataError(str(error).replace(str(draft), given)) from error
-            draft.rename(self.folder / f"{stem}{suffix.lower()}")
+            kept = self.folder / f"{stem}{suffix}"
+            if options:
+                with atomic_path(options_file(kept)) as beside:
+                    beside.write_text(json.dumps(options), encoding="utf-8")
+            draft.rename(kept)
         finally:
             draft.unlink(missing_ok=True)
         return stem, market

@@ -1,0 +1,104 @@
+"""What vendors call their columns, in the languages their exports come in: one table."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import cache
+
+# In order of preference: where a file has two of one row, the earlier is meant.
+_ALIASES = {
+    "timestamp": (
+        *("timestamp", "datetime", "date_time", "date_heure", "datum_zeit", "fecha_hora", "日時"),
+        *("日期时间", "日期時間", "gmt_time", "local_time"),
+        *("date", "datum", "fecha", "data", "jour", "tag", "日期", "交易日期", "日付", "日付け"),
+        *("time", "zeit", "uhrzeit", "hora", "heure", "ora", "时间", "時間", "時刻"),
+        *("unix", "unix_time", "unix_timestamp", "unixtime", "epoch", "t", "trade_date"),
+        *("open_time", "opentime", "time_open"),
+    ),
+    "open": (
+        *("open", "open_price", "opening_price", "opening", "o", "eröffnung", "eroeffnung"),
+        *("eröffnungskurs", "eröffn", "eröffnungspreis", "erster", "anfang", "kurs_eröffnung"),
+        *("ouverture", "ouv", "cours_d'ouverture", "apertura", "abertura"),
+        *("precio_de_apertura", "开盘", "开盘价", "開盤", "開盤價", "今开", "始値"),
+    ),
+    "high": (
+        *("high", "high_price", "h", "max", "maximum", "hoch", "höchst", "höchstkurs", "höchster"),
+        *("tageshoch", "haut", "plus_haut", "+haut", "máximo", "máx", "precio_máximo", "massimo"),
+        *("最高", "最高价", "最高價", "高", "高値"),
+    ),
+    "low": (
+        *("low", "low_price", "l", "min", "minimum", "tief", "tiefst", "tiefstkurs", "tiefster"),
+        *("tagestief", "bas", "plus_bas", "+bas", "mínimo", "mín", "precio_mínimo", "minimo"),
+        *("最低", "最低价", "最低價", "低", "安値"),
+    ),
+    "close": (
+        *("close", "close_price", "closing_price", "close_last", "closing", "c", "last"),
+        *("last_price", "price", "schluss", "schlusskurs", "schlusspreis", "zuletzt", "letzter"),
+        *("clôture", "clot", "clôt", "dernier", "fermeture", "cours_de_clôture", "cierre"),
+        *("último", "precio_de_cierre", "fechamento", "chiusura", "ultimo"),
+        *("收盘", "收盘价", "收盤", "收盤價", "終値"),
+    ),
+    "volume": (
+        *("volume", "vol", "v", "volumen", "volumes", "volume_traded", "umsatz", "stück", "stücke"),
+        *("stuecke", "成交量", "交易量", "出来高", "売買高", "total_volume", "volume_units"),
+        *("tickvol", "tick_volume", "tickvolume", "up_down_volume"),
+    ),
+    "symbol": (
+        *("symbol", "ticker", "asset", "instrument", "security", "pair", "kürzel", "symbole"),
+        *("símbolo", "titre", "valor", "ts_code", "代码", "股票代码", "代號", "コード", "銘柄"),
+        *("銘柄コード",),
+    ),
+    "adj_close": (
+        *("adj_close", "adjclose", "adjusted_close", "adj_close_price", "close_adjusted"),
+        *("adj_schlusskurs", "adj_schluss", "bereinigter_schlusskurs", "cierre_ajustado"),
+        *("clôture_ajustée", "调整后收盘价", "調整後終値", "复权收盘价"),
+    ),
+}
+KNOWN_NAMES = tuple(_ALIASES)
+_OF_DATE = ("date", "datum", "fecha", "data", "jour", "tag", "日期", "交易日期", "日付", "日付け")
+_OF_CLOCK = ("time", "zeit", "uhrzeit", "hora", "heure", "ora", "时间", "時間", "時刻")
+_NUMBERED = re.compile(r"^\d+[a-z]?\.\s+")  # "1. open", as Alpha Vantage writes it
+_UNIT = re.compile(r"\s*\([^()]*\)$")  # "Volume (BTC)"
+_JOINTS = re.compile(r"[\s._/\-:]+")
+_CURRENCY_VOLUME = re.compile(r"volume_[a-z]{3,5}")
+
+
+@cache
+def plain_name(raw: str) -> str:
+    """A column's name without case, accents, brackets, units, and with one kind of joint."""
+    text = unicodedata.normalize("NFKD", raw.strip().strip("<>*\"'#").casefold())
+    text = "".join(c for c in text if not unicodedata.combining(c))
+    return _JOINTS.sub("_", _UNIT.sub("", _NUMBERED.sub("", text))).strip("_")
+
+
+_KNOWN = {
+    plain_name(alias): (name, place)
+    for name, aliases in _ALIASES.items()
+    for place, alias in enumerate(aliases)
+}
+_DATES = {plain_name(name) for name in _OF_DATE}
+_CLOCKS = {plain_name(name) for name in _OF_CLOCK}
+
+
+def canonical_name(raw: object) -> str:
+    """Our name of a vendor's column ("Schlusskurs" is "close"); others as plain text."""
+    return ranked_name(raw)[0]
+
+
+def ranked_name(raw: object) -> tuple[str, int]:
+    """Our name of a vendor's column, and how far down its row of the table the alias stands."""
+    name = plain_name(str(raw))
+    if _CURRENCY_VOLUME.fullmatch(name):
+        return "volume", 99  # "Volume USDT": after every plain name
+    return _KNOWN.get(name, (name, 0))
+
+
+def is_date(raw: str) -> bool:
+    """Whether a column of this name may hold the day alone, with the time of day in another."""
+    return plain_name(raw) in _DATES
+
+
+def is_clock(raw: str) -> bool:
+    """Whether a column of this name may hold the time of day alone."""
+    return plain_name(raw) in _CLOCKS

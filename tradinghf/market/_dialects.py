@@ -1,0 +1,159 @@
+"""Bars as vendors and spreadsheets write them, as columns that a `Table` can read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tradinghf.market._bar_rules import FIELDS, Finding
+from tradinghf.market._column_names import canonical_name
+from tradinghf.market._columns import column_choices, named_columns, renamed
+from tradinghf.market._dates import time_texts
+from tradinghf.market._layouts import names_of
+from tradinghf.market._numbers import decimal_mark, number_texts
+from tradinghf.market._text_table import TextTable
+from tradinghf.market._times import read_times
+from tradinghf.market._yahoo import by_ticker
+
+ColumnChoice = Mapping[str, str] | str | None
+_NUMBERS = (*FIELDS, "adj_close")
+# A point in these files may be a thousand: their decimals may be commas.
+_COMMA_DIALECTS = (";", "\t", "|")
+_UNKNOWN = ("-", "--", "—", "null", "None")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How to read a file whose content leaves a choice; None where the content decides.
+
+    Attributes:
+        columns: {our name: name or number of a column}, or "close=Price;open=2".
+        decimal: "point" or "comma"; "." or ",".
+        dayfirst: whether 01/03/2023 is 1 March.
+        date_format: strftime format of the times.
+        sheet: of a workbook.
+        zone: IANA zone of times that name none.
+
+    """
+
+    columns: ColumnChoice = None
+    decimal: str | None = None
+    dayfirst: bool | None = None
+    date_format: str | None = None
+    sheet: str | None = None
+    zone: str | None = None
+
+    def column_names(self, what: str) -> list[str]:
+        """Names of the file's columns that the user gave."""
+        return list(column_choices(self.columns, what).values()) if self.columns else []
+
+
+@dataclass(frozen=True)
+class PlainBars:
+    """Columns of bars with plain numbers, oldest first.
+
+    Attributes:
+        columns: (canonical name, [n] texts) pairs.
+        names: of the file's columns, as found.
+        rows: [n] number of each row as people see it.
+        ragged: findings on rows that could not be split, by index.
+        date_format: strftime format of the times; None for ISO 8601 and Unix epochs.
+        zone: of the times, as they or the user named it.
+        note: what was changed on the way in.
+
+    """
+
+    columns: list[tuple[str, Any]]
+    names: tuple[str, ...]
+    rows: NDArray[np.int64]
+    ragged: dict[int, Finding]
+    date_format: str | None = None
+    zone: str | None = None
+    note: str = ""
+
+
+def plain_bars(table: TextTable, reading: Reading, what: str) -> PlainBars:
+    """Find the columns, the decimal mark, and the form of the times.
+
+    Raises:
+        MarketDataError: a column is missing, or something can be read in two ways.
+
+    """
+    table = by_ticker(table)
+    headless = not any(table.names)
+    names = table.names
+    if headless:
+        numbered = tuple(f"column {i + 1}" for i in range(len(names)))
+        names = numbered if reading.columns else names_of(table.cells, what)
+    pairs = renamed(list(zip(names, table.cells, strict=True)), reading.columns, what)
+    named = named_columns(_indexed(pairs), what)
+    rows = table.rows.tolist()
+    numbers = {name: named[name] for name in _NUMBERS if name in named}
+    metatrader = any(name.startswith("<") for name in names)
+    doubtful = table.delimiter in _COMMA_DIALECTS and not metatrader
+    mark = decimal_mark(numbers, rows, doubtful=doubtful, given=reading.decimal, what=what)
+    notes = list(table.notes)
+    for name, values in numbers.items():
+        plain = number_texts(values, mark, suffixes=name == "volume")
+        named[name] = _known(name, plain)
+    date_format, zone = reading.date_format, reading.zone
+    if date_format is None:
+        times = time_texts(named["timestamp"], rows, dayfirst=reading.dayfirst, what=what)
+        named["timestamp"], date_format, zone = times.texts, times.date_format, times.zone or zone
+    if mark == ",":
+        notes.append("decimal commas")
+    known = [(name, named[name]) for name in named]
+    read_names = tuple(raw for raw, _ in pairs)
+    plain_table = PlainBars(
+        known, read_names, table.rows, dict(table.ragged), date_format, zone, "; ".join(notes)
+    )
+    return _oldest_first(plain_table)
+
+
+def _indexed(pairs: Sequence[tuple[str, Any]]) -> Sequence[tuple[str, Any]]:
+    """Pandas writes an unnamed index as a first column without a name: often it is the time."""
+    if pairs and not pairs[0][0].strip():
+        if all(canonical_name(raw) != "timestamp" for raw, _ in pairs):
+            return [("timestamp", pairs[0][1]), *pairs[1:]]
+        return pairs[1:]
+    return pairs
+
+
+def _known(name: str, texts: list[str]) -> list[str]:
+    """Cells that say "unknown" as vendors do: no volume is 0, no price is empty."""
+    joined = "\n".join(["", *texts, ""])
+    if any(f"\n{word}\n" in joined for word in _UNKNOWN):
+        unknown = "0" if name == "volume" else ""
+        return [unknown if text in _UNKNOWN else text for text in texts]
+    return texts
+
+
+def _oldest_first(bars: PlainBars) -> PlainBars:
+    """The rows turned round, where those of every asset run from new to old."""
+    named = dict(bars.columns)
+    texts, symbols = named["timestamp"], named.get("symbol")
+    if len(texts) < 2:
+        return bars
+    ends = read_times([texts[0], texts[-1]], bars.date_format).stamps
+    if not ends[0] > ends[1]:
+        return bars
+    stamps = pd.Series(read_times(texts, bars.date_format).stamps)
+    known = stamps.notna()
+    assets = np.asarray(symbols) if symbols else np.zeros(len(texts), dtype=np.int64)
+    steps = stamps[known].groupby(assets[known]).diff().dropna()
+    if not len(steps) or (steps > pd.Timedelta(0)).any():
+        return bars
+    last = len(texts) - 1
+    note = "; ".join(part for part in (bars.note, "rows turned round: newest came first") if part)
+    return replace(
+        bars,
+        columns=[(name, values[::-1]) for name, values in bars.columns],
+        rows=bars.rows[::-1],
+        ragged={last - i: finding for i, finding in bars.ragged.items()},
+        note=note,
+    )
