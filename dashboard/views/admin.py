@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from tradinghf.errors import TradingHFError
-from tradinghf.market import SUFFIXES, catalogue, market_warnings
+from tradinghf.market import catalogue, market_warnings
 from tradinghf.serving import ROLES, Uploads, ui
 
 EXPORTS = {
@@ -30,14 +30,12 @@ def reading_options() -> dict[str, str]:
         mark = st.selectbox("Decimals", ["as found", "point", "comma"])
         zone = st.text_input("Zone of times without one", placeholder="Europe/Berlin")
         named = st.text_input("Columns, by name or number", placeholder="close=Price;open=2")
-        sheet = st.text_input("Sheet of a workbook")
         adjust = st.checkbox("Scale prices by the adjusted close")
     chosen = {
         "dayfirst": {"day first": "true", "month first": "false"}.get(order, ""),
         "decimal": mark if mark != "as found" else "",
         "zone": zone.strip(),
         "columns": named.strip(),
-        "sheet": sheet.strip(),
         "adjust": "true" if adjust else "",
     }
     return {name: value for name, value in chosen.items() if value}
@@ -72,7 +70,7 @@ def data_tab() -> None:
     ui.allow_uploads(board)
     files = st.file_uploader(
         "Upload bars (at most 20 MB a file)",
-        [suffix[1:] for suffix in SUFFIXES],
+        ["csv", "tsv", "txt", "parquet"],
         accept_multiple_files=True,
     )
     st.caption(

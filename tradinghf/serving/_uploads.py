@@ -12,7 +12,6 @@ from tradinghf.durable import atomic_path
 from tradinghf.errors import MarketDataError, unknown_name
 from tradinghf.market import (
     SOURCES,
-    SUFFIXES,
     MarketData,
     catalogue,
     load_market,
@@ -20,6 +19,8 @@ from tradinghf.market import (
     options_file,
 )
 
+# Nothing packed: what it grows to would have to fit the server's memory.
+TAKEN = (".csv", ".tsv", ".txt", ".parquet")
 MAX_UPLOAD_BYTES = 20 * 2**20
 _MOST_REQUEST = MAX_UPLOAD_BYTES + 2**20  # the file and the form around it
 UPLOAD_ROUTE = "/_stcore/upload_file"
@@ -110,7 +111,7 @@ class Uploads:
 
     def names(self) -> dict[str, Path]:
         """Names of the sets and their files."""
-        found = sorted(p for p in self.folder.glob("*") if p.suffix in SUFFIXES)
+        found = sorted(p for p in self.folder.glob("*") if p.suffix in TAKEN)
         return {market_name(path): path for path in found if not path.name.startswith(".")}
 
     def add(self, name: str, data: bytes, **options: str) -> tuple[str, MarketData]:
@@ -135,8 +136,8 @@ class Uploads:
         plain = market_name(Path(given))
         stem = _UNSAFE.sub("-", plain.lower()).strip("-")
         suffix = given[len(plain) :].lower()
-        if Path(given).suffix.lower() not in SUFFIXES or not stem:
-            raise MarketDataError(f"Expected a file with a name, ending in {', '.join(SUFFIXES)}.")
+        if Path(given).suffix.lower() not in TAKEN or not stem:
+            raise MarketDataError(f"Expected a file with a name, ending in {', '.join(TAKEN)}.")
         if len(data) > MAX_UPLOAD_BYTES:
             raise MarketDataError(f"The file has {len(data) / 2**20:.0f} MB; at most 20 are taken.")
         stem = stem[:60]
