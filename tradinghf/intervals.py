@@ -21,7 +21,7 @@ Ends = tuple[float, float]
 
 FEWEST_BLOCKS = 5
 """With fewer, the spread between blocks is not known well enough for an interval."""
-_MOST_BLOCKS = 20
+_MOST_BLOCKS = 12
 _BLOCK_HORIZONS = 3  # shortest block, so that most windows of a block share bars with no other
 _LEVEL = 0.95
 
@@ -79,7 +79,7 @@ class Blocks:
 def time_blocks(start: NDArray[np.int64], horizon: int) -> Blocks:
     """Windows in blocks of time, whatever their asset: paired statistics resample these.
 
-    A block spans at least three horizons, and there are at most twenty: the longer the data, the
+    A block spans at least three horizons, and there are at most twelve: the longer the data, the
     longer the blocks, which then also hold the market's own memory. Gaps without windows count as
     one horizon.
 
@@ -208,25 +208,31 @@ def ratio_ends(numerator: Floats, denominator: Floats, blocks: Blocks) -> Ends |
     return float((b - width) / a), float((b + width) / a)
 
 
-def share_ends(value: float, error: float, freedom: float, independent: int) -> Ends:
-    """95 % interval of a share, which stays within 0 and 1 and has a width at their ends too.
+def share_ends(hits: Floats, blocks: Blocks) -> Ends:
+    """95 % interval of a share, the mean of B numbers from 0 to 1."""
+    found = means(hits, blocks)
+    return bounded_ends(float(found.value[0]), math.sqrt(float(found.covariance[0, 0])), blocks)
+
+
+def bounded_ends(value: float, error: float, blocks: Blocks) -> Ends:
+    """95 % interval of a score that stays within 0 and 1, and has a width at their ends too.
 
     It is Jeffreys' interval for as many independent cases as would give the same standard error.
-    Where everything came out alike and shows no error, the independent cases are counted.
+    Where there are too few blocks for a standard error, or everything came out alike and shows
+    none, it is that for the cases which share nothing.
 
     Args:
-        value: the share.
+        value: the score.
         error: its standard error between blocks.
-        freedom: of the standard error.
-        independent: cases that share nothing.
+        blocks: of the cases.
 
     Source: Korn and Graubard 1998 (Surv. Methodol. 24), with Jeffreys' interval, Brown, Cai and
     DasGupta 2001 (Stat. Sci. 16).
 
     """
-    cases = float(independent)
-    if error > 0 and 0 < value < 1:
-        wide = (quantile(freedom) / quantile(math.inf)) ** 2
+    cases = float(blocks.independent)
+    if blocks.enough and error > 0 and 0 < value < 1:
+        wide = (quantile(blocks.freedom) / quantile(math.inf)) ** 2
         cases = max(value * (1 - value) / error**2 / wide, 1.0)
     right = value * cases
     low = float(beta.ppf(0.025, right + 0.5, cases - right + 0.5)) if value > 0 else 0.0

@@ -266,7 +266,6 @@ def _train_on_pnl(
     from tradinghf.loop import (
         Actor,
         PairedTask,
-        episode_batch,
         gate,
         load_contender,
         long_enough,
@@ -292,9 +291,14 @@ def _train_on_pnl(
             resume=resume,
         )
         _open_test_bars(study, split.test, f"train {out.name}")
-        env = MarketEnv(split.test, num_envs=1024, config=experiment.env, scaler=policy.scaler)
-        paths = episode_batch(env, Actor("pnl", policy=policy), experiment.seed)
-        found = trading_metrics(paths)
+        env = MarketEnv(
+            split.test,
+            num_envs=1024,
+            config=experiment.env,
+            costs=experiment.costs,
+            scaler=policy.scaler,
+        )
+        found: dict[str, Any] = trading_metrics(env, Actor("pnl", policy=policy), experiment.seed)
         policy.save(out / "policy.safetensors")
         study.count_policies(split.test, [policy])
         run.write_json(RESULT, found)

@@ -56,6 +56,11 @@ def experiment_facts(result: Mapping[str, Any]) -> dict[str, str]:
         shown["shown both blind, the trader prefers it to PPO on PnL"] = (
             f"{result['preferred_to_pnl']:.0%} of windows (95 % interval {low:.0%} to {high:.0%})"
         )
+    if result.get("independent_windows") is not None:
+        shown["windows that these numbers rest on"] = (
+            f"{result['independent_windows']:,} that share no bar in time, of "
+            f"{result['windows']:,} traded"
+        )
     for name, text in _UTILITIES.items():
         if result.get(name) is not None:
             shown[text] = output.number(float(result[name]))
@@ -73,8 +78,12 @@ def share_text(result: Mapping[str, Any], name: str) -> str:
     """S or G with its interval; "not meaningful" where its denominator is noise."""
     share, interval = result[name], result.get(f"{name}_interval")
     gap = result.get(f"{name}_gap_interval")
+    if gap is None and result.get("utility_true") is None:
+        return "not measured: it needs the baselines"
     if gap is None:
-        return "not measured: it needs the baselines" if share is None else f"{share:.2f}"
+        known = "not meaningful" if share is None else f"{share:.2f}"
+        few = result.get("independent_windows", "?")
+        return f"{known} (too few independent windows for an interval: {few})"
     if interval is None:
         low, high = (output.number(float(end), 2) for end in gap)
         return (

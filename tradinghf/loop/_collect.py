@@ -15,6 +15,7 @@ from torch import Tensor
 from tradinghf.config import EnvConfig, Randomisation
 from tradinghf.episodes import Episode, EpisodeBatch, Floats
 from tradinghf.errors import ConfigError
+from tradinghf.intervals import Blocks, time_blocks
 from tradinghf.loop._portfolio import (
     as_one_account,
     index_bars,
@@ -237,6 +238,11 @@ def batch_windows(env: MarketEnv, seed: int) -> Windows:
     return Windows(found.asset[turn], found.start[turn])
 
 
+def batch_blocks(env: MarketEnv, seed: int) -> Blocks:
+    """The windows that `episode_batch` trades, in blocks of time across all assets."""
+    return time_blocks(batch_windows(env, seed).start, env.config.horizon)
+
+
 def best_network(
     networks: Sequence[Acting],
     env: MarketEnv,
@@ -265,8 +271,15 @@ def best_network(
     return max(range(len(means)), key=lambda i: (means[i], i)), means
 
 
-def trading_metrics(paths: EpisodeBatch) -> dict[str, float]:
-    """Means over episodes that say how a policy trades."""
+def trading_metrics(env: MarketEnv, actor: Actor, seed: int) -> dict[str, float]:
+    """How an actor trades one episode per environment, on random windows of its market.
+
+    Returns:
+        means over the episodes, how many `windows` they are, and how many of these share no bar
+        with each other, whatever their asset: `independent_windows`.
+
+    """
+    paths = episode_batch(env, actor, seed)
     returns = paths.net_return
     return {
         "mean_return": float(returns.mean()),
@@ -274,6 +287,8 @@ def trading_metrics(paths: EpisodeBatch) -> dict[str, float]:
         "mean_turnover": float(paths.turnover.sum(axis=-1).mean()),
         "mean_exposure": float(np.abs(paths.position).mean()),
         "win_rate": float((returns > 0).mean()),
+        "windows": env.num_envs,
+        "independent_windows": batch_blocks(env, seed).independent,
     }
 
 

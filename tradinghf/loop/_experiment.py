@@ -30,7 +30,7 @@ from tradinghf.loop._baselines import train_baseline
 from tradinghf.loop._collect import (
     Actor,
     EpisodeScore,
-    batch_windows,
+    batch_blocks,
     env_like,
     episode_batch,
     random_actor,
@@ -295,17 +295,19 @@ def _measure(
         for name, actor in actors.items()
     }
     means = {name: float(values.mean()) for name, values in utilities.items()}
+    blocks = batch_blocks(env, UNSEEN_SEED)
     shares: dict[str, Any] = {"S": None, "G": None}
     if "true" in utilities:
-        groups = batch_windows(env, UNSEEN_SEED).groups(experiment.env.horizon)
         own, top = utilities["rlhf"], utilities["true"]
         for letter, bottom in (("S", "random"), ("G", "pnl")):
-            shares |= attained(own, top, utilities[bottom], groups).result(letter)
-        share, interval = preferred(own, utilities["pnl"], groups)
+            shares |= attained(own, top, utilities[bottom], blocks).result(letter)
+        share, interval = preferred(own, utilities["pnl"], blocks)
         shares |= {"preferred_to_pnl": share, "preferred_to_pnl_interval": interval}
     usable = [r for r in agent.rankings if r.outcome == "ranked"]
     return {
         **shares,
+        "windows": experiment.test_episodes,
+        "independent_windows": blocks.independent,
         "utility_policy": means["rlhf"],
         "utility_random": means["random"],
         "utility_pnl": means.get("pnl"),

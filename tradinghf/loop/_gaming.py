@@ -7,16 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tradinghf.episodes import Episode, EpisodeBatch, Floats
 from tradinghf.feedback import Ranking
+from tradinghf.intervals import Blocks, clusters, means
 from tradinghf.learning.reward import Reward, TradePaths, predicted_pairs
 from tradinghf.loop._collect import (
     Acting,
     Actor,
     EpisodeScore,
-    batch_windows,
+    batch_blocks,
     env_like,
     episode_batch,
 )
@@ -104,7 +104,7 @@ def check_gaming(
     before: Sequence[Episode] | EpisodeBatch,
     after: Sequence[Episode] | EpisodeBatch,
     foreseen: Sequence[Foreseen] = (),
-    groups: NDArray[np.int64] | None = None,
+    blocks: Blocks | None = None,
 ) -> GamingCheck:
     """Does a policy earn more learned reward by trading worse?
 
@@ -117,14 +117,14 @@ def check_gaming(
         before, after: episodes of an earlier and of the present policy on the same windows.
         foreseen: per round, what was foreseen of fresh random comparisons; empty where nobody was
             asked, which speaks neither for nor against the model.
-        groups: [B] equal numbers for windows that overlap in time; None: none do.
+        blocks: of the windows in time; None: no two overlap.
 
     """
     old, new = _batch(before), _batch(after)
-    numbers = np.arange(len(old.net_return)) if groups is None else groups
+    blocks = clusters(np.arange(len(old.net_return))) if blocks is None else blocks
     score = learned_score(model)
-    learned = _gain(score(old), score(new), numbers)
-    profit = _gain(old.net_return, new.net_return, numbers)
+    learned = _gain(score(old), score(new), blocks)
+    profit = _gain(old.net_return, new.net_return, blocks)
     rises = learned[0] > _CERTAIN * learned[1]
     falls = profit[0] < -_CERTAIN * profit[1]
     against = contradicted(foreseen) if foreseen else None
@@ -161,8 +161,7 @@ def compare_policies(
     """`check_gaming` of two policies' best actions on windows of the environment's market."""
     calm = env_like(env, env.market, _EPISODES)
     old, new = (episode_batch(calm, Actor("compared", policy=p), seed) for p in (before, after))
-    groups = batch_windows(calm, seed).groups(calm.config.horizon)
-    return check_gaming(model, old, new, foreseen, groups)
+    return check_gaming(model, old, new, foreseen, batch_blocks(calm, seed))
 
 
 def training_scores(model: Reward, pnl_weight: float) -> list[tuple[float, EpisodeScore]]:
@@ -184,12 +183,8 @@ def _batch(episodes: Sequence[Episode] | EpisodeBatch) -> EpisodeBatch:
     return episodes if isinstance(episodes, EpisodeBatch) else EpisodeBatch.stack(list(episodes))
 
 
-def _gain(before: Floats, after: Floats, groups: NDArray[np.int64]) -> tuple[float, float]:
-    """Mean of the paired differences, and its standard error between groups of windows."""
-    gap = after - before
-    _, group = np.unique(groups, return_inverse=True)
-    sums = np.bincount(group, gap - gap.mean())
-    if len(sums) < 2:
-        return float(gap.mean()), math.inf
-    error = math.sqrt(len(sums) / (len(sums) - 1) * float(np.square(sums).sum())) / len(gap)
-    return float(gap.mean()), error
+def _gain(before: Floats, after: Floats, blocks: Blocks) -> tuple[float, float]:
+    """Mean of the paired differences, and its standard error between blocks of windows."""
+    found = means(after - before, blocks)
+    error = math.sqrt(float(found.covariance[0, 0])) if found.enough else math.inf
+    return float(found.value[0]), error

@@ -28,7 +28,7 @@ from tradinghf.learning.reward import (
     summarise,
 )
 from tradinghf.learning.runs import RunDirectory, Scores, State, recall
-from tradinghf.loop._collect import Actor, env_like, episode_batch, trading_metrics
+from tradinghf.loop._collect import Actor, env_like, trading_metrics
 from tradinghf.loop._gaming import Foreseen, compare_policies, foresee, training_scores
 from tradinghf.loop._gated import Gated
 from tradinghf.loop._learner import checked_agent, learner, market_env_of, reward_of
@@ -380,7 +380,8 @@ class RLHF(Gated):
 
         Returns:
             accuracy, precision, recall, f1 (and intervals) of the reward model on held-out
-            rankings, and the policy's mean trading metrics per episode.
+            rankings, and the policy's mean trading metrics per episode, from `windows` of which
+            `independent_windows` share no bar with each other, whatever their asset.
 
         """
         self.open_test_bars()
@@ -395,5 +396,5 @@ class RLHF(Gated):
             about = (self.rankings, self.held_out, self.episodes, self.config.seed)
             result |= held_out_scores(self.reward_model, *about)
         own = Actor("policy", policy=self.training.network)
-        paths = episode_batch(env_like(self.env, market, windows), own, self.config.seed + 7)
-        return Scores(result | trading_metrics(paths))
+        unseen = env_like(self.env, market, windows)
+        return Scores(result | trading_metrics(unseen, own, self.config.seed + 7))

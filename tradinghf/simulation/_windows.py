@@ -72,15 +72,6 @@ class Windows:
     def __len__(self) -> int:
         return len(self.asset)
 
-    def groups(self, horizon: int) -> NDArray[np.int64]:
-        """[W] number of the stretch of `horizon` bars that each start lies in, whatever the asset.
-
-        Windows of one stretch overlap in time, so they are no independent evidence: resample
-        whole groups. It is approximate: a window reaches into the stretch after its own. Exact
-        groups of dense windows would all be joined to one.
-        """
-        return self.start // horizon
-
 
 @dataclass(frozen=True)
 class WindowSpace:
