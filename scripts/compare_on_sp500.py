@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tradinghf import CostModel, MarketData, Policy, backtest
 from tradinghf.evaluation import Report, Verdict, comparison_report, judge
-from tradinghf.evaluation._validation import Interval
+from tradinghf.intervals import Interval
 from tradinghf.loop import Experiment, split_market
 from tradinghf.resources import code_version
 from tradinghf.strategies import strategy_names

@@ -12,10 +12,11 @@ import pandas as pd
 
 from tradinghf.config import CostModel, Fill
 from tradinghf.evaluation._engines import BacktestAccount, EngineName, run_engine, run_orders
+from tradinghf.evaluation._intervals import sharpe_interval
 from tradinghf.evaluation._metrics import Metrics, return_metrics, trade_metrics
 from tradinghf.evaluation._terms import Terms
 from tradinghf.evaluation._trades import round_trips
-from tradinghf.evaluation._validation import Interval, sharpe_interval
+from tradinghf.intervals import Interval
 from tradinghf.market import Floats, MarketData
 
 
@@ -173,7 +174,7 @@ class BacktestResult:
 
     @cached_property
     def sharpe_interval(self) -> Interval:
-        """Annual Sharpe ratio with its analytic 95 % interval."""
+        """Annual Sharpe ratio with its 95 % interval."""
         return sharpe_interval(self.returns.to_numpy(), self.market.bars_per_year)
 
     @property

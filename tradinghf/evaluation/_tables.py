@@ -26,8 +26,8 @@ from tradinghf.evaluation._page import (
     table,
 )
 from tradinghf.evaluation._result import BacktestResult
-from tradinghf.evaluation._validation import Interval
 from tradinghf.evaluation._verdict import Verdict
+from tradinghf.intervals import Interval
 from tradinghf.market import MarketData
 from tradinghf.resources import code_version
 
@@ -50,9 +50,9 @@ def metrics_section(reports: Sequence[BacktestResult], verdict: Verdict | None =
     return section(
         "All metrics",
         table(head, rows),
-        note="Intervals by the stationary bootstrap, 1,000 draws; the Sharpe interval further up "
-        "is the analytic one, which allows for autocorrelation and fat tails. n/a: undefined for "
-        "this history. Definitions: docs/metrics.md.",
+        note="Ratios and growth: where the true value lies, from the spread between blocks of "
+        "bars. Deepest fall and Calmar: where another history of this kind and length would have "
+        "them. n/a: undefined for this history. Definitions: docs/metrics.md.",
     )
 
 

@@ -1,4 +1,4 @@
-"""How much a track record proves: Sharpe-ratio inference, overfitting, bootstrap intervals.
+"""How much a track record proves: Sharpe-ratio inference and overfitting.
 
 Sharpe ratios here are per bar unless a name says annual. Formulas: docs/metrics.md.
 """
@@ -6,8 +6,7 @@ Sharpe ratios here are per bar unless a name says annual. Formulas: docs/metrics
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from itertools import combinations, islice
 
 import numpy as np
@@ -18,15 +17,6 @@ from tradinghf.evaluation import _metrics as metrics
 from tradinghf.market import Floats
 
 _EULER = 0.5772156649015329
-
-
-@dataclass(frozen=True)
-class Interval:
-    """An estimate with a two-sided 95 % interval, in the units of the metric."""
-
-    value: float | None
-    low: float | None
-    high: float | None
 
 
 def _moments(returns: Floats) -> tuple[float, float, float] | None:
@@ -41,26 +31,18 @@ def _moments(returns: Floats) -> tuple[float, float, float] | None:
     return ratio, skew, kurt
 
 
-def sharpe_variance_factor(
-    ratio: float, skew: float = 0.0, kurt: float = 3.0, autocorrelation: float = 0.0
-) -> float:
-    """T times the variance of an estimated Sharpe ratio.
+def sharpe_variance_factor(ratio: float, skew: float = 0.0, kurt: float = 3.0) -> float:
+    """T times the variance of the Sharpe ratio estimated from T independent returns.
 
     Args:
         ratio: per-bar Sharpe ratio.
         skew: skewness of the returns.
         kurt: raw kurtosis (normal = 3).
-        autocorrelation: first-order autocorrelation of the returns, in (-1, 1).
 
-    Source: Lopez de Prado, Lipton and Zoonekynd 2025, "How to use the Sharpe ratio"; with no
-    autocorrelation it is Mertens 2002.
+    Source: Mertens 2002, "Comments on variance of the IID estimator in Lo (2002)".
 
     """
-    rho = autocorrelation
-    a = (1 + rho) / (1 - rho)
-    b = 1 + rho / (1 - rho) + rho**2 / (1 - rho**2)
-    c = 1 + 2 * rho**2 / (1 - rho**2)
-    return a - b * skew * ratio + c * (kurt - 1) / 4 * ratio**2
+    return 1 - skew * ratio + (kurt - 1) / 4 * ratio**2
 
 
 def probabilistic_sharpe(
@@ -135,24 +117,6 @@ def effective_trials(returns: Floats) -> float:
     return float(np.exp(-(share * np.log(share)).sum()))
 
 
-def _autocorrelation(returns: Floats) -> float:
-    """First-order autocorrelation, kept inside (-1, 1)."""
-    centred = returns - returns.mean()
-    rho = metrics.ratio(float(centred[1:] @ centred[:-1]), float(centred @ centred))
-    return min(max(rho or 0.0, -0.99), 0.99)
-
-
-def sharpe_interval(returns: Floats, bars_per_year: float, level: float = 0.95) -> Interval:
-    """Annual Sharpe ratio with an interval that allows for autocorrelation, skew and fat tails."""
-    moments = _moments(returns)
-    if moments is None:
-        return Interval(None, None, None)
-    variance = max(sharpe_variance_factor(*moments, _autocorrelation(returns)), 0.0)
-    width = float(norm.ppf(0.5 + level / 2)) * math.sqrt(variance / (len(returns) - 1))
-    scale = math.sqrt(bars_per_year)
-    return Interval(*(scale * (moments[0] + d) for d in (0.0, -width, width)))
-
-
 def min_track_record(returns: Floats, benchmark: float = 0.0, level: float = 0.95) -> float | None:
     """Bars needed to be `level` sure that the true Sharpe ratio exceeds `benchmark`.
 
@@ -218,83 +182,3 @@ def _half_sharpe(total: Floats, squares: Floats, count: int) -> Floats:
     result = np.zeros_like(mean)
     np.divide(mean, np.sqrt(variance), out=result, where=variance > 1e-18)
     return result
-
-
-def block_length(returns: Floats) -> int:
-    """Mean block of the stationary bootstrap [bars].
-
-    The optimal one for the returns or for their squares, whichever is longer: returns alone
-    look independent while volatility clusters. Source: Politis and White 2004.
-    """
-    from arch.bootstrap import optimal_block_length
-
-    if len(returns) < 20 or np.ptp(returns) == 0:
-        return 1
-    table = optimal_block_length(np.column_stack([returns, returns**2]))
-    longest = float(np.nanmax(table["stationary"].to_numpy()))
-    return round(min(max(longest, 1.0), len(returns) / 4)) if math.isfinite(longest) else 1
-
-
-def bootstrap_intervals(
-    returns: Floats, bars_per_year: float, *, draws: int = 1000, seed: int = 0
-) -> dict[str, Interval]:
-    """Headline metrics with 95 % stationary-bootstrap percentile intervals.
-
-    Returns:
-        The names of `interval_metrics`. Undefined draws are left out; an interval needs nine
-        draws in ten.
-
-    Source: Politis and Romano 1994; arch.
-
-    """
-    from arch.bootstrap import StationaryBootstrap
-
-    point = interval_metrics(returns, bars_per_year)
-
-    def measured(sample: Floats) -> Floats:
-        values = interval_metrics(sample, bars_per_year).values()
-        return np.array([np.nan if v is None else v for v in values])
-
-    resample = StationaryBootstrap(block_length(returns), returns, seed=seed)
-    sampled = resample.apply(measured, draws)
-    return {n: _percentile(v, sampled[:, i]) for i, (n, v) in enumerate(point.items())}
-
-
-def interval_metrics(returns: Floats, bars_per_year: float) -> dict[str, float | None]:
-    """The metrics that get bootstrap intervals, named as in a report."""
-    growth, fall = metrics.cagr(returns, bars_per_year), metrics.max_drawdown(returns)
-    return {
-        "sharpe_annual": metrics.sharpe(returns, bars_per_year),
-        "sortino_annual": metrics.sortino(returns, bars_per_year),
-        "cagr_pct": None if growth is None else 100 * growth,
-        "volatility_annual_pct": 100 * metrics.spread(returns) * math.sqrt(bars_per_year),
-        "max_drawdown_pct": 100 * fall,
-        "calmar": None if growth is None else metrics.ratio(growth, fall),
-    }
-
-
-def _percentile(point: float | None, sampled: Floats) -> Interval:
-    defined = sampled[np.isfinite(sampled)]
-    if point is None or len(defined) < 0.9 * len(sampled):
-        return Interval(point, None, None)
-    low, high = np.percentile(defined, [2.5, 97.5])
-    return Interval(point, float(low), float(high))
-
-
-def paired_interval(
-    first: Floats,
-    second: Floats,
-    statistic: Callable[[Floats], float],
-    *,
-    draws: int = 1000,
-    seed: int = 0,
-) -> Interval:
-    """statistic(first) - statistic(second) with a 95 % interval; both share the resampled bars."""
-    from arch.bootstrap import StationaryBootstrap
-
-    def gap(pair: Floats) -> Floats:
-        return np.array([statistic(pair[:, 0]) - statistic(pair[:, 1])])
-
-    both = np.column_stack([first, second])
-    resample = StationaryBootstrap(block_length(first - second), both, seed=seed)
-    return _percentile(float(gap(both)[0]), resample.apply(gap, draws)[:, 0])

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from tradinghf.errors import ConfigError
+from tradinghf.evaluation._intervals import excess_growth, other_histories, track_intervals
 from tradinghf.evaluation._result import BacktestResult
 from tradinghf.evaluation._timing import RandomTiming, random_timing
-from tradinghf.evaluation._validation import (
-    Interval,
-    bootstrap_intervals,
-    deflated_sharpe,
-    min_track_record,
-    paired_interval,
-)
-from tradinghf.market import Floats
+from tradinghf.evaluation._validation import deflated_sharpe, min_track_record
+from tradinghf.intervals import Interval
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +28,8 @@ class Verdict:
         timing_p: its p-value, corrected for the trials.
         deflated: deflated Sharpe ratio, a probability.
         sharpe: annual Sharpe ratio with its interval.
-        intervals: bootstrap intervals of the headline metrics.
+        intervals: of the headline metrics that have one; of the deepest fall and Calmar, where
+            they would lie in another history of the same kind and length.
         excess: growth per year above the benchmark, with its interval [percentage points].
         track_years: years needed to be 95 % sure of a positive Sharpe ratio; None if it is not.
         rehearsal: the market is synthetic, so nothing is proven about a real one.
@@ -82,7 +77,7 @@ def judge(
         benchmark: another one over the same bars, usually `report.buy_and_hold()`.
         trials: how many strategies or variants were tried until this one was chosen.
         variance: variance of the trials' per-bar Sharpe ratios, where it is known.
-        draws: bootstrap draws per interval.
+        draws: other histories, for the interval of the deepest fall.
 
     """
     if trials < 1:
@@ -92,12 +87,7 @@ def judge(
     timing_p = timing.p_value(trials)
     deflated = deflated_sharpe(returns, trials, variance)
 
-    def growth(sample: Floats) -> float:
-        # A ruined path has no log return; -1 marks the worst that can be bought.
-        log = float(np.log1p(np.maximum(sample, -0.999999)).mean()) * bars_per_year
-        return 100.0 * math.expm1(min(log, 50.0))
-
-    excess = paired_interval(returns, benchmark.returns.to_numpy(), growth, draws=draws)
+    known = track_intervals(returns, bars_per_year)
     needed = min_track_record(returns)
     passed, rehearsal = None, is_synthetic(report)
     if timing_p is not None and deflated is not None and not rehearsal:
@@ -110,9 +100,9 @@ def judge(
         timing=timing,
         timing_p=timing_p,
         deflated=deflated,
-        sharpe=report.sharpe_interval,
-        intervals=bootstrap_intervals(returns, bars_per_year, draws=draws),
-        excess=excess,
+        sharpe=known["sharpe_annual"],
+        intervals=known | other_histories(returns, bars_per_year, draws=draws),
+        excess=excess_growth(returns, benchmark.returns.to_numpy(), bars_per_year),
         track_years=None if needed is None else needed / bars_per_year,
         rehearsal=rehearsal,
     )
