@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from tradinghf.errors import ConfigError
+from tradinghf.feedback import matters, unclear_sentence, worth_axis
 from tradinghf.serving import BackgroundJobs, RewardRun, reward_runs, source_label, tables, ui
 
 WORKER = Path(__file__).parents[1] / "workers" / "fit_reward.py"
@@ -140,7 +141,7 @@ def figures(model: RewardRun) -> None:
 
 def worth(values: list[dict]) -> go.Figure:
     """What one unit of each aspect is worth, with intervals."""
-    clear = [row.get("probability", 1.0) >= 0.5 for row in values]
+    clear = [matters(row) for row in values]
     colour = [
         (ui.UP if row["weight"] >= 0 else ui.DOWN) if sure else ui.GREY
         for row, sure in zip(values, clear, strict=True)
@@ -162,11 +163,11 @@ def worth(values: list[dict]) -> go.Figure:
             "color": ui.GREY,
             "thickness": 1.5,
         },
-        hovertemplate="%{y}: %{x:.2f} % of profit<extra></extra>",
+        hovertemplate="%{y}: %{x:.2f} %<extra></extra>",
     )
     figure = go.Figure(points)
     figure.update_yaxes(autorange="reversed", automargin=True)
-    figure.update_xaxes(title_text="is worth this much profit [%]")
+    figure.update_xaxes(title_text=worth_axis(values))
     figure.add_vline(x=0, line_width=1, line_color=ui.GREY)
     return figure
 
@@ -191,11 +192,10 @@ def valued(model: RewardRun) -> None:
     with right:
         st.subheader("In words", anchor=False)
         for row in values:
-            if row.get("probability", 1.0) >= 0.5:
+            if matters(row):
                 st.text(f"• {row['sentence']}")
-        unclear = [r["name"].replace("_", " ") for r in values if r.get("probability", 1.0) < 0.5]
-        if unclear:
-            st.caption(f"No clear sign yet that these matter (grey): {', '.join(unclear)}.")
+        if unclear := unclear_sentence(values):
+            st.caption(unclear)
 
 
 def calibration(points: list[dict]) -> None:

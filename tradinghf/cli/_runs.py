@@ -108,12 +108,12 @@ def print_held_out(found: Mapping[str, Any]) -> None:
 
 def print_values(values: list[Mapping[str, Any]]) -> None:
     """What the reward model thinks is valued, in words."""
-    clear = [row for row in values if row["probability"] >= 0.5]
+    from tradinghf.feedback import matters, unclear_sentence
+
     output.table(
         ["aspect", "what the rankings say", "probability that it matters"],
-        [(row["name"], row["sentence"], float(row["probability"])) for row in clear],
+        [(r["name"], r["sentence"], float(r["probability"])) for r in values if matters(r)],
         title="What the reward model learned",
     )
-    unclear = [row["name"].replace("_", " ") for row in values if row["probability"] < 0.5]
-    if unclear:
-        output.line(f"No clear sign that these matter beyond profit: {', '.join(unclear)}.")
+    if unclear := unclear_sentence(values):
+        output.line(unclear)

@@ -8,10 +8,11 @@ from typing import Any
 
 from tradinghf.evaluation._charts import interval_chart
 from tradinghf.evaluation._page import number, section, spaced, table
+from tradinghf.feedback import PROFIT, matters, unclear_sentence, worth_axis
 
 _CAPTION = (
-    "Worth of one unit of each aspect, in percent of profit, with its interval; aspects that more "
-    "likely than not do not matter are not drawn. Faint: the interval contains zero."
+    "{}, with its 95 % interval; aspects that more likely than not do not matter are not drawn. "
+    "Faint: the interval contains zero."
 )
 _SCORES = {
     "accuracy": "right in this share of pairs (win, tie or loss)",
@@ -29,7 +30,7 @@ def preference_section(standing: Mapping[str, Any]) -> str:
 
     Args:
         standing: as in a leaderboard: wins, losses, ties, place, best_place, worst_place,
-            too_close, elo, elo_low, elo_high.
+            too_close, rating, low, high, elo.
 
     """
     wins, losses, ties = (int(standing[name]) for name in ("wins", "losses", "ties"))
@@ -42,12 +43,17 @@ def preference_section(standing: Mapping[str, Any]) -> str:
         place += f" (anything from {standing['best_place']} to {standing['worst_place']} is likely)"
     if standing.get("too_close"):
         place += ", too close to call against its neighbour"
-    elo, low, high = (number(float(standing[k]), 0) for k in ("elo", "elo_low", "elo_high"))
+    rating, low, high, elo = (
+        number(float(standing[k]), 0) for k in ("rating", "low", "high", "elo")
+    )
     words = (
         f"Preferred in {wins:,} of {met:,} blind comparisons, tied in {ties:,}, not preferred in "
         f"{losses:,}: {100 * (wins + ties / 2) / met:.0f} % with ties as halves. {place}."
     )
-    note = f"Elo scale: {elo} (95 % interval {low} to {high}); raters did not see its name."
+    note = (
+        f"Rating on the Elo scale: {rating} (95 % interval {low} to {high}); Elo itself: {elo}. "
+        "Raters did not see its name."
+    )
     return section(title, f"<p>{escape(words)}</p>", note=note)
 
 
@@ -56,11 +62,11 @@ def values_section(values: Sequence[Mapping[str, Any]]) -> str:
     title = "What the reward model learned from the rankings"
     if not values:
         return section(title, note="It was fitted to no rankings.")
-    clear = [v for v in values if float(v.get("probability", 1.0)) >= 0.5]
+    clear = [v for v in values if matters(v)]
     drawn = [
         (spaced(v["name"]), float(v["weight"]), float(v["low"]), float(v["high"]))
         for v in clear
-        if v["name"] != "profit"
+        if v["name"] != v.get("yardstick", PROFIT)
     ]
     chart = ""
     if drawn:
@@ -68,11 +74,15 @@ def values_section(values: Sequence[Mapping[str, Any]]) -> str:
             drawn, label="Learned weights with intervals", show=lambda x: number(x, 2)
         )
     said = [str(v["sentence"]) for v in clear]
-    rest = [spaced(v["name"]) for v in values if v not in clear]
-    if rest:
-        said.append(f"No clear sign that these matter beyond profit: {', '.join(rest)}.")
+    if rest := unclear_sentence(values):
+        said.append(rest)
     sentences = "".join(f"<li>{escape(sentence)}</li>" for sentence in said)
-    return section(title, f"<ul>{sentences}</ul>", chart, note=_CAPTION if chart else "")
+    return section(
+        title,
+        f"<ul>{sentences}</ul>",
+        chart,
+        note=_CAPTION.format(worth_axis(values)) if chart else "",
+    )
 
 
 def held_out_section(held_out: Mapping[str, Any]) -> str:
@@ -93,4 +103,4 @@ def held_out_section(held_out: Mapping[str, Any]) -> str:
         note = f"{held_out['pairs']:,} pairs of {rankings} rankings; chance is 1/2 without ties. "
     html = table(["", "score", "95 % interval", "meaning"], rows, text_columns=(0, 3))
     html = html.replace('<td class="text">', '<td class="wrap">')
-    return section(title, html, note=f"{note}Intervals by resampling whole rankings.")
+    return section(title, html, note=f"{note}Intervals take whole rankings for independent cases.")

@@ -32,12 +32,22 @@ if TYPE_CHECKING:
     from tradinghf.feedback._traders import SyntheticTrader, utility
     from tradinghf.feedback._trl import episodes_in_trl, read_trl, trl_rows, write_trl
     from tradinghf.feedback._types import MAX_PANELS, AnswerOutcome, Purpose, Query, Ranking
+    from tradinghf.feedback._values import (
+        PROFIT,
+        USUAL,
+        matters,
+        unclear_sentence,
+        value_sentence,
+        worth_axis,
+    )
 
 
 __all__ = [
     "FAST_SECONDS",
     "LEXICON",
     "MAX_PANELS",
+    "PROFIT",
+    "USUAL",
     "AnswerOutcome",
     "Comparison",
     "Leaderboard",
@@ -52,6 +62,7 @@ __all__ = [
     "episodes_in_trl",
     "fragment_pairs",
     "leaderboard",
+    "matters",
     "rankings_from",
     "rater_agreement",
     "rater_quality",
@@ -60,8 +71,11 @@ __all__ = [
     "read_trl",
     "repeat_consistency",
     "trl_rows",
+    "unclear_sentence",
     "utility",
+    "value_sentence",
     "with_tags",
+    "worth_axis",
     "write_fragments",
     "write_trl",
 ]
@@ -98,5 +112,11 @@ __getattr__ = on_first_use(
         "Purpose": "tradinghf.feedback._types",
         "Query": "tradinghf.feedback._types",
         "Ranking": "tradinghf.feedback._types",
+        "PROFIT": "tradinghf.feedback._values",
+        "USUAL": "tradinghf.feedback._values",
+        "matters": "tradinghf.feedback._values",
+        "unclear_sentence": "tradinghf.feedback._values",
+        "value_sentence": "tradinghf.feedback._values",
+        "worth_axis": "tradinghf.feedback._values",
     },
 )

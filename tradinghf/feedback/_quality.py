@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tradinghf.feedback._types import Query, Ranking
+from tradinghf.intervals import bounded_ends, clusters, jackknife
 
 FAST_SECONDS = 2.0
 """Answers quicker than this cannot rest on reading the charts."""
@@ -24,7 +25,8 @@ class Agreement:
     Attributes:
         alpha: over pairs of episodes (first better, tie, second better); None when fewer than two
             raters answered the same query, or everybody always tied.
-        low, high: interval from resampling whole queries; None with `alpha`, or with one query.
+        low, high: 95 % interval, for which whole queries are the independent cases; None with
+            `alpha`, or where all but one query tie everything.
         queries: sets of episodes that at least two raters ranked.
         raters: how many raters ranked those.
 
@@ -70,9 +72,7 @@ class RaterQuality:
     agreement: float | None
 
 
-def rater_agreement(
-    rankings: Iterable[Ranking], *, resamples: int = 200, level: float = 0.95, seed: int = 0
-) -> Agreement:
+def rater_agreement(rankings: Iterable[Ranking]) -> Agreement:
     """Krippendorff's alpha (interval distance on -1, 0, 1) over all pairs of episodes.
 
     Which episode of a pair is named first is arbitrary, so each pair enters in both directions:
@@ -82,9 +82,6 @@ def rater_agreement(
 
     Args:
         rankings: answers without superseded ones; a rater's first answer per query counts.
-        resamples: bootstrap draws over queries.
-        level: of the interval.
-        seed: of the bootstrap.
 
     Source: Krippendorff 2011, "Computing Krippendorff's alpha-reliability".
 
@@ -100,13 +97,13 @@ def rater_agreement(
     value = float(_alpha(parts.sum(axis=0)))
     if np.isnan(value):
         return Agreement(None, None, None, len(shared), len(who))
-    generator = np.random.default_rng(seed)
-    weights = generator.multinomial(len(shared), np.full(len(shared), 1 / len(shared)), resamples)
-    draws = _alpha(weights @ parts)
-    if len(shared) < 2 or np.isnan(draws).all():
+    blocks = clusters(np.arange(len(shared)))
+    _, error = jackknife(lambda kept: _alpha(parts[kept].sum(axis=0)), blocks)
+    if not np.isfinite(error):
         return Agreement(value, None, None, len(shared), len(who))
-    low, high = np.nanquantile(draws, [0.5 - level / 2, 0.5 + level / 2])
-    return Agreement(value, float(low), float(high), len(shared), len(who))
+    # From -1, always the other way round, to 1: a share of the way.
+    low, high = bounded_ends((1 + value) / 2, float(error) / 2, blocks)
+    return Agreement(value, 2 * low - 1, 2 * high - 1, len(shared), len(who))
 
 
 def rater_quality(

@@ -31,6 +31,7 @@ from tradinghf.feedback._types import Ranking
 _BASE, _SCALE = 1000.0, 400.0
 """Ratings are 1000 + 400 log10(strength / mean strength): +400 is ten times as strong."""
 _ELO_STEP = 8.0
+_ELO_ORDERS = 25
 _RESULT = {1: evalica.Winner.X, 0: evalica.Winner.Draw, -1: evalica.Winner.Y}
 
 
@@ -42,8 +43,8 @@ class Standing:
         source: strategy or policy.
         rating: Davidson strength [Elo-like points], the average source is 1000.
         low, high: interval of `rating`.
-        elo: median Elo over resampled rankings in random order [points].
-        elo_low, elo_high: its interval.
+        elo: median Elo over random orders of the rankings [points]; it has no interval, because
+            what it would settle at depends on the order of play.
         wins, losses, ties: pairwise outcomes.
         place: 1 = best.
         best_place, worst_place: the places that the data leave open.
@@ -56,8 +57,6 @@ class Standing:
     low: float
     high: float
     elo: float
-    elo_low: float
-    elo_high: float
     wins: int
     losses: int
     ties: int
@@ -137,12 +136,7 @@ def leaderboard(
     )
     theta, nu = fit_davidson(*games.totals(weights), virtual)
     ratings = _BASE + _SCALE / np.log(10.0) * (theta - theta.mean(axis=1, keepdims=True))
-    elos = np.array(
-        [
-            games.elo(generator.integers(games.rankings, size=games.rankings))
-            for _ in range(resamples)
-        ]
-    )
+    elos = np.array([games.elo(generator.permutation(games.rankings)) for _ in range(_ELO_ORDERS)])
     return _table(games, ratings[0], float(nu[0]), ratings[1:], elos, level)
 
 
@@ -252,11 +246,10 @@ def _table(
     ahead = np.where(_linked(met) & ~np.eye(len(met), dtype=bool), ahead, 0.5)
     sure = ahead >= 0.5 + level / 2
     low, high = np.quantile(draws, [0.5 - level / 2, 0.5 + level / 2], axis=0)
-    elo_low, elo, elo_high = np.quantile(elos, [0.5 - level / 2, 0.5, 0.5 + level / 2], axis=0)
     size = len(ratings)
     numbers = {
-        "rating": ratings, "low": low, "high": high, "elo": elo, "elo_low": elo_low,
-        "elo_high": elo_high, "wins": wins.sum(axis=1), "losses": wins.sum(axis=0),
+        "rating": ratings, "low": low, "high": high, "elo": np.median(elos, axis=0),
+        "wins": wins.sum(axis=1), "losses": wins.sum(axis=0),
         "ties": ties.sum(axis=1),
     }  # fmt: skip
     standings = tuple(

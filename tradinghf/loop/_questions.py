@@ -156,7 +156,6 @@ def held_out_scores(
     rankings: Sequence[Ranking],
     held_out: Sequence[Ranking],
     episodes: Mapping[str, Episode],
-    seed: int,
 ) -> dict[str, Any]:
     """How well a reward model foresees answers that it did not learn from.
 
@@ -165,5 +164,5 @@ def held_out_scores(
     if any(r.outcome == "ranked" for r in held_out):
         return summarise(predicted_pairs(model, held_out, episodes))
     with contextlib.suppress(FeedbackError):  # no windows apart from each other
-        return cross_validate(rankings, episodes, model, seed=seed)
+        return cross_validate(rankings, episodes, model)
     return {}

@@ -393,7 +393,7 @@ class RLHF(Gated):
             size = self.config.size
             result |= quiz_scores(self.reward_model, policy, one, rank, rankings, size, seed)
         else:
-            about = (self.rankings, self.held_out, self.episodes, self.config.seed)
+            about = (self.rankings, self.held_out, self.episodes)
             result |= held_out_scores(self.reward_model, *about)
         own = Actor("policy", policy=self.training.network)
         unseen = env_like(self.env, market, windows)

@@ -10,12 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tradinghf.feedback import PROFIT, USUAL, value_sentence
 from tradinghf.learning.reward._terms import Term
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 _COLOURS = ("#2F81F7", "#E8833A", "#3FA34D", "#9B6DD7", "#8B949E", "#C9A227")
+_SETTLED = 0.25  # of its median: profit's worth is at least that, with 97.5 % probability
 _SHOWN = 0.25  # thresholds and conditions less probable than this are not worth a line
 
 
@@ -30,13 +32,13 @@ def value_rows(
         terms: Q of them, profit first, then the other plain aspects.
         plain: number of plain aspects.
         chances: [Q] probability that each matters.
-        draws: [M, Q] weights under the posterior.
+        draws: [M, Q] weights under the posterior, of scores with spread 1 within a question.
         importance: [Q] share of the ranked episodes' spread that each explains.
 
     """
     units = torch.tensor([term.unit for term in terms], dtype=torch.float64)
     worth = draws * units
-    anchor = worth[:, 0].abs().clamp(min=1e-12)
+    yardstick, anchor = _yardstick(worth[:, 0])
     groups: dict[tuple[str, str, str], list[int]] = {}
     for i, term in enumerate(terms):
         groups.setdefault((term.base, term.form, term.state), []).append(i)
@@ -46,36 +48,38 @@ def value_rows(
         if members[0] >= plain and chance < _SHOWN:
             continue
         term = terms[max(members, key=lambda i: float(chances[i]))]
-        # Point and interval are of one distribution; profit is the yardstick of both.
-        ratio = worth[:, members].sum(-1) / anchor
-        quantiles = ratio.quantile(torch.tensor([0.05, 0.5, 0.95], dtype=torch.float64))
-        low, mean, high = (1.0, 1.0, 1.0) if members[0] == 0 else quantiles.tolist()
+        # Point and interval are of one distribution.
+        low, middle, high = _quantiles(worth[:, members].sum(-1) / anchor)
         row = {
             "name": term.name,
             "says": term.says,
-            "weight": mean,
+            "yardstick": yardstick,
+            "weight": middle,
             "low": low,
             "high": high,
             "probability": chance,
             "share": float(importance[members].sum()),
         }
-        rows.append(row | {"sentence": _sentence(row)})
-    return sorted(rows, key=lambda r: (r["name"] != "profit", -r["probability"] * r["share"]))
+        rows.append(row | {"sentence": value_sentence(row)})
+    return sorted(rows, key=lambda r: (r["name"] != PROFIT, -r["probability"] * r["share"]))
 
 
-def _sentence(row: Mapping[str, Any]) -> str:
-    """One finding in words."""
-    if row["name"] == "profit":
-        return "1 % of profit is the yardstick."
-    if row["probability"] < 0.5:
-        return f"No clear sign that {row['name'].replace('_', ' ')} matters beyond profit."
-    says = row["says"]
-    verb = "costs" if row["weight"] < 0 else "is worth"
-    low, high = sorted((abs(row["low"]), abs(row["high"])))
-    return (
-        f"{says[0].upper()}{says[1:]} {verb} you as much as {abs(row['weight']):.2g} % of profit "
-        f"(90 % sure: {low:.2g} to {high:.2g} %)."
-    )
+def _yardstick(profit: Tensor) -> tuple[str, Tensor]:
+    """What worth is told in percent of: its name, and its size [M] or [1].
+
+    Profit where its own worth is well settled, for a ratio to what may be nothing is not. Else
+    the spread of the scores within a question, which every draw has.
+    """
+    low, middle, _ = _quantiles(profit)
+    if low >= _SETTLED * middle > 0:
+        return PROFIT, profit.clamp(min=1e-12)
+    return USUAL, torch.full_like(profit[:1], 0.01)
+
+
+def _quantiles(values: Tensor) -> tuple[float, float, float]:
+    """Median of draws between the ends of their 95 % interval."""
+    low, middle, high = values.quantile(torch.tensor([0.025, 0.5, 0.975]).to(values)).tolist()
+    return low, middle, high
 
 
 def worst_rows(worst: Sequence[Mapping[str, Any]], most: int = 5) -> list[tuple[Any, ...]]:

@@ -13,9 +13,12 @@ from sklearn.metrics import precision_recall_fscore_support
 from tradinghf.episodes import Episode, Floats
 from tradinghf.errors import FeedbackError
 from tradinghf.feedback import Ranking
+from tradinghf.intervals import bounded_ends, clusters, jackknife, quantile
 from tradinghf.learning.reward._protocol import Reward
 
 _BINS = 15
+_SHARES = ("accuracy", "precision", "recall", "f1")
+_SCORES = (*_SHARES, "log_loss", "brier")
 Pairs = tuple[Floats, NDArray[np.int64], NDArray[np.int64]]
 
 
@@ -74,26 +77,57 @@ def pair_metrics(probabilities: Floats, outcomes: NDArray[np.int64]) -> dict[str
     }
 
 
-def summarise(pairs: Pairs, *, resamples: int = 300, seed: int = 0) -> dict[str, Any]:
-    """`pair_metrics` with 95 % intervals from resampling whole rankings.
+def _counts(probabilities: Floats, outcomes: NDArray[np.int64], owner: NDArray[np.int64]) -> Floats:
+    """[R, 11] what the scores are made of, by owner: 9 of the confusion, log-loss and Brier."""
+    count = int(owner.max()) + 1
+    cell = 9 * owner + 3 * outcomes + probabilities.argmax(1)
+    chosen = probabilities[np.arange(len(outcomes)), outcomes]
+    surprise = -np.log(np.maximum(chosen, 1e-12))
+    squares = np.square(probabilities - np.eye(3)[outcomes]).sum(1)
+    confusion = np.bincount(cell, minlength=9 * count).reshape(count, 9)
+    sums = [np.bincount(owner, weights) for weights in (surprise, squares)]
+    return np.column_stack([confusion, *sums])
+
+
+def _scores(counts: Floats, classes: NDArray[np.int64]) -> Floats:
+    """[..., 6] the scores of `_SCORES`, from summed counts [..., 11]."""
+    confusion = counts[..., :9].reshape(*counts.shape[:-1], 3, 3)
+    hits = np.diagonal(confusion, axis1=-2, axis2=-1)[..., classes]
+    true, called = (confusion.sum(axis)[..., classes] for axis in (-1, -2))
+    pairs = confusion.sum((-1, -2))
+    macro = [
+        np.divide(up, down, out=np.zeros_like(up), where=down > 0).mean(-1)
+        for up, down in ((hits, called), (hits, true), (2 * hits, true + called))
+    ]
+    right = np.diagonal(confusion, axis1=-2, axis2=-1).sum(-1)
+    return np.stack([right / pairs, *macro, *(counts[..., k] / pairs for k in (9, 10))], axis=-1)
+
+
+def summarise(pairs: Pairs) -> dict[str, Any]:
+    """`pair_metrics` with 95 % intervals, for which whole rankings are the independent cases.
 
     Returns:
-        metrics, `NAME_interval` (low, high) for each, and the number of pairs and rankings.
+        metrics, `NAME_interval` (low, high), and the number of pairs and rankings. Log-loss and
+        Brier score have an interval from five rankings on. The calibration error has none: it is
+        never below zero, so its estimate is too high by an unknown amount.
 
     """
     probabilities, outcomes, owner = pairs
-    result: dict[str, Any] = dict(pair_metrics(probabilities, outcomes))
-    rng = np.random.default_rng(seed)
-    owners = np.unique(owner)
-    rows = [np.flatnonzero(owner == o) for o in owners]
-    draws = []
-    for _ in range(resamples):
-        pick = np.concatenate([rows[i] for i in rng.integers(len(rows), size=len(rows))])
-        draws.append(pair_metrics(probabilities[pick], outcomes[pick]))
-    for name in list(result):
-        low, high = np.quantile([d[name] for d in draws], [0.025, 0.975])
-        result[f"{name}_interval"] = (float(low), float(high))
-    return result | {"pairs": len(outcomes), "held_out_rankings": len(owners)}
+    blocks = clusters(owner)
+    counts = _counts(probabilities, outcomes, blocks.of)
+    classes = np.unique(outcomes)
+    _, errors = jackknife(
+        lambda kept: _scores(counts[kept].sum(0), classes), clusters(np.arange(blocks.count))
+    )
+    result: dict[str, Any] = pair_metrics(probabilities, outcomes)
+    for name, error in zip(_SCORES, errors.tolist(), strict=True):
+        value = result[name]
+        if name in _SHARES:
+            result[f"{name}_interval"] = bounded_ends(value, error, blocks)
+        elif blocks.enough:
+            width = quantile(blocks.freedom) * error
+            result[f"{name}_interval"] = (max(value - width, 0.0), value + width)
+    return result | {"pairs": len(outcomes), "held_out_rankings": blocks.count}
 
 
 def cross_validate(
@@ -102,7 +136,6 @@ def cross_validate(
     model: Reward,
     *,
     folds: int = 5,
-    seed: int = 0,
 ) -> dict[str, Any]:
     """Held-out metrics of models of a kind when no rankings can be spared.
 
@@ -145,4 +178,4 @@ def cross_validate(
             "windows apart from each other. Rank episodes of other windows."
         )
     merged = tuple(np.concatenate(column) for column in zip(*parts, strict=True))
-    return summarise((merged[0], merged[1], merged[2]), seed=seed)
+    return summarise((merged[0], merged[1], merged[2]))

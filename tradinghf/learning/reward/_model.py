@@ -34,6 +34,7 @@ from tradinghf.learning.reward._trust import rater_trust
 _ENOUGH_TO_JUDGE = 5
 _TRUST_ROUNDS = 2
 _NEGLIGIBLE = 1e-3
+_EXPLAIN_DRAWS = 4000  # of the posterior, behind the ends of its intervals
 
 
 class RewardModel(CalibratedReward):
@@ -156,9 +157,10 @@ class RewardModel(CalibratedReward):
         weights = torch.cat([posterior.expected()[None], draws])
         self.log_tie = weights[0, -1] if tied else torch.tensor(NEVER_TIED, dtype=torch.float64)
         natural = weights[:, :-1] / self.scale
-        scores = torch.einsum("rkp,mp->mrk", totals, natural)
-        centred = scores - _masked_mean(scores, mask)[..., None]
-        spread = (centred.square() * mask).sum((1, 2)).div(mask.sum()).sqrt()
+        centred = totals - (totals * mask[..., None]).sum(1, True) / mask.sum(1)[:, None, None]
+        centred = (centred * mask[..., None]).flatten(0, 1)
+        self.together = centred.T @ centred / mask.sum()
+        spread = self._spread(natural)
         self.temperature = float(spread[0].clamp(min=1e-9))
         self.weights = natural[0] / self.temperature
         self.draws = natural[1:] / spread[1:, None].clamp(min=1e-9)
@@ -171,6 +173,10 @@ class RewardModel(CalibratedReward):
         # The plain aspects come first among all terms, hence among the active ones.
         gains = (totals * self.weights).masked_fill(~mask[..., None], 0.0)
         self.limit = gains.flatten(0, 1).amax(0).clamp(min=0)
+
+    def _spread(self, natural: Tensor) -> Tensor:
+        """[M] spread, within a question, of the scores by M weights [M, Q] of the terms' units."""
+        return ((natural @ self.together) * natural).sum(-1).clamp(min=0).sqrt()
 
     def _fit_residual(self, table: AnswerTable, totals: Tensor) -> None:
         self.residual = None
@@ -263,18 +269,21 @@ class RewardModel(CalibratedReward):
 
         Returns:
             One dict per aspect, and per threshold or condition that was found: name, `says` (one
-            unit in words), sentence, `weight` (worth of one unit, in percent of profit) with
-            `low` and `high` (90 % interval), `probability` that it matters, `share` of the ranked
-            episodes' spread that it explains.
+            unit in words), sentence, `weight` (worth of one unit, in percent of the `yardstick`,
+            which is profit where its own worth is settled) with `low` and `high` (95 %
+            interval), `probability` that it matters, `share` of the ranked episodes' spread that
+            it explains.
 
         """
         self._require_fit()
         assert self.posterior is not None
+        generator = torch.Generator().manual_seed(self.config.seed)
+        natural = self.posterior.sample(_EXPLAIN_DRAWS, generator)[:, :-1] / self.scale
         return value_rows(
             self.terms,
             len(self.aspects),
             self.posterior.inclusion(),
-            self.draws,
+            natural / self._spread(natural)[:, None].clamp(min=1e-9),
             (self.weights * self.scale).abs(),
         )
 
@@ -286,10 +295,6 @@ class RewardModel(CalibratedReward):
             "warnings": list(self.warnings),
             "trust": self.trust,
         }
-
-
-def _masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    return (values * mask).sum(-1) / mask.sum(-1)
 
 
 def _within_window_scale(totals: Tensor, mask: Tensor) -> Tensor:
