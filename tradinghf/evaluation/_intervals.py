@@ -1,0 +1,171 @@
+"""Intervals of what a track record shows: between blocks of its bars, and of other histories.
+
+What has a true value behind it (Sharpe and Sortino ratio, growth) is judged by leaving out one
+block of bars at a time. A deepest fall has none: it belongs to one history. Its interval, and that
+of Calmar, say where they would lie in another history of the same kind and length.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import t
+
+from tradinghf.evaluation import _metrics as metrics
+from tradinghf.intervals import Blocks, Interval, jackknife, quantile, time_blocks
+from tradinghf.market import Floats
+
+_CHUNK = 2_000_000  # bars of resampled histories at a time
+_MOST_GROWTH = 50.0  # log growth a year that is still shown
+
+
+def sharpe_interval(returns: Floats, bars_per_year: float) -> Interval:
+    """Annual Sharpe ratio with its 95 % interval."""
+    return track_intervals(returns, bars_per_year)["sharpe_annual"]
+
+
+def track_intervals(returns: Floats, bars_per_year: float) -> dict[str, Interval]:
+    """Sharpe and Sortino ratio, and CAGR [%], with 95 % intervals.
+
+    Args:
+        returns: [T] of the bars.
+        bars_per_year: of the market.
+
+    """
+    point = {
+        "sharpe_annual": metrics.sharpe(returns, bars_per_year),
+        "sortino_annual": metrics.sortino(returns, bars_per_year),
+        "cagr_pct": _growth_pct(returns, bars_per_year),
+    }
+
+    def measured(kept: NDArray[np.int64]) -> Floats:
+        part = returns[kept]
+        found = metrics.sharpe(part, bars_per_year), metrics.sortino(part, bars_per_year)
+        return np.array([*(math.nan if v is None else v for v in found), _log_growth(part)])
+
+    low, high = _between_blocks(measured, len(returns), 3)
+    low[2], high[2] = (_annual_pct(ends[2], bars_per_year) for ends in (low, high))
+    return {
+        name: _interval(value, low[i], high[i]) for i, (name, value) in enumerate(point.items())
+    }
+
+
+def excess_growth(returns: Floats, other: Floats, bars_per_year: float) -> Interval:
+    """Growth a year above another history of the same bars, with its interval [% points]."""
+
+    def gap(kept: NDArray[np.int64]) -> Floats:
+        own, their = (_log_growth(r[kept]) for r in (returns, other))
+        return np.array([_annual_pct(own, bars_per_year) - _annual_pct(their, bars_per_year)])
+
+    low, high = _between_blocks(gap, len(returns), 1)
+    return _interval(float(gap(np.arange(len(returns)))[0]), low[0], high[0])
+
+
+def other_histories(
+    returns: Floats, bars_per_year: float, *, draws: int = 1000, seed: int = 0
+) -> dict[str, Interval]:
+    """Deepest fall [%] and Calmar ratio, and where 95 % of other histories have theirs.
+
+    The histories are resampled from the bars in blocks; each has a mean and a spread of its own,
+    drawn from what the bars leave open about them.
+
+    Args:
+        returns: [T] of the bars.
+        bars_per_year: of the market.
+        draws: histories.
+        seed: of the draws.
+
+    Source: stationary bootstrap, Politis and Romano 1994 (J. Am. Stat. Assoc. 89).
+
+    """
+    point = {
+        "max_drawdown_pct": 100 * metrics.max_drawdown(returns),
+        "calmar": metrics.calmar(returns, bars_per_year),
+    }
+    blocks = time_blocks(np.arange(len(returns)), 1)
+    if not blocks.enough or metrics.spread(returns) == 0 or float(returns.min()) <= -1:
+        return {name: Interval(value, None, None) for name, value in point.items()}
+    rng = np.random.default_rng(seed)
+    chunk = max(_CHUNK // len(returns), 1)
+    parts = [
+        _histories(returns, blocks, min(chunk, draws - done), rng)
+        for done in range(0, draws, chunk)
+    ]
+    growth, fall = np.concatenate(parts, axis=1)
+    annual = np.expm1(np.minimum(growth * bars_per_year / len(returns), _MOST_GROWTH))
+    drawn = {"max_drawdown_pct": 100 * fall, "calmar": annual / np.maximum(fall, 1e-12)}
+    return {
+        name: _interval(value, *np.quantile(drawn[name], [0.025, 0.975]))
+        for name, value in point.items()
+    }
+
+
+def _histories(returns: Floats, blocks: Blocks, draws: int, rng: np.random.Generator) -> Floats:
+    """[2, draws] log growth and deepest fall of resampled histories."""
+    bars, length = len(returns), block_length(returns)
+    begins = rng.random((draws, bars)) < 1 / length
+    begins[:, 0] = True
+    begun = np.maximum.accumulate(np.where(begins, np.arange(bars), 0), axis=1)
+    place = np.take_along_axis(rng.integers(0, bars, (draws, bars)), begun, axis=1)
+    path = returns[(place + np.arange(bars) - begun) % bars]
+    known, error = jackknife(
+        lambda kept: np.array([returns[kept].mean(), math.log(returns[kept].std() or 1e-12)]),
+        blocks,
+    )
+    mean, spread = known[0], math.exp(known[1])
+    doubt = error[:, None] * t.rvs(blocks.freedom, size=(2, draws), random_state=rng)
+    path = (path - mean) / spread * (spread * np.exp(doubt[1]))[:, None]
+    path = np.maximum(path + (mean + doubt[0])[:, None], -0.999999)
+    log = np.cumsum(np.log1p(path), axis=1)
+    top = np.maximum.accumulate(np.maximum(log, 0.0), axis=1)
+    return np.stack([log[:, -1], -np.expm1((log - top).min(axis=1))])
+
+
+def block_length(returns: Floats) -> int:
+    """Mean block of the stationary bootstrap [bars].
+
+    The optimal one for the returns or for their squares, whichever is longer: returns alone
+    look independent while volatility clusters. Source: Politis and White 2004.
+    """
+    from arch.bootstrap import optimal_block_length
+
+    if len(returns) < 20 or np.ptp(returns) == 0:
+        return 1
+    table = optimal_block_length(np.column_stack([returns, returns**2]))
+    longest = float(np.nanmax(table["stationary"].to_numpy()))
+    return round(min(max(longest, 1.0), len(returns) / 4)) if math.isfinite(longest) else 1
+
+
+def _log_growth(returns: Floats) -> float:
+    """Mean log return of a bar; a ruined path has none, so it gets the worst that can be bought."""
+    return float(np.log1p(np.maximum(returns, -0.999999)).mean()) if len(returns) else math.nan
+
+
+def _annual_pct(log_growth: float, bars_per_year: float) -> float:
+    return 100.0 * math.expm1(min(log_growth * bars_per_year, _MOST_GROWTH))
+
+
+def _growth_pct(returns: Floats, bars_per_year: float) -> float | None:
+    growth = metrics.cagr(returns, bars_per_year)
+    return None if growth is None else 100 * growth
+
+
+def _between_blocks(
+    statistic: Callable[[NDArray[np.int64]], Floats], bars: int, size: int
+) -> tuple[Floats, Floats]:
+    """Ends of the intervals of V statistics of the bars; NaN where there are too few bars."""
+    blocks = time_blocks(np.arange(bars), 1)
+    if not blocks.enough:
+        return np.full(size, np.nan), np.full(size, np.nan)
+    value, error = jackknife(statistic, blocks)
+    width = quantile(blocks.freedom) * error
+    return value - width, value + width
+
+
+def _interval(value: float | None, low: float, high: float) -> Interval:
+    if value is None or not (math.isfinite(low) and math.isfinite(high)):
+        return Interval(value, None, None)
+    return Interval(value, float(low), float(high))
