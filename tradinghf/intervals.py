@@ -249,11 +249,17 @@ def jackknife(
         statistic: from the indices of the things that are kept to [V] numbers.
         blocks: of the B things.
 
-    Source: Künsch 1989 (Ann. Stat. 17), with adjoining blocks.
-
     """
-    count = blocks.count
     everything = np.arange(len(blocks.of))
-    without = np.stack([statistic(everything[blocks.of != k]) for k in range(count)])
-    spread = (count - 1) / count * np.square(without - without.mean(axis=0)).sum(axis=0)
-    return statistic(everything), np.sqrt(blocks.inflation * spread)
+    without = np.stack([statistic(everything[blocks.of != k]) for k in range(blocks.count)])
+    return statistic(everything), math.sqrt(blocks.inflation) * jackknife_error(without)
+
+
+def jackknife_error(without: Floats) -> Floats:
+    """[...] standard errors, from [K, ...] values without one of K blocks each.
+
+    Source: Künsch 1989 (Ann. Stat. 17), with adjoining blocks.
+    """
+    count = len(without)
+    away = without - without.mean(axis=0)
+    return np.asarray(np.sqrt((count - 1) / count * np.square(away).sum(axis=0)))

@@ -6,15 +6,31 @@ times several repeats and reports their median and their best.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from tradinghf._exports import on_first_use
 from tradinghf.bench import _backtests, _environment, _training  # noqa: F401   they register
 from tradinghf.bench._core import BENCHMARKS, run_benchmark, stamp
 from tradinghf.bench._no_harm import measure_gate
 from tradinghf.bench._trust import measure_trust
 
+if TYPE_CHECKING:
+    from tradinghf.bench._coverage import coverage_table, measure_coverage
+
 __all__ = [
     "BENCHMARKS",
+    "coverage_table",
+    "measure_coverage",
     "measure_gate",
     "measure_trust",
     "run_benchmark",
     "stamp",
 ]
+
+__getattr__ = on_first_use(
+    __name__,
+    {
+        "coverage_table": "tradinghf.bench._coverage",
+        "measure_coverage": "tradinghf.bench._coverage",
+    },
+)

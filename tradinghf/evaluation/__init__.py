@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     )
     from tradinghf.evaluation._gate_words import decision_text, measured_rows
     from tradinghf.evaluation._headline import grouped, headline
+    from tradinghf.evaluation._intervals import excess_growth, other_histories, track_intervals
     from tradinghf.evaluation._order_tables import Orders, Signals
     from tradinghf.evaluation._policies import WEIGHTS, load_tradable
     from tradinghf.evaluation._report import Report
@@ -76,6 +77,7 @@ __all__ = [
     "cross_validation_page",
     "decide",
     "decision_text",
+    "excess_growth",
     "first_sealed_day",
     "grouped",
     "harm_evidence",
@@ -87,6 +89,7 @@ __all__ = [
     "open_bars",
     "open_study",
     "order_rows",
+    "other_histories",
     "ray",
     "run_columns",
     "run_engine",
@@ -96,6 +99,7 @@ __all__ = [
     "store_without_password",
     "sweep",
     "sweep_page",
+    "track_intervals",
     "trade",
     "trial_name",
     "walk_forward",
@@ -132,6 +136,9 @@ __getattr__ = on_first_use(
         "headline": "tradinghf.evaluation._headline",
         "Orders": "tradinghf.evaluation._order_tables",
         "Signals": "tradinghf.evaluation._order_tables",
+        "excess_growth": "tradinghf.evaluation._intervals",
+        "other_histories": "tradinghf.evaluation._intervals",
+        "track_intervals": "tradinghf.evaluation._intervals",
         "WEIGHTS": "tradinghf.evaluation._policies",
         "load_tradable": "tradinghf.evaluation._policies",
         "Report": "tradinghf.evaluation._report",

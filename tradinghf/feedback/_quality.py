@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tradinghf.feedback._types import Query, Ranking
-from tradinghf.intervals import bounded_ends, clusters, jackknife
+from tradinghf.intervals import bounded_ends, clusters, jackknife_error
 
 FAST_SECONDS = 2.0
 """Answers quicker than this cannot rest on reading the charts."""
@@ -98,8 +98,8 @@ def rater_agreement(rankings: Iterable[Ranking]) -> Agreement:
     if np.isnan(value):
         return Agreement(None, None, None, len(shared), len(who))
     blocks = clusters(np.arange(len(shared)))
-    _, error = jackknife(lambda kept: _alpha(parts[kept].sum(axis=0)), blocks)
-    if not np.isfinite(error):
+    error = jackknife_error(_alpha(parts.sum(axis=0) - parts))
+    if len(shared) < 2 or not np.isfinite(error):
         return Agreement(value, None, None, len(shared), len(who))
     # From -1, always the other way round, to 1: a share of the way.
     low, high = bounded_ends((1 + value) / 2, float(error) / 2, blocks)

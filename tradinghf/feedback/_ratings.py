@@ -15,6 +15,7 @@ Sources: Davidson 1970, JASA 65(329); Rubin 1981, Annals of Statistics 9(1); Elo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -27,6 +28,7 @@ from tradinghf.episodes import Floats
 from tradinghf.errors import FeedbackError
 from tradinghf.feedback._davidson import fit_davidson
 from tradinghf.feedback._types import Ranking
+from tradinghf.intervals import quantile
 
 _BASE, _SCALE = 1000.0, 400.0
 """Ratings are 1000 + 400 log10(strength / mean strength): +400 is ten times as strong."""
@@ -99,7 +101,7 @@ def leaderboard(
     rankings: Iterable[Ranking],
     sources: Mapping[str, str],
     *,
-    resamples: int = 200,
+    resamples: int = 300,
     level: float = 0.95,
     prior: float = 2.0,
     seed: int = 0,
@@ -245,7 +247,10 @@ def _table(
     ahead = (draws[:, :, None] > draws[:, None, :]).mean(axis=0)
     ahead = np.where(_linked(met) & ~np.eye(len(met), dtype=bool), ahead, 0.5)
     sure = ahead >= 0.5 + level / 2
-    low, high = np.quantile(draws, [0.5 - level / 2, 0.5 + level / 2], axis=0)
+    ends = np.quantile(draws, [0.5 - level / 2, 0.5 + level / 2], axis=0)
+    # The draws know the spread from the rankings themselves: Student's t allows for it.
+    freedom = max(games.rankings - len(ratings), 1)
+    low, high = ratings + (ends - ratings) * quantile(freedom, level) / quantile(math.inf, level)
     size = len(ratings)
     numbers = {
         "rating": ratings, "low": low, "high": high, "elo": np.median(elos, axis=0),

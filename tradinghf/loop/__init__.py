@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tradinghf.loop._attained import attained, preferred
 from tradinghf.loop._baselines import baseline_training, train_baseline
 from tradinghf.loop._collect import (
     Acting,
@@ -58,6 +59,7 @@ __all__ = [
     "Split",
     "Watched",
     "ask",
+    "attained",
     "baseline_training",
     "collect",
     "constant_actor",
@@ -68,6 +70,7 @@ __all__ = [
     "load_contender",
     "long_enough",
     "pool_actors",
+    "preferred",
     "provenance",
     "random_actor",
     "run_experiment",

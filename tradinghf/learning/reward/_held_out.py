@@ -13,7 +13,7 @@ from sklearn.metrics import precision_recall_fscore_support
 from tradinghf.episodes import Episode, Floats
 from tradinghf.errors import FeedbackError
 from tradinghf.feedback import Ranking
-from tradinghf.intervals import bounded_ends, clusters, jackknife, quantile
+from tradinghf.intervals import bounded_ends, clusters, jackknife_error, quantile
 from tradinghf.learning.reward._protocol import Reward
 
 _BINS = 15
@@ -100,7 +100,9 @@ def _scores(counts: Floats, classes: NDArray[np.int64]) -> Floats:
         for up, down in ((hits, called), (hits, true), (2 * hits, true + called))
     ]
     right = np.diagonal(confusion, axis1=-2, axis2=-1).sum(-1)
-    return np.stack([right / pairs, *macro, *(counts[..., k] / pairs for k in (9, 10))], axis=-1)
+    total = np.stack([right, counts[..., 9], counts[..., 10]])
+    mean = np.divide(total, pairs, out=np.zeros_like(total), where=pairs > 0)
+    return np.stack([mean[0], *macro, mean[1], mean[2]], axis=-1)
 
 
 def summarise(pairs: Pairs) -> dict[str, Any]:
@@ -116,9 +118,7 @@ def summarise(pairs: Pairs) -> dict[str, Any]:
     blocks = clusters(owner)
     counts = _counts(probabilities, outcomes, blocks.of)
     classes = np.unique(outcomes)
-    _, errors = jackknife(
-        lambda kept: _scores(counts[kept].sum(0), classes), clusters(np.arange(blocks.count))
-    )
+    errors = jackknife_error(_scores(counts.sum(0) - counts, classes))
     result: dict[str, Any] = pair_metrics(probabilities, outcomes)
     for name, error in zip(_SCORES, errors.tolist(), strict=True):
         value = result[name]
