@@ -171,6 +171,8 @@ def test_a_share_over_noise_is_called_not_meaningful() -> None:
     found = {"G": 0.9, "G_interval": [0.8, 1.0], "G_gap_interval": [0.01, 0.05]}
     assert runs.share_text(found, "G") == "0.90 (95 % interval 0.80 to 1.00)"
     assert "baselines" in runs.share_text({"S": None}, "S")
+    few = {"S": 0.8, "S_gap_interval": None, "utility_true": 1.0, "independent_windows": 4}
+    assert runs.share_text(few, "S") == ("0.80 (too few independent windows for an interval: 4)")
 
 
 def test_the_command_of_a_run_names_what_differs_from_the_defaults() -> None:

@@ -14,8 +14,10 @@ from tradinghf import backtest
 from tradinghf.errors import ConfigError
 from tradinghf.evaluation import _metrics as metrics
 from tradinghf.evaluation import _validation as v
-from tradinghf.evaluation import judge, sweep
+from tradinghf.evaluation import excess_growth, judge, other_histories, sweep, track_intervals
+from tradinghf.evaluation._intervals import block_length, sharpe_interval
 from tradinghf.evaluation._timing import _factors, random_timing
+from tradinghf.intervals import Interval
 
 
 def test_deflated_sharpe_known_answers() -> None:
@@ -52,7 +54,7 @@ def test_interval_covers_the_true_sharpe_under_autocorrelation() -> None:
         path = np.zeros(800)
         for t in range(1, 800):
             path[t] = rho * path[t - 1] + noise[t]
-        found = v.sharpe_interval(path + mean, 1.0)
+        found = sharpe_interval(path + mean, 1.0)
         assert found.low is not None
         assert found.high is not None
         covered += found.low <= mean <= found.high
@@ -104,37 +106,40 @@ def test_overfitting_probability_equals_a_plain_loop() -> None:
     assert v.overfitting_probability(returns, blocks=6) == pytest.approx(np.mean(lost))
 
 
-def test_bootstrap_intervals_cover_and_repeat() -> None:
-    rng = np.random.default_rng(5)
-    returns = rng.normal(0.0005, 0.01, 750)
-    first = v.bootstrap_intervals(returns, 252, draws=300, seed=1)
-    assert first == v.bootstrap_intervals(returns, 252, draws=300, seed=1)
-    assert first != v.bootstrap_intervals(returns, 252, draws=300, seed=2)
-    for interval in first.values():
+def test_intervals_of_a_track_record() -> None:
+    returns = np.random.default_rng(5).normal(0.0005, 0.01, 750)
+    found = track_intervals(returns, 252) | other_histories(returns, 252, draws=300, seed=1)
+    assert other_histories(returns, 252, draws=300, seed=1).items() <= found.items()
+    assert other_histories(returns, 252, draws=300, seed=2)["calmar"] != found["calmar"]
+    for interval in found.values():
         assert interval.low is not None
-        assert interval.low < interval.high  # type: ignore[operator]
-    sharpe = first["sharpe_annual"]
+        assert interval.low < interval.value < interval.high  # type: ignore[operator]
+    assert "volatility_annual_pct" not in found, "it does not cover where volatility clusters"
+    sharpe = found["sharpe_annual"]
     width = (sharpe.high or 0) - (sharpe.low or 0)
     # Independent returns: the standard error of an annual Sharpe ratio is about sqrt(252 / T).
-    assert width == pytest.approx(2 * 1.96 * math.sqrt(252 / 750), rel=0.2)
-    flat = v.bootstrap_intervals(np.zeros(100), 252, draws=20)
-    assert flat["sharpe_annual"] == v.Interval(None, None, None)
+    assert width == pytest.approx(2 * 2.2 * math.sqrt(252 / 750), rel=0.4)
+    assert track_intervals(np.zeros(100), 252)["sharpe_annual"] == Interval(None, None, None)
+    assert track_intervals(returns[:10], 252)["cagr_pct"].low is None
+    flat = other_histories(np.zeros(100), 252)
+    assert flat["max_drawdown_pct"] == Interval(0.0, None, None)
 
 
 def test_block_length_grows_with_dependence() -> None:
     rng = np.random.default_rng(6)
     noise = rng.normal(size=2000)
     slow = pd.Series(noise).ewm(alpha=0.05).mean().to_numpy()
-    assert v.block_length(noise) <= 10 < v.block_length(slow)
-    assert v.block_length(np.zeros(100)) == 1
+    assert block_length(noise) <= 10 < block_length(slow)
+    assert block_length(np.zeros(100)) == 1
 
 
-def test_paired_interval_is_zero_against_itself_and_sees_a_shift() -> None:
+def test_excess_growth_is_zero_against_itself_and_sees_a_shift() -> None:
     returns = np.random.default_rng(7).normal(0, 0.01, 500)
-    same = v.paired_interval(returns, returns, lambda r: float(r.mean()), draws=100)
+    same = excess_growth(returns, returns, 252)
     assert (same.value, same.low, same.high) == (0.0, 0.0, 0.0)
-    more = v.paired_interval(returns + 0.001, returns, lambda r: float(r.mean()), draws=100)
-    assert more.low == pytest.approx(0.001)
+    more = excess_growth(returns + 0.001, returns, 252)
+    assert more.low is not None
+    assert 15 < more.low < 29 < (more.high or 0)  # 1.001 ** 252 is 1.29, and growth adds to it
 
 
 @pytest.mark.parametrize("fill", ["next_open", "close"])

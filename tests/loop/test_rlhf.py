@@ -79,6 +79,8 @@ def test_five_lines_train_and_evaluate():
     assert {"accuracy", "precision", "recall", "f1", "mean_return", "win_rate"} <= set(found)
     assert found["unseen_market"]
     assert found["accuracy"] > 0.8
+    assert found["windows"] == 32
+    assert 1 <= found["independent_windows"] <= 32
 
 
 def test_the_loop_asks_about_its_own_policy_from_the_second_round_on():

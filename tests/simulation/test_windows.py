@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from tradinghf.config import EnvConfig
 from tradinghf.errors import ConfigError
 from tradinghf.market import synthetic
-from tradinghf.simulation import MarketEnv, Windows, random_windows
+from tradinghf.simulation import MarketEnv, random_windows
 
 ENV = EnvConfig(horizon=16, lookback=2)
 MARKET = synthetic(seed=3, bars=400, assets=4)
@@ -40,10 +39,3 @@ def test_a_market_has_windows_where_its_environment_has(bars: int) -> None:
     ):
         with pytest.raises(ConfigError, match="needs lookback"):
             attempt()
-
-
-def test_windows_of_different_assets_over_the_same_bars_are_one_group() -> None:
-    windows = Windows(np.array([0, 3, 1, 0]), np.array([32, 40, 48, 400]))
-    groups = windows.groups(16)
-    assert groups[0] == groups[1]
-    assert len(set(groups.tolist())) == 3

@@ -18,7 +18,7 @@ from tradinghf.episodes import Episode, EpisodeBatch
 from tradinghf.evaluation import excess_growth, other_histories, track_intervals
 from tradinghf.feedback import PROFIT, Ranking, leaderboard, matters, rater_agreement
 from tradinghf.intervals import Ends, Floats, Interval, time_blocks
-from tradinghf.learning import AspectConfig, RewardConfig
+from tradinghf.learning.config import AspectConfig, RewardConfig
 from tradinghf.learning.reward import RewardModel, TradePaths, summarise
 from tradinghf.loop import attained, collect, pool_actors, preferred
 from tradinghf.loop.labels import iqm, iqm_interval

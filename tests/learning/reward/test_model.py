@@ -183,7 +183,7 @@ def test_pair_metrics_by_hand():
     assert got["ece"] == pytest.approx((0.1 + 0.5 + 0.6 + 0.2) / 4)
 
 
-def test_intervals_resample_whole_rankings():
+def test_intervals_take_whole_rankings_for_independent_cases():
     pairs = predicted_pairs(
         RewardModel(PLAIN).fit(answers("drawdown", GROUPS[:8], "stochastic"), EVERYONE),
         answers("drawdown", HELD, "stochastic"),
@@ -194,6 +194,11 @@ def test_intervals_resample_whole_rankings():
     assert low < found["accuracy"] < high
     assert found["held_out_rankings"] == 30
     assert found["pairs"] == 300
+    assert "ece_interval" not in found
+    perfect = summarise((np.eye(3)[[0] * 30], np.zeros(30, dtype=int), np.repeat([0, 1, 2], 10)))
+    low, high = perfect["accuracy_interval"]
+    assert (perfect["accuracy"], high) == (1.0, 1.0)
+    assert 0.2 < low < 0.6
 
 
 def relabelled(rankings, **changes):
