@@ -29,11 +29,10 @@ def test_deflated_sharpe_known_answers() -> None:
     assert v.probabilistic_sharpe(ratio, 1250, -3, 10, fewer) == pytest.approx(0.9505, abs=5e-5)
 
 
-@pytest.mark.parametrize("rho", [0.0, 0.2, -0.3])
 @pytest.mark.parametrize(("ratio", "skew", "kurt"), [(0.1, 0, 3), (0.05, -2, 9), (-0.1, 1, 4)])
-def test_sharpe_variance_equals_jsharpe(ratio: float, skew: float, kurt: float, rho: float) -> None:
-    theirs = jsharpe.sharpe_ratio_variance(ratio, T=1000, gamma3=skew, gamma4=kurt, rho=rho, K=1)
-    ours = v.sharpe_variance_factor(ratio, skew, kurt, rho) / 1000
+def test_sharpe_variance_equals_jsharpe(ratio: float, skew: float, kurt: float) -> None:
+    theirs = jsharpe.sharpe_ratio_variance(ratio, T=1000, gamma3=skew, gamma4=kurt, rho=0, K=1)
+    ours = v.sharpe_variance_factor(ratio, skew, kurt) / 1000
     assert ours == pytest.approx(theirs, rel=1e-9)
 
 
@@ -138,8 +137,7 @@ def test_excess_growth_is_zero_against_itself_and_sees_a_shift() -> None:
     same = excess_growth(returns, returns, 252)
     assert (same.value, same.low, same.high) == (0.0, 0.0, 0.0)
     more = excess_growth(returns + 0.001, returns, 252)
-    assert more.low is not None
-    assert 15 < more.low < 29 < (more.high or 0)  # 1.001 ** 252 is 1.29, and growth adds to it
+    assert 0 < more.low < more.value < more.high  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("fill", ["next_open", "close"])

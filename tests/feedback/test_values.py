@@ -51,7 +51,7 @@ def read(sentence: str) -> tuple[float, float, float]:
 ENDS = (-5300.0, -253.4, -2.53, -0.11, -0.004, 0.0, 0.004, 0.11, 2.53, 253.4, 5300.0)
 
 
-@pytest.mark.parametrize(("low", "high"), itertools.combinations(ENDS, 2))
+@pytest.mark.parametrize(("low", "high"), list(itertools.combinations(ENDS, 2)))
 def test_every_interval_is_said_as_it_is(low: float, high: float) -> None:
     for weight in (low, (low + high) / 2, high):
         for yardstick in (PROFIT, USUAL):

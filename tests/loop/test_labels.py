@@ -14,7 +14,7 @@ from tradinghf.cli import main
 from tradinghf.errors import CheckpointError, ConfigError
 from tradinghf.loop.labels import LabelBench, markdown, run_labels, summarise
 from tradinghf.loop.labels._cells import Cell
-from tradinghf.loop.labels._summary import interval, iqm, scored
+from tradinghf.loop.labels._summary import iqm, iqm_interval, scored
 
 TINY = LabelBench(
     traders=("drawdown",),
@@ -38,11 +38,11 @@ def test_iqm_known_answers() -> None:
 def test_the_interval_resamples_within_strata() -> None:
     """Traders that differ do not widen it; seeds that differ do."""
     apart = [np.full(5, 0.2), np.full(5, 0.9)]
-    assert interval(apart) == pytest.approx((0.55, 0.55))
-    assert interval([np.array([0.5]), np.array([0.1, 0.2])]) is None
+    assert iqm_interval(apart) == pytest.approx((0.55, 0.55))
+    assert iqm_interval([np.array([0.5]), np.array([0.1, 0.2])]) is None
     rng = np.random.default_rng(0)
     noisy = [rng.normal(0.5, 0.1, 20) for _ in range(4)]
-    found = interval(noisy)
+    found = iqm_interval(noisy)
     assert found is not None
     low, high = found
     centre = iqm(np.concatenate(noisy))
