@@ -24,7 +24,6 @@ def test_windows_of_different_assets_over_the_same_bars_share_a_block() -> None:
     blocks = time_blocks(start, 16)
     assert blocks.independent == 3  # 32 or 40, 48, 4000: no two share a bar
     assert not blocks.enough
-    assert blocks.why_not() == "too few independent windows for an interval (3)"
     every = time_blocks(np.repeat(np.arange(0, 1600), 20), 16)
     assert every.independent == 100
     assert np.bincount(every.of).min() * 1.2 > np.bincount(every.of).max()

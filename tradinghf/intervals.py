@@ -67,14 +67,6 @@ class Blocks:
         """Whether there are enough of them for an interval."""
         return self.freedom > FEWEST_BLOCKS - 1.5
 
-    def why_not(self, what: str = "windows") -> str:
-        """What to print in the place of an interval; empty where there is one."""
-        return (
-            ""
-            if self.enough
-            else f"too few independent {what} for an interval ({self.independent})"
-        )
-
 
 def time_blocks(start: NDArray[np.int64], horizon: int) -> Blocks:
     """Windows in blocks of time, whatever their asset: paired statistics resample these.

@@ -19,9 +19,10 @@ SURE = re.compile(
     rf"\(95 % sure: {NUMBER} to {NUMBER} %\)\.$"
 )
 OPEN = re.compile(
-    rf"(?:seems to (cost|be worth) you {NUMBER} % of ({PROFIT}|{USUAL}), but even the sign is not "
-    rf"sure|may cost you something or be worth something): anything from (.+) to (.+) is possible "
-    rf"\(95 % sure\)\.$"
+    rf"(?:seems to (cost|be worth) you {NUMBER} % of ({PROFIT}|{USUAL}), "
+    r"but (?:even the sign is not sure|perhaps nothing)"
+    r"|may cost you something or be worth something): "
+    r"anything from (.+) to (.+) is possible \(95 % sure\)\.$"
 )
 END = re.compile(rf"a (cost|worth) of {NUMBER} %|nothing")
 
@@ -63,6 +64,7 @@ def test_every_interval_is_said_as_it_is(low: float, high: float) -> None:
             assert "e+" not in said
             np.testing.assert_allclose(read(said), (weight, low, high), rtol=0.051)
             assert bool(SURE.search(said)) is (low > 0 or high < 0)
+            assert ("sign is not sure" in said) is (low < 0 < high and weight != 0)
 
 
 @pytest.mark.parametrize("profit", [(1.0, 0.05), (1.0, 0.6), (0.02, 0.3), (-1.0, 0.2)])

@@ -38,7 +38,8 @@ def value_sentence(row: Row) -> str:
     open_ = f"anything from {_end(low)} to {_end(high)} is possible (95 % sure)"
     if weight == 0:
         return f"{says} may cost you something or be worth something: {open_}."
-    return f"{says} {verbs[1]} you {amount}, but even the sign is not sure: {open_}."
+    one_sided = "perhaps nothing" if 0 in (low, high) else "even the sign is not sure"
+    return f"{says} {verbs[1]} you {amount}, but {one_sided}: {open_}."
 
 
 def matters(row: Row) -> bool:

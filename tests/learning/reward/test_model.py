@@ -228,7 +228,7 @@ def test_ratings_teach_what_tied_rankings_leave_open():
 
 
 def test_a_comment_points_at_an_aspect_and_the_rankings_give_its_sign():
-    few = answers("drawdown", GROUPS[:3])
+    few = answers("drawdown", GROUPS[:6])
     said = relabelled(few, comment="I do not like deep drawdowns")
 
     def found(rankings):

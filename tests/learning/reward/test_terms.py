@@ -174,7 +174,8 @@ def test_a_found_threshold_is_told_in_words():
     judge = trader("few_trades")
     model = RewardModel(PLAIN).fit([judge.rank(g, f"q{i}") for i, g in enumerate(GROUPS)], EVERYONE)
     clear = [row for row in model.explain() if row["probability"] > 0.8]
-    assert any(row["sentence"].startswith("One trade beyond 5 trades costs you") for row in clear)
+    said = [row["sentence"] for row in clear]
+    assert any(text.startswith("One trade beyond 5 trades seems to cost you") for text in said)
 
 
 def test_terms_never_pay_more_than_they_paid_a_ranked_episode():
