@@ -17,8 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from tradinghf import CostModel, MarketData, Policy, backtest
+from tradinghf._intervals import Interval
 from tradinghf.evaluation import Report, Verdict, comparison_report, judge
-from tradinghf.intervals import Interval
 from tradinghf.loop import Experiment, split_market
 from tradinghf.resources import code_version
 from tradinghf.strategies import strategy_names

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import beta, ttest_1samp
 
-from tradinghf.intervals import (
+from tradinghf._intervals import (
     bounded_ends,
     clusters,
     jackknife,

@@ -422,7 +422,7 @@ def test_a_synthetic_market_never_passes(tmp_path: Path) -> None:
 
 
 def test_a_share_has_an_interval_only_where_its_denominator_is_clear() -> None:
-    from tradinghf.intervals import clusters
+    from tradinghf._intervals import clusters
     from tradinghf.loop import attained
 
     rng = np.random.default_rng(0)
@@ -445,7 +445,7 @@ def test_a_share_has_an_interval_only_where_its_denominator_is_clear() -> None:
 
 
 def test_who_is_preferred_window_by_window() -> None:
-    from tradinghf.intervals import clusters
+    from tradinghf._intervals import clusters
     from tradinghf.loop import preferred
 
     own, other = np.array([1.0, 2.0, 3.0, 0.0]), np.array([0.0, 2.0, 1.0, 5.0])

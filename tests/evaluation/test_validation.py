@@ -11,13 +11,13 @@ import pytest
 from support.evaluation import make_market
 
 from tradinghf import backtest
+from tradinghf._intervals import Interval
 from tradinghf.errors import ConfigError
 from tradinghf.evaluation import _metrics as metrics
 from tradinghf.evaluation import _validation as v
 from tradinghf.evaluation import excess_growth, judge, other_histories, sweep, track_intervals
-from tradinghf.evaluation._intervals import block_length, sharpe_interval
 from tradinghf.evaluation._timing import _factors, random_timing
-from tradinghf.intervals import Interval
+from tradinghf.evaluation._track_record import block_length, sharpe_interval
 
 
 def test_deflated_sharpe_known_answers() -> None:

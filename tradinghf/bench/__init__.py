@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from tradinghf._exports import on_first_use
 from tradinghf.bench import _backtests, _environment, _training  # noqa: F401   they register
 from tradinghf.bench._core import BENCHMARKS, run_benchmark, stamp
-from tradinghf.bench._no_harm import measure_gate
-from tradinghf.bench._trust import measure_trust
 
 if TYPE_CHECKING:
     from tradinghf.bench._coverage import coverage_table, measure_coverage
+    from tradinghf.bench._no_harm import measure_gate
+    from tradinghf.bench._trust import measure_trust
 
 __all__ = [
     "BENCHMARKS",
@@ -32,5 +32,7 @@ __getattr__ = on_first_use(
     {
         "coverage_table": "tradinghf.bench._coverage",
         "measure_coverage": "tradinghf.bench._coverage",
+        "measure_gate": "tradinghf.bench._no_harm",
+        "measure_trust": "tradinghf.bench._trust",
     },
 )

@@ -13,11 +13,11 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from tradinghf._intervals import Ends, Floats, Interval, time_blocks
 from tradinghf.config import EnvConfig
 from tradinghf.episodes import Episode, EpisodeBatch
 from tradinghf.evaluation import excess_growth, other_histories, track_intervals
 from tradinghf.feedback import PROFIT, Ranking, leaderboard, matters, rater_agreement
-from tradinghf.intervals import Ends, Floats, Interval, time_blocks
 from tradinghf.learning.config import AspectConfig, RewardConfig
 from tradinghf.learning.reward import RewardModel, TradePaths, summarise
 from tradinghf.loop import attained, collect, pool_actors, preferred

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     )
     from tradinghf.evaluation._gate_words import decision_text, measured_rows
     from tradinghf.evaluation._headline import grouped, headline
-    from tradinghf.evaluation._intervals import excess_growth, other_histories, track_intervals
     from tradinghf.evaluation._order_tables import Orders, Signals
     from tradinghf.evaluation._policies import WEIGHTS, load_tradable
     from tradinghf.evaluation._report import Report
@@ -45,6 +44,7 @@ if TYPE_CHECKING:
     )
     from tradinghf.evaluation._sweep import Sweep, allowed_combinations, sweep
     from tradinghf.evaluation._sweep_page import sweep_page
+    from tradinghf.evaluation._track_record import excess_growth, other_histories, track_intervals
     from tradinghf.evaluation._verdict import Verdict, judge
     from tradinghf.evaluation._walkforward import walk_forward
     from tradinghf.evaluation._walkpolicy import PolicyTrainer, walk_forward_policy
@@ -136,9 +136,9 @@ __getattr__ = on_first_use(
         "headline": "tradinghf.evaluation._headline",
         "Orders": "tradinghf.evaluation._order_tables",
         "Signals": "tradinghf.evaluation._order_tables",
-        "excess_growth": "tradinghf.evaluation._intervals",
-        "other_histories": "tradinghf.evaluation._intervals",
-        "track_intervals": "tradinghf.evaluation._intervals",
+        "excess_growth": "tradinghf.evaluation._track_record",
+        "other_histories": "tradinghf.evaluation._track_record",
+        "track_intervals": "tradinghf.evaluation._track_record",
         "WEIGHTS": "tradinghf.evaluation._policies",
         "load_tradable": "tradinghf.evaluation._policies",
         "Report": "tradinghf.evaluation._report",

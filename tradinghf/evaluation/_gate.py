@@ -16,8 +16,8 @@ from typing import Literal
 import numpy as np
 from scipy.stats import norm
 
+from tradinghf._intervals import time_blocks
 from tradinghf.errors import check_setting
-from tradinghf.intervals import time_blocks
 from tradinghf.market import Floats
 
 Answer = Literal["deploy", "keep", "unclear"]

@@ -10,13 +10,13 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
+from tradinghf._intervals import Interval
 from tradinghf.config import CostModel, Fill
 from tradinghf.evaluation._engines import BacktestAccount, EngineName, run_engine, run_orders
-from tradinghf.evaluation._intervals import sharpe_interval
 from tradinghf.evaluation._metrics import Metrics, return_metrics, trade_metrics
 from tradinghf.evaluation._terms import Terms
+from tradinghf.evaluation._track_record import sharpe_interval
 from tradinghf.evaluation._trades import round_trips
-from tradinghf.intervals import Interval
 from tradinghf.market import Floats, MarketData
 
 

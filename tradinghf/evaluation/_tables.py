@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from tradinghf._intervals import Interval
 from tradinghf.config import CostModel
 from tradinghf.evaluation import _metrics as metrics
 from tradinghf.evaluation._page import (
@@ -27,7 +28,6 @@ from tradinghf.evaluation._page import (
 )
 from tradinghf.evaluation._result import BacktestResult
 from tradinghf.evaluation._verdict import Verdict
-from tradinghf.intervals import Interval
 from tradinghf.market import MarketData
 from tradinghf.resources import code_version
 

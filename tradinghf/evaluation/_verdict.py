@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tradinghf._intervals import Interval
 from tradinghf.errors import ConfigError
-from tradinghf.evaluation._intervals import excess_growth, other_histories, track_intervals
 from tradinghf.evaluation._result import BacktestResult
 from tradinghf.evaluation._timing import RandomTiming, random_timing
+from tradinghf.evaluation._track_record import excess_growth, other_histories, track_intervals
 from tradinghf.evaluation._validation import deflated_sharpe, min_track_record
-from tradinghf.intervals import Interval
 
 
 @dataclass(frozen=True, eq=False)

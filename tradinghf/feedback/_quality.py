@@ -10,8 +10,8 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
+from tradinghf._intervals import bounded_ends, clusters, jackknife_error
 from tradinghf.feedback._types import Query, Ranking
-from tradinghf.intervals import bounded_ends, clusters, jackknife_error
 
 FAST_SECONDS = 2.0
 """Answers quicker than this cannot rest on reading the charts."""

@@ -24,11 +24,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tradinghf._intervals import quantile
 from tradinghf.episodes import Floats
 from tradinghf.errors import FeedbackError
 from tradinghf.feedback._davidson import fit_davidson
 from tradinghf.feedback._types import Ranking
-from tradinghf.intervals import quantile
 
 _BASE, _SCALE = 1000.0, 400.0
 """Ratings are 1000 + 400 log10(strength / mean strength): +400 is ten times as strong."""

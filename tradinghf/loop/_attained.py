@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tradinghf.intervals import Blocks, Ends, Floats, means, ratio_ends, share_ends
+from tradinghf._intervals import Blocks, Ends, Floats, means, ratio_ends, share_ends
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tradinghf._intervals import Blocks, time_blocks
 from tradinghf.config import EnvConfig, Randomisation
 from tradinghf.episodes import Episode, EpisodeBatch, Floats
 from tradinghf.errors import ConfigError
-from tradinghf.intervals import Blocks, time_blocks
 from tradinghf.loop._portfolio import (
     as_one_account,
     index_bars,

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tradinghf._intervals import Blocks, clusters, means
 from tradinghf.episodes import Episode, EpisodeBatch, Floats
 from tradinghf.feedback import Ranking
-from tradinghf.intervals import Blocks, clusters, means
 from tradinghf.learning.reward import Reward, TradePaths, predicted_pairs
 from tradinghf.loop._collect import (
     Acting,

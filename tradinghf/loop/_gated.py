@@ -36,13 +36,16 @@ class Gated(ABC):
     reward_model: Reward
 
     def __init__(
-        self, test_market: MarketData | None, baseline: Contender | str, look: Callable[[], None]
+        self,
+        test_market: MarketData | None,
+        baseline: Contender | str,
+        look: Callable[[], None] | None,
     ) -> None:
         self.test_market = test_market
         self.baseline = load_strategy(baseline) if isinstance(baseline, str) else baseline
         self.judged: Judged | None = None
         self.deployed: Contender = self.baseline
-        self._look: Callable[[], None] | None = look
+        self._look = look
 
     @property
     @abstractmethod

@@ -91,7 +91,7 @@ class RLHF(Gated):
         progress: Progress | None = None,
         safe: bool = False,
         baseline: Contender | str = "buy_and_hold",
-        look: Callable[[], None] = lambda: None,
+        look: Callable[[], None] | None = None,
     ) -> None:
         super().__init__(test_market, baseline, look)
         self.env = market_env_of(env)

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_fscore_support
 
+from tradinghf._intervals import bounded_ends, clusters, jackknife_error, quantile
 from tradinghf.episodes import Episode, Floats
 from tradinghf.errors import FeedbackError
 from tradinghf.feedback import Ranking
-from tradinghf.intervals import bounded_ends, clusters, jackknife_error, quantile
 from tradinghf.learning.reward._protocol import Reward
 
 _BINS = 15

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t
 
+from tradinghf._intervals import Blocks, Interval, jackknife, quantile, time_blocks
 from tradinghf.evaluation import _metrics as metrics
-from tradinghf.intervals import Blocks, Interval, jackknife, quantile, time_blocks
 from tradinghf.market import Floats
 
 _CHUNK = 2_000_000  # bars of resampled histories at a time
