@@ -335,9 +335,9 @@ def test_a_signal_of_features_that_are_not_known_yet_is_refused(policy_file: Pat
     from tradinghf.learning.policy import Policy
 
     policy, market = Policy.load(policy_file), load_market(DATA)
-    # momentum_20 takes 21 bars, and the policy sees the last 8 of them.
+    # log_return is divided by the volatility of 20 bars: 21, of which the policy sees the last 8.
     assert len(signal(policy, market.rows(0, 28))) == 1
-    with pytest.raises(StrategyError, match=r"needs 28 bars.*20 takes 21.*has 27"):
+    with pytest.raises(StrategyError, match=r"needs 28 bars.*takes 21.*has 27"):
         signal(policy, market.rows(0, 27))
 
 

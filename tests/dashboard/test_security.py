@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import re
 import subprocess
 import sys
@@ -249,9 +250,9 @@ def test_broken_store_leaks_no_path(tmp_path: Path) -> None:
         for file in (tmp_path / "episodes").rglob("*.safetensors"):
             file.write_bytes(b"damaged")
         status, _, body = request(running.url, f"{API}/query", headers=bearer(tmp_path))
-    assert status == 503
+    assert status == 200
+    assert json.loads(body)["query"] is None, "a question that cannot be shown is passed over"
     assert str(tmp_path).encode() not in body
-    assert b"not available" in body
 
 
 def test_streamlit_shows_no_details_of_errors_and_takes_small_uploads() -> None:

@@ -10,6 +10,7 @@ import hashlib
 import inspect
 import math
 import textwrap
+import tokenize
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -57,6 +58,6 @@ def _own_code(function: Callable[..., Any]) -> dict[str, str]:
         return {}
     try:
         text = ast.dump(ast.parse(textwrap.dedent(inspect.getsource(inner))))
-    except (OSError, SyntaxError, TypeError):
+    except (OSError, SyntaxError, TypeError, tokenize.TokenError):
         text = code.co_code.hex() + repr(code.co_names)
     return {"code": hashlib.sha256(text.encode()).hexdigest()[:16]}

@@ -231,7 +231,8 @@ def test_a_backup_moves_a_store_to_postgresql(tmp_path: Path, postgres: str) -> 
         ids = store.add_episodes([make_episode(0), make_episode(1)])
         store.add_queries([Query.of(ids)], raters=1)
         store.submit(Ranking("a", tuple(ids), (1, 2)))
-        market = make_market(60, assets=2)
+        grown = make_market(90, assets=2)
+        market = grown.rows(0, 60)
         store.recognise(market)
         store.count_trial("backtest", "x", market.sha256)
         before, head = everything(store), store.health()["head"]
@@ -242,10 +243,9 @@ def test_a_backup_moves_a_store_to_postgresql(tmp_path: Path, postgres: str) -> 
         assert everything(team) == before
         assert team.verify(anchor=head).ok
         assert team.trials() == 1
-        grown = make_market(90, assets=2)
         assert team.recognise(market).id == market.sha256
-        assert team.recognise(grown.rows(0, 60).select(["A1"])).said == ""
-        assert team.trials(grown.rows(0, 60).select(["A1"]).sha256) == 1
+        assert team.recognise(grown.select(["A1"])).said == ""
+        assert team.trials(grown.select(["A1"]).sha256) == 1
     with pytest.raises(StoreError, match="empty database"):
         restore(folder, url)
 
