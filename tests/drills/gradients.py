@@ -42,8 +42,8 @@ def poisoned(value: float, first: int, length: int, everywhere: bool) -> RewardS
 
 
 def nan_gradients(work: Path, count: int, say: Say) -> Outcome:
-    """Every kind of bad number, for 1 to 3 iterations, at the start and later."""
-    cases = list(itertools.product(VALUES, (1, 2, MAX_BAD_ITERATIONS), (0, 3), (False, True)))
+    """Every kind of bad number, for 1 to 3 iterations; the first iteration refuses them by name."""
+    cases = list(itertools.product(VALUES, (1, 2, MAX_BAD_ITERATIONS), (1, 3), (False, True)))
     every = max(len(cases) // count, 1)
     chosen = cases[::every][:count] if count < len(cases) else cases
     market = synthetic(seed=1, bars=300, assets=2)

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from support.markets import markets
 
@@ -370,8 +370,13 @@ def test_gzip_is_not_taken_for_csv(tmp_path: Path) -> None:
         load_market(write(tmp_path, gzip.compress(GOOD.encode())))
 
 
-@given(st.binary(max_size=200))
-@settings(max_examples=100, deadline=None)
+@given(
+    st.binary(max_size=200)
+    | st.text('0123456789.,;:\t\n -/"TZ€$%DateOpenHighLowClose').map(str.encode)
+)
+@settings(max_examples=200, deadline=None)
+@example(b";")
+@example(b";;;;\n;;;;")
 def test_any_bytes(data: bytes) -> None:
     with contextlib.suppress(MarketDataError):
         files.parse_csv(data, symbol="x")

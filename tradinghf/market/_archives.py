@@ -15,6 +15,7 @@ EXCEL_SUFFIXES = (".xlsx",)
 PACKED_SUFFIXES = (".gz", ".zip")
 # Encodings that spreadsheets still write; taken only when they spell names of columns.
 _OLD = ("cp1252", "gb18030", "cp932", "big5")
+_NAMES = {"timestamp", "open", "high", "low", "close", "volume", "adj_close"}
 _BOMS = (
     (b"\xef\xbb\xbf", "utf-8-sig"),
     (b"\xff\xfe\x00\x00", "utf-32"),
@@ -129,8 +130,10 @@ def _old_text(data: bytes) -> str | None:
             except UnicodeDecodeError:
                 continue
             for mark in ",;\t|":
-                names = {canonical_name(cell) for cell in text.split(mark)}
-                if names >= {"timestamp", "open", "high", "low", "close"}:
+                names = {cell: canonical_name(cell) for cell in text.split(mark)}
+                # A damaged byte is a letter of some old encoding too, but of no known name.
+                foreign = any(name in _NAMES for cell, name in names.items() if not cell.isascii())
+                if foreign and _NAMES - {"volume", "adj_close"} <= set(names.values()):
                     try:
                         return data.decode(encoding)
                     except UnicodeDecodeError:

@@ -15,6 +15,7 @@ _BINANCE = (
     *("count", "taker_buy_volume", "taker_buy_quote_volume", "ignore"),
 )
 _SAMPLE = 2000
+_FEWEST = 5  # a time and four prices
 
 
 def names_of(cells: Sequence[Sequence[str]], what: str) -> tuple[str, ...]:
@@ -34,7 +35,7 @@ def names_of(cells: Sequence[Sequence[str]], what: str) -> tuple[str, ...]:
     ):
         names = list(_BINANCE)
     else:
-        names = _by_kind(sample)
+        names = _by_kind(sample) if width >= _FEWEST and sample[0] else []
     prices = [i for i, name in enumerate(names) if name in ("open", "high", "low", "close")]
     if len(prices) != 4 or not _ordered([_floats(sample[i]) for i in prices]):
         shown = ", ".join(repr(column[0].strip()) for column in cells[:8] if column)
