@@ -152,7 +152,7 @@ __getattr__ = on_first_use(
         "open_bars": "tradinghf.evaluation._study",
         "open_study": "tradinghf.evaluation._study",
         "store_for_run": "tradinghf.evaluation._run_study",
-        "store_without_password": "tradinghf.evaluation._study",
+        "store_without_password": "tradinghf.evaluation._study",  # a name  # nosec B105
         "trial_name": "tradinghf.evaluation._study",
         "Sweep": "tradinghf.evaluation._sweep",
         "allowed_combinations": "tradinghf.evaluation._sweep",
