@@ -85,7 +85,11 @@ def data_tab() -> None:
         (name, "uploaded", f"{path.suffix[1:]}, {path.stat().st_size / 1024:,.0f} KB")
         for name, path in uploads.names().items()
     ]
-    rows += [(e.name, e.kind, e.title.replace("`", "")) for e in catalogue()]
+    rows += [
+        (e.name, e.kind, e.title.replace("`", ""))
+        for e in catalogue()
+        if e.name not in uploads.names()
+    ]
     ui.show_table(pd.DataFrame(rows, columns=["name", "kind", "what"]))
 
 

@@ -12,7 +12,6 @@ import streamlit as st
 from plotly.subplots import make_subplots
 
 from tradinghf.errors import ConfigError, MarketDataError
-from tradinghf.market import catalogue
 from tradinghf.serving import BackgroundJobs, RunFolder, Uploads, list_runs, source_label, ui
 from tradinghf.strategies import Parameter, load_strategy, strategy_names
 
@@ -56,7 +55,7 @@ def choose() -> None:
     left, right = st.columns(2)
     first = names.index("sma_cross") if "sma_cross" in names else 0
     name = left.selectbox("Strategy or policy", names, index=first, format_func=source_label)
-    offered = [*uploads.names(), *(entry.name for entry in catalogue() if entry.available)]
+    offered = uploads.offered()
     data = right.selectbox(
         "Data",
         offered,

@@ -8,7 +8,6 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from tradinghf.errors import TradingHFError
-from tradinghf.market import catalogue
 from tradinghf.serving import (
     METRICS_FILE,
     BackgroundJob,
@@ -60,7 +59,7 @@ def command(data: str, steps: int, seed: int, run: Path) -> list[str]:
 
 def data_names() -> list[str]:
     """Sets to train on, the S&P 500 first."""
-    names = [*uploads.names(), *(entry.name for entry in catalogue() if entry.available)]
+    names = uploads.offered()
     return sorted(names, key=lambda name: name != "sp500")
 
 

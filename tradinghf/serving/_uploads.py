@@ -114,6 +114,11 @@ class Uploads:
         found = sorted(p for p in self.folder.glob("*") if p.suffix in TAKEN)
         return {market_name(path): path for path in found if not path.name.startswith(".")}
 
+    def offered(self) -> list[str]:
+        """Names of markets to choose from, each once: the uploaded ones first."""
+        known = (entry.name for entry in catalogue() if entry.available)
+        return list(dict.fromkeys([*self.names(), *known]))
+
     def add(self, name: str, data: bytes, **options: str) -> tuple[str, MarketData]:
         """Check a file and keep it.
 
