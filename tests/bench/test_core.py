@@ -103,6 +103,6 @@ def test_commit_names_this_checkout() -> None:
     root = Path(bench.__file__).resolve().parents[2]
     if not (root / ".git").exists():
         pytest.skip("not a git checkout")
-    found = bench.commit()
+    found = core.commit()
     assert found is not None
     assert len(found.rstrip("+")) == 12
