@@ -81,14 +81,13 @@ def data_tab() -> None:
     if files and st.button("Check and keep", type="primary"):
         for file in files:
             keep(file.name, file.getvalue(), options)
+    uploaded = uploads.names()
     rows = [
         (name, "uploaded", f"{path.suffix[1:]}, {path.stat().st_size / 1024:,.0f} KB")
-        for name, path in uploads.names().items()
+        for name, path in uploaded.items()
     ]
     rows += [
-        (e.name, e.kind, e.title.replace("`", ""))
-        for e in catalogue()
-        if e.name not in uploads.names()
+        (e.name, e.kind, e.title.replace("`", "")) for e in catalogue() if e.name not in uploaded
     ]
     ui.show_table(pd.DataFrame(rows, columns=["name", "kind", "what"]))
 
