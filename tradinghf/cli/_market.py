@@ -12,6 +12,7 @@ from tradinghf.cli._options import End, Start
 if TYPE_CHECKING:
     from tradinghf.market import MarketData
 
+_DIGITS = 16  # of a hash; data show prints all
 _MOST_ASSETS = 6
 _BAR_FIELDS = ("open", "high", "low", "close", "volume")
 
@@ -26,10 +27,15 @@ def data_list() -> None:
     rows = []
     for entry in catalogue():
         options = SOURCES[entry.name].usage if entry.name in SOURCES else ""
-        missing = "" if entry.available else f" (install {entry.package})"
-        rows.append((entry.name, entry.title + missing, entry.kind, entry.licence, options or "-"))
-    output.table(["--data", "what it is", "kind", "licence of the data", "options"], rows)
+        here = "" if entry.available else " (not installed)"
+        what = f"{entry.title}{here}. {entry.span}".rstrip(". ")
+        origin = entry.source or entry.kind
+        digest = entry.sha256[:_DIGITS] or "-"
+        rows.append((entry.name, what, origin, entry.licence, digest, options or "-"))
+    head = ["--data", "what it is", "from", "licence of the data", "sha256", "options"]
+    output.table(head, rows)
     output.line("Options: NAME:option=value,... Or give a path to a bar file.")
+    output.line("Real bars not installed yet come with: pip install 'tradinghf[samples,data]'")
 
 
 def data_show(

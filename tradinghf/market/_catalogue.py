@@ -22,6 +22,7 @@ class Entry:
         name: what to give to `load_market`.
         title: what it is, in one line.
         kind: "sample" (in an installed package), "generated", "download", "file" or "plug-in".
+        source: where the bars come from: package and file, or a sentence.
         licence: of the data, as far as it is known.
         units: of prices and volume.
         span: first and last day, or a sentence.
@@ -36,6 +37,7 @@ class Entry:
     name: str
     title: str
     kind: str
+    source: str = ""
     licence: str = "yours"
     units: str = ""
     span: str = ""
@@ -55,7 +57,7 @@ def catalogue() -> list[Entry]:
     """
     packaged = packaged_catalogue()
     files = [
-        Entry(market_name(path), f"{path} ({path.stat().st_size / 1e6:.1f} MB)", "file")
+        Entry(market_name(path), f"{path.stat().st_size / 1e6:.1f} MB", "file", source=str(path))
         for path in drop_in_files()
     ]
     known = {entry.name for entry in packaged}

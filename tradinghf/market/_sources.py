@@ -11,7 +11,11 @@ from typing import Any
 import pandas as pd
 
 from tradinghf.errors import MarketDataError, unknown_name
-from tradinghf.market import _samples, _vendors  # noqa: F401  (they register their sources)
+from tradinghf.market import (  # noqa: F401  (they register their sources)
+    _real_samples,
+    _samples,
+    _vendors,
+)
 from tradinghf.market._data import MarketData
 from tradinghf.market._files import FILE, SUFFIXES, market_name
 from tradinghf.market._source_registry import SOURCES
