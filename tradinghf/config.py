@@ -175,6 +175,46 @@ class Brackets(NamedOptions):
 
 
 @dataclass(frozen=True)
+class Allocation(NamedOptions):
+    """How a portfolio's action, one score in [-1, 1] per asset, becomes weights.
+
+    Limits hold whenever orders are sized; prices move weights between fills.
+
+    Attributes:
+        mapping: "scaled" is leverage * a / max(1, sum |a|), long and short, the rest is cash;
+            "softmax" is leverage * exp(5 a) / (n + sum exp(5 a)) of n listed assets, long only,
+            with cash as one more asset that weighs as much as all the others do at a score of 0.
+        net: largest long minus short, and short minus long [multiple of equity]; None is no
+            limit. 0 is dollar-neutral: scores then count as distances from their mean.
+        most: largest weight of one asset, long or short [fraction of equity]; 0 is no limit.
+        names: only so many assets are held, those with the largest scores (absolute ones where
+            shorts are possible); 0 is all.
+        band: an asset whose wanted weight is this near to what is held is left alone [fraction
+            of equity]; where that would break a limit, it is not.
+
+    """
+
+    mapping: Literal["scaled", "softmax"] = "scaled"
+    net: float | None = None
+    most: float = 0.0
+    names: int = 0
+    band: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_choices(self)
+        _check_range(self, "most names band", 0)
+        check_setting(
+            self.net is None or self.net >= 0, "Allocation.net", self.net, "a number >= 0, or None"
+        )
+        check_setting(
+            self.net is None or self.mapping == "scaled",
+            "Allocation.net",
+            self.net,
+            "None for mapping='softmax', which holds longs only",
+        )
+
+
+@dataclass(frozen=True)
 class Randomisation(NamedOptions):
     """What differs from episode to episode, beside the window: ranges are drawn uniformly.
 
@@ -225,6 +265,7 @@ class EnvConfig(NamedOptions):
         review: the observation's drawdown and time since the last trade refer to this many bars;
             None means `horizon`.
         portfolio: False: each env trades one asset; True: each env trades all A with shared cash.
+        allocation: how a portfolio's action becomes weights.
         observation: "flat" is one vector; "dict" has its parts "market" and "account"; "index"
             has the "window" that the market part is, for `MarketEnv.dense`, and "account".
         autoreset: when an ended env starts again (Gymnasium's `AutoresetMode`); "auto" is
@@ -255,6 +296,7 @@ class EnvConfig(NamedOptions):
     dtype: Literal["float32", "float64"] = "float32"
     review: int | None = None
     portfolio: bool = False
+    allocation: Allocation = field(default_factory=Allocation)
     observation: Literal["flat", "dict", "index"] = "flat"
     autoreset: Autoreset = "auto"
     ruin: float = 1e-3
@@ -288,6 +330,7 @@ class EnvConfig(NamedOptions):
 
 
 _PARTS: dict[str, type] = {
+    "allocation": Allocation,
     "rules": TradingRules,
     "margin": Margin,
     "brackets": Brackets,

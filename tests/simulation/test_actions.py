@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tradinghf import CostModel, EnvConfig, MarketEnv, backtest
-from tradinghf.config import Margin
+from tradinghf.config import Allocation, Margin
+from tradinghf.errors import ConfigError
 from tradinghf.market import synthetic
 from tradinghf.simulation._actions import ActionMap
 
@@ -115,3 +116,130 @@ def test_a_backtest_of_a_portfolio_policy_trades_as_the_environment_does() -> No
         obs, *_, info = env.step(policy.act(obs))
         equity.append(float(info["equity"][0]))
     np.testing.assert_allclose(report.equity.to_numpy()[start:] / 100_000, equity, rtol=1e-9)
+
+
+# ------------------------------------------------------------------ limits of an allocation
+
+
+def limits_hold(
+    weights: torch.Tensor, rules: Allocation, leverage: float, *, drift: float = 0.0
+) -> None:
+    """Gross, net and single weights [N, A] are within their limits."""
+    slack = 1e-5 + drift
+    assert float(weights.abs().sum(1).max()) <= leverage + slack
+    if rules.most:
+        assert float(weights.abs().max()) <= rules.most + slack
+    if rules.net is not None:
+        assert float(weights.sum(1).abs().max()) <= rules.net + rules.band + slack
+    if rules.mapping == "softmax":
+        assert float(weights.min()) >= -slack
+
+
+allocations = st.builds(
+    Allocation,
+    mapping=st.sampled_from(["scaled", "scaled", "softmax"]),
+    most=st.sampled_from([0.0, 0.1, 0.3]),
+    names=st.sampled_from([0, 1, 3]),
+    band=st.sampled_from([0.0, 0.02, 0.2]),
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    allocations,
+    st.sampled_from([None, 0.0, 0.25]),
+    st.sampled_from([1.0, 2.0]),
+    st.booleans(),
+    st.sampled_from(["continuous", "discrete"]),
+    st.integers(0, 2**31),
+)
+def test_every_limit_holds_for_random_actions(
+    rules: Allocation, net: float | None, leverage: float, rebalance: bool, kind: str, seed: int
+) -> None:
+    """At every fill, whatever is done, also where members of the universe come and go."""
+    rules = replace(rules, net=net if rules.mapping == "scaled" else None)
+    task = replace(
+        TASK,
+        actions=kind,
+        allocation=rules,
+        rebalance=rebalance,
+        margin=Margin(leverage=leverage),
+        fill="close",
+        horizon=16,
+    )
+    rng = np.random.default_rng(seed)
+    listed = rng.random((MARKET.bars // 10 + 1, 5)).repeat(10, axis=0)[: MARKET.bars] < 0.9
+    env = MarketEnv(MARKET, num_envs=3, config=task, costs=FREE, member=listed)
+    env.reset(seed=seed % 1000)
+    actions: Any = rng.uniform(-1, 1, (3, 5))
+    for step in range(16):
+        before = actions
+        if kind == "discrete":
+            actions = rng.integers(0, 5, (3, 5))
+        else:
+            actions = rng.uniform(-1, 1, (3, 5))
+            actions[0] = actions[0] if step % 3 == 0 else before[0]
+            actions[1] = np.where(rng.random(5) < 0.3, np.nan, actions[1])
+            actions[2] = np.sign(actions[2])
+        wanted = env.targets(actions)
+        held, orders = env._held(), env.orders(actions)
+        now = torch.as_tensor(listed[env.state.bar.numpy()])
+        after = torch.where(orders.isnan(), held, orders)
+        limits_hold(torch.where(wanted.isnan(), 0.0, wanted), rules, leverage)
+        whole = now.all(1)  # elsewhere the step itself closes what is delisted
+        if bool(whole.any()):
+            limits_hold(after[whole], rules, leverage)
+        assert bool((wanted[~now] == 0).all())
+        if rules.names:
+            assert int((wanted.nan_to_num(0) != 0).sum(1).max()) <= rules.names
+        env.step(actions)
+
+
+def test_softmax_shares_the_account_out_with_cash_as_one_more_asset() -> None:
+    config = replace(TASK, allocation=Allocation(mapping="softmax"))
+    env = MarketEnv(MARKET, num_envs=4, config=config, costs=FREE)
+    env.reset(seed=0)
+    scores = np.array([[0.0] * 5, [-1.0] * 5, [1.0] * 5, [1.0, 0, 0, 0, 0]])
+    weights = env.targets(scores).numpy()
+    np.testing.assert_allclose(weights[0], 0.1, atol=1e-9)
+    assert weights[1].sum() < 0.01
+    assert weights[2].sum() > 0.99
+    np.testing.assert_allclose(weights[3, 0] / weights[3, 1], np.exp(5), rtol=1e-9)
+
+
+def test_a_dollar_neutral_book_ranks_assets_against_each_other() -> None:
+    rules = Allocation(net=0.0, names=2)
+    env = MarketEnv(MARKET, num_envs=1, config=replace(TASK, allocation=rules), costs=FREE)
+    env.reset(seed=0)
+    weights = env.targets([[0.9, 0.8, 0.7, 0.6, 0.1]]).numpy()[0]
+    np.testing.assert_allclose(weights[[0, 4]], [0.4, -0.4], atol=1e-9)
+    np.testing.assert_allclose(weights[1:4], 0)
+    capped = replace(TASK, allocation=Allocation(net=0.0, most=0.1))
+    env = MarketEnv(MARKET, num_envs=1, config=capped, costs=FREE)
+    env.reset(seed=0)
+    weights = env.targets([[1.0, 0.0, 0.0, 0.0, 0.0]]).numpy()[0]
+    np.testing.assert_allclose(weights, [0.1, -0.025, -0.025, -0.025, -0.025], atol=1e-9)
+
+
+def test_within_the_band_nothing_is_traded() -> None:
+    turnovers = []
+    for band in (0.0, 0.05):
+        task = replace(TASK, rebalance=True, allocation=Allocation(band=band))
+        env = MarketEnv(MARKET, num_envs=1, config=task, costs=FREE)
+        env.reset(seed=0)
+        steps = [env.step([[0.15] * 5])[-1]["turnover"] for _ in range(16)]
+        turnovers.append(float(torch.stack(steps[1:]).sum()))
+    assert turnovers[0] > 0.01
+    assert turnovers[1] == 0
+    env.step([[0.0] * 5])
+    assert float(env.state.ledger.account.shares.abs().max()) == 0, "closing is always an order"
+
+
+def test_impossible_allocations_are_refused() -> None:
+    with pytest.raises(ConfigError, match="longs only"):
+        Allocation(mapping="softmax", net=0.0)
+    with pytest.raises(ConfigError, match=">= 0"):
+        Allocation(net=-0.1)
+    with pytest.raises(ConfigError, match="mapping"):
+        Allocation(mapping="projected")  # type: ignore[arg-type]
+    assert EnvConfig(allocation={"most": 0.2}).allocation == Allocation(most=0.2)  # type: ignore[arg-type]

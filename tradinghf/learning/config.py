@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from tradinghf.errors import NamedOptions, check_setting
 
-Network = Literal["mlp", "attention"]
+Network = Literal["auto", "mlp", "attention", "assets"]
 ContinuousHead = Literal["gaussian", "beta"]
 Precision = Literal["float32", "bfloat16"]
 ATTENTION_HEADS = 4
@@ -93,7 +93,8 @@ class PPOConfig(NamedOptions):
         reference_kl: weight of KL(policy || reference policy), if there is a reference.
         bootstrap: whether the end of an episode by time limit continues with the critic's value
             (a window cut out of ongoing trading) or ends all reward (the episode is the task).
-        network: "mlp", or "attention" over the bars of the window.
+        network: "mlp", "attention" over the bars of the window, or "assets", whose weights are
+            shared by the assets of a portfolio; "auto" is "assets" for portfolios, else "mlp".
         head: distribution of continuous actions.
         precision: of the networks' products; parameters, their gradients and the loss are float32.
         graphs: on a GPU, minibatch steps are recorded once and replayed as one launch
@@ -118,7 +119,7 @@ class PPOConfig(NamedOptions):
     max_gradient_norm: float = 0.5
     reference_kl: float = 0.0
     bootstrap: bool = False
-    network: Network = "mlp"
+    network: Network = "auto"
     head: ContinuousHead = "gaussian"
     precision: Precision = "float32"
     graphs: bool = False
@@ -128,20 +129,18 @@ class PPOConfig(NamedOptions):
         for name, kinds in kinds_of:
             value, known = getattr(self, name), get_args(kinds)
             check_setting(value in known, f"PPOConfig.{name}", value, f"one of {known}")
+        plain, name = self.network in ("auto", "mlp"), f"network={self.network!r}"
         check_setting(
-            self.precision == "float32" or self.network == "mlp",
+            self.precision == "float32" or plain,
             "PPOConfig.precision",
             self.precision,
-            "float32 for network='attention'",
+            f"float32 for {name}",
         )
         check_setting(
-            not self.graphs or self.network == "mlp",
-            "PPOConfig.graphs",
-            self.graphs,
-            "False for network='attention'",
+            not self.graphs or plain, "PPOConfig.graphs", self.graphs, f"False for {name}"
         )
         check_setting(
-            self.network == "mlp" or (*self.hidden, 1)[0] % ATTENTION_HEADS == 0,
+            self.network != "attention" or (*self.hidden, 1)[0] % ATTENTION_HEADS == 0,
             "PPOConfig.hidden",
             self.hidden,
             f"a first width divisible by {ATTENTION_HEADS} for network='attention'",

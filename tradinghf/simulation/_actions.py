@@ -8,8 +8,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tradinghf.config import EnvConfig
+from tradinghf.config import Allocation, EnvConfig
 from tradinghf.errors import ConfigError
+from tradinghf.simulation._allocation import (
+    above_cap,
+    allocate,
+    beyond_limits,
+    outside_band,
+    within_limits,
+)
+
+_PLAIN = Allocation()
 
 
 @dataclass(frozen=True)
@@ -20,7 +29,7 @@ class ActionMap:
     weights are these, all scaled down by one factor where their absolute values sum to more than
     the leverage: w = leverage * a / max(1, sum |a|). So the direction of the action counts, the
     rest of the account is cash, and gross exposure never exceeds the cap when orders are sized,
-    long and short together.
+    long and short together. `EnvConfig.allocation` has other mappings and further limits.
 
     Attributes:
         envs, assets: N and A'.
@@ -28,6 +37,8 @@ class ActionMap:
         portfolio: the weights of one environment share a cap.
         leverage: the cap [multiple of equity].
         levels: weights of discrete actions.
+        rules: of a portfolio.
+        members: [T, A] bool, which assets are listed; None is all of them, always.
 
     """
 
@@ -37,13 +48,19 @@ class ActionMap:
     portfolio: bool
     leverage: float
     levels: Tensor
+    rules: Allocation = _PLAIN
+    members: Tensor | None = None
 
     @classmethod
-    def of(cls, config: EnvConfig, envs: int, assets: int, like: Tensor) -> ActionMap:
+    def of(
+        cls, config: EnvConfig, envs: int, assets: int, like: Tensor, member: Any = None
+    ) -> ActionMap:
         """Of a task; `like` has the precision and the device of its prices."""
         levels = torch.tensor(config.levels, dtype=like.dtype, device=like.device)
         discrete = config.actions == "discrete"
-        return cls(envs, assets, discrete, config.portfolio, config.margin.leverage, levels)
+        leverage, rules = config.margin.leverage, config.allocation
+        listed = None if member is None else torch.as_tensor(member, device=like.device)
+        return cls(envs, assets, discrete, config.portfolio, leverage, levels, rules, listed)
 
     def read(self, actions: Any) -> Tensor:
         """[N, A'] actions as engines take them: int64 indices of levels, or target weights.
@@ -58,11 +75,26 @@ class ActionMap:
         weights = given.to(self.levels.dtype).clamp(-1.0, 1.0)
         return weights if self.leverage == 1.0 else weights * self.leverage
 
-    def weights(self, actions: Tensor) -> Tensor:
-        """[N, A'] target weights of actions that were read, within the cap."""
+    def weights(self, actions: Tensor, bar: Tensor | None = None) -> Tensor:
+        """[N, A'] target weights of actions that were read, within the cap.
+
+        Args:
+            actions: as `read` gives them.
+            bar: [N] whose close was last seen; of a portfolio it says which assets are listed.
+
+        """
         if not actions.is_floating_point():
             actions = self.levels.index_select(0, actions.flatten()).view_as(actions)
-        return self.within_cap(actions) if self.portfolio else actions
+        if not self.portfolio:
+            return actions
+        if self.members is not None or self.rules != _PLAIN:
+            if self.rules.mapping == "softmax" and not self.discrete:
+                actions = actions / self.leverage  # scores, which the leverage is shared out by
+            listed = torch.ones_like(actions, dtype=torch.bool)
+            if self.members is not None and bar is not None:
+                listed = self.members.index_select(0, bar)
+            actions = allocate(actions, listed, self.rules, self.leverage)
+        return self.within_cap(actions)
 
     def within_cap(self, weights: Tensor, held: Tensor | None = None) -> Tensor:
         """Portfolio weights [N, A'] whose absolute values sum to the leverage at most.
@@ -86,13 +118,23 @@ class ActionMap:
             held: weights now.
             last: targets before: what equals them is no order; None makes all of them orders.
 
-        Where prices have carried gross exposure above the cap, every position is ordered back.
+        Where prices have carried the account above a cap, every position is ordered back.
 
         """
-        over = held.abs().sum(1, keepdim=True) > self.leverage * (1 + 1e-6)
-        same = torch.zeros_like(over) if last is None else (weights == last) & ~over
-        wanted = torch.where(over & weights.isnan(), held, weights)
-        return self.within_cap(wanted, held).masked_fill(same, torch.nan)
+        over = above_cap(held, self.leverage)
+        limited = self.rules != _PLAIN
+        wanted = weights if last is None else weights.masked_fill(weights == last, torch.nan)
+        asked = torch.where(weights.isnan(), held, weights)
+        if limited:
+            kept = torch.where(wanted.isnan(), held, wanted)
+            for each in (held, kept):
+                over = over | beyond_limits(each, self.rules, self.leverage)
+            asked = within_limits(asked, self.rules)
+        # What is kept takes its part of the cap; where a limit is broken, nothing is kept.
+        wanted = torch.where(over, asked, wanted)
+        if limited:
+            wanted = outside_band(wanted, held, self.rules, self.leverage)
+        return self.within_cap(wanted, held)
 
     def each(self, given: Tensor, what: str) -> Tensor:
         """[N, A'] of a tensor with as many numbers.

@@ -123,7 +123,7 @@ class Dynamics:
                 funding=extras.funding is not None,
             ),
             bars=Bars.of(market, extras, portfolio=config.portfolio, dtype=dtype, device=device),
-            observer=Observer.of(market, values, config, device),
+            observer=Observer.of(market, values, config, device, extras.member),
             windows=WindowSpace.of(
                 market.bars,
                 assets,

@@ -43,7 +43,7 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
     the decision bar.
     Action: a target position as signed fraction of equity: an index into `config.levels`, or a
     number in [-1, 1] times the leverage; NaN is no order. Of a portfolio one for each asset,
-    scaled down together where they exceed the leverage in sum, see `ActionMap`.
+    scaled down together where they exceed the leverage in sum; see `Allocation` for more.
     Reward: [N], see `tradinghf.simulation._rewards`.
     Termination: never; ruin is absorbing. Truncation: after `config.horizon` bars.
     State: `EnvState`, on `device`; a step synchronises nothing with the host as long as all
@@ -139,7 +139,9 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
         self._dtype = self.dynamics.bars.rows.dtype
         self._set_spaces()
         self._unpaid = True  # no reward has been looked at
-        self._map = ActionMap.of(config, num_envs, self._assets, self.dynamics.bars.rows)
+        self._map = ActionMap.of(
+            config, num_envs, self._assets, self.dynamics.bars.rows, extras.member
+        )
         self._engine = make_engine(engine, self.dynamics, threads)
         self._seed = seed
         self._now: Any = None  # state in the form of the engine
@@ -265,7 +267,7 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
 
     def targets(self, actions: Any) -> Tensor:
         """[N, A'] target weights of [N] or [N, A'] actions."""
-        return self._map.weights(self._map.read(actions))
+        return self._map.weights(self._map.read(actions), getattr(self._now, "bar", None))
 
     def orders(self, actions: Any) -> Tensor:
         """[N, A'] the orders that a portfolio's actions amount to now; NaN is none."""

@@ -28,13 +28,14 @@ class Observer:
 
     The market part is one gather from precomputed windows, so that it can also be recomputed
     later from (asset, bar) alone; the account part is 3 A' + 1 numbers: positions, open profits
-    in units of 20-bar volatility, time since the last trade, and drawdown.
+    in units of 20-bar volatility, time since the last trade, and drawdown. The last feature of a
+    portfolio's assets is 1 while they are listed; of others all features are 0.
 
     Attributes:
         windows: [R, W * F'] overlapping feature windows.
         bars: T.
         lookback: W.
-        width: F' = A' * F features per bar.
+        width: F' = A' * F features per bar; of portfolios A' * (F + 1).
         assets: A'.
         review: bars that the time since the last trade is measured against.
         kind: one vector ("flat"), a dict of both parts ("dict"), or a dict of the market part's
@@ -52,12 +53,17 @@ class Observer:
 
     @classmethod
     def of(
-        cls, market: MarketData, values: Floats, config: EnvConfig, device: torch.device
+        cls,
+        market: MarketData,
+        values: Floats,
+        config: EnvConfig,
+        device: torch.device,
+        member: NDArray[np.bool_] | None = None,
     ) -> Observer:
-        """From scaled features [T, A, F]."""
+        """From scaled features [T, A, F], and which assets are listed [T, A] (None: all)."""
         assets = market.assets if config.portfolio else 1
-        table = values if config.portfolio else values.transpose(1, 0, 2)
-        table = table.reshape(-1, assets * values.shape[-1])
+        table = _with_listing(values, member) if config.portfolio else values.transpose(1, 0, 2)
+        table = table.reshape(-1, assets * table.shape[-1])
         return cls(
             windows=feature_windows(table, config.lookback, device),
             bars=market.bars,
@@ -140,6 +146,12 @@ class Observer:
         if market is None:
             market = self.windows.index_select(0, obs["window"])
         return torch.cat([market, obs["account"]], dim=1)
+
+
+def _with_listing(values: Floats, member: NDArray[np.bool_] | None) -> Floats:
+    """[T, A, F + 1] features with one more, whether the asset is listed; all 0 where it is not."""
+    listed = np.ones(values.shape[:2]) if member is None else member.astype(np.float64)
+    return np.concatenate([values * listed[..., None], listed[..., None]], axis=2)
 
 
 def market_features(

@@ -127,13 +127,16 @@ def test_iterations_on_a_gpu_equal_the_cpus(actions: str) -> None:
         assert on_gpu == pytest.approx(on_cpu, rel=1e-2, abs=1e-3)
 
 
-def test_a_portfolio_needs_continuous_actions() -> None:
+def test_levels_of_a_portfolio_need_weights_that_its_assets_share() -> None:
     with pytest.raises(ConfigError, match="continuous"):
-        PPO(market_env(4, portfolio=True), rewards(), SMALL)
-    agent = PPO(
-        market_env(4, portfolio=True, actions="continuous"), {"env": Stream(env_reward)}, SMALL
-    )
+        PPO(market_env(4, portfolio=True), rewards(), replace(SMALL, network="mlp"))
+    agent = PPO(market_env(4, portfolio=True), rewards(), SMALL)
+    assert agent.network.shape["assets"] is not None
     assert agent.train(1)[0]["bad_gradients"] == 0
+    with pytest.raises(ConfigError, match="trades one asset"):
+        PPO(market_env(4), rewards(), replace(SMALL, network="assets"))
+    with pytest.raises(ConfigError, match="float32"):
+        PPO(market_env(4, portfolio=True), rewards(), replace(SMALL, precision="bfloat16"))
 
 
 # ---------------------------------------------------------------------- killed and resumed

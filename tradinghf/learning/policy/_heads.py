@@ -199,6 +199,80 @@ def _log_beta(a: Tensor, b: Tensor) -> Tensor:
     return a.lgamma() + b.lgamma() - (a + b).lgamma()
 
 
+class OverAssets(Head):
+    """A head for each asset of a portfolio; log-probabilities and entropies add up over assets.
+
+    Assets that are not listed take the action 0 and count for nothing. `out` [.., A * (K + 1)] is
+    what `AssetActor` puts out: K numbers of each asset for its own head, and whether it is listed.
+
+    Args:
+        each: head of one asset.
+        size: K, numbers that it wants.
+        choices: uniform numbers that it wants of each asset.
+
+    """
+
+    def __init__(self, each: Head, size: int, choices: int = 1) -> None:
+        self.each, self.size, self.choices = each, size, choices
+        self._discrete = isinstance(each, Categorical)
+        self._rest = 0.5 if isinstance(each, ScaledBeta) else 0  # raw action of no position
+
+    def _split(self, out: Tensor) -> tuple[Tensor, Tensor]:
+        """[.., A, K] outputs, and [.., A] which assets are listed."""
+        rows = out.unflatten(-1, (-1, self.size + 1))
+        return rows[..., :-1], rows[..., -1]
+
+    def _rows(self, raw: Tensor) -> Tensor:
+        """Actions [.., A] as the head of one asset takes them, a row each."""
+        return raw if self._discrete else raw[..., None]
+
+    def _actions(self, rows: Tensor, listed: Tensor) -> Tensor:
+        """[.., A] actions of rows that the head of one asset gave; none where not listed."""
+        actions = rows if self._discrete else rows.squeeze(-1)
+        return actions.masked_fill(listed == 0, self._rest)
+
+    def outputs(self, actions: int) -> int:
+        """See `Head`."""
+        return actions * (self.size + 1)
+
+    def noise(self, uniform: Tensor) -> Tensor:
+        """See `Head`; `uniform` has the numbers of one asset after those of another."""
+        return self.each.noise(uniform.unflatten(-1, (-1, self.choices)))
+
+    def draw(self, out: Tensor, noise: Tensor, log_std: Tensor) -> Tensor:
+        """See `Head`."""
+        rows, listed = self._split(out)
+        return self._actions(self.each.draw(rows, noise, log_std), listed)
+
+    def mode(self, out: Tensor) -> Tensor:
+        """See `Head`."""
+        rows, listed = self._split(out)
+        return self._actions(self.each.mode(rows), listed)
+
+    def to_env(self, raw: Tensor) -> Tensor:
+        """See `Head`."""
+        return self.each.to_env(raw)
+
+    def log_prob(self, out: Tensor, raw: Tensor, log_std: Tensor) -> Tensor:
+        """See `Head`."""
+        rows, listed = self._split(out)
+        return (self.each.log_prob(rows, self._rows(raw), log_std) * listed).sum(-1)
+
+    def entropy(self, out: Tensor, log_std: Tensor) -> Tensor:
+        """See `Head`; of the mean asset, so that its weight does not grow with their number."""
+        rows, listed = self._split(out)
+        each = self.each.entropy(rows, log_std) * listed
+        return each.sum(-1) / listed.sum(-1).clamp_min(1.0)
+
+    def divergence(
+        self, out: Tensor, log_std: Tensor, reference: Tensor, reference_log_std: Tensor
+    ) -> Tensor:
+        """See `Head`."""
+        rows, listed = self._split(out)
+        before, _ = self._split(reference)
+        return (self.each.divergence(rows, log_std, before, reference_log_std) * listed).sum(-1)
+
+
 CATEGORICAL, GAUSSIAN, BETA = Categorical(), SquashedGaussian(), ScaledBeta()
 _CONTINUOUS: dict[str, Head] = {"gaussian": GAUSSIAN, "beta": BETA}
 
@@ -206,3 +280,11 @@ _CONTINUOUS: dict[str, Head] = {"gaussian": GAUSSIAN, "beta": BETA}
 def head_of(discrete: bool, continuous: str = "gaussian") -> Head:
     """The head of a kind of action space; `continuous` names one of `_CONTINUOUS`."""
     return CATEGORICAL if discrete else _CONTINUOUS[continuous]
+
+
+def head_over_assets(levels: int, continuous: str = "gaussian") -> OverAssets:
+    """The head of a portfolio: of `levels` for each asset, or of numbers in [-1, 1] where 0."""
+    if levels:
+        return OverAssets(CATEGORICAL, levels, levels)
+    each = _CONTINUOUS[continuous]
+    return OverAssets(each, each.outputs(1))

@@ -1,4 +1,4 @@
-"""Networks that trade: perceptrons or attention over bars; an actor, one critic per reward."""
+"""Networks that trade: perceptrons, attention over bars, sets of assets; one critic per reward."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from tradinghf.learning.config import ATTENTION_HEADS
-from tradinghf.learning.policy._heads import head_of
+from tradinghf.learning.policy._assets import ACCOUNT, AssetActor, AssetCritic, asset_layers
+from tradinghf.learning.policy._heads import Head, head_of, head_over_assets
 
 
 class ActorCritic(nn.Module):
     """Actor and S critics.
 
     Discrete: logits over A actions. Continuous: a squashed Gaussian or a Beta distribution in
-    [-1, 1] per dimension.
+    [-1, 1] per dimension. Of a portfolio, either of them for each asset.
 
     Args:
         inputs: D.
@@ -28,6 +29,9 @@ class ActorCritic(nn.Module):
         head: distribution of continuous actions.
         window: (W, F') of the market part of the observation, for attention over its bars; None
             takes the observation as one vector.
+        assets: (W, F', K) of a portfolio's assets: bars, features of each, and levels of each (0:
+            any number); weights are then shared by the assets, and `inputs` and `actions` only
+            say what the network was made for. See `tradinghf.learning.policy._assets`.
 
     """
 
@@ -41,6 +45,7 @@ class ActorCritic(nn.Module):
         shared: bool = False,
         head: str = "gaussian",
         window: Sequence[int] | None = None,
+        assets: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         self.shape = {
@@ -52,7 +57,12 @@ class ActorCritic(nn.Module):
             "shared": shared,
             "head": head,
             "window": None if window is None else list(window),
+            "assets": None if assets is None else list(assets),
         }
+        self.head: Head
+        if assets is not None:
+            self._over_assets(actions, streams, hidden, shared, head, assets)
+            return
         self.head = head_of(discrete, head)
         self.actions = actions
         width = inputs if window is None else hidden[0]
@@ -75,6 +85,35 @@ class ActorCritic(nn.Module):
         self.critic = network(streams, 1.0)
         learned = not discrete and head == "gaussian"
         self.log_std = nn.Parameter(torch.full((actions,), -0.5), requires_grad=learned)
+
+    def _over_assets(
+        self,
+        actions: int,
+        streams: int,
+        hidden: tuple[int, ...],
+        shared: bool,
+        head: str,
+        assets: Sequence[int],
+    ) -> None:
+        """Layers that are shared by the assets of a portfolio."""
+        shape, levels = assets[:2], assets[2]
+        self.head = found = head_over_assets(levels, head)
+        self.actions = actions * found.choices
+        self.trunk = nn.Sequential(*(asset_layers(shape, hidden) if shared else ()))
+
+        def body() -> list[nn.Module]:
+            return [] if shared else asset_layers(shape, hidden)
+
+        width = (shape[0] * shape[1] + ACCOUNT + 1, *hidden)[-1]
+        self.actor = nn.Sequential(*body(), AssetActor(width, found.size, 0.01))
+        self.critic = nn.Sequential(*body(), AssetCritic(width, streams))
+        learned = not levels and head == "gaussian"
+        self.log_std = nn.Parameter(torch.full((1,), -0.5), requires_grad=learned)
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether all layers are linear with tanh in between, so that passes are written out."""
+        return self.shape["window"] is None and self.shape["assets"] is None
 
     def forward(self, obs: Tensor) -> tuple[Tensor, Tensor]:
         """`policy_out` and `value_out`, with one pass through what they share."""

@@ -28,7 +28,7 @@ def covers(network: ActorCritic, config: PPOConfig) -> bool:
     """Whether the kernel computes the gradient of such a network."""
     return (
         isinstance(network.head, Categorical)
-        and network.shape["window"] is None
+        and network.by_hand
         and config.precision == "float32"
         and next(network.parameters()).device.type == "cpu"
     )

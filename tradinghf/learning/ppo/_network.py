@@ -51,7 +51,7 @@ class PackedActorCritic:
         self._half = precision == "bfloat16"
         kind = torch.bfloat16 if self._half else torch.float32
         self._used = self.data.to(kind), self.grad.to(kind)
-        self._automatic = network.shape["window"] is not None
+        self._automatic = not network.by_hand
         scratch = Scratch()
         trunk = any(True for _ in network.trunk.children())
         self._trunk = self._part("trunk", Scratch(), first=True) if trunk else None

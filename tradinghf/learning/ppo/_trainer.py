@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from gymnasium import spaces
 from torch import Tensor
 
 from tradinghf.config import settings_of
@@ -17,6 +16,7 @@ from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.policy import ActorCritic
 from tradinghf.learning.ppo._compiled import CompiledUpdate, covers
 from tradinghf.learning.ppo._distributed import ALONE, ProcessGroup
+from tradinghf.learning.ppo._fresh import network_for
 from tradinghf.learning.ppo._gae import discounted, gae
 from tradinghf.learning.ppo._graphs import RecordedUpdate
 from tradinghf.learning.ppo._network import PackedActorCritic
@@ -90,7 +90,7 @@ class PPO:
         self.env, self.streams, self.seed, self.group = env, streams, seed, group
         self.config = settings_of(PPOConfig, config, "config")
         self._obs = flat_obs(env, env.reset(seed=seed)[0])
-        self.network = network or _network_for(env, self._obs, len(streams), self.config, seed)
+        self.network = network or network_for(env, self._obs, len(streams), self.config, seed)
         if self.network.shape["streams"] != len(streams):
             raise ConfigError(
                 f"The network has {self.network.shape['streams']} critics, but there are "
@@ -313,54 +313,6 @@ def _update_of(network: PackedActorCritic, config: PPOConfig, group: ProcessGrou
     if covers(network.network, config):
         return CompiledUpdate(network, config, group)
     return Update(network, config, group)
-
-
-def _network_for(
-    env: TensorVectorEnv, obs: Tensor, streams: int, config: PPOConfig, seed: int
-) -> ActorCritic:
-    """A fresh network with the environment's input and action sizes; its weights from a seed.
-
-    Raises:
-        ConfigError: actions are neither Discrete nor a Box, or there is no window to attend to.
-
-    """
-    space: Any = getattr(env, "single_action_space")  # noqa: B009
-    discrete = isinstance(space, spaces.Discrete)
-    if not discrete and not isinstance(space, spaces.Box):
-        raise ConfigError(
-            f"PPO has no policy for actions {space}; expected Discrete or Box. A portfolio needs "
-            'EnvConfig(actions="continuous").'
-        )
-    actions = int(space.n) if discrete else int(torch.Size(space.shape).numel())
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = ActorCritic(
-            int(obs.shape[-1]),
-            actions,
-            streams,
-            config.hidden,
-            discrete,
-            config.shared,
-            config.head,
-            _window(env) if config.network == "attention" else None,
-        )
-    return network.to(obs.device)
-
-
-def _window(env: TensorVectorEnv) -> tuple[int, int]:
-    """(W, F') bars and features of the market part that the environment's observations begin with.
-
-    Raises:
-        ConfigError: the environment has no such part.
-
-    """
-    observer = getattr(getattr(env, "dynamics", None), "observer", None)
-    if observer is None:
-        raise ConfigError(
-            f"PPOConfig(network='attention') attends to the bars of a market; {type(env).__name__} "
-            "shows none. Use network='mlp'."
-        )
-    return observer.lookback, observer.width
 
 
 def _mix(seed: int, index: int) -> int:

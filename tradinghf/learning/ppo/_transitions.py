@@ -15,7 +15,7 @@ class Minibatch:
     """B decisions.
 
     Attributes:
-        actions: [B] or [B, A] raw actions.
+        actions: [B] or [B, A] raw actions; indices of one asset, or of each, are whole numbers.
         log_prob: [B] under the policy that took them.
         advantage: [B].
         target: [B, C] of the critics.
@@ -42,6 +42,7 @@ class Transitions:
             of memory of their own, so that a minibatch is two gathers.
         action_size: rows of `columns` that hold the action.
         discrete: actions are indices.
+        single: such an action is one index, not a row of them.
         critics: C.
         reference_log_std: [A] of the reference policy; None without one.
 
@@ -53,6 +54,7 @@ class Transitions:
     discrete: bool
     critics: int
     reference_log_std: Tensor | None = None
+    single: bool = True
 
     @classmethod
     def of(
@@ -71,13 +73,15 @@ class Transitions:
 
         """
         discrete = not rollout.actions.is_floating_point()
-        actions = rollout.actions[..., None] if discrete else rollout.actions
+        single = rollout.actions.ndim == rollout.log_probs.ndim
+        actions = rollout.actions[..., None] if single else rollout.actions
         parts = [actions, rollout.log_probs[..., None], advantages[..., None], targets]
         outs, log_std = reference or (None, None)
         parts += [] if outs is None else [outs]
         columns = torch.cat([part.flatten(0, 1).T.to(rollout.obs) for part in parts])
         size, critics = actions.shape[-1], targets.shape[-1]
-        return cls(rollout.obs.flatten(0, 1), columns, size, discrete, critics, log_std)
+        obs = rollout.obs.flatten(0, 1)
+        return cls(obs, columns, size, discrete, critics, log_std, single)
 
     def __len__(self) -> int:
         return len(self.obs)
@@ -87,10 +91,16 @@ class Transitions:
         obs, columns = self.obs.index_select(0, rows), self.columns.index_select(1, rows)
         size, critics, with_reference = self.action_size, self.critics, self.reference_log_std
         return obs, Minibatch(
-            actions=columns[0].long() if self.discrete else columns[:size].T,
+            actions=self._actions(columns[:size]),
             log_prob=columns[size],
             advantage=columns[size + 1],
             target=columns[size + 2 : size + 2 + critics].T,
             reference=None if with_reference is None else columns[size + 2 + critics :].T,
             reference_log_std=with_reference,
         )
+
+    def _actions(self, columns: Tensor) -> Tensor:
+        """[B] or [B, A] the actions in columns [A, B]."""
+        if not self.discrete:
+            return columns.T
+        return columns[0].long() if self.single else columns.T.long()
