@@ -36,6 +36,7 @@ def commands() -> Tree:
     from tradinghf.cli import _gate as gate
     from tradinghf.cli import _learn as learn
     from tradinghf.cli import _market as market
+    from tradinghf.cli import _own_trades as own
     from tradinghf.cli import _pages as pages
     from tradinghf.cli import _research as research
     from tradinghf.cli import _reward as reward
@@ -60,6 +61,7 @@ def commands() -> Tree:
             "Recorded stretches of trading, and questions about them.",
             {
                 "collect": feedback.episodes_collect,
+                "import-trades": own.episodes_import_trades,
                 "list": feedback.episodes_list,
                 "show": feedback.episodes_show,
             },

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         write_fragments,
     )
     from tradinghf.feedback._lexicon import LEXICON
+    from tradinghf.feedback._own_trades import OWN_SOURCE, OwnTrades, own_trades
     from tradinghf.feedback._quality import (
         FAST_SECONDS,
         RaterQuality,
@@ -46,11 +47,13 @@ __all__ = [
     "FAST_SECONDS",
     "LEXICON",
     "MAX_PANELS",
+    "OWN_SOURCE",
     "PROFIT",
     "USUAL",
     "AnswerOutcome",
     "Comparison",
     "Leaderboard",
+    "OwnTrades",
     "Purpose",
     "Query",
     "Ranking",
@@ -63,6 +66,7 @@ __all__ = [
     "fragment_pairs",
     "leaderboard",
     "matters",
+    "own_trades",
     "rankings_from",
     "rater_agreement",
     "rater_quality",
@@ -95,6 +99,9 @@ __getattr__ = on_first_use(
         "read_fragments": "tradinghf.feedback._fragments",
         "write_fragments": "tradinghf.feedback._fragments",
         "LEXICON": "tradinghf.feedback._lexicon",
+        "OWN_SOURCE": "tradinghf.feedback._own_trades",
+        "OwnTrades": "tradinghf.feedback._own_trades",
+        "own_trades": "tradinghf.feedback._own_trades",
         "FAST_SECONDS": "tradinghf.feedback._quality",
         "RaterQuality": "tradinghf.feedback._quality",
         "rater_agreement": "tradinghf.feedback._quality",

@@ -233,6 +233,8 @@ class RLHFConfig(NamedOptions):
         early: share of the steps before the last answers; the rest trains on what all of them say.
         least_foreseen: warn when fewer fresh comparisons than this share are foreseen.
         checkpoint_seconds: time between checkpoints while the policy trains [seconds].
+        imitate: most passes over the trades that people demonstrated, which a policy copies before
+            it trains; 0 begins from nothing.
         ppo: settings of PPO.
         seed: of everything random.
 
@@ -249,10 +251,12 @@ class RLHFConfig(NamedOptions):
     early: float = 0.1
     least_foreseen: float = 0.6
     checkpoint_seconds: float = 10.0
+    imitate: int = 200
     ppo: PPOConfig = field(default_factory=PPOConfig)
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_setting(self.imitate >= 0, "imitate", self.imitate, "at least 0")
         check_setting(self.rankings >= 1, "rankings", self.rankings, "at least 1")
         check_setting(self.rounds >= 1, "rounds", self.rounds, "at least 1")
         check_setting(2 <= self.size <= 6, "size", self.size, "2 to 6 episodes per question")

@@ -17,6 +17,7 @@ from tradinghf.loop._collect import (
     strategy_actor,
     trading_metrics,
 )
+from tradinghf.loop._demonstrations import compare_demonstrations
 from tradinghf.loop._experiment import (
     HIDDEN,
     TASKS,
@@ -62,6 +63,7 @@ __all__ = [
     "attained",
     "baseline_training",
     "collect",
+    "compare_demonstrations",
     "constant_actor",
     "distinct_columns",
     "env_like",

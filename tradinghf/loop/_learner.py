@@ -10,9 +10,11 @@ from gymnasium.vector import AutoresetMode
 from torch import nn
 
 from tradinghf.errors import ConfigError
+from tradinghf.feedback import SyntheticTrader
 from tradinghf.learning.config import RLHFConfig
 from tradinghf.learning.ppo import PPO, Stream, env_reward, learned_stream, sparse_pnl
 from tradinghf.learning.reward import PlainReward, Reward, RewardModel
+from tradinghf.loop._questions import Answers
 from tradinghf.simulation import MarketEnv
 
 
@@ -61,6 +63,11 @@ def reward_of(given: Any) -> Reward:
         )
     found: Reward = given
     return found
+
+
+def answering(trader: Answers | str | None, seed: int) -> Answers | None:
+    """Who answers: a synthetic trader where a name is given."""
+    return SyntheticTrader(trader, seed=seed) if isinstance(trader, str) else trader
 
 
 def checked_agent(given: Any) -> PPO:

@@ -21,17 +21,13 @@ from tradinghf.feedback.store import Store
 from tradinghf.learning.config import RLHFConfig
 from tradinghf.learning.policy import Policy
 from tradinghf.learning.ppo import PPO
-from tradinghf.learning.reward import (
-    Reward,
-    ended_by,
-    predicted_pairs,
-    summarise,
-)
+from tradinghf.learning.reward import Reward, ended_by, predicted_pairs, summarise
 from tradinghf.learning.runs import RunDirectory, Scores, State, recall
 from tradinghf.loop._collect import Actor, env_like, trading_metrics
+from tradinghf.loop._demonstrations import begin_as_demonstrated
 from tradinghf.loop._gaming import Foreseen, compare_policies, foresee, training_scores
 from tradinghf.loop._gated import Gated
-from tradinghf.loop._learner import checked_agent, learner, market_env_of, reward_of
+from tradinghf.loop._learner import answering, checked_agent, learner, market_env_of, reward_of
 from tradinghf.loop._paired import Contender
 from tradinghf.loop._plan import RoundPlan, schedule_changes
 from tradinghf.loop._questions import Answers, ask, held_out_scores, own_actors, quiz_scores
@@ -97,9 +93,7 @@ class RLHF(Gated):
         self.env = market_env_of(env)
         self.config = settings_of(RLHFConfig, config, "config")
         self.reward_model = reward_of(reward_model)
-        self.trader = (
-            SyntheticTrader(trader, seed=self.config.seed) if isinstance(trader, str) else trader
-        )
+        self.trader = answering(trader, self.config.seed)
         self.store = store
         self.validation_market = validation_market
         self.until = until
@@ -224,6 +218,9 @@ class RLHF(Gated):
             self.ask(questions, self.round)
             self._answered = True
         self._learn()
+        self.history += begin_as_demonstrated(
+            self.agent, self.env, self.store, self.until, self.config
+        )
         self.training.mark()
         for part in range(1, _CANDIDATES + 1):
             stop = begin + (end - begin) * part // _CANDIDATES

@@ -14,6 +14,8 @@ from tradinghf.market._files import (
     market_name,
     save_market,
 )
+from tradinghf.market._fill_account import FillAccount, replay_fills
+from tradinghf.market._fills import read_fills
 from tradinghf.market._lookahead import assert_causal, leaks
 from tradinghf.market._quality import describe_market, market_warnings
 from tradinghf.market._rolling import lagged, realised_volatility
@@ -37,6 +39,7 @@ __all__ = [
     "SUFFIXES",
     "BarTrace",
     "FeatureScaler",
+    "FillAccount",
     "Floats",
     "MarketData",
     "MarketLike",
@@ -62,7 +65,9 @@ __all__ = [
     "market_name",
     "market_warnings",
     "options_file",
+    "read_fills",
     "realised_volatility",
+    "replay_fills",
     "save_market",
     "session_times",
     "source",

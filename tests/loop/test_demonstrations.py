@@ -1,0 +1,114 @@
+"""Demonstrations: compared with what others do in their windows, and copied by a first policy."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from support.fills import CASH, random_account, write_generic
+
+from tradinghf.config import CostModel, EnvConfig
+from tradinghf.episodes import Episode
+from tradinghf.feedback import OWN_SOURCE, own_trades
+from tradinghf.feedback.store import Store
+from tradinghf.learning.config import PPOConfig, RLHFConfig
+from tradinghf.learning.policy import ActorCritic
+from tradinghf.learning.reward import RewardModel
+from tradinghf.loop import (
+    RLHF,
+    collect,
+    compare_demonstrations,
+    constant_actor,
+    strategy_actor,
+)
+from tradinghf.loop._demonstrations import copy_demonstrations
+from tradinghf.market import MarketData, synthetic
+from tradinghf.simulation import MarketEnv, random_windows
+
+TASK = EnvConfig(lookback=2, horizon=24, levels=(0.0, 1.0), features=("momentum_20", "log_return"))
+
+
+def demonstrations(
+    market: MarketData, rule: str, count: int, seed: int, **params: float
+) -> list[Episode]:
+    """What a rule traded, as if a person had."""
+    windows = random_windows(market, replace(TASK, lookback=30), count, seed)
+    rows = collect(market, [strategy_actor(rule, market, **params)], windows, config=TASK)
+    return [replace(row[0], source=f"{OWN_SOURCE}ann") for row in rows]
+
+
+def test_a_policy_begins_as_the_trader_trades() -> None:
+    market = synthetic(seed=3, bars=1500, assets=2)
+    own = demonstrations(market, "momentum", 60, 1, lookback=20, every=1)
+    env = MarketEnv(market, num_envs=2, config=TASK)
+    torch.manual_seed(0)
+    network = ActorCritic(env.obs_dim, 2, 1, (32,), discrete=True)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    assert copy_demonstrations(network, env, [], passes=50, seed=0) is None
+    assert copy_demonstrations(network, env, own, passes=0, seed=0) is None
+    assert all(torch.equal(before[n], v) for n, v in network.state_dict().items())
+    found = copy_demonstrations(network, env, own, passes=100, seed=0)
+    assert found is not None
+    assert found.windows == 60
+    assert found.decisions == 60 * 24
+    assert found.commonest < 0.8
+    assert found.agreement > 0.93
+    critics = {n: v for n, v in network.state_dict().items() if n.startswith("critic")}
+    assert all(torch.equal(before[n], v) for n, v in critics.items())
+
+
+def test_demonstrations_are_found_in_a_slice_of_their_bars_only() -> None:
+    market = synthetic(seed=3, bars=600, assets=2)
+    own = demonstrations(market, "sma_cross", 12, 1)
+    part = market.rows(200, 600)
+    actor = constant_actor(part, 0.0)
+    options = {"config": TASK, "costs": CostModel(), "rater": "ann"}
+    others, rankings = compare_demonstrations(own, part, actor, **options)
+    inside = [e for e in own if e.start >= 201]
+    assert 0 < len(inside) < len(own)
+    traded = {e.window for e in inside if np.ptp(e.equity) > 0}
+    assert {e.window for e in others} == traded
+    assert {r.rater for r in rankings} == {"own:ann"}
+    assert all(r.ranks == (1, 2) and r.episodes[0] in {e.id for e in own} for r in rankings)
+    assert compare_demonstrations(own, synthetic(seed=4, bars=600), actor, **options) == ([], [])
+
+
+def test_the_reward_model_follows_demonstrations() -> None:
+    """Somebody who always leaves losing markets is found to mind drawdown."""
+    market = synthetic(seed=5, bars=3000, assets=4)
+    windows = random_windows(market, replace(TASK, lookback=30), 80, 2)
+    hold = constant_actor(market, 1.0)
+    rows = collect(market, [hold, constant_actor(market, 0.5)], windows, config=TASK)
+    calm = [replace(r[1], source=f"{OWN_SOURCE}ann") for r in rows]
+    others, rankings = compare_demonstrations(
+        calm, market, hold, config=TASK, costs=CostModel(), rater="ann"
+    )
+    model = RewardModel().fit(rankings[:40], {e.id: e for e in (*calm, *others)})
+    scores = model.member_scores([*calm[40:], *others[40:]]).mean(0).reshape(2, -1)
+    assert float((scores[0] > scores[1]).double().mean()) > 0.9
+
+
+def test_training_starts_from_the_store_s_own_trades(tmp_path: Path) -> None:
+    account = random_account(4, assets=1)
+    path = write_generic(tmp_path / "fills.csv", account.rows())
+    own = own_trades(path, account.market, horizon=16, trader="ann", cash=CASH).episodes
+    task = replace(TASK, horizon=16, levels=(0.0, 0.5, 1.0))
+    hold = constant_actor(account.market, 1.0)
+    others, rankings = compare_demonstrations(
+        own, account.market, hold, config=task, costs=CostModel(), rater="ann"
+    )
+    with Store(tmp_path / "store") as store:
+        store.add_episodes([*own, *others])
+        for ranking in rankings:
+            store.submit(ranking)
+        settings = RLHFConfig(rounds=1, steps=64, ppo=PPOConfig(hidden=(8,)), seed=0)
+        copied = {}
+        for imitate in (0, 20):
+            env = MarketEnv(account.market, num_envs=4, config=task)
+            agent = RLHF(env, store=store, config=replace(settings, imitate=imitate))
+            agent.train()
+            copied[imitate] = [h["copied"] for h in agent.history if "copied" in h]
+    assert copied[0] == []
+    assert copied[20][0]["windows"] == len([e for e in own if e.start >= 1])
