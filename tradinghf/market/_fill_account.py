@@ -20,7 +20,7 @@ from tradinghf.market._fill_bars import (
     without_repeats,
 )
 from tradinghf.market._fill_money import differences, outside_money
-from tradinghf.market._fills import TradeFill, Fills
+from tradinghf.market._fills import Fills, TradeFill
 
 _NOTHING = 1e-9  # of what was traded: less is held by rounding only
 

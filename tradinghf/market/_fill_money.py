@@ -10,7 +10,7 @@ import numpy as np
 from tradinghf.market._bar_rules import Finding, Floats
 from tradinghf.market._data import MarketData
 from tradinghf.market._fill_bars import Placed
-from tradinghf.market._fills import TradeFill, Fills
+from tradinghf.market._fills import Fills, TradeFill
 
 
 @dataclass(frozen=True, eq=False)
