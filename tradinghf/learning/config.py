@@ -38,10 +38,14 @@ class AspectConfig(NamedOptions):
         newton_steps: most Newton iterations.
         halvings: most step halvings per iteration.
         tolerance: Newton's method stops when the log posterior gains less [nats].
-        models_per_batch: models fitted at once (memory).
+        models_per_batch: most models fitted at once.
+        design: most numbers that describe the choices of models fitted at once (memory).
+        exhaustive: up to so many choices every pair of plain aspects is fitted; beyond, the search
+            alone finds them.
         drop_below: components this far below the best in log posterior are dropped [nats].
         beam: leading models that each round of the search grows.
         branch: terms tried at each place.
+        trials: most models that a round of the search fits, those of the highest score.
         rounds: most rounds of the search.
         enough: the search ends when a round gains less [nats].
         hopeless: terms promising less than minus this are not tried [nats].
@@ -64,9 +68,12 @@ class AspectConfig(NamedOptions):
     halvings: int = 8
     tolerance: float = 1e-4
     models_per_batch: int = 64
+    design: int = 1_000_000
+    exhaustive: int = 400
     drop_below: float = 10.0
     beam: int = 4
     branch: int = 8
+    trials: int = 48
     rounds: int = 6
     enough: float = 0.2
     hopeless: float = 2.0

@@ -13,7 +13,9 @@ import torch
 from statsmodels.datasets import modechoice
 
 from tradinghf.errors import FeedbackError
+from tradinghf.learning.config import AspectConfig
 from tradinghf.learning.reward import Choices
+from tradinghf.learning.reward._laplace import laplace, score_gain
 from tradinghf.learning.reward._likelihood import pair_probabilities, ranking_log_likelihood
 
 DOUBLE = torch.float64
@@ -170,3 +172,54 @@ def test_choices_have_the_likelihood_of_their_rankings():
     by_choice.index_add_(0, choices.answer, choices.log_likelihood(weights))
     whole = ranking_log_likelihood(totals @ weights[:3], ranks, weights[3])
     torch.testing.assert_close(by_choice, whole)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.1])
+def test_the_gain_of_one_more_column_is_foreseen(noise):
+    """The score statistic against models that were fitted with the column."""
+    generator = torch.Generator().manual_seed(0)
+    totals = torch.randn(40, 5, 9, generator=generator, dtype=DOUBLE)
+    worth = totals[..., 0] + 0.5 * totals[..., 4]
+    worth = worth - torch.rand(40, 5, generator=generator, dtype=DOUBLE).log().neg().log()
+    ranks = (-worth).argsort(-1).argsort(-1) + 1
+    choices = Choices.from_rankings(totals, ranks, torch.ones(40, 5, dtype=torch.bool))
+    config, spread = AspectConfig(), 1.0
+
+    def fit(columns):
+        prior = torch.zeros(1, len(columns) + 1, dtype=DOUBLE)
+        precision = torch.full_like(prior, spread**-2)
+        rows = torch.tensor([[*columns, choices.tie]])
+        return laplace(choices, rows, prior, precision, noise, config)
+
+    mean, covariance, evidence = fit([0])
+    rows = torch.tensor([0, choices.tie])
+    foreseen = score_gain(choices, rows, mean[0], covariance[0], noise, spread)
+    gained = torch.cat([fit([0, column])[2] - evidence for column in range(1, 9)])
+    assert int(foreseen[1:].argmax()) == int(gained.argmax()) == 3
+    torch.testing.assert_close(foreseen[1:], gained, atol=0.5, rtol=0.35)
+
+
+def test_many_models_at_once_are_those_fitted_one_by_one():
+    """Models that need more steps than their neighbours, or a shorter one, are not cut short."""
+    generator = torch.Generator().manual_seed(1)
+    totals = torch.randn(30, 5, 3, generator=generator, dtype=DOUBLE)
+    totals[..., 1] *= 30  # a first step too far
+    ranks = (-totals[..., 1]).argsort(-1).argsort(-1) + 1
+    choices = Choices.from_rankings(totals, ranks, torch.ones(30, 5, dtype=torch.bool))
+    columns = torch.tensor([[0, choices.blank], [1, choices.blank], [0, 1], [2, 1]])
+    precision = torch.full((4, 2), 0.01, dtype=DOUBLE)
+    together = laplace(choices, columns, 0 * precision, precision, 0.02, AspectConfig())
+    for row in range(4):
+        one = slice(row, row + 1)
+        prior = precision[one]
+        alone = laplace(choices, columns[one], 0 * prior, prior, 0.02, AspectConfig())
+        for part, whole in zip(alone, together, strict=True):
+            torch.testing.assert_close(part[0], whole[row], atol=1e-3, rtol=1e-2)
+
+    def log_posterior(weight):
+        blocked = (choices.features[..., 1] * weight).masked_fill(~choices.available, -torch.inf)
+        seen = 0.98 * (-blocked.logsumexp(-1)).exp() + 0.02 / choices.options
+        return float(seen.log().sum() - 0.005 * weight**2)
+
+    mode = float(together[0][1, 0])
+    assert log_posterior(mode) >= max(log_posterior(0.9 * mode), log_posterior(1.1 * mode))

@@ -316,13 +316,23 @@ class Choices:
 
     @property
     def blank(self) -> int:
-        """Column of zeros in `with_blank`."""
+        """Row of zeros in `by_column`."""
         return self.features.shape[-1]
 
     @cached_property
-    def with_blank(self) -> Tensor:
-        """[C, O, P+2] features with a column of zeros after the tie term: it pads small models."""
-        return pad(self.features, (0, 1))
+    def by_column(self) -> Tensor:
+        """[P+2, C·O] the features, a row each, zero where an option was not available.
+
+        The last row is zeros: it pads small models. Rows are what a search picks from; side by
+        side in memory they are picked fast.
+        """
+        shown = (self.features * self.available[..., None]).flatten(0, 1)
+        return pad(shown.T, (0, 0, 0, 1)).contiguous()
+
+    @cached_property
+    def rough(self) -> Tensor:
+        """[P, C·O] the same in single precision, without the tie term: for looking around."""
+        return self.by_column[: self.tie].float()
 
     def at_random(self) -> float:
         """Minus the log-likelihood of somebody who chooses at random [nats]."""
@@ -330,11 +340,6 @@ class Choices:
 
     def likeness(self, column: int, others: Sequence[int]) -> Tensor:
         """[len(others)] absolute correlation of a feature with others."""
-        return (self._unit[:, list(others)].mT @ self._unit[:, column]).abs()
-
-    @cached_property
-    def _unit(self) -> Tensor:
-        """[C·O, P] each feature scaled to length one."""
-        plain = (self.features[..., :-1] * self.available[..., None]).flatten(0, 1)
-        length: Tensor = plain.norm(dim=0).clamp(min=1e-12)
-        return plain / length
+        own, rest = self.rough[column], self.rough[list(others)]
+        length: Tensor = rest.norm(dim=1) * own.norm()
+        return (rest @ own).abs() / length.clamp(min=1e-12)

@@ -2,11 +2,104 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from tradinghf.learning.config import AspectConfig
 from tradinghf.learning.reward._answers import Choices
+
+_ROWS = 128  # columns looked at together: they stay in the processor's cache
+_ENOUGH_CHOICES = 400  # to tell how much a column varies within a choice
+
+
+@dataclass(frozen=True, eq=False)
+class _Models:
+    """G models of d weights, and the choices that they are fitted to.
+
+    Attributes:
+        design: [G, d, C, O] features of each model; zero where an option was not available.
+        prior_mean, precision: [G, d].
+        choices: what was chosen, and from what.
+        noise: probability that a choice was a slip.
+
+    """
+
+    design: Tensor
+    prior_mean: Tensor
+    precision: Tensor
+    choices: Choices
+    noise: float
+
+    def some(self, rows: Tensor) -> _Models:
+        """The models of these rows."""
+        parts = (self.design[rows], self.prior_mean[rows], self.precision[rows])
+        return _Models(*parts, self.choices, self.noise)
+
+    def at(self, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Log posteriors [G] at weights [G, d], log_p [G, C] and share [G, C, O] of each option."""
+        logits = (weights[:, None] @ self.design.flatten(2)).view(
+            len(weights), *self.design.shape[2:]
+        )
+        logits = logits.masked_fill(~self.choices.available, -torch.inf)
+        log_z = logits.logsumexp(-1)
+        log_p, share = -log_z, (logits - log_z[..., None]).exp()
+        seen = log_p
+        if self.noise > 0:
+            seen = torch.log((1 - self.noise) * log_p.exp() + self.noise / self.choices.options)
+        prior = 0.5 * (self.precision * (weights - self.prior_mean).square()).sum(-1)
+        return (self.choices.weight * seen).sum(-1) - prior, log_p, share
+
+    def derivatives(self, log_p: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
+        """Gradient [G, d] and (expected) negative Hessian [G, d, d] of the log-likelihood."""
+        genuine = _genuine(log_p, self.choices, self.noise)
+        weighed = self.design * share[:, None]
+        average = weighed.sum(-1)  # [G, d, C]
+        weighed *= genuine[:, None, :, None]
+        second = weighed.flatten(2) @ self.design.flatten(2).mT
+        counted = average * genuine[:, None]
+        return -counted.sum(-1), second - counted @ average.mT
+
+    def newton(self, weights: Tensor, config: AspectConfig) -> Tensor:
+        """[G, d] the modes, from a first guess; models that have converged are left out."""
+        found, left, models = weights.clone(), torch.arange(len(weights)), self
+        value, log_p, share = models.at(weights)
+        for _ in range(config.newton_steps):
+            gradient, hessian = models.derivatives(log_p, share)
+            gradient = gradient - models.precision * (weights - models.prior_mean)
+            total = hessian + torch.diag_embed(models.precision)
+            step = torch.linalg.solve(total, gradient)
+            weights, better, log_p, share = models.search(weights, step, value, config.halvings)
+            found[left] = weights
+            going = better - value >= config.tolerance
+            value = better
+            if not bool(going.any()):
+                break
+            if bool((~going).any()):
+                rows = going.nonzero().squeeze(-1)
+                left, models = left[rows], models.some(rows)
+                weights, value = weights[rows], value[rows]
+                log_p, share = log_p[rows], share[rows]
+        return found
+
+    def search(
+        self, weights: Tensor, step: Tensor, value: Tensor, halvings: int
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The first of weights + step, step/2, ... that is no worse, and what it gives."""
+        trial = weights + step
+        new, log_p, share = self.at(trial)
+        for halving in range(1, halvings):
+            worse = (~(new >= value - 1e-12)).nonzero().squeeze(-1)
+            if not len(worse):
+                return trial, new, log_p, share
+            trial[worse] = weights[worse] + step[worse] / 2**halving
+            new[worse], log_p[worse], share[worse] = self.some(worse).at(trial[worse])
+        stuck = (~(new >= value - 1e-12)).nonzero().squeeze(-1)
+        if len(stuck):
+            trial[stuck] = weights[stuck]
+            new[stuck], log_p[stuck], share[stuck] = self.some(stuck).at(trial[stuck])
+        return trial, new, log_p, share
 
 
 def laplace(
@@ -16,59 +109,28 @@ def laplace(
     precision: Tensor,
     noise: float,
     config: AspectConfig,
+    start: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Newton's method on G models of d weights at once.
 
     Args:
         choices: what was chosen, and from what.
-        columns: [G, d] columns of `Choices.with_blank` that each model uses.
+        columns: [G, d] rows of `Choices.by_column` that each model uses.
         prior_mean, precision: [G, d] of the Gaussian priors.
         noise: probability that a choice was a slip.
         config: numbers of steps.
+        start: [G, d] first guess; None begins at the prior's mean.
 
     Returns:
         mode [G, d], covariance [G, d, d], log evidence [G].
 
     """
-    design = choices.with_blank[..., columns].permute(2, 0, 1, 3)  # [G, C, O, d]
-    blocked = ~choices.available
-    mean = prior_mean.clone()
-    identity = torch.diag_embed(precision)
-
-    def model(weights: Tensor) -> tuple[Tensor, Tensor]:
-        logits = (design @ weights[:, None, :, None]).squeeze(-1)
-        logits = logits.masked_fill(blocked, -torch.inf)
-        log_z = logits.logsumexp(-1)
-        return -log_z, (logits - log_z[..., None]).exp()
-
-    def log_posterior(log_p: Tensor, weights: Tensor) -> Tensor:
-        if noise > 0:
-            log_p = torch.log((1 - noise) * log_p.exp() + noise / choices.options)
-        prior = 0.5 * (precision * (weights - prior_mean).square()).sum(-1)
-        return (choices.weight * log_p).sum(-1) - prior
-
-    log_p, share = model(mean)
-    value = log_posterior(log_p, mean)
-    for _ in range(config.newton_steps):
-        gradient, hessian = _derivatives(design, log_p, share, choices, noise)
-        gradient = gradient - precision * (mean - prior_mean)
-        step = torch.linalg.solve(hessian + identity, gradient)
-        improved = torch.zeros_like(value, dtype=torch.bool)
-        for _ in range(config.halvings):
-            trial = torch.where(improved[:, None], mean, mean + step)
-            trial_log_p, trial_share = model(trial)
-            better = log_posterior(trial_log_p, trial) >= value - 1e-12
-            mean = torch.where((better & ~improved)[:, None], trial, mean)
-            improved = improved | better
-            if bool(improved.all()):
-                break
-            step = torch.where(improved[:, None], step, step / 2)
-        log_p, share = (trial_log_p, trial_share) if bool(improved.all()) else model(mean)
-        previous, value = value, log_posterior(log_p, mean)
-        if bool((value - previous).abs().max() < config.tolerance):
-            break
-    _, hessian = _derivatives(design, log_p, share, choices, noise)
-    total = hessian + identity
+    options = choices.available.shape
+    design = choices.by_column[columns].unflatten(-1, options)
+    models = _Models(design, prior_mean, precision, choices, noise)
+    mean = models.newton(prior_mean if start is None else start, config)
+    value, log_p, share = models.at(mean)
+    total = models.derivatives(log_p, share)[1] + torch.diag_embed(precision)
     evidence = value - 0.5 * torch.logdet(total) + 0.5 * precision.log().sum(-1)
     return mean, torch.linalg.inv(total), evidence
 
@@ -79,18 +141,6 @@ def _genuine(log_p: Tensor, choices: Choices, noise: float) -> Tensor:
         return choices.weight.expand_as(log_p)
     purpose = (1 - noise) * log_p.exp()
     return choices.weight * purpose / (purpose + noise / choices.options)
-
-
-def _derivatives(
-    design: Tensor, log_p: Tensor, share: Tensor, choices: Choices, noise: float
-) -> tuple[Tensor, Tensor]:
-    """Gradient [G, d] and (expected) negative Hessian [G, d, d] of the log-likelihood."""
-    genuine = _genuine(log_p, choices, noise)
-    average = (share[..., None, :] @ design).squeeze(-2)  # [G, C, d]
-    weighted = average * genuine[..., None]
-    flat = design.flatten(1, 2)
-    second = flat.mT @ (flat * (genuine[..., None] * share).flatten(1)[..., None])
-    return -weighted.sum(1), second - average.mT @ weighted
 
 
 def score_gain(
@@ -106,22 +156,34 @@ def score_gain(
         spread: prior standard deviation of the new weight.
 
     Returns:
-        [X] approximate gains [nats].
+        [X] approximate gains [nats], in single precision until the last steps.
     Source: the score test, Rao 1948, with a Gaussian prior.
 
     """
-    inside = choices.features[..., columns]
-    logits = (inside @ mean).masked_fill(~choices.available, -torch.inf)
+    inside = choices.by_column[columns].unflatten(-1, choices.available.shape)  # [d, C, O]
+    logits = torch.tensordot(mean, inside, 1).masked_fill(~choices.available, -torch.inf)
     share = logits.softmax(-1)
     genuine = _genuine(-logits.logsumexp(-1), choices, noise)
-    every = choices.features[..., :-1]
-    average = torch.einsum("co,cox->cx", share, every)
-    score = -(genuine[:, None] * average).sum(0)
-    weight = (genuine[:, None] * share).flatten()
-    flat = every.flatten(0, 1)
-    own = inside.flatten(0, 1) * weight[:, None]
-    mean_inside = torch.einsum("co,cod->cd", share, inside) * genuine[:, None]
-    cross = flat.mT @ own - average.mT @ mean_inside
-    square = weight @ flat.square() - (genuine[:, None] * average.square()).sum(0)
-    left = (square - ((cross @ covariance) * cross).sum(-1)).clamp(min=0)
-    return 0.5 * score.square() / (left + spread**-2) - 0.5 * torch.log1p(left * spread**2)
+    middle = (inside * share).sum(-1) * genuine  # [d, C]
+    along = inside * (genuine[:, None] * share) - middle[..., None] * share
+    towards = torch.cat([(genuine[:, None] * share).flatten()[None], along.flatten(1)]).float()
+    score, cross = (choices.rough @ towards.T).double().split([1, len(columns)], dim=-1)
+    left = _curvature(choices, share, genuine) - ((cross @ covariance) * cross).sum(-1)
+    left = left.clamp(min=0)
+    gain: Tensor = 0.5 * score[:, 0].square() / (left + spread**-2)
+    return gain - 0.5 * torch.log1p(left * spread**2)
+
+
+def _curvature(choices: Choices, share: Tensor, genuine: Tensor) -> Tensor:
+    """[X] of the log-likelihood along each column: the variance among options, over the choices.
+
+    Of many choices it is estimated from some of them, evenly spread.
+    """
+    every = -(-len(genuine) // _ENOUGH_CHOICES)
+    share, count = share[::every].float(), genuine[::every].float()
+    weight = (count[:, None] * share).flatten()
+    parts = []
+    for rows in choices.rough.unflatten(-1, choices.available.shape)[:, ::every].split(_ROWS):
+        average = (rows * share).sum(-1)
+        parts.append(rows.flatten(1).square() @ weight - average.square() @ count)
+    return torch.cat(parts).double() * (float(genuine.sum()) / float(count.sum()))

@@ -88,9 +88,9 @@ def fit_term_posterior(
 ) -> TermPosterior:
     """Search the sparse models that explain the choices, and average them.
 
-    All sets of one or two plain aspects are fitted. The best models are then grown: by the terms
-    (aspects or others) with the highest score statistic, shrunk by one term, and their terms are
-    exchanged for similar ones, until nothing better is found.
+    All sets of one plain aspect are fitted, and of two where the choices are few. The best models
+    are then grown: by the terms (aspects or others) with the highest score statistic, shrunk by
+    one term, and their terms are exchanged for similar ones, until nothing better is found.
 
     Args:
         choices: with X+1 standardised features, plain aspects first (profit at 0), then other
@@ -107,7 +107,8 @@ def fit_term_posterior(
 
     """
     search = _Search(choices, chance.double(), plain, config)
-    pairs = min(2, config.max_terms, plain - 1)
+    few = len(choices.weight) <= config.exhaustive
+    pairs = min(2 if few else 1, config.max_terms, plain - 1)
     search.fit(
         (0, *extra)
         for size in range(pairs + 1)
@@ -144,31 +145,35 @@ class _Search:
         new = [s for s in dict.fromkeys(sets) if s not in self.found]
         if not new:
             return
-        scales = self.config.prior_scales
         width = max(len(s) for s in new) + 1
         blank, tie = self.choices.blank, self.choices.tie
-        columns = torch.tensor(
-            [[*s, tie] + [blank] * (width - len(s) - 1) for s in new for _ in scales]
-        )
-        spread = torch.tensor(scales, dtype=torch.float64).repeat(len(new))
-        prior_mean = torch.zeros(len(columns), width, dtype=torch.float64)
-        prior_mean[:, 0] = self.config.profit_prior * spread
-        precision = spread[:, None].pow(-2).expand(-1, width).clone()
-        precision[columns == tie] = self.config.tie_prior_scale**-2
+        columns = torch.tensor([[*s, tie] + [blank] * (width - len(s) - 1) for s in new])
         log_prior = torch.stack([self.odds[list(s)].sum() for s in new])
+        # Batches that fit the processor's cache, whatever the number of answers.
+        room = max(self.config.design // (self.choices.available.numel() * width), 1)
         parts = [
-            laplace(self.choices, columns[p], prior_mean[p], precision[p], self.noise, self.config)
-            for p in torch.arange(len(columns)).split(self.config.models_per_batch)
+            self._under_every_scale(columns[p])
+            for p in torch.arange(len(new)).split(min(room, self.config.models_per_batch))
         ]
         mean, covariance, evidence = (torch.cat(column) for column in zip(*parts, strict=True))
-        rows = zip(
-            new,
-            evidence.unflatten(0, (-1, len(scales))) + log_prior[:, None],
-            mean.unflatten(0, (-1, len(scales))),
-            covariance.unflatten(0, (-1, len(scales))),
-            strict=True,
-        )
+        rows = zip(new, evidence + log_prior[:, None], mean, covariance, strict=True)
         self.found.update({s: (e, m, c) for s, e, m, c in rows})
+
+    def _under_every_scale(self, columns: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Modes [N, S, w], covariances [N, S, w, w], log evidence [N, S] of sets of columns."""
+        start, parts = None, []
+        for spread in self.config.prior_scales:
+            prior_mean = torch.zeros(columns.shape, dtype=torch.float64)
+            prior_mean[:, 0] = self.config.profit_prior * spread
+            precision = torch.full_like(prior_mean, spread**-2)
+            precision[columns == self.choices.tie] = self.config.tie_prior_scale**-2
+            fitted = laplace(
+                self.choices, columns, prior_mean, precision, self.noise, self.config, start
+            )
+            start = fitted[0]  # modes under neighbouring scales are near each other
+            parts.append(fitted)
+        mean, covariance, evidence = (torch.stack(c, 1) for c in zip(*parts, strict=True))
+        return mean, covariance, evidence
 
     def settle_noise(self) -> None:
         """Choose the probability of slips under which the leading models explain most."""
@@ -202,7 +207,7 @@ class _Search:
 
     def grow(self) -> None:
         """Add a term to the leading sets, take one away, or exchange one."""
-        trials: list[Columns] = []
+        trials: dict[Columns, float] = {}
         for columns in self.leaders(self.config.beam):
             if columns in self.expanded:
                 continue
@@ -210,13 +215,16 @@ class _Search:
             smaller = [tuple(c for c in columns if c != out) for out in columns[1:]]
             self.fit(smaller)
             if len(columns) <= self.most:
-                trials += self._with_one_more(columns, columns)
+                trials |= self._with_one_more(columns, columns)
             for less in smaller:
-                trials += self._with_one_more(less, columns)
-        self.fit(trials)
+                trials |= self._with_one_more(less, columns)
+        self.fit(sorted(trials, key=trials.__getitem__, reverse=True)[: self.config.trials])
 
-    def _with_one_more(self, columns: Columns, used: Columns) -> list[Columns]:
-        """The set with each of the most promising further terms, no two of them twins."""
+    def _with_one_more(self, columns: Columns, used: Columns) -> dict[Columns, float]:
+        """The set with each of the most promising further terms, no two of them twins.
+
+        Each with about the log joint probability that it will have.
+        """
         evidence, mean, covariance = self.found[columns]
         scale = int(evidence.argmax())
         spread = self.config.prior_scales[scale]
@@ -237,7 +245,8 @@ class _Search:
                 break
             if not picked or float(self.choices.likeness(column, picked).max()) < _TWINS:
                 picked.append(column)
-        return [tuple(sorted({*columns, column})) for column in picked]
+        base = float(evidence[scale])
+        return {tuple(sorted({*columns, c})): base + float(gain[c]) for c in picked}
 
     def add(self, prior: DeskPrior) -> None:
         """Fit a model whose prior is the desk's weights."""
