@@ -118,6 +118,12 @@ class Episode(_EquityPaths):
         start = self.start + first
         return replace(self, timestamps=self.timestamps[first:], start=start, **arrays)
 
+    def head(self, share: float) -> Episode:
+        """The first `share` of the episode, as an episode."""
+        bars = max(2, round(share * self.bars))
+        cut = {n: getattr(self, n)[: bars + (n not in _PER_STEP)] for n in _FLOATS}
+        return replace(self, timestamps=self.timestamps[: bars + 1], **cut)
+
     def to_bytes(self) -> bytes:
         """The episode as one safetensors document; equal content gives equal bytes."""
         arrays = {n: np.ascontiguousarray(getattr(self, n), dtype=np.float64) for n in _FLOATS}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from support.episodes import random_episode
@@ -50,6 +52,60 @@ def test_a_contrarian_reverses_the_truth():
     trader = SyntheticTrader("profit", SimulatedTeacher(adversary=1.0))
     right = SyntheticTrader("profit").rank(EPISODES[:4], "q").ranks
     assert tuple(5 - r for r in trader.rank(EPISODES[:4], "q").ranks) == right
+
+
+def shown_alike():
+    """Three equity curves that hardly part, and two far away."""
+    base = EPISODES[0]
+    bumps = (0.0, 1e-4, 2e-4, 0.3, 0.6)
+    line = np.linspace(0, 1, base.bars + 1)
+    return [dataclasses.replace(base, equity=1 + bump * line) for bump in bumps]
+
+
+def test_the_confused_swap_what_looks_alike_only():
+    shown = shown_alike()
+    trader = SyntheticTrader("profit", SimulatedTeacher(confusion=1.0))
+    answers = [trader.rank(shown, str(i)).ranks for i in range(30)]
+    assert len({ranks[:3] for ranks in answers}) > 1
+    assert np.mean([ranks[4] < ranks[3] for ranks in answers]) > 0.5  # mostly as it is
+    far = [shown[0], shown[4]]
+    doubtful = SyntheticTrader("profit", SimulatedTeacher(confusion=0.5))
+    swapped = [doubtful.rank(far, str(i)).ranks == (1, 2) for i in range(200)]
+    assert 0.05 < np.mean(swapped) < 0.35  # half of exp(-1)
+
+
+def test_the_first_panel_gains_by_its_place():
+    shown = shown_alike()[:3]
+    same = [
+        dataclasses.replace(e, equity=shown[0].equity, source=str(i)) for i, e in enumerate(shown)
+    ]
+    assert SyntheticTrader("profit", "in_order").rank(same, "q").ranks == (1, 2, 3)
+
+
+def test_a_tiring_teacher_errs_more_and_more():
+    shown = [EPISODES[i : i + 5] for i in range(35)] * 6
+    trader = SyntheticTrader("profit", "tiring")
+    truth = SyntheticTrader("profit")
+    wrong = [trader.rank(s, str(i)).ranks != truth.rank(s, "q").ranks for i, s in enumerate(shown)]
+    assert np.mean(wrong[:8]) < np.mean(wrong[60:])
+    assert SimulatedTeacher(fatigue=40).swap(20) == pytest.approx(0.125)
+    assert SimulatedTeacher(mistake=0.1, fatigue=40).swap(80) == pytest.approx(0.25)
+    assert SimulatedTeacher(mistake=0.1).swap(80) == pytest.approx(0.1)
+
+
+def test_the_anchored_follow_the_final_profit():
+    shown = EPISODES[:5]
+    anchored = SyntheticTrader("drawdown", SimulatedTeacher(anchor=1.0)).rank(shown, "q")
+    assert anchored.ranks == SyntheticTrader("profit").rank(shown, "q").ranks
+
+
+def test_the_impatient_see_the_beginning_only():
+    shown = EPISODES[:5]
+    seen = SyntheticTrader("profit", SimulatedTeacher(visible=0.5)).rank(shown, "q")
+    halves = [e.equity[e.bars // 2] for e in shown]
+    assert seen.ranks == tuple(int(sum(h >= own for h in halves)) for own in halves)
+    shown[0].head(0.5).check()
+    assert shown[0].head(0.5).bars == shown[0].bars // 2
 
 
 def test_a_utility_may_come_from_a_file(tmp_path):

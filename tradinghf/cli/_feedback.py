@@ -267,7 +267,8 @@ def rank(
     Args:
         trader: A built-in taste, or FILE.py:function, a function from Episode to a number.
         store: Where feedback is kept: a folder, a .db file, or a postgresql:// URL.
-        teacher: How faithfully the taste is reported: oracle, stochastic, mistakes, skips, ties.
+        teacher: How faithfully the taste is reported: oracle, stochastic, mistakes, skips, ties,
+            confused, in_order, tiring, anchored, impatient ...
         limit: Answer at most this many questions.
         seed: Of the trader's slips.
 

@@ -64,7 +64,8 @@ def rlhf(
         steps: Environment steps of PPO.
         envs: Environments that step in parallel.
         out: Run directory: result.json, policy, reward model, checkpoints, episodes and rankings.
-        teacher: How faithfully the taste is reported: oracle, stochastic, mistakes, skips, ties.
+        teacher: How faithfully the taste is reported: oracle, stochastic, mistakes, skips, ties,
+            confused, in_order, tiring, anchored, impatient ...
         train_end: Last day or year of training bars.
         test_start: First day or year of the test bars.
         task: What the policy sees. short: eight bars of fast features; daily: four slow features

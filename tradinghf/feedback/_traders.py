@@ -115,6 +115,14 @@ class SimulatedTeacher:
         myopic: share of the episode, from its end, that the trader looks at.
         drift: number of answers over which taste moves from pure profit to the utility.
         adversary: probability that an answer is reversed.
+        confusion: probability that two neighbours in the ranking are swapped whose equity curves
+            are the same; it falls as they part.
+        first_panel: what the first panel gains on the last by its place alone (in standard
+            deviations of the group).
+        fatigue: number of answers in which the probability of swapping neighbours grows to a
+            quarter; 0 never tires.
+        anchor: share of the final profit, as against the utility, in what is compared.
+        visible: share of the episode, from its beginning, that the trader looks at.
     Source: B-Pref, Lee et al. 2021 (arXiv:2111.03026), section 3, extended to rankings.
 
     """
@@ -126,8 +134,19 @@ class SimulatedTeacher:
     myopic: float = 1.0
     drift: int = 0
     adversary: float = 0.0
+    confusion: float = 0.0
+    first_panel: float = 0.0
+    fatigue: int = 0
+    anchor: float = 0.0
+    visible: float = 1.0
+
+    def swap(self, answered: int) -> float:
+        """Probability of swapping two neighbours, after so many answers."""
+        tired = min(answered / self.fatigue, 1.0) if self.fatigue else 0.0
+        return self.mistake + (_TIRED - self.mistake) * tired if tired else self.mistake
 
 
+_TIRED = 0.25
 TEACHERS: Registry[SimulatedTeacher] = Registry("teacher", FeedbackError)
 for _name, _teacher in {
     "oracle": SimulatedTeacher(),
@@ -138,6 +157,11 @@ for _name, _teacher in {
     "myopic": SimulatedTeacher(myopic=0.5),
     "drifting": SimulatedTeacher(drift=20),
     "adversarial": SimulatedTeacher(adversary=0.2),
+    "confused": SimulatedTeacher(confusion=0.5),
+    "in_order": SimulatedTeacher(first_panel=0.5),
+    "tiring": SimulatedTeacher(fatigue=40),
+    "anchored": SimulatedTeacher(anchor=0.3),
+    "impatient": SimulatedTeacher(visible=0.8),
 }.items():
     TEACHERS.add(_name, _teacher)
 
@@ -230,31 +254,60 @@ class SyntheticTrader:
         if rng.random() < teacher.skip:
             return Ranking(ranks=(), outcome="skipped", **about)
         values = self._perceived(episodes, teacher)
-        ranks = _answer(values, teacher, rng)
+        alike = _likeness(episodes) if teacher.confusion else np.zeros((len(ids), len(ids)))
+        swap = np.maximum(teacher.swap(self.answered), teacher.confusion * alike)
+        ranks = _answer(values, teacher, swap, rng)
         self.answered += 1
         return Ranking(ranks=tuple(int(r) for r in ranks), **about)
 
     def _perceived(self, episodes: Sequence[Episode], teacher: SimulatedTeacher) -> Floats:
         seen = [e.tail(teacher.myopic) for e in episodes] if teacher.myopic < 1 else episodes
+        seen = [e.head(teacher.visible) for e in seen] if teacher.visible < 1 else seen
         values = self.utilities(seen)
+        if teacher.anchor:
+            final = _standard(np.array([float(e.net_return) for e in episodes]))
+            values = (1 - teacher.anchor) * _standard(values) + teacher.anchor * final
         if teacher.drift and self.answered < teacher.drift:
             share = self.answered / teacher.drift
             values = share * values + (1 - share) * np.array([float(e.net_return) for e in seen])
         return values
 
 
-def _answer(
-    values: Floats, teacher: SimulatedTeacher, rng: np.random.Generator
-) -> NDArray[np.int64]:
-    """Ranks from utilities, 1 = best; utilities are compared in units of their spread."""
+def _standard(values: Floats) -> Floats:
+    """Values in units of their spread around their mean; zeros where they are all the same."""
     spread = values.std()
-    scaled = (values - values.mean()) / spread if spread > 0 else np.zeros_like(values)
+    return (values - values.mean()) / spread if spread > 0 else np.zeros_like(values)
+
+
+def _likeness(episodes: Sequence[Episode]) -> Floats:
+    """[K, K] how alike the equity curves look: 1 where they are the same, falling to 0."""
+    curves = np.stack([episode.equity for episode in episodes])
+    apart = np.sqrt(np.square(curves[:, None] - curves[None]).mean(-1))
+    usual = apart.sum() / max(len(curves) * (len(curves) - 1), 1)
+    return np.exp(-apart / usual) if usual > 0 else np.ones_like(apart)
+
+
+def _answer(
+    values: Floats, teacher: SimulatedTeacher, swap: Floats, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Ranks from utilities, 1 = best; utilities are compared in units of their spread.
+
+    Args:
+        values: [K] perceived utilities, in panel order.
+        teacher: the other weaknesses.
+        swap: [K, K] probability that two neighbours in the ranking are swapped.
+        rng: of chance.
+
+    """
+    scaled = _standard(values)
+    if teacher.first_panel:
+        scaled = scaled + teacher.first_panel * np.linspace(0.5, -0.5, len(values))
     noisy = scaled
     if np.isfinite(teacher.rationality):
         noisy = teacher.rationality * scaled + rng.gumbel(size=len(values))
     order = np.argsort(-noisy, kind="stable")
     for i in range(len(order) - 1):
-        if rng.random() < teacher.mistake:
+        if rng.random() < swap[order[i], order[i + 1]]:
             order[i], order[i + 1] = order[i + 1], order[i]
     if rng.random() < teacher.adversary:
         order = order[::-1]
