@@ -38,6 +38,7 @@ WORLDS: dict[str, Callable[[], World]] = {
     "track of 500 bars, fat tails": lambda: track("fat tails", 500),
     "track of 1,000 bars, autocorrelation 0.3": lambda: track("autocorrelated", 1000),
     "track of 1,000 bars, clustered volatility": lambda: track("clustered", 1000),
+    "track of 1,000 bars, volatility rises after falls": lambda: track("leverage", 1000),
     "10 held-out rankings": lambda: scores(10, 0.9),
     "40 held-out rankings": lambda: scores(40, 0.9),
     "40 held-out rankings, sure model": lambda: scores(40, 0.995),
@@ -61,25 +62,24 @@ def measure(world: World, worlds: int, seed: int) -> list[dict[str, Any]]:
         seed: world i draws from (seed, i).
 
     Returns:
-        per interval: printed (in how many worlds), held, covered (a share) and its standard
-        error.
+        per interval: printed (in how many worlds), covered (a share) and its standard error.
 
     """
-    found: dict[str, list[bool]] = {}
+    found: dict[str, list[float]] = {}
     for number in range(worlds):
         held: Held = world(np.random.default_rng((seed, number)))
         for name, value in held.items():
             seen = found.setdefault(name, [])
             if value is not None:
-                seen.append(value)
+                seen.append(float(value))
     return [_row(name, seen) for name, seen in found.items()]
 
 
-def _row(name: str, seen: Sequence[bool]) -> dict[str, Any]:
-    count, held = len(seen), sum(seen)
-    covered = held / count if count else None
-    error = math.sqrt(held * (count - held) / count) / count if count else None
-    return {"interval": name, "printed": count, "held": held, "covered": covered, "error": error}
+def _row(name: str, seen: Sequence[float]) -> dict[str, Any]:
+    count = len(seen)
+    covered = sum(seen) / count if count else None
+    error = float(np.std(seen)) / math.sqrt(count) if count else None
+    return {"interval": name, "printed": count, "covered": covered, "error": error}
 
 
 def measure_coverage(

@@ -1,7 +1,7 @@
 """Worlds whose truth is known, for every interval that the product prints.
 
 A world is a function of a random generator that returns, for each interval, whether it held the
-truth, or None where the product prints no interval.
+truth (or the share that did, of several), or None where the product prints no interval.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tradinghf.loop.labels import iqm, iqm_interval
 from tradinghf.market import load_market
 from tradinghf.simulation import random_windows
 
-Held = dict[str, bool | None]
+Held = dict[str, float | None]
 World = Callable[[np.random.Generator], Held]
 _YEAR = 252.0
 _AVERSION = 1.5  # of the trader to a window's deepest fall
@@ -118,10 +118,14 @@ def windows(bars: int, assets: int, common: float, horizon: int, count: int) -> 
 
 
 def _volatility(kind: str, shocks: Floats, own: Floats) -> Floats:
+    """[T] its level, which stays for weeks; with "leverage" it rises after falls."""
     from scipy.signal import lfilter
 
-    if kind != "clustered":
+    if kind not in {"clustered", "leverage"}:
         return np.ones_like(shocks)
+    if kind == "leverage":
+        own = math.sqrt(0.51) * own
+        own[1:] -= 0.7 * shocks[:-1]
     level = lfilter([math.sqrt(1 - 0.95**2)], [1, -0.95], own)
     return np.asarray(np.exp(0.4 * level - 0.16))
 
@@ -158,7 +162,7 @@ def track(kind: str, bars: int) -> World:
         truth = _true_track(kind)
         returns, other = _returns(rng, kind, bars)
         found = track_intervals(returns, _YEAR)
-        held = {name: _inside(interval, truth[name]) for name, interval in found.items()}
+        held: Held = {name: _inside(interval, truth[name]) for name, interval in found.items()}
         held["excess growth"] = _inside(excess_growth(returns, other, _YEAR), truth["excess"])
         again, _ = _returns(rng, kind, bars)
         seed = int(rng.integers(2**31))
@@ -245,7 +249,7 @@ def agreement(queries: int) -> World:
 
 
 def ratings(rankings: int, sources: int = 6, size: int = 4) -> World:
-    """The first source's rating, of sources as different as the leaderboard's prior expects."""
+    """Ratings of all sources, which are as different as the leaderboard's prior expects."""
 
     def world(rng: np.random.Generator) -> Held:
         strength = np.log(rng.gamma(2.0, size=sources) / rng.gamma(2.0, size=sources))
@@ -255,9 +259,10 @@ def ratings(rankings: int, sources: int = 6, size: int = 4) -> World:
             who = rng.choice(sources, size, replace=False)
             answers.append(_ranked("ann", number, strength[who] + rng.gumbel(size=size)))
             owner |= dict(zip(_episodes(number, size), (f"s{w}" for w in who), strict=True))
-        found = {s.source: s for s in leaderboard(answers, owner).standings}.get("s0")
-        truth = 1000 + 400 / math.log(10) * float(strength[0] - strength.mean())
-        return {"rating": None if found is None else found.low <= truth <= found.high}
+        rating = 1000 + 400 / math.log(10) * (strength - strength.mean())
+        found = leaderboard(answers, owner).standings
+        inside = [s.low <= rating[int(s.source[1:])] <= s.high for s in found]
+        return {"ratings": float(np.mean(inside)) if inside else None}
 
     return world
 
@@ -333,7 +338,7 @@ def weights(rankings: int) -> World:
             yard = taste[0] * unit[0] if row["yardstick"] == PROFIT else spread / 100
             truth = taste[place[row["name"]]] * unit[place[row["name"]]] / yard
             name = "profit" if row["name"] == PROFIT else "aspects"
-            held[f"worth of {name}"] = row["low"] <= truth <= row["high"]
+            held[f"worth of {name}"] = holds((row["low"], row["high"]), float(truth))
         return held
 
     return world

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tradinghf._intervals import quantile
+
 Found = Mapping[str, Any]
 _LEAST_GAP = 0.1  # G counts where PPO on PnL leaves at least this share of the range
 _HARM = 0.05  # of the range, below PPO on PnL
@@ -43,15 +45,20 @@ def iqm_interval(
 
     None where a stratum has one run, which would count as certain. The n runs of a stratum lie
     nearer to their own mean than to the true one, so they are moved away from it by the root of
-    n / (n - 1).
+    n / (n - 1); and only the middle half of all runs carries the mean, so that half counts as
+    degrees of freedom.
+
+    Source: Tukey and McLaughlin 1963 (Sankhya A 25), for a trimmed mean.
     """
     if min(len(stratum) for stratum in strata) < 2:
         return None
     rng = np.random.default_rng(seed)
     wide = [s.mean() + (s - s.mean()) * math.sqrt(len(s) / (len(s) - 1)) for s in strata]
     draws = [s[rng.integers(len(s), size=(_RESAMPLES, len(s)))] for s in wide]
-    low, high = np.quantile(_iqms(np.concatenate(draws, axis=1)), [0.025, 0.975])
-    return float(low), float(high)
+    error = float(_iqms(np.concatenate(draws, axis=1)).std())
+    width = error * quantile(sum(len(s) - 1 for s in strata) / 2)
+    middle = iqm(np.concatenate(strata))
+    return middle - width, middle + width
 
 
 def scored(found: Iterable[Found]) -> list[dict[str, Any]]:
