@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -32,6 +32,15 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 def root() -> Path:
     """The checkout."""
     return ROOT
+
+
+@pytest.fixture(autouse=True)
+def _no_store_in_the_checkout() -> Iterator[None]:
+    """A store left in the checkout would count later tests' trials and know their data again."""
+    place = ROOT / "store"
+    before = place.exists()
+    yield
+    assert before or not place.exists(), f"a test that ran just now made {place}; use tmp_path"
 
 
 @pytest.fixture

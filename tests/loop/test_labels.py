@@ -82,6 +82,17 @@ def test_the_summary_names_the_worst_utility() -> None:
     assert "0.20 (b)" in markdown([row])
 
 
+def test_harm_that_the_gate_kept_from_trading_is_told_from_harm_that_it_let_through() -> None:
+    true = found("true", 1.0, utility_random=-1.0, utility_pnl=0.5)
+    kept = found("rlhf", 0.1, gate="unclear", deployed=None)
+    through = found("rlhf", 0.8, gate="deploy", deployed=0.8)
+    slipped = found("rlhf", 0.8, gate="deploy", deployed=0.3)
+    (row,) = summarise([true, kept, through, slipped])
+    assert row["harmed"] == 1
+    assert row["gate"] == {"judged": 3, "deployed": 2, "harmed": 1}
+    assert summarise([true, found("rlhf", 0.1)])[0]["gate"] is None
+
+
 def test_cells_are_distinct_and_later_teachers_rank_most_only() -> None:
     bench = LabelBench(teachers=("oracle", "mistakes"), traders=("drawdown", "x/y.py:odd"))
     cells = [cell for phase in bench.cells() for cell in phase]
@@ -102,6 +113,8 @@ def test_a_stopped_benchmark_goes_on_and_gives_the_same(tmp_path: Path) -> None:
     for row in first[2:]:
         assert row["bits"] == pytest.approx(3 * np.log2(120), abs=1)
         assert 0 <= row["accuracy"] <= 1
+        assert row["gate"] in {"deploy", "keep", "unclear"}
+        assert (row["deployed"] is not None) == (row["gate"] == "deploy")
     curve = next(row for row in first if row["kind"] == "true")["curve"]
     assert curve[-1][0] == 4096
     lost = tmp_path / f"{Cell('rlhf', 'momentum', 0, 'drawdown', 'oracle', 3).name}.json"

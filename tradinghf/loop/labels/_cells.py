@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from tradinghf.errors import check_setting
+from tradinghf.evaluation import GateConfig
 from tradinghf.feedback import SyntheticTrader
 from tradinghf.learning.config import RewardConfig, RLHFConfig
 from tradinghf.learning.policy import Policy
@@ -42,6 +44,9 @@ IN_SPAN = (
     "time_in_market",
 )
 _CURVE = 8  # points on a learning curve
+_GATE_SEED = 500_000  # of the paths that the gate judges on
+_GATE_BARS = 8192
+_ANY_PROFIT = 1.0  # margin of profit
 _BITS_OF_FIVE = math.log2(120)
 _HELD_OUT = ("accuracy", "f1", "ece", "log_loss", "brier")
 
@@ -138,12 +143,13 @@ def run_cell(bench: LabelBench, cell: Cell, folder: Path) -> dict[str, Any]:
     Args:
         bench: settings.
         cell: which training.
-        folder: where the policies of "pnl" cells are left for "true" cells to measure.
+        folder: where the policies of "pnl" cells are left for the others to be compared with.
 
     Returns:
         The cell's fields, and `utility` (mean true utility on unseen paths); "true" cells also
         the utility of chance and of PPO on PnL, and a learning curve; "rlhf" and "plain" ones the
-        reward model's held-out metrics and the bits of feedback.
+        reward model's held-out metrics, the bits of feedback, the no-harm gate's answer when a
+        policy of the training would replace PPO on PnL, and the utility of the one deployed.
 
     """
     experiment = Experiment(
@@ -165,7 +171,7 @@ def _pnl(
 ) -> dict[str, Any]:
     env = experiment.environment(split)
     policy = train_baseline(env, "pnl", sparse_pnl, experiment.loop)
-    policy.save(folder / f"{cell.name}.safetensors")
+    policy.save(_pnl_policy(cell, folder))
     return {"utility": _utility(policy, SyntheticTrader("profit"), env, bench, split)}
 
 
@@ -179,7 +185,7 @@ def _true(
         training.train_to(total * (point + 1) // _CURVE, total)
         utility = _utility(training.network, trader, env, bench, split)
         curve.append([training.steps, utility])
-    pnl = Policy.load(folder / f"{Cell('pnl', cell.market, cell.seed).name}.safetensors")
+    pnl = Policy.load(_pnl_policy(cell, folder))
     chance = random_actor(split.test, env.config, cell.seed, 1.0)
     unseen = env_like(env, split.test, bench.test_episodes)
     return {
@@ -208,12 +214,40 @@ def _loop(
         experiment.environment(split), model, trader=trader, test_market=split.test, config=loop
     ).train()
     found = agent.evaluate()
+
+    def judge(policy: Acting) -> float:
+        return _utility(policy, trader, agent.env, bench, split)
+
     return {
-        "utility": _utility(agent.policy, trader, agent.env, bench, split),
+        "utility": judge(agent.policy),
         "bits": sum(r.bits for r in agent.rankings if r.outcome == "ranked"),
         "explained": model.explained,
         **{name: found[name] for name in _HELD_OUT},
+        **_gated(agent, cell, experiment, folder, judge),
     }
+
+
+def _gated(
+    agent: RLHF, cell: Cell, experiment: Experiment, folder: Path, judge: Callable[[Acting], float]
+) -> dict[str, Any]:
+    """May a policy of the training replace PPO on PnL? Judged on paths of their own.
+
+    By the learned utility alone: harm is counted in the trader's utility here, so profit may fall.
+    """
+    file = _pnl_policy(cell, folder)
+    if not file.is_file():
+        return {}
+    data = f"{experiment.data},bars={_GATE_BARS}"
+    paths = dataclasses.replace(experiment, seed=cell.seed + _GATE_SEED, data=data)
+    agent.test_market, agent.baseline = split_market(paths).test, Policy.load(file)
+    decision = agent.gate(GateConfig(margin=_ANY_PROFIT)).decision
+    through = decision.answer == "deploy"
+    return {"gate": decision.answer, "deployed": judge(agent.trained) if through else None}
+
+
+def _pnl_policy(cell: Cell, folder: Path) -> Path:
+    """Where PPO on PnL of the same market and seed is left."""
+    return folder / f"{Cell('pnl', cell.market, cell.seed).name}.safetensors"
 
 
 def _utility(

@@ -81,6 +81,8 @@ def scored(found: Iterable[Found]) -> list[dict[str, Any]]:
             "G": (own - pnl) / gap if gap >= _LEAST_GAP * span else None,
             "S_pnl": (pnl - chance) / span,
             "harm": own < pnl - _HARM * span,
+            "harm_deployed": row.get("deployed") is not None
+            and row["deployed"] < pnl - _HARM * span,
         }
         out.append({**row, **about})
     return out
@@ -123,8 +125,21 @@ def _row(key: tuple[str, str, int], rows: list[dict[str, Any]]) -> dict[str, Any
         "G_interval": iqm_interval(g_strata) if g_strata else None,
         "G_runs": sum(len(s) for s in g_strata),
         "harmed": sum(row["harm"] for row in rows),
+        "gate": _gated(rows),
         "S_by_trader": means,
         **{name: float(np.mean([r[name] for r in rows])) for name in ("accuracy", "f1", "ece")},
+    }
+
+
+def _gated(rows: list[dict[str, Any]]) -> dict[str, int] | None:
+    """Trainings that the gate judged, those of which it let a policy through, and its harm."""
+    judged = [row for row in rows if row.get("gate")]
+    if not judged:
+        return None
+    return {
+        "judged": len(judged),
+        "deployed": sum(row["gate"] == "deploy" for row in judged),
+        "harmed": sum(row["harm_deployed"] for row in judged),
     }
 
 
