@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import beta, ttest_1samp
 
 from tradinghf._intervals import (
+    _shared_bars,
     bounded_ends,
     clusters,
     jackknife,
@@ -89,3 +90,14 @@ def test_the_jackknife_of_a_mean_is_its_standard_error() -> None:
     found, error = jackknife(lambda kept: np.array([values[kept].mean()]), clusters(np.arange(50)))
     assert found[0] == pytest.approx(values.mean())
     assert error[0] == pytest.approx(values.std(ddof=1) / math.sqrt(50))
+
+
+def test_windows_side_by_side_take_the_short_way_to_the_same_blocks() -> None:
+    rng = np.random.default_rng(2)
+    for horizon in (1, 5):
+        start = np.cumsum(rng.integers(horizon, horizon + 3, 400))
+        blocks = time_blocks(start, horizon)
+        shared = _shared_bars(start, horizon, blocks.of)
+        np.testing.assert_allclose(shared, horizon * np.diag(np.bincount(blocks.of)))
+        assert blocks.independent == len(start)
+        assert blocks.inflation == pytest.approx(1.0, abs=1e-2)

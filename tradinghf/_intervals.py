@@ -99,10 +99,13 @@ def clusters(labels: ArrayLike) -> Blocks:
 
 def _apart(ordered: NDArray[np.int64], horizon: int) -> int:
     """How many windows can be picked so that no two share a bar."""
+    if (np.diff(ordered) >= horizon).all():
+        return len(ordered)
+    following = np.searchsorted(ordered, ordered + horizon).tolist()
     count, place = 0, 0
-    while place < len(ordered):
+    while place < len(following):
         count += 1
-        place = int(np.searchsorted(ordered, ordered[place] + horizon))
+        place = following[place]
     return count
 
 
@@ -111,16 +114,24 @@ def _inflation(start: NDArray[np.int64], horizon: int, of: NDArray[np.int64]) ->
     count = int(of.max(initial=0)) + 1
     if count < 2:
         return 1.0
-    places, begin = np.unique(np.concatenate([start, start + horizon]), return_inverse=True)
-    change = np.zeros((count, len(places)))
-    np.add.at(change, (of, begin[: len(start)]), 1.0)
-    np.add.at(change, (of, begin[len(start) :]), -1.0)
-    cover = np.cumsum(change, axis=1)[:, :-1]  # [K, P] windows of each block over each stretch
-    shared = (cover * np.diff(places)) @ cover.T
     sizes = np.bincount(of).astype(np.float64)
+    if (np.diff(np.sort(start)) >= horizon).all():
+        shared = horizon * np.diag(sizes)  # no two windows share a bar
+    else:
+        shared = _shared_bars(start, horizon, of)
     centre = np.eye(count) - sizes[:, None] / sizes.sum()
     seen = count / (count - 1) * float(np.trace(centre @ shared @ centre.T))
     return max(float(shared.sum()) / seen, 1.0) if seen > 0 else 1.0
+
+
+def _shared_bars(start: NDArray[np.int64], horizon: int, of: NDArray[np.int64]) -> Floats:
+    """[K, K] bars that windows of one block share with those of another, counted pair by pair."""
+    places, begin = np.unique(np.concatenate([start, start + horizon]), return_inverse=True)
+    change = np.zeros((int(of.max()) + 1, len(places)))
+    np.add.at(change, (of, begin[: len(start)]), 1.0)
+    np.add.at(change, (of, begin[len(start) :]), -1.0)
+    cover = np.cumsum(change, axis=1)[:, :-1]  # [K, P] windows of each block over each stretch
+    return np.asarray((cover * np.diff(places)) @ cover.T)
 
 
 @dataclass(frozen=True, eq=False)

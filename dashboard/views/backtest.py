@@ -79,7 +79,7 @@ def choose() -> None:
         fee = cells[2].number_input("Fee, bps", 0.0, 500.0, 1.0, 0.5)
         slippage = cells[3].number_input("Slippage, bps", 0.0, 500.0, 1.0, 0.5)
         fill = cells[4].selectbox("Fill at", list(FILLS), format_func=lambda name: FILLS[name])
-        engine = cells[5].selectbox("Engine", ["vectorbt", "simulator"])
+        engine = cells[5].selectbox("Engine", ["simulator", "vectorbt"])
         if st.form_submit_button("Run backtest"):
             request = {
                 "strategy": name,

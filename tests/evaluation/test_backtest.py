@@ -170,8 +170,8 @@ def test_ruin_is_refused_by_vectorbt_and_final_in_the_simulator() -> None:
     market = from_closes([100.0, 100.0, 350.0, 50.0, 50.0])
     weights = table(market, {0: [-1.0]})
     with pytest.raises(StrategyError, match="ruined at bar 2"):
-        backtest(weights, market)
-    report = backtest(weights, market, engine="simulator")
+        backtest(weights, market, engine="vectorbt")
+    report = backtest(weights, market)
     np.testing.assert_allclose(report.equity[2:], 0.0, atol=1e-9)
     m = report.metrics
     assert m["total_return_pct"] == pytest.approx(-100)

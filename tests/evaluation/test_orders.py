@@ -132,12 +132,14 @@ def test_vectorbt_refuses_what_it_cannot_do_by_name() -> None:
         )
 
 
-def test_auto_takes_the_engine_that_can() -> None:
-    market = make_market(50, 1, 0)
-    weights = pd.DataFrame(1.0, index=market.index[:1], columns=list(market.symbols))
-    assert backtest(weights, market).engine == "vectorbt"
-    assert backtest(weights, market, costs=CostModel(borrow_rate=0.1)).engine == "simulator"
-    assert backtest(weights, market, rules=TradingRules(lot=1)).engine == "simulator"
+def test_the_portfolio_of_vectorbt_is_there_where_it_can_say_the_same() -> None:
+    market = make_market(50, 2, 0)
+    weights = pd.DataFrame(0.5, index=market.index[:9], columns=list(market.symbols))
+    report = backtest(weights, market)
+    assert report.engine == "simulator"
+    np.testing.assert_allclose(report.portfolio.value(), report.equity, rtol=1e-9)
+    assert backtest(weights, market, costs=CostModel(borrow_rate=0.1)).portfolio is None
+    assert backtest(weights, market, rules=TradingRules(lot=1)).portfolio is None
 
 
 def test_wrong_tables_are_named() -> None:

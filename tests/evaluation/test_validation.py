@@ -8,6 +8,8 @@ import jsharpe
 import numpy as np
 import pandas as pd
 import pytest
+from arch.bootstrap import optimal_block_length
+from scipy.stats import kstest
 from support.evaluation import make_market
 
 from tradinghf import backtest
@@ -16,8 +18,15 @@ from tradinghf.errors import ConfigError
 from tradinghf.evaluation import _metrics as metrics
 from tradinghf.evaluation import _validation as v
 from tradinghf.evaluation import excess_growth, judge, other_histories, sweep, track_intervals
-from tradinghf.evaluation._timing import _factors, random_timing
-from tradinghf.evaluation._track_record import block_length, sharpe_interval
+from tradinghf.evaluation._block_length import block_length, stationary_block
+from tradinghf.evaluation._histories_kernel import resample
+from tradinghf.evaluation._timing import (
+    _by_correlation,
+    _by_products,
+    _factors,
+    random_timing,
+)
+from tradinghf.evaluation._track_record import sharpe_interval
 
 
 def test_deflated_sharpe_known_answers() -> None:
@@ -226,3 +235,91 @@ def test_effective_trials_count_what_is_different() -> None:
     shares = np.array([4.5 / 8, *[0.5 / 8] * 7])
     wanted = float(np.exp(-(shares * np.log(shares)).sum()))
     assert v.effective_trials(common) == pytest.approx(wanted, rel=0.02)
+
+
+@pytest.mark.parametrize("step", [1, 2, 7, 40])
+def test_shifts_by_products_equal_those_by_fft(step: int) -> None:
+    rng = np.random.default_rng(3)
+    held, moved = rng.normal(size=(2, 301, 5))
+    every, squares = _by_correlation(held, moved)
+    some, their_squares = _by_products(held, moved, step)
+    np.testing.assert_allclose(some, every[::step], atol=1e-10)
+    np.testing.assert_allclose(their_squares, squares[::step], rtol=1e-10)
+
+
+def test_evenly_spaced_shifts_place_a_strategy_where_all_shifts_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    report = backtest("momentum", make_market(2_000, assets=3, seed=8))
+    every = random_timing(report)
+    monkeypatch.setattr("tradinghf.evaluation._timing._MOST_SECONDS", 1e-4)
+    some = random_timing(report)
+    assert 100 < len(some.shifted) < len(every.shifted) / 5
+    assert some.sharpe == pytest.approx(every.sharpe)
+    assert set(some.shifted.round(9)) <= set(every.shifted.round(9))
+    assert some.percentile == pytest.approx(every.percentile, abs=5)
+
+
+@pytest.mark.parametrize("remembers", [0.0, -0.5, 0.6, 0.97])
+def test_block_length_is_that_of_arch(remembers: float) -> None:
+    rng = np.random.default_rng(5)
+    for bars in (25, 400, 3_000):
+        noise = pd.Series(rng.normal(size=bars))
+        x = noise.ewm(alpha=1 - remembers).mean() if remembers > 0 else noise
+        x = x + min(remembers, 0) * x.shift(1, fill_value=0)
+        theirs = optimal_block_length(x)["stationary"].iloc[0]
+        assert stationary_block(x.to_numpy()) == pytest.approx(theirs, rel=1e-9)
+
+
+def test_long_histories_measure_their_blocks_on_sums_of_bars() -> None:
+    noise = np.random.default_rng(6).normal(size=90_000)
+    slow = pd.Series(noise).ewm(alpha=0.01).mean().to_numpy()
+    whole = max(stationary_block(slow), stationary_block(slow**2))
+    assert block_length(slow) == pytest.approx(whole, rel=0.2)
+    assert block_length(noise) == 90_000 / 5_000
+
+
+def test_compiled_histories_agree_with_histories_drawn_bar_by_bar() -> None:
+    """Two bootstraps of 3,000 histories: their quantiles agree within Monte Carlo error."""
+    rng = np.random.default_rng(8)
+    returns = rng.standard_t(4, 1_500) * 0.01 + 0.0003
+    draws, length = 3_000, 20
+    scale = np.exp(rng.normal(0, 0.1, draws))
+    shift = rng.normal(0, 0.0005, draws)
+    found = resample(returns, float(length), scale, shift, np.uint64(4))
+    drawn = np.array([_history(returns, length, rng) for _ in range(draws)])
+    path = np.log1p(np.maximum(drawn * scale[:, None] + shift[:, None], -0.999999))
+    log = np.cumsum(path, axis=1)
+    fall = -np.expm1((log - np.maximum(np.maximum.accumulate(log, axis=1), 0)).min(axis=1))
+    for ours, theirs in ((found[0], log[:, -1]), (found[1], fall)):
+        assert kstest(ours, theirs).pvalue > 0.01
+        np.testing.assert_allclose(ours.mean(), theirs.mean(), atol=5 * theirs.std() / draws**0.5)
+
+
+def _history(returns: np.ndarray, length: int, rng: np.random.Generator) -> np.ndarray:
+    """One history of the stationary bootstrap, by its definition."""
+    place, bars = int(rng.integers(len(returns))), []
+    for _ in range(len(returns)):
+        bars.append(returns[place])
+        ends = rng.random() < 1 / length
+        place = int(rng.integers(len(returns))) if ends else (place + 1) % len(returns)
+    return np.array(bars)
+
+
+def test_longer_blocks_of_long_histories_leave_the_interval_where_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    returns = np.random.default_rng(9).standard_t(5, 40_000) * 0.001 + 0.00001
+    kept = other_histories(returns, 40_000, draws=1_000, seed=1)
+    monkeypatch.setattr("tradinghf.evaluation._block_length._MOST_BLOCKS", 10**9)
+    free = other_histories(returns, 40_000, draws=1_000, seed=2)
+    for name, ends in kept.items():
+        wide = free[name].high - free[name].low  # type: ignore[operator]
+        assert ends.low == pytest.approx(free[name].low, abs=0.1 * wide)
+        assert ends.high == pytest.approx(free[name].high, abs=0.1 * wide)
+
+
+def test_a_history_that_loses_everything_is_worth_nearly_nothing() -> None:
+    found = resample(np.array([0.0, -0.5, 0.1]), 1.0, np.full(9, 3.0), np.zeros(9), np.uint64(1))
+    assert np.isfinite(found).all()
+    assert found[1].max() > 0.999

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from tradinghf.bench._core import Row, agree, benchmark, timed
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
     Way = Callable[[], Floats | None]
 
 _CASH = 1e5
+_SMALL = ((150, 2),)
+_LARGE = ((500_000, 1), (2_500, 2_000), (5_000, 500))
+_SIZES = ((5_000, 1), (5_000, 16), (5_000, 64), *_LARGE)
 
 
 @benchmark("backtest", help="bars per second of both backtest engines")
@@ -23,33 +28,29 @@ def backtest_speed(quick: bool) -> list[Row]:
     """SMA cross and daily rebalancing of A assets through vectorbt and the simulator.
 
     The rate counts bar-assets: bars x assets of one backtest, by its time, from weights to equity;
-    then bars x columns of sweeps, from weights to Sharpe ratios. The simulator takes the same time
-    for every bar, and some 300 times vectorbt's: it is timed, and compared with it, on fewer.
+    then bars x columns of sweeps, from weights to Sharpe ratios; and whole reports and pages of
+    large data.
     """
     from tradinghf.config import CostModel
     from tradinghf.market import synthetic
 
     rows = []
-    lengths = {"vectorbt": 120 if quick else 5_000, "simulator": 120 if quick else 250}
     costs = CostModel(fee_bps=1.0, slippage_bps=1.0)
-    for assets in (2,) if quick else (1, 16, 64):
-        for case in ("sma_cross", "rebalance"):
-            work = {
-                engine: _backtest(case, synthetic(seed=0, bars=bars, assets=assets), costs)
-                for engine, bars in lengths.items()
-            }
-            short = work["simulator"]
-            agree(case, short("vectorbt").equity, short("simulator").equity, 1e-9)
-            for engine, bars in lengths.items():
+    for bars, assets in _SMALL if quick else _SIZES:
+        for case in ("sma_cross", "rebalance") if bars * assets < 1e6 else ("monthly",):
+            work = _backtest(case, synthetic(seed=0, bars=bars, assets=assets), costs)
+            agree(case, work("vectorbt").equity, work("simulator").equity, 1e-9)
+            for engine in ("vectorbt", "simulator"):
                 rate = timed(
-                    partial(work[engine], engine),
+                    partial(work, engine),
                     bars * assets,
                     "bar-assets/s",
                     repeats=1 if quick else 3,
                 )
-                about = {"case": f"A={assets}, {case}, {engine}", "bars": bars, "assets": assets}
+                size = f"A={assets:,}" if bars == 5_000 else f"T={bars:,}, A={assets:,}"
+                about = {"case": f"{size}, {case}, {engine}", "bars": bars, "assets": assets}
                 rows.append(about | rate)
-    return rows + _sweep_speed(quick, costs)
+    return rows + _sweep_speed(quick, costs) + _report_speed(quick, costs)
 
 
 def _backtest(case: str, market: MarketData, costs: CostModel) -> Callable[[str], Any]:
@@ -61,10 +62,47 @@ def _backtest(case: str, market: MarketData, costs: CostModel) -> Callable[[str]
 
     if case == "sma_cross":
         orders = load_strategy("sma_cross").orders(market)
+    elif case == "monthly":
+        orders = _monthly_ranks(market)
     else:
         shape = (market.bars, market.assets)
         orders = np.random.default_rng(0).uniform(0, 1.0 / market.assets, size=shape)
     return lambda engine: run_engine(engine, market, orders, costs, "next_open", _CASH)
+
+
+def _monthly_ranks(market: MarketData) -> Floats:
+    """Every 21 bars the better half by the last 100 bars, or all of one asset where it rose."""
+    import numpy as np
+
+    orders = np.full((market.bars, market.assets), np.nan)
+    for bar in range(100, market.bars, 21):
+        grown = market.close[bar] / market.close[bar - 100]
+        best = grown >= np.median(grown) if market.assets > 1 else grown > 1
+        orders[bar] = best / max(best.sum(), 1)
+    return orders
+
+
+def _report_speed(quick: bool, costs: CostModel) -> list[Row]:
+    """Rates from weights to a saved page: backtest, benchmark, verdict and charts."""
+    import pandas as pd
+
+    from tradinghf.evaluation import backtest
+    from tradinghf.market import synthetic
+
+    rows = []
+    for bars, assets in _SMALL if quick else _LARGE:
+        market = synthetic(seed=0, bars=bars, assets=assets)
+        weights = pd.DataFrame(_monthly_ranks(market), market.index, list(market.symbols))
+
+        def page(market: MarketData = market, weights: pd.DataFrame = weights) -> None:
+            with TemporaryDirectory() as folder:
+                report = backtest(weights, market, costs=costs, record=False)
+                report.save(Path(folder) / "report.html")
+
+        rate = timed(page, bars * assets, "bar-assets/s", repeats=1 if quick else 2)
+        about = {"case": f"T={bars:,}, A={assets:,}, monthly, report with its page"}
+        rows.append(about | {"bars": bars, "assets": assets} | rate)
+    return rows
 
 
 def _sweep_speed(quick: bool, costs: CostModel) -> list[Row]:

@@ -91,8 +91,8 @@ def backtest(
         split: Table of new shares per old one, for raw prices.
         dividend: Table of dividends per share, for raw prices.
         fill: Fill at the open after the decision, or at the very close it was taken on.
-        engine: vectorbt, or the simulator that agents are trained in; auto takes vectorbt where
-            it can express what is asked.
+        engine: simulator (auto), the accounting that agents are trained in, or vectorbt for
+            target weights.
         cash: Starting equity [currency].
         store: Where trials are counted and raters' opinions are: a folder, a .db file, or a URL.
         open_sealed: Use sealed bars too; this reason is logged.

@@ -69,7 +69,7 @@ def _parser(strategy: Strategy) -> argparse.ArgumentParser:
     parser.add_argument("--start", help="first date, e.g. 2005-01-01 or 2005")
     parser.add_argument("--end", help="last date")
     parser.add_argument("--fill", default="next_open", choices=["next_open", "close"])
-    parser.add_argument("--engine", default="vectorbt", choices=["vectorbt", "simulator"])
+    parser.add_argument("--engine", default="auto", choices=["auto", "vectorbt", "simulator"])
     parser.add_argument("--report", help="write the tear sheet to this HTML file")
     parser.add_argument("--all", action="store_true", help="print every metric")
     parser.add_argument("--trials", type=int, default=0, help="variants tried, if not counted")

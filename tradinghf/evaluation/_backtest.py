@@ -11,12 +11,7 @@ import pandas as pd
 
 from tradinghf.config import Brackets, CostModel, Fill, Margin, TradingRules, settings_of
 from tradinghf.errors import StrategyError
-from tradinghf.evaluation._engines import (
-    EngineName,
-    run_engine,
-    run_orders,
-    vectorbt_expresses,
-)
+from tradinghf.evaluation._engines import EngineName, run_engine, run_orders
 from tradinghf.evaluation._order_tables import (
     Orders,
     Signals,
@@ -71,8 +66,9 @@ def backtest(
         costs: fees and slippage; `CostModel()` by default.
         fill: at the open after the decision ("next_open") or at the very close it was taken on
             ("close"), which assumes that a close can be known and traded at once.
-        engine: "vectorbt", or "simulator" (the accounting that agents are trained in); "auto" is
-            vectorbt for target weights and costs that it knows, else the simulator.
+        engine: "simulator" (the accounting that agents are trained in, compiled where the orders
+            are plain) or "vectorbt", for target weights and the costs that it knows; "auto" is the
+            simulator.
         cash: starting equity [currency].
         rules: what orders may do: side, lots, minimum sizes, share of the volume.
         margin: leverage, maintenance and liquidation.
@@ -122,7 +118,7 @@ def trade(
         raise StrategyError(f'backtest: fill is {fill!r}; expected "next_open" or "close".')
     terms = Terms() if terms is None else terms
     name, asked, used = decisions(x, market, costs=costs, fill=fill, cash=cash, **params)
-    chosen = _engine(engine, asked, costs, terms)
+    chosen = _engine(engine, asked, terms)
     kind, tables, note = "target_percent", {}, ""
     if isinstance(asked, Orders):
         kind, tables = asked.kind, order_tables(asked, market)
@@ -162,7 +158,7 @@ def _called(x: Tradable) -> str:
     return str(getattr(x, own, type(x).__name__))
 
 
-def _engine(engine: str, asked: Floats | Orders, costs: CostModel, terms: Terms) -> EngineName:
+def _engine(engine: str, asked: Floats | Orders, terms: Terms) -> EngineName:
     """The engine that carries out what was asked.
 
     Raises:
@@ -172,8 +168,7 @@ def _engine(engine: str, asked: Floats | Orders, costs: CostModel, terms: Terms)
     beyond = [*terms.named, *terms.events]
     what = "Orders and Signals" if isinstance(asked, Orders) else ", ".join(beyond)
     if engine == "auto":
-        plain = not what and vectorbt_expresses(costs)
-        return "vectorbt" if plain else "simulator"
+        return "simulator"
     if engine == "vectorbt" and what:
         raise StrategyError(
             f'backtest: {what} need engine="simulator" (or "auto"); vectorbt takes weights only.'

@@ -1,4 +1,4 @@
-"""Many target-weight tables at once: vectorbt's order kernel over columns, a few hundred a time."""
+"""Many target-weight tables at once: the compiled account over columns, a few hundred a time."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from tradinghf.config import CostModel, Fill
 from tradinghf.evaluation._engines import order_rows, vectorbt_slippage_bps
 from tradinghf.market import Floats, MarketData
 
+_RECORD = [(n, "i8") for n in ("idx", "col", "side")] + [
+    (n, "f8") for n in ("size", "price", "fees")
+]
 COLUMNS_AT_ONCE = 128
 """Columns simulated together: large enough for numba, small enough for the cache."""
 
@@ -83,56 +86,30 @@ def run_columns(
 def _order_records(
     market: MarketData, orders: Floats, costs: CostModel, fill: Fill, cash: float
 ) -> NDArray[np.void]:
-    """Order records of vectorbt, one account: idx (bar), col (asset), size, price, fees, side."""
-    from vectorbt.portfolio.enums import Direction, SizeType
-    from vectorbt.portfolio.nb import build_call_seq_nb, simulate_from_orders_nb
+    """Fills alone: idx (bar), col (asset), size, price, fees, side (0 bought, 1 sold).
+
+    Nobody is ruined here: that is judged at every close, by who asked for the fills.
+    """
+    from tradinghf.simulation import trade_weights
 
     size, price = order_rows(market, orders, fill)
-    # The kernel values positions at the prices of the bar that it is in, so bars without an order
-    # change nothing; most strategies order in few bars.
+    # Target weights see the prices of the bar that they fill in, so bars without an order change
+    # nothing; most strategies order in few bars.
     bars = np.flatnonzero(np.isfinite(size).any(axis=1))
     size, price = size[bars], price[bars]
-    groups = np.array([market.assets])
-    # Every argument is given: numba takes longer over a default than over the orders.
-    no, inf, nan = np.asarray(False), np.asarray(np.inf), np.asarray(np.nan)
-    records, _ = simulate_from_orders_nb(
-        size.shape,
-        groups,
-        np.array([cash]),
-        build_call_seq_nb(size.shape, groups),
-        size,
-        price,
-        np.asarray(SizeType.TargetPercent),
-        np.asarray(Direction.Both),
-        np.asarray(costs.fee_bps / 1e4),
-        np.asarray(costs.fixed_fee),
-        np.asarray(vectorbt_slippage_bps(costs) / 1e4),
-        np.asarray(1e-8),  # min_size: the default of Portfolio.from_orders
-        inf,  # max_size
-        nan,  # size_granularity
-        np.asarray(0.0),  # reject_prob
-        no,  # lock_cash
-        np.asarray(True),  # allow_partial
-        no,  # raise_reject
-        no,  # log
-        inf,  # val_price: the order's price
-        price,  # close
-        market.assets > 1,  # auto_call_seq
-        True,  # ffill_val_price
-        False,  # update_value
-        max(size.size, 1),  # max_orders
-        0,  # max_logs
-        False,  # init_temp_records
-        True,  # flex_2d
-    )
-    records["idx"] = bars[records["idx"]]
-    return np.asarray(records)
+    done = trade_weights(size, price, price, costs=costs, cash=cash, ruined_at=-np.inf)
+    records = np.zeros(len(done.fills), dtype=_RECORD)
+    row, records["col"], signed, records["price"], records["fees"], _ = done.fills.T
+    records["idx"] = bars[row.astype(np.int64)]
+    records["size"], records["side"] = np.abs(signed), signed < 0
+    return records
 
 
 def _simulate(
     market: MarketData, chunk: Sequence[Floats], costs: CostModel, fill: Fill, cash: float
 ) -> ColumnResults:
     count, assets = len(chunk), market.assets
+    vectorbt_slippage_bps(costs)  # refuses other costs
     parts = [_order_records(market, orders, costs, fill, cash) for orders in chunk]
     records = np.concatenate(parts)
     group = np.repeat(np.arange(count), [len(part) for part in parts])

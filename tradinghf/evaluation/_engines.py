@@ -152,9 +152,12 @@ def run_orders(
         ConfigError: sizes of a kind that cannot wait, or events that do not fit the market.
 
     """
+    terms = Terms() if terms is None else terms
+    plain = kind == "target_percent" and list(tables) == ["size"] and terms.plain
+    if plain and vectorbt_expresses(costs):
+        return _plain_account(market, tables["size"], costs, fill, cash)
     from tradinghf.simulation import simulate
 
-    terms = Terms() if terms is None else terms
     prices: dict[str, Any] = {k: v for k, v in tables.items() if k != "size"}
     options: dict[str, Any] = {"kind": kind, "fill": fill, "cash": cash, "costs": costs}
     config = EnvConfig(rules=terms.rules, margin=terms.margin, brackets=terms.brackets)
@@ -168,6 +171,35 @@ def run_orders(
         ambiguous=int(done.ambiguous),
         optimistic_gain=float(done.optimistic_gain),
     )
+
+
+def _plain_account(
+    market: MarketData, orders: Floats, costs: CostModel, fill: Fill, cash: float
+) -> BacktestAccount:
+    """What `simulate` would answer to target weights at plain costs, without loading torch."""
+    from tradinghf.simulation import trade_weights
+
+    size, price = order_rows(market, orders, fill)
+    done = trade_weights(
+        size, price, market.close, costs=costs, cash=cash, at_close=fill == "close"
+    )
+    bar, asset, signed, paid, fee, forced = done.fills.T
+    before = price[bar.astype(np.int64), asset.astype(np.int64)]
+    before = np.where(forced > 0, paid, before)
+    fills = pd.DataFrame(
+        {
+            "bar": bar.astype(np.int64),
+            "asset": asset.astype(np.int64),
+            "side": np.sign(signed).astype(np.int64),
+            "size": np.abs(signed),
+            "price": paid,
+            "fee": fee,
+            "slippage": np.abs(signed) * np.abs(paid - before),
+        }
+    )
+    # Within a bar the order is that of the assets, ruin last, as in `simulate`.
+    fills = fills.take(np.lexsort((asset, forced, bar))).reset_index(drop=True)
+    return BacktestAccount(done.equity, done.cash, done.shares, fills, financing=done.financing)
 
 
 def vectorbt_expresses(costs: CostModel) -> bool:

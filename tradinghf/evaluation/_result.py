@@ -12,7 +12,13 @@ import pandas as pd
 
 from tradinghf._intervals import Interval
 from tradinghf.config import CostModel, Fill
-from tradinghf.evaluation._engines import BacktestAccount, EngineName, run_engine, run_orders
+from tradinghf.evaluation._engines import (
+    BacktestAccount,
+    EngineName,
+    run_engine,
+    run_orders,
+    vectorbt_expresses,
+)
 from tradinghf.evaluation._metrics import Metrics, return_metrics, trade_metrics
 from tradinghf.evaluation._terms import Terms
 from tradinghf.evaluation._track_record import sharpe_interval
@@ -177,10 +183,20 @@ class BacktestResult:
         """Annual Sharpe ratio with its 95 % interval."""
         return sharpe_interval(self.returns.to_numpy(), self.market.bars_per_year)
 
-    @property
+    @cached_property
     def portfolio(self) -> Any:
-        """The `vectorbt.Portfolio`, or None for the simulator."""
-        return self.account.portfolio
+        """The `vectorbt.Portfolio` of the same weights; None where vectorbt cannot express them.
+
+        Raises:
+            StrategyError: the account was ruined, which vectorbt does not liquidate.
+
+        """
+        if self.account.portfolio is not None:
+            return self.account.portfolio
+        if self.prices or not self.terms.plain or not vectorbt_expresses(self.costs):
+            return None
+        how = (self.costs, self.fill, self.cash)
+        return run_engine("vectorbt", self.market, self.targets, *how).portfolio
 
     def renamed(self, name: str) -> Self:
         """The same result under another name, for comparisons."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tradinghf.errors import ConfigError
-from tradinghf.evaluation._track_record import block_length
+from tradinghf.evaluation._block_length import block_length
 from tradinghf.market import Floats
 
 

@@ -12,9 +12,15 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from tradinghf.evaluation._result import BacktestResult
 from tradinghf.market import Floats
+
+_FFT_SECONDS = 3e-9  # per bar, doubling and pair of factors, on one core
+_PRODUCT_SECONDS = 7e-11  # per multiplication of a matrix product
+_MOST_SECONDS = 2.5  # beyond this only some of the shifts are measured
+_CELLS = 2_000_000  # of a matrix product at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +29,8 @@ class RandomTiming:
 
     Attributes:
         sharpe: annual Sharpe ratio of the unshifted path, computed as for the shifts.
-        shifted: [K] annual Sharpe ratios of the shifts by m .. T - m bars, m = max(1, T / 20).
+        shifted: [K] annual Sharpe ratios of the shifts by m .. T - m bars, m = max(1, T / 20): of
+            all of them, or of evenly spaced ones where bars and assets are both many.
         decisions: bars on which anything was traded.
 
     """
@@ -55,31 +62,80 @@ def random_timing(report: BacktestResult) -> RandomTiming:
     """Sharpe ratios of all circular shifts of a report's position path.
 
     A bar's return is u_{t-k} . v_t: what was held (and paid in costs) at the shifted time, times
-    what the market did. So the sums of returns and of their squares over all shifts k are
-    circular correlations, exact by FFT in O(A^2 T log T).
+    what the market did. What every shift earns follows from these products in one of three ways,
+    whichever takes the least work: circular correlations by FFT (few assets), all products of
+    times (few bars), or only shifts by multiples of some number of bars (both are many).
     """
     held, moved = _factors(report)
     bars = len(held)
-    first, second = np.fft.rfft(held, axis=0), np.fft.rfft(moved, axis=0)
-    total = np.fft.irfft((first.conj() * second).sum(axis=1), bars)
-    squares = np.zeros(bars)
-    for i in range(held.shape[1]):
-        for j in range(i + 1):
-            pair = np.fft.rfft(held[:, i] * held[:, j]).conj()
-            other = np.fft.rfft(moved[:, i] * moved[:, j])
-            squares += (1 if i == j else 2) * np.fft.irfft(pair * other, bars)
+    step = _step(*held.shape)
+    total, squares = _by_products(held, moved, step) if step else _by_correlation(held, moved)
     mean = total / bars
     variance = (squares / bars - mean**2) * bars / (bars - 1)
-    ratios = np.zeros(bars)
+    ratios = np.zeros_like(mean)
     # FFT rounding leaves about 1e-16 of the largest second moment.
     floor = 1e-13 * max(float(np.abs(squares).max()) / bars, 1e-300)
     np.divide(mean, np.sqrt(np.maximum(variance, floor)), out=ratios, where=variance > floor)
     ratios *= math.sqrt(report.market.bars_per_year)
     flat = variance[0] <= floor
     decisions = int(report.orders["bar"].nunique())
-    margin = max(1, bars // 20)
-    far = ratios[margin : bars - margin + 1]
+    margin, shift = max(1, bars // 20), np.arange(len(ratios)) * max(step, 1)
+    far = ratios[(shift >= margin) & (shift <= bars - margin)]
     return RandomTiming(None if flat else float(ratios[0]), far, decisions)
+
+
+def _step(bars: int, factors: int) -> int:
+    """0 where correlations are the least work; else the bars between shifts that are measured."""
+    pairs = factors * (factors + 1) / 2
+    correlating = pairs * bars * math.log2(bars) * _FFT_SECONDS
+    multiplying = float(bars) ** 2 * factors * _PRODUCT_SECONDS
+    if correlating <= min(multiplying, _MOST_SECONDS):
+        return 0
+    return max(1, math.ceil(multiplying / _MOST_SECONDS))
+
+
+def _by_correlation(held: Floats, moved: Floats) -> tuple[Floats, Floats]:
+    """[T] sums of the returns, and of their squares, of all shifts by FFT, in O(M^2 T log T)."""
+    bars, factors = held.shape
+    total = (np.fft.rfft(held, axis=0).conj() * np.fft.rfft(moved, axis=0)).sum(axis=1)
+    squares = np.zeros_like(total)
+    for i in range(factors):
+        for j in range(i + 1):
+            own = np.fft.rfft(held[:, i] * held[:, j])
+            market = np.fft.rfft(moved[:, i] * moved[:, j])
+            squares += (1 if i == j else 2) * own.conj() * market
+    return np.fft.irfft(total, bars), np.fft.irfft(squares, bars)
+
+
+def _by_products(held: Floats, moved: Floats, step: int) -> tuple[Floats, Floats]:
+    """[K] the same of shifts by 0, step, 2 step ..., in O(M T^2 / step).
+
+    Only times that differ by a multiple of `step` meet. In the product of the market's rows with
+    the positions' in reverse order, one shift lies on one diagonal.
+    """
+    bars = len(held)
+    shifts = -(-bars // step)
+    rows = max(1, min(bars, _CELLS // shifts))
+    total, squares = np.zeros(shifts), np.zeros(shifts)
+    twice = np.concatenate([held, held])
+    for first in range(step):
+        past = np.ascontiguousarray(twice[first::step][::-1])
+        times = np.arange((first - bars) % step, bars, step)
+        place = len(past) - 1 - (times + bars - first) // step  # of shift 0 in `past`
+        for start in range(0, len(times), rows):
+            some = slice(start, start + rows)
+            columns = slice(place[some][-1], place[some][0] + shifts)
+            product = moved[times[some]] @ past[columns].T
+            count, width = product.shape
+            found = as_strided(
+                product.ravel()[count - 1 :],
+                (count, shifts),
+                (product.itemsize * (width - 1), product.itemsize),
+                writeable=False,
+            )
+            total += found.sum(axis=0)
+            squares += np.einsum("ij,ij->j", found, found)
+    return total, squares
 
 
 def _factors(report: BacktestResult) -> tuple[Floats, Floats]:

@@ -16,9 +16,9 @@ from scipy.stats import t
 
 from tradinghf._intervals import Blocks, Interval, jackknife, quantile, time_blocks
 from tradinghf.evaluation import _metrics as metrics
+from tradinghf.evaluation._block_length import block_length
 from tradinghf.market import Floats
 
-_CHUNK = 2_000_000  # bars of resampled histories at a time
 _MOST_GROWTH = 50.0  # log growth a year that is still shown
 
 
@@ -88,13 +88,7 @@ def other_histories(
     blocks = time_blocks(np.arange(len(returns)), 1)
     if not blocks.enough or metrics.spread(returns) == 0 or float(returns.min()) <= -1:
         return {name: Interval(value, None, None) for name, value in point.items()}
-    rng = np.random.default_rng(seed)
-    chunk = max(_CHUNK // len(returns), 1)
-    parts = [
-        _histories(returns, blocks, min(chunk, draws - done), rng)
-        for done in range(0, draws, chunk)
-    ]
-    growth, fall = np.concatenate(parts, axis=1)
+    growth, fall = _histories(returns, blocks, draws, np.random.default_rng(seed))
     annual = np.expm1(np.minimum(growth * bars_per_year / len(returns), _MOST_GROWTH))
     drawn = {"max_drawdown_pct": 100 * fall, "calmar": annual / np.maximum(fall, 1e-12)}
     return {
@@ -105,38 +99,18 @@ def other_histories(
 
 def _histories(returns: Floats, blocks: Blocks, draws: int, rng: np.random.Generator) -> Floats:
     """[2, draws] log growth and deepest fall of resampled histories."""
-    bars, length = len(returns), block_length(returns)
-    begins = rng.random((draws, bars)) < 1 / length
-    begins[:, 0] = True
-    begun = np.maximum.accumulate(np.where(begins, np.arange(bars), 0), axis=1)
-    place = np.take_along_axis(rng.integers(0, bars, (draws, bars)), begun, axis=1)
-    path = returns[(place + np.arange(bars) - begun) % bars]
+    from tradinghf.evaluation._histories_kernel import resample
+
     known, error = jackknife(
         lambda kept: np.array([returns[kept].mean(), math.log(returns[kept].std() or 1e-12)]),
         blocks,
     )
-    mean, spread = known[0], math.exp(known[1])
     doubt = error[:, None] * t.rvs(blocks.freedom, size=(2, draws), random_state=rng)
-    path = (path - mean) / spread * (spread * np.exp(doubt[1]))[:, None]
-    path = np.maximum(path + (mean + doubt[0])[:, None], -0.999999)
-    log = np.cumsum(np.log1p(path), axis=1)
-    top = np.maximum.accumulate(np.maximum(log, 0.0), axis=1)
-    return np.stack([log[:, -1], -np.expm1((log - top).min(axis=1))])
-
-
-def block_length(returns: Floats) -> int:
-    """Mean block of the stationary bootstrap [bars].
-
-    The optimal one for the returns or for their squares, whichever is longer: returns alone
-    look independent while volatility clusters. Source: Politis and White 2004.
-    """
-    from arch.bootstrap import optimal_block_length
-
-    if len(returns) < 20 or np.ptp(returns) == 0:
-        return 1
-    table = optimal_block_length(np.column_stack([returns, returns**2]))
-    longest = float(np.nanmax(table["stationary"].to_numpy()))
-    return round(min(max(longest, 1.0), len(returns) / 4)) if math.isfinite(longest) else 1
+    scale = np.exp(doubt[1])
+    shift = known[0] + doubt[0] - scale * known[0]
+    seed = rng.integers(2**63, dtype=np.uint64)
+    found: Floats = resample(np.array(returns), float(block_length(returns)), scale, shift, seed)
+    return found
 
 
 def _log_growth(returns: Floats) -> float:

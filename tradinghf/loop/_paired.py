@@ -15,7 +15,7 @@ import numpy as np
 
 from tradinghf.config import CostModel, EnvConfig, Fill, Randomisation
 from tradinghf.episodes import EpisodeBatch, Floats
-from tradinghf.errors import ConfigError, StrategyError
+from tradinghf.errors import ConfigError
 from tradinghf.evaluation import PROFIT, UTILITY, BacktestResult, load_tradable, trade
 from tradinghf.learning.policy import Policy
 from tradinghf.loop._collect import Actor, EpisodeScore, batch_of, run_actor, strategy_actor
@@ -152,17 +152,8 @@ def _trade_together(task: PairedTask, x: Contender, begin: int) -> EpisodeBatch:
         part = task.market.rows(max(begin - x.config.lookback + 1, 0), task.market.bars)
         done = trade(x, part, costs=task.costs, fill=fill, engine="simulator")
     else:
-        done = _backtest_rule(x, task)
+        done = trade(x, task.market, costs=task.costs, fill=task.fill)
     return _path(done, task.market.bars - begin)
-
-
-def _backtest_rule(rule: Strategy, task: PairedTask) -> BacktestResult:
-    """A rule's backtest by vectorbt, which is faster, or by the simulator where that must be."""
-    options: dict[str, Any] = {"costs": task.costs, "fill": task.fill}
-    try:
-        return trade(rule, task.market, engine="vectorbt", **options)
-    except StrategyError:  # ruined, or a cost that vectorbt cannot express
-        return trade(rule, task.market, engine="simulator", **options)
 
 
 def _path(done: BacktestResult, bars: int) -> EpisodeBatch:

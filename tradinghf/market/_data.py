@@ -75,7 +75,7 @@ class MarketData:
         """A."""
         return int(self.close.shape[1])
 
-    @property
+    @cached_property
     def index(self) -> pd.DatetimeIndex:
         """[T] timestamps as a UTC index."""
         return pd.DatetimeIndex(self.timestamps).tz_localize("UTC")

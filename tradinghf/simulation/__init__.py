@@ -12,6 +12,7 @@ from tradinghf.workers import use_one_thread_in_forks
 
 if TYPE_CHECKING:
     from tradinghf.simulation._env import MarketEnv
+    from tradinghf.simulation._plain_orders import trade_weights
     from tradinghf.simulation._rewards import Transition, reward
     from tradinghf.simulation._simulate import simulate
     from tradinghf.simulation._windows import Windows, random_windows, splitmix64
@@ -49,6 +50,7 @@ __all__ = [
     "reward",
     "simulate",
     "splitmix64",
+    "trade_weights",
 ]
 
 __getattr__ = on_first_use(
@@ -58,6 +60,7 @@ __getattr__ = on_first_use(
         "Transition": "tradinghf.simulation._rewards",
         "reward": "tradinghf.simulation._rewards",
         "simulate": "tradinghf.simulation._simulate",
+        "trade_weights": "tradinghf.simulation._plain_orders",
         "Windows": "tradinghf.simulation._windows",
         "random_windows": "tradinghf.simulation._windows",
         "splitmix64": "tradinghf.simulation._windows",
