@@ -97,7 +97,9 @@ def _order_records(
     # nothing; most strategies order in few bars.
     bars = np.flatnonzero(np.isfinite(size).any(axis=1))
     size, price = size[bars], price[bars]
-    done = trade_weights(size, price, price, costs=costs, cash=cash, ruined_at=-np.inf)
+    done = trade_weights(
+        size, price, price, costs=costs, cash=cash, at_close=True, ruined_at=-np.inf
+    )
     records = np.zeros(len(done.fills), dtype=_RECORD)
     row, records["col"], signed, records["price"], records["fees"], _ = done.fills.T
     records["idx"] = bars[row.astype(np.int64)]

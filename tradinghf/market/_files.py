@@ -243,8 +243,11 @@ def _parquet_columns(path: Path) -> list[tuple[str, Any]]:
             groups = (about.row_group(i) for i in range(about.num_row_groups))
             size = sum(group.total_byte_size for group in groups)
             _check_size(path, size, MAX_PARQUET_BYTES, "split it by asset or by year")
-            # Without the pandas metadata: an untrusted file has no say in how it is rebuilt.
-            frame = file.read().to_pandas(ignore_metadata=True)
+            # Without the pandas metadata: an untrusted file has no say in how it is rebuilt. Each
+            # column is given back as soon as it has been converted.
+            frame = file.read().to_pandas(
+                ignore_metadata=True, split_blocks=True, self_destruct=True
+            )
     except (pa.ArrowException, OSError, ValueError, TypeError, KeyError) as error:
         # Arrow reports damage as an OSError too, without the number that the system's have.
         if isinstance(error, MarketDataError) or getattr(error, "errno", None) is not None:

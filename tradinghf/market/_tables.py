@@ -116,12 +116,12 @@ class Table:
         times = read_times(named["timestamp"], date_format)
         n = len(times.stamps)
         given = named.get("symbol")
-        assets = [symbol] * n if given is None else [str(s).strip() for s in list(given)]
+        assets = np.full(n, symbol, dtype=object) if given is None else _stripped(given)
         problems = dict(ragged or {})
         unread = {(i, name) for i in problems for name in ("timestamp", *FIELDS)}
         table = cls(
             times,
-            np.array(assets, dtype=object),
+            assets,
             {},
             np.arange(n) if rows is None else rows,
             note=note,
@@ -299,3 +299,9 @@ class Table:
             problems=(*self.problems, *found),
             note=note,
         )
+
+
+def _stripped(names: Any) -> NDArray[np.object_]:
+    """[n] names without blanks around them; each different one is read once."""
+    codes, different = pd.factorize(pd.Series(names), use_na_sentinel=False)
+    return np.array([str(name).strip() for name in different], dtype=object)[codes]
