@@ -13,10 +13,12 @@ import { switchPalette, themeColours, watchTheme } from "./theme.js";
 import { panelCards, updateCards, updateTrack } from "./view.js";
 
 export class Ballot {
-  /** @param {View} view @param {() => void} changed called after every change by the trader */
-  constructor(view, changed) {
+  /** @param {View} view @param {() => void} changed called after every change by the trader
+   * @param {(panel: number) => void} edit called to trade a panel otherwise */
+  constructor(view, changed, edit) {
     this.view = view;
     this.changed = changed;
+    this.edit = edit;
     this.draft = model.emptyDraft(0);
     /** While true, nothing can be changed. */
     this.locked = false;
@@ -53,6 +55,7 @@ export class Ballot {
     this.cards = panelCards(count, {
       pick: (panel) => this.toggle(panel),
       rate: (panel, value) => this.change(model.rate(this.draft, panel, value)),
+      edit: (panel) => this.edit(panel),
     });
     this.view.panels.style.setProperty("--panels", String(count));
     this.view.panels.replaceChildren(...this.cards.map((card) => card.root));

@@ -213,6 +213,30 @@ export class ChartBoard {
     this.settle();
   }
 
+  /** Show other curves in one panel, on scales that all still share.
+   * @param {number} index @param {import("./codec.js").Panel} panel */
+  setPanel(index, panel) {
+    const { query } = this;
+    if (!query) return;
+    query.panels[index] = panel;
+    const { chart, series, markers } = this.panels[index];
+    const range = chart.timeScale().getVisibleLogicalRange();
+    this.ranges = sharedRanges(query, range?.from ?? 0, range?.to ?? query.bars);
+    series.position.setData(points(panel.position.map((value) => value * 100)));
+    series.equity.setData(points(panel.equity));
+    series.drawdown.setData(points(panel.drawdown));
+    markers.setMarkers(this.tradeMarkers(panel.trades));
+    this.readout(undefined);
+  }
+
+  /** Give the position more room while it is edited. @param {number} index @param {boolean} large */
+  enlarge(index, large) {
+    this.panels[index].chart.panes()[1].setStretchFactor(large ? STRETCH.price : STRETCH.position);
+    this.panels[index].chart.applyOptions({ handleScroll: !large, handleScale: !large });
+    if (!large) this.panels[index].chart.applyOptions(this.chartOptions());
+    this.settle();
+  }
+
   /** Arrows below for buys, above for sells. @param {Float32Array} trades */
   tradeMarkers(trades) {
     const { up, down } = this.colours;

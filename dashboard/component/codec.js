@@ -53,6 +53,17 @@ function fromSecondBar(steps) {
   return values;
 }
 
+/** @param {Payload["panels"][number]} packed @returns {Panel} */
+export function decodePanel(packed) {
+  const equity = decode(packed.equity);
+  return {
+    equity,
+    drawdown: drawdown(equity),
+    position: fromSecondBar(decode(packed.position)),
+    trades: fromSecondBar(decode(packed.trades)),
+  };
+}
+
 /** @param {Payload} payload @returns {Query} */
 export function decodeQuery(payload) {
   const { market } = payload;
@@ -66,15 +77,7 @@ export function decodeQuery(payload) {
       low: decode(market.low),
       close: decode(market.close),
     },
-    panels: payload.panels.map((packed) => {
-      const equity = decode(packed.equity);
-      return {
-        equity,
-        drawdown: drawdown(equity),
-        position: fromSecondBar(decode(packed.position)),
-        trades: fromSecondBar(decode(packed.trades)),
-      };
-    }),
+    panels: payload.panels.map(decodePanel),
     dates: payload.dates,
     practice: payload.practice,
     edit: payload.edit,

@@ -11,6 +11,7 @@ const ACTIONS = {
   x: "cantTell",
   u: "undo",
   n: "note",
+  e: "edit",
   "?": "help",
 };
 

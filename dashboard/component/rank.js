@@ -18,6 +18,7 @@
 import { Ballot } from "./ballot.js";
 import { decodeQuery } from "./codec.js";
 import { randomKey } from "./dom.js";
+import { EpisodeEditor } from "./edit.js";
 import { command } from "./keys.js";
 import { Modal } from "./modal.js";
 import { emptyDraft, fromRanks } from "./model.js";
@@ -50,10 +51,17 @@ export class RankPage {
       back: () => this.ballot.back(),
       note: () => this.note.open(),
       help: () => this.modal.show(helpDialog(() => this.modal.close())),
+      edit: () => this.edit(0),
       palette: () => this.ballot.switchPalette(),
     };
     this.view = frame(this.on);
-    this.ballot = new Ballot(this.view, () => this.say(""));
+    this.ballot = new Ballot(this.view, () => this.say(""), (panel) => this.edit(panel));
+    this.editor = new EpisodeEditor({
+      api: (path, body) => this.api(path, body),
+      session: this.session,
+      say: (text, loud) => this.say(text, loud),
+      root: this.view.root,
+    });
     this.modal = new Modal(this.view.root);
     this.note = new NoteBox(this.view.note, (text) => this.api("aspects", { text }));
     this.note.offer(data.aspects);
@@ -105,8 +113,18 @@ export class RankPage {
     }
   }
 
+  /** Let the trader trade a panel otherwise. @param {number} panel */
+  edit(panel) {
+    const query = this.queue.current;
+    const { board, cards } = this.ballot;
+    if (!query || !board || !cards || this.ballot.locked) return;
+    if (query.practice) this.say("Practice panels are not edited.");
+    else this.editor.open({ board, card: cards[panel].root, query, panel });
+  }
+
   /** @param {Query} query @param {Answered=} earlier an answer of this sitting, to correct */
   show(query, earlier) {
+    this.editor.close();
     const { edit } = query;
     const empty = () => emptyDraft(query.panels.length);
     this.ballot.show(query, earlier?.draft || (edit ? fromRanks(edit.ranks, edit.ratings) : empty()));
@@ -140,6 +158,10 @@ export class RankPage {
   /** @param {KeyboardEvent} event */
   key(event) {
     if (!this.view.root.isConnected || this.modal.open) return;
+    if (this.editor.active) {
+      this.editor.press(event);
+      return;
+    }
     const asked = command(event);
     if (!asked) return;
     event.preventDefault();
@@ -245,6 +267,7 @@ export class RankPage {
     this.listening?.abort();
     this.queue.stop();
     this.outbox.leave();
+    this.editor.close();
     this.ballot.destroy();
     this.modal.close();
   }

@@ -21,6 +21,7 @@ export const KEYS = [
   ["Backspace", "take back the last pick"],
   ["Enter", "submit; the only panel left comes last"],
   ["N", "write a note (Esc leaves it)"],
+  ["E", "edit: trade a panel otherwise (also ✎)"],
   ["S", "skip this query"],
   ["X", "can't tell them apart"],
   ["U", "undo: open your last answer again"],
@@ -124,7 +125,7 @@ function ratingDots(panel, onrate) {
   return h("div", { class: "dots", "data-nodrag": true, role: "group", "aria-label": `Rating of panel ${panel + 1}` }, ...dots);
 }
 
-/** @param {number} count @param {{pick: (panel: number) => void, rate: (panel: number, value: number) => void}} on */
+/** @param {number} count @param {{pick: (panel: number) => void, rate: (panel: number, value: number) => void, edit: (panel: number) => void}} on */
 export function panelCards(count, on) {
   return Array.from({ length: count }, (_, panel) => {
     const badge = h("span", { class: "badge" });
@@ -137,7 +138,19 @@ export function panelCards(count, on) {
     const host = h("div", { class: "chart" });
     const dots = ratingDots(panel, on.rate);
     const root = h("article", { class: "panel", "aria-label": `Panel ${panel + 1}` });
-    root.append(h("div", { class: "head", "data-drag": panel }, head, dots), host);
+    const edit = h(
+      "button",
+      {
+        class: "edit",
+        type: "button",
+        "data-nodrag": true,
+        title: "Trade it otherwise: drag its position (E)",
+        "aria-label": `Edit panel ${panel + 1}: drag its position`,
+        onclick: () => on.edit(panel),
+      },
+      "✎",
+    );
+    root.append(h("div", { class: "head", "data-drag": panel }, head, dots, edit), host);
     return { root, host, badge, dots, head };
   });
 }

@@ -18,7 +18,7 @@ def visible_ids() -> list[str] | None:
     if who.may("lead"):
         return None
     # Not those skipped: with a look at who traded, a skip could still be corrected into a vote.
-    answered = board.store.rankings(who.rater)
+    answered = ui.own_rankings(board, who, include_superseded=False)
     hidden = {e for ranking in answered if not ranking.ranks for e in ranking.episodes}
     return sorted({e for ranking in answered for e in ranking.episodes} - hidden)
 

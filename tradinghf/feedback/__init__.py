@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         write_fragments,
     )
     from tradinghf.feedback._lexicon import LEXICON
-    from tradinghf.feedback._own_trades import OWN_SOURCE, OwnTrades, own_trades
+    from tradinghf.feedback._own_trades import OwnTrades, own_trades
     from tradinghf.feedback._quality import (
         FAST_SECONDS,
         RaterQuality,
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         repeat_consistency,
     )
     from tradinghf.feedback._ratings import Leaderboard, leaderboard
+    from tradinghf.feedback._sources import EDITED_SOURCE, OWN_SOURCE
     from tradinghf.feedback._traders import SyntheticTrader, utility
     from tradinghf.feedback._trl import episodes_in_trl, read_trl, trl_rows, write_trl
     from tradinghf.feedback._types import MAX_PANELS, AnswerOutcome, Purpose, Query, Ranking
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
 
 __all__ = [
+    "EDITED_SOURCE",
     "FAST_SECONDS",
     "LEXICON",
     "MAX_PANELS",
@@ -99,7 +101,8 @@ __getattr__ = on_first_use(
         "read_fragments": "tradinghf.feedback._fragments",
         "write_fragments": "tradinghf.feedback._fragments",
         "LEXICON": "tradinghf.feedback._lexicon",
-        "OWN_SOURCE": "tradinghf.feedback._own_trades",
+        "EDITED_SOURCE": "tradinghf.feedback._sources",
+        "OWN_SOURCE": "tradinghf.feedback._sources",
         "OwnTrades": "tradinghf.feedback._own_trades",
         "own_trades": "tradinghf.feedback._own_trades",
         "FAST_SECONDS": "tradinghf.feedback._quality",

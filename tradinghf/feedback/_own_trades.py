@@ -15,6 +15,7 @@ import numpy as np
 
 from tradinghf.episodes import Episode
 from tradinghf.errors import FeedbackError
+from tradinghf.feedback._sources import OWN_SOURCE
 from tradinghf.market import (
     FIELDS,
     FillAccount,
@@ -23,8 +24,6 @@ from tradinghf.market import (
     replay_fills,
 )
 
-OWN_SOURCE = "own:"
-"""Sources of episodes that a person traded or drew begin with it."""
 _FEWEST_BARS = 2
 
 

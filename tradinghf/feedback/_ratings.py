@@ -28,6 +28,7 @@ from tradinghf._intervals import quantile
 from tradinghf.episodes import Floats
 from tradinghf.errors import FeedbackError
 from tradinghf.feedback._davidson import fit_davidson
+from tradinghf.feedback._sources import EDITED_SOURCE, OWN_SOURCE
 from tradinghf.feedback._types import Ranking
 
 _BASE, _SCALE = 1000.0, 400.0
@@ -109,7 +110,8 @@ def leaderboard(
     """Rate the sources of the ranked episodes.
 
     Args:
-        rankings: answers; skipped ones are left out.
+        rankings: answers; skipped ones are left out, and so are demonstrations and edits, which
+            are preferred to what they were compared with by their making.
         sources: source of every episode, by episode id (`Store.sources()`).
         resamples: bootstrap draws.
         level: of the intervals, and for calling one source ahead of another.
@@ -173,6 +175,9 @@ class _Games:
                 (sources[a], sources[b], sign, count, 2.0 / len(ranking.episodes))
                 for a, b, sign in ranking.pairs()
                 if sources[a] != sources[b]
+                and not ranking.rater.startswith(OWN_SOURCE)
+                and not sources[a].startswith(EDITED_SOURCE)
+                and not sources[b].startswith(EDITED_SOURCE)
             ]
             played += games
             count += bool(games)

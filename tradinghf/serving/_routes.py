@@ -56,6 +56,7 @@ class RankingRoutes:
             Route(f"{API}/query", self._endpoint(self.query), methods=["GET"]),
             Route(f"{API}/practice", self._endpoint(self.practice), methods=["GET", "POST"]),
             Route(f"{API}/answer", self._endpoint(self.answer), methods=["POST"]),
+            Route(f"{API}/edit", self._endpoint(self.edit), methods=["POST"]),
             Route(f"{API}/aspects", self._endpoint(self.aspects), methods=["POST"]),
         ]
 
@@ -114,6 +115,14 @@ class RankingRoutes:
         event = "answer stored" if stored else "answer repeated"
         _log.info(event, extra={"rater": who.rater, **ids})
         return {"stored": stored}
+
+    def edit(self, _request: Request, who: Identity, body: Any) -> dict[str, Any]:
+        """A panel with its position changed; stored once it comes with a key."""
+        found = self._service.edit(who.rater, body)
+        if "stored" in found:
+            ids = {name: body.get(name) for name in ("query", "key", "panel")}
+            _log.info("edit stored", extra={"rater": who.rater, **ids})
+        return found
 
     def aspects(self, _request: Request, _who: Identity, body: Any) -> dict[str, Any]:
         """Aspects of trading that a comment mentions."""

@@ -17,6 +17,7 @@ from tradinghf.episodes import Episode
 from tradinghf.errors import EpisodeError, FeedbackError
 from tradinghf.feedback import LEXICON, Query, Ranking, aspects_of, with_tags
 from tradinghf.feedback.store import Store
+from tradinghf.serving._edits import checked_edit, edited_panel, store_edit
 from tradinghf.serving._payload import query_payload
 
 _log = logging.getLogger(__name__)
@@ -146,6 +147,32 @@ class RankingService:
                 again = Query.of(asked.episodes, purpose="repeat", round=asked.round)
                 self.store.add_queries([again])
         return stored
+
+    def edit(self, rater: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """What a panel comes to with its position changed; with a key, also stored.
+
+        Returns:
+            `panel`: arrays as in a payload; `stored` as `answer` says it, where a key came.
+
+        Raises:
+            FeedbackError: malformed, of no query, or an edit that cannot be made.
+
+        """
+        query = body.get("query") if isinstance(body, Mapping) else None
+        _expect(isinstance(query, str) and len(query) <= _MAX_ID, "query", "an id")
+        found, by_id = self._shown(str(query))
+        episodes = [by_id[name] for name in panel_order(found.id, rater, found.episodes)]
+        number, changes = checked_edit(body, len(episodes))
+        edited, arrays = edited_panel(episodes, number, changes, rater)
+        if (key := body.get("key")) is None:
+            return {"panel": arrays}
+        session = body.get("session", "")
+        _expect(isinstance(key, str) and _KEY.fullmatch(key) is not None, "key", "32 hex digits")
+        _expect(isinstance(session, str) and len(session) <= _MAX_ID, "session", "a name")
+        stored = store_edit(
+            self.store, episodes[number], edited, rater=rater, key=key, session=session
+        )
+        return {"panel": arrays, "stored": stored}
 
     @staticmethod
     def aspects(text: str) -> list[str]:

@@ -16,6 +16,7 @@ from tradinghf.feedback import Leaderboard, Ranking, leaderboard
 from tradinghf.serving._access import LOCAL, Identity, Role
 from tradinghf.serving._accounts import UserAccount
 from tradinghf.serving._dashboard import Dashboard, current_dashboard
+from tradinghf.serving._edits import shown_after_the_vote
 
 UP, DOWN, GREY = "#2F81F7", "#E8833A", "#7C8896"
 _INK = {"light": "#3B4450", "dark": "#C3CAD3"}
@@ -221,6 +222,9 @@ def standings(store_name: str, head: str, _dashboard: Any) -> Leaderboard:
     return leaderboard(store.rankings(purposes=("learn", "test")), store.sources())
 
 
-def own_rankings(board: Dashboard, who: Identity) -> list[Ranking]:
-    """All answers of this rater, corrected ones too."""
-    return board.store.rankings(who.rater, include_superseded=True)
+def own_rankings(
+    board: Dashboard, who: Identity, *, include_superseded: bool = True
+) -> list[Ranking]:
+    """All answers of this rater that may be shown, corrected ones too unless told otherwise."""
+    found = board.store.rankings(who.rater, include_superseded=include_superseded)
+    return shown_after_the_vote(found, board.store.sources())

@@ -11,6 +11,7 @@ from tradinghf._exports import on_first_use
 from tradinghf.workers import use_one_thread_in_forks
 
 if TYPE_CHECKING:
+    from tradinghf.simulation._edits import Change, edited_episode
     from tradinghf.simulation._env import MarketEnv
     from tradinghf.simulation._plain_orders import trade_weights
     from tradinghf.simulation._rewards import Transition, reward
@@ -43,9 +44,11 @@ for _id, _settings in _ENV_IDS.items():
         )
 
 __all__ = [
+    "Change",
     "MarketEnv",
     "Transition",
     "Windows",
+    "edited_episode",
     "random_windows",
     "reward",
     "simulate",
@@ -56,6 +59,8 @@ __all__ = [
 __getattr__ = on_first_use(
     __name__,
     {
+        "Change": "tradinghf.simulation._edits",
+        "edited_episode": "tradinghf.simulation._edits",
         "MarketEnv": "tradinghf.simulation._env",
         "Transition": "tradinghf.simulation._rewards",
         "reward": "tradinghf.simulation._rewards",
