@@ -27,9 +27,25 @@ _FORMAT = "tradinghf-episode-1"
 
 
 class _EquityPaths:
-    """Quantities that follow from the recorded arrays; time is the last axis everywhere."""
+    """Quantities that follow from the recorded arrays; time is their last axis everywhere.
+
+    Those of single assets, [..., L, A], have the assets after it.
+    """
 
     equity: Floats
+    position: Floats
+    weights: Floats | None
+    gains: Floats | None
+
+    @property
+    def book(self) -> Floats:
+        """[..., L, A] weight of each asset held; an account that trades one asset has A = 1."""
+        return self.position[..., None] if self.weights is None else self.weights
+
+    @property
+    def asset_gains(self) -> Floats:
+        """[..., L, A] profit of each asset in each bar, as a fraction of the starting equity."""
+        return np.diff(self.equity, axis=-1)[..., None] if self.gains is None else self.gains
 
     @property
     def drawdown(self) -> Floats:
@@ -52,7 +68,9 @@ class _EquityPaths:
 class Episode(_EquityPaths):
     """One strategy's or policy's trading of one window of one market.
 
-    L bars were traded; arrays of length L+1 include the bar of the first decision.
+    L bars were traded; arrays of length L+1 include the bar of the first decision. Of a portfolio,
+    prices and position are those of one account (`tradinghf.loop._portfolio`), and `weights`,
+    `gains` and `assets` say what it was made of.
 
     Attributes:
         open, high, low, close, volume: [L+1] the bars.
@@ -67,6 +85,10 @@ class Episode(_EquityPaths):
         start: index of the first bar in that data.
         source: the strategy or policy ("sma_cross", "policy:3f2a"); hidden from raters.
         meta: anything else worth keeping (parameters, cost model, seed); JSON values.
+        weights: [L, A] of a portfolio's assets at the end of each bar [signed fraction of equity];
+            None for a single asset.
+        gains: [L, A] profit of each asset in each bar before fees [fraction of starting equity].
+        assets: A names of the columns.
 
     """
 
@@ -86,11 +108,19 @@ class Episode(_EquityPaths):
     start: int = 0
     source: str = "unknown"
     meta: dict[str, Any] = field(default_factory=dict)
+    weights: Floats | None = None
+    gains: Floats | None = None
+    assets: tuple[str, ...] = ()
 
     @property
     def bars(self) -> int:
         """L."""
         return int(self.position.shape[-1])
+
+    @property
+    def breadth(self) -> int:
+        """A, assets of a portfolio; 0 for a single asset."""
+        return 0 if self.weights is None else int(self.weights.shape[-1])
 
     @property
     def window(self) -> tuple[str, str, int, int]:
@@ -115,6 +145,8 @@ class Episode(_EquityPaths):
         arrays = {name: getattr(self, name)[first:] for name in _FLOATS}
         base = self.equity[first]
         arrays |= {"equity": arrays["equity"] / base, "costs": arrays["costs"] / base}
+        if self.weights is not None and self.gains is not None:
+            arrays |= {"weights": self.weights[first:], "gains": self.gains[first:] / base}
         start = self.start + first
         return replace(self, timestamps=self.timestamps[first:], start=start, **arrays)
 
@@ -126,9 +158,12 @@ class Episode(_EquityPaths):
 
     def to_bytes(self) -> bytes:
         """The episode as one safetensors document; equal content gives equal bytes."""
-        arrays = {n: np.ascontiguousarray(getattr(self, n), dtype=np.float64) for n in _FLOATS}
+        names = _FLOATS if self.weights is None else (*_FLOATS, *_OF_ASSETS)
+        arrays = {n: np.ascontiguousarray(getattr(self, n), dtype=np.float64) for n in names}
         stamps = np.ascontiguousarray(self.timestamps).astype("datetime64[ns]").astype(np.int64)
         about = {"format": _FORMAT, **{name: getattr(self, name) for name in _LABELS}}
+        if self.weights is not None:
+            about["assets"] = list(self.assets)
         # One metadata key only: safetensors writes several in random order.
         header = {"episode": json.dumps(about, sort_keys=True)}
         return bytes(save_tensors({**arrays, "timestamps": stamps}, metadata=header))
@@ -153,6 +188,7 @@ class Episode(_EquityPaths):
                 raise KeyError("format")
             tensors: dict[str, Any] = load_tensors(data)
             stamps = tensors.pop("timestamps").astype("datetime64[ns]")
+            about["assets"] = tuple(about.get("assets", ()))
             episode = cls(timestamps=stamps, **tensors, **about)
         except (
             SafetensorError,
@@ -191,12 +227,27 @@ class Episode(_EquityPaths):
                 raise EpisodeError(
                     f"Episode.{name}[{bar}] is {value[bar]}; expected a finite number."
                 )
+        self._check_assets()
         if self.timestamps.shape != (length + 1,):
             raise EpisodeError(
                 f"Episode.timestamps has shape {self.timestamps.shape}; expected {(length + 1,)}."
             )
 
+    def _check_assets(self) -> None:
+        """Raise `EpisodeError` unless the parts of a portfolio fit together."""
+        if self.weights is None and self.gains is None and not self.assets:
+            return
+        expected = (self.bars, len(self.assets))
+        for name in _OF_ASSETS:
+            value = getattr(self, name)
+            found = None if value is None else value.shape
+            if value is None or found != expected or not self.assets:
+                raise EpisodeError(f"Episode.{name} has shape {found}; expected {expected}.")
+            if not np.isfinite(value).all():
+                raise EpisodeError(f"Episode.{name} has values that are not finite numbers.")
 
+
+_OF_ASSETS = ("weights", "gains")
 _PER_STEP = ("position", "turnover", "costs", "price")
 _FLOATS = ("open", "high", "low", "close", "volume", "equity", *_PER_STEP)
 _LABELS = ("symbol", "market", "start", "source", "meta")
@@ -204,7 +255,8 @@ _LABELS = ("symbol", "market", "start", "source", "meta")
 
 @dataclass(frozen=True, eq=False)
 class EpisodeBatch(_EquityPaths):
-    """B episodes as arrays with a leading axis: [B, L] or [B, L+1]; same names as `Episode`.
+    """B episodes as arrays with a leading axis: [B, L], [B, L+1] or, of a portfolio's assets,
+    [B, L, A]; same names as `Episode`.
 
     A utility written with `axis=-1` therefore works on one episode and on a batch alike.
     """
@@ -214,20 +266,36 @@ class EpisodeBatch(_EquityPaths):
     equity: Floats
     turnover: Floats
     costs: Floats
+    weights: Floats | None = None
+    gains: Floats | None = None
 
     @classmethod
     def stack(cls, episodes: list[Episode]) -> EpisodeBatch:
-        """Stack episodes of equal length.
+        """Stack episodes of equal length; of portfolios, with equally many assets.
 
         Raises:
-            EpisodeError: none given, or lengths differ.
+            EpisodeError: none given, or lengths or numbers of assets differ.
 
         """
         lengths = {episode.bars for episode in episodes}
         if len(lengths) != 1:
             raise EpisodeError(f"Episodes to stack have lengths {sorted(lengths)}; expected one.")
-        names = [item.name for item in fields(cls)]
-        return cls(*(np.stack([getattr(e, name) for e in episodes]) for name in names))
+        assets = {episode.breadth for episode in episodes}
+        if len(assets) != 1:
+            raise EpisodeError(
+                f"Episodes to stack have {sorted(assets)} assets (0: no portfolio); expected one "
+                "number of them."
+            )
+        names = [f.name for f in fields(cls) if assets != {0} or f.name not in _OF_ASSETS]
+        return cls(**{name: np.stack([getattr(e, name) for e in episodes]) for name in names})
+
+    def first(self, bars: int) -> EpisodeBatch:
+        """The first bars of every episode."""
+        lengths = {"close": bars + 1, "equity": bars + 1}
+        cut: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        for name, values in cut.items():
+            cut[name] = None if values is None else values[:, : lengths.get(name, bars)]
+        return EpisodeBatch(**cut)
 
     def __len__(self) -> int:
         return len(self.equity)
@@ -237,6 +305,13 @@ class EpisodeBatch(_EquityPaths):
         length = self.close.shape[1]
         stamps = np.arange(length).astype("datetime64[D]").astype("datetime64[ns]")
         blank, unfilled = np.zeros(length), np.full(length - 1, np.nan)
+        names = () if self.weights is None else range(self.weights.shape[-1])
+        nothing = [None] * len(self)
+        books = zip(
+            nothing if self.weights is None else self.weights,
+            nothing if self.gains is None else self.gains,
+            strict=True,
+        )
         return [
             Episode(
                 open=close,
@@ -250,8 +325,12 @@ class EpisodeBatch(_EquityPaths):
                 turnover=turnover,
                 costs=costs,
                 price=unfilled,
+                weights=weights,
+                gains=gains,
+                assets=tuple(f"asset {i + 1}" for i in names),
             )
-            for close, position, equity, turnover, costs in zip(
-                self.close, self.position, self.equity, self.turnover, self.costs, strict=True
+            for close, position, equity, turnover, costs, (weights, gains) in zip(
+                *(self.close, self.position, self.equity, self.turnover, self.costs, books),
+                strict=True,
             )
         ]

@@ -17,7 +17,7 @@ from tradinghf.cli._options import command_line
 from tradinghf.cli._progress import _details, _Lines
 from tradinghf.config import EnvConfig
 from tradinghf.loop import collect, constant_actor, random_actor
-from tradinghf.market import synthetic
+from tradinghf.market import FIELDS, synthetic
 from tradinghf.simulation import random_windows
 
 MARKET = "synthetic:bars=300,assets=2"
@@ -187,3 +187,32 @@ def test_the_command_of_a_run_names_what_differs_from_the_defaults() -> None:
     assert text.endswith("--seed 3")
     assert "secret" not in text
     assert "resume" not in text
+
+
+@pytest.mark.slow
+def test_a_portfolio_is_ranked_trained_reported_and_traded(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    market = synthetic(1, 800, 3)
+    rows = ["date,symbol,open,high,low,close,volume"]
+    for t, stamp in enumerate(market.timestamps.astype("datetime64[D]")):
+        for i, symbol in enumerate(market.symbols):
+            numbers = (f"{getattr(market, n)[t, i]:.6f}" for n in FIELDS)
+            rows.append(f"{stamp},{symbol},{','.join(numbers)}")
+    Path("universe.csv").write_text("\n".join(rows) + "\n")
+    few = ["--rankings", "6", "--rounds", "1", "--test-episodes", "8", "--envs", "8"]
+    few += ["--steps", "1024", "--task", "short", "--trader", "concentration_averse"]
+    assert main(["rlhf", "--data", "universe.csv", "--portfolio", *few, "--out", "run"]) == 0
+    result = json.loads(Path("run/result.json").read_text())
+    assert result["rankings"] == 6
+    config = json.loads(Path("run/config.json").read_text())["experiment"]
+    assert config["env"]["portfolio"] is True
+    assert config["loop"]["ppo"]["shared"] is True
+    policy = "run/policy.safetensors"
+    assert main(["backtest", policy, "--data", "universe.csv"]) == 0
+    assert main(["signal", policy, "--data", "universe.csv"]) == 0
+    out = capsys.readouterr().out
+    assert all(symbol in out for symbol in market.symbols)
+    assert main(["report", "run", "--out", "page.html"]) == 0
+    again = ["--store", "run/store", "--data", "universe.csv", "--portfolio", "--task", "short"]
+    assert main(["train", *again, "--steps", "512", "--envs", "8", "--out", "again"]) == 0

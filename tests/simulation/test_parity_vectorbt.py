@@ -183,6 +183,11 @@ def test_fills_cash_and_positions_agree(
     accounts = 210
     seed = list(KINDS).index(kind) * 100 + list(DIRECTIONS).index(side) * 10 + assets
     case = generate(seed, accounts, assets, kind, side, lots, lock_cash=lock, allow_partial=partial)
+    compare(case)
+
+
+def compare(case: Case) -> None:
+    """Fills, cash, shares and equity of both agree."""
     theirs = by_vectorbt(case)
     cash, shares, fills = by_core(case)
     expected = fills_of(theirs)
@@ -197,6 +202,30 @@ def test_fills_cash_and_positions_agree(
 
 def test_at_least_ten_thousand_cases_are_compared() -> None:
     assert 210 * len(settings()) >= 10_000
+
+
+PORTFOLIOS = [(kind, side) for kind in KINDS for side in DIRECTIONS]
+
+
+def portfolios(kind: SizeKind, side: str, assets: int, accounts: int) -> Case:
+    """Accounts that share cash over `assets`, with the flags that the sum of all of them picks."""
+    number = PORTFOLIOS.index((kind, side))
+    flags = {"lock_cash": (number + assets) % 3 == 0, "allow_partial": (number + assets) % 2 == 0}
+    lots = number % 2 == 1
+    return generate(7_000 + 100 * number + assets, accounts, assets, kind, side, lots, **flags)
+
+
+@pytest.mark.parametrize(("kind", "side"), PORTFOLIOS)
+def test_portfolios_that_share_cash_agree(kind: SizeKind, side: str) -> None:
+    compare(portfolios(kind, side, assets=7, accounts=20))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("assets", [2, 5, 12, 30])
+@pytest.mark.parametrize(("kind", "side"), PORTFOLIOS)
+def test_ten_thousand_portfolios_agree(kind: SizeKind, side: str, assets: int) -> None:
+    accounts = -(-10_000 // (4 * len(PORTFOLIOS)))
+    compare(portfolios(kind, side, assets, accounts))
 
 
 def digest(fills: np.ndarray) -> str:

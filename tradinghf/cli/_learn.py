@@ -35,6 +35,7 @@ def rlhf(
     train_end: SplitDay = None,
     test_start: SplitDay = None,
     task: _Task = "auto",
+    portfolio: bool = False,
     baselines: bool = True,
     test_episodes: int = 2048,
     store: TrialStore = None,
@@ -70,6 +71,8 @@ def rlhf(
         test_start: First day or year of the test bars.
         task: What the policy sees. short: eight bars of fast features; daily: four slow features
             of the present bar and resampled training paths; auto: short for synthetic markets.
+        portfolio: One account trades all assets, long and short, and one policy shares its weights
+            over them; traders rank whole portfolios.
         baselines: Also train on PnL alone and on the true utility, which S and G need.
         test_episodes: Episodes behind each mean utility.
         store: Where looks at test bars and trials are counted, and seals are: a folder, a .db
@@ -98,11 +101,12 @@ def rlhf(
     )
 
     kind = task_for(data) if task == "auto" else task
-    ppo = PPOConfig(hidden=HIDDEN[kind])
+    ppo = PPOConfig(hidden=HIDDEN[kind], shared=portfolio)
     study = RunStudy(data, store_for_run(store, out), open_sealed, output.line)
     base, limits = load_contender(baseline), GateConfig(harm=harm, margin=margin)
     experiment = Experiment(
         env=TASKS[kind],
+        portfolio=portfolio,
         end=study.last_day(),
         trader=trader,
         teacher=teacher,
@@ -146,6 +150,7 @@ def train(
     envs: int = 512,
     pnl_weight: float = 0.3,
     task: _Task = "auto",
+    portfolio: bool = False,
     out: Path = Path("runs/train"),
     open_sealed: OpenSealed = None,
     safe: bool = True,
@@ -170,6 +175,7 @@ def train(
         envs: Environments that step in parallel.
         pnl_weight: Weight of sparse PnL; the learned reward's is 1.
         task: What the policy sees: short, daily, or auto (short for synthetic markets).
+        portfolio: One account trades all assets; the rankings are of portfolios.
         out: Run directory: policy.safetensors, metrics, checkpoints, result.json.
         open_sealed: Use sealed bars too; this reason is logged.
         safe: Let the gate decide at the end whether the policy may replace the baseline: see
@@ -188,13 +194,14 @@ def train(
     from tradinghf.loop import HIDDEN, TASKS, Experiment, task_for
 
     kind = task_for(data) if task == "auto" else task
-    ppo = PPOConfig(hidden=HIDDEN[kind])
+    ppo = PPOConfig(hidden=HIDDEN[kind], shared=portfolio)
     loop = RLHFConfig(rounds=1, steps=steps, pnl_weight=pnl_weight, ppo=ppo, seed=seed)
     study = RunStudy(data, store_for_run(store, out), open_sealed, output.line)
     gating = (baseline, GateConfig(harm=harm, margin=margin)) if safe else None
     experiment = Experiment(
         end=study.last_day(),
         env=TASKS[kind],
+        portfolio=portfolio,
         trader=f"store:{DEFAULT_STORE if store is None else store}",
         data=data,
         train_end=train_end,

@@ -105,6 +105,22 @@ class BacktestResult:
         return pd.DataFrame(share, index=self.market.index, columns=list(self.market.symbols))
 
     @cached_property
+    def contributions(self) -> pd.DataFrame:
+        """[T, A] profit of each asset in each bar, after its fees [currency].
+
+        What was held earns the move from close to close; what was traded, from its price on. They
+        sum to the change of the equity, interest, dividends and other payments aside.
+        """
+        market, fills = self.market, self.account.fills
+        held = np.vstack([np.zeros((1, market.assets)), self.account.shares[:-1]])
+        earned = held * np.diff(market.close, axis=0, prepend=market.close[:1])
+        bar, asset = fills["bar"].to_numpy(), fills["asset"].to_numpy()
+        size = (fills["side"] * fills["size"]).to_numpy()
+        since = size * (market.close[bar, asset] - fills["price"].to_numpy())
+        np.add.at(earned, (bar, asset), since - fills["fee"].to_numpy())
+        return pd.DataFrame(earned, index=market.index, columns=list(market.symbols))
+
+    @cached_property
     def orders(self) -> pd.DataFrame:
         """One row per fill.
 

@@ -103,6 +103,12 @@ def time_in_market(e: Episode | EpisodeBatch) -> Worth:
     return e.net_return - 0.1 * np.abs(e.position).mean(axis=-1)
 
 
+@utility
+def concentration_averse(e: Episode | EpisodeBatch) -> Worth:
+    """Net return minus 0.1 times the average weight of the largest name."""
+    return e.net_return - 0.1 * np.abs(e.book).max(axis=-1).mean(axis=-1)
+
+
 @dataclass(frozen=True)
 class SimulatedTeacher:
     """The mistakes with which a synthetic trader reports its utility; by default none.

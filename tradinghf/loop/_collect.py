@@ -19,8 +19,10 @@ from tradinghf.errors import ConfigError
 from tradinghf.loop._portfolio import (
     as_one_account,
     index_bars,
+    momentum_book,
     no_targets,
     portfolio_name,
+    random_book,
     targets_at,
 )
 from tradinghf.market import FIELDS, MarketData, MarketLike, as_market
@@ -191,8 +193,13 @@ def _episode(
     env: MarketEnv,
 ) -> Episode:
     rows = slice(start, start + env.config.horizon + 1)
-    bars, symbol = index_bars(market, start, env.config.horizon + 1), portfolio_name(market)
-    if not env.config.portfolio:
+    bars: dict[str, Any]
+    if env.config.portfolio:
+        symbol = portfolio_name(market)
+        book = {name: run[name][:, w] for name in ("weights", "gains")}
+        bars = {**index_bars(market, start, env.config.horizon + 1), **book}
+        bars["assets"] = market.symbols
+    else:
         bars = {name: np.ascontiguousarray(getattr(market, name)[rows, asset]) for name in FIELDS}
         symbol = market.symbols[asset]
     return Episode(
@@ -296,8 +303,9 @@ def batch_of(run: Mapping[str, Tensor]) -> EpisodeBatch:
     """What `run_actor` recorded, as an `EpisodeBatch`."""
     close = torch.cat([run["first_close"][None], run["close"]])
     equity = torch.cat([torch.ones_like(run["equity"][:1]), run["equity"]])
-    arrays = (close, run["position"], equity, run["turnover"], run["costs"])
-    return EpisodeBatch(*(a.T.double().cpu().numpy() for a in arrays))
+    arrays = {"close": close, "position": run["position"], "equity": equity}
+    arrays |= {name: run[name] for name in ("turnover", "costs", "weights", "gains") if name in run}
+    return EpisodeBatch(**{k: a.transpose(0, 1).double().cpu().numpy() for k, a in arrays.items()})
 
 
 def distinct_columns(row: Sequence[Episode]) -> list[int]:
@@ -311,11 +319,24 @@ def distinct_columns(row: Sequence[Episode]) -> list[int]:
 def pool_actors(
     market: MarketData, config: EnvConfig, seed: int, policies: Sequence[Actor] = ()
 ) -> list[Actor]:
-    """A diverse pool: constant positions, chance at three paces, every rule, then `policies`."""
+    """A diverse pool: constant positions, chance at three paces, every rule, then `policies`.
+
+    Of portfolios, books of few and of many names as well.
+    """
     levels = sorted({min(config.levels), 0.0, max(config.levels)})
     return [
         *(constant_actor(market, level) for level in levels),
         *(random_actor(market, config, seed + i, hold) for i, hold in enumerate((2, 6, 20))),
         *(strategy_actor(name, market) for name in strategy_names()),
+        *(book_actors(market, seed) if config.portfolio else ()),
         *policies,
     ]
+
+
+def book_actors(market: MarketData, seed: int) -> list[Actor]:
+    """Portfolios of one, three and ten names, by chance and by cross-sectional momentum."""
+    chance = [
+        Actor(f"book_{names}", random_book(market, names, hold, seed + names), meta={"seed": seed})
+        for names, hold in ((1, 20), (3, 20), (10, 6))
+    ]
+    return [*chance, *(Actor(f"momentum_{n}", momentum_book(market, n)) for n in (1, 3, 10))]

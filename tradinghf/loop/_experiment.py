@@ -35,6 +35,7 @@ from tradinghf.loop._collect import (
     episode_batch,
     random_actor,
 )
+from tradinghf.loop._portfolio import as_portfolio
 from tradinghf.loop._rlhf import RLHF
 from tradinghf.loop._same_run import check_settings
 from tradinghf.loop._training import Progress
@@ -82,6 +83,8 @@ class Experiment:
         end: last day of real data to use at all, such as the day before a seal; default: all.
         envs: parallel environments N.
         env: the task.
+        portfolio: one account trades all assets, with any weights: `env` is changed accordingly,
+            and its market is not resampled.
         costs: of trading.
         loop: the RLHF loop.
         reward: the reward model.
@@ -99,6 +102,7 @@ class Experiment:
     end: str | None = None
     envs: int = 512
     env: EnvConfig = field(default_factory=EnvConfig)
+    portfolio: bool = False
     costs: CostModel = field(default_factory=CostModel)
     loop: RLHFConfig = field(default_factory=RLHFConfig)
     reward: RewardConfig = field(default_factory=RewardConfig)
@@ -107,6 +111,8 @@ class Experiment:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if self.portfolio:
+            object.__setattr__(self, "env", as_portfolio(self.env))
         check_setting(self.envs >= 1, "envs", self.envs, "at least 1")
         check_setting(self.test_episodes >= 1, "test_episodes", self.test_episodes, "at least 1")
 

@@ -114,11 +114,22 @@ def _results(path: EpisodeBatch, task: PairedTask, begin: int) -> dict[str, Floa
         equity=np.maximum(equity / base, 1e-6),
         turnover=cut(path.turnover, steps),
         costs=cut(path.costs, steps) / base,
+        **_book(path, steps, base),
     )
     found = {PROFIT: batch.net_return}
     if task.utility is not None:
         found[UTILITY] = np.asarray(task.utility(batch), dtype=np.float64)
     return {name: values.reshape(-1, count).mean(axis=0) for name, values in found.items()}
+
+
+def _book(path: EpisodeBatch, steps: Any, base: Floats) -> dict[str, Floats]:
+    """[N, L, A] weights and gains of a portfolio's assets in windows; nothing of one asset."""
+    if path.weights is None or path.gains is None:
+        return {}
+    weights, gains = (
+        x[:, steps].reshape(-1, steps.shape[1], x.shape[2]) for x in (path.weights, path.gains)
+    )
+    return {"weights": weights, "gains": gains / base[..., None]}
 
 
 def _trade_alone(task: PairedTask, x: Contender, begin: int) -> EpisodeBatch:
@@ -163,11 +174,14 @@ def _path(done: BacktestResult, bars: int) -> EpisodeBatch:
     paid = np.zeros(part.bars)
     np.add.at(paid, done.orders["bar"], done.orders["fee"] + done.orders["slippage"])
     equity = done.account.equity[last]
-    arrays = (
-        index[last],
-        done.positions.to_numpy().sum(axis=1)[last][1:],
-        equity / equity[0],
-        done.turnover.to_numpy()[last][1:],
-        paid[last][1:] / equity[0],
-    )
-    return EpisodeBatch(*(np.asarray(array)[None] for array in arrays))
+    whole = done.positions.to_numpy()
+    arrays = {
+        "close": index[last],
+        "position": whole.sum(axis=1)[last][1:],
+        "equity": equity / equity[0],
+        "turnover": done.turnover.to_numpy()[last][1:],
+        "costs": paid[last][1:] / equity[0],
+        "weights": whole[last][1:],
+        "gains": done.contributions.to_numpy()[last][1:] / equity[0],
+    }
+    return EpisodeBatch(**{name: np.asarray(array)[None] for name, array in arrays.items()})

@@ -9,7 +9,8 @@ from support.episodes import random_episode
 from tradinghf.episodes import EpisodeBatch
 from tradinghf.feedback._traders import open_profit
 from tradinghf.learning.reward import TradePaths
-from tradinghf.learning.reward._aspects import ASPECTS, plain_aspects, rare_aspects
+from tradinghf.learning.reward._aspects import ASPECTS
+from tradinghf.learning.reward._book_aspects import plain_aspects, rare_aspects
 
 LENGTH = 24
 EPISODES = [random_episode(seed) for seed in range(40)]
@@ -21,7 +22,8 @@ def per_bar(paths, names):
 
 
 def test_every_aspect_is_plain_or_rare():
-    assert sorted((*plain_aspects(), *rare_aspects())) == list(ASPECTS)
+    alone = [name for name in ASPECTS if not ASPECTS[name].portfolio]
+    assert sorted((*plain_aspects(), *rare_aspects())) == alone
     assert {"profit", "giving_back"} < set(plain_aspects())
     assert {"skew", "longest_trade"} < set(rare_aspects())
 
@@ -85,7 +87,7 @@ def test_aspect_totals_are_what_their_names_say():
 
 def test_aspects_never_look_ahead():
     """What happens after bar t changes no value up to t, bit for bit."""
-    names = list(ASPECTS)
+    names = [*plain_aspects(), *rare_aspects()]
     values = per_bar(PATHS, names)
     generator = torch.Generator().manual_seed(1)
     for t in range(1, LENGTH):

@@ -17,68 +17,57 @@ from torch import Tensor, nn
 ACCOUNT = 3  # numbers of the account's part about each asset (`Observer.account`)
 
 
-class AssetRows(nn.Module):
-    """Observations of a portfolio as one row per asset.
+class AssetBody(nn.Module):
+    """Observations of a portfolio to one row per asset, by tanh(U h + V mean(h) + b) in layers.
 
-    [.., W*A*F' + 3A + 1] -> [.., A, W*F' + 5]: an asset's window of features (the last one is 1
-    while it is listed), its position, open profit and waiting time, the account's drawdown, and
-    whether it is listed now.
+    [.., W*A*F' + 3A + 1] -> [.., A, H + 1]. A row begins as an asset's window of features (the last
+    of them is 1 while it is listed), its position, open profit and waiting time, and the account's
+    drawdown; the mean is over listed assets. The last number of what comes out is the listing.
 
     Args:
         bars: W.
         features: F' per bar and asset.
-
-    """
-
-    def __init__(self, bars: int, features: int) -> None:
-        super().__init__()
-        self.bars, self.features = bars, features
-        self.width = bars * features + ACCOUNT + 2
-
-    def forward(self, obs: Tensor) -> Tensor:
-        """See the class."""
-        assets = (obs.shape[-1] - 1) // (self.bars * self.features + ACCOUNT)
-        split = self.bars * assets * self.features
-        market = obs[..., :split].unflatten(-1, (self.bars, assets, self.features))
-        rows = market.transpose(-2, -3).flatten(-2)
-        account = obs[..., split:-1].unflatten(-1, (ACCOUNT, assets)).transpose(-1, -2)
-        drawdown = obs[..., None, -1:].expand(*account.shape[:-1], 1)
-        return torch.cat([rows, account, drawdown, rows[..., -1:]], -1)
-
-
-class AssetLayer(nn.Module):
-    """tanh(U h + V mean(h) + b) of each asset's row h; the mean is over listed assets.
-
-    [.., A, in + 1] -> [.., A, out + 1]; the last number of a row is whether the asset is listed.
-
-    Args:
-        inputs, outputs: in and out.
+        hidden: widths of the layers; the last is H.
 
     Source: Zaheer et al. 2017, "Deep Sets" (arXiv:1703.06114), eq. 4 with the mean.
 
     """
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, bars: int, features: int, hidden: Sequence[int]) -> None:
         super().__init__()
-        self.own, self.mean = nn.Linear(inputs, outputs), nn.Linear(inputs, outputs, bias=False)
-        for layer, gain in ((self.own, math.sqrt(2)), (self.mean, 1.0)):
-            nn.init.orthogonal_(layer.weight, gain)
-        nn.init.zeros_(self.own.bias)
+        self.bars, self.features = bars, features
+        widths = (bars * features + ACCOUNT + 1, *hidden)
+        self.own = nn.ModuleList(nn.Linear(*pair) for pair in pairwise(widths))
+        self.mean = nn.ModuleList(nn.Linear(*pair, bias=False) for pair in pairwise(widths))
+        self.width = widths[-1] + 1
+        for name, value in self.named_parameters():
+            if name.endswith("bias"):
+                nn.init.zeros_(value)
+            else:
+                nn.init.orthogonal_(value, math.sqrt(2) if name.startswith("own") else 1.0)
 
-    def forward(self, rows: Tensor) -> Tensor:
+    def forward(self, obs: Tensor) -> Tensor:
         """See the class."""
-        values, listed = rows[..., :-1], rows[..., -1:]
-        out = (self.own(values) + self.mean(mean_of_listed(values, listed))).tanh()
-        return torch.cat([out, listed], -1)
+        each = self.bars * self.features
+        assets = (obs.shape[-1] - 1) // (each + ACCOUNT)
+        market = obs[..., : each * assets].unflatten(-1, (self.bars, assets, self.features))
+        account = obs[..., each * assets : -1].unflatten(-1, (ACCOUNT, assets)).transpose(-1, -2)
+        drawdown = obs[..., None, -1:].expand(*account.shape[:-1], 1)
+        rows = torch.cat([market.transpose(-2, -3).flatten(-2), account, drawdown], -1)
+        listed = market[..., -1, :, -1:]
+        for own, mean in zip(self.own, self.mean, strict=True):
+            # In place: nothing that came before is needed on the way back.
+            rows = (own(rows) + mean(mean_of_listed(rows, listed))).tanh_()
+        return torch.cat([rows, listed], -1)
 
 
 class AssetActor(nn.Module):
     """Rows of assets to what a head for assets wants: K numbers of each, and the listing.
 
-    [.., A, in + 1] -> [.., A * (K + 1)].
+    [.., A, in] -> [.., A * (K + 1)].
 
     Args:
-        inputs: in.
+        inputs: in, the listing last.
         outputs: K.
         gain: scale of the weights.
 
@@ -92,16 +81,16 @@ class AssetActor(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         """See the class."""
-        return torch.cat([self.out(rows[..., :-1]), rows[..., -1:]], -1).flatten(-2)
+        return torch.cat([self.out(rows), rows[..., -1:]], -1).flatten(-2)
 
 
 class AssetCritic(nn.Module):
     """Rows of assets to S values, through the mean over listed assets.
 
-    [.., A, in + 1] -> [.., S].
+    [.., A, in] -> [.., S].
 
     Args:
-        inputs: in.
+        inputs: in, the listing last.
         streams: S.
 
     """
@@ -114,24 +103,11 @@ class AssetCritic(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         """See the class."""
-        found: Tensor = self.out(mean_of_listed(rows[..., :-1], rows[..., -1:])[..., 0, :])
+        found: Tensor = self.out(mean_of_listed(rows, rows[..., -1:])[..., 0, :])
         return found
 
 
 def mean_of_listed(values: Tensor, listed: Tensor) -> Tensor:
     """[.., 1, H] mean over assets of values [.., A, H] where listed [.., A, 1]; 0 without any."""
+    # Not a matrix product: torch multiplies so many small matrices one by one.
     return (values * listed).sum(-2, keepdim=True) / listed.sum(-2, keepdim=True).clamp_min(1.0)
-
-
-def asset_layers(shape: Sequence[int], hidden: Sequence[int]) -> list[nn.Module]:
-    """The layers that turn observations into rows of assets.
-
-    Args:
-        shape: (W, F') bars and features per asset.
-        hidden: widths.
-
-    """
-    rows = AssetRows(*shape)
-    widths = (rows.width - 1, *hidden)
-    layers = [AssetLayer(*pair) for pair in pairwise(widths)]
-    return [rows, *layers]

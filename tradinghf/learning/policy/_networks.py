@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tradinghf.learning.config import ATTENTION_HEADS
-from tradinghf.learning.policy._assets import ACCOUNT, AssetActor, AssetCritic, asset_layers
+from tradinghf.learning.policy._assets import AssetActor, AssetBody, AssetCritic
 from tradinghf.learning.policy._heads import Head, head_of, head_over_assets
 
 
@@ -99,14 +99,12 @@ class ActorCritic(nn.Module):
         shape, levels = assets[:2], assets[2]
         self.head = found = head_over_assets(levels, head)
         self.actions = actions * found.choices
-        self.trunk = nn.Sequential(*(asset_layers(shape, hidden) if shared else ()))
-
-        def body() -> list[nn.Module]:
-            return [] if shared else asset_layers(shape, hidden)
-
-        width = (shape[0] * shape[1] + ACCOUNT + 1, *hidden)[-1]
-        self.actor = nn.Sequential(*body(), AssetActor(width, found.size, 0.01))
-        self.critic = nn.Sequential(*body(), AssetCritic(width, streams))
+        own = [AssetBody(shape[0], shape[1], hidden) for _ in range(1 if shared else 2)]
+        self.trunk = nn.Sequential(*(own if shared else ()))
+        bodies: list[list[AssetBody]] = [[], []] if shared else [own[:1], own[1:]]
+        width = own[0].width
+        self.actor = nn.Sequential(*bodies[0], AssetActor(width, found.size, 0.01))
+        self.critic = nn.Sequential(*bodies[1], AssetCritic(width, streams))
         learned = not levels and head == "gaussian"
         self.log_std = nn.Parameter(torch.full((1,), -0.5), requires_grad=learned)
 

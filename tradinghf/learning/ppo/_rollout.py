@@ -59,21 +59,32 @@ class Rollout:
         info = self.info
         first = torch.ones_like(info["equity"][:1])
         close = torch.cat([info["open_close"][:1], info["close"]])
-        position = info["position"]
+        position, book = info["position"], {}
         if position.ndim > 2:  # a portfolio is ranked, and paid, as one account
-            close, position = TradePaths.index_of(close, info["open_close"][0]), position.sum(-1)
+            start, equity, traded = info["open_close"][0], info["equity"], info["close"]
+            gains = TradePaths.gains_of(position, equity, traded, info["price"], start)
+            book = {"weights": position.transpose(0, 1), "gains": gains.transpose(0, 1)}
+            close, position = TradePaths.index_of(close, start), position.sum(-1)
         return TradePaths(
             close=close.T,
             position=position.T,
             equity=torch.cat([first, info["equity"]]).T,
             turnover=info["turnover"].T,
             costs=info["costs"].T,
+            **book,
         )
 
 
 RewardStream = Callable[[Rollout], Tensor]
 
 _FACTS = ("equity", "position", "turnover", "costs", "realised_pnl", "close")  # of `info`
+
+
+def _facts(info: dict[str, Any]) -> dict[str, Tensor]:
+    """What is kept of a step's info; of portfolios also the prices of fills."""
+    several = "price" in info and info["price"].ndim > 1
+    names = (*_FACTS, "price") if several else _FACTS
+    return {name: info[name] for name in names if name in info}
 
 
 class RolloutMemory:
@@ -140,7 +151,7 @@ def collect_rollout(
         if "final_obs" in info:
             finals[step] = flat_obs(env, info["final_obs"])
         now = {"out": out, "raw": raw, "reward": reward, "end": terminated, "cut": truncated}
-        for name, value in (now | {k: info[k] for k in _FACTS if k in info}).items():
+        for name, value in (now | _facts(info)).items():
             if step == 0:
                 facts[name] = column(name, like=value)
                 rows[name] = facts[name].unbind()

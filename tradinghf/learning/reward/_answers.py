@@ -173,10 +173,10 @@ class AnswerTable:
 
     @property
     def commonest_length(self) -> list[Episode]:
-        """The episodes of the most frequent number of bars."""
-        groups: dict[int, list[Episode]] = {}
+        """The episodes of the most frequent number of bars (and of assets, if portfolios)."""
+        groups: dict[tuple[int, int], list[Episode]] = {}
         for episode in self.episodes:
-            groups.setdefault(episode.bars, []).append(episode)
+            groups.setdefault((episode.bars, episode.breadth), []).append(episode)
         return max(groups.values(), key=len)
 
     def choices(self, features: Tensor, rating_weight: float) -> Choices:

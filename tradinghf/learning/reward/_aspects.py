@@ -43,6 +43,7 @@ class Aspect:
         values: paths -> [B, L] per-bar values.
         counts: what thresholds are read in: "%", or a noun in the plural.
         rare: tried as one term among many, not as a plain aspect.
+        portfolio: of portfolios only.
 
     """
 
@@ -52,31 +53,22 @@ class Aspect:
     values: Callable[[TradePaths], Tensor]
     counts: str = "%"
     rare: bool = False
+    portfolio: bool = False
 
 
 ASPECTS: Registry[Aspect] = Registry("aspect", EpisodeError)
 
 
 def aspect(
-    says: str, unit: float, counts: str = "%", *, rare: bool = False
+    says: str, unit: float, counts: str = "%", *, rare: bool = False, portfolio: bool = False
 ) -> Callable[[Callable[[TradePaths], Tensor]], Aspect]:
     """Register a function paths -> [B, L] under its own name."""
 
     def wrap(function: Callable[[TradePaths], Tensor]) -> Aspect:
         name = function.__name__
-        return ASPECTS.add(name, Aspect(name, says, unit, function, counts, rare))
+        return ASPECTS.add(name, Aspect(name, says, unit, function, counts, rare, portfolio))
 
     return wrap
-
-
-def plain_aspects() -> tuple[str, ...]:
-    """Names of the aspects that are always tried."""
-    return tuple(name for name in ASPECTS if not ASPECTS[name].rare)
-
-
-def rare_aspects() -> tuple[str, ...]:
-    """Names of the others."""
-    return tuple(name for name in ASPECTS if ASPECTS[name].rare)
 
 
 @aspect("1 % of profit", 0.01)
@@ -117,8 +109,8 @@ def time_in_market(p: TradePaths) -> Tensor:
 
 @aspect("10 % more of the account short", 0.1)
 def short_exposure(p: TradePaths) -> Tensor:
-    """Average short position."""
-    return (-p.position).clamp(min=0) / p.bars
+    """Average short position; of a portfolio, all its shorts."""
+    return (-p.book).clamp(min=0).sum(-1) / p.bars
 
 
 @aspect("1 % of volatility squared", 1e-4)

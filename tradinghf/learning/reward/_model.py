@@ -15,7 +15,8 @@ from tradinghf.episodes import Episode
 from tradinghf.feedback import Ranking
 from tradinghf.learning.config import RewardConfig
 from tradinghf.learning.reward._answers import AnswerTable, Choices, teaches
-from tradinghf.learning.reward._aspects import ASPECTS, plain_aspects
+from tradinghf.learning.reward._aspects import ASPECTS
+from tradinghf.learning.reward._book_aspects import plain_aspects
 from tradinghf.learning.reward._explain import value_rows
 from tradinghf.learning.reward._paths import TradePaths, increments, per_episode
 from tradinghf.learning.reward._personal import desk_priors
@@ -59,8 +60,7 @@ class RewardModel(CalibratedReward):
     ) -> None:
         self.config = settings_of(RewardConfig, config, "config")
         self.desk = desk
-        names = self.config.aspects or plain_aspects()
-        self.aspects = ("profit", *(n for n in names if n != "profit"))
+        self._tried(portfolio=False)
         for name in self.aspects:
             ASPECTS[name]
         self.terms: tuple[Term, ...] = tuple(Term(name) for name in self.aspects)
@@ -69,6 +69,11 @@ class RewardModel(CalibratedReward):
         self.warnings: tuple[str, ...] = ()
         self.trust: dict[str, float] = {}
         self._fitted_to: tuple[Sequence[Ranking], Mapping[str, Episode]] = ((), {})
+
+    def _tried(self, *, portfolio: bool) -> None:
+        """Set the plain aspects that are tried: the configured ones, or all, profit first."""
+        names = self.config.aspects or plain_aspects(portfolio=portfolio)
+        self.aspects = ("profit", *(n for n in names if n != "profit"))
 
     def blank(self) -> RewardModel:
         """A model of the same kind and settings that has learned nothing."""
@@ -82,6 +87,7 @@ class RewardModel(CalibratedReward):
 
         """
         table = AnswerTable.of(rankings, episodes, across_windows=self.config.across_windows)
+        self._tried(portfolio=any(episode.breadth for episode in table.episodes))
         terms, chance = self._candidates(table)
         totals = per_episode(table.episodes, lambda p: TermValues(p).totals(terms)).double()
         totals = totals[table.index]

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from tradinghf.episodes import Episode, EpisodeBatch
 
-_FIELDS = ("close", "position", "equity", "turnover", "costs")
+_FIELDS = ("close", "position", "equity", "turnover", "costs", "weights", "gains")
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +25,7 @@ class TradePaths:
         equity: [B, L+1] starts at 1.
         turnover: [B, L] traded notional / equity.
         costs: [B, L] fraction of starting equity.
+        weights, gains: [B, L, A] of a portfolio's assets, as in `Episode`; None for one asset.
 
     """
 
@@ -32,6 +34,8 @@ class TradePaths:
     equity: Tensor
     turnover: Tensor
     costs: Tensor
+    weights: Tensor | None = None
+    gains: Tensor | None = None
 
     @classmethod
     def from_episodes(
@@ -40,17 +44,53 @@ class TradePaths:
         """Episodes of equal length as float32 tensors on a device."""
         if not isinstance(episodes, EpisodeBatch):
             episodes = EpisodeBatch.stack(list(episodes))
-        arrays = (getattr(episodes, name) for name in _FIELDS)
-        return cls(*(torch.as_tensor(a, dtype=torch.float32, device=device) for a in arrays))
+        arrays = {name: getattr(episodes, name) for name in _FIELDS}
+        like: dict[str, Any] = {"dtype": torch.float32, "device": device}
+        known = {name: a for name, a in arrays.items() if a is not None}
+        return cls(**{name: torch.as_tensor(a, **like) for name, a in known.items()})
 
     @staticmethod
     def index_of(close: Tensor, first: Tensor) -> Tensor:
         """[L, N] mean over assets of closes [L, N, A], each divided by its `first` [N, A]."""
         return (close / first).mean(-1)
 
+    @staticmethod
+    def gains_of(
+        weights: Tensor, equity: Tensor, close: Tensor, price: Tensor, first: Tensor
+    ) -> Tensor:
+        """[L, N, A] profit of each asset in each bar, before fees, in units of starting equity.
+
+        What was held earns the move from close to close; what was traded, from its price on.
+
+        Args:
+            weights: [L, N, A] at the end of each bar.
+            equity: [L, N] at the end of each bar; it starts at 1.
+            close: [L, N, A].
+            price: [L, N, A] of the bar's fills; NaN where there was none.
+            first: [N, A] close at the start.
+
+        """
+        shares = weights * equity[..., None] / close
+        held = torch.cat([torch.zeros_like(shares[:1]), shares[:-1]])
+        before = torch.cat([first[None], close[:-1]])
+        since = torch.where(price.isnan(), 0.0, close - price)
+        return held * (close - before) + (shares - held) * since
+
     def batch(self) -> EpisodeBatch:
         """The same paths as NumPy arrays, for utilities."""
-        return EpisodeBatch(*(getattr(self, name).double().cpu().numpy() for name in _FIELDS))
+        tensors = {name: getattr(self, name) for name in _FIELDS}
+        known = {name: x for name, x in tensors.items() if x is not None}
+        return EpisodeBatch(**{name: x.double().cpu().numpy() for name, x in known.items()})
+
+    @property
+    def book(self) -> Tensor:
+        """[B, L, A] weight of each asset held; an account that trades one asset has A = 1."""
+        return self.position[..., None] if self.weights is None else self.weights
+
+    @property
+    def asset_gains(self) -> Tensor:
+        """[B, L, A] profit of each asset in each bar, as a fraction of the starting equity."""
+        return self.pnl[..., None] if self.gains is None else self.gains
 
     @property
     def bars(self) -> int:
@@ -124,10 +164,10 @@ class TradePaths:
 
 
 def per_episode(episodes: Sequence[Episode], function: Callable[[TradePaths], Tensor]) -> Tensor:
-    """Apply paths -> [B, ...] to episodes of whatever lengths; one row each, in their order."""
-    parts: dict[int, list[int]] = {}
+    """Apply paths -> [B, ...] to episodes of any length and breadth; one row each, in order."""
+    parts: dict[tuple[int, int], list[int]] = {}
     for i, episode in enumerate(episodes):
-        parts.setdefault(episode.bars, []).append(i)
+        parts.setdefault((episode.bars, episode.breadth), []).append(i)
     rows: dict[int, Tensor] = {}
     for group in parts.values():
         values = function(TradePaths.from_episodes([episodes[i] for i in group]))

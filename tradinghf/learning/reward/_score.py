@@ -35,14 +35,7 @@ def growth(score: Callable[[EpisodeBatch], Floats], batch: EpisodeBatch, stride:
     length = batch.position.shape[-1]
     out, before = np.zeros(batch.position.shape), np.zeros(len(batch))
     for stop in [*range(stride, length, stride), length]:
-        part = EpisodeBatch(
-            batch.close[:, : stop + 1],
-            batch.position[:, :stop],
-            batch.equity[:, : stop + 1],
-            batch.turnover[:, :stop],
-            batch.costs[:, :stop],
-        )
-        now = score(part)
+        now = score(batch.first(stop))
         out[:, stop - 1] = now - before
         before = now
     return out

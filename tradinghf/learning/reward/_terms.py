@@ -15,7 +15,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from tradinghf.learning.reward._aspects import ASPECTS, Aspect, rare_aspects
+from tradinghf.learning.reward._aspects import ASPECTS, Aspect
+from tradinghf.learning.reward._book_aspects import rare_aspects
 from tradinghf.learning.reward._paths import TradePaths, increments, run_lengths
 
 Form = Literal["plain", "beyond", "above", "away", "square", "bars_above", "bars_beyond"]
@@ -323,7 +324,8 @@ def candidate_terms(
 
     """
     values = TermValues(reference)
-    rare = [name for name in rare_aspects() if name not in plain]
+    known = rare_aspects(portfolio=reference.weights is not None)
+    rare = [name for name in known if name not in plain]
     yield "shapes", [Term(name) for name in rare]
     yield "conditions", list(_conditions(reference, plain))
     bent: tuple[Form, ...] = ("beyond", "above", "away", "square")
