@@ -131,8 +131,11 @@ def _episode(
     earned = np.cumsum(account.paid[rows, column]) + worth[1:] - worth[0]
     equity = np.concatenate([[1.0], 1.0 + earned / base])
     notional, traded = account.notional[rows, column], account.traded[rows, column]
+    prices: dict[str, Any] = {
+        name: np.ascontiguousarray(getattr(market, name)[bars, column]) for name in FIELDS
+    }
     return Episode(
-        **{name: np.ascontiguousarray(getattr(market, name)[bars, column]) for name in FIELDS},
+        **prices,
         timestamps=market.timestamps[bars],
         position=worth[1:] / (base * equity[1:]),
         equity=equity,
