@@ -65,6 +65,21 @@ def test_an_edit_with_a_key_is_stored_once(service: RankingService) -> None:
         service.edit("ann", body(service, key=key(1), changes=[[5, 9, 0.5]]))
 
 
+def test_an_edit_of_a_test_question_is_held_out(service: RankingService) -> None:
+    store, names = service.store, service.store.queries()[0].episodes
+    held_out = Query.of(names, purpose="test")
+    store.add_queries([held_out])
+    pending = store.pending("bob")
+    edit = body(service, query=held_out.id, key=key(1))
+    assert service.edit("ann", edit)["stored"] is True
+    assert service.edit("ann", edit)["stored"] is False
+    assert store.rankings(purposes=["learn", "repeat"]) == []
+    (answer,) = store.rankings(purposes=["test"])
+    assert answer.episodes[1] in names
+    assert shown_after_the_vote(store.rankings("ann"), store.sources()) == []
+    assert store.pending("bob") == pending  # nobody else is asked about the edit
+
+
 def test_names_stay_hidden_until_the_vote(service: RankingService) -> None:
     service.edit("ann", body(service, key=key(1)))
     store, query = service.store, service.store.queries()[0]

@@ -7,7 +7,7 @@ from typing import Any
 
 from tradinghf.episodes import Episode
 from tradinghf.errors import EpisodeError, FeedbackError
-from tradinghf.feedback import EDITED_SOURCE, Ranking
+from tradinghf.feedback import EDITED_SOURCE, Purpose, Query, Ranking
 from tradinghf.feedback.store import Store
 from tradinghf.serving._payload import panel
 from tradinghf.simulation import Change, edited_episode
@@ -33,9 +33,18 @@ def edited_panel(
 
 
 def store_edit(
-    store: Store, original: Episode, edited: Episode, *, rater: str, key: str, session: str
+    store: Store,
+    original: Episode,
+    edited: Episode,
+    *,
+    purpose: Purpose,
+    rater: str,
+    key: str,
+    session: str,
 ) -> bool:
     """Store an edited episode, and that the rater prefers it to the original.
+
+    An edit of a panel that the reward model is tested on is held out as well.
 
     Returns:
         True when stored, False when it was stored before (a retry).
@@ -48,18 +57,19 @@ def store_edit(
         raise FeedbackError("The edit trades as the original did. Drag the position line first.")
     store.add_episodes([edited])
     ids = (edited.id, original.id)
-    return store.submit(Ranking(key, ids, (1, 2), rater=rater, session=session))
+    query = ""
+    if purpose == "test":
+        asked = Query.of(ids, purpose="test", note=f"edited by {rater}")
+        store.add_queries([asked], raters=1)
+        query = asked.id
+    return store.submit(Ranking(key, ids, (1, 2), query=query, rater=rater, session=session))
 
 
 def shown_after_the_vote(rankings: Sequence[Ranking], sources: Mapping[str, str]) -> list[Ranking]:
     """A rater's answers without edits of panels whose question waits: names would be told."""
-    voted = {e for ranking in rankings if ranking.query for e in ranking.episodes}
-
-    def waits(ranking: Ranking) -> bool:
-        edited = sources.get(ranking.episodes[0], "").startswith(EDITED_SOURCE)
-        return edited and not ranking.query and ranking.episodes[-1] not in voted
-
-    return [ranking for ranking in rankings if not waits(ranking)]
+    edits = {r.key for r in rankings if sources.get(r.episodes[0], "").startswith(EDITED_SOURCE)}
+    voted = {e for ranking in rankings if ranking.key not in edits for e in ranking.episodes}
+    return [r for r in rankings if r.key not in edits or r.episodes[-1] in voted]
 
 
 def checked_edit(body: Any, panels: int) -> tuple[int, list[Change]]:

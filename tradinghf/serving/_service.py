@@ -169,9 +169,8 @@ class RankingService:
         session = body.get("session", "")
         _expect(isinstance(key, str) and _KEY.fullmatch(key) is not None, "key", "32 hex digits")
         _expect(isinstance(session, str) and len(session) <= _MAX_ID, "session", "a name")
-        stored = store_edit(
-            self.store, episodes[number], edited, rater=rater, key=key, session=session
-        )
+        who = {"purpose": found.purpose, "rater": rater, "key": key, "session": session}
+        stored = store_edit(self.store, episodes[number], edited, **who)
         return {"panel": arrays, "stored": stored}
 
     @staticmethod
