@@ -208,10 +208,18 @@ def _print_report(trades: OwnTrades, fills: Path) -> None:
     if not trades.findings:
         output.line("Every fill fits the bars, and the account is what the file says.")
         return
-    rows = [(f.severity, f.place, f.column, f.problem, f.fix) for f in trades.findings[:_SHOWN]]
-    output.table(["", "where", "column", "what", "so"], rows)
-    if len(trades.findings) > _SHOWN:
-        output.line(f"... and {len(trades.findings) - _SHOWN} more: write them with --report.")
+    alike: dict[tuple[str, ...], list[Any]] = {}
+    for found in trades.findings:
+        about = found.problem.rpartition(": ")[2]
+        alike.setdefault((found.rule, found.column, about, found.fix), []).append(found)
+    rows = []
+    for first, *others in alike.values():
+        place = f"{first.place} and {len(others)} more" if others else first.place
+        rows.append((first.severity, place, first.column, first.problem, first.fix))
+    output.table(["", "where", "column", "what", "so"], rows[:_SHOWN])
+    if len(rows) > _SHOWN:
+        output.line(f"... and {len(rows) - _SHOWN} more.")
+    output.line("Every row and what became of it: --report FILE.csv")
 
 
 def _write_report(trades: OwnTrades, path: Path) -> None:

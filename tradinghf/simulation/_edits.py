@@ -17,6 +17,7 @@ from tradinghf.errors import EpisodeError
 
 _SAME = 1e-6  # relative; an episode whose equity is not found again so closely is not edited
 _NO_TRADE = 1e-9
+_RELATIVE, _ABSOLUTE = 1e-9, 1e-12  # those of tolerance.py in float64
 
 
 @dataclass(frozen=True)
@@ -167,36 +168,57 @@ def _fractions(episode: Episode, shares: Floats, wanted: Floats, terms: PaidCost
 
 
 def _traded(episode: Episode, orders: Floats, terms: PaidCosts) -> dict[str, Any]:
-    """Equity, position, turnover, costs and prices of an account that gives these orders."""
-    from tradinghf.simulation import _market_kernel as kernel
+    """Equity, position, turnover, costs and prices of an account that gives these orders.
 
-    rows = len(orders)
-    price, close = _prices(episode, terms), episode.close.astype(np.float64)
-    rates = np.zeros(len(kernel.RATES))
-    rates[kernel.RATES.index("fee")] = terms.fee
-    rates[kernel.RATES.index("slippage")] = terms.slippage
-    equity, cash, financing, owed = np.zeros((4, rows))
-    held, fees = np.zeros((2, rows, 1))
-    records = np.zeros((rows + 1, 6))
-    count = kernel.trade(
-        np.ascontiguousarray(orders[:, None]), np.ascontiguousarray(price[:, None]),
-        np.ascontiguousarray(close[:, None]), np.empty((0, 1)), False,
-        kernel.KINDS.index("target_percent"), 0, rates, 1.0, equity, cash, held, fees, financing,
-        owed, records,
-    )  # fmt: skip
-    if not (equity > 0).all():
-        raise EpisodeError("The edited account would lose everything. Choose a smaller position.")
-    notional, traded, costs, paid = np.zeros((4, rows))
-    for bar, _, size, fill, fee, _ in records[:count]:
-        row = int(bar)
-        notional[row] += abs(size) * fill
-        traded[row] += abs(size)
-        costs[row] += fee + abs(size) * abs(fill - price[row])
-    np.divide(notional, traded, out=paid, where=traded > 0)
+    The few operations of `account.execute` that one asset at proportional costs needs, in Python:
+    a first compilation of the kernel would keep the trader waiting for half a minute.
+    """
+    price, close = _prices(episode, terms).tolist(), episode.close.tolist()
+    cash, shares, before = 1.0, 0.0, 1.0
+    rows = np.zeros((len(orders), 5))
+    rows[0, 0] = 1.0
+    for bar in range(1, len(orders)):
+        signed, paid, fees = _filled(float(orders[bar]), cash, shares, price[bar], terms)
+        cash = _snapped(cash, -(signed * paid + fees))
+        shares = _snapped(shares, signed)
+        equity = cash + shares * close[bar]
+        if equity <= 0:
+            raise EpisodeError(
+                "The edited account would lose everything. Choose a smaller position."
+            )
+        size = abs(signed)
+        costs = fees + size * abs(paid - price[bar])
+        fill = paid if signed else np.nan
+        rows[bar] = equity, shares * close[bar] / equity, size * paid / before, costs, fill
+        before = equity
+    equities, positions, turnover, costs_paid, fills = rows.T.copy()
     return {
-        "equity": equity,
-        "position": (held[:, 0] * close / equity)[1:],
-        "turnover": notional[1:] / equity[:-1],
-        "costs": costs[1:],
-        "price": np.where(traded > 0, paid, np.nan)[1:],
+        "equity": equities,
+        "position": positions[1:],
+        "turnover": turnover[1:],
+        "costs": costs_paid[1:],
+        "price": fills[1:],
     }
+
+
+def _filled(
+    target: float, cash: float, shares: float, price: float, terms: PaidCosts
+) -> tuple[float, float, float]:
+    """(signed size, price paid, fee) of an order of a target fraction; NaN is no order."""
+    value = cash + shares * price
+    if np.isnan(target) or value <= 0:
+        return 0.0, price, 0.0
+    size = target * value / price - shares
+    buying = size > 0
+    paid = price * (1.0 + terms.slippage) if buying else price * (1.0 - terms.slippage)
+    done = min(abs(size), cash / (1.0 + terms.fee) / paid) if buying else abs(size)
+    fee = done * paid * terms.fee
+    if done <= _ABSOLUTE or (not buying and done * paid < fee):
+        return 0.0, price, 0.0
+    return (done if buying else -done), paid, fee
+
+
+def _snapped(a: float, b: float) -> float:
+    """See `tolerance.snapped_sum`."""
+    total = a + b
+    return 0.0 if abs(total) <= max(abs(a) * _RELATIVE, _ABSOLUTE) else total
