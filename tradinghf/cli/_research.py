@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tyro.conf import Positional, UseAppendAction, arg
 
 from tradinghf.cli import _output as output
+from tradinghf.cli._objective import Objective, read_objective
 from tradinghf.cli._options import (
     End,
     OpenSealed,
@@ -51,6 +52,7 @@ def sweep(
     slippage_bps: tuple[float, ...] = (1.0,),
     fill: Literal["next_open", "close"] = "next_open",
     metric: str = "sharpe_annual",
+    objective: Objective = None,
     optuna: int = 0,
     ray: _Cluster = None,
     seed: int = 0,
@@ -69,6 +71,8 @@ def sweep(
 
     Example: `tradinghf sweep sma_cross --param fast=2:100:1 --param slow=20:400:5 --optuna 200`
 
+    Example: `tradinghf sweep sma_cross --param slow=20:200:10 --objective learned:runs/reward`
+
     Args:
         strategy: A strategy's name (`tradinghf strategies list`), or FILE.py, or FILE.py:function.
         param: Values of one parameter: FIRST:LAST:STEP with both ends, or a list: a,b,c.
@@ -80,6 +84,7 @@ def sweep(
         slippage_bps: Slippage per fill [basis points]; several repeat the sweep under each.
         fill: Fill at the open after the decision, or at the very close it was taken on.
         metric: What the best has the highest of.
+        objective: Choose by what a run's rankings value instead: learned:RUN, or learned+pnl:RUN.
         optuna: Let Optuna choose this many combinations; 0 runs all.
         ray: Run on a Ray cluster: auto (the one that is running), ray://HOST:10001, or local.
         seed: Of Optuna's choices.
@@ -100,6 +105,7 @@ def sweep(
     from tradinghf.strategies import load_strategy
 
     rule = load_strategy(strategy, strategies)
+    taste, metric = read_objective(objective, metric)
     grid = dict(parse_values(item) for item in param)
     costs = [CostModel(fee_bps=f, slippage_bps=s) for f, s in product(fee_bps, slippage_bps)]
     check_setting(optuna >= 0, "--optuna", optuna, "a number of combinations, or 0 for all")
@@ -119,13 +125,15 @@ def sweep(
             options: dict[str, Any] = {
                 "costs": costs,
                 "fill": fill,
+                "objective": taste,
                 "record": study,
                 "progress": lambda done, all_, name=name: tell(f"sweep {name}", done, all_, {}),
             }
             if ray is not None:
                 options["executor"] = cluster(ray)
             if optuna:
-                options |= {"limit": optuna, "metric": metric, "seed": seed}
+                options |= {"limit": optuna, "seed": seed}
+                options |= {"metric": metric} if taste is None else {}
             found.append((search if optuna else run)(rule, study.market, grid, **options))
             counted.append(study.trials_text())
     for item, said in zip(found, counted, strict=True):
@@ -186,6 +194,11 @@ def _print_sweep(found: Sweep, metric: str) -> None:
             f"{found.strategy.requires}."
         )
     output.line(f"The best one: {verdict.headline}")
+    if found.taste is not None:
+        output.line(
+            f"Taste is what the rankings value, a window of {found.taste.window} bars on average, "
+            "on the bars that were searched; walkforward says what it is out of sample."
+        )
 
 
 def check(

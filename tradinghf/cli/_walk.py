@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tyro.conf import Positional
 
 from tradinghf.cli import _output as output
+from tradinghf.cli._objective import Objective, read_objective
 from tradinghf.cli._options import End, OpenSealed, OptionalFile, Start, StrategyFolder, TrialStore
 from tradinghf.cli._progress import ProgressCall, progress
 from tradinghf.cli._research import ParamValues, parse_values
@@ -46,6 +47,7 @@ def walkforward(
     test_folds: int = 2,
     embargo: int = 0,
     metric: str = "sharpe_annual",
+    objective: Objective = None,
     fee_bps: float = 1.0,
     slippage_bps: float = 1.0,
     seed: int = 0,
@@ -64,6 +66,8 @@ def walkforward(
     Example: `tradinghf walkforward --train-policy --train-bars 2000 --test-bars 500 --purge 10`
 
     Example: `tradinghf walkforward sma_cross --param slow=20:200:20 --folds 10 --embargo 20`
+
+    Example: `tradinghf walkforward sma_cross --param slow=20:200:20 --objective learned:runs/mine`
 
     Args:
         strategy: A strategy's name, or FILE.py, or FILE.py:function; not with --train-policy.
@@ -85,6 +89,9 @@ def walkforward(
         test_folds: How many of the folds are tests at a time.
         embargo: Bars left out of training after a test, beside the purge; only with --folds.
         metric: What the chosen parameters have the highest of in training.
+        objective: Choose by what a run's rankings value instead: learned:RUN, or learned+pnl:RUN.
+            The taste and the profit of the joined test windows are shown beside those of the
+            default parameters.
         fee_bps: Fee per fill [basis points].
         slippage_bps: Slippage per fill [basis points].
         seed: Of the policies.
@@ -112,6 +119,12 @@ def walkforward(
             "walkforward: --embargo concerns training bars after a test, which only --folds has; "
             "--folds goes with --param, not with --train-policy."
         )
+    if objective is not None and train_policy:
+        raise ConfigError(
+            "walkforward: --objective chooses parameters, and goes with --param; policies learn "
+            "from rankings with --train-policy --reward ranked."
+        )
+    taste, metric = read_objective(objective, metric)
     name = f"ppo {reward}" if train_policy else strategy
     costs = CostModel(fee_bps=fee_bps, slippage_bps=slippage_bps)
     grid = dict(parse_values(item) for item in param)
@@ -119,11 +132,13 @@ def walkforward(
     opened = open_study(
         data, start, end, store=store, open_sealed=open_sealed, purpose=what, notify=output.line
     )
+    by: dict[str, Any] = {"metric": metric} if taste is None else {"objective": taste}
+    cut: dict[str, Any]
     if folds:
         cut = {"folds": folds, "test_folds": test_folds, "purge": purge, "embargo": embargo}
         with opened as study, progress() as tell:
             rule = load_strategy(strategy, strategies)
-            crossed = _cross_validate(study, rule, grid, metric, costs, cut, tell)
+            crossed = _cross_validate(study, rule, grid, costs, cut | by, tell)
             counted = study.trials_text()
         windows = crossed.splits
         _print_folds(crossed, counted)
@@ -140,9 +155,12 @@ def walkforward(
                 windows, joined = _walk_policies(study, train, name, costs, cut)
             else:
                 rule = load_strategy(strategy, strategies)
-                windows, joined = _walk_parameters(study, rule, grid, metric, costs, cut, tell)
+                walked = _walk_parameters(study, rule, grid, costs, cut | by, tell)
+                windows, joined = walked.windows, walked.report
             counted = study.trials_text()
         _print_walk(windows, joined, counted)
+        if taste is not None:
+            _print_taste(walked, taste.window)
     if out is not None:
         output.line(f"Windows: {write_table(windows, out)}")
     if report is not None:
@@ -154,7 +172,6 @@ def _cross_validate(
     study: Study,
     rule: Strategy,
     grid: Mapping[str, list[Any]],
-    metric: str,
     costs: CostModel,
     cut: Mapping[str, Any],
     tell: ProgressCall,
@@ -166,7 +183,6 @@ def _cross_validate(
         rule,
         study.market,
         grid,
-        metric=metric,
         costs=costs,
         record=study,
         progress=lambda done, total: tell("combinations", done, total, {}),
@@ -185,25 +201,37 @@ def _walk_parameters(
     study: Study,
     rule: Strategy,
     grid: Mapping[str, list[Any]],
-    metric: str,
     costs: CostModel,
-    cut: Mapping[str, Any],
+    options: Mapping[str, Any],
     tell: ProgressCall,
-) -> tuple[pd.DataFrame, Report]:
+) -> Any:
     """Windows and joined account of parameters chosen on each past."""
     from tradinghf.evaluation import walk_forward
 
-    walked = walk_forward(
+    return walk_forward(
         rule,
         study.market,
         grid,
-        metric=metric,
         costs=costs,
         record=study,
         progress=lambda done, total: tell("windows", done, total, {}),
-        **cut,
+        **options,
     )
-    return walked.windows, walked.report
+
+
+def _print_taste(walked: Any, window: int) -> None:
+    """Taste and profit out of sample, against the default parameters."""
+    assert walked.out_of_sample is not None
+    assert walked.taste_gain is not None
+    title = f"Out of sample: taste of a window of {window} bars on average, and profit"
+    output.frame(walked.out_of_sample, title=title)
+    gain, low, high = walked.taste_gain
+    said = (
+        "too few windows for an interval"
+        if low != low
+        else f"95 % interval {low:+.3f} to {high:+.3f}"
+    )
+    output.line(f"Taste, chosen less default: {gain:+.3f} a window ({said}).")
 
 
 def _walk_policies(

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     )
     from tradinghf.evaluation._sweep import Sweep, allowed_combinations, sweep
     from tradinghf.evaluation._sweep_page import sweep_page
+    from tradinghf.evaluation._taste import Taste
     from tradinghf.evaluation._track_record import excess_growth, other_histories, track_intervals
     from tradinghf.evaluation._verdict import Verdict, judge
     from tradinghf.evaluation._walkforward import walk_forward
@@ -67,6 +68,7 @@ __all__ = [
     "Signals",
     "Study",
     "Sweep",
+    "Taste",
     "Verdict",
     "allowed_combinations",
     "backtest",
@@ -158,6 +160,7 @@ __getattr__ = on_first_use(
         "allowed_combinations": "tradinghf.evaluation._sweep",
         "sweep": "tradinghf.evaluation._sweep",
         "sweep_page": "tradinghf.evaluation._sweep_page",
+        "Taste": "tradinghf.evaluation._taste",
         "Verdict": "tradinghf.evaluation._verdict",
         "judge": "tradinghf.evaluation._verdict",
         "walk_forward": "tradinghf.evaluation._walkforward",

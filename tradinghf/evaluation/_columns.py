@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tradinghf.config import CostModel, Fill
+from tradinghf.episodes import EpisodeBatch
 from tradinghf.evaluation._engines import order_rows, vectorbt_slippage_bps
+from tradinghf.evaluation._taste import Taste
 from tradinghf.market import Floats, MarketData
 
 _RECORD = [(n, "i8") for n in ("idx", "col", "side")] + [
@@ -29,6 +31,7 @@ class ColumnResults:
         turnover: [N] traded notional / equity just before the trade, summed over the bars.
         fills: [N] filled orders.
         fees: [N] paid [currency].
+        tastes: [W, N] what every window of each is worth to a trader; None where nobody asked.
 
     """
 
@@ -36,6 +39,7 @@ class ColumnResults:
     turnover: Floats
     fills: NDArray[np.int64]
     fees: Floats
+    tastes: Floats | None = None
 
 
 def run_columns(
@@ -45,6 +49,7 @@ def run_columns(
     costs: CostModel,
     fill: Fill,
     cash: float,
+    taste: Taste | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> ColumnResults:
     """Backtest each of `orders` ([T, A] target weights, NaN = no order) with its own cash.
@@ -58,6 +63,7 @@ def run_columns(
         costs: fees, slippage and spread.
         fill: when orders fill.
         cash: starting equity of each [currency].
+        taste: also score every window of each by it.
         progress: called with the number of tables done so far.
 
     Raises:
@@ -68,7 +74,7 @@ def run_columns(
     parts: list[ColumnResults] = []
     done = 0
     while chunk := list(islice(source, COLUMNS_AT_ONCE)):
-        parts.append(_simulate(market, chunk, costs, fill, cash))
+        parts.append(_simulate(market, chunk, costs, fill, cash, taste))
         done += len(chunk)
         if progress is not None:
             progress(done)
@@ -80,6 +86,9 @@ def run_columns(
         turnover=np.concatenate([p.turnover for p in parts]),
         fills=np.concatenate([p.fills for p in parts]),
         fees=np.concatenate([p.fees for p in parts]),
+        tastes=None
+        if taste is None
+        else np.concatenate([p.tastes for p in parts if p.tastes is not None], axis=1),
     )
 
 
@@ -108,7 +117,12 @@ def _order_records(
 
 
 def _simulate(
-    market: MarketData, chunk: Sequence[Floats], costs: CostModel, fill: Fill, cash: float
+    market: MarketData,
+    chunk: Sequence[Floats],
+    costs: CostModel,
+    fill: Fill,
+    cash: float,
+    taste: Taste | None,
 ) -> ColumnResults:
     count, assets = len(chunk), market.assets
     vectorbt_slippage_bps(costs)  # refuses other costs
@@ -136,15 +150,64 @@ def _simulate(
     returns = np.zeros_like(equity)
     np.divide(equity, before, out=returns, where=before > 0)
     returns = np.where(before > 0, returns - 1.0, 0.0)
+
+    def per_bar(values: Floats) -> Floats:
+        table = np.zeros((market.bars, count))
+        np.add.at(table, (bar, group), values)
+        return table
+
     turned = np.zeros(count)
     alive = (before[bar, group] > 0) & (value[bar, group] > 0)
     np.add.at(turned, group[alive], notional[alive] / value[bar, group][alive])
+    tastes = None
+    if taste is not None:
+        slipped = np.abs(records["price"] - price[bar, column]) * records["size"]
+        traded = per_bar(np.where(alive, notional, 0.0))
+        paid = per_bar(records["fees"] + slipped)
+        holding = shares if fill == "next_open" else _later(shares)
+        held = (holding * close).reshape(shape).sum(axis=2)
+        if fill == "next_open":
+            path = _paths(market, held, equity, before, traded, paid)
+        else:  # what an order at the close costs is felt in the bar that follows
+            at_close = np.where(equity > 0, equity + paid, 0.0)
+            path = _paths(market, held, at_close, _later(at_close), _later(traded), _later(paid))
+        tastes = taste.of_windows(path)
     return ColumnResults(
         returns,
         turned,
         np.bincount(group, minlength=count).astype(np.int64),
         np.bincount(group, weights=records["fees"], minlength=count).astype(np.float64),
+        tastes,
     )
+
+
+def _later(values: Floats) -> Floats:
+    """[T, ...] one bar later; 0 in the first."""
+    return np.concatenate([np.zeros_like(values[:1]), values[:-1]])
+
+
+def _paths(
+    market: MarketData, held: Floats, equity: Floats, before: Floats, traded: Floats, paid: Floats
+) -> EpisodeBatch:
+    """[N, T] the accounts' paths as episodes have them; the price is the mean of the assets'.
+
+    Args:
+        market: the bars.
+        held: [T, N] value of all positions at the end of each bar [currency].
+        equity: [T, N] at the close [currency].
+        before: [T, N] equity that the bar's trades are measured by [currency].
+        traded: [T, N] notional [currency].
+        paid: [T, N] fees and slippage [currency].
+
+    """
+
+    def ratio(values: Floats, base: Floats) -> Floats:
+        return np.divide(values, base, out=np.zeros_like(values), where=base > 0)
+
+    index = (market.close / market.close[0]).mean(axis=1)
+    close = np.broadcast_to(index[:, None], equity.shape)
+    arrays = (close, ratio(held, equity), equity, ratio(traded, before), paid)
+    return EpisodeBatch(*(a.T for a in arrays))
 
 
 def column_metrics(columns: ColumnResults, bars_per_year: float) -> dict[str, Floats]:

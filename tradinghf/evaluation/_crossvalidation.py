@@ -24,7 +24,7 @@ from tradinghf.config import CostModel, Fill
 from tradinghf.errors import ConfigError, StrategyError, unknown_name
 from tradinghf.evaluation import _metrics as metrics
 from tradinghf.evaluation._study import Record
-from tradinghf.evaluation._sweep import Grid, sweep
+from tradinghf.evaluation._sweep import Grid, Sweep, sweep
 from tradinghf.market import Floats, MarketData
 from tradinghf.strategies import Strategy, load_strategy
 
@@ -141,6 +141,7 @@ def cross_validate_parameters(
     purge: int = 0,
     embargo: int = 0,
     metric: str = "sharpe_annual",
+    objective: Any = None,
     costs: CostModel | None = None,
     fill: Fill = "next_open",
     cash: float = 100_000.0,
@@ -160,6 +161,7 @@ def cross_validate_parameters(
         grid: parameter name to its values.
         folds, test_folds, purge, embargo: see `combinatorial_splits`.
         metric: of the training bars, highest wins: one of `METRICS`.
+        objective: as for `sweep`: the taste of the windows that lie in training bars chooses.
         costs: fees and slippage.
         fill: when orders fill.
         cash: starting equity [currency].
@@ -185,6 +187,7 @@ def cross_validate_parameters(
         costs=costs,
         fill=fill,
         cash=cash,
+        objective=objective,
         record=record,
         open_sealed=open_sealed,
         progress=progress,
@@ -196,6 +199,8 @@ def cross_validate_parameters(
     rows: list[dict[str, Any]] = []
     for train, tests in cuts:
         scores = [_score(column, metric, year) for column in swept.returns[train].T]
+        if swept.taste is not None:
+            scores = _tastes(swept, train)
         chosen = int(np.argmax(scores))
         parts = []
         for k in tests:
@@ -207,7 +212,7 @@ def cross_validate_parameters(
             {
                 "test": ", ".join(str(k + 1) for k in tests),
                 **swept.params[chosen],
-                f"train_{metric}": _defined(scores[chosen]),
+                f"train_{swept.metric if swept.taste else metric}": _defined(scores[chosen]),
                 f"test_{metric}": _defined(_score(np.concatenate(parts), metric, year)),
             }
         )
@@ -221,6 +226,29 @@ def cross_validate_parameters(
         trials=swept.trials,
         counted=swept.counted,
     )
+
+
+def _tastes(swept: Sweep, train: NDArray[np.intp]) -> list[float]:
+    """[N] mean worth of the windows all of whose bars are training bars.
+
+    Raises:
+        ConfigError: there is no such window.
+
+    """
+    assert swept.taste is not None
+    assert swept.tastes is not None
+    starts, length = swept.taste.starts(swept.market.bars), swept.taste.window
+    free = np.zeros(swept.market.bars + 1, dtype=np.int64)
+    free[train + 1] = 1
+    inside = np.diff(np.cumsum(free)[np.stack([starts, starts + length + 1])], axis=0)[0] > length
+    if not inside.any():
+        raise ConfigError(
+            f"cross-validation: no window of {length} bars, which the taste is measured on, lies "
+            "within training bars. Take fewer folds, or a shorter Taste(window=...)."
+        )
+    worth = swept.taste.objective(swept.tastes, swept.returns, swept.market)[inside]
+    found: list[float] = worth.mean(axis=0).tolist()
+    return found
 
 
 def _score(returns: Floats, metric: str, bars_per_year: float) -> float:

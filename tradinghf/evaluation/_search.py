@@ -22,6 +22,7 @@ from tradinghf.evaluation._sweep import (
     counted_sweep,
     run_combinations,
 )
+from tradinghf.evaluation._taste import Taste, as_taste
 from tradinghf.market import MarketData
 from tradinghf.strategies import Strategy, load_strategy
 
@@ -41,6 +42,7 @@ def search(
     costs: CostModel | Sequence[CostModel] | None = None,
     fill: Fill = "next_open",
     cash: float = 100_000.0,
+    objective: Any = None,
     record: Record = True,
     open_sealed: str | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -53,9 +55,9 @@ def search(
     strategies without skill, and `Sweep.overfitting` is None.
 
     Args:
-        strategy, market, grid, costs, fill, cash: as for `sweep`.
+        strategy, market, grid, costs, fill, cash, objective: as for `sweep`.
         limit: how many combinations to run; the whole grid if it is smaller.
-        metric: to maximise.
+        metric: to maximise, where there is no objective.
         seed: of the sampler.
         record, open_sealed: as for `backtest`; every row is a trial.
         progress: called with (combinations done, limit).
@@ -69,9 +71,11 @@ def search(
 
     """
     check_setting(limit >= 1, "search: limit", limit, "at least 1")
-    found = load_strategy(strategy)
+    found, taste = load_strategy(strategy), as_taste(objective)
+    metric = metric if taste is None else taste.name
     with study_of(market, record, open_sealed, f"sweep {found.name}") as study:
         how: dict[str, Any] = {"costs": cost_models(costs), "fill": fill, "cash": cash}
+        how["taste"] = taste
         searched = _search(found, market, grid, limit, metric, seed, progress, **how)
         return counted_sweep(searched, study)
 
@@ -88,6 +92,7 @@ def _search(
     costs: Sequence[CostModel],
     fill: Fill,
     cash: float,
+    taste: Taste | None,
 ) -> Sweep:
     optuna = _optuna()
     values = {name: list(options) for name, options in grid.items()}
@@ -111,7 +116,9 @@ def _search(
         # A sampler that only repeats itself has found its optimum: go on in the grid's order.
         new = new or sorted(allowed - scores.keys())[:batch]
         chosen = [_chosen(values, point) for point in new]
-        parts.append(run_combinations(found, market, chosen, costs, fill=fill, cash=cash))
+        parts.append(
+            run_combinations(found, market, chosen, costs, fill=fill, cash=cash, taste=taste)
+        )
         scores |= dict(zip(new, _scores(parts[-1], metric, len(costs)), strict=True))
         for trial, point in zip(trials, points, strict=True):
             score = scores.get(point, math.nan)
@@ -155,4 +162,7 @@ def _joined(parts: Sequence[Sweep]) -> Sweep:
         returns=np.concatenate([part.returns for part in parts], axis=1),
         costs=tuple(model for part in parts for model in part.costs),
         params=tuple(params for part in parts for params in part.params),
+        tastes=None
+        if parts[0].tastes is None
+        else np.concatenate([part.tastes for part in parts if part.tastes is not None], axis=1),
     )

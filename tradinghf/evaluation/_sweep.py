@@ -25,6 +25,7 @@ from tradinghf.evaluation._executors import Executor, as_executor, local
 from tradinghf.evaluation._export import write_table
 from tradinghf.evaluation._report import Report
 from tradinghf.evaluation._study import Record, Study, study_of
+from tradinghf.evaluation._taste import Taste, as_taste
 from tradinghf.evaluation._validation import effective_trials, overfitting_probability
 from tradinghf.evaluation._variants import rule_variant
 from tradinghf.evaluation._verdict import Verdict, judge
@@ -46,7 +47,8 @@ class Sweep:
         market: the bars.
         table: one row per combination and cost model: the parameters, the costs that vary, and
             total_return_pct, cagr_pct, sharpe_annual, volatility_annual_pct, max_drawdown_pct,
-            turnover_per_year, fills, fees [currency].
+            turnover_per_year, fills, fees [currency]; by an objective also `taste`, the mean
+            worth of its windows, and perhaps `taste_and_profit`.
         returns: [T, N] of every row.
         costs: [N] cost model of every row.
         params: [N] parameters of every row.
@@ -56,6 +58,9 @@ class Sweep:
         adaptive: the rows were proposed from the results of earlier ones (`search`).
         counted: trials of these bars that a store has counted, this sweep's included; 0 without
             one.
+        metric: what the best row has the highest of, where nothing else is asked for.
+        taste: the objective; None: a metric.
+        tastes: [W, N] worth of every window of every row; None without an objective.
 
     """
 
@@ -70,24 +75,23 @@ class Sweep:
     left_out: int = 0
     adaptive: bool = False
     counted: int = 0
+    metric: str = "sharpe_annual"
+    taste: Taste | None = None
+    tastes: Floats | None = None
 
     @property
     def trials(self) -> int:
         """N: what the best row has to be deflated by."""
         return len(self.table)
 
-    def best(self, metric: str = "sharpe_annual") -> Report:
-        """Backtest of the row with the highest `metric`.
+    def best(self, metric: str | None = None) -> Report:
+        """Backtest of the row with the highest `metric`; None: the one that it was made for.
 
         Raises:
             StrategyError: unknown metric, or no row has it defined.
 
         """
-        if metric not in self.table:
-            raise StrategyError(unknown_name("metric", metric, self.table.columns))
-        if self.table[metric].isna().all():
-            raise StrategyError(f"No combination has a defined {metric}: none of them traded.")
-        row = int(np.nanargmax(self.table[metric].to_numpy(np.float64)))
+        row = self.best_row(metric)
         return trade(
             self.strategy,
             self.market,
@@ -97,7 +101,16 @@ class Sweep:
             **self.params[row],
         )
 
-    def verdict(self, metric: str = "sharpe_annual", *, trials: int = 0) -> Verdict:
+    def best_row(self, metric: str | None = None) -> int:
+        """Number of the row with the highest `metric`; errors as for `best`."""
+        metric = metric or self.metric
+        if metric not in self.table:
+            raise StrategyError(unknown_name("metric", metric, self.table.columns))
+        if self.table[metric].isna().all():
+            raise StrategyError(f"No combination has a defined {metric}: none of them traded.")
+        return int(np.nanargmax(self.table[metric].to_numpy(np.float64)))
+
+    def verdict(self, metric: str | None = None, *, trials: int = 0) -> Verdict:
         """What the best row proves, given that all the others were tried as well.
 
         The rows' own variance of Sharpe ratios sets how far luck may lift the best of them. Rows
@@ -162,6 +175,7 @@ def sweep(
     costs: CostModel | Sequence[CostModel] | None = None,
     fill: Fill = "next_open",
     cash: float = 100_000.0,
+    objective: Any = None,
     executor: Executor | Literal["local", "ray"] = "local",
     record: Record = True,
     open_sealed: str | None = None,
@@ -176,6 +190,9 @@ def sweep(
         costs: one cost model, or several to repeat the grid under.
         fill: when orders fill.
         cash: starting equity of each backtest [currency].
+        objective: a fitted reward model, a function from B episodes to [B] numbers, or a `Taste`:
+            what the best row has the highest mean of, over windows of its account. All rows are
+            scored on the same windows, many together.
         executor: where: "local", "ray" (the Ray cluster that is running, or one of this machine's
             cores), or `tradinghf.evaluation._executors.ray(ADDRESS)`. The results are the same.
         record, open_sealed: as for `backtest`; every row is a trial.
@@ -191,6 +208,7 @@ def sweep(
     found = load_strategy(strategy)
     values = {name: list(options) for name, options in grid.items()}
     models, chosen = cost_models(costs), allowed_combinations(found, values)
+    taste = as_taste(objective)
     with study_of(market, record, open_sealed, f"sweep {found.name}") as study:
         run = run_combinations(
             found,
@@ -199,6 +217,7 @@ def sweep(
             models,
             fill=fill,
             cash=cash,
+            taste=taste,
             executor=as_executor(executor),
             progress=progress,
         )
@@ -241,6 +260,7 @@ def run_combinations(
     *,
     fill: Fill = "next_open",
     cash: float = 100_000.0,
+    taste: Taste | None = None,
     executor: Executor = local,
     progress: Callable[[int, int], None] | None = None,
 ) -> Sweep:
@@ -251,11 +271,16 @@ def run_combinations(
         for first in range(0, len(combinations), COLUMNS_AT_ONCE)
     ]
     total, done = len(models) * len(combinations), 0
-    returns, metrics = [], []
-    setting = (strategy, market, fill, cash)
+    returns, metrics, tastes = [], [], []
+    setting = (strategy, market, fill, cash, taste)
     for (_, part), columns in zip(chunks, executor(_columns, setting, chunks), strict=True):
         returns.append(columns.returns)
         metrics.append(pd.DataFrame(column_metrics(columns, market.bars_per_year)))
+        if taste is not None and columns.tastes is not None:
+            tastes.append(columns.tastes)
+            worth = taste.objective(columns.tastes, columns.returns, market)
+            metrics[-1]["taste"] = columns.tastes.mean(axis=0)
+            metrics[-1][taste.name] = worth.mean(axis=0)
         done += len(part)
         if progress is not None:
             progress(done, total)
@@ -274,6 +299,9 @@ def run_combinations(
         params=tuple(params for params, _ in rows),
         fill=fill,
         cash=cash,
+        metric=Sweep.metric if taste is None else taste.name,
+        taste=taste,
+        tastes=np.concatenate(tastes, axis=1) if tastes else None,
     )
 
 
@@ -294,10 +322,10 @@ def allowed_combinations(strategy: Strategy, grid: Grid) -> list[dict[str, Any]]
 
 
 def _columns(
-    setting: tuple[Strategy, MarketData, Fill, float],
+    setting: tuple[Strategy, MarketData, Fill, float, Taste | None],
     chunk: tuple[CostModel, tuple[dict[str, Any], ...]],
 ) -> ColumnResults:
     """One chunk of a sweep; runs wherever the executor puts it."""
-    (strategy, market, fill, cash), (model, combinations) = setting, chunk
+    (strategy, market, fill, cash, taste), (model, combinations) = setting, chunk
     orders = (strategy.orders(market, **params) for params in combinations)
-    return run_columns(market, orders, costs=model, fill=fill, cash=cash)
+    return run_columns(market, orders, costs=model, fill=fill, cash=cash, taste=taste)

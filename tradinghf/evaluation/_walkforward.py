@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tradinghf._intervals import means, time_blocks
 from tradinghf.config import CostModel, Fill, settings_of
 from tradinghf.errors import ConfigError, StrategyError, unknown_name
 from tradinghf.evaluation._backtest import trade
@@ -16,6 +17,7 @@ from tradinghf.evaluation._columns import column_metrics, run_columns
 from tradinghf.evaluation._report import Report
 from tradinghf.evaluation._study import Record, study_of
 from tradinghf.evaluation._sweep import Grid, allowed_combinations
+from tradinghf.evaluation._taste import Taste, as_taste
 from tradinghf.evaluation._variants import rule_variant
 from tradinghf.market import Floats, MarketData, MarketLike, as_market
 from tradinghf.strategies import Strategy, held_targets, load_strategy, target_changes
@@ -31,12 +33,19 @@ class WalkForward:
         windows: one row per window: train_start, train_end, test_start, test_end (timestamps,
             ends inclusive), the chosen parameters, and the metric in training and in the test.
         trials: combinations tried; the verdict is not deflated by them, since none saw the test.
+        out_of_sample: by an objective, a row for the account above and one for the strategy with
+            its default parameters over the same bars: taste, total_return_pct, sharpe_annual,
+            max_drawdown_pct; None without an objective.
+        taste_gain: by an objective, the difference in mean taste a window, and the ends of its
+            95 % interval (NaN where there are too few windows); None without.
 
     """
 
     report: Report
     windows: pd.DataFrame
     trials: int
+    out_of_sample: pd.DataFrame | None = None
+    taste_gain: tuple[float, float, float] | None = None
 
 
 def walk_forward_splits(
@@ -89,6 +98,7 @@ def walk_forward(
     purge: int = 0,
     anchored: bool = False,
     metric: str = "sharpe_annual",
+    objective: Any = None,
     costs: CostModel | None = None,
     fill: Fill = "next_open",
     cash: float = 100_000.0,
@@ -108,6 +118,8 @@ def walk_forward(
         grid: parameter name to its values.
         train_bars, test_bars, purge, anchored: see `walk_forward_splits`.
         metric: of the training backtests, highest wins; a tie goes to the first in the grid.
+        objective: as for `sweep`: the taste of the training windows chooses instead, and the
+            result says what it and the profit are out of sample.
         costs: fees and slippage.
         fill: when orders fill.
         cash: starting equity [currency].
@@ -129,8 +141,10 @@ def walk_forward(
         "purge": purge,
         "anchored": anchored,
     }
+    how: dict[str, Any] = {"costs": costs, "fill": fill, "cash": cash, "taste": as_taste(objective)}
+    metric = metric if how["taste"] is None else how["taste"].name
     with study_of(market, record, open_sealed, f"walkforward {found.name}") as study:
-        walked = _walk(found, market, grid, cut, metric, costs, fill, cash, progress)
+        walked = _walk(found, market, grid, cut, metric, how, progress)
         variant: dict[str, Any] = {
             "grid": {name: list(values) for name, values in grid.items()},
             "metric": metric,
@@ -148,9 +162,7 @@ def _walk(
     grid: Grid,
     cut: dict[str, Any],
     metric: str,
-    costs: CostModel,
-    fill: Fill,
-    cash: float,
+    how: dict[str, Any],
     progress: Callable[[int, int], None] | None,
 ) -> WalkForward:
     options = allowed_combinations(found, grid)
@@ -158,20 +170,46 @@ def _walk(
     # A strategy is causal, so its weights are computed once on everything; checked by
     # `tradinghf.evaluation._check`.
     targets = [held_targets(found(market, **params)) for params in options]
+    taste: Taste | None = how["taste"]
+    no_test = {**how, "taste": None}
 
     def choose(number: int, train: slice, test: slice) -> tuple[Floats, dict[str, Any]]:
-        scores = _scores(market, targets, train, metric, costs, fill, cash)
+        scores = _scores(market, targets, train, metric, how)
         if np.isnan(scores).all():
             scores = np.zeros(len(options))  # nothing traded in training: the first of the grid
         chosen = int(np.nanargmax(scores))
-        tested = _scores(market, [targets[chosen]], test, metric, costs, fill, cash)[0]
-        measured = {f"train_{metric}": scores[chosen], f"test_{metric}": tested}
+        measured = {f"train_{metric}": scores[chosen]}
+        # A test window is often shorter than an episode: taste is measured over all of them.
+        shown = "total_return_pct" if taste is not None else metric
+        measured[f"test_{shown}"] = _scores(market, [targets[chosen]], test, shown, no_test)[0]
         return targets[chosen][test], options[chosen] | measured
 
-    report, table = trade_windows(
-        market, windows, choose, costs=costs, fill=fill, cash=cash, progress=progress
-    )
-    return WalkForward(report.renamed(f"{found.name}, walk-forward"), table, len(options))
+    account = {name: how[name] for name in ("costs", "fill", "cash")}
+    report, table = trade_windows(market, windows, choose, **account, progress=progress)
+    named = report.renamed(f"{found.name}, walk-forward")
+    if taste is None:
+        return WalkForward(named, table, len(options))
+    first = windows[0][1].start
+    default = held_targets(found(market))[first:]
+    compared, gain = _out_of_sample(report, target_changes(default), taste, account)
+    return WalkForward(named, table, len(options), compared, gain)
+
+
+def _out_of_sample(
+    report: Report, default: Floats, taste: Taste, account: dict[str, Any]
+) -> tuple[pd.DataFrame, tuple[float, float, float]]:
+    """Taste and profit of the joined account and of the default parameters, and the difference."""
+    market = report.market
+    columns = run_columns(market, (report.targets, default), taste=taste, **account)
+    metrics = column_metrics(columns, market.bars_per_year)
+    shown = ("total_return_pct", "sharpe_annual", "max_drawdown_pct", "turnover_per_year")
+    assert columns.tastes is not None
+    rows = {"taste": columns.tastes.mean(axis=0)} | {name: metrics[name] for name in shown}
+    starts = taste.starts(market.bars)
+    found = means(columns.tastes[:, 0] - columns.tastes[:, 1], time_blocks(starts, taste.window))
+    low, high = found.ends() or (np.nan, np.nan)
+    table = pd.DataFrame({"parameters": ["chosen on each past", "default"]} | rows)
+    return table, (float(found.value[0]), float(low), float(high))
 
 
 def trade_windows(
@@ -223,18 +261,14 @@ def backtest_targets(
 
 
 def _scores(
-    market: MarketData,
-    targets: list[Floats],
-    window: slice,
-    metric: str,
-    costs: CostModel,
-    fill: Fill,
-    cash: float,
+    market: MarketData, targets: list[Floats], window: slice, metric: str, how: dict[str, Any]
 ) -> Floats:
-    part = market.rows(window.start, window.stop)
-    columns = run_columns(
-        part, (target_changes(t[window]) for t in targets), costs=costs, fill=fill, cash=cash
-    )
+    """[N] a metric, or the objective, of every table of targets over some of the bars."""
+    part, taste = market.rows(window.start, window.stop), how["taste"]
+    columns = run_columns(part, (target_changes(t[window]) for t in targets), **how)
+    if taste is not None and columns.tastes is not None:
+        worth: Floats = taste.objective(columns.tastes, columns.returns, part).mean(axis=0)
+        return worth
     metrics = column_metrics(columns, market.bars_per_year)
     if metric not in metrics:
         raise StrategyError(unknown_name("metric", metric, metrics))

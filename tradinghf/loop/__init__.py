@@ -42,7 +42,7 @@ from tradinghf.loop._gate import (
 from tradinghf.loop._paired import Contender, PairedTask, load_contender
 from tradinghf.loop._questions import ask
 from tradinghf.loop._rlhf import RLHF
-from tradinghf.loop._utility import trader_utility
+from tradinghf.loop._utility import fitted_reward_of, trader_utility
 
 __all__ = [
     "DEPLOYMENT",
@@ -68,6 +68,7 @@ __all__ = [
     "distinct_columns",
     "env_like",
     "episode_batch",
+    "fitted_reward_of",
     "gate",
     "load_contender",
     "long_enough",

@@ -11,7 +11,7 @@ import numpy as np
 from tradinghf._intervals import Blocks, clusters, means
 from tradinghf.episodes import Episode, EpisodeBatch, Floats
 from tradinghf.feedback import Ranking
-from tradinghf.learning.reward import Reward, TradePaths, predicted_pairs
+from tradinghf.learning.reward import Reward, learned_score, predicted_pairs
 from tradinghf.loop._collect import (
     Acting,
     Actor,
@@ -167,16 +167,6 @@ def compare_policies(
 def training_scores(model: Reward, pnl_weight: float) -> list[tuple[float, EpisodeScore]]:
     """The learned reward and profit of whole episodes, weighed as in training."""
     return [(1.0, learned_score(model)), (pnl_weight, lambda batch: batch.net_return)]
-
-
-def learned_score(model: Reward) -> EpisodeScore:
-    """What the learned reward pays for whole episodes."""
-
-    def score(episodes: EpisodeBatch) -> Floats:
-        paid = model.rewards(TradePaths.from_episodes(episodes)).sum(-1)
-        return np.asarray(paid.double().cpu().numpy())
-
-    return score
 
 
 def _batch(episodes: Sequence[Episode] | EpisodeBatch) -> EpisodeBatch:

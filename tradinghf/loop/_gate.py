@@ -26,8 +26,7 @@ from tradinghf.evaluation import (
     decision_text,
     harm_evidence,
 )
-from tradinghf.learning.reward import Reward
-from tradinghf.loop._gaming import learned_score
+from tradinghf.learning.reward import Reward, learned_score
 from tradinghf.loop._paired import Contender, PairedTask, differences
 from tradinghf.market import Floats, MarketData
 from tradinghf.simulation import MarketEnv

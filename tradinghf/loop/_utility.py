@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,10 +10,9 @@ from pathlib import Path
 from tradinghf.errors import FeedbackError
 from tradinghf.feedback import SyntheticTrader
 from tradinghf.feedback.store import Store, locate
-from tradinghf.learning.reward import Reward, RewardModel
+from tradinghf.learning.reward import Reward, RewardModel, learned_score
 from tradinghf.learning.runs import recall
 from tradinghf.loop._collect import EpisodeScore
-from tradinghf.loop._gaming import learned_score
 
 
 def trader_utility(trader: str, answers: Sequence[str] = ()) -> tuple[EpisodeScore, list[str]]:
@@ -53,8 +53,9 @@ def fitted_reward_of(run: Path, answers: Sequence[str] = ()) -> tuple[Reward, li
 
 def _store_of(run: Path) -> str:
     """Where the rankings are that a run learned from: its own store, or the one it was given."""
-    try:
+    trader, fitted = "", ""
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
         trader = str(json.loads((run / "config.json").read_text())["experiment"]["trader"])
-    except (OSError, ValueError, LookupError, TypeError):
-        trader = ""
-    return trader.removeprefix("store:") if trader.startswith("store:") else str(run / "store")
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+        fitted = str(json.loads((run / "reward.json").read_text())["answers"]["store"])
+    return trader.removeprefix("store:") if "store:" in trader[:6] else fitted or str(run / "store")

@@ -10,7 +10,7 @@ from tradinghf.learning.reward._laplace import laplace
 from tradinghf.learning.reward._model import RewardModel
 from tradinghf.learning.reward._paths import TradePaths
 from tradinghf.learning.reward._plain import PlainReward
-from tradinghf.learning.reward._protocol import CalibratedReward, Reward
+from tradinghf.learning.reward._protocol import CalibratedReward, Reward, learned_score
 from tradinghf.learning.reward._question_choice import choose_groups
 from tradinghf.learning.reward._run import fit_reward_run
 from tradinghf.learning.reward._score import ScoreModel, growth
@@ -30,6 +30,7 @@ __all__ = [
     "fit_reward_run",
     "growth",
     "laplace",
+    "learned_score",
     "predicted_pairs",
     "reward_figure",
     "summarise",

@@ -105,7 +105,7 @@ class RewardModel(CalibratedReward):
         tied = bool(choices.features[..., -1].any())
         self._draw(posterior, totals, table.mask, tied)
         self._fit_residual(table, totals)
-        self.answers = len(table.ranks)
+        self.answers, self.ranked_bars = len(table.ranks), table.commonest_length[0].bars
         self._fitted_to = (tuple(rankings), episodes)
         return self
 

@@ -71,7 +71,7 @@ class PlainReward(CalibratedReward):
         with torch.no_grad():
             scores = torch.stack([_paid(n, inputs).sum(-1) for n in self.networks])
         self.temperature = float(scores.std().clamp(min=1e-9))
-        self.answers = len(table.ranks)
+        self.answers, self.ranked_bars = len(table.ranks), table.commonest_length[0].bars
         return self
 
     @torch.no_grad()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from tradinghf.episodes import Episode
+from tradinghf.episodes import Episode, EpisodeBatch, Floats
 from tradinghf.errors import FeedbackError
 from tradinghf.feedback import Ranking
 from tradinghf.learning.reward._likelihood import pair_probabilities
@@ -87,6 +88,7 @@ class CalibratedReward(ABC):
         log_tie: log tie parameter of the raters.
         answers: how many the fit used; 0 before.
         explained: as in `Reward`.
+        ranked_bars: length of most of the ranked episodes [bars]; 0 where it is not known.
 
     """
 
@@ -94,6 +96,7 @@ class CalibratedReward(ABC):
     log_tie: Tensor = torch.tensor(NEVER_TIED, dtype=torch.float64)
     answers: int = 0
     explained: float = 0.0
+    ranked_bars: int = 0
 
     @property
     def fitted(self) -> bool:
@@ -131,6 +134,16 @@ class CalibratedReward(ABC):
                 f"This {type(self).__name__} has not been fitted; call fit(rankings, episodes) "
                 "first."
             )
+
+
+def learned_score(reward: Reward) -> Callable[[EpisodeBatch], Floats]:
+    """A function from B episodes to [B] what a learned reward pays for them as a whole."""
+
+    def score(episodes: EpisodeBatch) -> Floats:
+        paid = reward.rewards(TradePaths.from_episodes(episodes)).sum(-1)
+        return np.asarray(paid.double().cpu().numpy())
+
+    return score
 
 
 def share_explained(log_likelihood: float, by_chance: float) -> float:

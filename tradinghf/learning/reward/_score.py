@@ -105,6 +105,7 @@ class ScoreModel(CalibratedReward):
             )
         self._calibrate(gap / spread, table)
         self.spread, self.answers = spread, len(table.ranks)
+        self.ranked_bars = table.commonest_length[0].bars
         return self
 
     def _calibrate(self, scores: Tensor, table: AnswerTable) -> None:
