@@ -6,6 +6,7 @@ A config that exists is valid: `__post_init__` raises `ConfigError` otherwise.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cache
@@ -246,6 +247,46 @@ class Randomisation(NamedOptions):
 
 
 @dataclass(frozen=True)
+class Overlay(NamedOptions):
+    """Actions that modulate strategies of one's own, instead of naming positions.
+
+    Attributes:
+        bases: the strategies, as text: NAME, FILE.py or FILE.py:function, and parameters after a
+            colon ("sma_cross:fast=10,slow=50").
+        moves: what the discrete actions do with the bases' present targets; the first is to do
+            what the first base does. "x0.5": so many times the first base's target, "x0" is flat;
+            "cap0.5": its target, but at most so much of the equity; "base2": the second base's;
+            "blend": the mean of all; "wait": no order, what is held is kept. Empty: "x1", "x0.5",
+            "x0" and "wait" for one base; every base, "blend" and "x0" for several.
+
+    With `actions="continuous"` there is a number for each base instead, in [-1, 1]: min(1 + a, 1)
+    of the first base's target, and max(a, 0) of every other's, scaled down together where they add
+    up to more than 1. All zero is what the first base does.
+
+    """
+
+    bases: tuple[str, ...]
+    moves: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("bases", "moves"):
+            given = getattr(self, name)
+            object.__setattr__(self, name, (given,) if isinstance(given, str) else tuple(given))
+        check_setting(len(self.bases) >= 1, "Overlay.bases", self.bases, "at least one strategy")
+        if not self.moves:
+            each = tuple(f"base{k + 1}" for k in range(len(self.bases)))
+            several = (*each, "blend", "x0")
+            object.__setattr__(self, "moves", several if each[1:] else ("x1", "x0.5", "x0", "wait"))
+        for move in self.moves:
+            number = re.fullmatch(r"base(\d+)", move)
+            named = re.fullmatch(r"blend|wait|(x-?|cap)\d+(\.\d+)?", move) is not None
+            named |= number is not None and 1 <= int(number[1]) <= len(self.bases)
+            check_setting(named, "Overlay.moves", move, "x0.5, cap0.5, base1, blend or wait")
+        first = self.moves[0] in ("x1", "base1") and len(self.moves) >= 2
+        check_setting(first, "Overlay.moves", self.moves, "two or more, of which x1 or base1 first")
+
+
+@dataclass(frozen=True)
 class EnvConfig(NamedOptions):
     """One trading task: what the agent sees, may do, and for how long.
 
@@ -275,6 +316,8 @@ class EnvConfig(NamedOptions):
             its episode.
         rules: order limits. margin: leverage and liquidation. brackets: protective exits.
         randomise: domain randomisation.
+        overlay: actions modulate strategies (`Overlay`), whose targets are observed as well; None:
+            actions are positions.
 
     """
 
@@ -304,6 +347,7 @@ class EnvConfig(NamedOptions):
     margin: Margin = field(default_factory=Margin)
     brackets: Brackets = field(default_factory=Brackets)
     randomise: Randomisation = field(default_factory=Randomisation)
+    overlay: Overlay | None = None
 
     def __post_init__(self) -> None:
         self._coerce()
@@ -335,6 +379,7 @@ _PARTS: dict[str, type] = {
     "margin": Margin,
     "brackets": Brackets,
     "randomise": Randomisation,
+    "overlay": Overlay,
 }
 
 

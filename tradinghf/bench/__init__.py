@@ -15,13 +15,16 @@ from tradinghf.bench._core import BENCHMARKS, run_benchmark, stamp
 if TYPE_CHECKING:
     from tradinghf.bench._coverage import coverage_table, measure_coverage
     from tradinghf.bench._no_harm import measure_gate
+    from tradinghf.bench._own import OwnBench, measure_own
     from tradinghf.bench._trust import measure_trust
 
 __all__ = [
     "BENCHMARKS",
+    "OwnBench",
     "coverage_table",
     "measure_coverage",
     "measure_gate",
+    "measure_own",
     "measure_trust",
     "run_benchmark",
     "stamp",
@@ -33,6 +36,8 @@ __getattr__ = on_first_use(
         "coverage_table": "tradinghf.bench._coverage",
         "measure_coverage": "tradinghf.bench._coverage",
         "measure_gate": "tradinghf.bench._no_harm",
+        "OwnBench": "tradinghf.bench._own",
+        "measure_own": "tradinghf.bench._own",
         "measure_trust": "tradinghf.bench._trust",
     },
 )

@@ -96,6 +96,11 @@ def policy_orders(
             wanted = env.orders(actions) if config.portfolio else env.targets(actions)
             weights[bar] = wanted.reshape(-1).cpu().numpy()
             obs, *_ = env.step(actions)
+        if env.base_targets is not None:  # what its base decides at the last close counts too
+            wanted = env.targets(policy.act(obs, deterministic=True))
+            weights[start + horizon] = wanted.reshape(-1).cpu().numpy()
+    if env.base_targets is not None:
+        weights[:start] = env.base_targets[:start, :, 0]
     # The environment's last bar decides nothing; neither does the backtest's.
     if config.portfolio:
         return weights

@@ -15,6 +15,7 @@ from tradinghf.loop._collect import (
     pool_actors,
     random_actor,
     strategy_actor,
+    traded,
     trading_metrics,
 )
 from tradinghf.loop._demonstrations import compare_demonstrations
@@ -81,6 +82,7 @@ __all__ = [
     "split_market",
     "strategy_actor",
     "task_for",
+    "traded",
     "trader_utility",
     "trading_metrics",
     "train_baseline",

@@ -9,6 +9,7 @@ from tradinghf.learning.policy import Policy
 from tradinghf.learning.ppo import PPO, RewardStream, Stream
 from tradinghf.learning.runs import RunDirectory
 from tradinghf.loop._collect import EpisodeScore
+from tradinghf.loop._overlay import overlay_settings, start_as_base
 from tradinghf.loop._training import Progress, Training
 from tradinghf.market import MarketData
 from tradinghf.simulation import MarketEnv
@@ -36,7 +37,8 @@ def baseline_training(
         progress: called with (phase, done, total, metrics).
 
     """
-    agent = PPO(env, {name: Stream(stream)}, config=config.ppo, seed=config.seed)
+    ppo = overlay_settings(env, config.ppo)
+    agent = start_as_base(PPO(env, {name: Stream(stream)}, config=ppo, seed=config.seed))
     training = Training(
         agent,
         f"baseline {name}",

@@ -238,6 +238,11 @@ def episode_batch(env: MarketEnv, actor: Actor, seed: int) -> EpisodeBatch:
     return batch_of(run_actor(env, actor, batch_windows(env, seed), seed))
 
 
+def traded(env: MarketEnv, actor: Actor, windows: Windows) -> EpisodeBatch:
+    """What an actor makes of windows, one for each environment."""
+    return batch_of(run_actor(env, actor, windows, seed=0))
+
+
 def batch_windows(env: MarketEnv, seed: int) -> Windows:
     """The windows that `episode_batch` trades, one per environment."""
     found = random_windows(env.market, env.config, env.num_envs, seed)
@@ -317,11 +322,16 @@ def distinct_columns(row: Sequence[Episode]) -> list[int]:
 
 
 def pool_actors(
-    market: MarketData, config: EnvConfig, seed: int, policies: Sequence[Actor] = ()
+    market: MarketData,
+    config: EnvConfig,
+    seed: int,
+    policies: Sequence[Actor] = (),
+    bases: Floats | None = None,
 ) -> list[Actor]:
     """A diverse pool: constant positions, chance at three paces, every rule, then `policies`.
 
     Of portfolios, books of few and of many names as well.
+    Of an overlay also its bases [T, A, K], whole, half, and modulated at random.
     """
     levels = sorted({min(config.levels), 0.0, max(config.levels)})
     return [
@@ -329,6 +339,7 @@ def pool_actors(
         *(random_actor(market, config, seed + i, hold) for i, hold in enumerate((2, 6, 20))),
         *(strategy_actor(name, market) for name in strategy_names()),
         *(book_actors(market, seed) if config.portfolio else ()),
+        *([] if bases is None else modulated_actors(bases, seed)),
         *policies,
     ]
 
@@ -340,3 +351,18 @@ def book_actors(market: MarketData, seed: int) -> list[Actor]:
         for names, hold in ((1, 20), (3, 20), (10, 6))
     ]
     return [*chance, *(Actor(f"momentum_{n}", momentum_book(market, n)) for n in (1, 3, 10))]
+
+
+def modulated_actors(bases: Floats, seed: int) -> list[Actor]:
+    """Bases [T, A, K] whole and half, and the first with parts of it left out at two paces."""
+    found = []
+    for k in range(bases.shape[2]):
+        found += [Actor(f"base{k + 1}", bases[..., k]), Actor(f"half{k + 1}", 0.5 * bases[..., k])]
+    for hold in (3.0, 12.0):
+        rng = np.random.default_rng((seed, int(hold)))
+        drawn = rng.choice([0.0, 0.5, 1.0], size=bases.shape[:2])
+        switch = rng.random(drawn.shape) < 1.0 / hold
+        switch[0] = True
+        factor = held_targets(np.where(switch, drawn, np.nan))
+        found.append(Actor(f"modulated_{hold:g}", factor * bases[..., 0], meta={"seed": seed}))
+    return found

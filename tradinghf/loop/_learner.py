@@ -14,6 +14,7 @@ from tradinghf.feedback import SyntheticTrader
 from tradinghf.learning.config import RLHFConfig
 from tradinghf.learning.ppo import PPO, Stream, env_reward, learned_stream, sparse_pnl
 from tradinghf.learning.reward import PlainReward, Reward, RewardModel
+from tradinghf.loop._overlay import overlay_settings, start_as_base
 from tradinghf.loop._questions import Answers
 from tradinghf.simulation import MarketEnv
 
@@ -89,6 +90,8 @@ def checked_agent(given: Any) -> PPO:
 def learner(env: MarketEnv, model: Reward, config: RLHFConfig) -> PPO:
     """PPO on the learned reward and sparse profit, and on a reward that the environment was given.
 
+    Where actions modulate a base, it starts as the base.
+
     Args:
         env: training environment.
         model: the learned reward.
@@ -101,4 +104,5 @@ def learner(env: MarketEnv, model: Reward, config: RLHFConfig) -> PPO:
     }
     if env.own_reward:
         streams["env"] = Stream(env_reward, config.env_weight)
-    return PPO(env, streams, config=config.ppo, seed=config.seed)
+    ppo = overlay_settings(env, config.ppo)
+    return start_as_base(PPO(env, streams, config=ppo, seed=config.seed))

@@ -74,7 +74,7 @@ def ask(
 
     """
     market = env.market
-    actors = pool_actors(market, env.config, seed, own)
+    actors = pool_actors(market, env.config, seed, own, env.base_targets)
     places = random_windows(market, env.config, max(windows, count), seed)
     pool = collect(market, actors, places, env=env_like(env, market, len(places)), seed=seed)
     scores = None

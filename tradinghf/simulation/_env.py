@@ -23,7 +23,8 @@ from tradinghf.simulation._bootstrap import with_bootstrap
 from tradinghf.simulation._dynamics import Dynamics, EnvState, Info, merge_states
 from tradinghf.simulation._engines import Engine, make_engine
 from tradinghf.simulation._observe import Observation, market_features
-from tradinghf.simulation._resets import environment_seeds, reset_options
+from tradinghf.simulation._overlay import Modulator, overlay_of, with_bases
+from tradinghf.simulation._resets import environment_seeds, final_info, reset_options
 from tradinghf.simulation._rewards import Reward, check_rewards, find_reward
 from tradinghf.simulation._windows import keys
 
@@ -44,6 +45,7 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
     Action: a target position as signed fraction of equity: an index into `config.levels`, or a
     number in [-1, 1] times the leverage; NaN is no order. Of a portfolio one for each asset,
     scaled down together where they exceed the leverage in sum; see `Allocation` for more.
+    With a `base`, what to make of its target: see `Overlay`.
     Reward: [N], see `tradinghf.simulation._rewards`.
     Termination: never; ruin is absorbing. Truncation: after `config.horizon` bars.
     State: `EnvState`, on `device`; a step synchronises nothing with the host as long as all
@@ -71,9 +73,13 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
         split: share splits, for raw prices.
         dividend: dividends per share, for raw prices.
         member: listed or not; episodes of single assets stay within their listing.
+        base: a strategy, or several, that actions modulate: a `@strategy`, its name with
+            parameters ("sma_cross:fast=10"), FILE.py:function, or an `Overlay`. Their targets are
+            observed, and the first action is to do what the first of them does.
 
     Attributes:
         dynamics: the environment as pure functions.
+        base_targets: [T, A, K] standing targets of the bases at each close; None without a base.
         own_reward: whether a `reward` was given.
 
     Raises:
@@ -99,6 +105,7 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
         split: Any = None,
         dividend: Any = None,
         member: Any = None,
+        base: Any = None,
     ) -> None:
         if num_envs < 1:
             raise ConfigError(f"MarketEnv: num_envs is {num_envs}; expected at least 1.")
@@ -113,6 +120,8 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
         )
         if config.autoreset == "auto":
             config = replace(config, autoreset="same_step")
+        if base is not None:
+            config = replace(config, overlay=overlay_of(base))
         extras = Extras.of(market, funding=funding, split=split, dividend=dividend, member=member)
         if config.randomise.bootstrap_paths:
             if own_features is not None or extras != Extras():
@@ -124,7 +133,8 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
         self.market, self.num_envs, self.config, self.costs = market, num_envs, config, costs
         self.device = torch.device(device)
         self.own_reward, self.reward = reward is not None, find_reward(reward)
-        values, self.scaler = market_features(market, config, scaler, own_features)
+        self.base_targets, shown = with_bases(market, config)
+        values, self.scaler = market_features(market, config, scaler, own_features, shown)
         self.dynamics = Dynamics.of(
             market,
             values,
@@ -136,12 +146,12 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
             device=self.device,
         )
         self._assets = self.dynamics.observer.assets
-        self._dtype = self.dynamics.bars.rows.dtype
+        rows = self.dynamics.bars.rows
+        self._dtype = rows.dtype
+        self._modulator = Modulator.of(config, self.base_targets, num_envs, rows)
         self._set_spaces()
         self._unpaid = True  # no reward has been looked at
-        self._map = ActionMap.of(
-            config, num_envs, self._assets, self.dynamics.bars.rows, extras.member
-        )
+        self._map = ActionMap.of(config, num_envs, self._assets, rows, extras.member)
         self._engine = make_engine(engine, self.dynamics, threads)
         self._seed = seed
         self._now: Any = None  # state in the form of the engine
@@ -153,7 +163,9 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
         config = self.config
         self.metadata = {"autoreset_mode": _AUTORESET[config.autoreset], "render_modes": []}
         self.single_observation_space = self.dynamics.observer.space
-        if config.actions == "continuous":
+        if self._modulator is not None:
+            self.single_action_space = self._modulator.space
+        elif config.actions == "continuous":
             self.single_action_space = spaces.Box(-1.0, 1.0, (self._assets,), np.float32)
         elif config.portfolio:
             self.single_action_space = spaces.MultiDiscrete([len(config.levels)] * self._assets)
@@ -238,6 +250,8 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
         """Act in every environment; see the class for actions and `step_weights` for results."""
         if self.config.portfolio:
             return self._step(self.orders(actions), on_change=False)
+        if self._modulator is not None:
+            return self._step(self.targets(actions), on_change=not self.config.rebalance)
         return self._step(self._map.read(actions), on_change=not self.config.rebalance)
 
     def step_weights(self, weights: Any) -> Result:
@@ -266,7 +280,10 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
     # ------------------------------------------------------------------ parts
 
     def targets(self, actions: Any) -> Tensor:
-        """[N, A'] target weights of [N] or [N, A'] actions."""
+        """[N, A'] target weights of [N] or [N, A'] actions; those of an overlay at present."""
+        if self._modulator is not None:
+            state = self.state
+            return self._modulator.orders(actions, state.asset, state.bar)
         return self._map.weights(self._map.read(actions), getattr(self._now, "bar", None))
 
     def orders(self, actions: Any) -> Tensor:
@@ -325,7 +342,7 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
         truncated = torch.ones_like(terminated) if last else torch.zeros_like(terminated)
         self._now, self._left = after, (self._left or 0) - 1
         if last and self.config.autoreset == "same_step":
-            info |= _final(self._engine.observe(after), info, truncated)
+            info |= final_info(self._engine.observe(after), info, truncated)
             self._now, self._left = self._engine.pack(self._next(after)), self.config.horizon
         return self._engine.observe(self._now), reward, terminated, truncated, info
 
@@ -341,7 +358,7 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
         reward = torch.where(waiting, 0.0, reward)
         if mode == "same_step":
             if bool(ends.any()):
-                info |= _final(self._engine.observe(now), info, ends)
+                info |= final_info(self._engine.observe(now), info, ends)
             after = merge_states(ends, self._next(after), after)
             truncated = ends
         elif mode == "next_step":
@@ -380,16 +397,3 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
     def _next(self, state: Any) -> EnvState:
         """The next episode of every environment."""
         return self.dynamics.begin(state.key, state.episode + 1)
-
-
-def _final(obs: Observation, info: Info, ended: Tensor) -> Info:
-    """What Gymnasium adds where environments ended and were reset: the last observation and info.
-
-    Args:
-        obs: [N, D] of the states reached; rows of environments that go on have no meaning.
-        info: of the transition.
-        ended: [N] which environments ended.
-
-    """
-    last = {**info, **{f"_{name}": ended for name in info}}
-    return {"final_obs": obs, "_final_obs": ended, "final_info": last, "_final_info": ended}

@@ -159,6 +159,7 @@ def market_features(
     config: EnvConfig,
     scaler: FeatureScaler | None,
     own: pd.DataFrame | NDArray[Any] | None = None,
+    bases: Floats | None = None,
 ) -> tuple[Floats, FeatureScaler]:
     """Scaled features [T, A, F] and their scaler, fitted on `market` when none is given.
 
@@ -170,6 +171,7 @@ def market_features(
         scaler: of the training market; None fits one here.
         own: the user's features, appended to the named ones: [T, F'] for every asset alike (an
             array, or a DataFrame indexed by the market's times), or [T, A, F'].
+        bases: [T, A, 2K] of the strategies that actions modulate.
 
     Raises:
         ConfigError: there are no features, the scaler is of other ones, or `own` does not fit.
@@ -178,6 +180,8 @@ def market_features(
     values = features(market, config.features)
     if own is not None:
         values = np.concatenate([values, _own_features(market, own)], axis=2)
+    if bases is not None:
+        values = np.concatenate([values, bases], axis=2)
     if not values.shape[2]:
         raise ConfigError("EnvConfig.features is empty; name at least one feature.")
     scaler = scaler or FeatureScaler.fit(values)

@@ -99,3 +99,16 @@ def _whole_numbers(name: str, value: Any, count: int) -> Tensor:
             "each environment."
         )
     return numbers.expand(count).contiguous()
+
+
+def final_info(obs: Any, info: dict[str, Any], ended: Tensor) -> dict[str, Any]:
+    """What Gymnasium adds where environments ended and were reset: the last observation and info.
+
+    Args:
+        obs: [N, D] of the states reached; rows of environments that go on have no meaning.
+        info: of the transition.
+        ended: [N] which environments ended.
+
+    """
+    last = {**info, **{f"_{name}": ended for name in info}}
+    return {"final_obs": obs, "_final_obs": ended, "final_info": last, "_final_info": ended}

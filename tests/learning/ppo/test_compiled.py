@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from tradinghf.learning.ppo import _compiled as compiled
 from tradinghf.learning.ppo._compiled import CompiledUpdate
 from tradinghf.learning.ppo._network import PackedActorCritic
 from tradinghf.learning.ppo._transitions import Transitions
-from tradinghf.learning.ppo._update import LossWeights, Update
+from tradinghf.learning.ppo._update import LossWeights, Update, policy_gradients, policy_loss
 
 WEIGHTS = LossWeights(0.2, 0.5, 0.01)
 
@@ -56,6 +57,29 @@ def test_blocks_add_up_to_the_minibatch(size: int, shared: bool) -> None:
     stats = [x.step(rows, table, WEIGHTS, 0.0) for x in (ours, theirs)]
     torch.testing.assert_close(*stats, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(ours.network.grad, theirs.network.grad, rtol=1e-3, atol=2e-6)
+
+
+def test_the_pull_to_a_reference_is_the_losss() -> None:
+    """By the kernel, in closed form, and by automatic differentiation of the loss."""
+    table, rows = random_table(500), torch.randperm(500)[:200]
+    logits = torch.randn(3, 500, generator=torch.Generator().manual_seed(5))
+    table = replace(
+        table, columns=torch.cat([table.columns, logits]), reference_log_std=torch.zeros(3)
+    )
+    weights = replace(WEIGHTS, reference_kl=0.3)
+    ours, theirs = both(network_of(), PPOConfig(max_gradient_norm=1e9))
+    for learner in (ours, theirs):
+        learner.step(rows, table, weights, 0.0)
+    torch.testing.assert_close(ours.network.grad, theirs.network.grad, rtol=1e-3, atol=2e-6)
+    plain = ours.network.grad.clone()
+    ours.step(rows, replace(table, reference_log_std=None), weights, 0.0)
+    assert not torch.allclose(ours.network.grad, plain, rtol=1e-2)
+    obs, batch = table.pick(rows)
+    out = ours.network.network.policy_out(obs).detach().requires_grad_()
+    loss, _ = policy_loss(ours.network.head, out, torch.zeros(3), batch, weights)
+    (wanted,) = torch.autograd.grad(loss, (out,))
+    found = policy_gradients(ours.network.head, out.detach(), torch.zeros(3), batch, weights)[1]
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-7)
 
 
 def test_threads_change_nothing() -> None:

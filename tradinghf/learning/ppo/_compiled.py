@@ -35,7 +35,7 @@ def covers(network: ActorCritic, config: PPOConfig) -> bool:
 
 
 class CompiledUpdate(Update):
-    """`Update` of networks that the kernel covers; with a reference policy it is `Update` itself.
+    """`Update` of networks that the kernel covers.
 
     Rows are dealt to shares by their number alone, and shares added up in their order: results do
     not depend on how many threads work on them.
@@ -90,8 +90,6 @@ class CompiledUpdate(Update):
 
     def gradients(self, rows: Tensor, table: Transitions, weights: LossWeights) -> Tensor:
         """See `Update`."""
-        if table.reference_log_std is not None:
-            return super().gradients(rows, table, weights)
         size = len(rows)
         shares = max(size // _ROWS_PER_SHARE, 1)
         grads = self.network.grad[None] if shares == 1 else self._room(shares)
@@ -101,7 +99,7 @@ class CompiledUpdate(Update):
             shares,
             *(x.numpy() for x in (self.network.data, grads, stats, table.obs, table.columns)),
             rows.contiguous().numpy(),
-            *(self._layers, self._widest, _loss_numbers(size, table.critics, weights)),
+            *(self._layers, self._widest, _loss_numbers(size, table, weights)),
         )
         if shares > 1:
             torch.sum(grads, 0, out=self.network.grad)
@@ -114,7 +112,7 @@ class CompiledUpdate(Update):
     ) -> Tensor:
         """See `Update`; where a minibatch is too small to share out, all is one call."""
         shared = self.group.size > 1 or size >= 2 * _ROWS_PER_SHARE
-        if shared or table.reference_log_std is not None:
+        if shared:
             return super().epoch(order, size, table, weights, rate)
         stats = torch.empty(self._kernel.STATS + 1, dtype=torch.float64)
         adam = self.adam
@@ -122,7 +120,7 @@ class CompiledUpdate(Update):
         self._kernel.epoch(
             *(size, rate, adam.limit, np.float32(adam.eps)),
             *(x.numpy() for x in (*written, table.obs, table.columns, order)),
-            *(self._layers, self._widest, _loss_numbers(size, table.critics, weights)),
+            *(self._layers, self._widest, _loss_numbers(size, table, weights)),
         )
         stats[4] /= table.critics
         return stats.float()
@@ -139,10 +137,11 @@ class CompiledUpdate(Update):
         self._team.run(function, cuts, *arguments)
 
 
-def _loss_numbers(size: int, critics: int, weights: LossWeights) -> Any:
+def _loss_numbers(size: int, table: Transitions, weights: LossWeights) -> Any:
     """See `compiled_kernel.gradients`."""
+    pull = 0.0 if table.reference_log_std is None else weights.reference_kl / size
     bounds = (1.0, 1 - weights.clip, 1 + weights.clip, 1 / size)
-    terms = (2 * weights.value / (size * critics), float(weights.entropy) / size)
+    terms = (2 * weights.value / (size * table.critics), float(weights.entropy) / size, pull)
     return np.array([*bounds, *terms], np.float32)
 
 

@@ -138,10 +138,29 @@ def _backward(
 
 
 @njit(**_OPTIONS)
+def _pull(grad: Any, p: Any, apart: Any, reference: Any, weight: Any) -> None:
+    """Add the gradient of KL(policy || reference) at the logits, as `update` defines it.
+
+    `apart` holds the policy's log-probabilities, `reference` the other's logits.
+    """
+    largest, total, kl = reference[0], _single(0), _single(0)
+    for j in range(1, len(p)):
+        largest = reference[j] if reference[j] > largest else largest
+    for j in range(len(p)):
+        total += math.exp(reference[j] - largest)
+    norm = largest + math.log(total)
+    for j in range(len(p)):
+        apart[j] -= reference[j] - norm
+        kl += p[j] * apart[j]
+    for j in range(len(p)):
+        grad[j] += weight * p[j] * (apart[j] - kl)
+
+
+@njit(**_OPTIONS)
 def _judge_policy(out: Any, rows: Any, columns: Any, loss: Any, stats: Any) -> None:
     """Turn logits [n, A] into the loss's gradient there; see `update.categorical_gradients`."""
     one, lowest, highest, per_row = loss[0], loss[1], loss[2], loss[3]
-    bonus, p = loss[5], np.empty(out.shape[1], np.float32)
+    bonus, p, apart = loss[5], np.empty(out.shape[1], np.float32), np.empty_like(out[0])
     for i in range(len(out)):
         logits, row = out[i], rows[i]
         action, old, advantage = int(columns[0, row]), columns[1, row], columns[2, row]
@@ -164,8 +183,11 @@ def _judge_policy(out: Any, rows: Any, columns: Any, loss: Any, stats: Any) -> N
             p[j] /= total
             entropy -= p[j] * logits[j]
         for j in range(len(logits)):
+            apart[j] = logits[j]
             logits[j] = p[j] * ((logits[j] + entropy) * bonus - push)
         logits[action] += push
+        if loss[6] > _single(0):
+            _pull(logits, p, apart, columns[len(columns) - len(logits) :, row], loss[6])
         change = ratio - one
         stats[0] -= bound if gain > bound else gain
         stats[1] += entropy
@@ -255,12 +277,13 @@ def gradients(
         grads: [J, P] float32, written: gradient of a share's rows, as part of the whole's.
         stats: [J, 5] float64, written: sums over a share's rows (`STATS`).
         obs: [R, D] float32.
-        columns: [3 + C, R] float32 action, log-probability, advantage, targets.
+        columns: [3 + C, R] float32 action, log-probability, advantage, targets; with a reference
+            policy [3 + C + A, R], its logits last.
         rows: [B] of `obs` and `columns`.
         networks: layers of trunk, actor and critics; the trunk may have none.
         widest: the largest number of a layer's inputs or outputs.
-        loss: [6] float32 numbers of the loss: 1, 1 - clip, 1 + clip, 1 / B, and what critics'
-            errors and the entropy weigh in a row's gradient.
+        loss: [7] float32 numbers of the loss: 1, 1 - clip, 1 + clip, 1 / B, and what critics'
+            errors, the entropy and the divergence from the reference weigh in a row's gradient.
 
     """
     shares, size = len(grads), len(rows)

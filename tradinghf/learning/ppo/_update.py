@@ -82,7 +82,7 @@ def policy_gradients(
     head: Head, out: Tensor, log_std: Tensor, batch: Minibatch, weights: LossWeights
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """[4] statistics, and the gradients of `policy_loss` at `out` and, if any, `log_std`."""
-    if isinstance(head, Categorical) and batch.reference is None:
+    if isinstance(head, Categorical):
         return *categorical_gradients(out, batch, weights), None
     with torch.enable_grad():
         out, log_std = out.detach().requires_grad_(), log_std.detach().requires_grad_()
@@ -115,8 +115,17 @@ def categorical_gradients(
     entropy = (p * log_p).sum(0).neg_()
     to_out = (log_p + entropy).mul_(weights.entropy / len(out)).sub_(push).mul_(p)
     to_out.scatter_add_(0, chosen, push[None])
+    if batch.reference is not None:
+        to_out.add_(_pull(logits, batch.reference), alpha=weights.reference_kl / len(out))
     stats = _statistics(torch.minimum(gain, bound), entropy, ratio, log_ratio, weights.clip)
     return stats, to_out.T
+
+
+def _pull(logits: Tensor, reference: Tensor) -> Tensor:
+    """[A, B] gradient of KL(p || q) at the logits of p: p (log p - log q - KL)."""
+    log_p, log_q = logits.log_softmax(0), reference.T.log_softmax(0)
+    p, apart = log_p.exp(), log_p - log_q
+    return p * (apart - (p * apart).sum(0))
 
 
 def value_gradients(values: Tensor, target: Tensor, weight: float) -> tuple[Tensor, Tensor]:
