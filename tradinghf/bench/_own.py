@@ -237,7 +237,7 @@ def summarise_own(rows: Sequence[Row], margin: float) -> dict[str, Any]:
     for name, top in (("overlay", "best overlay"), ("tuned", "best tuned")):
         own, best = (np.array([row[key]["utility"] for row in reached]) for key in (name, top))
         found[name] = _share(own, best) | {
-            "better_than_base": _count(rows, lambda r, n=name: r[n]["utility"] > 0)
+            "better_than_base": sum(row[name]["utility"] > 0 for row in rows)
         }
     ended = [row["deployed"] for row in rows]
     found["deployed"] = {
@@ -267,10 +267,6 @@ def _share(own: Floats, best: Floats) -> dict[str, Any]:
         "gain": float(gain[0]),
         "best_gain": float(gain[1]),
     }
-
-
-def _count(rows: Sequence[Row], holds: Callable[[Row], bool]) -> int:
-    return sum(holds(row) for row in rows)
 
 
 def _write(file: Path, found: Mapping[str, Any]) -> None:

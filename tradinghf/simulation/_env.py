@@ -16,7 +16,7 @@ from torch import Tensor
 
 from tradinghf.config import CostModel, EnvConfig, settings_of
 from tradinghf.errors import ConfigError, NamedOptions, check_memory
-from tradinghf.market import FeatureScaler, MarketLike, as_market
+from tradinghf.market import FeatureScaler, Floats, MarketLike, as_market
 from tradinghf.simulation._actions import ActionMap
 from tradinghf.simulation._bars import Extras
 from tradinghf.simulation._bootstrap import with_bootstrap
@@ -133,6 +133,7 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
         self.market, self.num_envs, self.config, self.costs = market, num_envs, config, costs
         self.device = torch.device(device)
         self.own_reward, self.reward = reward is not None, find_reward(reward)
+        self.base_targets: Floats | None
         self.base_targets, shown = with_bases(market, config)
         values, self.scaler = market_features(market, config, scaler, own_features, shown)
         self.dynamics = Dynamics.of(
