@@ -17,7 +17,7 @@ import operator
 import re
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_type_hints, overload
 
@@ -148,6 +148,17 @@ class Strategy:
         """
         return target_changes(self(market, **params))
 
+    def with_defaults(self, **params: Any) -> Strategy:
+        """The same strategy with other defaults.
+
+        Raises:
+            StrategyError: an unknown or malformed parameter.
+
+        """
+        bound = self.bind(**params)
+        parameters = tuple(replace(p, default=bound[p.name]) for p in self.parameters)
+        return replace(self, parameters=parameters)
+
     def checked(self, weights: Any, market: MarketData) -> Floats:
         """[T, A] weights as the function returned them, or what is wrong with their shape."""
         array = np.asarray(weights, dtype=np.float64)
@@ -255,8 +266,8 @@ def load_strategy(name: str | Strategy, folder: Path | str | None = None) -> Str
     """A strategy by name from `folder` (default: the bundled strategies), or by file.
 
     Args:
-        name: "sma_cross", "my_file.py" (its only strategy), "my_file.py:function", or a strategy,
-            which is returned.
+        name: "sma_cross", "my_file.py" (its only strategy), "my_file.py:function", each perhaps
+            with parameters ("sma_cross:fast=10,slow=50"), or a strategy, which is returned.
         folder: where to look names up.
 
     Raises:
@@ -265,6 +276,10 @@ def load_strategy(name: str | Strategy, folder: Path | str | None = None) -> Str
     """
     if isinstance(name, Strategy):
         return name
+    plain, colon, tail = name.rpartition(":")
+    if colon and all("=" in item for item in tail.split(",")):
+        given = dict(item.split("=", 1) for item in tail.split(","))
+        return load_strategy(plain, folder).with_defaults(**given)
     path, _, wanted = name.partition(":")
     if path.endswith(".py"):
         return _from_file(Path(path), wanted)

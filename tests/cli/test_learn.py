@@ -45,6 +45,40 @@ def test_train_on_pnl_writes_a_policy_that_backtests_and_has_a_page(
     assert "PPO on PnL alone" in Path("page.html").read_text()
 
 
+def test_train_starts_from_a_base_and_says_what_the_policy_became(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    base = "sma_cross:fast=3,slow=9"
+    assert main(["train", "--reward", "pnl", *SMALL, "--base", base, "--out", "runs/o"]) == 0
+    out = capsys.readouterr().out
+    assert "What the policy became" in out
+    assert f"Less {base}" in out
+    told = json.loads(Path("runs/o/policy.json").read_text())
+    assert base in told["text"]
+    assert told["departures"]["base"] == base
+    assert json.loads(Path("runs/o/deployment.json").read_text())["baseline"] == base
+    assert main(["signal", "runs/o/policy.safetensors", "--data", MARKET]) == 0
+    assert main(["report", "runs/o", "--out", "page.html"]) == 0
+    assert "what the policy became" in Path("page.html").read_text()
+    assert main(["train", "--base", "none", "sma_cross", *SMALL]) == 2
+    assert "--base none starts from nothing" in capsys.readouterr().err
+
+
+def test_few_real_bars_start_from_what_trades_now_and_the_command_says_why(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    few = ["--data", "sp500", "--steps", "1000", "--envs", "4", "--reward", "pnl"]
+    assert main(["train", *few, "--out", "runs/f"]) == 0
+    out = capsys.readouterr().out
+    assert "too few to learn trading from nothing" in out
+    env = json.loads(Path("runs/f/config.json").read_text())["experiment"]["env"]
+    assert env["overlay"]["bases"] == ["buy_and_hold"]
+    assert main(["train", *few, "--base", "none", "--out", "runs/n"]) == 0
+    assert "too few" not in capsys.readouterr().out
+    env = json.loads(Path("runs/n/config.json").read_text())["experiment"]["env"]
+    assert env["overlay"] is None
+
+
 def test_equal_seeds_give_equal_policies_and_others_do_not() -> None:
     for name, seed in (("a", "1"), ("b", "1"), ("c", "2")):
         assert main(["train", "--reward", "pnl", *SMALL, "--out", name, "--seed", seed]) == 0

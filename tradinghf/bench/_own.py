@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -137,7 +137,7 @@ def measure_world(bench: OwnBench, seed: int) -> Row:
     own = {"overlay": agent.policy}
     taste = Taste.of(agent.reward_model)
     tuned = sweep(base, train, GRID, objective=taste, record=False)
-    contenders = own | {"tuned": _bound(base, tuned.params[tuned.best_row()])}
+    contenders = own | {"tuned": base.with_defaults(**tuned.params[tuned.best_row()])}
     if seed < bench.reached:
         stream = utility_stream(trader)
         contenders["best overlay"] = train_baseline(
@@ -149,7 +149,7 @@ def measure_world(bench: OwnBench, seed: int) -> Row:
         )
         top = Taste(trader.utilities, window=TASK.horizon)
         best = sweep(base, train, GRID, objective=top, record=False)
-        contenders["best tuned"] = _bound(base, best.params[best.best_row()])
+        contenders["best tuned"] = base.with_defaults(**best.params[best.best_row()])
     rows = _less_base(truth, contenders, base, trader.utilities)
     found = {
         name: {key: value for m in rows for key, value in _mean(m, rows[m][k]).items()}
@@ -189,13 +189,6 @@ def _markets(bench: OwnBench, seed: int) -> tuple[MarketData, MarketData, Market
         drawn(seed + _UNSEEN, 8, bench.bars),
         drawn(seed + 2 * _UNSEEN, 8, bench.bars),
     )
-
-
-def _bound(rule: Strategy, params: Mapping[str, Any]) -> Strategy:
-    """The strategy with other defaults, under the same name."""
-    bound = rule.bind(**params)
-    each = tuple(replace(p, default=bound[p.name]) for p in rule.parameters)
-    return replace(rule, parameters=each)
 
 
 def _less_base(

@@ -158,6 +158,61 @@ def trust(*, quick: bool = False, json: OptionalFile = None) -> None:
         _write_json(json, about | stamp() | found)
 
 
+def own(
+    *,
+    runs: int = 200,
+    reached: int = 40,
+    base: str = "sma_cross",
+    trader: str = "drawdown",
+    rankings: int = 15,
+    steps: int = 128_000,
+    data: tuple[str, ...] = (),
+    minutes: float = 0.0,
+    json: OptionalFile = None,
+) -> None:
+    """From one's own strategy and a few rankings: what tuning and an overlay gain, and never harm.
+
+    In every world a reward is learned from the rankings of a hidden taste; the base's parameters
+    are tuned by it, and an overlay of the base is trained. G compares the gain in true utility on
+    unseen bars with what the true utility itself finds. Then the gate decides. Worlds that --json
+    holds already are kept, so a run that was stopped goes on.
+
+    Example: `tradinghf bench own --runs 4 --reached 2 --json own.json`
+
+    Args:
+        runs: Worlds.
+        reached: In so many of them the best is also sought with the true utility.
+        base: The strategy that trades now; with parameters fast, slow and short.
+        trader: The hidden taste.
+        rankings: Answers of five.
+        steps: Environment steps of each training.
+        data: Real bars instead of made-up ones; one after the other.
+        minutes: Begin no world after so many minutes; 0: all of them.
+        json: Write the summary and the worlds, with device, versions and commit, to this file.
+
+    """
+    import time
+
+    from tradinghf.bench import OwnBench, measure_own
+
+    bench = OwnBench(
+        runs=runs,
+        reached=reached,
+        base=base,
+        trader=trader,
+        rankings=rankings,
+        steps=steps,
+        data=data,
+    )
+    until = time.time() + 60 * minutes if minutes else None
+    with progress() as report:
+        found = measure_own(bench, file=json, until=until, progress=report)
+    for name, part in found["summary"].items():
+        if isinstance(part, dict):
+            output.pairs({k: _cell(v) for k, v in part.items()}, title=name)
+    output.line(f"{found['summary']['worlds']} worlds.")
+
+
 def _cell(value: Any) -> Any:
     return ", ".join(f"{v:.2f}" for v in value) if isinstance(value, list) else value
 
@@ -216,6 +271,7 @@ def coverage(
 COMMANDS: dict[str, _Command] = {name: _speed_command(name) for name in BENCHMARKS} | {
     "coverage": coverage,
     "gate": gate,
+    "own": own,
     "trust": trust,
     "labels": labels,
 }

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tradinghf.cli import _output as output
+from tradinghf.cli._base import Bases, start_from
 from tradinghf.cli._feedback import open_store
 from tradinghf.cli._gate import gate_run, keep_decision
 from tradinghf.cli._options import OpenSealed, SplitDay, TrialStore, command_line
@@ -14,8 +15,10 @@ from tradinghf.cli._runs import CONFIG, RESULT, print_result
 
 if TYPE_CHECKING:
     from tradinghf.evaluation import GateConfig, RunStudy
+    from tradinghf.learning.policy import Policy
     from tradinghf.loop import Experiment
     from tradinghf.market import MarketData
+    from tradinghf.simulation import MarketEnv
 
     _Gating = tuple[str, GateConfig] | None
 
@@ -36,6 +39,7 @@ def rlhf(
     test_start: SplitDay = None,
     task: _Task = "auto",
     portfolio: bool = False,
+    base: Bases = (),
     baselines: bool = True,
     test_episodes: int = 2048,
     store: TrialStore = None,
@@ -57,6 +61,8 @@ def rlhf(
 
     Example: `tradinghf rlhf --trader my_taste.py:utility --data sp500 --train-end 2012`
 
+    Example: `tradinghf rlhf --base sma_cross:fast=10,slow=50 --rankings 15 --out runs/mine`
+
     Args:
         trader: A built-in taste, or FILE.py:function, a function from Episode to a number.
         data: A data set, a source with options, or a CSV or Parquet file.
@@ -73,6 +79,9 @@ def rlhf(
             of the present bar and resampled training paths; auto: short for synthetic markets.
         portfolio: One account trades all assets, long and short, and one policy shares its weights
             over them; traders rank whole portfolios.
+        base: Strategies that the policy modulates instead of choosing positions: NAME, FILE.py or
+            FILE.py:function, with parameters as in sma_cross:fast=10,slow=50; none: from nothing.
+            It starts with exactly the orders of the first, and the gate compares with that one.
         baselines: Also train on PnL alone and on the true utility, which S and G need.
         test_episodes: Episodes behind each mean utility.
         store: Where looks at test bars and trials are counted, and seals are: a folder, a .db
@@ -103,7 +112,7 @@ def rlhf(
     kind = task_for(data) if task == "auto" else task
     ppo = PPOConfig(hidden=HIDDEN[kind], shared=portfolio)
     study = RunStudy(data, store_for_run(store, out), open_sealed, output.line)
-    base, limits = load_contender(baseline), GateConfig(harm=harm, margin=margin)
+    limits = GateConfig(harm=harm, margin=margin)
     experiment = Experiment(
         env=TASKS[kind],
         portfolio=portfolio,
@@ -119,6 +128,8 @@ def rlhf(
         test_episodes=test_episodes,
         seed=seed,
     )
+    experiment, baseline = start_from(experiment, base, baseline)
+    compared = load_contender(baseline)
     with stoppable(), progress() as report_progress:
         outcome = run_experiment(
             experiment,
@@ -133,8 +144,9 @@ def rlhf(
     policies = [outcome.policies[name] for name in ("rlhf", "pnl") if name in outcome.policies]
     study.count_policies(outcome.split.test, policies)
     print_result(outcome.result)
+    tell_portrait(outcome.agent.policy, outcome.agent.env, outcome.split.test, out)
     if safe:
-        outcome.agent.baseline = base
+        outcome.agent.baseline = compared
         gate_run(outcome.agent, study, out, baseline, limits)
     output.line(f"Everything is in {out}; a page of it: tradinghf report {out}")
 
@@ -151,6 +163,7 @@ def train(
     pnl_weight: float = 0.3,
     task: _Task = "auto",
     portfolio: bool = False,
+    base: Bases = (),
     out: Path = Path("runs/train"),
     open_sealed: OpenSealed = None,
     safe: bool = True,
@@ -164,6 +177,8 @@ def train(
 
     Example: `tradinghf train --store store --data sp500 --train-end 2012 --out runs/mine`
 
+    Example: `tradinghf train --base mine.py:rule --data bars.csv --out runs/mine`
+
     Args:
         reward: Learn from the rankings in the store and PnL, or from sparse PnL alone.
         store: Where feedback is kept, looks at test bars are counted, and seals are: a folder, a
@@ -176,6 +191,9 @@ def train(
         pnl_weight: Weight of sparse PnL; the learned reward's is 1.
         task: What the policy sees: short, daily, or auto (short for synthetic markets).
         portfolio: One account trades all assets; the rankings are of portfolios.
+        base: Strategies that the policy modulates instead of choosing positions: NAME, FILE.py or
+            FILE.py:function, with parameters as in sma_cross:fast=10,slow=50; none: from nothing.
+            It starts with exactly the orders of the first, and the gate compares with that one.
         out: Run directory: policy.safetensors, metrics, checkpoints, result.json.
         open_sealed: Use sealed bars too; this reason is logged.
         safe: Let the gate decide at the end whether the policy may replace the baseline: see
@@ -197,7 +215,6 @@ def train(
     ppo = PPOConfig(hidden=HIDDEN[kind], shared=portfolio)
     loop = RLHFConfig(rounds=1, steps=steps, pnl_weight=pnl_weight, ppo=ppo, seed=seed)
     study = RunStudy(data, store_for_run(store, out), open_sealed, output.line)
-    gating = (baseline, GateConfig(harm=harm, margin=margin)) if safe else None
     experiment = Experiment(
         end=study.last_day(),
         env=TASKS[kind],
@@ -210,12 +227,24 @@ def train(
         loop=loop,
         seed=seed,
     )
+    experiment, baseline = start_from(experiment, base, baseline)
+    gating = (baseline, GateConfig(harm=harm, margin=margin)) if safe else None
     train_on = _train_on_pnl if reward == "pnl" else _train_on_rankings
     with stoppable():
         found = train_on(experiment, study, out, gating, resume, command)
     numbers = {k: v for k, v in found.items() if isinstance(v, int | float)}
     output.pairs(numbers, title="On unseen bars")
     output.line(f"Policy: {out / 'policy.safetensors'}; a page of it: tradinghf report {out}")
+
+
+def tell_portrait(policy: Policy, env: MarketEnv, test: MarketData, out: Path) -> None:
+    """Say what a policy became, and keep it with the run."""
+    from tradinghf.learning.runs import RunDirectory
+    from tradinghf.loop import PORTRAIT, portrait
+
+    found = portrait(policy, env, test)
+    RunDirectory(out).write_json(PORTRAIT, found)
+    output.line(f"What the policy became, on unseen bars: {found['text']}")
 
 
 def _open_test_bars(study: RunStudy, test: MarketData, purpose: str) -> None:
@@ -260,6 +289,7 @@ def _train_on_rankings(
             gate_run(agent, study, out, *gating)
         trained = agent.trained
         trained.save(out / "policy.safetensors")
+        tell_portrait(trained, agent.env, split.test, out)
         study.count_policies(split.test, [trained])
         run.write_json(RESULT, {"reward_model": found} | found)
     return found
@@ -308,6 +338,7 @@ def _train_on_pnl(
         )
         found: dict[str, Any] = trading_metrics(env, Actor("pnl", policy=policy), experiment.seed)
         policy.save(out / "policy.safetensors")
+        tell_portrait(policy, env, split.test, out)
         study.count_policies(split.test, [policy])
         run.write_json(RESULT, found)
         if gating:

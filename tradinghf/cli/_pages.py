@@ -83,6 +83,7 @@ def report(
         values=reward["values"],
         held_out=result.get("reward_model", {}),
         facts=experiment_facts(result)
+        | _portrait_facts(run)
         | {"test bars": opened, "trials on this data": f"{trials:,}, {counted_in}"},
         trials=trials,
         provenance={
@@ -102,3 +103,12 @@ def report(
     )
     output.line(f"The test bars were {opened}; trials on this data: {trials:,} ({counted_in}).")
     output.line(f"Report: {page}")
+
+
+def _portrait_facts(run: Path) -> dict[str, str]:
+    """What the policy became, of runs that say it."""
+    from tradinghf.loop import PORTRAIT
+
+    if not (run / PORTRAIT).is_file():
+        return {}
+    return {"what the policy became": str(read_json(run, PORTRAIT)["text"])}

@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from tradinghf.config import CostModel, EnvConfig, Fill
+from tradinghf.config import CostModel, EnvConfig, Fill, Randomisation
 from tradinghf.errors import StrategyError
 from tradinghf.market import Floats, MarketData
 from tradinghf.strategies import Strategy, load_strategy, target_changes
@@ -83,6 +83,7 @@ def policy_orders(
             cash=cash,
             dtype="float64",
             autoreset="disabled",
+            randomise=Randomisation(),
         ),
         costs=costs,
         scaler=getattr(policy, "scaler", None),

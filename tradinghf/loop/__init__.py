@@ -41,6 +41,7 @@ from tradinghf.loop._gate import (
     watch,
 )
 from tradinghf.loop._paired import Contender, PairedTask, load_contender
+from tradinghf.loop._portrait import PORTRAIT, portrait
 from tradinghf.loop._questions import ask
 from tradinghf.loop._rlhf import RLHF
 from tradinghf.loop._utility import fitted_reward_of, trader_utility
@@ -48,6 +49,7 @@ from tradinghf.loop._utility import fitted_reward_of, trader_utility
 __all__ = [
     "DEPLOYMENT",
     "HIDDEN",
+    "PORTRAIT",
     "RLHF",
     "TASKS",
     "UNSEEN_SEED",
@@ -74,6 +76,7 @@ __all__ = [
     "load_contender",
     "long_enough",
     "pool_actors",
+    "portrait",
     "preferred",
     "provenance",
     "random_actor",

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tradinghf._intervals import Blocks, time_blocks
+from tradinghf._intervals import Blocks, means, time_blocks
 from tradinghf.config import EnvConfig, Randomisation
 from tradinghf.episodes import Episode, EpisodeBatch, Floats
 from tradinghf.errors import ConfigError
@@ -260,6 +260,8 @@ def best_network(
     env: MarketEnv,
     scores: Sequence[tuple[float, EpisodeScore]],
     seed: int,
+    *,
+    cautious: bool = False,
 ) -> tuple[int, list[float]]:
     """Which of several policies does best on a market that it was not trained on.
 
@@ -269,18 +271,24 @@ def best_network(
         scores: weighed functions of episodes; each is divided by its spread over the episodes of
             all candidates, as PPO divides its reward streams.
         seed: of the windows, the same for all.
+        cautious: the first wins unless the best is better by more than a standard error of the
+            difference, between blocks of time.
 
     Returns:
         index of the best, and every candidate's mean score.
 
     """
     batches = [episode_batch(env, Actor("candidate", policy=n), seed) for n in networks]
-    total = np.zeros(len(networks))
+    each = np.zeros((len(networks), env.num_envs))
     for weight, score in scores:
         values = np.stack([score(batch) for batch in batches])
-        total += weight * values.mean(1) / max(float(values.std()), 1e-12)
-    means = [float(value) for value in total]
-    return max(range(len(means)), key=lambda i: (means[i], i)), means
+        each += weight * values / max(float(values.std()), 1e-12)
+    found = [float(value) for value in each.mean(1)]
+    best = max(range(len(found)), key=lambda i: (found[i], i))
+    if cautious:
+        gain = means(each[best] - each[0], batch_blocks(env, seed))
+        best = best if gain.value[0] > math.sqrt(float(gain.covariance[0, 0])) else 0
+    return best, found
 
 
 def trading_metrics(env: MarketEnv, actor: Actor, seed: int) -> dict[str, float]:

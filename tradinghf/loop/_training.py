@@ -88,6 +88,9 @@ class Training:
         with self.lock():
             if self.run is not None and self.agent.iteration == 0:
                 self.run.start_over()
+            config = getattr(self.agent.env, "config", None)
+            if getattr(config, "overlay", None) is not None and not self.candidates:
+                self.candidates.append(frozen(self.agent.network))
             yield
 
     def lock(self) -> contextlib.AbstractContextManager[None]:
@@ -163,6 +166,8 @@ class Training:
     ) -> None:
         """Make the candidate that is best on a market's bars the `network`.
 
+        Of an overlay the first candidate is its base, which stays unless another is better.
+
         Args:
             market: bars that were not trained on.
             scores: weighed functions of episodes, as for `best_network`.
@@ -171,7 +176,8 @@ class Training:
         """
         env: Any = self.agent.env
         calm = env_like(env, market, VALIDATION_EPISODES)
-        best, found = best_network(self.candidates, calm, scores, seed)
+        overlay = env.config.overlay is not None
+        best, found = best_network(self.candidates, calm, scores, seed, cautious=overlay)
         self._chosen = self.candidates[best]
         self.choice = {"candidate": best + 1, "of": len(found), "validation_scores": found}
 

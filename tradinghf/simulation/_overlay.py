@@ -67,24 +67,21 @@ def base_text(base: str | Strategy) -> str:
     return text
 
 
-def read_base(text: str) -> tuple[Strategy, dict[str, Any]]:
-    """A base's strategy and its parameters, from its text.
+def read_base(text: str) -> Strategy:
+    """A base's strategy, from its text.
 
     Raises:
         StrategyError: no such strategy, or parameters that it does not have.
 
     """
-    name, colon, tail = text.rpartition(":")
-    given = dict(item.split("=", 1) for item in tail.split(",")) if "=" in tail and colon else {}
-    if any("=" not in item for item in tail.split(",")) or not given:
-        name, given = text, {}
-    if name.startswith("here.") and name not in _HERE:
-        raise StrategyError(
-            f"The base {name.removeprefix('here.')!r} was defined in a notebook or a script that "
-            "does not run now. Put it into a file, and name it FILE.py:function."
-        )
-    rule = _HERE.get(name) or load_strategy(name)
-    return rule, rule.bind(**given)
+    if text.startswith("here."):
+        if text not in _HERE:
+            raise StrategyError(
+                f"The base {text.removeprefix('here.')!r} was defined in a notebook or a script "
+                "that does not run now. Put it into a file, and name it FILE.py:function."
+            )
+        return _HERE[text]
+    return load_strategy(text)
 
 
 def base_targets(overlay: Overlay, market: MarketData, *, together: bool) -> Floats:
@@ -98,11 +95,11 @@ def base_targets(overlay: Overlay, market: MarketData, *, together: bool) -> Flo
     """
     columns = []
     for text in overlay.bases:
-        rule, params = read_base(text)
+        rule = read_base(text)
         if together:
-            columns.append(held_targets(rule(market, **params)))
+            columns.append(held_targets(rule(market)))
         else:
-            alone = (rule(market.select([s]), **params) for s in market.symbols)
+            alone = (rule(market.select([s])) for s in market.symbols)
             columns.append(np.concatenate([held_targets(w) for w in alone], axis=1))
     return np.stack(columns, axis=-1)
 
