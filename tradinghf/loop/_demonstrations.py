@@ -196,8 +196,9 @@ def begin_as_demonstrated(
         return []
     names = [n for n, source in store.sources().items() if source.startswith(OWN_SOURCE)]
     own = [e for e in store.episodes(names) if until is None or e.timestamps[-1] <= until]
-    if not own or not agent.network.shape["discrete"] or env.config.portfolio:
-        return []  # a learner of other actions begins from nothing
+    other = not agent.network.shape["discrete"] or env.config.portfolio or env.config.overlay
+    if not own or other:
+        return []  # a learner of other actions begins from nothing, and an overlay as its base
     copied = copy_demonstrations(agent.network, env, own, passes=config.imitate, seed=config.seed)
     return [] if copied is None else [{"round": 0, "copied": dataclasses.asdict(copied)}]
 
