@@ -11,7 +11,7 @@ from tradinghf.cli._feedback import open_store
 from tradinghf.cli._gate import gate_run, keep_decision
 from tradinghf.cli._options import OpenSealed, SplitDay, TrialStore, command_line
 from tradinghf.cli._progress import progress
-from tradinghf.cli._runs import CONFIG, RESULT, print_result
+from tradinghf.cli._runs import CONFIG, PORTRAIT, RESULT, print_result
 
 if TYPE_CHECKING:
     from tradinghf.evaluation import GateConfig, RunStudy
@@ -240,7 +240,7 @@ def train(
 def tell_portrait(policy: Policy, env: MarketEnv, test: MarketData, out: Path) -> None:
     """Say what a policy became, and keep it with the run."""
     from tradinghf.learning.runs import RunDirectory
-    from tradinghf.loop import PORTRAIT, portrait
+    from tradinghf.loop import portrait
 
     found = portrait(policy, env, test)
     RunDirectory(out).write_json(PORTRAIT, found)

@@ -11,7 +11,7 @@ from tyro.conf import Positional, arg
 from tradinghf.cli import _output as output
 from tradinghf.cli._options import OpenSealed, OptionalFile
 from tradinghf.cli._research import times_opened
-from tradinghf.cli._runs import CONFIG, RESULT, REWARD, experiment_facts, read_json
+from tradinghf.cli._runs import CONFIG, PORTRAIT, RESULT, REWARD, experiment_facts, read_json
 
 _LABELS = {"rlhf": "learned from rankings", "ppo_pnl": "PPO on PnL alone"}
 _RunStore = Annotated[
@@ -107,8 +107,6 @@ def report(
 
 def _portrait_facts(run: Path) -> dict[str, str]:
     """What the policy became, of runs that say it."""
-    from tradinghf.loop import PORTRAIT
-
     if not (run / PORTRAIT).is_file():
         return {}
     return {"what the policy became": str(read_json(run, PORTRAIT)["text"])}

@@ -41,7 +41,7 @@ from tradinghf.loop._gate import (
     watch,
 )
 from tradinghf.loop._paired import Contender, PairedTask, load_contender
-from tradinghf.loop._portrait import PORTRAIT, portrait
+from tradinghf.loop._portrait import portrait
 from tradinghf.loop._questions import ask
 from tradinghf.loop._rlhf import RLHF
 from tradinghf.loop._utility import fitted_reward_of, trader_utility
@@ -49,7 +49,6 @@ from tradinghf.loop._utility import fitted_reward_of, trader_utility
 __all__ = [
     "DEPLOYMENT",
     "HIDDEN",
-    "PORTRAIT",
     "RLHF",
     "TASKS",
     "UNSEEN_SEED",

@@ -11,7 +11,6 @@ from tradinghf.loop._departures import departures
 from tradinghf.market import MarketData
 from tradinghf.simulation import MarketEnv
 
-PORTRAIT = "policy.json"
 _EPISODES = 256
 
 
