@@ -67,7 +67,9 @@ def _kind(env: TensorVectorEnv, config: PPOConfig) -> str:
     if config.network != "auto":
         return config.network
     task = getattr(env, "config", None)
-    return "assets" if getattr(task, "portfolio", False) else "mlp"
+    # An overlay decides for all assets at once what to make of its base.
+    each = getattr(task, "portfolio", False) and getattr(task, "overlay", None) is None
+    return "assets" if each else "mlp"
 
 
 def _levels(space: Any) -> int:
