@@ -70,10 +70,13 @@ def test_parameters_and_several_bases_start_as_the_first() -> None:
 
 
 def test_a_portfolio_starts_as_its_base() -> None:
+    """Within the leverage, that is: a portfolio is brought back to it, and a rule is not."""
     market = make_market(200, assets=3, seed=6)
-    policy = fresh("momentum:lookback=20,every=7", market, portfolio=True)
-    want = backtest("momentum", market, lookback=20, every=7, engine="simulator")
+    base = "vol_target:target_pct=5.0,step=0.05"
+    policy = fresh(base, market, portfolio=True)
+    want = backtest("vol_target", market, target_pct=5.0, step=0.05, engine="simulator")
     got = backtest(policy, market, engine="simulator")
+    np.testing.assert_allclose(got.targets, want.targets, rtol=1e-12)
     np.testing.assert_allclose(got.account.equity, want.account.equity, rtol=1e-12)
 
 

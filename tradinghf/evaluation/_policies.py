@@ -101,7 +101,7 @@ def policy_orders(
             wanted = env.targets(policy.act(obs, deterministic=True))
             weights[start + horizon] = wanted.reshape(-1).cpu().numpy()
     if env.base_targets is not None:
-        weights[:start] = env.base_targets[:start, :, 0]
+        weights[:start] = target_changes(env.base_targets[..., 0])[:start]
     # The environment's last bar decides nothing; neither does the backtest's.
     if config.portfolio:
         return weights
