@@ -5,14 +5,15 @@
  * @typedef {import("./codec.js").Query} Query
  * @typedef {import("./panes.js").Pane} Pane
  * @typedef {{up: string, down: string, text: string, muted: string, grid: string, surface: string, font: string}} Colours
- * @typedef {{host: HTMLElement, chart: any, series: Record<Pane, any>, markers: any, labels: Record<Pane, HTMLElement>}} Board
+ * @typedef {{host: HTMLElement, chart: any, series: Record<Pane, any>, markers: any, labels: Record<Pane, HTMLElement>, gross: any, strip: WeightStrip}} Board
  */
 
 // The pinned library lies in a folder that is not committed; see scripts/fetch_assets.py.
 // @ts-ignore
 import * as lib from "./assets/lightweight-charts.js";
 import { h } from "./dom.js";
-import { AXIS_FORMATS, FORMATS, NAMES, noRanges, PANES, sharedRanges, span, STRETCH, tickWeight, valueAt } from "./panes.js";
+import { AXIS_FORMATS, NAMES, noRanges, PANES, sharedRanges, span, STRETCH, tickWeight, told } from "./panes.js";
+import { WeightStrip } from "./weights.js";
 
 const AXIS = { minimumWidth: 52, borderVisible: false, entireTextOnly: true };
 const LABEL_HEIGHT = 20;
@@ -47,7 +48,9 @@ export class ChartBoard {
 
   /** @param {HTMLElement} host @returns {Board} */
   build(host) {
-    const chart = lib.createChartEx(host, new BarScale(), { autoSize: true, ...this.chartOptions() });
+    const plot = h("div", { class: "plot" });
+    host.append(plot);
+    const chart = lib.createChartEx(plot, new BarScale(), { autoSize: true, ...this.chartOptions() });
     const options = (/** @type {Pane} */ pane) => ({
       priceLineVisible: false,
       lastValueVisible: false,
@@ -61,13 +64,15 @@ export class ChartBoard {
       equity: chart.addSeries(lib.BaselineSeries, options("equity"), 2),
       drawdown: chart.addSeries(lib.BaselineSeries, options("drawdown"), 3),
     };
+    const gross = chart.addSeries(lib.LineSeries, { ...options("position"), ...steps, lineWidth: 1 }, 1);
     const markers = lib.createSeriesMarkers(series.price, [], { autoScale: false });
     chart.panes().forEach((/** @type {any} */ pane, /** @type {number} */ i) => pane.setStretchFactor(STRETCH[PANES[i]]));
     Object.values(series).forEach((item) => item.priceScale().applyOptions(AXIS));
     const label = (/** @type {Pane} */ pane) => h("div", { class: "pane-label" }, h("span", {}, NAMES[pane]), h("b"));
     const labels = { price: label("price"), position: label("position"), equity: label("equity"), drawdown: label("drawdown") };
     host.append(...Object.values(labels));
-    const panel = { host, chart, series, markers, labels };
+    const strip = new WeightStrip(host, this.colours);
+    const panel = { host, chart, series, markers, labels, gross, strip };
     this.paint(panel);
     return panel;
   }
@@ -107,8 +112,10 @@ export class ChartBoard {
 
   /** Series colours; up candles are hollow and down candles filled, so colour never stands alone.
    * @param {Board} panel */
-  paint({ series }) {
+  paint({ series, gross, strip }) {
     const { up, down, muted } = this.colours;
+    gross.applyOptions({ color: muted, crosshairMarkerVisible: false });
+    strip.colours = this.colours;
     series.price.applyOptions({
       upColor: "transparent",
       downColor: down,
@@ -155,6 +162,15 @@ export class ChartBoard {
       Object.values(series).forEach((item) => item.priceScale().applyOptions({ autoScale: true }));
     });
     this.following = false;
+    this.drawWeights();
+  }
+
+  /** Where portfolios were invested, below their charts and at the same bars. */
+  drawWeights() {
+    for (const { chart, strip } of this.panels) {
+      const scale = chart.timeScale();
+      strip.draw((bar) => scale.logicalToCoordinate(bar) ?? 0, scale.width());
+    }
   }
 
   /** @param {number} source @param {number|undefined} bar */
@@ -177,7 +193,7 @@ export class ChartBoard {
     this.panels.forEach(({ labels }, index) => {
       const panel = query.panels[index];
       for (const pane of PANES) {
-        const text = bar === undefined ? span(query, panel, pane) : FORMATS[pane](valueAt(query, panel, pane, bar));
+        const text = bar === undefined ? span(query, panel, pane) : told(query, panel, pane, bar);
         labels[pane].children[1].textContent = text;
       }
     });
@@ -197,8 +213,11 @@ export class ChartBoard {
     }));
     const tickMarkMaxCharacterLength = query.dates ? 12 : 5;
     this.following = true;
-    this.panels.forEach(({ chart, series, markers }, index) => {
+    this.panels.forEach(({ chart, series, markers, gross, strip, labels }, index) => {
       const panel = query.panels[index];
+      strip.show(query, panel);
+      labels.position.children[0].textContent = query.assets ? "Net (grey: gross)" : NAMES.position;
+      gross.setData(panel.gross ? points(panel.gross.map((value) => value * 100)) : []);
       chart.clearCrosshairPosition();
       chart.timeScale().applyOptions({ tickMarkMaxCharacterLength });
       series.price.setData(candles);
@@ -280,6 +299,7 @@ export class ChartBoard {
         series[PANES[i]].priceScale().applyOptions({ scaleMargins });
       });
     }
+    this.drawWeights();
   }
 
   /** @param {Colours} colours */
@@ -290,6 +310,7 @@ export class ChartBoard {
       this.paint(panel);
       if (this.query) panel.markers.setMarkers(this.tradeMarkers(this.query.panels[index].trades));
     });
+    this.drawWeights();
   }
 
   destroy() {

@@ -7,7 +7,8 @@
  * @property {number} bars L
  * @property {string} unit what one bar is
  * @property {{open: string, high: string, low: string, close: string}} market base64 float32 [L+1]
- * @property {{position: string, equity: string, trades: string}[]} panels
+ * @property {{position: string, equity: string, trades: string, gross?: string, weights?: string}[]} panels
+ * @property {string[]=} assets [R] names of the assets in the weights of portfolios; numbers while blind
  * @property {string[]=} dates [L+1] only where nothing is hidden
  * @property {{title: string, hint: string}=} practice only for practice queries
  * @property {{ranks: number[], ratings: (number|null)[], comment: string, key: string}=} edit
@@ -17,6 +18,8 @@
  * @property {Float32Array} equity [L+1] from 100
  * @property {Float32Array} drawdown [L+1] percent, 0 or negative
  * @property {Float32Array} trades [L+1] signed change of position where something was filled
+ * @property {Float32Array=} gross [L+1] a portfolio's positions together, fraction of equity
+ * @property {Float32Array=} weights [L * R] of its assets from the second bar on, bar by bar
  *
  * @typedef {object} Query
  * @property {string} id
@@ -25,6 +28,7 @@
  * @property {Record<"open"|"high"|"low"|"close", Float32Array>} market
  * @property {Panel[]} panels
  * @property {string[]=} dates
+ * @property {string[]=} assets [R] rows of the weights; only of portfolios
  * @property {Payload["practice"]} practice
  * @property {Payload["edit"]} edit
  */
@@ -61,6 +65,8 @@ export function decodePanel(packed) {
     drawdown: drawdown(equity),
     position: fromSecondBar(decode(packed.position)),
     trades: fromSecondBar(decode(packed.trades)),
+    gross: packed.gross === undefined ? undefined : fromSecondBar(decode(packed.gross)),
+    weights: packed.weights === undefined ? undefined : decode(packed.weights),
   };
 }
 
@@ -79,6 +85,7 @@ export function decodeQuery(payload) {
     },
     panels: payload.panels.map(decodePanel),
     dates: payload.dates,
+    assets: payload.assets,
     practice: payload.practice,
     edit: payload.edit,
   };

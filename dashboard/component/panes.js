@@ -65,6 +65,7 @@ export function sharedRanges(query, from, to) {
       widen(ranges.equity, panel.equity[bar]);
       widen(ranges.drawdown, panel.drawdown[bar]);
       widen(ranges.position, panel.position[bar] * 100);
+      if (panel.gross) widen(ranges.position, panel.gross[bar] * 100);
     }
   }
   for (const bound of [-100, 100]) widen(ranges.position, bound);
@@ -78,6 +79,14 @@ export function sharedRanges(query, from, to) {
 export function valueAt(query, panel, pane, bar) {
   if (pane === "price") return query.market.close[bar];
   return pane === "position" ? panel.position[bar] * 100 : panel[pane][bar];
+}
+
+/** What a pane says at a bar. @param {Query} query @param {Panel} panel @param {Pane} pane
+ * @param {number} bar */
+export function told(query, panel, pane, bar) {
+  const text = FORMATS[pane](valueAt(query, panel, pane, bar));
+  const gross = pane === "position" ? panel.gross?.[bar] : undefined;
+  return gross === undefined ? text : `${text} net, ${minus(gross * 100, 0)}% gross`;
 }
 
 /** What a pane says without a crosshair: the span of its own curve. The last value is not told:

@@ -119,6 +119,7 @@ export class RankPage {
     const { board, cards } = this.ballot;
     if (!query || !board || !cards || this.ballot.locked) return;
     if (query.practice) this.say("Practice panels are not edited.");
+    else if (query.assets) this.say("Portfolios are ranked, not edited.");
     else this.editor.open({ board, card: cards[panel].root, query, panel });
   }
 

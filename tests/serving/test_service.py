@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,20 @@ import numpy as np
 import pytest
 from support.dashboard import SOURCES, fill_store, trade, walk, window
 
-from tradinghf.errors import FeedbackError
+from tradinghf.episodes import Episode
+from tradinghf.errors import EpisodeError, FeedbackError
 from tradinghf.feedback import Query
 from tradinghf.feedback.store import Store
-from tradinghf.serving._payload import bar_duration, open_payload, query_payload, trade_sizes
+from tradinghf.serving._payload import (
+    MOST_ROWS,
+    bar_duration,
+    open_payload,
+    query_payload,
+    trade_sizes,
+)
 from tradinghf.serving._practice import practice_comment, practice_query
 from tradinghf.serving._service import RankingService, asked_again, checked_answer, panel_order
+from tradinghf.simulation import edited_episode
 
 BARS = 30
 
@@ -103,6 +112,34 @@ def test_open_payload_shows_dates_and_own_prices() -> None:
     payload = open_payload(episode)
     assert payload["dates"][0] == "2011-01-03"
     np.testing.assert_allclose(decoded(payload["market"]["close"]), episode.close, rtol=1e-6)
+
+
+def portfolio(seed: int, assets: int = 50) -> Episode:
+    """An episode of a portfolio that holds one asset more than it shows at most, and others."""
+    rng = np.random.default_rng(seed)
+    weights = np.where(
+        np.arange(assets) < MOST_ROWS + 1, rng.uniform(-0.02, 0.03, (BARS, assets)), 0
+    )
+    weights[:, 7] = 0.0
+    names = tuple(f"NAME{i}" for i in range(assets))
+    alone = trade(walk(3, BARS), seed, "x")
+    position = weights.sum(1)
+    return replace(alone, weights=weights, gains=0 * weights, assets=names, position=position)
+
+
+def test_a_portfolio_is_shown_by_weights_whose_names_are_numbers_until_the_vote() -> None:
+    episodes = [portfolio(1), portfolio(2)]
+    payload = query_payload("q", episodes)
+    rows = [i for i in range(MOST_ROWS + 1) if i != 7]
+    assert payload["assets"] == [f"asset {i + 1}" for i in rows]
+    assert "NAME" not in json.dumps(payload)
+    for panel, episode in zip(payload["panels"], episodes, strict=True):
+        shown = decoded(panel["weights"]).reshape(BARS, MOST_ROWS)
+        np.testing.assert_allclose(shown, episode.book[:, rows], atol=1e-7)
+        np.testing.assert_allclose(decoded(panel["gross"]), np.abs(episode.book).sum(1), rtol=1e-6)
+    assert open_payload(episodes[0])["assets"] == [f"NAME{i}" for i in rows]
+    with pytest.raises(EpisodeError, match="portfolio"):
+        edited_episode(episodes[0], [])
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from tradinghf.evaluation._result import BacktestResult
 from tradinghf.evaluation._verdict import Verdict
 
 _PALETTE = (1, 2, 4)
+_MOST_NAMES = 20  # of the best, and of the worst, in a table of contributions
 _HALF = 500.0  # width of a chart that stands beside another
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -136,6 +137,39 @@ def exposure_section(reports: Sequence[BacktestResult]) -> str:
         include=0,
     )
     return section("Net exposure (share of equity)", chart)
+
+
+def contribution_section(report: BacktestResult) -> str:
+    """What each asset earned, as bars from the best to the worst; empty for one asset.
+
+    Of more assets than have room, the best and the worst are shown.
+    """
+    if report.market.assets < 2:
+        return ""
+    earned = 100 * report.contributions.sum(axis=0) / report.cash
+    ordered = earned.sort_values(ascending=False, kind="stable")
+    if len(ordered) > 2 * _MOST_NAMES:
+        ordered = pd.concat([ordered[:_MOST_NAMES], ordered[-_MOST_NAMES:]])
+    scale = max(float(ordered.abs().max()), 0.1)
+    weights = report.positions.abs()
+    rows = [
+        (
+            name,
+            [
+                heat_cell(float(value), scale),
+                heat_cell(100 * float(weights[name].mean()), 100.0),
+                heat_cell(100 * float(weights[name].max()), 100.0),
+            ],
+        )
+        for name, value in ordered.items()
+    ]
+    left = report.market.assets - len(ordered)
+    note = "Profit of each asset after its fees, from the best to the worst."
+    return section(
+        "Contributions by asset [%]",
+        heat_table("", ("of the starting equity", "mean weight", "largest weight"), rows),
+        note=f"{note} {left} in between are left out." if left else note,
+    )
 
 
 def monthly_section(report: BacktestResult) -> str:

@@ -44,6 +44,7 @@ def tear_sheet(
         pair(sections.timing_section(verdict), sections.rolling_sharpe_section(both)),
         "" if standing is None else preference_section(standing),
         sections.monthly_section(report),
+        sections.contribution_section(report),
         pair(sections.exposure_section([report]), tables.costs_section(report)),
         tables.regime_section(both),
         tables.trades_section(report),

@@ -1,8 +1,8 @@
 """Payloads of queries for the browser: arrays of the panels, without anything that names them.
 
 A rater must not know which strategy traded a panel, nor recognise the window (hindsight): no
-source, no episode id, no symbol, no dates; prices are rebased to 100, bars are numbered. Every
-array is little-endian float32 in base64.
+source, no episode id, no symbol, no dates; prices are rebased to 100, bars are numbered, and so
+are the assets of a portfolio. Every array is little-endian float32 in base64.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from numpy.typing import ArrayLike
 from tradinghf.episodes import Episode
 from tradinghf.errors import FeedbackError
 
+MOST_ROWS = 40
+"""Assets in the picture of a portfolio: those that were traded most; more cannot be told apart."""
 _MINUTE = 60.0
 _UNITS = (("minute", _MINUTE), ("hour", 60 * _MINUTE), ("day", 24 * 60 * _MINUTE))
 
@@ -43,13 +45,29 @@ def trade_sizes(episode: Episode) -> np.ndarray:
     return np.where(np.isfinite(episode.price), change, 0.0)
 
 
-def panel(episode: Episode) -> dict[str, str]:
-    """One panel's own arrays: position [L], equity [L+1], signed trades [L]."""
-    return {
-        "position": _base64_floats(episode.position),
-        "equity": _base64_floats(episode.equity * 100.0),
-        "trades": _base64_floats(trade_sizes(episode)),
+def panel(episode: Episode, rows: np.ndarray | None = None) -> dict[str, str]:
+    """One panel's own arrays: position [L], equity [L+1], signed trades [L].
+
+    Of a portfolio also gross exposure [L], and the weights [L, R] of the assets in `rows` [R].
+    """
+    arrays = {
+        "position": episode.position,
+        "equity": episode.equity * 100.0,
+        "trades": trade_sizes(episode),
     }
+    if rows is not None:
+        arrays["gross"] = np.abs(episode.book).sum(axis=1)
+        arrays["weights"] = episode.book[:, rows]
+    return {name: _base64_floats(values) for name, values in arrays.items()}
+
+
+def shown_assets(episodes: Sequence[Episode]) -> np.ndarray | None:
+    """[R] the assets that portfolios held most, in the market's order; None without portfolios."""
+    if not all(episode.breadth for episode in episodes):
+        return None
+    held = sum(np.abs(episode.book).sum(axis=0) for episode in episodes)
+    order = np.argsort(-np.asarray(held), kind="stable")
+    return np.sort(order[:MOST_ROWS])
 
 
 def query_payload(query: str, episodes: Sequence[Episode]) -> dict[str, Any]:
@@ -79,12 +97,15 @@ def open_payload(episode: Episode) -> dict[str, Any]:
     """The payload of one episode after the vote: with its own prices and dates."""
     daily = np.median(np.diff(episode.timestamps)) >= np.timedelta64(1, "D")
     dates = [str(stamp)[: 10 if daily else 16].replace("T", " ") for stamp in episode.timestamps]
-    return _payload(episode.id, [episode], 1.0) | {"dates": dates}
+    found = _payload(episode.id, [episode], 1.0) | {"dates": dates}
+    rows = shown_assets([episode])
+    return found if rows is None else found | {"assets": [episode.assets[i] for i in rows]}
 
 
 def _payload(name: str, episodes: Sequence[Episode], scale: float) -> dict[str, Any]:
-    market = episodes[0]
-    return {
+    market, rows = episodes[0], shown_assets(episodes)
+    book = {} if rows is None else {"assets": [f"asset {i + 1}" for i in rows]}
+    return book | {
         "query": name,
         "bars": market.bars,
         "unit": bar_duration(market.timestamps),
@@ -92,5 +113,5 @@ def _payload(name: str, episodes: Sequence[Episode], scale: float) -> dict[str, 
             field: _base64_floats(getattr(market, field) * scale)
             for field in ("open", "high", "low", "close")
         },
-        "panels": [panel(episode) for episode in episodes],
+        "panels": [panel(episode, rows) for episode in episodes],
     }

@@ -66,9 +66,15 @@ def edited_episode(
 
     Raises:
         EpisodeError: a change lies outside, or the episode's own trades cannot be found again at
-            constant costs (financing, margin, exits, or trades made elsewhere).
+            constant costs (financing, margin, exits, or trades made elsewhere), or it is of a
+            portfolio.
 
     """
+    if episode.breadth:
+        raise EpisodeError(
+            f"An episode of a portfolio ({episode.breadth} assets) cannot be edited by its net "
+            "position. Rank it instead."
+        )
     done = list(changes)
     for change in done:
         _check(change, episode)
