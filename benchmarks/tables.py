@@ -203,6 +203,32 @@ def trust() -> str:
     return table + f"\n\n`{found['command']}`" + source(found)
 
 
+def own() -> str:
+    """What tuning and overlays of one's own strategy gain, and whether the base is ever harmed."""
+    if not (RESULTS / "own.json").exists():
+        return "Not measured."
+    found = json.loads((RESULTS / "own.json").read_text())
+    summary, worlds = found["summary"], found["summary"]["worlds"]
+    rows = []
+    for name in ("overlay", "tuned"):
+        part = summary[name]
+        low, high = part["interval"] or (None, None)
+        measured = "not measured" if part["G"] is None else f"{part['G']:.2f}"
+        measured += "" if low is None else f" ({low:.2f} to {high:.2f})"
+        rows += [
+            [f"{name}: G, in {part['worlds']} worlds", measured],
+            [f"{name}: better than the base", f"{part['better_than_base']} of {worlds}"],
+        ]
+    ended = summary["deployed"]
+    said = ", ".join(f"{ended[k]} {k}" for k in ("overlay", "tuned", "base"))
+    rows += [
+        ["what the gate deployed", said],
+        ["ended with less profit than the margin allows", str(ended["profit_worse_than_margin"])],
+        ["ended with less utility", str(ended["utility_worse"])],
+    ]
+    return markdown(["own", "measured"], rows) + "\n\n`tradinghf bench own`" + source(found)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "env": lambda: bench("env"),
     "ppo": lambda: bench("ppo"),
@@ -212,6 +238,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "classic": classic,
     "gate": gate,
     "trust": trust,
+    "own": own,
 }
 
 
