@@ -199,6 +199,10 @@ class RewardConfig(NamedOptions):
     Attributes:
         aspects: names of the aspects that may matter; None takes all, profit first.
         head: prior of the aspect head.
+        learned: prior probability that a taste needs the learned features
+            (`tradinghf.learning.reward._tastes`) beside the terms; 0 leaves them out.
+        folds: turns in which answers are held out, to weigh the two by what they foresee.
+        least_held_out: with fewer answers they are weighed by their evidence instead.
         residual: the residual ensemble; None leaves it out.
         members: draws from the posterior that stand for its uncertainty M.
         rating_weight: weight of what ratings say, against rankings.
@@ -214,7 +218,10 @@ class RewardConfig(NamedOptions):
 
     aspects: tuple[str, ...] | None = None
     head: AspectConfig = field(default_factory=AspectConfig)
-    residual: ResidualConfig | None = field(default_factory=ResidualConfig)
+    learned: float = 0.5
+    folds: int = 3
+    least_held_out: int = 8
+    residual: ResidualConfig | None = None
     members: int = 32
     rating_weight: float = 0.3
     trust_prior: float = 0.5

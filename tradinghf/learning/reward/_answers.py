@@ -294,6 +294,11 @@ class Choices:
         scaled = self.features[..., :-1] * factor[:, None, None]
         return replace(self, features=torch.cat([scaled, self.features[..., -1:]], dim=-1))
 
+    def some(self, rows: Tensor) -> Choices:
+        """The choices whose [C] boolean entry is True."""
+        parts = (self.features, self.available, self.answer, self.weight)
+        return Choices(*(part[rows] for part in parts))
+
     def with_terms(self, columns: Tensor) -> Choices:
         """The same choices with some of the features only, and the tie term."""
         columns = torch.cat([columns, torch.tensor([-1])])

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,22 +16,34 @@ from tradinghf.learning.config import RewardConfig
 from tradinghf.learning.reward._answers import AnswerTable, Choices, teaches
 from tradinghf.learning.reward._aspects import ASPECTS
 from tradinghf.learning.reward._book_aspects import plain_aspects
+from tradinghf.learning.reward._cautions import answers_explained, cautions
 from tradinghf.learning.reward._explain import value_rows
+from tradinghf.learning.reward._facts import bar_volatility
 from tradinghf.learning.reward._paths import TradePaths, increments, per_episode
 from tradinghf.learning.reward._personal import desk_priors
-from tradinghf.learning.reward._posterior import DeskPrior, TermPosterior, fit_term_posterior
-from tradinghf.learning.reward._protocol import NEVER_TIED, CalibratedReward, share_explained
+from tradinghf.learning.reward._posterior import (
+    DeskPrior,
+    TermPosterior,
+    WidePrior,
+    fit_term_posterior,
+)
+from tradinghf.learning.reward._protocol import NEVER_TIED, CalibratedReward
 from tradinghf.learning.reward._residual import (
     Residual,
     Unexplained,
-    bar_volatility,
     fit_residual,
     residual_features,
 )
-from tradinghf.learning.reward._terms import Term, TermValues, candidate_terms
+from tradinghf.learning.reward._stacking import foresight, learned_share, stacked
+from tradinghf.learning.reward._terms import (
+    LEARNED,
+    Term,
+    TermValues,
+    candidate_terms,
+    learned_terms,
+)
 from tradinghf.learning.reward._trust import rater_trust
 
-_ENOUGH_TO_JUDGE = 5
 _TRUST_ROUNDS = 2
 _NEGLIGIBLE = 1e-3
 _EXPLAIN_DRAWS = 4000  # of the posterior, behind the ends of its intervals
@@ -41,8 +52,9 @@ _EXPLAIN_DRAWS = 4000  # of the posterior, behind the ends of its intervals
 class RewardModel(CalibratedReward):
     """Learns from rankings what is valued, and pays it bar by bar.
 
-    r_t = Σ_a w_a·g_a(t) + residual(t), with w the posterior mean of a sparse Bayesian regression,
-    in units of the reference pool's spread, minus λ times the growth of the score's variance.
+    r_t = Σ_a w_a·g_a(t) + Σ_d v_d·φ_d(t), with w the posterior mean of a sparse Bayesian regression
+    and v that of the learned features (`tradinghf.learning.reward._tastes`), in units of the
+    reference pool's spread, minus λ times the growth of the score's variance.
 
     Args:
         config: settings.
@@ -68,6 +80,8 @@ class RewardModel(CalibratedReward):
         self.residual: Residual | None = None
         self.warnings: tuple[str, ...] = ()
         self.trust: dict[str, float] = {}
+        self.beyond = 0.0  # weight of the models that need the learned features
+        self.foreseen: float | None = None  # log-likelihood of answers that were held out
         self._fitted_to: tuple[Sequence[Ranking], Mapping[str, Episode]] = ((), {})
 
     def _tried(self, *, portfolio: bool) -> None:
@@ -88,20 +102,22 @@ class RewardModel(CalibratedReward):
         """
         table = AnswerTable.of(rankings, episodes, across_windows=self.config.across_windows)
         self._tried(portfolio=any(episode.breadth for episode in table.episodes))
+        self.volatility = float(per_episode(table.episodes, bar_volatility).mean().clamp(min=1e-6))
         terms, chance = self._candidates(table)
-        totals = per_episode(table.episodes, lambda p: TermValues(p).totals(terms)).double()
+        totals = self._totals(table.episodes, terms)
         totals = totals[table.index]
         scale = _within_window_scale(totals, table.mask)
         choices = table.choices(totals / scale, self.config.rating_weight)
         desk = self._desk_priors(terms, scale)
-        posterior, self.trust = self._posterior_of(choices, chance, desk, table)
+        wide = self._wide_prior(terms, scale)
+        posterior, self.trust = self._posterior_of(choices, chance, desk, wide, table)
         used = posterior.columns
         self.posterior = posterior
-        self.explained = _explained(choices.with_terms(used), posterior)
+        self.explained = answers_explained(choices.with_terms(used), posterior, self.foreseen)
         self.terms = tuple(terms[i] for i in used.tolist())
         self.scale, totals = scale[used], totals[..., used]
         self.centre = (totals * table.mask[..., None]).sum((0, 1)) / table.mask.sum()
-        self.warnings = _warn_of_poor_rankings(table, posterior.evidence)
+        self.warnings = cautions(table, posterior.evidence, self.beyond)
         tied = bool(choices.features[..., -1].any())
         self._draw(posterior, totals, table.mask, tied)
         self._fit_residual(table, totals)
@@ -126,10 +142,28 @@ class RewardModel(CalibratedReward):
                 if expected[family] > 0:
                     terms += found
                     chance += [expected[family] / max(len(found), 1)] * len(found)
-        known = [t for t in self.desk.terms if t not in terms] if self.desk is not None else []
+        desk = self.desk.terms if self.desk is not None else ()
+        known = [t for t in desk if t not in terms and not t.learned]
         terms += known
         chance += [head.inclusion] * len(known)
+        if self.config.learned > 0 or any(term.learned for term in desk):
+            beside = learned_terms()
+            terms += beside
+            chance += [0.0] * len(beside)  # never one by one
         return terms, torch.tensor(chance, dtype=torch.float64)
+
+    def _totals(self, episodes: Sequence[Episode], terms: Sequence[Term]) -> Tensor:
+        """[B, Q] totals of terms."""
+        return per_episode(
+            episodes, lambda p: TermValues(p, self.volatility).totals(terms)
+        ).double()
+
+    def _wide_prior(self, terms: Sequence[Term], scale: Tensor) -> WidePrior | None:
+        """The learned features, whose own scale is their prior; None without them."""
+        columns = tuple(i for i, term in enumerate(terms) if term.learned)
+        if not columns or self.config.learned <= 0:
+            return None
+        return WidePrior(columns, scale[list(columns)], self.config.learned)
 
     def _desk_priors(self, terms: Sequence[Term], scale: Tensor) -> list[DeskPrior]:
         """The desk's weights, for terms that are standardised by `scale` here."""
@@ -141,11 +175,21 @@ class RewardModel(CalibratedReward):
         return desk_priors(self.desk.posterior, columns, scale[columns] / self.desk.scale)
 
     def _posterior_of(
-        self, choices: Choices, chance: Tensor, desk: Sequence[DeskPrior], table: AnswerTable
+        self,
+        choices: Choices,
+        chance: Tensor,
+        desk: Sequence[DeskPrior],
+        wide: WidePrior | None,
+        table: AnswerTable,
     ) -> tuple[TermPosterior, dict[str, float]]:
         """The weights, and how far each rater follows them, found in turns."""
-        plain, head = len(self.aspects), self.config.head
-        posterior = fit_term_posterior(choices, chance, plain, head, desk)
+
+        def fitted(choices: Choices) -> TermPosterior:
+            return fit_term_posterior(
+                choices, chance, len(self.aspects), self.config.head, desk, wide
+            )
+
+        posterior, weighed = fitted(choices), choices
         trust = torch.ones(len(table.raters))
         if len(trust) > 1 and self.config.trust_prior > 0:
             owner = table.owner[choices.answer]
@@ -153,8 +197,30 @@ class RewardModel(CalibratedReward):
                 known = choices.with_terms(posterior.columns)
                 trust = rater_trust(known, owner, posterior.expected(), self.config.trust_prior)
                 weighed = choices.scaled(trust[owner])
-                posterior = fit_term_posterior(weighed, chance, plain, head, desk)
+                posterior = fitted(weighed)
+        posterior = self._stack(posterior, fitted, weighed, wide)
         return posterior, dict(zip(table.raters, trust.tolist(), strict=True))
+
+    def _stack(
+        self,
+        posterior: TermPosterior,
+        fit: Callable[[Choices], TermPosterior],
+        choices: Choices,
+        wide: WidePrior | None,
+    ) -> TermPosterior:
+        """Weigh the terms alone against the learned features by what they foresee."""
+        self.beyond, self.foreseen = 0.0, None
+        if wide is None:
+            return posterior
+        learned = frozenset(wide.columns)
+        if len(choices.answer.unique()) < self.config.least_held_out:
+            self.beyond = learned_share(posterior, learned)
+            return posterior
+        generator = torch.Generator().manual_seed(self.config.seed + 2)
+        found = foresight(fit, choices, learned, self.config.folds, generator)
+        self.beyond = found.best_share(self.config.learned)
+        self.foreseen = found.log_likelihood(self.beyond)
+        return stacked(posterior, learned, self.beyond)
 
     def _draw(self, posterior: TermPosterior, totals: Tensor, mask: Tensor, tied: bool) -> None:
         """Posterior draws [M, Q] in units of the aspects, scaled to a common spread."""
@@ -177,7 +243,9 @@ class RewardModel(CalibratedReward):
         self.weights, self.draws = self.weights * matters, self.draws * matters
         self.active = matters.nonzero().squeeze(-1)
         # The plain aspects come first among all terms, hence among the active ones.
-        gains = (totals * self.weights).masked_fill(~mask[..., None], 0.0)
+        gains = self._folded(
+            (totals * self.weights).masked_fill(~mask[..., None], 0.0)[..., matters]
+        )
         self.limit = gains.flatten(0, 1).amax(0).clamp(min=0)
 
     def _spread(self, natural: Tensor) -> Tensor:
@@ -188,7 +256,6 @@ class RewardModel(CalibratedReward):
         self.residual = None
         if self.config.residual is None or not table.equal_lengths:
             return
-        self.volatility = float(per_episode(table.episodes, bar_volatility).mean().clamp(min=1e-6))
         features = per_episode(table.episodes, lambda p: residual_features(p, self.volatility))
         generator = torch.Generator().manual_seed(self.config.seed + 1)
         scores = totals @ self.weights * self.temperature
@@ -227,28 +294,33 @@ class RewardModel(CalibratedReward):
 
     def term_values(self, paths: TradePaths, columns: Sequence[int] | None = None) -> Tensor:
         """[B, L, Q] what each term (or those in `columns`) is worth in each bar, in its units."""
-        values = TermValues(paths)
+        values = TermValues(paths, self.volatility)
         terms = self.terms if columns is None else [self.terms[i] for i in columns]
         return torch.stack([values.per_bar(term) for term in terms], dim=-1)
+
+    def _folded(self, paid: Tensor) -> Tensor:
+        """[..., Q''] of what the active terms pay: the learned ones together, as the last."""
+        named = sum(not self.terms[i].learned for i in self.active.tolist())
+        if named == paid.shape[-1]:
+            return paid
+        return torch.cat([paid[..., :named], paid[..., named:].sum(-1, keepdim=True)], dim=-1)
 
     def _capped(self, paid: Tensor) -> Tensor:
         """Thresholds and conditions never pay more than they paid a ranked episode.
 
         Beyond what was ranked nothing is known of them: losses are believed, gains are not.
         """
+        paid = self._folded(paid)
         first = int((self.active < len(self.aspects)).sum())
         if first == paid.shape[-1]:
             return paid
-        total = paid[..., first:].cumsum(-2)
-        limit = self.limit[self.active][first:].to(paid)
-        total = torch.minimum(total, limit)
+        total = torch.minimum(paid[..., first:].cumsum(-2), self.limit[first:].to(paid))
         return torch.cat([paid[..., :first], increments(total.mT).mT], dim=-1)
 
     def member_scores(self, episodes: Sequence[Episode]) -> Tensor:
         """[M, B] scores under each posterior draw [log-odds]."""
         self._require_fit()
-        totals = per_episode(episodes, lambda p: TermValues(p).totals(self.terms))
-        return (self.draws @ totals.double().T) * self.temperature
+        return (self.draws @ self._totals(episodes, self.terms).T) * self.temperature
 
     def personal(self, rater: str, config: RewardConfig | None = None) -> RewardModel:
         """The model of one rater, who starts from what all the others value.
@@ -285,13 +357,23 @@ class RewardModel(CalibratedReward):
         assert self.posterior is not None
         generator = torch.Generator().manual_seed(self.config.seed)
         natural = self.posterior.sample(_EXPLAIN_DRAWS, generator)[:, :-1] / self.scale
-        return value_rows(
-            self.terms,
-            len(self.aspects),
-            self.posterior.inclusion(),
-            natural / self._spread(natural)[:, None].clamp(min=1e-9),
-            (self.weights * self.scale).abs(),
+        natural = natural / self._spread(natural)[:, None].clamp(min=1e-9)
+        importance = (self.weights * self.scale).abs()
+        named = torch.tensor([not term.learned for term in self.terms])
+        terms = [term for term in self.terms if not term.learned]
+        chances, draws, share = (
+            self.posterior.inclusion()[named],
+            natural[:, named],
+            importance[named],
         )
+        if bool((natural[:, ~named] != 0).any()):
+            # The learned features together, by the difference that they usually make.
+            terms.append(Term(LEARNED))
+            usual = self._spread(natural * ~named)[:, None]
+            draws = torch.cat([draws, usual], dim=1)
+            chances = torch.cat([chances, chances.new_tensor([self.beyond])])
+            share = torch.cat([share, self._spread((self.weights * ~named)[None])])
+        return value_rows(terms, len(self.aspects), chances, draws, share)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready settings and findings."""
@@ -300,6 +382,7 @@ class RewardModel(CalibratedReward):
             "residual_gain": self.residual.gain if self.residual else 0.0,
             "warnings": list(self.warnings),
             "trust": self.trust,
+            "beyond": self.beyond,
         }
 
 
@@ -309,31 +392,3 @@ def _within_window_scale(totals: Tensor, mask: Tensor) -> Tensor:
     gap = (totals - mean[:, None]) * mask[..., None]
     scale = gap.square().sum((0, 1)).div(mask.sum()).sqrt()
     return torch.where(scale > 1e-12, scale, torch.ones_like(scale))
-
-
-def _explained(choices: Choices, posterior: TermPosterior) -> float:
-    """`share_explained` by the terms of the posterior."""
-    ties_only = posterior.expected() * 0.0
-    ties_only[-1] = posterior.expected()[-1]
-    by_chance = float((choices.weight * choices.log_likelihood(ties_only)).sum())
-    return share_explained(posterior.evidence - choices.at_random(), by_chance)
-
-
-def _warn_of_poor_rankings(table: AnswerTable, evidence: float) -> tuple[str, ...]:
-    """Say in words when the answers cannot teach much."""
-    found = []
-    top = table.ranks.masked_fill(~table.compared, 0).amax(-1)
-    if bool(table.ordered.any()) and bool((top <= 1).all()):
-        found.append(
-            "Every ranking ties all of its episodes: nothing can be learned about what is "
-            "preferred, and the reward stays with profit."
-        )
-    elif evidence <= 0 and len(table.ranks) >= _ENOUGH_TO_JUDGE:
-        found.append(
-            f"The {len(table.ranks)} rankings are explained no better than chance: they contradict "
-            "each other, or value something that no aspect describes. Rank more episodes, and "
-            "check the raters' consistency."
-        )
-    for text in found:
-        warnings.warn(text, stacklevel=3)
-    return tuple(found)

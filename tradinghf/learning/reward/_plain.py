@@ -14,10 +14,11 @@ from tradinghf.errors import FeedbackError
 from tradinghf.feedback import Ranking
 from tradinghf.learning.config import RewardConfig
 from tradinghf.learning.reward._answers import AnswerTable
+from tradinghf.learning.reward._facts import bar_volatility
 from tradinghf.learning.reward._likelihood import ranking_log_likelihood
 from tradinghf.learning.reward._paths import TradePaths, per_episode
 from tradinghf.learning.reward._protocol import NEVER_TIED, CalibratedReward
-from tradinghf.learning.reward._residual import FEATURES, bar_volatility, residual_features
+from tradinghf.learning.reward._residual import FEATURES, residual_features
 
 _MEMBERS, _HIDDEN, _STEPS = 3, 64, 300
 _RATE, _DECAY = 1e-3, 1e-4

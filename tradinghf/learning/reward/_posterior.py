@@ -79,12 +79,29 @@ class DeskPrior:
     log_prior: float
 
 
+@dataclass(frozen=True, eq=False)
+class WidePrior:
+    """Features that are all used together, beside the few terms of a model.
+
+    Attributes:
+        columns: of the features.
+        deviation: [D] prior standard deviation of their weights, for a prior scale of 1.
+        chance: probability that a taste needs them.
+
+    """
+
+    columns: Columns
+    deviation: Tensor
+    chance: float
+
+
 def fit_term_posterior(
     choices: Choices,
     chance: Tensor,
     plain: int,
     config: AspectConfig,
     desk: Sequence[DeskPrior] = (),
+    wide: WidePrior | None = None,
 ) -> TermPosterior:
     """Search the sparse models that explain the choices, and average them.
 
@@ -99,6 +116,7 @@ def fit_term_posterior(
         plain: P <= X, number of plain aspects.
         config: prior scales, size of the search, label noise.
         desk: further models, with the desk's weights as their prior.
+        wide: features that the leading models are also fitted with.
 
     Returns:
         The posterior; `log_weight` sums to one.
@@ -124,6 +142,8 @@ def fit_term_posterior(
         best = now
     for prior in desk:
         search.add(prior)
+    if wide is not None:
+        search.widen(wide)
     return search.posterior()
 
 
@@ -139,6 +159,8 @@ class _Search:
         self.found: dict[Columns, tuple[Tensor, Tensor, Tensor]] = {}
         self.expanded: set[Columns] = set()
         self.from_desk: list[tuple[Columns, Tensor, Tensor, Tensor]] = []
+        self.wide: list[tuple[Columns, Tensor, Tensor, Tensor]] = []
+        self.narrow = 1.0  # probability of a taste that the terms describe
 
     def fit(self, sets: Iterable[Columns]) -> None:
         """Fit the sets that are new; log joints [S], means [S, w], covariances [S, w, w]."""
@@ -260,26 +282,54 @@ class _Search:
         joint = evidence + prior.log_prior
         self.from_desk.append((prior.columns, joint[0], mean[0], covariance[0]))
 
+    def widen(self, prior: WidePrior) -> None:
+        """Fit the leading sets, and profit alone, together with the features of a wide prior."""
+        self.narrow, scales = 1.0 - prior.chance, self.config.prior_scales
+        share = math.log(prior.chance / len(scales))
+        for columns in dict.fromkeys([(0,), *self.leaders(self.config.beam)]):
+            rows = torch.tensor([[*columns, *prior.columns, self.choices.tie]])
+            log_prior = self.odds[list(columns)].sum() + self._nothing + share
+            start = None
+            for spread in scales:
+                mean = torch.zeros(rows.shape, dtype=torch.float64)
+                mean[0, 0] = self.config.profit_prior * spread
+                deviation = torch.full((len(columns),), spread, dtype=torch.float64)
+                tie = deviation.new_tensor([self.config.tie_prior_scale])
+                deviation = torch.cat([deviation, spread * prior.deviation, tie])
+                start, covariance, evidence = laplace(
+                    self.choices, rows, mean, deviation[None] ** -2, self.noise, self.config, start
+                )
+                joint = evidence[0] + log_prior
+                self.wide.append(((*columns, *prior.columns), joint, start[0], covariance[0]))
+
+    @property
+    def _nothing(self) -> float:
+        """The prior's normaliser: every term left out, but for those of the set."""
+        return float(torch.log1p(-self.odds.sigmoid())[1:].sum())
+
     def _components(self) -> list[tuple[Columns, Tensor, Tensor, Tensor]]:
         """Columns, log joint, mode and covariance of every model that was fitted."""
-        # The prior's normaliser: every term left out, but for those of the set.
-        nothing = float(torch.log1p(-self.odds.sigmoid())[1:].sum())
-        share = -math.log(len(self.config.prior_scales)) + (
-            math.log(0.5) if self.from_desk else 0.0
-        )
-        own = [
-            (columns, joint[scale] + nothing + share, mean[scale], covariance[scale])
+        own = math.log(0.5) if self.from_desk else 0.0
+        share = self._nothing - math.log(len(self.config.prior_scales)) + math.log(self.narrow)
+        sparse = [
+            (columns, joint[scale] + share, mean[scale], covariance[scale])
             for columns, (joint, mean, covariance) in self.found.items()
             for scale in range(len(joint))
         ]
-        return own + self.from_desk
+        every = [(c, joint + own, m, v) for c, joint, m, v in (*sparse, *self.wide)]
+        return every + self.from_desk
 
     def posterior(self) -> TermPosterior:
         """The mixture of all models that could matter."""
         fitted = self._components()
         log_joint = torch.stack([joint for _, joint, _, _ in fitted])
         better = float(log_joint.logsumexp(0)) + self.choices.at_random()
-        keep = (log_joint > log_joint.max() - self.config.drop_below).nonzero().squeeze(-1)
+        together = {columns for columns, _, _, _ in self.wide}
+        wide = torch.tensor([columns in together for columns, _, _, _ in fitted])
+        limit = log_joint.max().expand_as(log_joint)
+        if bool(wide.any()):  # the best of either kind, whatever its evidence
+            limit = torch.where(wide, log_joint[wide].max(), log_joint[~wide].max())
+        keep = (log_joint > limit - self.config.drop_below).nonzero().squeeze(-1)
         kept = [fitted[i] for i in keep.tolist()]
         used = sorted({column for columns, _, _, _ in kept for column in columns})
         order = [*range(self.plain), *(c for c in used if c >= self.plain)]

@@ -21,11 +21,6 @@ from tradinghf.learning.reward._paths import TradePaths
 FEATURES = 8
 
 
-def bar_volatility(paths: TradePaths) -> Tensor:
-    """[B] volatility of one bar of each episode's market."""
-    return paths.close.clamp(min=1e-9).log().diff(dim=-1).std(dim=-1)
-
-
 def residual_features(paths: TradePaths, scale: float) -> Tensor:
     """[B, L, 8] bounded description of each bar: position, account and market, all in [-1, 1].
 

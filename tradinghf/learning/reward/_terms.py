@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -18,11 +19,14 @@ from torch import Tensor
 from tradinghf.learning.reward._aspects import ASPECTS, Aspect
 from tradinghf.learning.reward._book_aspects import rare_aspects
 from tradinghf.learning.reward._paths import TradePaths, increments, run_lengths
+from tradinghf.learning.reward._tastes import taste_count, taste_rewards
 
 Form = Literal["plain", "beyond", "above", "away", "square", "bars_above", "bars_beyond"]
 _QUANTILES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 _VOLATILITY_BARS = 10
 _EPS = 1e-9
+LEARNED = "something else"
+"""Base of the terms that no person can name: the learned features."""
 
 
 def _trend(p: TradePaths, bars: int) -> Tensor:
@@ -158,6 +162,7 @@ class Term:
         knot: c, in the units of the total.
         state: counted only in this state; empty means always.
         level: the state's threshold (volatility of a bar, share of the episode).
+        number: of a learned feature.
 
     """
 
@@ -166,10 +171,18 @@ class Term:
     knot: float = 0.0
     state: str = ""
     level: float = 0.0
+    number: int = 0
+
+    @property
+    def learned(self) -> bool:
+        """Whether it is one of the learned features."""
+        return self.base == LEARNED
 
     @property
     def name(self) -> str:
         """Short and unique within a model."""
+        if self.learned:
+            return LEARNED if not self.number else f"{LEARNED} {self.number + 1}"
         if self.state:
             return f"{self.base}, {self._condition}"
         if self.form == "plain":
@@ -179,6 +192,8 @@ class Term:
     @property
     def says(self) -> str:
         """How a person names one unit of it."""
+        if self.learned:
+            return "a usual difference in what no aspect describes"
         if self.base in LEVELS:
             if self.form == "bars_above":
                 return f"10 % of the time with {_article(self.base)} above {self._knot}"
@@ -196,6 +211,8 @@ class Term:
     @property
     def unit(self) -> float:
         """Amount of the total that `says` stands for."""
+        if self.learned:
+            return 1.0
         if self.base in LEVELS:
             return 0.1 if self.form == "bars_above" else self._source.unit
         unit = self._source.unit
@@ -251,11 +268,12 @@ class TermValues:
 
     Args:
         paths: B paths of L bars.
+        volatility: of one bar in the ranked episodes: the unit of the learned features.
 
     """
 
-    def __init__(self, paths: TradePaths) -> None:
-        self.paths = paths
+    def __init__(self, paths: TradePaths, volatility: float = 0.01) -> None:
+        self.paths, self.volatility = paths, volatility
         self._bases: dict[str, Tensor] = {}
         self._states: dict[tuple[str, float], Tensor] = {}
 
@@ -266,6 +284,11 @@ class TermValues:
             self._bases[name] = source.values(self.paths)
         return self._bases[name]
 
+    @cached_property
+    def learned(self) -> Tensor:
+        """[B, L, D] the learned features of each bar."""
+        return taste_rewards(self.paths, self.volatility)
+
     def _holds(self, term: Term) -> Tensor:
         """[B, L] where the term's state holds."""
         key = (term.state, term.level)
@@ -275,6 +298,8 @@ class TermValues:
 
     def per_bar(self, term: Term) -> Tensor:
         """[B, L] what a term is worth in each bar."""
+        if term.learned:
+            return self.learned[..., term.number]
         base = self.base(term.base)
         if term.form == "bars_above":
             return (base > term.knot).to(base) / self.paths.bars
@@ -298,7 +323,7 @@ class TermValues:
         whole: dict[str, Tensor] = {}
         columns = []
         for term in terms:
-            if term.state or term.form in ("bars_above", "bars_beyond"):
+            if term.learned or term.state or term.form in ("bars_above", "bars_beyond"):
                 columns.append(self.per_bar(term).sum(-1))
                 continue
             if term.base not in whole:
@@ -308,6 +333,11 @@ class TermValues:
                 total = term.bend(total) - term.bend(torch.zeros_like(total))
             columns.append(total)
         return torch.stack(columns, dim=-1)
+
+
+def learned_terms() -> list[Term]:
+    """The learned features, each as a term."""
+    return [Term(LEARNED, number=number) for number in range(taste_count())]
 
 
 def candidate_terms(
