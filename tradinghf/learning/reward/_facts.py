@@ -22,7 +22,8 @@ _LIMIT = 4.0  # beyond it a fact only says "very much"
 
 def bar_volatility(paths: TradePaths) -> Tensor:
     """[B] volatility of one bar of each episode's market."""
-    return paths.close.clamp(min=_NOTHING).log().diff(dim=-1).std(dim=-1)
+    move = paths.close.clamp(min=_NOTHING).log().diff(dim=-1)
+    return move.std(dim=-1) if paths.bars > 1 else move.abs().amax(dim=-1)
 
 
 def bar_facts(paths: TradePaths, volatility: float) -> dict[str, Tensor]:
