@@ -218,10 +218,10 @@ class RewardConfig(NamedOptions):
 
     aspects: tuple[str, ...] | None = None
     head: AspectConfig = field(default_factory=AspectConfig)
-    learned: float = 0.5
+    learned: float = 0.0
     folds: int = 3
     least_held_out: int = 8
-    residual: ResidualConfig | None = None
+    residual: ResidualConfig | None = field(default_factory=ResidualConfig)
     members: int = 32
     rating_weight: float = 0.3
     trust_prior: float = 0.5

@@ -193,5 +193,5 @@ def test_terms_never_pay_more_than_they_paid_a_ranked_episode():
     paid = model.term_values(busy, bent) * model.weights[bent].float()
     start = len(model.active) - len(bent)
     capped = model._capped((model.term_values(busy) * model.weights.float())[..., model.active])
-    assert bool((capped[..., start:].sum(-2) <= model.limit[bent].float() + 1e-4).all())
+    assert bool((capped[..., start:].sum(-2) <= model.limit[start:].float() + 1e-4).all())
     assert float(paid.sum(-2).max()) > float(capped[..., start:].sum(-2).max())
