@@ -1,8 +1,8 @@
 """Features of an episode that were learned from a population of made-up traders.
 
 Where no aspect, threshold or condition says what a trader values, a combination of these mostly
-does. They were trained (`scripts/tastes/train.py`) so that Bayesian linear regression on them, from a
-few episodes, foresees the tastes of that population: their scale is the prior. A feature is the
+do. They were trained (`scripts/tastes/train.py`) so that Bayesian linear regression on them, from
+a few episodes, foresees the tastes of that population: their scale is the prior. A feature is the
 mean over the bars of one network of the bar's facts, or another network of the last bar's facts,
 which is paid as it changes; so both are causal rewards of single bars.
 """
