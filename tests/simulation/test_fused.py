@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,71 +10,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.engines import crashing, pair, same, walk
 
 from tradinghf.config import Brackets, CostModel, EnvConfig, Margin, Randomisation, TradingRules
 from tradinghf.errors import ConfigError
 from tradinghf.market import MarketData, synthetic
 from tradinghf.simulation import MarketEnv
 from tradinghf.simulation._costs import Rates
-from tradinghf.simulation._fused import fused_covers
+from tradinghf.simulation._engines import fused_covers, make_engine
+from tradinghf.simulation._fused_plain import is_plain
 
 MARKET = synthetic(0, 220, 3)
-
-
-def same(a: Any, b: Any, path: str = "") -> None:
-    """Equal tensors (NaN equals NaN) all through nested dataclasses and dicts."""
-    if isinstance(a, torch.Tensor):
-        assert a.dtype == b.dtype, path
-        assert torch.equal(a.isnan(), b.isnan()), path
-        assert torch.equal(a.nan_to_num(nan=7.0), b.nan_to_num(nan=7.0)), path
-    elif is_dataclass(a) and not isinstance(a, type):
-        for f in fields(a):
-            same(getattr(a, f.name), getattr(b, f.name), f"{path}.{f.name}")
-    elif isinstance(a, dict):
-        assert a.keys() == b.keys(), path
-        for name in a:
-            same(a[name], b[name], f"{path}[{name}]")
-    elif isinstance(a, tuple):
-        assert len(a) == len(b), path
-        for i, (x, y) in enumerate(zip(a, b, strict=True)):
-            same(x, y, f"{path}[{i}]")
-    else:
-        assert a == b, path
-
-
-def pair(market: MarketData, **settings: Any) -> list[MarketEnv]:
-    """The same environment by both engines."""
-    return [MarketEnv(market, engine=engine, **settings) for engine in ("tensor", "fused")]
-
-
-def walk(envs: list[MarketEnv], steps: int, seed: int, *, empty: float = 0.3) -> None:
-    """Random target weights, some beyond what cash allows, some absent; everything compared."""
-    rng = np.random.default_rng(seed)
-    first, second = (env.reset(seed=seed) for env in envs)
-    same(first[0], second[0])
-    for step in range(steps):
-        weights = rng.uniform(-1.5, 1.5, envs[0].num_envs)
-        weights[rng.random(len(weights)) < empty] = np.nan
-        weights[rng.random(len(weights)) < 0.2] = 0.0
-        a, b = (env.step_weights(weights) for env in envs)
-        for x, y, name in zip(a, b, ("obs", "reward", "end", "cut", "info"), strict=True):
-            same(x, y, f"step {step} {name}")
-        same(envs[0].state, envs[1].state, f"step {step} state")
-
-
-def crashing(bars: int = 220) -> MarketData:
-    """Bars that double or halve: shorts are ruined, longs nearly so."""
-    rng = np.random.default_rng(3)
-    close = 100 * np.exp(np.cumsum(rng.choice([-0.7, 0.0, 0.75], bars)))
-    opened = close * np.exp(rng.normal(0, 0.3, bars))
-    frame = synthetic(0, bars, 1).to_frame()
-    frame = frame.copy()
-    values = [opened, np.maximum(opened, close), np.minimum(opened, close), close]
-    for name, column in zip(("open", "high", "low", "close"), values, strict=True):
-        for key in frame.columns:
-            if key == name or (isinstance(key, tuple) and name in key):
-                frame[key] = column
-    return MarketData.from_frame(frame, name="crashing")
 
 
 CRASHING = crashing()
@@ -84,7 +30,7 @@ CRASHING = crashing()
 @given(
     costs=st.builds(
         CostModel,
-        fee_bps=st.sampled_from([0.0, 2.0, 250.0]),
+        fee_bps=st.sampled_from([0.0, 2.0, 81.2, 250.0]),
         slippage_bps=st.sampled_from([0.0, 1.0, 90.0]),
         spread_bps=st.sampled_from([0.0, 3.0]),
         fixed_fee=st.sampled_from([0.0, 5.0, 60_000.0]),
@@ -223,13 +169,14 @@ PLAIN = EnvConfig(horizon=6, lookback=4)
         (PLAIN, CostModel(impact=0.5)),
     ],
 )
-def test_what_the_kernel_does_not_cover_takes_the_tensor_step(
-    config: EnvConfig, costs: CostModel
-) -> None:
+def test_only_what_is_plain_takes_the_plain_kernel(config: EnvConfig, costs: CostModel) -> None:
+    assert is_plain(MarketEnv(MARKET, num_envs=2, config=PLAIN).dynamics)
     env = MarketEnv(MARKET, num_envs=2, config=config, costs=costs)
-    assert not fused_covers(env.dynamics)
-    with pytest.raises(ConfigError, match="engine='auto'"):
-        MarketEnv(MARKET, num_envs=2, config=config, costs=costs, engine="fused")
+    assert not is_plain(env.dynamics)
+    assert fused_covers(env.dynamics)
+
+
+def test_unknown_engines_are_refused() -> None:
     with pytest.raises(ConfigError, match="fusedd"):
         MarketEnv(MARKET, num_envs=2, engine="fusedd")  # type: ignore[arg-type]
 
@@ -243,7 +190,11 @@ def test_a_cost_that_the_kernel_does_not_know_takes_the_tensor_step() -> None:
     setup = env.dynamics.setup
     for tax in (0.0, 0.005):
         taxed = replace(setup, rates=Taxed(fee=setup.rates.fee, stamp_tax=tax))
-        assert fused_covers(replace(env.dynamics, setup=taxed)) == (tax == 0.0)
+        dynamics = replace(env.dynamics, setup=taxed)
+        assert fused_covers(dynamics) == (tax == 0.0)
+        if tax:
+            with pytest.raises(ConfigError, match="engine='auto'"):
+                make_engine("fused", dynamics)
 
 
 def test_what_a_step_returned_stays_as_it_was() -> None:

@@ -6,9 +6,9 @@ To add a fee, edit two files:
 2. This one: a field of `Rates`, filled in `Rates.of`; then `fee` (charged per fill), `affordable`
    (what a buy may spend) and `unit_cost` (per share bought), or `fill_price` for a worse price.
 
-The fused engine computes the costs of `FUSED_RATES` only, and leaves a task with any other one to
-the tensor engine. To have it compute a new one, add it to `FUSED_RATES`, to `_kernel._settle` and
-to `FusedEngine._settings`. What holding costs, bar by bar, is in financing.py.
+The fused engines compute the costs of `FUSED_RATES` only, and leave a task with any other one to
+the tensor engine. To have them compute a new one, add it to `FUSED_RATES`, to `_order_kernel` and
+to `TaskEngine._settings`. What holding costs, bar by bar, is in financing.py.
 
 Every rate is a plain number, or a tensor with one value per account (domain randomisation). A
 plain zero leaves its operations out of the step.
@@ -25,7 +25,7 @@ from tradinghf.config import CostModel
 from tradinghf.simulation._tolerance import is_off, snapped_sum
 
 Rate = float | Tensor
-FUSED_RATES = {"fee", "fixed", "per_share", "slippage", "half_spread"}
+FUSED_RATES = {"fee", "fixed", "per_share", "slippage", "impact", "half_spread"}
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Rates:
 
     @property
     def fused(self) -> bool:
-        """Whether the fused engine knows every cost that is not 0."""
+        """Whether the fused engines know every cost that is not 0."""
         others = [f.name for f in fields(self) if f.name not in FUSED_RATES]
         return all(is_off(getattr(self, name)) for name in others)
 
@@ -106,7 +106,9 @@ def fill_price(
     slip: Rate = rates.slippage
     if not is_off(rates.impact) and liquidity is not None:
         share = (size.abs() / liquidity.volume.clamp_min(1e-12)).nan_to_num(posinf=0.0)
-        slip = slip + rates.impact * liquidity.volatility * share.sqrt()
+        share = share.clamp_min(1e-30)
+        # Not `share.sqrt()`: its last bit depends on how many numbers it is given.
+        slip = slip + rates.impact * liquidity.volatility * (share * share.rsqrt())
         slip = slip.clamp_max(0.99) if isinstance(slip, Tensor) else slip
     if is_off(slip):
         return price

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from tradinghf.errors import ConfigError, unknown_name
 from tradinghf.simulation._dynamics import Dynamics, EnvState, Info
-from tradinghf.simulation._fused import FusedEngine, fused_covers
+from tradinghf.simulation._fused_plain import PlainEngine, is_plain
+from tradinghf.simulation._fused_task import TaskEngine
 from tradinghf.simulation._observe import Observation
 
 Engine = Literal["auto", "tensor", "fused", "compiled"]
@@ -89,6 +90,11 @@ class TensorEngine:
         return self._dynamics.observe(state)
 
 
+def fused_covers(dynamics: Dynamics) -> bool:
+    """Whether compiled kernels do all that this task's step consists of."""
+    return dynamics.bars.rows.device.type == "cpu" and dynamics.setup.rates.fused
+
+
 def make_engine(engine: str, dynamics: Dynamics, threads: int | None = None) -> StepEngine:
     """The engine of a name, with the threads that the fused one may take.
 
@@ -100,11 +106,11 @@ def make_engine(engine: str, dynamics: Dynamics, threads: int | None = None) -> 
         raise ConfigError(unknown_name("engine", engine, get_args(Engine)))
     if engine == "fused" and not fused_covers(dynamics):
         raise ConfigError(
-            "engine='fused' steps single assets on a CPU with market orders, fees, slippage and "
-            "financing only; this task needs more. Use engine='auto' or 'tensor'."
+            "engine='fused' steps on a CPU, with the costs of CostModel; this task has another "
+            "device or other costs. Use engine='auto' or 'tensor'."
         )
     if engine == "fused" or (engine == "auto" and fused_covers(dynamics)):
-        return FusedEngine(dynamics, threads)
+        return (PlainEngine if is_plain(dynamics) else TaskEngine)(dynamics, threads)
     return TensorEngine(
         dynamics, _compiled(dynamics) if engine == "compiled" else dynamics.transition
     )

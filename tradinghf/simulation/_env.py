@@ -63,11 +63,12 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
         device: where tensors live.
         seed: of the first reset; None draws one.
         engine: how a step is carried out: "tensor" (any task, any device), "fused" (one compiled
-            pass on a CPU, for single assets with plain orders and costs), "compiled" (the tensor
+            pass on a CPU, for any task with the costs of `CostModel`), "compiled" (the tensor
             step through `torch.compile`); "auto" takes the fused one where it covers the task.
             All give the same numbers.
-        threads: that the fused step may take, where there is enough to do; None: as many as torch.
-            Results do not depend on it.
+        threads: that the fused step takes where there is enough to do; None: at most as many as
+            torch and as there are processors to use, and one where more were measured to be
+            slower. Results do not depend on it.
         own_features: the user's features beside `config.features`, see `market_features`.
         funding: [T, A] funding rates, see `Extras`; so are the next three.
         split: share splits, for raw prices.

@@ -31,6 +31,7 @@ def compiled_covers(setup: Setup, extras: Extras, kind: str) -> bool:
         and not (limits.lock_cash or setup.waits or setup.forces)
         and setup.margin.leverage == 1.0
         and setup.rates.fused
+        and is_off(setup.rates.impact)
         and all(part is None for part in raw)
     )
 

@@ -62,10 +62,10 @@ _EQUITY, _DRAWDOWN_BEFORE, _DRAWDOWN, _REALISED, _COSTS, _TURNOVER = (
 )
 _FINANCING, _POSITION, _DEBT, _PRICE = (_LANES * row for row in range(18, 22))
 _VIEW_POSITION, _VIEW_PROFIT, _VIEW_SINCE, _VIEW_DRAWDOWN = (_LANES * row for row in range(22, 26))
-_ORDER, _OPEN, _NEXT_CLOSE, _NEXT_VOLATILITY, _FEE, _BUY, _SELL, _ENDS, _REVIEWS = (
-    _LANES * row for row in range(26, 35)
+_ORDER, _OPEN, _NEXT_CLOSE, _NEXT_VOLATILITY, _FEE, _WHOLE, _BUY, _SELL, _ENDS, _REVIEWS = (
+    _LANES * row for row in range(26, 36)
 )
-_TABLE = 35 * _LANES
+_TABLE = 36 * _LANES
 _VIEW = 4  # numbers of the account in an observation
 
 use_unique_files()
@@ -98,11 +98,8 @@ def _settle(t: Any, settings: Any, switches: Any, on_change: bool, random_fee: b
     for k in range(_LANES):
         cash, shares, flow = t[_CASH + k], t[_SHARES + k], t[_FLOW + k]
         old_close, old_peak, close = t[_CLOSE + k], t[_PEAK + k], t[_NEXT_CLOSE + k]
-        volatility, fee_rate, was_ruined = (
-            t[_NEXT_VOLATILITY + k],
-            t[_FEE + k],
-            t[_RUINED + k] != zero,
-        )
+        volatility, was_ruined = t[_NEXT_VOLATILITY + k], t[_RUINED + k] != zero
+        fee_rate, whole = t[_FEE + k], t[_WHOLE + k]
         worth_before = cash + shares * old_close
 
         # The order: a target fraction as shares (orders.order_size).
@@ -127,9 +124,9 @@ def _settle(t: Any, settings: Any, switches: Any, on_change: bool, random_fee: b
         if fixed != zero:
             room = _add(room, zero - fixed, relative, absolute, zero)
         if per_share != zero:
-            room = room * paid / (paid * (one + fee_rate) + per_share)
+            room = room * paid / (paid * whole + per_share)
         elif random_fee or fee_rate != zero:
-            room = room / (one + fee_rate)
+            room = room / whole
         most = room / paid
         most = done if done <= most else most
         done = most if buying else done
@@ -261,6 +258,7 @@ def advance(
     orders: Any,
     on_change: bool,
     fees: Any,
+    whole: Any,
     buy: Any,
     sell: Any,
     ends: Any,
@@ -271,7 +269,9 @@ def advance(
     switches: Any,
     after: Any,
     bar_after: Any,
-    obs: Any,
+    market: Any,
+    account: Any,
+    offset: int,
     window: Any,
 ) -> int:
     """Carry the accounts [first, last) one bar on.
@@ -283,7 +283,7 @@ def advance(
         chosen: [N] indices into `levels`; or empty.
         orders: [N] target fractions instead, where NaN is no order; or empty.
         on_change: a target equal to the last one is no order either.
-        fees: [1] or [N] proportional fee.
+        fees, whole: [1] or [N] proportional fee, and 1 + fee.
         buy, sell: [1] or [N] price factors of slippage.
         ends: [1] or [N] bool, the episode ends with this bar.
         levels: target fractions that may be chosen.
@@ -295,8 +295,10 @@ def advance(
             whether the moving averages of the return are kept; bars after which the peak starts
             anew, 0 never; W; F.
         after, bar_after: [R, N] and [N], written: the state at the next close.
-        obs: [N, W * F + 4], written; [N, 4] leaves the market part out.
-        window: [N], written: the market part's row among all windows; empty where it is in `obs`.
+        market: [N, W * F or more], its first W * F columns written; `window` empty.
+        account: [N, 4 or more], written from column `offset` on.
+        offset: see `account`.
+        window: [N], written instead of `market`: its row among all windows.
 
     Returns:
         How many choices were no indices of `levels`; what is written is of no use then.
@@ -304,12 +306,13 @@ def advance(
     """
     bars, review, lookback, width = switches[0], switches[5], switches[6], switches[7]
     random_fee, random_slip, own_ends = len(fees) > 1, len(buy) > 1, len(ends) > 1
-    seen, wrong = obs.shape[1] - _VIEW, 0
+    seen, wrong = (0 if len(window) else lookback * width), 0
     first_row = 1 if switches[4] else 3  # the old volatility is of no use, nor may the moments be
     t, table_rows = np.zeros(_TABLE, before.dtype), np.empty(_LANES, np.int64)
     zero, one = settings[0], settings[1]
     for k in range(_LANES):  # what all accounts have in common stays in the table
-        t[_FEE + k], t[_BUY + k], t[_SELL + k] = fees[0], buy[0], sell[0]
+        t[_FEE + k], t[_WHOLE + k] = fees[0], whole[0]
+        t[_BUY + k], t[_SELL + k] = buy[0], sell[0]
         t[_ENDS + k] = one if ends[0] else zero
     # Parts of arrays are taken before they are looped over: an index into the part needs no check
     # against its beginning, and the compiler copies several numbers in one instruction.
@@ -332,9 +335,10 @@ def advance(
         if seen:
             for k in range(count):
                 begin = rows[k] * width
-                _copy(features[begin : begin + seen], obs[block + k, :seen])
+                _copy(features[begin : begin + seen], market[block + k, :seen])
         if random_fee:
             _copy(fees[block:end], t[_FEE : _FEE + count])
+            _copy(whole[block:end], t[_WHOLE : _WHOLE + count])
         if random_slip:
             _copy(buy[block:end], t[_BUY : _BUY + count])
             _copy(sell[block:end], t[_SELL : _SELL + count])
@@ -349,7 +353,7 @@ def advance(
         _copy(t[_VOLATILITY : _VOLATILITY + count], after[0, block:end])
         for r in range(first_row, len(ROWS)):
             _copy(t[r * _LANES : r * _LANES + count], after[r, block:end])
-        view = obs[block:end, seen:]
+        view = account[block:end, offset:]
         for k in range(count):
             for n in range(_VIEW):
                 view[k, n] = t[_VIEW_POSITION + n * _LANES + k]

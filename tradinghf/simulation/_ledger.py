@@ -64,8 +64,13 @@ class Working:
     @classmethod
     def none(cls, like: Tensor) -> Working:
         """No orders; `like` [N, A]."""
-        nothing = torch.full_like(like, torch.nan)
-        return cls(torch.zeros_like(like), nothing, nothing, nothing, nothing)
+        return cls.market(torch.zeros_like(like))
+
+    @classmethod
+    def market(cls, size: Tensor) -> Working:
+        """Market orders of which `size` [N, A] signed shares are left."""
+        nothing = torch.full_like(size, torch.nan)
+        return cls(size, nothing, nothing, nothing, nothing)
 
 
 @dataclass(frozen=True)
@@ -182,8 +187,12 @@ class Tape:
 
 
 def sum_assets(values: Tensor) -> Tensor:
-    """[N, A] to [N, 1]: sum over assets."""
-    return values if values.shape[-1] == 1 else values.sum(-1, keepdim=True)
+    """[N, A] to [N, 1]: sum over assets, one after another.
+
+    A running sum has one order on a processor, where torch's own sum takes one that depends on
+    the machine; the compiled step adds up in the same order and precision (float64).
+    """
+    return values if values.shape[-1] == 1 else values.cumsum(-1)[:, -1:]
 
 
 def account_value(account: Account, price: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from tradinghf.simulation._account import Account, Fill, Limits, MarketOrder, execute
 from tradinghf.simulation._costs import Liquidity, Rates
+from tradinghf.simulation._ledger import sum_assets
 
 Settings = TypeVar("Settings", Rates, Limits, Liquidity, MarketOrder)
 
@@ -43,17 +44,18 @@ def execute_all(
     value = order.size * order.price if order_value is None else order_value
     sequence = value.argsort(dim=-1, stable=True)
     fills = []
+    gross = sum_assets(account.shares.abs() * order.price)
     for k in range(value.shape[-1]):
         column = sequence[:, k : k + 1]
         one = replace(account, shares=account.shares.gather(1, column))
         if account.debt is not None:
             one = replace(one, debt=account.debt.gather(1, column))
         alone = _pick(order, column)
+        held = one.shares.abs() * alone.price
         if order.exposure is not None:
-            held = account.shares.abs() * order.price
-            room = order.exposure - held.sum(-1, keepdim=True) + held.gather(1, column)
-            alone = replace(alone, exposure=room)
+            alone = replace(alone, exposure=order.exposure - gross + held)
         after, fill = execute(one, alone, _pick(rates, column), _pick(limits, column))
+        gross = gross + (after.shares.abs() * alone.price - held)
         debt = account.debt
         if debt is not None and after.debt is not None:
             debt = debt.scatter(1, column, after.debt)
