@@ -2,14 +2,16 @@
 
 import gc
 import multiprocessing
+import os
 import threading
+import time
 
 import pytest
 import torch
 
 from tradinghf import MarketEnv
 from tradinghf.market import synthetic
-from tradinghf.workers import Team
+from tradinghf.workers import Pace, Team, usable_cores
 
 
 def halves(first: int, last: int, numbers: list[int]) -> int:
@@ -66,3 +68,26 @@ def test_an_environment_steps_on_in_a_forked_process():
     child.join(60)
     assert child.exitcode == 0
     assert results.get() == pytest.approx(_equity(env).double().sum().item())
+
+
+def test_several_threads_are_left_where_they_are_slower():
+    pace, calls = Pace(), {"several": 0, "alone": 0}
+
+    def one(name: str, seconds: float) -> str:
+        calls[name] += 1
+        time.sleep(seconds)
+        return name
+
+    for _ in range(40):
+        pace.run(lambda: one("several", 0.004), lambda: one("alone", 0.0))
+    assert calls == {"several": 3, "alone": 37}
+
+
+def test_several_threads_are_kept_where_they_are_faster():
+    pace = Pace()
+    found = [pace.run(lambda: "several", lambda: time.sleep(0.002)) for _ in range(20)]
+    assert found[6:] == ["several"] * 14
+
+
+def test_usable_cores_are_those_of_the_affinity():
+    assert 1 <= usable_cores() <= (os.cpu_count() or 1)

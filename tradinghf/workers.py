@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 import weakref
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any
@@ -34,6 +36,45 @@ def _use_one_thread() -> None:
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.set_num_threads(1)
+
+
+def usable_cores() -> int:
+    """Processors that this process may keep busy: by its affinity and its control group's quota."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    limit = Path("/sys/fs/cgroup/cpu.max")
+    try:
+        quota, period = limit.read_text().split()
+        return cores if quota == "max" else max(1, min(cores, int(quota) // int(period)))
+    except (OSError, ValueError):
+        return cores
+
+
+class Pace:
+    """Decides by measuring whether a call is worth several threads, and asks again now and then.
+
+    On a machine whose processors are busy the second thread starts late, and all wait for it.
+    """
+
+    _TRIALS, _PERIOD = 6, 512  # calls, half of them alone; until they are repeated
+
+    def __init__(self) -> None:
+        self._calls, self._several = 0, True
+        self._spent = {True: 0.0, False: 0.0}
+
+    def run(self, several: Callable[[], Any], alone: Callable[[], Any]) -> Any:
+        """The result of one of two calls that do the same: the one that has been faster."""
+        turn, self._calls = self._calls % self._PERIOD, self._calls + 1
+        if turn >= self._TRIALS:
+            return several() if self._several else alone()
+        if not turn:
+            self._spent = {True: 0.0, False: 0.0}
+        chosen = turn % 2 == 0
+        begin = time.perf_counter()
+        found = several() if chosen else alone()
+        self._spent[chosen] += time.perf_counter() - begin
+        self._several = self._spent[True] <= self._spent[False]
+        return found
 
 
 _Job = tuple[Callable[..., Any], tuple[Any, ...]]
