@@ -14,7 +14,8 @@ from tradinghf.episodes import EpisodeBatch
 from tradinghf.feedback import SyntheticTrader
 from tradinghf.learning.config import RewardConfig
 from tradinghf.learning.reward import RewardModel, TradePaths
-from tradinghf.learning.reward._aspects import ASPECTS, plain_aspects, rare_aspects
+from tradinghf.learning.reward._aspects import ASPECTS
+from tradinghf.learning.reward._book_aspects import plain_aspects, rare_aspects
 from tradinghf.learning.reward._terms import LEVELS, STATES, Term, TermValues, candidate_terms
 
 PLAIN = RewardConfig(residual=None)
