@@ -14,8 +14,8 @@ import torch
 
 from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.policy import ActorCritic
-from tradinghf.learning.ppo import _compiled as compiled
 from tradinghf.learning.ppo._compiled import CompiledUpdate
+from tradinghf.learning.ppo._forward import CompiledForward, blas, forward_of
 from tradinghf.learning.ppo._network import PackedActorCritic
 from tradinghf.learning.ppo._transitions import Transitions
 from tradinghf.learning.ppo._update import LossWeights, Update, policy_gradients, policy_loss
@@ -153,12 +153,48 @@ def test_the_products_use_one_thread_while_shares_are_dealt(
     share_out: Callable[..., None] = CompiledUpdate._share_out
 
     def watched(self: CompiledUpdate, *arguments: Any) -> None:
-        counts.append([library.get_num_threads() for library in compiled._blas().lib_controllers])
+        counts.append([library.get_num_threads() for library in blas().lib_controllers])
         share_out(self, *arguments)
 
     monkeypatch.setattr(CompiledUpdate, "_share_out", watched)
-    before = [library.get_num_threads() for library in compiled._blas().lib_controllers]
+    before = [library.get_num_threads() for library in blas().lib_controllers]
     with learner.threads():
         learner.epoch(torch.arange(4_000), 4_000, table, WEIGHTS, 1e-3)
     assert counts == [[1] * len(before)]
-    assert [library.get_num_threads() for library in compiled._blas().lib_controllers] == before
+    assert [library.get_num_threads() for library in blas().lib_controllers] == before
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("rows", [1, 255, 257, 2_500])
+def test_acting_through_the_kernel_is_acting(rows: int, shared: bool) -> None:
+    packed = PackedActorCritic(network_of(shared=shared))
+    obs, copy = torch.randn(rows, 7), torch.empty(rows, 7)
+    out, values = CompiledForward(packed)(obs, copy)
+    torch.testing.assert_close(out, packed.policy_out(obs), rtol=1e-5, atol=2e-6)
+    torch.testing.assert_close(values, packed.value_out(obs), rtol=1e-5, atol=2e-6)
+    assert torch.equal(copy, obs)
+
+
+def test_threads_change_nothing_in_acting() -> None:
+    forward, obs = CompiledForward(PackedActorCritic(network_of())), torch.randn(9_000, 7)
+    before, found = torch.get_num_threads(), []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        try:
+            with forward.products():
+                found.append(forward(obs))
+        finally:
+            torch.set_num_threads(before)
+    for out, values in found[1:]:
+        assert torch.equal(out, found[0][0])
+        assert torch.equal(values, found[0][1])
+
+
+def test_acting_follows_the_weights_and_leaves_other_precisions_alone() -> None:
+    packed, obs = PackedActorCritic(network_of()), torch.randn(300, 7)
+    forward = forward_of(packed)
+    assert forward is not None
+    before = forward(obs)[0].clone()
+    packed.data += 0.1
+    assert not torch.equal(forward(obs)[0], before)
+    assert forward_of(PackedActorCritic(network_of(), "bfloat16")) is None

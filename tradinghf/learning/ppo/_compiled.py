@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
-from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.policy import ActorCritic, Categorical
 from tradinghf.learning.ppo._distributed import ALONE, ProcessGroup
+from tradinghf.learning.ppo._forward import blas, layer_tables
 from tradinghf.learning.ppo._network import PackedActorCritic
 from tradinghf.learning.ppo._transitions import Transitions
 from tradinghf.learning.ppo._update import LossWeights, Update
@@ -54,21 +53,9 @@ class CompiledUpdate(Update):
 
         super().__init__(network, config, group)
         self._kernel = compiled_kernel
-        self._layers = tuple(self._table(part) for part in ("trunk", "actor", "critic"))
-        self._widest = max(int(table[:, 2:4].max(initial=1)) for table in self._layers)
+        self._layers, self._widest = layer_tables(network)
         self._share_grads = network.grad[None]
         self._team, self._threads = Team(), 1
-
-    def _table(self, part: str) -> Any:
-        """[K, 5] layers as the kernel wants them."""
-        names = self.network.linear_layers(part)
-        rows = []
-        for name in names:
-            layer = self.network.network.get_submodule(name)
-            offsets = (self.network.offset(f"{name}.{kind}") for kind in ("weight", "bias"))
-            tanh = part == "trunk" or name != names[-1]
-            rows.append((*offsets, layer.in_features, layer.out_features, int(tanh)))
-        return np.array(rows, np.int64).reshape(-1, 5)
 
     @contextmanager
     def threads(self) -> Iterator[None]:
@@ -82,7 +69,7 @@ class CompiledUpdate(Update):
         self._threads = before
         try:
             # Products of blocks are too small to share out, and threads share out blocks.
-            with _blas().limit(limits=1):
+            with blas().limit(limits=1):
                 yield
         finally:
             self._threads = 1
@@ -143,13 +130,3 @@ def _loss_numbers(size: int, table: Transitions, weights: LossWeights) -> Any:
     bounds = (1.0, 1 - weights.clip, 1 + weights.clip, 1 / size)
     terms = (2 * weights.value / (size * table.critics), float(weights.entropy) / size, pull)
     return np.array([*bounds, *terms], np.float32)
-
-
-@lru_cache
-def _blas() -> Any:
-    """The BLAS that numba calls, which is SciPy's."""
-    import scipy.linalg.cython_blas  # noqa: F401 - loads the library
-
-    found = ThreadpoolController().select(user_api="blas")
-    paths = [library.filepath or "" for library in found.lib_controllers]
-    return found.select(filepath=[path for path in paths if "scipy" in path])

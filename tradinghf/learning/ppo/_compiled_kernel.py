@@ -21,6 +21,7 @@ from numba import njit
 from tradinghf.numba_cache import use_unique_files
 
 _BLOCK = 96  # rows that are in the cache together
+ACTING = 256  # the same where no gradients follow
 STATS = 5  # sums over rows: surrogate, entropy, KL(old || new), clipped, squared errors
 
 use_unique_files()
@@ -91,6 +92,45 @@ def _forward(layers: Any, params: Any, turned: Any, x: Any, values: Any) -> Any:
         _finish(z, params[bias : bias + outputs], squashed)
         x = z
     return x
+
+
+@njit(**_OPTIONS)
+def outputs(
+    first: int,
+    last: int,
+    params: Any,
+    obs: Any,
+    copy: Any,
+    out: Any,
+    values: Any,
+    networks: Any,
+    widest: int,
+) -> None:
+    """Carry the blocks [first, last) of rows through actor and critics, which share the trunk.
+
+    Args:
+        first, last: blocks of `ACTING` rows.
+        params: [P].
+        obs: [N, D] float32.
+        copy: [N, D], written likewise, or [0, D].
+        out, values: [N, O] and [N, C], written.
+        networks, widest: see `gradients`.
+
+    """
+    trunk, actor, critic = networks
+    between = np.empty((len(trunk), ACTING * widest), np.float32)
+    above = np.empty((max(len(actor), len(critic)), ACTING * widest), np.float32)
+    turned_trunk = _turned(trunk, params, widest)
+    turned_actor = _turned(actor, params, widest)
+    turned_critic = _turned(critic, params, widest)
+    for block in range(first, last):
+        begin, end = block * ACTING, min((block + 1) * ACTING, len(obs))
+        x = obs[begin:end]
+        if len(copy):
+            copy[begin:end] = x
+        features = _forward(trunk, params, turned_trunk, x, between)
+        out[begin:end] = _forward(actor, params, turned_actor, features, above)
+        values[begin:end] = _forward(critic, params, turned_critic, features, above)
 
 
 @njit(**_OPTIONS)

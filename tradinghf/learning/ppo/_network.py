@@ -30,6 +30,7 @@ class PackedActorCritic:
     Attributes:
         data, grad: [P] float32 parameters and their gradients.
         log_std, log_std_grad: [A] the parts of them for continuous actions.
+        by_hand: perceptrons in float32, which a kernel may carry as well.
 
     """
 
@@ -52,6 +53,7 @@ class PackedActorCritic:
         kind = torch.bfloat16 if self._half else torch.float32
         self._used = self.data.to(kind), self.grad.to(kind)
         self._automatic = not network.by_hand
+        self.by_hand = network.by_hand and not self._half
         scratch = Scratch()
         trunk = any(True for _ in network.trunk.children())
         self._trunk = self._part("trunk", Scratch(), first=True) if trunk else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -10,6 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from tradinghf.learning.ppo._forward import CompiledForward
 from tradinghf.learning.ppo._network import PackedActorCritic
 from tradinghf.learning.reward import TradePaths
 
@@ -76,6 +78,7 @@ class Rollout:
 
 
 RewardStream = Callable[[Rollout], Tensor]
+Critics = Callable[[Tensor], Tensor]  # observations [N, D] to values [N, C]
 
 _FACTS = ("equity", "position", "turnover", "costs", "realised_pnl", "close")  # of `info`
 
@@ -120,6 +123,7 @@ def collect_rollout(
     obs: Tensor,
     first_close: Tensor | None = None,
     memory: RolloutMemory | None = None,
+    forward: CompiledForward | None = None,
 ) -> tuple[Rollout, Tensor]:
     """Run the policy; returns the rollout and the observations that follow it.
 
@@ -134,8 +138,24 @@ def collect_rollout(
         obs: [N, D] first observations.
         first_close: [N] prices at the start, kept as `info["open_close"]`.
         memory: of the last rollout, to be written over.
+        forward: computes what `actor` would, faster.
 
     """
+    with nullcontext() if forward is None else forward.products():
+        return _collect(env, actor, steps, noise, obs, first_close, memory, forward)
+
+
+def _collect(
+    env: TensorVectorEnv,
+    actor: PackedActorCritic,
+    steps: int,
+    noise: Tensor,
+    obs: Tensor,
+    first_close: Tensor | None,
+    memory: RolloutMemory | None,
+    forward: CompiledForward | None,
+) -> tuple[Rollout, Tensor]:
+    """See `collect_rollout`."""
     column = partial((memory or RolloutMemory()).column, length=steps)
     noise = actor.head.noise(noise)
     obs = flat_obs(env, obs)
@@ -143,20 +163,19 @@ def collect_rollout(
     facts: dict[str, Tensor] = {}
     rows: dict[str, Sequence[Tensor]] = {}  # of `facts`, one for each step
     for step in range(steps):
-        seen[step] = obs
-        out = actor.policy_out(obs)
+        out, judged = _outs(actor, forward, obs, seen[step])
         raw = actor.draw(out, noise[step])
         shown, reward, terminated, truncated, info = env.step(actor.head.to_env(raw))
         obs = flat_obs(env, shown)
         if "final_obs" in info:
             finals[step] = flat_obs(env, info["final_obs"])
         now = {"out": out, "raw": raw, "reward": reward, "end": terminated, "cut": truncated}
-        for name, value in (now | _facts(info)).items():
+        for name, value in (now | judged | _facts(info)).items():
             if step == 0:
                 facts[name] = column(name, like=value)
                 rows[name] = facts[name].unbind()
             rows[name][step].copy_(value)
-    values = actor.value_outs(seen)
+    values = facts.pop("value") if "value" in facts else actor.value_outs(seen)
     out, raw = facts.pop("out"), facts.pop("raw")
     if first_close is not None:
         facts["open_close"] = first_close[None]
@@ -165,7 +184,7 @@ def collect_rollout(
         actions=raw,
         log_probs=actor.log_prob(out, raw),
         values=values,
-        next_values=_next_values(actor, values, finals, obs),
+        next_values=_next_values(_critics(actor, forward), values, finals, obs),
         rewards=facts.pop("reward"),
         terminated=facts.pop("end"),
         truncated=facts.pop("cut"),
@@ -174,8 +193,23 @@ def collect_rollout(
     return rollout, obs
 
 
+def _outs(
+    actor: PackedActorCritic, forward: CompiledForward | None, obs: Tensor, seen: Tensor
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """[N, O] of the actor, the critics' values where they cost nothing; `obs` goes to `seen`."""
+    if forward is None:
+        seen.copy_(obs)
+        return actor.policy_out(obs), {}
+    out, values = forward(obs, seen)
+    return out, {"value": values}
+
+
+def _critics(actor: PackedActorCritic, forward: CompiledForward | None) -> Critics:
+    return actor.value_out if forward is None else lambda obs: forward(obs)[1]
+
+
 def _next_values(
-    actor: PackedActorCritic, values: Tensor, finals: dict[int, Tensor], following: Tensor
+    critics: Critics, values: Tensor, finals: dict[int, Tensor], following: Tensor
 ) -> Tensor:
     """[L, N, C] critics at the states reached: the next row, or an episode's last state.
 
@@ -185,7 +219,7 @@ def _next_values(
     reached = torch.empty_like(values)
     reached[:-1] = values[1:]
     if len(values) - 1 not in finals:
-        reached[-1] = actor.value_out(following)
+        reached[-1] = critics(following)
     for step, obs in finals.items():
-        reached[step] = actor.value_out(obs)
+        reached[step] = critics(obs)
     return reached

@@ -16,6 +16,7 @@ from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.policy import ActorCritic
 from tradinghf.learning.ppo._compiled import CompiledUpdate, covers
 from tradinghf.learning.ppo._distributed import ALONE, ProcessGroup
+from tradinghf.learning.ppo._forward import forward_of
 from tradinghf.learning.ppo._fresh import network_for
 from tradinghf.learning.ppo._gae import discounted, gae
 from tradinghf.learning.ppo._graphs import RecordedUpdate
@@ -98,6 +99,7 @@ class PPO:
             )
         self.network.to(self._obs.device)
         self._packed = PackedActorCritic(self.network, self.config.precision)
+        self._forward = forward_of(self._packed)
         self._update = _update_of(self._packed, self.config, group)
         horizon = getattr(getattr(env, "config", None), "horizon", None)
         self.steps = int(steps or horizon or 128)
@@ -189,6 +191,7 @@ class PPO:
             self._obs,
             first_close,
             self._memory,
+            self._forward,
         )
         return rollout
 

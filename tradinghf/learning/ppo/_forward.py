@@ -1,0 +1,99 @@
+"""Acting through the kernel that numba compiles: policy and critics in one pass over each block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from threadpoolctl import ThreadpoolController
+from torch import Tensor
+
+from tradinghf.learning.ppo._network import PackedActorCritic
+from tradinghf.workers import Team
+
+_BLOCKS_PER_THREAD = 4  # that are worth one
+
+
+class CompiledForward:
+    """Outputs of an actor-critic for a rollout; each block of rows meets all layers in the cache.
+
+    Blocks are cut by the number of rows alone, so threads change nothing.
+
+    Args:
+        network: perceptrons in float32 on the processor (`forward_of`).
+
+    """
+
+    def __init__(self, network: PackedActorCritic) -> None:
+        from tradinghf.learning.ppo import _compiled_kernel as kernel
+
+        self._kernel, self._network = kernel, network
+        self._layers, self._widest = layer_tables(network)
+        parts = self._layers
+        self._outs, self._critics = (int(part[-1, 3]) for part in parts[1:])
+        self._team = Team()
+
+    @contextmanager
+    def products(self) -> Iterator[None]:
+        """Keep the library of the products to one thread: blocks are shared out instead."""
+        with blas().limit(limits=1):
+            yield
+
+    def __call__(self, obs: Tensor, copy: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Outputs of the actor [N, O] and the critics [N, C] at `obs` [N, D].
+
+        Args:
+            obs: what they see.
+            copy: [N, D], written: the same numbers, on the way.
+
+        """
+        obs = obs.contiguous()
+        count = len(obs)
+        out, values = torch.empty(count, self._outs), torch.empty(count, self._critics)
+        kept = obs.new_empty(0, obs.shape[1]) if copy is None else copy
+        blocks = -(-count // self._kernel.ACTING)
+        threads = max(min(torch.get_num_threads(), blocks // _BLOCKS_PER_THREAD), 1)
+        cuts = list(pairwise(blocks * t // threads for t in range(threads + 1)))
+        tensors = (self._network.data, obs, kept, out, values)
+        self._team.run(
+            self._kernel.outputs, cuts, *(x.numpy() for x in tensors), self._layers, self._widest
+        )
+        return out, values
+
+
+def forward_of(network: PackedActorCritic) -> CompiledForward | None:
+    """The compiled pass of networks that the kernel covers; None for others."""
+    covered = network.by_hand and network.data.device.type == "cpu"
+    return CompiledForward(network) if covered else None
+
+
+def layer_tables(network: PackedActorCritic) -> tuple[tuple[Any, ...], int]:
+    """[K, 5] layers of trunk, actor and critic as the kernel wants them; their largest width."""
+    tables = tuple(_table(network, part) for part in ("trunk", "actor", "critic"))
+    return tables, max(int(table[:, 2:4].max(initial=1)) for table in tables)
+
+
+def _table(network: PackedActorCritic, part: str) -> Any:
+    names = network.linear_layers(part)
+    rows = []
+    for name in names:
+        layer = network.network.get_submodule(name)
+        offsets = (network.offset(f"{name}.{kind}") for kind in ("weight", "bias"))
+        tanh = part == "trunk" or name != names[-1]
+        rows.append((*offsets, layer.in_features, layer.out_features, int(tanh)))
+    return np.array(rows, np.int64).reshape(-1, 5)
+
+
+@lru_cache
+def blas() -> Any:
+    """The BLAS that numba calls, which is SciPy's."""
+    import scipy.linalg.cython_blas  # noqa: F401 - loads the library
+
+    found = ThreadpoolController().select(user_api="blas")
+    paths = [library.filepath or "" for library in found.lib_controllers]
+    return found.select(filepath=[path for path in paths if "scipy" in path])
