@@ -20,8 +20,9 @@ from numba import njit
 
 from tradinghf.numba_cache import use_unique_files
 
-_BLOCK = 96  # rows that are in the cache together
+_BLOCK = 160  # rows that are in the cache together
 ACTING = 256  # the same where no gradients follow
+_FEW = 8  # outputs for which loops are faster than BLAS
 STATS = 5  # sums over rows: surrogate, entropy, KL(old || new), clipped, squared errors
 
 use_unique_files()
@@ -81,6 +82,29 @@ def _turned(layers: Any, params: Any, widest: int) -> Any:
     return turned
 
 
+@njit(fastmath={"reassoc", "contract"}, **_OPTIONS)
+def _few_out(x: Any, weight: Any, z: Any) -> None:
+    """Products [n, out] of [n, in] and [out, in], for so few outputs that BLAS is no help."""
+    for i in range(len(x)):
+        row = x[i]
+        for o in range(len(weight)):
+            of, total = weight[o], _single(0)
+            for j in range(len(of)):
+                total += row[j] * of[j]
+            z[i, o] = total
+
+
+@njit(fastmath={"contract"}, **_OPTIONS)
+def _few_back(grad: Any, x: Any, into: Any) -> None:
+    """Add the gradient of the weights [out, in] of few outputs, of [n, out] and [n, in]."""
+    for i in range(len(x)):
+        row = x[i]
+        for o in range(len(into)):
+            target, times = into[o], grad[i, o]
+            for j in range(len(target)):
+                target[j] += times * row[j]
+
+
 @njit(**_OPTIONS)
 def _forward(layers: Any, params: Any, turned: Any, x: Any, values: Any) -> Any:
     """Outputs [n, out] of [n, in]; what is between goes into `values` [K, ..]."""
@@ -88,7 +112,11 @@ def _forward(layers: Any, params: Any, turned: Any, x: Any, values: Any) -> Any:
     for k in range(len(layers)):
         _, bias, inputs, outputs, squashed = layers[k]
         z = values[k, : count * outputs].reshape(count, outputs)
-        np.dot(x, turned[k, : inputs * outputs].reshape(inputs, outputs), z)
+        if outputs <= _FEW:
+            weight = layers[k, 0]
+            _few_out(x, params[weight : weight + inputs * outputs].reshape(outputs, inputs), z)
+        else:
+            np.dot(x, turned[k, : inputs * outputs].reshape(inputs, outputs), z)
         _finish(z, params[bias : bias + outputs], squashed)
         x = z
     return x
@@ -96,16 +124,9 @@ def _forward(layers: Any, params: Any, turned: Any, x: Any, values: Any) -> Any:
 
 @njit(**_OPTIONS)
 def outputs(
-    first: int,
-    last: int,
-    params: Any,
-    obs: Any,
-    copy: Any,
-    out: Any,
-    values: Any,
-    networks: Any,
-    widest: int,
-) -> None:
+    first: int, last: int, params: Any, obs: Any, copy: Any, out: Any, values: Any,
+    networks: Any, widest: int,
+) -> None:  # fmt: skip
     """Carry the blocks [first, last) of rows through actor and critics, which share the trunk.
 
     Args:
@@ -156,6 +177,15 @@ def _add(source: Any, target: Any) -> None:
 
 
 @njit(**_OPTIONS)
+def _add_product(grad: Any, x: Any, spare: Any, into: Any) -> None:
+    """The same of many outputs, by BLAS."""
+    outputs, inputs = grad.shape[1], x.shape[1]
+    product = spare[: inputs * outputs]
+    np.dot(grad.T, x, product.reshape(outputs, inputs))
+    _add(product, into)
+
+
+@njit(**_OPTIONS)
 def _backward(
     layers: Any, params: Any, grads: Any, x: Any, values: Any, grad: Any, spare: Any, to_input: bool
 ) -> Any:
@@ -166,9 +196,12 @@ def _backward(
         z = values[k, : count * outputs].reshape(count, outputs)
         _through(grad, z, grads[bias : bias + outputs], squashed)
         source = x if k == 0 else values[k - 1, : count * inputs].reshape(count, inputs)
-        product = spare[2, : inputs * outputs]
-        np.dot(grad.T, source, product.reshape(outputs, inputs))
-        _add(product, grads[weight : weight + inputs * outputs])
+        if outputs <= _FEW:
+            _few_back(
+                grad, source, grads[weight : weight + inputs * outputs].reshape(outputs, inputs)
+            )
+        else:
+            _add_product(grad, source, spare[2], grads[weight : weight + inputs * outputs])
         if k > 0 or to_input:
             matrix = params[weight : weight + inputs * outputs].reshape(outputs, inputs)
             below = spare[k % 2, : count * inputs].reshape(count, inputs)
@@ -247,16 +280,9 @@ def _judge_values(out: Any, rows: Any, columns: Any, loss: Any, stats: Any) -> N
 
 @njit(**_OPTIONS)
 def _write_gradient(
-    params: Any,
-    grads: Any,
-    stats: Any,
-    obs: Any,
-    columns: Any,
-    rows: Any,
-    networks: Any,
-    widest: int,
-    loss: Any,
-) -> None:
+    params: Any, grads: Any, stats: Any, obs: Any, columns: Any, rows: Any, networks: Any,
+    widest: int, loss: Any,
+) -> None:  # fmt: skip
     """Write the gradient and the sums of statistics of some rows."""
     grads[:] = 0
     stats[:] = 0
@@ -297,18 +323,9 @@ def _write_gradient(
 
 @njit(**_OPTIONS)
 def gradients(
-    first: int,
-    last: int,
-    params: Any,
-    grads: Any,
-    stats: Any,
-    obs: Any,
-    columns: Any,
-    rows: Any,
-    networks: Any,
-    widest: int,
-    loss: Any,
-) -> None:
+    first: int, last: int, params: Any, grads: Any, stats: Any, obs: Any, columns: Any,
+    rows: Any, networks: Any, widest: int, loss: Any,
+) -> None:  # fmt: skip
     """Work on the shares [first, last) of a minibatch; threads take some shares each.
 
     Args:
@@ -367,23 +384,10 @@ def _adam(
 
 @njit(**_OPTIONS)
 def epoch(
-    size: int,
-    rate: float,
-    limit: float,
-    eps: Any,
-    params: Any,
-    grads: Any,
-    mean: Any,
-    square: Any,
-    count: Any,
-    stats: Any,
-    obs: Any,
-    columns: Any,
-    order: Any,
-    networks: Any,
-    widest: int,
-    loss: Any,
-) -> None:
+    size: int, rate: float, limit: float, eps: Any, params: Any, grads: Any, mean: Any,
+    square: Any, count: Any, stats: Any, obs: Any, columns: Any, order: Any, networks: Any,
+    widest: int, loss: Any,
+) -> None:  # fmt: skip
     """Take a gradient step of Adam on each minibatch; parameters and moments stay in the cache.
 
     Args:
