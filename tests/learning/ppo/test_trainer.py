@@ -290,6 +290,7 @@ def test_an_iteration_reads_its_metrics_and_nothing_else(
     )
     streams = {"env": Stream(env_reward), "pnl": Stream(sparse_pnl)}
     agent = PPO(env, streams, config)
+    agent._forward = None  # the processor's own way, as is the update without a reference
     agent.train(1)
     agent.freeze_reference()
     agent.train(1)
