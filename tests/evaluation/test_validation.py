@@ -133,6 +133,19 @@ def test_intervals_of_a_track_record() -> None:
     assert flat["max_drawdown_pct"] == Interval(0.0, None, None)
 
 
+def test_volatility_that_lasts_moves_the_deep_end_of_the_deepest_fall_out() -> None:
+    rng = np.random.default_rng(8)
+    level = np.repeat(rng.normal(0, 0.5, 20), 50)  # stays for 50 bars
+    lasting = 0.01 * np.exp(level) * rng.normal(size=1000)
+    mixed = rng.permutation(lasting)
+    deep = {}
+    for name, returns in (("lasting", lasting), ("mixed", mixed)):
+        found = other_histories(returns, 252, draws=400)["max_drawdown_pct"]
+        deep[name] = found.high or 0.0
+        assert (found.low or 0.0) < deep[name] <= 100.0
+    assert deep["lasting"] > 1.15 * deep["mixed"]
+
+
 def test_block_length_grows_with_dependence() -> None:
     rng = np.random.default_rng(6)
     noise = rng.normal(size=2000)
