@@ -107,8 +107,8 @@ def _lasting(returns: Floats, blocks: Blocks) -> float:
 
     Blocks of bars lose what lasts longer than they do, and with it the worst stretches. It shows
     as a spread that differs more between twelfths of the bars than independent bars would: two
-    fifths of that excess make the interval cover (`tradinghf bench coverage`: volatility that lasts, or
-    that rises after falls).
+    fifths of that excess make the interval cover (`tradinghf bench coverage`: volatility that
+    lasts, or that rises after falls).
     """
     away = (returns - returns.mean()) / returns.std()
     alone = math.sqrt(max(float((away**4).mean()) - 1.0, 1e-12) / (4 * len(returns)))
