@@ -23,9 +23,11 @@ from tradinghf.strategies import Strategy
 
 
 def backtest_variant(x: Any, report: BacktestResult, study: Study) -> dict[str, Any]:
-    """What distinguishes a backtest: of a rule its parameters, of anything else its orders."""
+    """What distinguishes a backtest: of a rule its parameters, of anything else its orders.
+
+    Not the engine: all keep the same account.
+    """
     how: dict[str, Any] = {"costs": asdict(report.costs), "fill": report.fill}
-    how["engine"] = report.engine
     if not report.terms.plain:
         how["terms"] = {name: asdict(part) for name, part in report.terms.named.items()}
         how["events"] = sorted(report.terms.events)
