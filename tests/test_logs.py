@@ -142,7 +142,7 @@ def test_a_training_leaves_its_checkpoints(log: Path, tmp_path: Path) -> None:
     assert written
     assert written[-1]["run"] == str(run)
     files = [line["file"] for line in found if line["event"] == "file of a run written"]
-    assert files == ["config.json", "result.json"]
+    assert files == ["config.json", "policy.json", "result.json"]
 
 
 def write(path: str, number: int) -> None:

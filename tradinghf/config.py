@@ -5,42 +5,22 @@ A config that exists is valid: `__post_init__` raises `ConfigError` otherwise.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from functools import cache
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar
 
-from tradinghf.errors import ConfigError, NamedOptions, check_setting
+from tradinghf.errors import (
+    ConfigError,
+    NamedOptions,
+    check_choices,
+    check_range,
+    check_setting,
+)
 
 Fill = Literal["next_open", "close"]
 Side = Literal["both", "long", "short"]
 Autoreset = Literal["auto", "same_step", "next_step", "disabled"]
-
-
-@cache
-def _choices(kind: type) -> dict[str, tuple[str, ...]]:
-    """The fields whose type is a Literal, with the values that it allows."""
-    kinds = get_type_hints(kind)
-    return {name: get_args(kinds[name]) for name in kinds if get_origin(kinds[name]) is Literal}
-
-
-def _check_choices(owner: object) -> None:
-    """Each field whose type is a Literal has one of its values."""
-    kind: Any = type(owner)
-    for name, allowed in _choices(kind).items():
-        value, setting = getattr(owner, name), f"{kind.__name__}.{name}"
-        check_setting(value in allowed, setting, value, " or ".join(allowed))
-
-
-def _check_range(owner: object, names: str, low: float, high: float = math.inf) -> None:
-    """Each named field is a finite number in [low, high]."""
-    for name in names.split():
-        value = getattr(owner, name)
-        limits = f"a number >= {low:g}" if high == math.inf else f"a number in [{low:g}, {high:g}]"
-        ok = isinstance(value, (int, float)) and math.isfinite(value) and low <= value <= high
-        check_setting(ok, f"{type(owner).__name__}.{name}", value, limits)
 
 
 @dataclass(frozen=True)
@@ -76,10 +56,10 @@ class CostModel(NamedOptions):
     funding_bps: float = 0.0
 
     def __post_init__(self) -> None:
-        _check_range(self, "fee_bps fixed_fee per_share_fee impact", 0)
-        _check_range(self, "borrow_rate margin_rate cash_rate", 0)
-        _check_range(self, "funding_bps", -1e4, 1e4)
-        _check_range(self, "slippage_bps spread_bps", 0, 9_999)
+        check_range(self, "fee_bps fixed_fee per_share_fee impact", 0)
+        check_range(self, "borrow_rate margin_rate cash_rate", 0)
+        check_range(self, "funding_bps", -1e4, 1e4)
+        check_range(self, "slippage_bps spread_bps", 0, 9_999)
         total = self.slippage_bps + self.spread_bps / 2
         check_setting(total < 1e4, "CostModel.slippage_bps + spread_bps / 2", total, "below 10000")
 
@@ -117,9 +97,9 @@ class TradingRules(NamedOptions):
     lock_cash: bool = False
 
     def __post_init__(self) -> None:
-        _check_choices(self)
-        _check_range(self, "lot min_size min_notional max_size max_position", 0)
-        _check_range(self, "participation", 0, 1)
+        check_choices(self)
+        check_range(self, "lot min_size min_notional max_size max_position", 0)
+        check_range(self, "participation", 0, 1)
 
 
 @dataclass(frozen=True)
@@ -139,9 +119,9 @@ class Margin(NamedOptions):
     penalty_bps: float = 0.0
 
     def __post_init__(self) -> None:
-        _check_range(self, "leverage", 1)
-        _check_range(self, "maintenance", 0, 1)
-        _check_range(self, "penalty_bps", 0, 9_999)
+        check_range(self, "leverage", 1)
+        check_range(self, "maintenance", 0, 1)
+        check_range(self, "penalty_bps", 0, 9_999)
         check_setting(
             self.maintenance * self.leverage < 1,
             "Margin.maintenance",
@@ -166,8 +146,8 @@ class Brackets(NamedOptions):
     trailing_stop: float = 0.0
 
     def __post_init__(self) -> None:
-        _check_range(self, "stop_loss trailing_stop", 0, 0.999)
-        _check_range(self, "take_profit", 0)
+        check_range(self, "stop_loss trailing_stop", 0, 0.999)
+        check_range(self, "take_profit", 0)
 
     @property
     def any(self) -> bool:
@@ -202,8 +182,8 @@ class Allocation(NamedOptions):
     band: float = 0.0
 
     def __post_init__(self) -> None:
-        _check_choices(self)
-        _check_range(self, "most names band", 0)
+        check_choices(self)
+        check_range(self, "most names band", 0)
         check_setting(
             self.net is None or self.net >= 0, "Allocation.net", self.net, "a number >= 0, or None"
         )
@@ -242,8 +222,8 @@ class Randomisation(NamedOptions):
                 check_setting(
                     ok, f"Randomisation.{name}", value, "(low, high) with 0 <= low <= high"
                 )
-        _check_range(self, "bootstrap_paths", 0)
-        _check_range(self, "bootstrap_block", 1)
+        check_range(self, "bootstrap_paths", 0)
+        check_range(self, "bootstrap_block", 1)
 
 
 @dataclass(frozen=True)
@@ -357,10 +337,10 @@ class EnvConfig(NamedOptions):
         check_setting(
             len(self.levels) >= 2, "EnvConfig.levels", self.levels, "at least 2 positions"
         )
-        _check_range(self, "ruin", 1e-9, 0.5)
+        check_range(self, "ruin", 1e-9, 0.5)
         review = self.review is None or self.review >= 1
         check_setting(review, "EnvConfig.review", self.review, "at least 1 bar, or None")
-        _check_choices(self)
+        check_choices(self)
 
     def _coerce(self) -> None:
         """Accept what JSON makes of a config: lists for tuples, mappings for dataclasses."""

@@ -19,13 +19,14 @@ Each error names the thing, what was expected, what came, and the next step::
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 from collections.abc import Iterable
 from difflib import get_close_matches
 from functools import cache
 from inspect import Parameter, signature
-from typing import Any, Self
+from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 
 class TradingHFError(ValueError):
@@ -109,6 +110,29 @@ def check_setting(ok: bool, what: str, value: object, expected: str) -> None:
     """Raise `ConfigError` unless `ok`."""
     if not ok:
         raise ConfigError(f"{what} is {value!r}; expected {expected}.")
+
+
+def check_choices(owner: object) -> None:
+    """Each field of a config whose type is a Literal has one of its values."""
+    kind: Any = type(owner)
+    for name, allowed in _choices(kind).items():
+        value, setting = getattr(owner, name), f"{kind.__name__}.{name}"
+        check_setting(value in allowed, setting, value, " or ".join(allowed))
+
+
+@cache
+def _choices(kind: type) -> dict[str, tuple[str, ...]]:
+    kinds = get_type_hints(kind)
+    return {name: get_args(kinds[name]) for name in kinds if get_origin(kinds[name]) is Literal}
+
+
+def check_range(owner: object, names: str, low: float, high: float = math.inf) -> None:
+    """Each named field of a config is a finite number in [low, high]."""
+    for name in names.split():
+        value = getattr(owner, name)
+        limits = f"a number >= {low:g}" if high == math.inf else f"a number in [{low:g}, {high:g}]"
+        ok = isinstance(value, (int, float)) and math.isfinite(value) and low <= value <= high
+        check_setting(ok, f"{type(owner).__name__}.{name}", value, limits)
 
 
 class NamedOptions:

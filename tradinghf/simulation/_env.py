@@ -198,8 +198,6 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
         self._now, self._waiting = self._engine.pack(state), self._ended(state)
         self._left = self.config.horizon - int(done[0]) if together else None
 
-    # ------------------------------------------------------------------ Gymnasium's interface
-
     def reset(
         self,
         *,
@@ -279,8 +277,6 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
             orders = self._map.orders(orders, self._held(), None)
         return self._step(orders, on_change=False)
 
-    # ------------------------------------------------------------------ parts
-
     def targets(self, actions: Any) -> Tensor:
         """[N, A'] target weights of [N] or [N, A'] actions; those of an overlay at present."""
         if self._modulator is not None:
@@ -313,8 +309,6 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
         With "index", the market part is gathered here, from the one table that all steps share.
         """
         return self.dynamics.observer.dense(obs)
-
-    # ------------------------------------------------------------------ stepping and resetting
 
     def _packed(self) -> Any:
         if self._now is None:

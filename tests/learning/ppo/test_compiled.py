@@ -136,9 +136,9 @@ def test_an_epoch_skips_gradients_that_are_not_finite() -> None:
 def test_the_kernels_tanh_is_tanh() -> None:
     from numba import njit
 
-    from tradinghf.learning.ppo._compiled_kernel import _tanh
+    from tradinghf.learning.ppo._tanh_kernel import tanh
 
-    kernels = njit(lambda x: _tanh(x))
+    kernels = njit(lambda x: tanh(x))
     xs = torch.cat([torch.linspace(-12, 12, 4_001), torch.tensor([0.0, 1e-30, -1e-4])])
     found = torch.tensor([float(kernels(x)) for x in xs.numpy()], dtype=torch.float64)
     assert float((found - xs.double().tanh()).abs().max()) < 3e-7

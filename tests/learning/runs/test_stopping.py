@@ -39,7 +39,19 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def signalled(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int, int], None]:
+def as_in_a_terminal() -> Iterator[None]:
+    """Signals as in a terminal: whatever starts a suite in the background has some ignored."""
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def signalled(
+    as_in_a_terminal: None, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str, int, int], None]:
     """Send this process a signal at the n-th report of a phase."""
 
     def prepare(phase: str, number: int, what: int) -> None:
@@ -134,15 +146,7 @@ def send(number: int) -> None:
     time.sleep(1)  # where the signal was only noted, the block goes on
 
 
-@pytest.fixture
-def ctrl_c() -> Iterator[None]:
-    """Ctrl+C as in a terminal: whatever starts a suite in the background has it ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("ctrl_c")
+@pytest.mark.usefixtures("as_in_a_terminal")
 def test_a_signal_is_held_until_the_block_ends_and_a_second_is_not() -> None:
     done: list[object] = []
 

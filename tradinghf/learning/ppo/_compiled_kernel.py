@@ -18,57 +18,29 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from tradinghf.numba_cache import use_unique_files
+from tradinghf.learning.ppo._tanh_kernel import OPTIONS, tanh
 
 _BLOCK = 160  # rows that are in the cache together
 ACTING = 256  # the same where no gradients follow
 _FEW = 8  # outputs for which loops are faster than BLAS
+_single = np.float32
 STATS = 5  # sums over rows: surrogate, entropy, KL(old || new), clipped, squared errors
 
-use_unique_files()
-_OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
-_inline = njit(inline="always", **_OPTIONS)
-_single = np.float32
 
-# tanh(x) = x P(x²) / Q(x²) up to a few units in the last place, constant beyond the bound.
-# Source: Eigen, MathFunctionsImpl.h, `generic_fast_tanh_float` (MPL 2.0: coefficients).
-_BOUND = _single(7.90531110763549805)
-_P0, _P1, _P2, _P3, _P4, _P5, _P6 = (
-    _single(c)
-    for c in (
-        *(-2.76076847742355e-16, 2.00018790482477e-13, -8.60467152213735e-11),
-        *(5.12229709037114e-08, 1.48572235717979e-05, 6.37261928875436e-04),
-        4.89352455891786e-03,
-    )
-)
-_Q0, _Q1, _Q2, _Q3 = (
-    _single(c)
-    for c in (1.19825839466702e-6, 1.18534705686654e-4, 2.26843463243900e-3, 4.89352518554385e-3)
-)
-
-
-@_inline
-def _tanh(x: Any) -> Any:
-    x = -_BOUND if x < -_BOUND else (_BOUND if x > _BOUND else x)  # NaN stays NaN
-    s = x * x
-    above = (((((_P0 * s + _P1) * s + _P2) * s + _P3) * s + _P4) * s + _P5) * s + _P6
-    return x * above / (((_Q0 * s + _Q1) * s + _Q2) * s + _Q3)
-
-
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _finish(z: Any, bias: Any, squashed: Any) -> None:
     """Add the bias to products [n, out], and take tanh."""
     for i in range(len(z)):
         row = z[i]
         if squashed:
             for j in range(len(bias)):
-                row[j] = _tanh(row[j] + bias[j])
+                row[j] = tanh(row[j] + bias[j])
         else:
             for j in range(len(bias)):
                 row[j] += bias[j]
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _turned(layers: Any, params: Any, widest: int) -> Any:
     """[K, ..] weights [in, out]: products with them are a third faster than with [out, in]."""
     turned = np.empty((len(layers), widest * widest), np.float32)
@@ -82,7 +54,7 @@ def _turned(layers: Any, params: Any, widest: int) -> Any:
     return turned
 
 
-@njit(fastmath={"reassoc", "contract"}, **_OPTIONS)
+@njit(fastmath={"reassoc", "contract"}, **OPTIONS)
 def _few_out(x: Any, weight: Any, z: Any) -> None:
     """Products [n, out] of [n, in] and [out, in], for so few outputs that BLAS is no help."""
     for i in range(len(x)):
@@ -94,7 +66,7 @@ def _few_out(x: Any, weight: Any, z: Any) -> None:
             z[i, o] = total
 
 
-@njit(fastmath={"contract"}, **_OPTIONS)
+@njit(fastmath={"contract"}, **OPTIONS)
 def _few_back(grad: Any, x: Any, into: Any) -> None:
     """Add the gradient of the weights [out, in] of few outputs, of [n, out] and [n, in]."""
     for i in range(len(x)):
@@ -105,7 +77,7 @@ def _few_back(grad: Any, x: Any, into: Any) -> None:
                 target[j] += times * row[j]
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _forward(layers: Any, params: Any, turned: Any, x: Any, values: Any) -> Any:
     """Outputs [n, out] of [n, in]; what is between goes into `values` [K, ..]."""
     count = len(x)
@@ -122,7 +94,7 @@ def _forward(layers: Any, params: Any, turned: Any, x: Any, values: Any) -> Any:
     return x
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def outputs(
     first: int, last: int, params: Any, obs: Any, copy: Any, out: Any, values: Any,
     networks: Any, widest: int,
@@ -154,7 +126,7 @@ def outputs(
         values[begin:end] = _forward(critic, params, turned_critic, features, above)
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _through(grad: Any, values: Any, bias: Any, squashed: Any) -> None:
     """Carry [n, out] gradients back through tanh, and add them to the bias's."""
     one = _single(1)
@@ -170,13 +142,13 @@ def _through(grad: Any, values: Any, bias: Any, squashed: Any) -> None:
                 bias[j] += row[j]
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _add(source: Any, target: Any) -> None:
     for k in range(len(target)):
         target[k] += source[k]
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _add_product(grad: Any, x: Any, spare: Any, into: Any) -> None:
     """The same of many outputs, by BLAS."""
     outputs, inputs = grad.shape[1], x.shape[1]
@@ -185,7 +157,7 @@ def _add_product(grad: Any, x: Any, spare: Any, into: Any) -> None:
     _add(product, into)
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _backward(
     layers: Any, params: Any, grads: Any, x: Any, values: Any, grad: Any, spare: Any, to_input: bool
 ) -> Any:
@@ -210,7 +182,7 @@ def _backward(
     return grad
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _pull(grad: Any, p: Any, apart: Any, reference: Any, weight: Any) -> None:
     """Add the gradient of KL(policy || reference) at the logits, as `update` defines it.
 
@@ -229,7 +201,7 @@ def _pull(grad: Any, p: Any, apart: Any, reference: Any, weight: Any) -> None:
         grad[j] += weight * p[j] * (apart[j] - kl)
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _judge_policy(out: Any, rows: Any, columns: Any, loss: Any, stats: Any) -> None:
     """Turn logits [n, A] into the loss's gradient there; see `update.categorical_gradients`."""
     one, lowest, highest, per_row = loss[0], loss[1], loss[2], loss[3]
@@ -268,7 +240,7 @@ def _judge_policy(out: Any, rows: Any, columns: Any, loss: Any, stats: Any) -> N
         stats[3] += one if ratio < lowest or ratio > highest else _single(0)
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _judge_values(out: Any, rows: Any, columns: Any, loss: Any, stats: Any) -> None:
     """Turn the critics' values [n, C] into the loss's gradient there."""
     for i in range(len(out)):
@@ -278,7 +250,7 @@ def _judge_values(out: Any, rows: Any, columns: Any, loss: Any, stats: Any) -> N
             out[i, c] = error * loss[4]
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _write_gradient(
     params: Any, grads: Any, stats: Any, obs: Any, columns: Any, rows: Any, networks: Any,
     widest: int, loss: Any,
@@ -321,7 +293,7 @@ def _write_gradient(
             _backward(trunk, params, grads, x, between, both.reshape(grad.shape), spare, False)
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def gradients(
     first: int, last: int, params: Any, grads: Any, stats: Any, obs: Any, columns: Any,
     rows: Any, networks: Any, widest: int, loss: Any,
@@ -351,7 +323,7 @@ def gradients(
         )
 
 
-@njit(fastmath={"reassoc"}, **_OPTIONS)
+@njit(fastmath={"reassoc"}, **OPTIONS)
 def _norm(grads: Any) -> Any:
     total = _single(0)
     for k in range(len(grads)):
@@ -359,7 +331,7 @@ def _norm(grads: Any) -> Any:
     return math.sqrt(total)
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _adam(
     params: Any, grads: Any, mean: Any, square: Any, count: Any, rate: float, limit: float, eps: Any
 ) -> bool:
@@ -382,7 +354,7 @@ def _adam(
     return False
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def epoch(
     size: int, rate: float, limit: float, eps: Any, params: Any, grads: Any, mean: Any,
     square: Any, count: Any, stats: Any, obs: Any, columns: Any, order: Any, networks: Any,
