@@ -20,7 +20,7 @@ export class WeightStrip {
     this.colours = colours;
     this.canvas = /** @type {HTMLCanvasElement} */ (h("canvas", { role: "img" }));
     this.value = h("b");
-    const title = h("div", { class: "pane-label" }, h("span", {}, "Weights"), this.value);
+    const title = h("div", { class: "strip-label" }, h("span", {}, "Weights"), this.value);
     this.root = h("div", { class: "weights" }, this.canvas, title);
     this.root.hidden = true;
     /** @type {Query|undefined} */
