@@ -90,7 +90,7 @@ def test_feature_equals_pandas(market: MarketData, table: pd.DataFrame, name: st
 
 
 def test_every_market_feature_has_an_oracle() -> None:
-    ours = {n for n in FEATURES if FEATURES[n].__module__.startswith("tradinghf.market")}
+    ours = {n for n in FEATURES if FEATURES[n].function.__module__.startswith("tradinghf.market")}
     calendar = {n for n in ours if n.endswith(("_sin", "_cos"))}
     assert {name.rstrip("0123456789").rstrip("_") for name in oracles()} | calendar == ours
 
