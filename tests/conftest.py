@@ -35,6 +35,14 @@ def root() -> Path:
 
 
 @pytest.fixture(autouse=True)
+def _main_stays_main() -> Iterator[None]:
+    """Streamlit's AppTest puts its page in place of `__main__`; spawned processes would run it."""
+    main = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = main
+
+
+@pytest.fixture(autouse=True)
 def _no_store_in_the_checkout() -> Iterator[None]:
     """A store left in the checkout would count later tests' trials and know their data again."""
     place = ROOT / "store"
