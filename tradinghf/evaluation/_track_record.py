@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t
 
-from tradinghf._intervals import Blocks, Interval, jackknife, quantile, time_blocks
+from tradinghf._intervals import Interval, jackknife, quantile, time_blocks
 from tradinghf.evaluation import _metrics as metrics
 from tradinghf.evaluation._block_length import block_length
 from tradinghf.market import Floats
@@ -89,12 +89,18 @@ def other_histories(
     blocks = time_blocks(np.arange(len(returns)), 1)
     if not blocks.enough or metrics.spread(returns) == 0 or float(returns.min()) <= -1:
         return {name: Interval(value, None, None) for name, value in point.items()}
-    growth, fall = _histories(returns, blocks, draws, np.random.default_rng(seed))
+    known, error = jackknife(
+        lambda kept: np.array([returns[kept].mean(), math.log(returns[kept].std() or 1e-12)]),
+        blocks,
+    )
+    rng = np.random.default_rng(seed)
+    doubt = error[:, None] * t.rvs(blocks.freedom, size=(2, draws), random_state=rng)
+    growth, fall = _histories(returns, known[0], doubt, rng)
     annual = np.expm1(np.minimum(growth * bars_per_year / len(returns), _MOST_GROWTH))
     drawn = {"max_drawdown_pct": 100 * fall, "calmar": annual / np.maximum(fall, 1e-12)}
     ends = {name: np.quantile(values, [0.025, 0.975]) for name, values in drawn.items()}
     middle = {name: float(np.median(values)) for name, values in drawn.items()}
-    more, deepest = _lasting(returns, blocks), ends["max_drawdown_pct"]
+    more, deepest = _lasting(returns, float(error[1])), ends["max_drawdown_pct"]
     if middle["max_drawdown_pct"] > 0:
         deepest[1] *= (deepest[1] / middle["max_drawdown_pct"]) ** more
         deepest[1] = min(deepest[1], 100.0)
@@ -102,31 +108,33 @@ def other_histories(
     return {name: _interval(value, *ends[name]) for name, value in point.items()}
 
 
-def _lasting(returns: Floats, blocks: Blocks) -> float:
+def _lasting(returns: Floats, error: float) -> float:
     """How much further the deep end of the deepest fall lies, as a share, in its logarithm.
 
     Blocks of bars lose what lasts longer than they do, and with it the worst stretches. It shows
     as a spread that differs more between twelfths of the bars than independent bars would: two
     fifths of that excess make the interval cover (`tradinghf bench coverage`: volatility that
     lasts, or that rises after falls).
+
+    Args:
+        returns: [T] of the bars.
+        error: standard error of the logarithm of their spread, between blocks.
+
     """
     away = (returns - returns.mean()) / returns.std()
     alone = math.sqrt(max(float((away**4).mean()) - 1.0, 1e-12) / (4 * len(returns)))
-    _, error = jackknife(lambda kept: np.array([math.log(returns[kept].std() or 1e-12)]), blocks)
-    return 0.4 * max(float(error[0]) / alone - 1.0, 0.0)
+    return 0.4 * max(error / alone - 1.0, 0.0)
 
 
-def _histories(returns: Floats, blocks: Blocks, draws: int, rng: np.random.Generator) -> Floats:
-    """[2, draws] log growth and deepest fall of resampled histories."""
+def _histories(returns: Floats, mean: float, doubt: Floats, rng: np.random.Generator) -> Floats:
+    """[2, draws] log growth and deepest fall of resampled histories.
+
+    Each has its mean, and the logarithm of its spread, moved by its column of `doubt` [2, draws].
+    """
     from tradinghf.evaluation._histories_kernel import resample
 
-    known, error = jackknife(
-        lambda kept: np.array([returns[kept].mean(), math.log(returns[kept].std() or 1e-12)]),
-        blocks,
-    )
-    doubt = error[:, None] * t.rvs(blocks.freedom, size=(2, draws), random_state=rng)
     scale = np.exp(doubt[1])
-    shift = known[0] + doubt[0] - scale * known[0]
+    shift = mean + doubt[0] - scale * mean
     seed = rng.integers(2**63, dtype=np.uint64)
     found: Floats = resample(np.array(returns), float(block_length(returns)), scale, shift, seed)
     return found
