@@ -16,7 +16,8 @@ PAGES = (
     ("training", "Training", "lead"),
     ("backtest", "Backtest", "lead"),
     ("raters", "Raters and quality", "lead"),
-    ("admin", "Data and admin", "admin"),
+    ("data", "Data", "lead"),
+    ("admin", "Admin", "admin"),
 )
 
 st.set_page_config(page_title="tradinghf", layout="wide", initial_sidebar_state="collapsed")

@@ -34,7 +34,17 @@ COLOURS = 256
 TALL = {"leaderboard": 1330, "episodes": 1680, "reward": 1640, "training": 1520, "backtest": 1260}
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 PASSWORD = "correct horse battery"  # of a store that is thrown away  # nosec B105
-PAGES = ("feedback", "leaderboard", "episodes", "reward", "training", "backtest", "raters", "admin")
+PAGES = (
+    "feedback",
+    "leaderboard",
+    "episodes",
+    "reward",
+    "training",
+    "backtest",
+    "raters",
+    "data",
+    "admin",
+)
 
 
 def run(*words: str) -> None:

@@ -1,4 +1,4 @@
-"""Data and admin: bars, import and export, users, the audit trail, the store's health."""
+"""Admin: import and export, users, the audit trail, the store's health."""
 
 import tempfile
 import time
@@ -8,8 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from tradinghf.errors import TradingHFError
-from tradinghf.market import catalogue, market_warnings
-from tradinghf.serving import ROLES, Uploads, ui
+from tradinghf.serving import ROLES, ui
 
 EXPORTS = {
     "jsonl": ("JSON lines: everything, for another store", "application/jsonl"),
@@ -18,78 +17,8 @@ EXPORTS = {
 }
 
 board, who = ui.open_page(
-    "Data and admin", "Everything done on this page is noted in the audit trail.", role="admin"
+    "Admin", "Everything done on this page is noted in the audit trail.", role="admin"
 )
-uploads = Uploads(board.settings.runs)
-
-
-def reading_options() -> dict[str, str]:
-    """What the user chose where a file can be read in two ways."""
-    with st.expander("How to read them, where the files leave it open"):
-        order = st.selectbox("Dates such as 01/03/2023", ["as found", "day first", "month first"])
-        mark = st.selectbox("Decimals", ["as found", "point", "comma"])
-        zone = st.text_input("Zone of times without one", placeholder="Europe/Berlin")
-        named = st.text_input("Columns, by name or number", placeholder="close=Price;open=2")
-        adjust = st.checkbox("Scale prices by the adjusted close")
-    chosen = {
-        "dayfirst": {"day first": "true", "month first": "false"}.get(order, ""),
-        "decimal": mark if mark != "as found" else "",
-        "zone": zone.strip(),
-        "columns": named.strip(),
-        "adjust": "true" if adjust else "",
-    }
-    return {name: value for name, value in chosen.items() if value}
-
-
-def keep(name: str, content: bytes, options: dict[str, str]) -> None:
-    """Check one file, keep it, and show what came of it."""
-    try:
-        kept, market = uploads.add(name, content, **options)
-    except TradingHFError as error:
-        st.error(f"{name} was not kept. Fix this first:")
-        st.text(str(error))
-        return
-    board.accounts.note(who.rater, "upload bars", kept)
-    st.success(
-        f"Kept as {kept}: {market.bars:,} bars of {market.assets} assets, "
-        f"{market.index[0]:%Y-%m-%d} to {market.index[-1]:%Y-%m-%d}. "
-        f"In a terminal: --data {kept}"
-    )
-    _, _, notes = market.source.partition("; ")
-    if notes:
-        st.info(notes)
-    for finding in market_warnings(market)[:20]:
-        st.warning(str(finding))
-    step = max(market.bars // 1000, 1)
-    closes = pd.DataFrame(market.close[::step], market.index[::step], list(market.symbols))
-    st.line_chart(closes)
-
-
-def data_tab() -> None:
-    """Upload with checks, and what there is."""
-    ui.allow_uploads(board)
-    files = st.file_uploader(
-        "Upload bars (at most 20 MB a file)",
-        ["csv", "tsv", "txt", "parquet"],
-        accept_multiple_files=True,
-    )
-    st.caption(
-        "Files as vendors write them: time, open, high, low, close and, if there is one, volume. "
-        "Every row is checked before anything is kept."
-    )
-    options = reading_options() if files else {}
-    if files and st.button("Check and keep", type="primary"):
-        for file in files:
-            keep(file.name, file.getvalue(), options)
-    uploaded = uploads.names()
-    rows = [
-        (name, "uploaded", f"{path.suffix[1:]}, {path.stat().st_size / 1024:,.0f} KB")
-        for name, path in uploaded.items()
-    ]
-    rows += [
-        (e.name, e.kind, e.title.replace("`", "")) for e in catalogue() if e.name not in uploaded
-    ]
-    ui.show_table(pd.DataFrame(rows, columns=["name", "kind", "what"]))
 
 
 def exchange_tab() -> None:
@@ -203,7 +132,7 @@ def audit_tab() -> None:
     ui.show_table(trail.assign(when=pd.to_datetime(trail["when"], utc=True, format="ISO8601")))
 
 
-tabs = st.tabs(["Data", "Import and export", "Users", "Audit and health"])
-for tab, show in zip(tabs, (data_tab, exchange_tab, users_tab, audit_tab), strict=True):
+tabs = st.tabs(["Import and export", "Users", "Audit and health"])
+for tab, show in zip(tabs, (exchange_tab, users_tab, audit_tab), strict=True):
     with tab:
         show()

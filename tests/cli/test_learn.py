@@ -6,7 +6,6 @@ import inspect
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from tradinghf.cli import _learn as learn
@@ -161,7 +160,7 @@ def test_questions_hold_out_a_share_and_never_show_twins() -> None:
     actors = [constant_actor(market, level) for level in (-1.0, 0.0, 0.0, 1.0)]
     actors.append(random_actor(market, config, seed=0, hold=4))
     rows = collect(market, actors, random_windows(market, config, 10, seed=0), config=config)
-    asked = questions(rows, 4, 0.3, np.random.default_rng(0))
+    asked = questions(rows, 4, 0.3, 0)
     assert [q.purpose for q in asked].count("test") == 3
     by_id = {e.id: e for row in rows for e in row}
     for query in asked:

@@ -23,7 +23,17 @@ pytestmark = [
         reason="NO AXE: accessibility is not tested; run scripts/fetch_assets.py --tests",
     ),
 ]
-PAGES = ("feedback", "leaderboard", "episodes", "reward", "training", "backtest", "raters", "admin")
+PAGES = (
+    "feedback",
+    "leaderboard",
+    "episodes",
+    "reward",
+    "training",
+    "backtest",
+    "raters",
+    "data",
+    "admin",
+)
 MENU_OF_A_RATER = (
     "Rank", "My feedback", "Leaderboard", "Episodes", "Reward model", "Account",
 )  # fmt: skip

@@ -51,7 +51,17 @@ COLOURED_UNDER_LABELS = """() => {
     return found;
   });
 }"""
-PAGES = ("feedback", "leaderboard", "episodes", "reward", "training", "backtest", "raters", "admin")
+PAGES = (
+    "feedback",
+    "leaderboard",
+    "episodes",
+    "reward",
+    "training",
+    "backtest",
+    "raters",
+    "data",
+    "admin",
+)
 
 
 @pytest.fixture(scope="module")

@@ -7,15 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from safetensors.numpy import save_file
 from streamlit.testing.v1 import AppTest
-from support.dashboard import fill_store
+from support.dashboard import fill_store, walk
 
 from tradinghf.feedback import Query, Ranking
 from tradinghf.feedback.store import Store
 from tradinghf.resources import resource_dir
-from tradinghf.serving import UserAccounts, source_label, ui
+from tradinghf.serving import BackgroundJobs, Uploads, UserAccounts, source_label, ui
 from tradinghf.serving._access import Identity
 from tradinghf.serving._dashboard import _open_dashboard
 from tradinghf.serving._source_names import source_kind
@@ -78,7 +79,27 @@ def test_every_page_opens_with_answers(store: Store, name: str) -> None:
 def test_empty_store_offers_samples(store: Store) -> None:
     app = page("rank")
     assert not app.exception
-    assert [button.label for button in app.button] == ["Load sample episodes"]
+    assert [button.label for button in app.button] == [
+        "Use your own data", "Load sample episodes"
+    ]  # fmt: skip
+
+
+def test_own_bars_become_questions_of_the_terminal(store: Store, tmp_path: Path) -> None:
+    bars = pd.DataFrame(walk(3, 299), pd.bdate_range("2015-01-01", periods=300, name="date"))
+    Uploads(tmp_path / "runs").add("mine.csv", bars.to_csv().encode())
+    app = page("data")
+    assert app.selectbox[0].value == "mine"
+    assert "--data mine" in texts(app)
+    app.number_input[0].set_value(5)
+    app.multiselect[0].set_value(["momentum", "sma_cross"])
+    next(b for b in app.button if b.label == "Collect questions").click().run()
+    assert not app.exception
+    (job,) = BackgroundJobs(tmp_path / "runs").list("questions")
+    words = ["--windows", "5", "--size", "4", "--horizon", "64", "--seed", "0"]
+    assert job.option("--data") == "mine"
+    assert job.option("--end") == "2015-10-20"  # the 210th of 300 bars
+    assert list(job.command[-11:]) == [*words, "--strategies", "momentum", "sma_cross"]
+    job.stop()
 
 
 def test_my_feedback_shows_own_answers_only(store: Store) -> None:
@@ -219,6 +240,9 @@ def test_worst_explained_answers_have_addresses_and_belong_to_their_rater(
         ("policy:120-0-0", "policy of step 120", "policy"),
         ("policy:120-2-0.15", "policy of step 120, 2 before, 15 % random", "policy"),
         (f"policy:{'ab12' * 16}-1", "policy ab12ab12, sampled", "policy"),
+        ("policy:careful-2-0-0", "policy careful-2", "policy"),
+        ("policy:careful-2-1-0.15", "policy careful-2, 1 before, 15 % random", "policy"),
+        (f"policy:{'ab12' * 16}-0-1", "policy ab12ab12, sampled", "policy"),
         ("policy:train-20261122-101010", "policy train-20261122-101010", "policy"),
     ],
 )
@@ -256,7 +280,7 @@ def test_training_needs_answers(store: Store) -> None:
     assert app.button[0].disabled
 
 
-@pytest.mark.parametrize("name", ["training", "backtest", "raters", "admin"])
+@pytest.mark.parametrize("name", ["training", "backtest", "raters", "data", "admin"])
 def test_raters_do_not_get_the_leads_pages(
     store: Store, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,7 +19,6 @@ from websockets.sync.client import connect
 
 from tradinghf.errors import ConfigError, MarketDataError
 from tradinghf.feedback.store import Store
-from tradinghf.market import load_market
 from tradinghf.serving import DashboardSettings, Uploads, serve
 from tradinghf.serving import _accounts as accounts_module
 from tradinghf.serving._access import AccessError, Identity, SessionTokens, load_secret
@@ -294,7 +293,8 @@ def test_uploads_stay_in_their_folder(tmp_path: Path, name: str) -> None:
     kept, market = uploads.add(name, GOOD.encode())
     assert market.bars == 2
     assert [p.parent for p in tmp_path.rglob("*.csv")] == [tmp_path / "uploads"]
-    assert uploads.spec(kept) == str(tmp_path / "uploads" / f"{kept}.csv")
+    assert uploads.spec(kept) == kept
+    assert uploads.path(kept) == tmp_path / "uploads" / f"{kept}.csv"
 
 
 @pytest.mark.parametrize(
@@ -323,7 +323,7 @@ def test_uploads_remember_how_they_are_read(tmp_path: Path) -> None:
     with pytest.raises(MarketDataError, match=r"x\.csv: row 2: '01/02/2020' has two readings"):
         uploads.add("x.csv", content)
     name, market = uploads.add("x.csv", content, dayfirst="true")
-    assert load_market(uploads.spec(name)).sha256 == market.sha256
+    assert uploads.load(name).sha256 == market.sha256
     assert list(uploads.names()) == ["x"]
     with pytest.raises(MarketDataError, match="ending in"):
         uploads.add("packed.csv.gz", gzip.compress(GOOD.encode()))

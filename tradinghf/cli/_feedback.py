@@ -12,16 +12,19 @@ from tyro.conf import Positional
 
 from tradinghf.cli import _output as output
 from tradinghf.cli._options import End, OptionalFile, Start, StoreName, StrategyNames
+from tradinghf.cli._progress import progress
+from tradinghf.cli._runs import CONFIG, POLICY
 from tradinghf.errors import EpisodeError, StoreError, unknown_name
 
 if TYPE_CHECKING:
-    import numpy as np
+    from pathlib import Path
 
     from tradinghf.config import EnvConfig
     from tradinghf.episodes import Episode
     from tradinghf.feedback import Query
     from tradinghf.feedback.store import Store
     from tradinghf.learning.policy import Policy
+    from tradinghf.learning.reward import RewardModel
     from tradinghf.loop import Actor
     from tradinghf.market import MarketData
 
@@ -60,6 +63,7 @@ def episodes_collect(
     held_out: float = 0.2,
     fee_bps: float = 1.0,
     slippage_bps: float = 1.0,
+    informed: bool = False,
     seed: int = 0,
 ) -> None:
     """Record episodes of strategies and policies, and queue questions to rank them.
@@ -76,18 +80,18 @@ def episodes_collect(
         end: Last day or year, inclusive.
         store: Where feedback is kept: a folder, a .db file, or a postgresql:// URL.
         strategies: Rules that trade, with chance; or else all of them, and constant positions.
-        policy: Also a trained policy, with and without exploration: RUN/policy.safetensors.
+        policy: Also a trained policy, with and without exploration: a run or its
+            policy.safetensors. Every question that is not held out then shows it.
         windows: How many stretches of the market; one question each.
         horizon: Length of an episode [bars].
         size: Episodes per question.
         held_out: Share of the questions that the reward model never learns from.
         fee_bps: Fee per fill [basis points].
         slippage_bps: Slippage per fill [basis points].
+        informed: Choose what the answers so far leave most open, instead of by chance.
         seed: Of windows, chance and the choice of questions.
 
     """
-    import numpy as np
-
     from tradinghf.config import CostModel, EnvConfig
     from tradinghf.errors import check_setting
     from tradinghf.evaluation import open_bars
@@ -99,10 +103,11 @@ def episodes_collect(
     check_setting(0 <= held_out <= 1, "--held-out", held_out, "a share in [0, 1]")
     check_setting(windows >= 1, "--windows", windows, "at least 1")
     market = open_bars(data, start, end, store=store, notify=output.line)
-    own = Policy.load(policy) if policy is not None else None
+    own = Policy.load(policy_file(policy)) if policy is not None else None
     config = replace(own.config if own else EnvConfig(), horizon=horizon)
     places = random_windows(market, config, windows, seed)
-    actors = _actors(market, config, strategies, own, seed)
+    trained = [] if own is None or policy is None else policy_actors(policy, own)
+    actors = _actors(market, config, strategies, trained, seed)
     env = MarketEnv(
         market,
         num_envs=len(places),
@@ -110,31 +115,56 @@ def episodes_collect(
         costs=CostModel(fee_bps=fee_bps, slippage_bps=slippage_bps),
         scaler=own.scaler if own else None,
     )
-    recorded = collect(market, actors, places, env=env, seed=seed)
+    with progress() as report:
+        recorded = collect(market, actors, places, env=env, seed=seed, progress=report)
     with open_store(store, must_exist=False) as bank:
+        model = _fitted(bank) if informed else None
+        asked = questions(recorded, size, held_out, seed, model, shown=len(trained))
         for group in recorded:
             bank.add_episodes(group)
-        new = bank.add_queries(questions(recorded, size, held_out, np.random.default_rng(seed)))
+        new = bank.add_queries(asked)
     count = sum(len(group) for group in recorded)
     output.line(f"{count:,} episodes of {len(actors)} traders in {len(places)} windows: {store}")
     output.line(f"{new} new questions of {size} episodes each. Next: `tradinghf dashboard`,")
     output.line("or let a synthetic trader answer: `tradinghf rank --trader drawdown`")
 
 
+def policy_file(given: Path) -> Path:
+    """The policy of a run, or the file itself."""
+    return given / POLICY if given.is_dir() else given
+
+
+def policy_actors(given: Path, policy: Policy) -> list[Actor]:
+    """A trained policy with and without exploration, named by its run or else by its content."""
+    from tradinghf.loop import own_actors
+
+    run = given if given.is_dir() else given.parent
+    name = run.name if (run / CONFIG).is_file() else policy.fingerprint
+    return own_actors(name, policy)
+
+
+def _fitted(bank: Store) -> RewardModel | None:
+    """What the answers so far say is valued; None where there is no answer to learn from."""
+    from tradinghf.learning.reward import RewardModel
+
+    answers = [r for r in bank.rankings(purposes=("learn", "repeat")) if r.outcome == "ranked"]
+    if not answers:
+        return None
+    names = sorted({name for ranking in answers for name in ranking.episodes})
+    episodes = dict(zip(names, bank.episodes(names), strict=True))
+    return RewardModel().fit(answers, episodes)
+
+
 def _actors(
     market: MarketData,
     config: EnvConfig,
     strategies: Sequence[str],
-    policy: Policy | None,
+    trained: Sequence[Actor],
     seed: int,
 ) -> list[Actor]:
-    """Actors to record: the loop's diverse pool, or chosen rules and chance; perhaps a policy."""
-    from tradinghf.loop import Actor, pool_actors, random_actor, strategy_actor
+    """Actors to record: the loop's diverse pool, or chosen rules and chance; then policies."""
+    from tradinghf.loop import pool_actors, random_actor, strategy_actor
 
-    trained: list[Actor] = []
-    if policy is not None:
-        name = f"policy:{policy.fingerprint}"
-        trained = [Actor(f"{name}-{e:g}", policy=policy, explore=e) for e in (0.0, 0.15, 1.0)]
     if not strategies:
         return pool_actors(market, config, seed, trained)
     chance = [random_actor(market, config, seed + i, hold) for i, hold in enumerate((2, 6, 20))]
@@ -142,7 +172,12 @@ def _actors(
 
 
 def questions(
-    recorded: Sequence[Sequence[Episode]], size: int, held_out: float, rng: np.random.Generator
+    recorded: Sequence[Sequence[Episode]],
+    size: int,
+    held_out: float,
+    seed: int,
+    model: RewardModel | None = None,
+    shown: int = 0,
 ) -> list[Query]:
     """One question per window, among episodes that differ.
 
@@ -150,20 +185,38 @@ def questions(
         recorded: [W][G] episodes; a row shares its window.
         size: episodes per question.
         held_out: share of the questions with purpose "test".
-        rng: of the draws.
+        seed: of the draws.
+        model: chooses by expected information; None: by chance.
+        shown: of the last so many columns, one must be in every question that is chosen.
 
     """
+    import numpy as np
+
     from tradinghf.feedback import Query
     from tradinghf.learning.reward import choose_groups
     from tradinghf.loop import distinct_columns
 
     distinct = [distinct_columns(row) for row in recorded]
-    groups = choose_groups(None, distinct, len(recorded), size=size, uniform=1.0, rng=rng)
+    rng, keep = np.random.default_rng(seed), range(len(recorded[0]) - shown, len(recorded[0]))
+    scores = None
+    if model is not None:
+        each = model.member_scores([episode for row in recorded for episode in row])
+        scores = each.unflatten(1, (len(recorded), len(recorded[0])))
+    groups = choose_groups(
+        scores,
+        distinct,
+        len(recorded),
+        size=size,
+        uniform=1.0 if scores is None else held_out,
+        rng=rng,
+        keep=keep if shown else (),
+    )
     tests = round(held_out * len(groups))
     found = []
-    for place, group in enumerate(groups):
+    for group in groups:
+        held, tests = group.uniform and tests > 0, tests - group.uniform
         ids = [recorded[group.window][member].id for member in group.members]
-        found.append(Query.of(ids, purpose="test" if place < tests else "learn"))
+        found.append(Query.of(ids, purpose="test" if held else "learn"))
     return found
 
 

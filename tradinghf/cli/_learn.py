@@ -16,7 +16,7 @@ from tradinghf.cli._runs import CONFIG, PORTRAIT, RESULT, print_result
 if TYPE_CHECKING:
     from tradinghf.evaluation import GateConfig, RunStudy
     from tradinghf.learning.policy import Policy
-    from tradinghf.loop import Experiment
+    from tradinghf.loop import RLHF, Experiment
     from tradinghf.market import MarketData
     from tradinghf.simulation import MarketEnv
 
@@ -170,6 +170,7 @@ def train(
     baseline: str = "buy_and_hold",
     harm: float = 0.05,
     margin: float = 0.0,
+    ask: int = 0,
     seed: int = 0,
     resume: bool = False,
 ) -> None:
@@ -201,11 +202,14 @@ def train(
         baseline: What trades now: a strategy, FILE.py:function, a policy file or a run.
         harm: Largest chance that the gate lets a harmful policy through.
         margin: A mean profit per episode lower by up to this is no harm [fraction of equity].
+        ask: Questions about what the policy became, queued at the end for the next round: those
+            that the answers so far leave most open.
         seed: Of everything random.
         resume: Continue the run in --out from its newest checkpoint.
 
     """
     command = command_line("train", train, locals())
+    from tradinghf.errors import check_setting
     from tradinghf.evaluation import DEFAULT_STORE, GateConfig, RunStudy, store_for_run
     from tradinghf.learning.config import PPOConfig, RLHFConfig
     from tradinghf.learning.runs import stoppable
@@ -229,9 +233,12 @@ def train(
     )
     experiment, baseline = start_from(experiment, base, baseline)
     gating = (baseline, GateConfig(harm=harm, margin=margin)) if safe else None
-    train_on = _train_on_pnl if reward == "pnl" else _train_on_rankings
+    check_setting(ask >= 0, "--ask", ask, "at least 0 questions")
     with stoppable():
-        found = train_on(experiment, study, out, gating, resume, command)
+        if reward == "pnl":
+            found = _train_on_pnl(experiment, study, out, gating, resume, command)
+        else:
+            found = _train_on_rankings(experiment, study, out, gating, resume, command, ask)
     numbers = {k: v for k, v in found.items() if isinstance(v, int | float)}
     output.pairs(numbers, title="On unseen bars")
     output.line(f"Policy: {out / 'policy.safetensors'}; a page of it: tradinghf report {out}")
@@ -257,7 +264,13 @@ def _open_test_bars(study: RunStudy, test: MarketData, purpose: str) -> None:
 
 
 def _train_on_rankings(
-    experiment: Experiment, study: RunStudy, out: Path, gating: _Gating, resume: bool, command: str
+    experiment: Experiment,
+    study: RunStudy,
+    out: Path,
+    gating: _Gating,
+    resume: bool,
+    command: str,
+    ask: int,
 ) -> dict[str, Any]:
     """Fit the reward model to the store, train, evaluate, and write the run directory."""
     from contextlib import ExitStack
@@ -292,7 +305,18 @@ def _train_on_rankings(
         tell_portrait(trained, agent.env, split.test, out)
         study.count_policies(split.test, [trained])
         run.write_json(RESULT, {"reward_model": found} | found)
+        if ask:
+            _ask_again(agent, ask)
     return found
+
+
+def _ask_again(agent: RLHF, count: int) -> None:
+    """Queue questions about what a policy became, as the next round of this store."""
+    if agent.store is None:
+        return
+    rounds = [query.round or 0 for query in agent.store.queries()]
+    asked = agent.propose(count, max(rounds, default=0) + 1)
+    output.line(f"{len(asked)} new questions about the policy: `tradinghf dashboard`")
 
 
 def _train_on_pnl(

@@ -11,7 +11,7 @@ from tradinghf.cli import _output as output
 from tradinghf.errors import CheckpointError
 
 RESULT, REWARD, CONFIG = "result.json", "reward.json", "config.json"
-PORTRAIT = "policy.json"
+PORTRAIT, POLICY = "policy.json", "policy.safetensors"
 _UTILITIES = {
     "utility_policy": "true utility of an episode: this policy",
     "utility_pnl": "... PPO on sparse PnL alone",

@@ -42,7 +42,7 @@ from tradinghf.loop._gate import (
 )
 from tradinghf.loop._paired import Contender, PairedTask, load_contender
 from tradinghf.loop._portrait import portrait
-from tradinghf.loop._questions import ask
+from tradinghf.loop._questions import ask, own_actors
 from tradinghf.loop._rlhf import RLHF
 from tradinghf.loop._utility import fitted_reward_of, trader_utility
 
@@ -74,6 +74,7 @@ __all__ = [
     "gate",
     "load_contender",
     "long_enough",
+    "own_actors",
     "pool_actors",
     "portrait",
     "preferred",

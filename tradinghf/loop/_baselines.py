@@ -8,9 +8,9 @@ from tradinghf.learning.config import RLHFConfig
 from tradinghf.learning.policy import Policy
 from tradinghf.learning.ppo import PPO, RewardStream, Stream
 from tradinghf.learning.runs import RunDirectory
-from tradinghf.loop._collect import EpisodeScore
+from tradinghf.loop._collect import EpisodeScore, Progress
 from tradinghf.loop._overlay import overlay_settings, start_as_base
-from tradinghf.loop._training import Progress, Training
+from tradinghf.loop._training import Training
 from tradinghf.market import MarketData
 from tradinghf.simulation import MarketEnv
 

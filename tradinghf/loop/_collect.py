@@ -16,6 +16,7 @@ from tradinghf._intervals import Blocks, means, time_blocks
 from tradinghf.config import EnvConfig, Randomisation
 from tradinghf.episodes import Episode, EpisodeBatch, Floats
 from tradinghf.errors import ConfigError
+from tradinghf.learning.ppo import Metrics
 from tradinghf.loop._portfolio import (
     as_one_account,
     index_bars,
@@ -29,6 +30,8 @@ from tradinghf.market import FIELDS, MarketData, MarketLike, as_market
 from tradinghf.simulation import MarketEnv, Windows, random_windows
 from tradinghf.strategies import Strategy, held_targets, load_strategy, strategy_names
 
+Progress = Callable[[str, int, int, Metrics], None]
+"""Called with (phase, done, total, metrics)."""
 EpisodeScore = Callable[[EpisodeBatch], Floats]
 """[B] numbers about B episodes."""
 
@@ -154,6 +157,7 @@ def collect(
     env: MarketEnv | None = None,
     config: EnvConfig | None = None,
     seed: int = 0,
+    progress: Progress | None = None,
 ) -> list[list[Episode]]:
     """Every actor trades every window.
 
@@ -164,6 +168,7 @@ def collect(
         env: reused when given; must have W environments on this market.
         config: of the environment that is made otherwise.
         seed: of the actors' randomness.
+        progress: called with ("collect", actors done, G, {}).
 
     Returns:
         [W][G] episodes: those in one row may be ranked against each other.
@@ -172,7 +177,11 @@ def collect(
     market = as_market(market)
     if env is None:
         env = MarketEnv(market, num_envs=len(windows), config=config)
-    runs = [run_actor(env, actor, windows, seed + i) for i, actor in enumerate(actors)]
+    runs = []
+    for i, actor in enumerate(actors):
+        runs.append(run_actor(env, actor, windows, seed + i))
+        if progress is not None:
+            progress("collect", i + 1, len(actors), {})
     numpy = [{name: v.double().cpu().numpy() for name, v in run.items()} for run in runs]
     return [
         [

@@ -30,6 +30,7 @@ from tradinghf.loop._baselines import train_baseline
 from tradinghf.loop._collect import (
     Actor,
     EpisodeScore,
+    Progress,
     batch_blocks,
     env_like,
     episode_batch,
@@ -38,7 +39,6 @@ from tradinghf.loop._collect import (
 from tradinghf.loop._portfolio import as_portfolio
 from tradinghf.loop._rlhf import RLHF
 from tradinghf.loop._same_run import check_settings
-from tradinghf.loop._training import Progress
 from tradinghf.market import MarketData, drawn_again, load_market
 from tradinghf.resources import code_version
 from tradinghf.simulation import MarketEnv

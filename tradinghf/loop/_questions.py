@@ -131,12 +131,18 @@ def quiz(
     return answers, {e.id: e for question in questions for e in question.episodes}
 
 
-def own_actors(iteration: int, now: Acting, earlier: Sequence[Acting]) -> list[Actor]:
-    """The present policy, explored in three ways, and earlier ones; none before any training."""
-    if not iteration:
-        return []
+def own_actors(name: object, now: Acting, earlier: Sequence[Acting] = ()) -> list[Actor]:
+    """A policy explored in three ways, and earlier ones.
+
+    Args:
+        name: of the policy: its run, or how many updates it had; the actors are called
+            "policy:NAME-AGE-SHARE", AGE counting back among the earlier ones.
+        now: the present policy.
+        earlier: the one before it first.
+
+    """
     return [
-        Actor(f"policy:{iteration}-{age}-{explore:g}", policy=network, explore=explore)
+        Actor(f"policy:{name}-{age}-{explore:g}", policy=network, explore=explore)
         for age, network in enumerate([now, *earlier])
         for explore in (_EXPLORE if age == 0 else (0.0,))
     ]

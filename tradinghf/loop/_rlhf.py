@@ -23,7 +23,7 @@ from tradinghf.learning.policy import Policy
 from tradinghf.learning.ppo import PPO
 from tradinghf.learning.reward import Reward, ended_by, predicted_pairs, summarise
 from tradinghf.learning.runs import RunDirectory, Scores, State, recall
-from tradinghf.loop._collect import Actor, env_like, trading_metrics
+from tradinghf.loop._collect import Actor, Progress, env_like, trading_metrics
 from tradinghf.loop._demonstrations import begin_as_demonstrated
 from tradinghf.loop._gaming import Foreseen, compare_policies, foresee, training_scores
 from tradinghf.loop._gated import Gated
@@ -31,7 +31,7 @@ from tradinghf.loop._learner import answering, checked_agent, learner, market_en
 from tradinghf.loop._paired import Contender
 from tradinghf.loop._plan import RoundPlan, schedule_changes
 from tradinghf.loop._questions import Answers, ask, held_out_scores, own_actors, quiz_scores
-from tradinghf.loop._training import Progress, Training
+from tradinghf.loop._training import Training
 from tradinghf.market import MarketData
 from tradinghf.simulation import MarketEnv
 
@@ -269,7 +269,10 @@ class RLHF(Gated):
     def propose(self, count: int, round_: int = 0) -> list[Query]:
         """Choose `count` questions about new episodes; they join the store's queue."""
         earlier = self.training.candidates[-1 - _CANDIDATES :: -_CANDIDATES][:2]
-        own = own_actors(self.agent.iteration, self.agent.network, earlier)
+        step = self.agent.iteration
+        # People compare the policies of several runs: each has its run's name.
+        name = self.run.path.name if self.trader is None and self.run is not None else step
+        own = own_actors(name, self.agent.network, earlier) if step else []
         self.progress("collect", 1, 1, {})
         questions = ask(
             self.env,

@@ -19,11 +19,10 @@ from tradinghf.learning.runs import (
     stop_training,
     understood,
 )
-from tradinghf.loop._collect import EpisodeScore, best_network, env_like
+from tradinghf.loop._collect import EpisodeScore, Progress, best_network, env_like
 from tradinghf.loop._same_run import check_origin, origin
 from tradinghf.market import MarketData
 
-Progress = Callable[[str, int, int, Metrics], None]
 VALIDATION_EPISODES = 512
 _MOST_GATED = 4  # candidates that a gate looks at: each trades all the test bars
 

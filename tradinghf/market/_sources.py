@@ -125,11 +125,14 @@ def drawn_again(spec: str) -> bool:
 
 
 def drop_in_files() -> list[Path]:
-    """Users' bar files: in $TRADINGHF_DATA, ./data, ./runs/uploads, and the bundled folder."""
-    named = os.environ.get("TRADINGHF_DATA")
+    """Users' bar files: in $TRADINGHF_DATA, ./data, ./runs/uploads, and the bundled folder.
+
+    The variable may name several folders, as PATH does.
+    """
+    named = os.environ.get("TRADINGHF_DATA", "").split(os.pathsep)
     uploaded = Path("runs", "uploads")
     candidates = [
-        *([Path(named)] if named else []),
+        *(Path(folder) for folder in named if folder),
         Path("data"),
         uploaded,
         resource_dir("data"),
@@ -149,9 +152,10 @@ def _as_file(text: str) -> Path | None:
         return path
     if text.partition(":")[0] in SOURCES:
         return None
-    if path.is_file() or path.is_dir():
+    if path.is_file():
         return path
+    # A folder that happens to lie here does not hide a file of that name.
     by_name = [p for p in drop_in_files() if text in (market_name(p), p.name)]
     if by_name:
         return by_name[0]
-    return path if path.suffix.lower() in SUFFIXES else None
+    return path if path.is_dir() or path.suffix.lower() in SUFFIXES else None

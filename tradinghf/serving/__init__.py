@@ -9,6 +9,7 @@ from tradinghf._exports import on_first_use
 if TYPE_CHECKING:
     from tradinghf.serving._access import ROLES
     from tradinghf.serving._accounts import UserAccounts
+    from tradinghf.serving._asking import SAMPLES, Asking, QuestionPlan
     from tradinghf.serving._dashboard import current_dashboard
     from tradinghf.serving._jobs import BackgroundJob, BackgroundJobs
     from tradinghf.serving._notebook import Ballot, panels
@@ -22,11 +23,14 @@ if TYPE_CHECKING:
 __all__ = [
     "METRICS_FILE",
     "ROLES",
+    "SAMPLES",
     "SOURCE_KINDS",
+    "Asking",
     "BackgroundJob",
     "BackgroundJobs",
     "Ballot",
     "DashboardSettings",
+    "QuestionPlan",
     "RewardRun",
     "RunFolder",
     "SignInMode",
@@ -46,6 +50,9 @@ __getattr__ = on_first_use(
     {
         "ROLES": "tradinghf.serving._access",
         "UserAccounts": "tradinghf.serving._accounts",
+        "SAMPLES": "tradinghf.serving._asking",
+        "Asking": "tradinghf.serving._asking",
+        "QuestionPlan": "tradinghf.serving._asking",
         "current_dashboard": "tradinghf.serving._dashboard",
         "BackgroundJob": "tradinghf.serving._jobs",
         "BackgroundJobs": "tradinghf.serving._jobs",

@@ -11,6 +11,7 @@ import fcntl
 import json
 import logging
 import os
+import re
 import secrets
 import signal
 import subprocess
@@ -30,6 +31,7 @@ _log = logging.getLogger(__name__)
 _LOG_BYTES = 64 * 1024
 _NICE = {"train": 5}
 """Kinds that give way to the server; for the others somebody waits."""
+_PROGRESS = re.compile(r"^(\w[\w ]*?) ([\d,]+)/([\d,]+)(.*)$", re.MULTILINE)
 _STOPPED = (-signal.SIGTERM, 128 + signal.SIGTERM, -signal.SIGINT, 130)
 
 
@@ -39,7 +41,7 @@ class BackgroundJob:
 
     Attributes:
         folder: its files.
-        kind: "train", "samples", "backtest".
+        kind: "train", "questions", "backtest" ...
         title: for people.
         command: arguments after the Python executable.
         pid: of the process that runs it.
@@ -86,6 +88,30 @@ class BackgroundJob:
                 return file.read().decode("utf-8", "replace")
         except FileNotFoundError:
             return ""
+
+    def said(self, most: int = 3000) -> str:
+        """The end of what it printed, for people: without paths of this machine."""
+        runs = self.folder.parent.parent
+        text = self.output()
+        for path in (f"{runs.resolve()}/", f"{runs}/", f"{Path.cwd()}/"):
+            text = text.replace(path, "")
+        return text[-most:]
+
+    def progress(self) -> tuple[float, str]:
+        """Share of the phase that it last told of, and that line; (0, "") before the first."""
+        found = _PROGRESS.findall(self.output())
+        if not found:
+            return 0.0, ""
+        phase, done, total, rest = found[-1]
+        of = int(total.replace(",", "")) or 1
+        share = min(int(done.replace(",", "")) / of, 1.0)
+        return share, f"{phase} {done} of {total}{rest}"
+
+    def option(self, name: str) -> str:
+        """An option of the command; empty when it has none of that name."""
+        words = self.command
+        place = words.index(name) + 1 if name in words else len(words)
+        return words[place] if place < len(words) else ""
 
     def stop(self) -> None:
         """Ask it to end; a training finishes its iteration and writes a checkpoint first."""
@@ -169,7 +195,7 @@ class BackgroundJobs:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-            env={**os.environ, **environment, **hidden},
+            env={**os.environ, **self._uploads(), **environment, **hidden},
         )
         job = BackgroundJob(folder, kind, title, command, process.pid, time.time())
         record = {name: value for name, value in vars(job).items() if name != "folder"}
@@ -177,6 +203,11 @@ class BackgroundJobs:
         _children.append(process)
         _log.info("job started", extra={"job": job.name, "kind": kind, "title": title})
         return job
+
+    def _uploads(self) -> dict[str, str]:
+        """The variable by which a job finds uploaded bars by name."""
+        folders = [str(self.folder.parent / "uploads"), os.environ.get("TRADINGHF_DATA", "")]
+        return {"TRADINGHF_DATA": os.pathsep.join(folder for folder in folders if folder)}
 
     def list(self, kind: str | None = None) -> list[BackgroundJob]:
         """Jobs, the newest first."""

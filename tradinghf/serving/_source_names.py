@@ -17,6 +17,8 @@ _SHORTEST_FINGERPRINT = 8
 _HELD = re.compile(r"hold_([+-]?[0-9.]+)")
 _RANDOM = re.compile(r"random_([0-9.]+)")
 _LOOP = re.compile(r"policy:([0-9]+)-([0-9]+)-([0-9.]+)")
+_RUN = re.compile(r"policy:(.+)-([0-9]+)-(0|1|0\.[0-9]+)")
+_HASH = re.compile(r"[0-9a-f]{12,64}")
 _TRAINED = re.compile(r"policy:([0-9a-f]{12,64})(?:-([0-9.]+))?")
 
 
@@ -27,9 +29,10 @@ def source_label(source: str) -> str:
     if found := _RANDOM.fullmatch(source):
         return f"random ({found[1]} bars)"
     if found := _LOOP.fullmatch(source):
-        age = int(found[2])
-        earlier = f", {age} before" if age else ""
-        return f"policy of step {found[1]}{earlier}{_exploring(found[3])}"
+        return f"policy of step {found[1]}{_earlier(found[2])}{_exploring(found[3])}"
+    if found := _RUN.fullmatch(source):
+        name = found[1][:_SHORTEST_FINGERPRINT] if _HASH.fullmatch(found[1]) else found[1]
+        return f"policy {name}{_earlier(found[2])}{_exploring(found[3])}"
     if found := _TRAINED.fullmatch(source):
         return f"policy {found[1][:_SHORTEST_FINGERPRINT]}{_exploring(found[2] or '0')}"
     if source.startswith("policy:"):
@@ -57,6 +60,11 @@ def _standing(level: float) -> str:
         return "always flat"
     side = "long" if level > 0 else "short"
     return f"always {side}" if abs(level) == 1 else f"always {100 * abs(level):.0f} % {side}"
+
+
+def _earlier(age: str) -> str:
+    """How many candidates before the present one a policy was."""
+    return f", {age} before" if int(age) else ""
 
 
 def _exploring(share: str) -> str:

@@ -14,9 +14,11 @@ from tradinghf.market import (
     SOURCES,
     MarketData,
     catalogue,
+    compare_versions,
     load_market,
     market_name,
     options_file,
+    traces,
 )
 
 # Nothing packed: what it grows to would have to fit the server's memory.
@@ -119,13 +121,17 @@ class Uploads:
         known = (entry.name for entry in catalogue() if entry.available)
         return list(dict.fromkeys([*self.names(), *known]))
 
-    def add(self, name: str, data: bytes, **options: str) -> tuple[str, MarketData]:
+    def add(
+        self, name: str, data: bytes, *, replace: bool = False, **options: str
+    ) -> tuple[str, MarketData]:
         """Check a file and keep it.
 
         Args:
             name: the file's name as the browser gives it; only letters, digits, "-" and "_" of
                 its stem are used.
             data: its content.
+            replace: the file takes the place of the set of that name, as a longer one of the same
+                assets; without options it is read as that one was.
             options: how to read it, as in `load_market`; kept beside it, so that its name is
                 enough later.
 
@@ -133,21 +139,19 @@ class Uploads:
             the set's name, and the bars.
 
         Raises:
-            MarketDataError: another kind of file, too large, a taken name, or bad bars; nothing
-                is kept then.
+            MarketDataError: another kind of file, too large, a taken name, bad bars, or, to
+                replace, bars of something else; nothing is kept then, and nothing replaced.
 
         """
         given = Path(name.replace("\\", "/")).name
-        plain = market_name(Path(given))
-        stem = _UNSAFE.sub("-", plain.lower()).strip("-")
-        suffix = given[len(plain) :].lower()
-        if Path(given).suffix.lower() not in TAKEN or not stem:
-            raise MarketDataError(f"Expected a file with a name, ending in {', '.join(TAKEN)}.")
-        if len(data) > MAX_UPLOAD_BYTES:
-            raise MarketDataError(f"The file has {len(data) / 2**20:.0f} MB; at most 20 are taken.")
-        stem = stem[:60]
-        if stem in self.names() or stem in {entry.name for entry in catalogue()}:
-            raise MarketDataError(f"There is a set named {stem!r} already. Rename the file.")
+        stem, suffix = self._checked(given, data)
+        known = self.names().get(stem)
+        if known is not None and not replace:
+            raise MarketDataError(
+                f"There is a set named {stem!r} already. Replace it, or rename the file."
+            )
+        if known is not None and not options:
+            options = _options_of(known)
         self.folder.mkdir(parents=True, exist_ok=True)
         draft = self.folder / f".{secrets.token_hex(8)}{suffix}"
         try:
@@ -158,6 +162,9 @@ class Uploads:
             except MarketDataError as error:
                 # The message names the file it read; people know it by another name.
                 raise MarketDataError(str(error).replace(str(draft), given)) from error
+            if known is not None:
+                check_continues(self.load(stem), market)
+                _remove(known)
             kept = self.folder / f"{stem}{suffix}"
             if options:
                 with atomic_path(options_file(kept)) as beside:
@@ -167,23 +174,144 @@ class Uploads:
             draft.unlink(missing_ok=True)
         return stem, market
 
+    def _checked(self, given: str, data: bytes) -> tuple[str, str]:
+        """Name and suffix under which a file may be kept.
+
+        Raises:
+            MarketDataError: another kind of file, too large, or a name of the catalogue.
+
+        """
+        plain = market_name(Path(given))
+        stem = _plain(plain)
+        if Path(given).suffix.lower() not in TAKEN or not stem:
+            raise MarketDataError(f"Expected a file with a name, ending in {', '.join(TAKEN)}.")
+        if len(data) > MAX_UPLOAD_BYTES:
+            raise MarketDataError(f"The file has {len(data) / 2**20:.0f} MB; at most 20 are taken.")
+        if stem not in self.names():
+            self._check_free(stem)
+        return stem, given[len(plain) :].lower()
+
+    def _check_free(self, name: str) -> None:
+        if name in self.names() or name in {entry.name for entry in catalogue()}:
+            raise MarketDataError(f"There is a set named {name!r} already. Choose another name.")
+
+    def rename(self, name: str, new: str) -> str:
+        """Give a set another name; trials and seals know it by its bars and stay.
+
+        Returns:
+            the new name, in small letters, digits, "-" and "_".
+
+        Raises:
+            MarketDataError: no such set, or the new name is empty or taken.
+
+        """
+        path = self.path(name)
+        plain = _plain(new)
+        if not plain:
+            raise MarketDataError(f"The new name is {new[:60]!r}; expected letters or digits.")
+        if plain == name:
+            return name
+        self._check_free(plain)
+        # Without this the asset would get the new name with the file, and be another one.
+        options = {"symbol": name} | _options_of(path)
+        moved = path.with_name(plain + path.name.removeprefix(market_name(path)))
+        with atomic_path(options_file(moved)) as beside:
+            beside.write_text(json.dumps(options), encoding="utf-8")
+        path.rename(moved)
+        options_file(path).unlink(missing_ok=True)
+        return plain
+
+    def delete(self, name: str) -> None:
+        """Remove a set; questions that were recorded from it stay.
+
+        Raises:
+            MarketDataError: no such set.
+
+        """
+        _remove(self.path(name))
+
+    def path(self, name: str) -> Path:
+        """The file of a set.
+
+        Raises:
+            MarketDataError: no such set.
+
+        """
+        known = self.names()
+        if name not in known:
+            raise MarketDataError(unknown_name("uploaded set", name[:60], known))
+        return known[name]
+
+    def load(self, name: str) -> MarketData:
+        """The bars of a name that `spec` takes.
+
+        Raises:
+            MarketDataError: there is no such name, or its bars cannot be read; no path is told.
+
+        """
+        spec = self.spec(name)
+        path = self.names().get(name)
+        try:
+            return load_market(spec if path is None else path)
+        except MarketDataError as error:
+            raise MarketDataError(str(error).replace(f"{self.folder}/", "")) from error
+
     def spec(self, name: str) -> str:
-        """What to give to `load_market` for a name typed or chosen on a page.
+        """What to give to commands for a name typed or chosen on a page: the same name.
 
         A name is an uploaded set, a set of the catalogue, or a source with options
         ("synthetic:seed=3"). Paths are refused: they would let people read the server's files.
+        Jobs look uploaded sets up in this folder, and so does a terminal beside the runs.
 
         Raises:
             MarketDataError: none of those.
 
         """
         uploaded = self.names()
-        if name in uploaded:
-            return str(uploaded[name])
         known = {entry.name for entry in catalogue()}
-        if name in known:
+        if name in uploaded or name in known:
             return name
         source, _, options = name.partition(":")
         if source in SOURCES and _OPTIONS.fullmatch(options) and ".." not in options:
             return name
         raise MarketDataError(unknown_name("data set", name[:60], [*uploaded, *sorted(known)]))
+
+
+def check_continues(known: MarketData, new: MarketData) -> None:
+    """Refuse bars that are no later version of those that are known.
+
+    Raises:
+        MarketDataError: an asset is missing, is another one, or ends earlier than it did.
+
+    """
+    now = {trace.symbol: trace for trace in traces(new)}
+    for old in traces(known):
+        found = now.get(old.symbol)
+        change = None if found is None else compare_versions(old, found)
+        if change is None or change.resampled:
+            raise MarketDataError(
+                f"These are no later bars of {known.name}: they do not continue {old.symbol}. "
+                "Upload them under another name."
+            )
+    if new.index[-1] < known.index[-1]:
+        raise MarketDataError(
+            f"The file ends on {new.index[-1]:%Y-%m-%d}, before the bars that it should replace "
+            f"({known.index[-1]:%Y-%m-%d}). Delete the set first if that is meant."
+        )
+
+
+def _plain(name: str) -> str:
+    """A name of which nothing is special to a shell, a URL or a path."""
+    return _UNSAFE.sub("-", name.lower()).strip("-")[:60]
+
+
+def _options_of(path: Path) -> dict[str, str]:
+    """How a kept file is read."""
+    beside = options_file(path)
+    found = json.loads(beside.read_text(encoding="utf-8")) if beside.is_file() else {}
+    return {str(name): str(value) for name, value in found.items()}
+
+
+def _remove(path: Path) -> None:
+    path.unlink()
+    options_file(path).unlink(missing_ok=True)
