@@ -19,8 +19,10 @@ _OPTIONS = {"asset", "reset_mask", "start"}
 _LARGEST_SEED = 2**63 - 1  # seeds are signed 64-bit integers on the device
 
 
-def environment_seeds(seed: Any, count: int) -> list[int]:
+def environment_seeds(seed: Any, count: int) -> Sequence[int]:
     """The seed of each environment: seed + i for environment i, or the i-th of those given.
+
+    Those that follow one another are a range, which a device can count up by itself.
 
     Args:
         seed: a whole number, or `count` of them as a sequence, an array or a tensor.
@@ -33,7 +35,7 @@ def environment_seeds(seed: Any, count: int) -> list[int]:
     given = seed.tolist() if hasattr(seed, "tolist") else seed
     if not isinstance(given, Sequence) or isinstance(given, str | bytes):
         first = _whole_seed(given, _LARGEST_SEED - (count - 1))
-        return list(range(first, first + count))
+        return range(first, first + count)
     if len(given) != count:
         raise ConfigError(f"reset got {len(given)} seeds; expected one number, or {count}.")
     return [_whole_seed(each, _LARGEST_SEED) for each in given]

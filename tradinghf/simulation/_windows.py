@@ -38,11 +38,12 @@ def splitmix64(x: Tensor) -> Tensor:
     return x ^ _shift(x, 31)
 
 
-def keys(seed: int | Sequence[int], count: int, device: torch.device) -> Tensor:
-    """[count] one key per environment: environment i's comes from seed + i, or from its own."""
-    if isinstance(seed, int):
-        return splitmix64(torch.arange(count, dtype=torch.int64, device=device) + seed)
-    return splitmix64(torch.tensor(seed, dtype=torch.int64, device=device))
+def keys(seeds: Sequence[int], device: torch.device) -> Tensor:
+    """[N] the key of each environment, from its seed; a range is counted up on the device."""
+    if isinstance(seeds, range):
+        count = torch.arange(len(seeds), dtype=torch.int64, device=device)
+        return splitmix64(count + seeds.start)
+    return splitmix64(torch.tensor(seeds, dtype=torch.int64, device=device))
 
 
 def draw(key: Tensor, episode: Tensor, number: int) -> Tensor:
