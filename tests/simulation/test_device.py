@@ -10,7 +10,7 @@ import pytest
 import torch
 from support.engines import same
 from support.every_setting import SETTINGS, covering, make_env
-from support.pretended_device import DeviceFault, PretendedDevice
+from support.pretended_device import DeviceError, PretendedDevice
 
 from tradinghf.config import Allocation, EnvConfig
 from tradinghf.market import synthetic
@@ -49,7 +49,7 @@ def test_every_setting_steps_on_the_device_without_waiting() -> None:
             try:
                 with gpu.iteration():
                     told = _told(env, there, seed)
-            except DeviceFault as fault:
+            except DeviceError as fault:
                 raise AssertionError(f"{row}: {fault}") from fault
             assert all(gpu.holds(x) for x in told[-2][:4] if isinstance(x, torch.Tensor))
         same(tuple(told), tuple(_told(expected, weights, seed)))
@@ -139,5 +139,5 @@ def test_planted_faults_are_found(reward: Callable[..., torch.Tensor], fault: st
         actions = torch.zeros(3, dtype=torch.long, device="cuda")
         if reward is not _mixes_devices:
             env.step(actions)
-        with gpu.iteration(), pytest.raises(DeviceFault, match=fault):
+        with gpu.iteration(), pytest.raises(DeviceError, match=fault):
             env.step(actions)

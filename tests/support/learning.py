@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import torch
+from support.episodes import window_groups
 from torch import Tensor, nn
 from torch.distributions import AffineTransform, Beta, TransformedDistribution
 
+from tradinghf.feedback import SyntheticTrader
+from tradinghf.learning.config import RewardConfig
 from tradinghf.learning.ppo._transitions import Minibatch, Transitions
+from tradinghf.learning.reward import RewardModel
 
 
 def table_of(obs: Tensor, batch: Minibatch) -> Transitions:
@@ -30,3 +34,10 @@ def torchs_beta(out: Tensor) -> tuple[TransformedDistribution, Beta]:
     shapes = 1 + nn.functional.softplus(out)
     raw = Beta(shapes[..., :3], shapes[..., 3:])
     return TransformedDistribution(raw, AffineTransform(-1.0, 2.0)), raw
+
+
+def taught(config: RewardConfig | None = None, taste: str = "drawdown") -> RewardModel:
+    """A reward that a simulated trader taught by twelve rankings."""
+    trader, groups = SyntheticTrader(taste), window_groups(12, length=12)
+    answers = [trader.rank(group, f"q{i}") for i, group in enumerate(groups)]
+    return RewardModel(config).fit(answers, {e.id: e for group in groups for e in group})

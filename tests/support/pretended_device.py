@@ -57,7 +57,7 @@ _DRAWS = {
 }
 
 
-class DeviceFault(RuntimeError):
+class DeviceError(RuntimeError):
     """What a GPU would have refused, or waited for."""
 
 
@@ -140,7 +140,7 @@ class PretendedDevice:
     def waits(self, what: str) -> None:
         """The processor waits for the device here."""
         if self._strict:
-            raise DeviceFault(f"{what}: the processor waits for the device.")
+            raise DeviceError(f"{what}: the processor waits for the device.")
 
     def copied(self, what: str) -> None:
         """Ordinary memory is copied to the device here."""
@@ -150,7 +150,7 @@ class PretendedDevice:
     def drawn(self, what: str) -> None:
         """Random numbers are drawn here."""
         if self._records:
-            raise DeviceFault(f"{what} draws random numbers, which a graph would repeat.")
+            raise DeviceError(f"{what} draws random numbers, which a graph would repeat.")
 
 
 def _tensors(tree: Any) -> list[Tensor]:
@@ -202,7 +202,7 @@ class _Functions(TorchFunctionMode):
         if name in ("to", "cpu", "cuda") and isinstance(args[0], Tensor):
             return self._move(name, args[0], args[1:], kwargs)
         if name in ("numpy", "__array__") and gpu.holds(args[0]):
-            raise DeviceFault(f"{name}() of a tensor on the device; call cpu() first.")
+            raise DeviceError(f"{name}() of a tensor on the device; call cpu() first.")
         if name == "tolist" and gpu.holds(args[0]):
             gpu.waits("tolist()")
         return self._call(func, name, args, kwargs)
@@ -218,7 +218,7 @@ class _Functions(TorchFunctionMode):
         if drawing is not None:
             target = bool(there) if there is not None else gpu.holds(next(iter(args), None))
             if getattr(drawing, "pretended", False) != target:
-                raise DeviceFault(f"{name}: a generator of one device, numbers on another.")
+                raise DeviceError(f"{name}: a generator of one device, numbers on another.")
         made = func(*args, **kwargs)
         copied = name == "__deepcopy__" and gpu.holds(args[0])
         if not there and not copied:
@@ -239,10 +239,10 @@ class _Functions(TorchFunctionMode):
             if isinstance(value, Tensor):
                 there = gpu.holds(value)
                 kept.append(value.dtype)
-            elif isinstance(value, torch.device | str | int) and not isinstance(value, bool):
-                there = bool(_wants(value))
-            elif value is not None:
+            elif isinstance(value, torch.dtype):
                 kept.append(value)
+            elif isinstance(value, torch.device | str):  # what is left is `non_blocking`, `copy`
+                there = bool(_wants(value))
         same = there == here
         moved: Tensor = tensor.to(*kept, **kwargs) if name == "to" and (kept or kwargs) else tensor
         if same:
@@ -298,7 +298,7 @@ class _Operations(TorchDispatchMode):
                     f"{list(x.shape)}{'' if d else ' on the host'}"
                     for x, d in zip(tensors, there, strict=True)
                 ]
-                raise DeviceFault(f"{name} of tensors on two devices: {', '.join(shapes)}.")
+                raise DeviceError(f"{name} of tensors on two devices: {', '.join(shapes)}.")
 
     def _copy(self, tensors: list[Tensor], there: list[bool]) -> None:
         into, source = there[:2]
@@ -312,11 +312,11 @@ class _Operations(TorchDispatchMode):
         values = rest[0] if rest else None
         given = [x for x in indices if x is not None]
         if not gpu.holds(tensor):
-            raise DeviceFault(f"{name}: a host tensor indexed by the device's.")
+            raise DeviceError(f"{name}: a host tensor indexed by the device's.")
         if any(not gpu.holds(x) for x in given):
             gpu.copied(f"{name} by a host index")
         if values is not None and values.ndim and not gpu.holds(values):
-            raise DeviceFault(f"{name}: values on the host for a tensor on the device.")
+            raise DeviceError(f"{name}: values on the host for a tensor on the device.")
         # One number into a masked place is a fill; all else looks for the places first.
         filled = values is not None and values.numel() == 1 and len(given) == 1
         if any(x.dtype in (torch.bool, torch.uint8) for x in given) and not filled:

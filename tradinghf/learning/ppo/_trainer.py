@@ -36,6 +36,7 @@ from tradinghf.learning.ppo._update import STATISTICS, LossWeights, Update
 Metrics = dict[str, float]
 MAX_BAD_ITERATIONS = 3
 _SCALE_DECAY = 0.9
+_READ_TOGETHER = 16  # iterations whose metrics are read at once where nobody waits for them
 
 
 @dataclass(frozen=True)
@@ -151,28 +152,40 @@ class PPO:
 
         """
         total = total or self.iteration + iterations
-        history = []
-        for _ in range(iterations):
-            learned = self._iterate(min(self.iteration / max(total - 1, 1), 1.0))
-            metrics = {"step": float(self.iteration * self.steps_per_iteration), **learned}
-            history.append(metrics)
+        history: list[Metrics] = []
+        unread: list[Tensor] = []
+        for left in range(iterations - 1, -1, -1):
+            unread.append(self._iterate(min(self.iteration / max(total - 1, 1), 1.0)))
+            if after is not None or left == 0 or len(unread) == _READ_TOGETHER:
+                history += self._read(unread)
+                unread = []
             if after is not None:
-                after(self, metrics)
+                after(self, history[-1])
         return history
 
-    def _iterate(self, progress: float) -> Metrics:
-        """One iteration, at a share `progress` of the schedule."""
-        generator = torch.Generator(device="cpu").manual_seed(_mix(self.seed, self.iteration))
+    def _read(self, rows: list[Tensor]) -> list[Metrics]:
+        """Metrics of the last iterations, from rows of numbers that may lie on a device."""
+        found, first = [], self.iteration - len(rows) + 1
+        for iteration, row in enumerate(torch.stack(rows).tolist(), first):
+            metrics = dict(zip(self._names, row, strict=True))
+            self._stop_if_bad(metrics, iteration)
+            found.append({"step": float(iteration * self.steps_per_iteration), **metrics})
+        return found
+
+    def _iterate(self, progress: float) -> Tensor:
+        """One iteration, at a share `progress` of the schedule; returns what `_names` names.
+
+        The host waits for nothing here, after the first iteration.
+        """
+        generator = torch.Generator(device=self._obs.device)
+        generator.manual_seed(_mix(self.seed, self.iteration))
         rollout = self._act(generator)
         advantages, targets, paid = self._advantages(rollout)
         learned = self._improve(rollout, advantages, targets, progress, generator)
         self.iteration += 1
         facts = self._facts(rollout)
-        names = [*(f"reward/{name}" for name in self.streams), *facts, *STATISTICS]
-        row = self.group.mean_(torch.cat([paid, *facts.values(), learned])).tolist()
-        metrics = dict(zip(names, row, strict=True))
-        self._stop_if_bad(metrics)
-        return metrics
+        self._names = [*(f"reward/{name}" for name in self.streams), *facts, *STATISTICS]
+        return self.group.mean_(torch.cat([paid, *facts.values(), learned]))
 
     def _act(self, generator: torch.Generator) -> Rollout:
         first_close, envs, rank = None, self.env.num_envs, self.group.rank
@@ -182,12 +195,12 @@ class PPO:
             self._obs, first_close = flat_obs(self.env, shown), info.get("close")
         # This process's share of what one process with all environments would draw.
         shape = (self.steps, envs * self.group.size, self._packed.actions)
-        uniform = torch.rand(shape, generator=generator)[:, rank * envs : (rank + 1) * envs]
+        uniform = torch.rand(shape, generator=generator, device=generator.device)
         rollout, self._obs = collect_rollout(
             self.env,
             self._packed,
             self.steps,
-            uniform.to(self._obs.device),
+            uniform[:, rank * envs : (rank + 1) * envs],
             self._obs,
             first_close,
             self._memory,
@@ -268,12 +281,12 @@ class PPO:
         }
         return {name: x.float().mean()[None] for name, x in rows.items()}
 
-    def _stop_if_bad(self, metrics: Metrics) -> None:
+    def _stop_if_bad(self, metrics: Metrics, iteration: int) -> None:
         self._bad_iterations = self._bad_iterations + 1 if metrics["bad_gradients"] > 0 else 0
         if self._bad_iterations >= MAX_BAD_ITERATIONS:
             raise CheckpointError(
                 f"Gradients were not finite in {MAX_BAD_ITERATIONS} iterations in a row (now "
-                f"iteration {self.iteration}). Training stops with the last good weights; "
+                f"iteration {iteration}). Training stops with the last good weights; "
                 "check the rewards for NaN or lower the learning rate."
             )
 

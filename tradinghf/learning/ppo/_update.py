@@ -224,13 +224,13 @@ class Update:
             table: what the policy saw, did, and what came of it.
             weights: of the loss's terms.
             rate: step size.
-            generator: shuffles the table.
+            generator: shuffles the table; on its device.
 
         """
         size = max(len(table) // self.config.minibatches, 1)
         sums, updates = torch.zeros(len(STATISTICS), device=table.obs.device), 0
         for _ in range(self.config.epochs):
-            order = torch.randperm(len(table), generator=generator).to(table.obs.device)
+            order = torch.randperm(len(table), generator=generator, device=generator.device)
             sums += self.epoch(order, size, table, weights, rate)
             updates += len(table) // size
         return sums / updates

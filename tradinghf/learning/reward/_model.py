@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -49,6 +49,15 @@ _NEGLIGIBLE = 1e-3
 _EXPLAIN_DRAWS = 4000  # of the posterior, behind the ends of its intervals
 
 
+class _Known(NamedTuple):
+    """Of the active terms: weights, centre and limits [Q'], and covariance [Q', Q'] of the draws."""
+
+    weights: Tensor
+    centre: Tensor
+    covariance: Tensor
+    limit: Tensor
+
+
 class RewardModel(CalibratedReward):
     """Learns from rankings what is valued, and pays it bar by bar.
 
@@ -83,6 +92,7 @@ class RewardModel(CalibratedReward):
         self.beyond = 0.0  # weight of the models that need the learned features
         self.foreseen: float | None = None  # log-likelihood of answers that were held out
         self._fitted_to: tuple[Sequence[Ranking], Mapping[str, Episode]] = ((), {})
+        self._copies: dict[Any, tuple[Tensor, _Known]] = {}  # by device and dtype
 
     def _tried(self, *, portfolio: bool) -> None:
         """Set the plain aspects that are tried: the configured ones, or all, profit first."""
@@ -270,27 +280,30 @@ class RewardModel(CalibratedReward):
         The sum over an episode is its score: mean - λ·variance over the posterior.
         """
         self._require_fit()
-        device, dtype = paths.equity.device, paths.equity.dtype
         values = self.term_values(paths, self.active.tolist())
-        paid = values * self.weights[self.active].to(device, dtype)
-        reward = self._capped(paid).sum(-1)
+        known = self._known(paths.equity)
+        reward = self._capped(values * known.weights).sum(-1)
         if self.config.pessimism > 0:
-            drift = self.centre[self.active].to(device, dtype) / paths.bars
-            so_far = (values - drift).cumsum(-2)
+            so_far = (values - known.centre / paths.bars).cumsum(-2)
             # The variance over the draws, without the scores by each of them.
-            spread = self._draw_covariance.to(device, dtype)
-            doubt = ((so_far @ spread) * so_far).sum(-1)
+            doubt = ((so_far @ known.covariance) * so_far).sum(-1)
             reward = reward - self.config.pessimism * increments(doubt)
         if self.residual is not None:
             agreed = self.residual.agreed(residual_features(paths, self.volatility))
             reward = reward + agreed / self.temperature
         return reward
 
-    @property
-    def _draw_covariance(self) -> Tensor:
-        """[Q', Q'] of the active terms' weights over the posterior draws."""
-        away = self.draws[:, self.active] - self.draws[:, self.active].mean(0)
-        return away.T @ away / (len(away) - 1)
+    def _known(self, like: Tensor) -> _Known:
+        """What pays, on a tensor's device; copied there once, for a GPU would wait each time."""
+        place, source = (like.device, like.dtype), self.draws
+        kept, known = self._copies.get(place, (None, None))
+        if known is None or kept is not source:
+            away = self.draws[:, self.active] - self.draws[:, self.active].mean(0)
+            spread = away.T @ away / (len(away) - 1)
+            parts = (self.weights[self.active], self.centre[self.active], spread, self.limit)
+            known = _Known(*(part.to(like) for part in parts))
+            self._copies[place] = (source, known)
+        return known
 
     def term_values(self, paths: TradePaths, columns: Sequence[int] | None = None) -> Tensor:
         """[B, L, Q] what each term (or those in `columns`) is worth in each bar, in its units."""
@@ -314,7 +327,8 @@ class RewardModel(CalibratedReward):
         first = int((self.active < len(self.aspects)).sum())
         if first == paid.shape[-1]:
             return paid
-        total = torch.minimum(paid[..., first:].cumsum(-2), self.limit[first:].to(paid))
+        limit = self._known(paid).limit[first:]
+        total = torch.minimum(paid[..., first:].cumsum(-2), limit)
         return torch.cat([paid[..., :first], increments(total.mT).mT], dim=-1)
 
     def member_scores(self, episodes: Sequence[Episode]) -> Tensor:
