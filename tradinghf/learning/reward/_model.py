@@ -50,7 +50,7 @@ _EXPLAIN_DRAWS = 4000  # of the posterior, behind the ends of its intervals
 
 
 class _Known(NamedTuple):
-    """Of the active terms: weights, centre and limits [Q'], and covariance [Q', Q'] of the draws."""
+    """Of the active terms: weights, centre and limits [Q'], covariance [Q', Q'] of the draws."""
 
     weights: Tensor
     centre: Tensor
