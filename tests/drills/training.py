@@ -51,7 +51,7 @@ def tiny_loop(folder: Path) -> RLHF:
     env = MarketEnv(market, num_envs=ENVS, config=EnvConfig(horizon=HORIZON, lookback=2))
     return RLHF(
         env,
-        RewardModel(RewardConfig(residual=None)),
+        RewardModel(RewardConfig(learned=0.0)),
         trader="drawdown",
         store=Store(folder / "store"),
         validation_market=synthetic(seed=4, bars=80, assets=2),

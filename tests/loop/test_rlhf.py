@@ -55,7 +55,7 @@ def loop(tmp_path=None, **changes):
     store = None if tmp_path is None else Store(tmp_path / "store")
     return RLHF(
         MarketEnv(MARKET, num_envs=32, config=ENV),
-        RewardModel(RewardConfig(residual=None)),
+        RewardModel(RewardConfig(learned=0.0)),
         trader="drawdown",
         store=store,
         test_market=UNSEEN,
@@ -156,7 +156,7 @@ def test_a_round_that_games_a_misread_reward_is_undone(monkeypatch):
     def run():
         # Losing on purpose is easily learned where every trade is dear.
         env = MarketEnv(MARKET, num_envs=128, config=ENV, costs=CostModel(fee_bps=30))
-        agent = RLHF(env, RewardModel(RewardConfig(residual=None)), trader="profit", config=config)
+        agent = RLHF(env, RewardModel(RewardConfig(learned=0.0)), trader="profit", config=config)
         return agent.train()
 
     sane = run()
@@ -188,7 +188,7 @@ def one_round(out=None, steps=SMALL.steps, trader="drawdown"):
     )
     return RLHF(
         MarketEnv(MARKET, num_envs=32, config=ENV),
-        RewardModel(RewardConfig(residual=None)),
+        RewardModel(RewardConfig(learned=0.0)),
         trader=trader,
         store=None if out is None else Store(out / "store"),
         config=dataclasses.replace(SMALL, rounds=1, steps=steps, ppo=ppo),
@@ -278,7 +278,7 @@ def test_rankings_of_people_are_learned_from_and_cross_validated(tmp_path):
     asked.ask(6, 0)
     agent = RLHF(
         MarketEnv(MARKET, num_envs=32, config=ENV),
-        RewardModel(RewardConfig(residual=None)),
+        RewardModel(RewardConfig(learned=0.0)),
         store=Store(tmp_path / "store"),
         config=dataclasses.replace(SMALL, rounds=1),
     ).train()

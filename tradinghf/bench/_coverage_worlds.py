@@ -270,7 +270,7 @@ def ratings(rankings: int, sources: int = 6, size: int = 4) -> World:
 _TASK = EnvConfig(horizon=32)
 _PLAIN = RewardConfig(
     aspects=("profit", "max_drawdown", "turnover", "time_in_market", "short_exposure"),
-    residual=None,
+    learned=0.0,
     head=AspectConfig(shapes=0, conditions=0, thresholds=0, levels=0, noise=(0.02,)),
 )
 

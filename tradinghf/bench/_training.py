@@ -137,5 +137,5 @@ def fitted_reward(market: MarketData) -> RewardModel:
     groups = collect(market, actors, random_windows(market, EnvConfig(), 12, seed=0))
     trader = SyntheticTrader("drawdown")
     answers = [trader.rank(group, f"window {i}") for i, group in enumerate(groups)]
-    config = RewardConfig(head=AspectConfig(max_terms=1), residual=None)
+    config = RewardConfig(head=AspectConfig(max_terms=1), learned=0.0)
     return RewardModel(config).fit(answers, {e.id: e for group in groups for e in group})

@@ -107,6 +107,61 @@ def labels(
         output.line(f"Results: {json} and {json.with_suffix('.md')}")
 
 
+def tastes(
+    *,
+    traders: tuple[str, ...] = (),
+    teachers: tuple[str, ...] = ("oracle",),
+    rankings: tuple[int, ...] = (3, 5, 10, 25, 50, 100, 200),
+    markets: tuple[str, ...] = ("momentum", "mean_reversion"),
+    seeds: int = 3,
+    learned: float = 0.5,
+    out: Path = Path("runs/tastes"),
+    json: OptionalFile = None,
+) -> None:
+    """How well tastes are learned from so many rankings, without training a policy on each.
+
+    Held-out answers, the order of unseen episodes and of what policies do, and what the choice by
+    the learned reward is worth. Each market, seed, trader and teacher is a file in --out; a run
+    that was stopped goes on with what is missing.
+
+    Example: `tradinghf bench tastes --traders drawdown --rankings 5 25 --seeds 1`
+
+    Args:
+        traders: Hidden utilities, by name or FILE.py:function; default: the eight built-in ones
+            other than plain profit.
+        teachers: How faithfully they answer.
+        rankings: Numbers of rankings of five.
+        markets: Synthetic regimes.
+        seeds: Worlds per market.
+        learned: Prior probability that a taste needs the learned features; 0 leaves them out.
+        out: Folder of the results.
+        json: Write the rows, with device, versions and commit, to this file, and the table beside
+            it as Markdown.
+
+    """
+    from tradinghf.bench import stamp
+    from tradinghf.config import to_dict
+    from tradinghf.learning.config import RewardConfig
+    from tradinghf.loop.labels import IN_SPAN, TasteBench, run_tastes, taste_table
+
+    bench = TasteBench(
+        traders=traders or IN_SPAN,
+        teachers=teachers,
+        markets=markets,
+        seeds=seeds,
+        rankings=rankings,
+        reward=RewardConfig(learned=learned),
+    )
+    with progress() as report:
+        rows = run_tastes(bench, out, progress=report)
+    table = taste_table(rows)
+    output.line(table)
+    if json is not None:
+        about = {"benchmark": "tastes", **stamp(), "settings": to_dict(bench)}
+        _write_json(json, about | {"rows": rows})
+        write_atomic(json.with_suffix(".md"), table.encode())
+
+
 def gate(*, markets: int = 1000, seed: int = 0, json: OptionalFile = None) -> None:
     """How often the no-harm gate lets harm through, on made-up markets whose truth is known.
 
@@ -274,4 +329,5 @@ COMMANDS: dict[str, _Command] = {name: _speed_command(name) for name in BENCHMAR
     "own": own,
     "trust": trust,
     "labels": labels,
+    "tastes": tastes,
 }

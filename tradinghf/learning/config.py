@@ -66,7 +66,7 @@ class AspectConfig(NamedOptions):
     noise: tuple[float, ...] = (0.02, 0.1)
     newton_steps: int = 30
     halvings: int = 8
-    tolerance: float = 1e-4
+    tolerance: float = 1e-3
     models_per_batch: int = 64
     design: int = 1_000_000
     exhaustive: int = 400
@@ -163,36 +163,6 @@ class PPOConfig(NamedOptions):
 
 
 @dataclass(frozen=True)
-class ResidualConfig(NamedOptions):
-    """The small network for what the aspects do not span (`tradinghf.learning.reward._residual`).
-
-    Attributes:
-        members: networks in the ensemble M.
-        hidden: width of their two layers.
-        bound: largest share of the aspect head's spread that it may add to an episode.
-        steps: gradient steps.
-        learning_rate: of Adam.
-        weight_decay: of Adam.
-        folds: cross-validation folds that decide whether it is admitted.
-        least_rankings: it is not tried with fewer rankings.
-        settled: nor where the aspect head's surprise per choice is below this [nats].
-        gains: shares of the network's output that are tried; 0 leaves it out.
-
-    """
-
-    members: int = 5
-    hidden: int = 16
-    bound: float = 1.0
-    steps: int = 150
-    learning_rate: float = 1e-2
-    weight_decay: float = 1e-2
-    folds: int = 4
-    least_rankings: int = 20
-    settled: float = 0.1
-    gains: tuple[float, ...] = (0.0, 0.5, 1.0)
-
-
-@dataclass(frozen=True)
 class RewardConfig(NamedOptions):
     """The learned reward.
 
@@ -203,7 +173,6 @@ class RewardConfig(NamedOptions):
             (`tradinghf.learning.reward._tastes`) beside the terms; 0 leaves them out.
         folds: turns in which answers are held out, to weigh the two by what they foresee.
         least_held_out: with fewer answers they are weighed by their evidence instead.
-        residual: the residual ensemble; None leaves it out.
         members: draws from the posterior that stand for its uncertainty M.
         rating_weight: weight of what ratings say, against rankings.
         trust_prior: prior standard deviation of a rater's trust around 1; 0 trusts all alike.
@@ -218,10 +187,9 @@ class RewardConfig(NamedOptions):
 
     aspects: tuple[str, ...] | None = None
     head: AspectConfig = field(default_factory=AspectConfig)
-    learned: float = 0.0
+    learned: float = 0.5
     folds: int = 3
     least_held_out: int = 8
-    residual: ResidualConfig | None = field(default_factory=ResidualConfig)
     members: int = 32
     rating_weight: float = 0.3
     trust_prior: float = 0.5

@@ -6,16 +6,12 @@ import dataclasses
 
 import numpy as np
 import pytest
-import torch
 from support.episodes import random_episode, window_groups
+from torch import nn
 
 from tradinghf.feedback import SyntheticTrader
-from tradinghf.learning.config import AspectConfig, ResidualConfig, RewardConfig
-from tradinghf.learning.reward import RewardModel, TradePaths
-from tradinghf.learning.reward._answers import AnswerTable
-from tradinghf.learning.reward._paths import per_episode
-from tradinghf.learning.reward._protocol import NEVER_TIED
-from tradinghf.learning.reward._residual import Residual, Unexplained, _train, residual_features
+from tradinghf.learning.config import AspectConfig, RewardConfig
+from tradinghf.learning.reward import PlainReward, RewardModel, TradePaths
 from tradinghf.loop._gaming import Foreseen, check_gaming, contradicted
 
 HEAD = AspectConfig(shapes=0, conditions=0, thresholds=0, levels=0)
@@ -51,36 +47,17 @@ def wild(window, number):
 SEARCHED = [[wild(90_000 + w, 1000 * w + i) for i in range(TRIES)] for w in range(WINDOWS)]
 
 
-class Unguarded:
-    """A network's mean alone: not admitted by held-out rankings, wide, without pessimism."""
+class Blind(nn.Module):
+    """A network that does not see what hurts."""
 
     def __init__(self):
-        data = AnswerTable.of(ANSWERS, SHOWN)
-        seen = per_episode(data.episodes, self.features)[data.index]
-        self.residual = Residual(
-            _train(
-                Unexplained(
-                    seen,
-                    torch.zeros(data.ranks.shape),
-                    data.ranks,
-                    data.mask,
-                    torch.tensor(NEVER_TIED),
-                ),
-                30.0,
-                ResidualConfig(weight_decay=0.0),
-                torch.Generator().manual_seed(0),
-            ),
-            30.0,
-            1.0,
-        )
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 1))
 
-    def features(self, paths):
-        seen = residual_features(paths, 0.01)
+    def forward(self, facts):
+        seen = facts.clone()
         seen[..., BLIND] = 0.0
-        return seen
-
-    def rewards(self, paths):
-        return self.residual.members(self.features(paths)).mean(0)
+        return self.layers(seen)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +67,7 @@ def guarded():
 
 @pytest.fixture(scope="module")
 def hacked():
-    return Unguarded()
+    return PlainReward(network=Blind()).fit(ANSWERS, SHOWN)
 
 
 def chosen(model, tries):
@@ -121,7 +98,6 @@ def test_the_guards_turn_the_same_search_to_good(guarded, hacked):
     assert learned(guarded, many) > learned(guarded, few)
     assert utility(many) > utility(few)
     assert utility(many) > utility(chosen(hacked, TRIES))
-    assert guarded.residual is None  # eight rankings admit no network
 
 
 GOOD, BAD = Foreseen(0.9, 60), Foreseen(0.5, 60)

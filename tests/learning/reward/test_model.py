@@ -25,9 +25,9 @@ from tradinghf.learning.reward import (
 from tradinghf.learning.reward._held_out import pair_metrics
 from tradinghf.learning.reward._protocol import NEVER_TIED
 
-PLAIN = RewardConfig(residual=None)
+PLAIN = RewardConfig(learned=0.0)
 PLAIN_ASPECTS = RewardConfig(
-    residual=None, head=AspectConfig(shapes=0, conditions=0, thresholds=0, levels=0)
+    learned=0.0, head=AspectConfig(shapes=0, conditions=0, thresholds=0, levels=0)
 )
 GROUPS = window_groups(40)
 HELD = window_groups(30, seed=1)

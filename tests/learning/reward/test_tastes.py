@@ -87,7 +87,7 @@ def test_the_weight_follows_what_is_foreseen():
 
 def test_a_taste_beyond_the_terms_is_learned_and_told():
     judge = trader(losses_in_a_row)
-    config = RewardConfig(head=FEW, residual=None, learned=0.5)
+    config = RewardConfig(head=FEW)
     alone = RewardModel(dataclasses.replace(config, learned=0.0)).fit(answers(judge), EVERYONE)
     beside = RewardModel(config).fit(answers(judge), EVERYONE)
     assert alone.beyond == 0.0
@@ -112,9 +112,7 @@ def test_a_taste_beyond_the_terms_is_learned_and_told():
 
 def test_a_taste_of_the_terms_stays_with_them():
     judge = SyntheticTrader("drawdown")
-    model = RewardModel(RewardConfig(head=FEW, residual=None, learned=0.5)).fit(
-        answers(judge), EVERYONE
-    )
+    model = RewardModel(RewardConfig(head=FEW)).fit(answers(judge), EVERYONE)
     assert model.beyond < HARDLY
     assert not model.warnings
     assert not any(model.terms[i].learned for i in model.active.tolist())
@@ -123,17 +121,13 @@ def test_a_taste_of_the_terms_stays_with_them():
 
 def test_few_answers_are_weighed_by_evidence():
     judge = SyntheticTrader("drawdown")
-    model = RewardModel(RewardConfig(head=FEW, residual=None, learned=0.5)).fit(
-        answers(judge)[:4], EVERYONE
-    )
+    model = RewardModel(RewardConfig(head=FEW)).fit(answers(judge)[:4], EVERYONE)
     assert model.foreseen is None
     assert 0 < model.beyond < 1
 
 
 def test_the_learned_features_never_pay_more_together_than_they_paid_a_ranked_episode():
-    model = RewardModel(RewardConfig(head=FEW, residual=None, learned=0.5)).fit(
-        answers(trader(losses_in_a_row)), EVERYONE
-    )
+    model = RewardModel(RewardConfig(head=FEW)).fit(answers(trader(losses_in_a_row)), EVERYONE)
     column = sum(not model.terms[i].learned for i in model.active.tolist())
     paid = torch.full((1, 64, len(model.active)), 10.0)
     capped = model._capped(paid)

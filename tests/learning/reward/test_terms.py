@@ -18,7 +18,7 @@ from tradinghf.learning.reward._aspects import ASPECTS
 from tradinghf.learning.reward._book_aspects import plain_aspects, rare_aspects
 from tradinghf.learning.reward._terms import LEVELS, STATES, Term, TermValues, candidate_terms
 
-PLAIN = RewardConfig(residual=None)
+PLAIN = RewardConfig(learned=0.0)
 GROUPS, HELD = window_groups(40), window_groups(40, seed=1)
 EVERYONE = {e.id: e for group in GROUPS + HELD for e in group}
 FEW = [e for group in window_groups(3, length=32, seed=2) for e in group]

@@ -61,8 +61,8 @@ def test_luck_between_windows_costs_such_answers_their_weight() -> None:
         ids = tuple(GROUPS[i][0].id for i in rng.choice(len(GROUPS), 4, replace=False))
         ranks = tuple(map(int, rng.permutation(4) + 1))
         rankings.append(Ranking(f"x{number}", ids, ranks, rater="me"))
-    model = RewardModel(RewardConfig(across_windows=True, residual=None))
+    model = RewardModel(RewardConfig(across_windows=True, learned=0.0))
     model.fit(rankings, EPISODES)
     assert model.trust["me across windows"] < 0.5 * model.trust["me"]
-    within = RewardModel(RewardConfig(residual=None)).fit(rankings[:40], EPISODES)
+    within = RewardModel(RewardConfig(learned=0.0)).fit(rankings[:40], EPISODES)
     assert model.explain()[0]["name"] == within.explain()[0]["name"]

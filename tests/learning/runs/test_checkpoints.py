@@ -87,7 +87,7 @@ def test_a_training_on_peoples_answers_resumes_with_those_it_had(tmp_path: Path)
         template = tiny_loop(tmp_path / "asked")
         return RLHF(
             template.env,
-            RewardModel(RewardConfig(residual=None)),
+            RewardModel(RewardConfig(learned=0.0)),
             store=Store(tmp_path / "asked" / "store"),
             config=dataclasses.replace(template.config, rounds=1),
             out=out,

@@ -12,7 +12,7 @@ from torch import Tensor
 from tradinghf.config import settings_of
 from tradinghf.episodes import Episode
 from tradinghf.feedback import Ranking
-from tradinghf.learning.config import RewardConfig
+from tradinghf.learning.config import AspectConfig, RewardConfig
 from tradinghf.learning.reward._answers import AnswerTable, Choices, teaches
 from tradinghf.learning.reward._aspects import ASPECTS
 from tradinghf.learning.reward._book_aspects import plain_aspects
@@ -28,13 +28,7 @@ from tradinghf.learning.reward._posterior import (
     fit_term_posterior,
 )
 from tradinghf.learning.reward._protocol import NEVER_TIED, CalibratedReward
-from tradinghf.learning.reward._residual import (
-    Residual,
-    Unexplained,
-    fit_residual,
-    residual_features,
-)
-from tradinghf.learning.reward._stacking import foresight, learned_share, stacked
+from tradinghf.learning.reward._stacking import foresight, learned_share, quickly, stacked
 from tradinghf.learning.reward._terms import (
     LEARNED,
     Term,
@@ -86,7 +80,6 @@ class RewardModel(CalibratedReward):
             ASPECTS[name]
         self.terms: tuple[Term, ...] = tuple(Term(name) for name in self.aspects)
         self.posterior: TermPosterior | None = None
-        self.residual: Residual | None = None
         self.warnings: tuple[str, ...] = ()
         self.trust: dict[str, float] = {}
         self.beyond = 0.0  # weight of the models that need the learned features
@@ -130,7 +123,6 @@ class RewardModel(CalibratedReward):
         self.warnings = cautions(table, posterior.evidence, self.beyond)
         tied = bool(choices.features[..., -1].any())
         self._draw(posterior, totals, table.mask, tied)
-        self._fit_residual(table, totals)
         self.answers, self.ranked_bars = len(table.ranks), table.commonest_length[0].bars
         self._fitted_to = (tuple(rankings), episodes)
         return self
@@ -194,11 +186,10 @@ class RewardModel(CalibratedReward):
     ) -> tuple[TermPosterior, dict[str, float]]:
         """The weights, and how far each rater follows them, found in turns."""
 
-        def fitted(choices: Choices) -> TermPosterior:
-            return fit_term_posterior(
-                choices, chance, len(self.aspects), self.config.head, desk, wide
-            )
+        def fitted(choices: Choices, head: AspectConfig = self.config.head) -> TermPosterior:
+            return fit_term_posterior(choices, chance, len(self.aspects), head, desk, wide)
 
+        self.beyond, self.foreseen = 0.0, None
         posterior, weighed = fitted(choices), choices
         trust = torch.ones(len(table.raters))
         if len(trust) > 1 and self.config.trust_prior > 0:
@@ -208,7 +199,9 @@ class RewardModel(CalibratedReward):
                 trust = rater_trust(known, owner, posterior.expected(), self.config.trust_prior)
                 weighed = choices.scaled(trust[owner])
                 posterior = fitted(weighed)
-        posterior = self._stack(posterior, fitted, weighed, wide)
+        if wide is not None:
+            quick = quickly(self.config.head, posterior.noise)
+            posterior = self._stack(posterior, lambda some: fitted(some, quick), weighed, wide)
         return posterior, dict(zip(table.raters, trust.tolist(), strict=True))
 
     def _stack(
@@ -216,12 +209,9 @@ class RewardModel(CalibratedReward):
         posterior: TermPosterior,
         fit: Callable[[Choices], TermPosterior],
         choices: Choices,
-        wide: WidePrior | None,
+        wide: WidePrior,
     ) -> TermPosterior:
         """Weigh the terms alone against the learned features by what they foresee."""
-        self.beyond, self.foreseen = 0.0, None
-        if wide is None:
-            return posterior
         learned = frozenset(wide.columns)
         if len(choices.answer.unique()) < self.config.least_held_out:
             self.beyond = learned_share(posterior, learned)
@@ -262,18 +252,6 @@ class RewardModel(CalibratedReward):
         """[M] spread, within a question, of the scores by M weights [M, Q] of the terms' units."""
         return ((natural @ self.together) * natural).sum(-1).clamp(min=0).sqrt()
 
-    def _fit_residual(self, table: AnswerTable, totals: Tensor) -> None:
-        self.residual = None
-        if self.config.residual is None or not table.equal_lengths:
-            return
-        features = per_episode(table.episodes, lambda p: residual_features(p, self.volatility))
-        generator = torch.Generator().manual_seed(self.config.seed + 1)
-        scores = totals @ self.weights * self.temperature
-        seen = features[table.index]
-        rankings = Unexplained(seen, scores, table.ranks, table.compared, self.log_tie)
-        fitted = fit_residual(rankings, self.config.residual, generator)
-        self.residual = fitted if fitted.gain > 0 else None
-
     def rewards(self, paths: TradePaths) -> Tensor:
         """[B, L] reward of each bar, cautious where rankings have not settled the weights.
 
@@ -288,9 +266,6 @@ class RewardModel(CalibratedReward):
             # The variance over the draws, without the scores by each of them.
             doubt = ((so_far @ known.covariance) * so_far).sum(-1)
             reward = reward - self.config.pessimism * increments(doubt)
-        if self.residual is not None:
-            agreed = self.residual.agreed(residual_features(paths, self.volatility))
-            reward = reward + agreed / self.temperature
         return reward
 
     def _known(self, like: Tensor) -> _Known:
@@ -393,7 +368,6 @@ class RewardModel(CalibratedReward):
         """JSON-ready settings and findings."""
         return super().to_dict() | {
             "config": dataclasses.asdict(self.config),
-            "residual_gain": self.residual.gain if self.residual else 0.0,
             "warnings": list(self.warnings),
             "trust": self.trust,
             "beyond": self.beyond,

@@ -14,12 +14,13 @@ from tradinghf.errors import FeedbackError
 from tradinghf.feedback import Ranking
 from tradinghf.learning.config import RewardConfig
 from tradinghf.learning.reward._answers import AnswerTable
+from tradinghf.learning.reward._aspects import TREND_BARS
 from tradinghf.learning.reward._facts import bar_volatility
 from tradinghf.learning.reward._likelihood import ranking_log_likelihood
 from tradinghf.learning.reward._paths import TradePaths, per_episode
 from tradinghf.learning.reward._protocol import NEVER_TIED, CalibratedReward
-from tradinghf.learning.reward._residual import FEATURES, residual_features
 
+_FACTS = 8
 _MEMBERS, _HIDDEN, _STEPS = 3, 64, 300
 _RATE, _DECAY = 1e-3, 1e-4
 
@@ -27,7 +28,7 @@ _RATE, _DECAY = 1e-3, 1e-4
 class PlainReward(CalibratedReward):
     """An ensemble of networks [8 -> 64 -> 64 -> 1] per bar, or of one's own, summed over episodes.
 
-    It sees the same bounded facts of each bar as our residual and is trained by maximum
+    It sees bounded facts of each bar, and is trained by maximum
     likelihood, without aspects, priors, admission or pessimism. Its `explained` stays 0: that it
     fits the answers does not show that it foresees any.
     Source: Christiano et al. 2017 (arXiv:1706.03741), section 2.2.3.
@@ -53,7 +54,7 @@ class PlainReward(CalibratedReward):
         """Train on the rankings; as `Reward.fit`. Ratings teach it nothing."""
         table = AnswerTable.of(rankings, episodes, across_windows=self.config.across_windows)
         self.volatility = float(per_episode(table.episodes, bar_volatility).mean().clamp(min=1e-6))
-        inputs = per_episode(table.episodes, lambda p: residual_features(p, self.volatility))
+        inputs = per_episode(table.episodes, lambda p: bounded_facts(p, self.volatility))
         inputs, ordered = inputs.float(), table.ordered
         index, ranks, mask = (part[ordered] for part in (table.index, table.ranks, table.mask))
         with torch.random.fork_rng(devices=[]):
@@ -78,7 +79,7 @@ class PlainReward(CalibratedReward):
     @torch.no_grad()
     def _members(self, paths: TradePaths) -> Tensor:
         """[M, B, L] what each network pays, in its own units."""
-        inputs = residual_features(paths, self.volatility).float()
+        inputs = bounded_facts(paths, self.volatility).float()
         return torch.stack([_paid(network, inputs) for network in self.networks])
 
     def rewards(self, paths: TradePaths) -> Tensor:
@@ -131,5 +132,33 @@ def _check_output(network: nn.Module, inputs: Tensor) -> None:
 
 
 def _network() -> nn.Sequential:
-    layers = [nn.Linear(FEATURES, _HIDDEN), nn.Tanh(), nn.Linear(_HIDDEN, _HIDDEN), nn.Tanh()]
+    layers = [nn.Linear(_FACTS, _HIDDEN), nn.Tanh(), nn.Linear(_HIDDEN, _HIDDEN), nn.Tanh()]
     return nn.Sequential(*layers, nn.Linear(_HIDDEN, 1))
+
+
+def bounded_facts(paths: TradePaths, scale: float) -> Tensor:
+    """[B, L, 8] bounded description of each bar: position, account and market, all in [-1, 1].
+
+    Args:
+        paths: B paths.
+        scale: volatility of one bar in the ranked episodes, a constant: no bar is described by
+            what came later.
+
+    """
+    move = paths.close.clamp(min=1e-9).log().diff(dim=-1)
+    span = scale * TREND_BARS**0.5
+    in_hand, best = paths.open_profit, paths.best_open_profit
+    past = torch.cat([torch.zeros_like(move[..., :TREND_BARS]), move], dim=-1).cumsum(-1)
+    trend = past[..., TREND_BARS:] - past[..., : move.shape[-1]]
+    progress = torch.linspace(0, 1, paths.bars, device=move.device).expand_as(move)
+    columns = (
+        paths.position,
+        paths.drawdown[..., 1:] / span,
+        in_hand / span,
+        (best - in_hand) / span,
+        paths.returns / scale,
+        paths.position * trend / span,
+        paths.turnover,
+        progress,
+    )
+    return torch.tanh(torch.stack(columns, dim=-1))

@@ -229,16 +229,15 @@ class _Search:
 
     def grow(self) -> None:
         """Add a term to the leading sets, take one away, or exchange one."""
+        fresh = [s for s in self.leaders(self.config.beam) if s not in self.expanded]
+        self.expanded.update(fresh)
+        smaller = {s: [tuple(c for c in s if c != out) for out in s[1:]] for s in fresh}
+        self.fit(less for columns in fresh for less in smaller[columns])  # in one batch
         trials: dict[Columns, float] = {}
-        for columns in self.leaders(self.config.beam):
-            if columns in self.expanded:
-                continue
-            self.expanded.add(columns)
-            smaller = [tuple(c for c in columns if c != out) for out in columns[1:]]
-            self.fit(smaller)
+        for columns in fresh:
             if len(columns) <= self.most:
                 trials |= self._with_one_more(columns, columns)
-            for less in smaller:
+            for less in smaller[columns]:
                 trials |= self._with_one_more(less, columns)
         self.fit(sorted(trials, key=trials.__getitem__, reverse=True)[: self.config.trials])
 
@@ -285,22 +284,27 @@ class _Search:
     def widen(self, prior: WidePrior) -> None:
         """Fit the leading sets, and profit alone, together with the features of a wide prior."""
         self.narrow, scales = 1.0 - prior.chance, self.config.prior_scales
-        share = math.log(prior.chance / len(scales))
-        for columns in dict.fromkeys([(0,), *self.leaders(self.config.beam)]):
-            rows = torch.tensor([[*columns, *prior.columns, self.choices.tie]])
-            log_prior = self.odds[list(columns)].sum() + self._nothing + share
-            start = None
-            for spread in scales:
-                mean = torch.zeros(rows.shape, dtype=torch.float64)
-                mean[0, 0] = self.config.profit_prior * spread
-                deviation = torch.full((len(columns),), spread, dtype=torch.float64)
-                tie = deviation.new_tensor([self.config.tie_prior_scale])
-                deviation = torch.cat([deviation, spread * prior.deviation, tie])
-                start, covariance, evidence = laplace(
-                    self.choices, rows, mean, deviation[None] ** -2, self.noise, self.config, start
-                )
-                joint = evidence[0] + log_prior
-                self.wide.append(((*columns, *prior.columns), joint, start[0], covariance[0]))
+        sets = list(dict.fromkeys([(0,), *self.leaders(self.config.beam)]))
+        width, tie = max(len(s) for s in sets), self.choices.tie
+        padded = [[*s, *[self.choices.blank] * (width - len(s)), *prior.columns, tie] for s in sets]
+        columns = torch.tensor(padded)
+        share = self._nothing + math.log(prior.chance / len(scales))
+        log_prior = torch.stack([self.odds[list(s)].sum() for s in sets]) + share
+        start = None
+        for spread in scales:
+            mean = torch.zeros(columns.shape, dtype=torch.float64)
+            mean[:, 0] = self.config.profit_prior * spread
+            deviation = torch.full_like(mean, spread)
+            deviation[:, width:-1] *= prior.deviation
+            deviation[:, -1] = self.config.tie_prior_scale
+            start, covariance, evidence = laplace(
+                self.choices, columns, mean, deviation**-2, self.noise, self.config, start
+            )
+            for row, few in enumerate(sets):
+                used = torch.tensor([*range(len(few)), *range(width, columns.shape[1])])
+                found = (start[row, used], covariance[row][used[:, None], used])
+                joint = evidence[row] + log_prior[row]
+                self.wide.append(((*few, *prior.columns), joint, *found))
 
     @property
     def _nothing(self) -> float:

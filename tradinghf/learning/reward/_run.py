@@ -154,7 +154,7 @@ def _traders(model: RewardModel, answers: Sequence[Ranking]) -> dict[str, Any]:
     count = Counter(ranking.rater for ranking in answers if ranking.outcome == "ranked")
     if len(count) < 2:
         return {}
-    config = RewardConfig(residual=None)
+    config = RewardConfig(learned=0.0)
     return {
         rater: {
             "values": model.personal(rater, config).explain(),
