@@ -167,11 +167,6 @@ class AnswerTable:
         return self.mask & self.ordered[:, None]
 
     @property
-    def equal_lengths(self) -> bool:
-        """Whether all episodes have the same number of bars."""
-        return len({episode.bars for episode in self.episodes}) == 1
-
-    @property
     def commonest_length(self) -> list[Episode]:
         """The episodes of the most frequent number of bars (and of assets, if portfolios)."""
         groups: dict[tuple[int, int], list[Episode]] = {}

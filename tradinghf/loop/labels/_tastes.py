@@ -81,7 +81,7 @@ class TasteBench:
 
 
 @dataclass(frozen=True, eq=False)
-class World:
+class TasteWorld:
     """One market, and what happened in it.
 
     Attributes:
@@ -122,7 +122,7 @@ def run_tastes(
     who = [(trader, teacher) for teacher in bench.teachers for trader in bench.traders]
     rows, done = [], 0
     for seed, market in places:
-        world: World | None = None
+        world: TasteWorld | None = None
         for trader, teacher in who:
             label = trader.rpartition(":")[2]
             file = folder / f"{market}-s{seed}-{label}-{teacher}.json"
@@ -139,7 +139,7 @@ def run_tastes(
     return rows
 
 
-def make_world(bench: TasteBench, market: str, seed: int) -> World:
+def make_world(bench: TasteBench, market: str, seed: int) -> TasteWorld:
     """Questions about one market, and candidates on bars that no question was about."""
     experiment = Experiment(data=f"synthetic:regime={market}", seed=seed, envs=128)
     split, rng = split_market(experiment), np.random.default_rng(seed)
@@ -176,7 +176,7 @@ def make_world(bench: TasteBench, market: str, seed: int) -> World:
         for row in unseen
         if len(distinct_columns(row)) >= _SIZE
     ]
-    return World(questions, fresh, unseen, len(policies))
+    return TasteWorld(questions, fresh, unseen, len(policies))
 
 
 def slipping_traders(
@@ -202,7 +202,7 @@ def slipping_traders(
     return found
 
 
-def measure(bench: TasteBench, world: World, trader: SyntheticTrader) -> list[dict[str, Any]]:
+def measure(bench: TasteBench, world: TasteWorld, trader: SyntheticTrader) -> list[dict[str, Any]]:
     """One dict per number of rankings: what a model fitted to them is worth in the world.
 
     Returns:
@@ -241,7 +241,7 @@ def measure(bench: TasteBench, world: World, trader: SyntheticTrader) -> list[di
 
 def judged(
     model: RewardModel,
-    world: World,
+    world: TasteWorld,
     truth: Floats,
     fresh: Sequence[Ranking],
     episodes: Mapping[str, Episode],
