@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from tradinghf.serving import ui
+from tradinghf.serving import current_dashboard, parts, ui
 
 VIEWS = Path(__file__).parent / "views"
 PAGES = (
@@ -14,6 +14,7 @@ PAGES = (
     ("episodes", "Episodes", "rater"),
     ("reward", "Reward model", "rater"),
     ("training", "Training", "lead"),
+    ("compare", "Compare", "lead"),
     ("backtest", "Backtest", "lead"),
     ("raters", "Raters and quality", "lead"),
     ("data", "Data", "lead"),
@@ -33,4 +34,8 @@ pages = [
 ]
 visible = "visible" if who is not None and ui.has_sign_in() else "hidden"
 account = st.Page(VIEWS / "account.py", title="Account", visibility=visible)
-st.navigation([*pages, account], position="top").run()
+chosen = st.navigation([*pages, account], position="top")
+if who is not None:
+    place = chosen.url_path or "rank"
+    parts.guide(current_dashboard(), who, place)
+chosen.run()

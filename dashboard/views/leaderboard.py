@@ -21,18 +21,23 @@ if not standings.standings:
     ui.stop_empty("No ranking compares two strategies yet. It takes a handful of answers.", "rank")
 
 frame = tables.standings_table(standings, strategy_names())
-contenders = frame[frame["what"] != SOURCE_KINDS["reference"]]
-leader = (contenders if len(contenders) else frame).iloc[0]
+leader = tables.leader(standings, strategy_names())
+ahead = frame.loc[frame["who"] == leader, "to the next"].iloc[0] if leader else ""
 ui.show_metrics(
     {
-        "Leader": leader["who"],
-        "Ahead of the next": leader["to the next"] or "–",
+        "Leader": leader or "nobody yet",
+        "Ahead of the next": ahead or "–",
         "Rankings": f"{standings.rankings}",
         "Pairs tied": ui.share_in_percent(
             frame["tied"].sum() / max(frame[GAMES].to_numpy().sum(), 1)
         ),
     }
 )
+if not leader:
+    st.caption(
+        "Nobody leads yet: whoever is rated highest was not compared with those beside it. Queue "
+        "such pairs on the page Compare."
+    )
 st.caption(
     "Reference behaviour is what doing nothing, always holding, or trading at random would get: "
     "a strategy that is not ahead of it has shown no skill that these traders value."

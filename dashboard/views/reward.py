@@ -8,7 +8,15 @@ import streamlit as st
 
 from tradinghf.errors import ConfigError
 from tradinghf.feedback import matters, unclear_sentence, worth_axis
-from tradinghf.serving import BackgroundJobs, RewardRun, reward_runs, source_label, tables, ui
+from tradinghf.serving import (
+    BackgroundJobs,
+    RewardRun,
+    parts,
+    reward_runs,
+    source_label,
+    tables,
+    ui,
+)
 
 WORKER = Path(__file__).parents[1] / "workers" / "fit_reward.py"
 HELPS = {
@@ -36,20 +44,11 @@ board, who = ui.open_page(
 jobs = BackgroundJobs(board.settings.runs)
 
 
-@st.fragment(run_every=1.0)
-def wait_for_fit() -> None:
-    """A running fit; the page starts over when it has ended."""
-    if jobs.list("reward")[0].status == "running":
-        st.info("Fitting the reward model to all answers …")
-    else:
-        st.rerun()
-
-
 def fit_button() -> None:
     """Start a fit, and say what became of the last one."""
     past = jobs.list("reward")
     if past and past[0].status == "running":
-        wait_for_fit()
+        parts.watch_job(jobs, past[0].name, "Reading the answers …")
         return
     if past and past[0].status == "failed":
         st.error("The last fit failed. This is what it said:")

@@ -1,5 +1,6 @@
 """Training: start, stop and resume runs as separate processes; watch them live."""
 
+import re
 import time
 from pathlib import Path
 
@@ -10,13 +11,18 @@ import streamlit as st
 from tradinghf.errors import TradingHFError
 from tradinghf.serving import (
     METRICS_FILE,
+    Asking,
     BackgroundJob,
     BackgroundJobs,
     RunFolder,
     Uploads,
     list_runs,
+    parts,
+    source_label,
+    tables,
     ui,
 )
+from tradinghf.strategies import strategy_names
 
 # name in metrics.jsonl -> (title, unit, factor)
 CURVES = {
@@ -31,8 +37,6 @@ CURVES = {
 COLUMNS = 2
 CURVE_HEIGHT = 200
 SMALLEST = 0.0005
-COMPARE = Path(__file__).parents[1] / "workers" / "compare.py"
-MARKS = {"running": "● running", "done": "✓ done", "failed": "✕ failed", "stopped": "■ stopped"}
 
 board, who = ui.open_page(
     "Training",
@@ -45,7 +49,7 @@ jobs = BackgroundJobs(folder)
 uploads = Uploads(folder)
 
 
-def command(data: str, steps: int, seed: int, run: Path) -> list[str]:
+def command(data: str, steps: int, seed: int, run: Path, baseline: str, ask: int) -> list[str]:
     """The same command that a person would type."""
     return [
         "-m", "tradinghf", "train",
@@ -54,27 +58,54 @@ def command(data: str, steps: int, seed: int, run: Path) -> list[str]:
         "--steps", str(steps),
         "--seed", str(seed),
         "--out", str(run),
+        "--baseline", baseline,
+        "--ask", str(ask),
     ]  # fmt: skip
 
 
-def data_names() -> list[str]:
-    """Sets to train on, the S&P 500 first."""
-    names = uploads.offered()
-    return sorted(names, key=lambda name: name != "sp500")
+def free_name() -> str:
+    """A name for the next run that no other has."""
+    number = 1 + len(list(folder.glob("*/policy.safetensors")))
+    while (folder / f"policy-{number}").exists():
+        number += 1
+    return f"policy-{number}"
 
 
 def start_form() -> None:
     """Start a run."""
     answers = board.store.health()["rankings"]
-    with st.form("train"):
-        cells = st.columns([3, 2, 2, 2], vertical_alignment="bottom")
-        data = cells[0].selectbox("Data", data_names())
-        steps = cells[1].number_input("Steps", 10_000, 1_000_000_000, 1_000_000, 100_000)
-        seed = cells[2].number_input("Seed", 0, 2**31 - 1, 0)
+    asked = Asking(board.settings, board.store).newest
+    first = asked.option("--data") if asked else "sp500"
+    with st.container(border=True):
+        cells = st.columns([2, 2, 2], vertical_alignment="bottom")
+        name = cells[0].text_input("Name", free_name(), help="Of the policy, everywhere.")
+        data = parts.data_field(cells[1], uploads, first=first, key="train data")
+        baseline = cells[2].selectbox(
+            "What trades now",
+            parts.rivals(board, strategy_names()),
+            format_func=source_label,
+            help="The policy may replace it only if the gate finds no harm, on unseen bars. First "
+            "in the list is the strategy that your rankings prefer.",
+        )
+        cells = st.columns([2, 2, 2], vertical_alignment="bottom")
+        steps = cells[0].number_input("Steps", 10_000, 1_000_000_000, 1_000_000, 100_000)
+        seed = cells[1].number_input("Seed", 0, 2**31 - 1, 0)
+        ask = cells[2].number_input(
+            "Questions afterwards", 0, 200, 15, help="About what the policy became: the next round."
+        )
         label = f"Train on {answers} answers"
-        if cells[3].form_submit_button(label, disabled=not answers):
-            run = folder / f"train-{time.strftime('%Y%m%d-%H%M%S')}"
-            begin(f"{data}, {steps:,} steps", command(uploads.spec(data), steps, seed, run))
+        if st.button(label, type="primary", disabled=not (answers and data)):
+            run = folder / plain_name(name)
+            if run.exists() or run == folder:
+                st.warning(f"There is a run named {name!r} already, or the name is empty.")
+                return
+            words = command(uploads.spec(data), steps, seed, run, baseline, ask)
+            begin(f"{run.name}: {data}, {steps:,} steps", words)
+
+
+def plain_name(name: str) -> str:
+    """A name of which nothing is special to a shell, a URL or a path."""
+    return re.sub(r"[^a-z0-9_]+", "-", name.lower()).strip("-")[:60]
 
 
 def resumed(words: tuple[str, ...]) -> list[str]:
@@ -82,14 +113,14 @@ def resumed(words: tuple[str, ...]) -> list[str]:
     return [*words, *(() if "--resume" in words else ("--resume",))]
 
 
-def begin(title: str, words: list[str], kind: str = "train") -> None:
+def begin(title: str, words: list[str]) -> None:
     """Start the process."""
     try:
-        jobs.start(kind, title, words, {"OMP_NUM_THREADS": "1"})
+        jobs.start("train", title, words, {"OMP_NUM_THREADS": "1"})
     except TradingHFError as error:
         st.warning(str(error))
     else:
-        board.accounts.note(who.rater, kind, title)
+        board.accounts.note(who.rater, "train", title)
         st.rerun()
 
 
@@ -97,7 +128,7 @@ def controls(job: BackgroundJob) -> None:
     """State of the newest job, and what can be done about it."""
     left, middle, right = st.columns([5, 1, 1], vertical_alignment="center")
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(job.started))
-    left.text(f"{MARKS[job.status]}   {job.title}, started {when}")
+    left.text(f"{parts.MARKS[job.status]}   {job.title}, started {when}")
     if job.status == "running":
         if middle.button("Stop", width="stretch", help="It can be resumed later."):
             job.stop()
@@ -108,12 +139,7 @@ def controls(job: BackgroundJob) -> None:
         begin(job.title, resumed(job.command))
     if job.status == "failed":
         with st.expander("What it said", expanded=True):
-            st.code(job.output()[-3000:], language=None)
-
-
-def option(job: BackgroundJob, name: str) -> str:
-    """An option of the job's command; empty when it has none of that name."""
-    return job.command[job.command.index(name) + 1] if name in job.command else ""
+            st.code(job.said(), language=None)
 
 
 @st.fragment(run_every=2.0)
@@ -122,20 +148,22 @@ def live(job_name: str) -> None:
     job = jobs.get(job_name)
     if job.status != "running":
         st.rerun()
-    run = RunFolder(Path(option(job, "--out")))
+    run = RunFolder(Path(job.option("--out")))
     rows = run.metrics()
-    wanted = int(option(job, "--steps") or 0)
+    wanted = int(job.option("--steps") or 0)
     if rows.empty:
         st.progress(0.0, "Fitting the reward model, then the first update …")
     else:
         last = rows.iloc[-1]
         done, speed = float(last["step"]), float(last.get("steps_per_s", 0.0))
         left = max(wanted - done, 0) / speed if speed else 0.0
-        text = f"{done:,.0f} of {wanted:,} steps, {speed:,.0f} per second, {left:,.0f} s to go"
+        # Updates are whole: the last one may take more steps than were asked for.
+        text = f"{min(done, wanted):,.0f} of {wanted:,} steps, {speed:,.0f} per second"
+        text += f", {left:,.0f} s to go" if left else ". Judging the policy on unseen bars …"
         st.progress(min(done / max(wanted, 1), 1.0), text)
     curves(run, key="live")
     with st.expander("Output"):
-        st.code(job.output()[-3000:], language=None)
+        st.code(job.said(), language=None)
 
 
 def number(value: float) -> str:
@@ -170,33 +198,22 @@ def curves(run: RunFolder, key: str) -> None:
                 ui.show_chart(figure, height=CURVE_HEIGHT, key=f"{key}-{run.name}-{name}")
 
 
-def compare_form() -> None:
-    """Queue blind queries between the policies of two runs."""
-    policies = {path.parent.name: path for path in sorted(folder.glob("*/policy.safetensors"))}
-    if len(policies) < 2:
-        st.caption("With the policies of two runs, traders can compare them blind from here.")
-        return
-    st.subheader("Compare policies blind", anchor=False)
-    st.caption(
-        "Both trade the same windows, and the pairs are queued on the page Rank without names; "
-        "the Leaderboard then says which one traders prefer."
-    )
-    with st.form("compare", border=False):
-        cells = st.columns([3, 3, 2, 1, 2], vertical_alignment="bottom")
-        names = list(reversed(policies))
-        before = cells[0].selectbox("Before", names, index=1)
-        after = cells[1].selectbox("After", names, index=0)
-        data = cells[2].selectbox("Data", data_names(), key="compare data")
-        windows = cells[3].number_input("Pairs", 1, 200, 12)
-        if cells[4].form_submit_button("Queue the pairs", width="stretch"):
-            words = [str(COMPARE), board.settings.store_argument, uploads.spec(data), str(windows)]
-            chosen = [str(policies[after]), str(policies[before])]
-            seed = str(int(time.time()))
-            begin(f"{after} against {before}", [*words, seed, *chosen], "compare")
-    done = jobs.list("compare")
-    if done:
-        said = done[0].output().strip().splitlines()[-1:] or [""]
-        st.caption(f"{MARKS[done[0].status]}   {done[0].title}: {said[0]}")
+def became(run: RunFolder) -> None:
+    """What a run's policy became, whether it may trade, and how it does beside others."""
+    text = run.document("policy.json").get("text")
+    if text:
+        st.markdown("**What the policy became**, on bars that it was not trained on")
+        st.text(str(text))
+    decision = run.document("deployment.json")
+    if decision.get("text"):
+        st.markdown("**May it trade?**")
+        st.text(str(decision["text"]))
+    rows = tables.unseen_table(run, list_runs(folder, "result.json"))
+    if len(rows):
+        st.markdown("**On unseen bars**, means of an episode")
+        ui.show_table(rows)
+        parts.link_page("compare", "Compare it blind with another one", ":material/balance:")
+        parts.link_page("backtest", "Backtest it on unseen bars", ":material/monitoring:")
 
 
 start_form()
@@ -206,16 +223,13 @@ if past:
     controls(past[0])
 if running:
     live(past[0].name)
-busy = Path(option(past[0], "--out")).name if running else ""
+busy = Path(past[0].option("--out")).name if running else ""
 runs = [run for run in list_runs(folder, METRICS_FILE) if run.name != busy]
 if runs:
     st.subheader("Earlier runs" if running else "Runs", anchor=False)
     chosen = st.selectbox("Run", runs, format_func=lambda run: run.name)
+    became(chosen)
     curves(chosen, key="past")
-    decision = chosen.document("deployment.json")
-    if decision.get("text"):
-        st.markdown("**Deploy?**")
-        st.text(str(decision["text"]))
     result = chosen.document("result.json")
     if result:
         with st.expander("Result"):
@@ -228,6 +242,5 @@ if runs:
                 if isinstance(value, int | float | str) and value != ""
             ]
             ui.show_table(pd.DataFrame(figures, columns=["figure", "value"]))
-    compare_form()
 elif not past:
     ui.stop_empty("No run yet. Rank about twenty queries, then train on them.", "rank")

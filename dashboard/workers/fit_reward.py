@@ -11,10 +11,15 @@ from tradinghf.feedback.store import Store
 from tradinghf.learning.reward import fit_reward_run
 
 
+def tell(phase: str, done: int, total: int) -> None:
+    """A line that the page turns into a bar."""
+    print(f"{phase} {done}/{total}", flush=True)  # noqa: T201 - the job's output
+
+
 def main(store_name: str, folder: str) -> None:
     """Fit and write."""
     with Store(store_name) as store:
-        found = fit_reward_run(store, Path(folder))
+        found = fit_reward_run(store, Path(folder), progress=tell)
     print(f"Fitted to {found['rankings']} rankings.")  # noqa: T201 - the job's output
 
 

@@ -11,12 +11,21 @@ import pandas as pd
 import pytest
 from safetensors.numpy import save_file
 from streamlit.testing.v1 import AppTest
-from support.dashboard import fill_store, walk
+from support.dashboard import fill_store, trade, walk
 
 from tradinghf.feedback import Query, Ranking
 from tradinghf.feedback.store import Store
 from tradinghf.resources import resource_dir
-from tradinghf.serving import BackgroundJobs, Uploads, UserAccounts, source_label, ui
+from tradinghf.serving import (
+    BackgroundJobs,
+    RunFolder,
+    Uploads,
+    UserAccounts,
+    list_runs,
+    source_label,
+    tables,
+    ui,
+)
 from tradinghf.serving._access import Identity
 from tradinghf.serving._dashboard import _open_dashboard
 from tradinghf.serving._source_names import source_kind
@@ -97,7 +106,7 @@ def test_own_bars_become_questions_of_the_terminal(store: Store, tmp_path: Path)
     (job,) = BackgroundJobs(tmp_path / "runs").list("questions")
     words = ["--windows", "5", "--size", "4", "--horizon", "64", "--seed", "0"]
     assert job.option("--data") == "mine"
-    assert job.option("--end") == "2015-10-20"  # the 210th of 300 bars
+    assert job.option("--end") == "2015-10-21"  # the 210th of 300 bars
     assert list(job.command[-11:]) == [*words, "--strategies", "momentum", "sma_cross"]
     job.stop()
 
@@ -120,6 +129,54 @@ def test_leaderboard_ranks_the_preferred_source_first(store: Store) -> None:
     assert frame["who"][0] == "rsi reversion"
     assert set(frame["what"]) == {"Shipped strategies"}
     assert set(frame["to the next"][1:2]) == {"too close to call"}
+
+
+def test_nobody_leads_who_was_not_compared_with_what_is_rated_above(store: Store) -> None:
+    """A policy beats one strategy; always flat beats another one, and is rated above both."""
+    pairs = [("policy:first-0-0", "momentum"), ("hold_+0", "sma_cross")]
+    for number in range(12):
+        walked = walk(number, 20)
+        best, worst = pairs[number % 2]
+        shown = [trade(walked, 2 * number + k, who) for k, who in enumerate((best, worst))]
+        query = Query.of(store.add_episodes(shown))
+        store.add_queries([query])
+        store.submit(Ranking(f"k{number}", query.episodes, (1, 2), query.id, "local"))
+    assert page("leaderboard").metric[0].value == "nobody yet"
+    walked = walk(99, 20)
+    both = [trade(walked, 900 + k, who) for k, who in enumerate(("hold_+0", "policy:first-0-0"))]
+    query = Query.of(store.add_episodes(both))
+    store.add_queries([query])
+    store.submit(Ranking("last", query.episodes, (1, 1), query.id, "local"))
+    assert page("leaderboard").metric[0].value == "policy first"
+
+
+def test_unseen_figures_stand_beside_earlier_policies_and_yardsticks(tmp_path: Path) -> None:
+    names = ("mean_return", "mean_max_drawdown", "mean_exposure", "win_rate")
+    figures = dict.fromkeys(names, 0.01)
+    for name, data in (("first", "mine"), ("second", "mine"), ("other", "sp500")):
+        run = tmp_path / name
+        run.mkdir()
+        (run / "config.json").write_text(json.dumps({"experiment": {"data": data}}))
+        result = figures | {"yardsticks": {"buy_and_hold": figures}}
+        (run / "result.json").write_text(json.dumps(result))
+    runs = list_runs(tmp_path, "result.json")
+    frame = tables.unseen_table(RunFolder(tmp_path / "second"), runs)
+    assert list(frame["who"]) == ["second", "buy and hold", "first"]
+    assert set(frame["profit %"]) == {1.0}
+
+
+def test_comparisons_count_answers_alone(store: Store) -> None:
+    for number, ranks in enumerate([(1, 2), (1, 1), None]):
+        walked = walk(number, 20)
+        both = enumerate(("policy:a-0-0", "momentum"))
+        shown = [trade(walked, 3 * number + k, who) for k, who in both]
+        query = Query.of(store.add_episodes(shown), purpose="test", note="a / momentum")
+        store.add_queries([query])
+        if ranks:
+            store.submit(Ranking(f"k{number}", query.episodes, ranks, query.id, "local"))
+    (row,) = tables.comparisons(store).to_dict("records")
+    said = {"compared": "a / momentum", "pairs": 3, "ranked": 2}
+    assert row == said | {"preferred": "momentum: 0.5, policy a: 1.5"}
 
 
 def test_raters_page_flags_hasty_answers(store: Store) -> None:
@@ -280,7 +337,7 @@ def test_training_needs_answers(store: Store) -> None:
     assert app.button[0].disabled
 
 
-@pytest.mark.parametrize("name", ["training", "backtest", "raters", "data", "admin"])
+@pytest.mark.parametrize("name", ["training", "compare", "backtest", "raters", "data", "admin"])
 def test_raters_do_not_get_the_leads_pages(
     store: Store, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

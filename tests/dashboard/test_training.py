@@ -38,7 +38,7 @@ def start(page: Page) -> None:
     """Fill in the form and press the button."""
     settled(page)
     page.get_by_label("Data").first.click()
-    page.get_by_role("option", name="small", exact=True).click()
+    page.get_by_role("option", name="small (yours)", exact=True).click()
     page.get_by_label("Steps").fill(str(LONG))
     page.get_by_label("Steps").press("Tab")
     page.get_by_role("button", name="Train on 4 answers").click()

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     _Gating = tuple[str, GateConfig] | None
 
+_EVALUATED, _SEED_OF_WINDOWS = 1024, 7  # the windows of `RLHF.evaluate`
 _Task = Literal["auto", "short", "daily"]
 
 
@@ -304,10 +305,24 @@ def _train_on_rankings(
         trained.save(out / "policy.safetensors")
         tell_portrait(trained, agent.env, split.test, out)
         study.count_policies(split.test, [trained])
-        run.write_json(RESULT, {"reward_model": found} | found)
+        beside = _yardsticks(experiment, agent, split.test, gating)
+        run.write_json(RESULT, {"reward_model": found, "yardsticks": beside} | found)
         if ask:
             _ask_again(agent, ask)
     return found
+
+
+def _yardsticks(
+    experiment: Experiment, agent: RLHF, test: MarketData, gating: _Gating
+) -> dict[str, Any]:
+    """How buy and hold, and a strategy as the baseline, trade the windows of the evaluation."""
+    from tradinghf.loop import env_like, strategy_actor, trading_metrics
+    from tradinghf.strategies import strategy_names
+
+    rules = {"buy_and_hold", gating[0] if gating else "buy_and_hold"}.intersection(strategy_names())
+    env = env_like(agent.env, test, _EVALUATED)
+    seed = experiment.seed + _SEED_OF_WINDOWS
+    return {name: trading_metrics(env, strategy_actor(name, test), seed) for name in sorted(rules)}
 
 
 def _ask_again(agent: RLHF, count: int) -> None:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tradinghf.errors import ConfigError, TradingHFError
+from tradinghf.errors import ConfigError
 from tradinghf.feedback.store import Store
 from tradinghf.serving._jobs import BackgroundJob, BackgroundJobs
-from tradinghf.serving._runs import RunFolder, list_runs
+from tradinghf.serving._runs import list_runs
 from tradinghf.serving._settings import DashboardSettings
-from tradinghf.serving._uploads import Uploads
 
 KIND = "questions"
 POLICY_FILE = "policy.safetensors"
@@ -156,23 +154,5 @@ class Asking:
 
 def newest_policy(runs: Path, data: str) -> Path | None:
     """The run that trained a policy last on these bars; None where there is none."""
-    found = (run for run in list_runs(runs, POLICY_FILE) if trained_on(run) == data)
+    found = (run for run in list_runs(runs, POLICY_FILE) if run.data == data)
     return next((run.folder for run in found), None)
-
-
-def trained_on(run: RunFolder) -> str:
-    """The bars that a run was trained on; empty where it does not say."""
-    experiment = run.document("config.json").get("experiment")
-    return str(experiment.get("data", "")) if isinstance(experiment, dict) else ""
-
-
-def unseen_from(uploads: Uploads, name: str, shares: Sequence[float] = (0.7, 0.8)) -> list[str]:
-    """Days at shares of a market's bars: where trainings stop, and where their test bars begin.
-
-    Empty where the market cannot be read, or is drawn again for every training.
-    """
-    try:
-        market = uploads.load(name)
-    except TradingHFError:
-        return []
-    return [f"{market.index[int(share * market.bars)]:%Y-%m-%d}" for share in shares]

@@ -40,6 +40,12 @@ class RunFolder:
         """Name of the folder."""
         return self.folder.name
 
+    @property
+    def data(self) -> str:
+        """The bars that it was trained on; empty where it does not say."""
+        experiment = self.document("config.json").get("experiment")
+        return str(experiment.get("data", "")) if isinstance(experiment, dict) else ""
+
     def document(self, name: str) -> dict[str, Any]:
         """A JSON file of the run; empty when missing or half written."""
         try:

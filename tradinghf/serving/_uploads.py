@@ -6,15 +6,17 @@ import json
 import re
 import secrets
 import threading
+from functools import lru_cache
 from pathlib import Path
 
 from tradinghf.durable import atomic_path
-from tradinghf.errors import MarketDataError, unknown_name
+from tradinghf.errors import MarketDataError, TradingHFError, unknown_name
 from tradinghf.market import (
     SOURCES,
     MarketData,
     catalogue,
     compare_versions,
+    drawn_again,
     load_market,
     market_name,
     options_file,
@@ -30,6 +32,7 @@ MOST_FILES = 20
 _MOST_NUMBERS = 6_000_000
 _MOST_UNPACKED = 128 * 2**20
 _MOST_SESSIONS = 1000
+_TRAINED = (0.7, 0.8)  # as `tradinghf.loop.split_market` cuts real bars
 _UNSAFE = re.compile(r"[^a-z0-9_-]+")
 _OPTIONS = re.compile(r"[A-Za-z0-9][A-Za-z0-9_:=,./^-]*")
 
@@ -256,6 +259,15 @@ class Uploads:
         except MarketDataError as error:
             raise MarketDataError(str(error).replace(f"{self.folder}/", "")) from error
 
+    def unseen_from(self, name: str) -> list[str]:
+        """The first days that a training by default leaves for choosing, and for judging.
+
+        Empty where the bars cannot be read, or are drawn again for every training.
+        """
+        path = self.names().get(name)
+        stamp = path.stat().st_mtime if path else 0.0
+        return list(_cuts(self.folder.parent, name, stamp))
+
     def spec(self, name: str) -> str:
         """What to give to commands for a name typed or chosen on a page: the same name.
 
@@ -275,6 +287,17 @@ class Uploads:
         if source in SOURCES and _OPTIONS.fullmatch(options) and ".." not in options:
             return name
         raise MarketDataError(unknown_name("data set", name[:60], [*uploaded, *sorted(known)]))
+
+
+@lru_cache(maxsize=32)
+def _cuts(runs: Path, name: str, _stamp: float) -> tuple[str, ...]:
+    try:
+        market = Uploads(runs).load(name)
+    except TradingHFError:
+        return ()
+    if drawn_again(name):
+        return ()
+    return tuple(f"{market.index[int(share * market.bars)]:%Y-%m-%d}" for share in _TRAINED)
 
 
 def check_continues(known: MarketData, new: MarketData) -> None:

@@ -3,16 +3,50 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
 import streamlit as st
 from streamlit.errors import StreamlitPageNotFoundError
 
+from tradinghf.errors import ConfigError
+from tradinghf.feedback.store import Store
+from tradinghf.serving import ui
+from tradinghf.serving._access import Identity, Role
+from tradinghf.serving._asking import FEW_LEFT, POLICY_FILE, Asking
+from tradinghf.serving._dashboard import Dashboard
+from tradinghf.serving._guide import GuideStep, guide_steps
 from tradinghf.serving._jobs import BackgroundJob, BackgroundJobs
+from tradinghf.serving._runs import list_runs
+from tradinghf.serving._settings import DashboardSettings
 from tradinghf.serving._uploads import Uploads
 
 MARKS = {"running": "● running", "done": "✓ done", "failed": "✕ failed", "stopped": "■ stopped"}
+_STEP = {"done": ":material/check_circle:", "next": ":material/arrow_forward:", "later": ""}
+_REFRESH = 5.0  # seconds
+_ROLES: dict[str, Role] = {"training": "lead", "compare": "lead", "backtest": "lead"}
+# One line, also on a phone; the Rank page takes the whole window below it.
+_STRIP = """<style>
+.st-key-guide { overflow-x: auto; scrollbar-width: none; flex-wrap: nowrap !important; }
+.st-key-guide > * { flex: none !important; width: auto !important; }
+.st-key-guide p { white-space: nowrap; font-size: 13px; }
+.st-key-guide a { padding: 2px 8px; min-height: 28px; }
+.st-key-guide button { min-height: 28px; height: 28px; padding: 0 10px; }
+</style>"""
+_ON_RANK = """<style>
+:root { --page-top: calc(3.75rem + 36px); }
+.st-key-guide {
+  position: fixed; z-index: 5; inset: 3.75rem 0 auto 0; height: 36px; padding: 0 8px;
+  background: var(--st-background-color, transparent);
+}
+</style>"""
+_WHY_NOT = {
+    "running": "More are being collected …",
+    "none known": "No more questions. Collect some on the page Data.",
+    "nothing new": "These bars have no new questions left.",
+    "failed": "Collecting more failed; the page Data says why.",
+}
 _ASKED = {
     "yfinance": ("Symbols at Yahoo, and the first day", "SPY,start=2010-01-01"),
     "ccxt": ("Exchange, pair and bar", "binance:BTC/USDT:1d"),
@@ -33,7 +67,8 @@ def data_field(place: Any, uploads: Uploads, *, first: str = "", key: str = "dat
 
     """
     offered = uploads.offered()
-    if st.session_state.get(key) not in offered:
+    chosen = st.session_state.get(key)
+    if chosen not in offered and ":" not in str(chosen):
         st.session_state[key] = first if first in offered else offered[0]
     own = uploads.names()
     name = place.selectbox(
@@ -41,13 +76,35 @@ def data_field(place: Any, uploads: Uploads, *, first: str = "", key: str = "dat
         offered,
         key=key,
         format_func=lambda name: f"{name} (yours)" if name in own else name,
-        help="Your own bars are added on the page Data.",
+        accept_new_options=True,
+        help="Your own bars are added on the page Data. Sources with options can be typed, such as "
+        "synthetic:seed=3,regime=jumps",
     )
     if name not in _ASKED:
         return str(name)
     label, example = _ASKED[name]
     rest = place.text_input(label, placeholder=example, key=f"{key} {name}").strip()
     return f"{name}:{rest}" if rest else ""
+
+
+def rivals(board: Dashboard, rules: Sequence[str], *, policies: bool = True) -> list[str]:
+    """What a policy may be compared with: the traders' favourite strategy, buy and hold, others.
+
+    Args:
+        board: the dashboard.
+        rules: names of the strategies.
+        policies: whether runs with a policy are among them.
+
+    Returns:
+        names of strategies, the favourite first; then names of runs with a policy, the newest
+        first.
+
+    """
+    health = board.store.health()
+    rated = [s.source for s in ui.standings(health["store"], health["head"], board).standings]
+    first = [name for name in rated if name in rules][:1]
+    runs = [run.name for run in list_runs(board.settings.runs, POLICY_FILE)] if policies else []
+    return list(dict.fromkeys([*first, "buy_and_hold", *rules, *runs]))
 
 
 @st.fragment(run_every=1.0)
@@ -73,7 +130,53 @@ def tell_job(job: BackgroundJob) -> None:
     st.caption(" · ".join([MARKS[job.status], job.title, when, *([told] if told else [])]))
 
 
-def link_page(page: str, label: str, icon: str = ":material/arrow_forward:") -> None:
+def link_page(page: str, label: str, icon: str | None = ":material/arrow_forward:") -> None:
     """A link to another page of the menu; nothing where a test shows one page alone."""
     with suppress(StreamlitPageNotFoundError):
         st.page_link(f"views/{page}.py", label=label, icon=icon)
+
+
+@st.fragment(run_every=_REFRESH)
+def guide(board: Dashboard, who: Identity, page: str) -> None:
+    """The way from the first ranking to a deployed policy, each step with its state and a link.
+
+    On the page Rank it also asks ahead when few questions are left, and offers more.
+
+    Args:
+        board: the dashboard.
+        who: looks at it.
+        page: the view that is open.
+
+    """
+    with st.container(key="guide", horizontal=True, vertical_alignment="center", gap="small"):
+        st.html(_STRIP + (_ON_RANK if page == "rank" else ""))
+        for step in _steps(board.settings, board.store):
+            if step.page == "rank" or who.may(_ROLES.get(step.page, "rater")):
+                _show(step)
+        if page == "rank":
+            _offer_more(board, who)
+
+
+@st.cache_data(ttl=2.0, max_entries=4, show_spinner=False)
+def _steps(settings: DashboardSettings, _store: Store) -> Sequence[GuideStep]:
+    return guide_steps(settings, _store)
+
+
+def _show(step: GuideStep) -> None:
+    bold = f"**{step.name}**" if step.state == "next" else step.name
+    colour = "blue" if step.state == "next" else "grey"
+    label = f"{bold} :{colour}[{step.says}]"
+    link_page(step.page, label, _STEP[step.state] or None)
+
+
+def _offer_more(board: Dashboard, who: Identity) -> None:
+    """A button for more questions; where few are left, they are asked without it."""
+    asking = Asking(board.settings, board.store)
+    state = asking.ahead(who.rater)
+    if state != "ready":
+        if state != "nothing new" or board.store.pending(who.rater) < FEW_LEFT:
+            st.caption(_WHY_NOT[state])
+        return
+    if st.button("Ask me more"):
+        with suppress(ConfigError):  # somebody else's page was faster
+            asking.more()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from operator import attrgetter, itemgetter
 from typing import Any
@@ -10,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from tradinghf.feedback import Leaderboard, Ranking, RaterQuality
-from tradinghf.feedback.store import EpisodeInfo
+from tradinghf.feedback.store import EpisodeInfo, Store
+from tradinghf.serving._runs import RunFolder
 from tradinghf.serving._source_names import SOURCE_KINDS, source_kind, source_label
 
 _OUTCOMES = {"ranked": "ranked", "skipped": "skipped", "cant_tell": "can't tell"}
@@ -91,6 +93,92 @@ def win_matrix(board: Leaderboard) -> pd.DataFrame:
     shares = np.where(board.met > 0, 100.0 * board.wins, np.nan)
     names = [source_label(source) for source in board.sources]
     return pd.DataFrame(shares, index=names, columns=names)
+
+
+_UNSEEN = {
+    "mean_return": "profit %",
+    "mean_max_drawdown": "deepest fall %",
+    "mean_exposure": "share of the account held %",
+    "win_rate": "episodes with a profit %",
+}
+
+
+def unseen_table(run: RunFolder, others: Sequence[RunFolder]) -> pd.DataFrame:
+    """How a run's policy did on its unseen bars, and what else traded the same ones.
+
+    Args:
+        run: its `result.json` may hold `yardsticks`, strategies on the same windows.
+        others: runs; those that were trained on the same data are shown as before.
+
+    """
+    found = run.document("result.json")
+    data = run.data
+    rows = {run.name: found} | {
+        source_label(name): figures for name, figures in found.get("yardsticks", {}).items()
+    }
+    for other in others:
+        if other.name != run.name and data and other.data == data:
+            rows[other.name] = other.document("result.json")
+    table = {
+        name: [100 * figures[key] for key in _UNSEEN]
+        for name, figures in rows.items()
+        if all(isinstance(figures.get(key), float) for key in _UNSEEN)
+    }
+    columns = list(_UNSEEN.values())
+    frame = pd.DataFrame.from_dict(table, orient="index", columns=columns)
+    return frame.rename_axis("who").reset_index()
+
+
+def leader(board: Leaderboard, shipped: Collection[str]) -> str:
+    """Who leads among strategies and policies, in plain words; "" where nobody can be said to.
+
+    A contender leads only where it was compared with everybody who is rated above it, and beside
+    somebody at all: a rating alone may rest on a chain of others' comparisons.
+    """
+    kinds = [source_kind(s.source, shipped) for s in board.standings]
+    for place, (standing, kind) in enumerate(zip(board.standings, kinds, strict=True)):
+        if kind == "reference":
+            continue
+        met = board.met[place]
+        if (met[:place] > 0).all() and met.sum() > 0 and (place or _met_next(board)):
+            return source_label(standing.source)
+    return ""
+
+
+def _met_next(board: Leaderboard) -> bool:
+    """Whether the one rated highest was compared with the one rated next."""
+    return len(board.standings) < 2 or bool(board.met[0, 1] > 0)
+
+
+def comparisons(store: Store) -> pd.DataFrame:
+    """Pairs that were queued to compare two by name: how many are ranked, and who was preferred.
+
+    Only answers are counted, so nothing tells of a pair before it is ranked.
+    """
+    asked = {query.id: query.note for query in store.queries(purpose="test") if query.note}
+    names = store.sources()
+    count: dict[str, dict[str, float]] = {note: {} for note in asked.values()}
+    for ranking in store.rankings(purposes=["test"]):
+        if ranking.query in asked and ranking.outcome == "ranked":
+            tally = count[asked[ranking.query]]
+            best = min(ranking.ranks)
+            won = [
+                e for e, rank in zip(ranking.episodes, ranking.ranks, strict=True) if rank == best
+            ]
+            for episode in won:
+                who = source_label(names.get(episode, "?"))
+                tally[who] = tally.get(who, 0.0) + 1.0 / len(won)
+    total = Counter(asked.values())
+    rows = [
+        {
+            "compared": note,
+            "pairs": total[note],
+            "ranked": int(sum(tally.values())),
+            "preferred": ", ".join(f"{who}: {won:g}" for who, won in sorted(tally.items())),
+        }
+        for note, tally in count.items()
+    ]
+    return pd.DataFrame(rows, columns=["compared", "pairs", "ranked", "preferred"])
 
 
 def episodes_table(infos: Iterable[EpisodeInfo]) -> pd.DataFrame:

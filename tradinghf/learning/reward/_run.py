@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +41,15 @@ _POINTS = "points"
 _SMALLEST_ANCHOR = 0.02
 
 
-def fit_reward_run(store: Store, folder: Path) -> dict[str, Any]:
+def fit_reward_run(
+    store: Store, folder: Path, *, progress: Callable[[str, int, int], None] | None = None
+) -> dict[str, Any]:
     """Fit the reward model to all answers of a store, and write the run directory.
 
     Args:
         store: open; answers to "test" questions are held out.
         folder: made if need be.
+        progress: called with (phase, phases done, phases).
 
     Returns:
         what `reward.json` holds.
@@ -63,13 +66,18 @@ def fit_reward_run(store: Store, folder: Path) -> dict[str, Any]:
     episodes = dict(zip(names, store.episodes(names), strict=True))
     learn = [ranking for ranking in answers if ranking.query not in test_ids]
     test = [ranking for ranking in answers if ranking.query in test_ids]
+    tell = progress or (lambda *_: None)
+    tell("fitting", 0, 3)
     model = RewardModel().fit(learn or test, episodes)
+    tell("judging it on answers kept back", 1, 3)
+    judged = _judge(model, learn, test, episodes)
+    tell("what each trader values", 2, 3)
     pairs = predicted_pairs(model, answers, episodes)
     ranked = [episodes[name] for name in names]
     unit, size = _bar_unit(model)
     found = {
         **model.to_dict(),
-        **_judge(model, learn, test, episodes),
+        **judged,
         "traders": _traders(model, learn or test),
         "worst": _worst_fitted(pairs, answers, model, episodes),
         "disagreement": _disagreement(model, answers, episodes),
@@ -81,6 +89,7 @@ def fit_reward_run(store: Store, folder: Path) -> dict[str, Any]:
     rewards = _bar_rewards(model, ranked, size)
     write_atomic(folder / "bar_rewards.safetensors", save(rewards))
     write_atomic(folder / "reward.json", json.dumps(found, indent=1).encode())
+    tell("done", 3, 3)
     return found
 
 
