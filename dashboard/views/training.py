@@ -239,7 +239,7 @@ if runs:
                     f"{value:,.4g}" if isinstance(value, float) else str(value),
                 )
                 for name, value in result.items()
-                if isinstance(value, int | float | str) and value != ""
+                if isinstance(value, int | float | str) and value != "" and "/" not in str(value)
             ]
             ui.show_table(pd.DataFrame(figures, columns=["figure", "value"]))
 elif not past:

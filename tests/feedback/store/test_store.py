@@ -123,6 +123,19 @@ def test_queries_come_back_in_order_and_are_added_once(store: Store, ids: list[s
         store.query("nope")
 
 
+def test_comparisons_are_served_first_and_gold_queries_where_they_were_put(
+    store: Store, ids: list[str]
+) -> None:
+    gold = Query.of(ids[3:6], purpose="gold", answer=(2, 1, 2), note="obvious")
+    pair = Query.of(ids[6:8], purpose="test", note="first / second")
+    first = Query.of(ids[:3])
+    store.add_queries([first, gold, pair])
+    seen: list[str] = []
+    while (query := store.next_query("ann", exclude=seen)) is not None:
+        seen.append(query.id)
+    assert seen == [pair.id, first.id, gold.id]
+
+
 def test_a_query_is_served_until_answered_and_never_after(store: Store, ids: list[str]) -> None:
     queries = [Query.of(ids[i : i + 3], purpose=p) for i, p in ((0, "learn"), (3, "test"))]
     store.add_queries(queries)

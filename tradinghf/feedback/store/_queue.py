@@ -102,15 +102,20 @@ def _takers(rater: str) -> Any:
 def serve_next(
     connection: Connection, rater: str, session: str, exclude: Collection[str]
 ) -> Query | None:
-    """The first query due, noted as shown to the rater; None when nothing is due."""
-    query = select(t.queries).where(due(rater)).order_by(t.queries.c.seq).limit(1)
-    if exclude:
-        query = query.where(t.queries.c.id.not_in(list(exclude)))
-    found = _read(connection, connection.execute(query).all())
-    if not found:
-        return None
-    _note_served(connection, found[0].id, rater, session)
-    return found[0]
+    """The first query due, noted as shown to the rater; None when nothing is due.
+
+    Comparisons, which are test queries with a note, come first: somebody waits for them.
+    """
+    compares = and_(t.queries.c.purpose == "test", t.queries.c.note != "")
+    for which in (compares, not_(compares)):
+        query = select(t.queries).where(which, due(rater)).order_by(t.queries.c.seq).limit(1)
+        if exclude:
+            query = query.where(t.queries.c.id.not_in(list(exclude)))
+        found = _read(connection, connection.execute(query).all())
+        if found:
+            _note_served(connection, found[0].id, rater, session)
+            return found[0]
+    return None
 
 
 def _note_served(connection: Connection, query_id: str, rater: str, session: str) -> None:
