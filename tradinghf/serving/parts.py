@@ -24,7 +24,7 @@ from tradinghf.serving._uploads import Uploads
 
 MARKS = {"running": "● running", "done": "✓ done", "failed": "✕ failed", "stopped": "■ stopped"}
 _STEP = {"done": ":material/check_circle:", "next": ":material/arrow_forward:", "later": ""}
-_REFRESH = 5.0  # seconds
+_REFRESH = 10.0  # seconds: every open page costs the server a run
 _ROLES: dict[str, Role] = {"training": "lead", "compare": "lead", "backtest": "lead"}
 # One line, also on a phone; the Rank page takes the whole window below it.
 _STRIP = """<style>
@@ -40,6 +40,8 @@ _ON_RANK = """<style>
   position: fixed; z-index: 5; inset: 3.75rem 0 auto 0; height: 36px; padding: 0 8px;
   background: var(--st-background-color, transparent);
 }
+/* A short window, as at a zoom of 200 %: its charts need the room. */
+@media (max-height: 620px) { :root { --page-top: 3.75rem; } .st-key-guide { display: none; } }
 </style>"""
 _WHY_NOT = {
     "running": "More are being collected …",
