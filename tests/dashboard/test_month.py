@@ -5,6 +5,7 @@ Everything a trader does is a click, a tap or a key on a page; only the answers 
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -92,7 +93,8 @@ def train(page: Page, name: str, answers: int, ask: int) -> None:
     fill(page, "Steps", STEPS)
     fill(page, "Questions afterwards", ask)
     click(page, f"Train on {answers} answers")
-    expect(page.get_by_text("✓ done")).to_be_visible(timeout=3 * PATIENCE)
+    done = re.compile(rf"✓ done\s+{name}:")
+    expect(page.get_by_text(done)).to_be_visible(timeout=3 * PATIENCE)
     expect(page.get_by_text("What the policy became")).to_be_visible()
     expect(page.get_by_text("May it trade?")).to_be_visible()
 
