@@ -9,16 +9,18 @@
 import { ChartBoard } from "./charts.js";
 import { enableDrag } from "./drag.js";
 import * as model from "./model.js";
-import { switchPalette, themeColours, watchTheme } from "./theme.js";
+import { themeColours, watchTheme } from "./theme.js";
 import { panelCards, updateCards, updateTrack } from "./view.js";
 
 export class Ballot {
   /** @param {View} view @param {() => void} changed called after every change by the trader
-   * @param {(panel: number) => void} edit called to trade a panel otherwise */
-  constructor(view, changed, edit) {
+   * @param {(panel: number) => void} edit called to trade a panel otherwise
+   * @param {boolean} blind whether returns are hidden */
+  constructor(view, changed, edit, blind) {
     this.view = view;
     this.changed = changed;
     this.edit = edit;
+    this.blind = blind;
     this.draft = model.emptyDraft(0);
     /** While true, nothing can be changed. */
     this.locked = false;
@@ -59,7 +61,7 @@ export class Ballot {
     });
     this.view.panels.style.setProperty("--panels", String(count));
     this.view.panels.replaceChildren(...this.cards.map((card) => card.root));
-    this.board = new ChartBoard(this.cards.map((card) => card.host), themeColours(this.view.root));
+    this.board = new ChartBoard(this.cards.map((card) => card.host), themeColours(this.view.root), { summary: true, blind: this.blind });
   }
 
   /** @param {Draft} draft */
@@ -72,7 +74,7 @@ export class Ballot {
 
   refresh() {
     if (this.cards && this.draft.size) updateCards(this.cards, this.draft);
-    updateTrack(this.view.track, this.draft);
+    updateTrack(this.view.track, this.draft, (panel) => this.toggle(panel));
     this.view.submit.children[0].textContent = this.locked ? "Continue" : "Submit";
     this.view.submit.disabled = !this.draft.size || (!this.locked && this.left() > 1);
   }
@@ -116,15 +118,23 @@ export class Ballot {
     return model.ranks(draft);
   }
 
+  /** Every panel is bad. @returns {number[]} the ranks */
+  allBad() {
+    this.draft = model.allBad(this.draft);
+    this.refresh();
+    return model.ranks(this.draft);
+  }
+
+  /** @param {boolean} on whether returns are hidden */
+  stayBlind(on) {
+    this.blind = on;
+    this.board?.stayBlind(on);
+  }
+
   /** Keep it as it is, to be read. */
   lock() {
     this.locked = true;
     this.refresh();
-  }
-
-  switchPalette() {
-    switchPalette();
-    this.recolour();
   }
 
   recolour() {

@@ -4,20 +4,23 @@
  *
  * @typedef {import("./codec.js").Query} Query
  * @typedef {import("./panes.js").Pane} Pane
- * @typedef {{up: string, down: string, text: string, muted: string, grid: string, surface: string, font: string}} Colours
- * @typedef {{host: HTMLElement, chart: any, series: Record<Pane, any>, markers: any, labels: Record<Pane, HTMLElement>, gross: any, strip: WeightStrip}} Board
+ * @typedef {{up: string, down: string, text: string, muted: string, grid: string, surface: string, trade: string, font: string}} Colours
+ * @typedef {{host: HTMLElement, chart: any, series: Record<Pane, any>, marks: TradeMarks, labels: Record<Pane, HTMLElement>, gross: any, strip: WeightStrip, summary: SummaryLine|null}} Board
  */
 
 // The pinned library lies in a folder that is not committed; see scripts/fetch_assets.py.
 // @ts-ignore
 import * as lib from "./assets/lightweight-charts.js";
 import { h } from "./dom.js";
-import { AXIS_FORMATS, NAMES, noRanges, PANES, sharedRanges, span, STRETCH, tickWeight, told } from "./panes.js";
+import { AXIS_FORMATS, NAMES, noRanges, PANES, sharedRanges, STRETCH, tickWeight, told } from "./panes.js";
+import { SummaryLine } from "./summary.js";
+import { LARGEST, TradeMarks } from "./trades.js";
 import { WeightStrip } from "./weights.js";
 
 const AXIS = { minimumWidth: 52, borderVisible: false, entireTextOnly: true };
 const LABEL_HEIGHT = 20;
 const MARGIN = 0.06;
+const MARKS_HEIGHT = LARGEST + 6; // above and below the bars, room for what was traded
 
 /** Times are bar numbers, so that no date is shown; ticks are at round numbers of bars. */
 class BarScale extends lib.defaultHorzScaleBehavior() {
@@ -35,9 +38,11 @@ const afterTwoFrames = (run) => requestAnimationFrame(() => requestAnimationFram
 
 /** Charts of one query; reused for the next one with as many panels. */
 export class ChartBoard {
-  /** @param {HTMLElement[]} hosts @param {Colours} colours */
-  constructor(hosts, colours) {
+  /** @param {HTMLElement[]} hosts @param {Colours} colours
+   * @param {{summary?: boolean, blind?: boolean}} [options] a line that sums each panel up; without its return */
+  constructor(hosts, colours, options = {}) {
     this.colours = colours;
+    this.options = options;
     /** @type {Query|null} */
     this.query = null;
     this.ranges = noRanges();
@@ -48,6 +53,7 @@ export class ChartBoard {
 
   /** @param {HTMLElement} host @returns {Board} */
   build(host) {
+    const summary = this.options.summary ? new SummaryLine(host) : null;
     const plot = h("div", { class: "plot" });
     host.append(plot);
     const chart = lib.createChartEx(plot, new BarScale(), { autoSize: true, ...this.chartOptions() });
@@ -65,14 +71,15 @@ export class ChartBoard {
       drawdown: chart.addSeries(lib.BaselineSeries, options("drawdown"), 3),
     };
     const gross = chart.addSeries(lib.LineSeries, { ...options("position"), ...steps, lineWidth: 1 }, 1);
-    const markers = lib.createSeriesMarkers(series.price, [], { autoScale: false });
+    const marks = new TradeMarks(LABEL_HEIGHT);
+    series.price.attachPrimitive(marks);
     chart.panes().forEach((/** @type {any} */ pane, /** @type {number} */ i) => pane.setStretchFactor(STRETCH[PANES[i]]));
     Object.values(series).forEach((item) => item.priceScale().applyOptions(AXIS));
     const label = (/** @type {Pane} */ pane) => h("div", { class: "pane-label" }, h("span", {}, NAMES[pane]), h("b"));
     const labels = { price: label("price"), position: label("position"), equity: label("equity"), drawdown: label("drawdown") };
     host.append(...Object.values(labels));
     const strip = new WeightStrip(host, this.colours);
-    const panel = { host, chart, series, markers, labels, gross, strip };
+    const panel = { host, chart, series, marks, labels, gross, strip, summary };
     this.paint(panel);
     return panel;
   }
@@ -112,8 +119,9 @@ export class ChartBoard {
 
   /** Series colours; up candles are hollow and down candles filled, so colour never stands alone.
    * @param {Board} panel */
-  paint({ series, gross, strip }) {
-    const { up, down, muted } = this.colours;
+  paint({ series, gross, strip, marks }) {
+    const { up, down, muted, trade } = this.colours;
+    marks.recolour(trade);
     gross.applyOptions({ color: muted, crosshairMarkerVisible: false });
     strip.colours = this.colours;
     series.price.applyOptions({
@@ -147,6 +155,10 @@ export class ChartBoard {
     panel.chart.subscribeCrosshairMove((/** @type {any} */ event) => {
       if (event.sourceEvent) this.follow(index, event.time);
     });
+    // The library says nothing when the pointer leaves: the last bar's values would stay.
+    panel.host.querySelector(".plot")?.addEventListener("pointerleave", (event) => {
+      if (/** @type {PointerEvent} */ (event).pointerType !== "touch") requestAnimationFrame(() => this.follow(-1, undefined));
+    });
     panel.chart.timeScale().subscribeVisibleLogicalRangeChange((/** @type {any} */ range) => {
       if (!range || this.following || !this.query) return;
       this.zoom(index, range);
@@ -173,7 +185,7 @@ export class ChartBoard {
     }
   }
 
-  /** @param {number} source @param {number|undefined} bar */
+  /** The crosshair of all panels; without a bar it goes. @param {number} source @param {number|undefined} bar */
   follow(source, bar) {
     const { query } = this;
     if (!query) return;
@@ -185,7 +197,7 @@ export class ChartBoard {
     this.readout(bar);
   }
 
-  /** Beside the pane names: values at the crosshair's bar, without one the span of the curve.
+  /** Beside the pane names: values at the crosshair's bar; without one, the summary says it all.
    * @param {number|undefined} bar */
   readout(bar) {
     const { query } = this;
@@ -193,8 +205,7 @@ export class ChartBoard {
     this.panels.forEach(({ labels }, index) => {
       const panel = query.panels[index];
       for (const pane of PANES) {
-        const text = bar === undefined ? span(query, panel, pane) : told(query, panel, pane, bar);
-        labels[pane].children[1].textContent = text;
+        labels[pane].children[1].textContent = bar === undefined ? "" : told(query, panel, pane, bar);
       }
     });
   }
@@ -213,9 +224,10 @@ export class ChartBoard {
     }));
     const tickMarkMaxCharacterLength = query.dates ? 12 : 5;
     this.following = true;
-    this.panels.forEach(({ chart, series, markers, gross, strip, labels }, index) => {
+    this.panels.forEach(({ chart, series, marks, gross, strip, labels, summary }, index) => {
       const panel = query.panels[index];
       strip.show(query, panel);
+      summary?.show(panel, Boolean(this.options.blind));
       labels.position.children[0].textContent = query.assets ? "Net (grey: gross)" : NAMES.position;
       gross.setData(panel.gross ? points(panel.gross.map((value) => value * 100)) : []);
       chart.clearCrosshairPosition();
@@ -224,7 +236,7 @@ export class ChartBoard {
       series.position.setData(points(panel.position.map((value) => value * 100)));
       series.equity.setData(points(panel.equity));
       series.drawdown.setData(points(panel.drawdown));
-      markers.setMarkers(this.tradeMarkers(panel.trades));
+      marks.show(panel.trades, query.market);
       chart.timeScale().fitContent();
     });
     this.following = false;
@@ -238,13 +250,14 @@ export class ChartBoard {
     const { query } = this;
     if (!query) return;
     query.panels[index] = panel;
-    const { chart, series, markers } = this.panels[index];
+    const { chart, series, marks, summary } = this.panels[index];
+    summary?.show(panel, Boolean(this.options.blind));
     const range = chart.timeScale().getVisibleLogicalRange();
     this.ranges = sharedRanges(query, range?.from ?? 0, range?.to ?? query.bars);
     series.position.setData(points(panel.position.map((value) => value * 100)));
     series.equity.setData(points(panel.equity));
     series.drawdown.setData(points(panel.drawdown));
-    markers.setMarkers(this.tradeMarkers(panel.trades));
+    marks.show(panel.trades, query.market);
     this.readout(undefined);
   }
 
@@ -254,18 +267,6 @@ export class ChartBoard {
     this.panels[index].chart.applyOptions({ handleScroll: !large, handleScale: !large });
     if (!large) this.panels[index].chart.applyOptions(this.chartOptions());
     this.settle();
-  }
-
-  /** Arrows below for buys, above for sells. @param {Float32Array} trades */
-  tradeMarkers(trades) {
-    const { up, down } = this.colours;
-    const size = trades.length > 250 ? 0.6 : 0.9;
-    return Array.from(trades).flatMap((change, time) => {
-      if (change === 0) return [];
-      return change > 0
-        ? [{ time, position: "belowBar", shape: "arrowUp", color: up, size }]
-        : [{ time, position: "aboveBar", shape: "arrowDown", color: down, size }];
-    });
   }
 
   /** The library sizes its axes in the next frames; fit once more and place the labels then. */
@@ -295,7 +296,8 @@ export class ChartBoard {
         const height = String(Math.round(box.height));
         if (label.dataset.height === height) return;
         label.dataset.height = height;
-        const scaleMargins = { top: Math.min(LABEL_HEIGHT / box.height, 0.4), bottom: MARGIN };
+        const marked = PANES[i] === "price" ? Math.min(MARKS_HEIGHT / box.height, 0.12) : 0;
+        const scaleMargins = { top: Math.min(LABEL_HEIGHT / box.height, 0.55) + marked, bottom: marked || MARGIN };
         series[PANES[i]].priceScale().applyOptions({ scaleMargins });
       });
     }
@@ -305,12 +307,17 @@ export class ChartBoard {
   /** @param {Colours} colours */
   recolour(colours) {
     this.colours = colours;
-    this.panels.forEach((panel, index) => {
+    this.panels.forEach((panel) => {
       panel.chart.applyOptions(this.chartOptions());
       this.paint(panel);
-      if (this.query) panel.markers.setMarkers(this.tradeMarkers(this.query.panels[index].trades));
     });
     this.drawWeights();
+  }
+
+  /** @param {boolean} on whether the returns are hidden */
+  stayBlind(on) {
+    this.options.blind = on;
+    this.panels.forEach(({ summary }, index) => this.query && summary?.show(this.query.panels[index], on));
   }
 
   destroy() {

@@ -85,6 +85,17 @@ export function complete(draft) {
   return rest.length === 1 && draft.size > 1 ? pick(draft, rest[0]) : draft;
 }
 
+/** "All bad": the worst rating for each, and those without a rank tied behind the others.
+ * @param {Draft} draft @returns {Draft} */
+export function allBad(draft) {
+  const rest = unplaced(draft);
+  const groups = rest.length ? [...draft.groups, rest] : draft.groups;
+  return { ...draft, groups, picks: [...draft.picks, ...rest], tie: false, ratings: draft.ratings.map(() => 1) };
+}
+
+/** Whether the trader has begun. @param {Draft} draft */
+export const isBegun = (draft) => draft.picks.length > 0 || draft.ratings.some((value) => value !== null);
+
 /** @param {Draft} draft @param {number} panel @param {number|null} value @returns {Draft} */
 export function rate(draft, panel, value) {
   const ratings = draft.ratings.map((old, p) => (p !== panel ? old : old === value ? null : value));

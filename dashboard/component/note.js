@@ -11,10 +11,12 @@ const WAIT = 300;
 const words = (name) => name.replaceAll("_", " ");
 
 export class NoteBox {
-  /** @param {HTMLElement} host @param {(text: string) => Promise<{aspects: string[]}>} parse */
-  constructor(host, parse) {
+  /** @param {HTMLElement} host @param {(text: string) => Promise<{aspects: string[]}>} parse
+   * @param {() => void} changed called after every change by the trader */
+  constructor(host, parse, changed) {
     this.host = host;
     this.parse = parse;
+    this.changed = changed;
     this.input = h("textarea", {
       rows: 1,
       maxlength: 1800,
@@ -54,6 +56,7 @@ export class NoteBox {
   typed() {
     clearTimeout(this.timer);
     this.timer = setTimeout(() => void this.read(), WAIT);
+    this.changed();
   }
 
   async read() {
@@ -71,6 +74,7 @@ export class NoteBox {
     this.edited = true;
     this.aspects = [...this.aspects, name];
     this.draw();
+    this.changed();
   }
 
   /** @param {string} name */
@@ -78,6 +82,7 @@ export class NoteBox {
     this.edited = true;
     this.aspects = this.aspects.filter((other) => other !== name);
     this.draw();
+    this.changed();
   }
 
   draw() {
@@ -91,14 +96,14 @@ export class NoteBox {
     this.chips.replaceChildren(...this.aspects.map(chip));
   }
 
-  /** @param {string} text */
-  reset(text) {
+  /** @param {string} text @param {string[]|null} [aspects] as edited before */
+  reset(text, aspects = null) {
     clearTimeout(this.timer);
     this.input.value = text;
-    this.aspects = [];
-    this.edited = false;
+    this.aspects = aspects || [];
+    this.edited = aspects !== null;
     this.draw();
-    this.host.hidden = !text;
+    this.host.hidden = !text && !this.edited;
     if (text) void this.read();
   }
 

@@ -6,7 +6,8 @@
  * the name of its owner (one rater of one store): two tabs cannot overwrite each other's answers,
  * and who signs in next in the same browser neither sees nor sends them.
  *
- * @typedef {{key: string, query: string, [field: string]: unknown}} Answer
+ * @typedef {{key: string, query: string, outcome: string, ranks: number[], [field: string]: unknown}} Answer
+ * @typedef {{key: string, outcome: string}} Other an answer to the same question, given elsewhere
  * @typedef {"saved"|"saving"|"waiting"|"signedOut"|"rejected"} State
  * @typedef {Pick<Storage, "getItem"|"setItem"|"removeItem"|"key"|"length">} Shelf
  */
@@ -18,6 +19,15 @@ const PATIENCE = 20_000;
 
 /** Errors that the server will give again for the same request. */
 export class Refused extends Error {}
+
+/** The question has another answer of this rater already: `key` and `outcome` of that one. */
+export class Taken extends Refused {
+  /** @param {string} text @param {{key: string, outcome: string}} other */
+  constructor(text, other) {
+    super(text);
+    this.other = other;
+  }
+}
 
 /** The pass has expired, or the person was signed out. */
 export class SignedOut extends Error {}
@@ -37,6 +47,7 @@ export async function call(path, token, body) {
   const text = detail.error || `The server answered ${response.status}.`;
   // 401 heals when the page gets a new token, 429 and 5xx with time; other refusals are final.
   if (response.status === 401) throw new SignedOut(text);
+  if (response.status === 409 && detail.answered) throw new Taken(text, detail.answered);
   if (response.status < 500 && ![408, 429].includes(response.status)) throw new Refused(text);
   throw new Error(text);
 }
@@ -71,27 +82,52 @@ export class Outbox {
     /** @type {ReturnType<typeof setTimeout>|undefined} */
     this.timer = undefined;
     this.warn = (/** @type {BeforeUnloadEvent} */ event) => event.preventDefault();
+    /** Called with an answer whose question was answered elsewhere. @type {(answer: Answer, other: Other) => void} */
+    this.taken = () => {};
   }
 
-  /** What waits, in the order of giving. @returns {Answer[]} */
+  /** What waits to be sent, in the order of giving. @returns {Answer[]} */
   waiting() {
+    return this.items().filter(({ other }) => !other).map(({ answer }) => answer);
+  }
+
+  /** What waits for the trader's word, because the question was answered elsewhere.
+   * @returns {{answer: Answer, other: Other}[]} */
+  undecided() {
+    return this.items().flatMap(({ answer, other }) => (other ? [{ answer, other }] : []));
+  }
+
+  /** @returns {{at: number, answer: Answer, other?: Other}[]} */
+  items() {
     const names = Array.from({ length: this.storage.length }, (_, i) => this.storage.key(i) || "");
     const texts = names.filter((name) => name.startsWith(`${this.box}.`)).map((name) => this.storage.getItem(name));
     const found = [...texts, ...this.unkept.values()].flatMap((text) => {
       try {
-        const { at, answer } = JSON.parse(text || "");
-        return answer?.key ? [{ at, answer }] : [];
+        const { at, answer, other } = JSON.parse(text || "");
+        return answer?.key ? [{ at, answer, other }] : [];
       } catch {
         return []; // not ours
       }
     });
-    return found.sort((a, b) => a.at - b.at).map(({ answer }) => answer);
+    return found.sort((a, b) => a.at - b.at);
   }
 
-  /** @param {Answer} answer */
-  keep(answer) {
+  /** The answer that another tab has just put here; null for any other item of the storage.
+   * @param {StorageEvent} event @returns {Answer|null} */
+  elsewhere(event) {
+    if (!event.key?.startsWith(`${this.box}.`) || !event.newValue) return null;
+    try {
+      const { answer, other } = JSON.parse(event.newValue);
+      return answer?.key && !other ? answer : null;
+    } catch {
+      return null; // not ours
+    }
+  }
+
+  /** @param {Answer} answer @param {Other} [other] */
+  keep(answer, other) {
     this.last = Math.max(Date.now(), this.last + 1);
-    const text = JSON.stringify({ at: this.last, answer });
+    const text = JSON.stringify({ at: this.last, answer, other });
     try {
       this.storage.setItem(`${this.box}.${answer.key}`, text);
     } catch {
@@ -143,6 +179,11 @@ export class Outbox {
         await this.send(next);
       } catch (error) {
         if (!(error instanceof Refused)) throw error;
+        if (error instanceof Taken) {
+          this.keep(next, error.other); // it stays here until the trader has said which one counts
+          this.taken(next, error.other);
+          continue;
+        }
         problem = error.message;
       }
       this.forget(next.key);
@@ -161,5 +202,6 @@ export class Outbox {
   /** The page is left: what still waits goes on trying in the background. */
   leave() {
     this.report = () => {};
+    this.taken = () => {};
   }
 }

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * The four panes of a panel: their names, scales, and what they say without being asked. No DOM.
+ * The four panes of a panel: their names, scales, and what they say at a bar. No DOM.
  *
  * @typedef {import("./codec.js").Query} Query
  * @typedef {import("./codec.js").Panel} Panel
@@ -11,7 +11,7 @@
 /** @type {Pane[]} from top to bottom */
 export const PANES = ["price", "position", "equity", "drawdown"];
 /** @type {Record<Pane, number>} relative heights */
-export const STRETCH = { price: 5, position: 1.5, equity: 2.6, drawdown: 1.8 };
+export const STRETCH = { price: 3.8, position: 1.5, equity: 3.6, drawdown: 1.9 };
 /** @type {Record<Pane, string>} */
 export const NAMES = { price: "Price", position: "Position", equity: "Equity", drawdown: "Drawdown" };
 
@@ -87,21 +87,6 @@ export function told(query, panel, pane, bar) {
   const text = FORMATS[pane](valueAt(query, panel, pane, bar));
   const gross = pane === "position" ? panel.gross?.[bar] : undefined;
   return gross === undefined ? text : `${text} net, ${minus(gross * 100, 0)}% gross`;
-}
-
-/** What a pane says without a crosshair: the span of its own curve. The last value is not told:
- * it would be the result. @param {Query} query @param {Panel} panel @param {Pane} pane */
-export function span(query, panel, pane) {
-  const range = empty();
-  for (let bar = 0; bar <= query.bars; bar += 1) {
-    if (pane === "price") {
-      widen(range, query.market.low[bar]);
-      widen(range, query.market.high[bar]);
-    } else if (bar > 0 || pane !== "position") widen(range, valueAt(query, panel, pane, bar));
-  }
-  const [low, high] = [FORMATS[pane](range.minValue), FORMATS[pane](range.maxValue)];
-  if (pane === "drawdown") return `deepest ${low}`;
-  return low === high ? `always ${low}` : `${low} to ${high}`;
 }
 
 /** Weight of a bar's tick: multiples of 5, 10, 20, 40 ... The charts show all ticks of a weight or

@@ -85,6 +85,11 @@ export class QueryQueue {
     this.ahead.unshift(...queries);
   }
 
+  /** Forget a query that was answered elsewhere. @param {string} id */
+  drop(id) {
+    this.ahead = this.ahead.filter((query) => query.id !== id);
+  }
+
   stop() {
     clearTimeout(this.timer);
   }

@@ -13,20 +13,22 @@
  *
  * @typedef {import("./codec.js").Query} Query
  * @typedef {import("./model.js").Draft} Draft
- * @typedef {{query: Query, draft: Draft, comment: string, key: string}} Answered
+ * @typedef {{query: Query, draft: Draft, comment: string, key: string, outcome: string}} Answered
  */
 import { Ballot } from "./ballot.js";
 import { decodeQuery } from "./codec.js";
 import { randomKey } from "./dom.js";
 import { EpisodeEditor } from "./edit.js";
-import { command } from "./keys.js";
+import { Elsewhere } from "./elsewhere.js";
+import { chosenKeys, command } from "./keys.js";
 import { Modal } from "./modal.js";
 import { emptyDraft, fromRanks } from "./model.js";
 import { NoteBox } from "./note.js";
 import { call, Outbox } from "./outbox.js";
 import { QueryQueue } from "./queue.js";
 import * as session from "./session.js";
-import { contextLine, frame, helpDialog, showSaving, updateGoal, welcomeDialog } from "./view.js";
+import { openSettings } from "./settings.js";
+import { contextLine, frame, helpDialog, showKeys, showSaving, updateGoal, welcomeDialog } from "./view.js";
 
 const HISTORY = 20;
 
@@ -39,23 +41,30 @@ export class RankPage {
     /** @type {Answered[]} */
     this.history = [];
     this.supersedes = "";
+    /** Whether the answer being corrected is a ranking, which counts already. */
+    this.counted = false;
+    /** @type {Answered|undefined} the answer of this sitting that is being corrected */
+    this.reopened = undefined;
+    this.keys = chosenKeys(localStorage);
     this.shownAt = 0;
     this.submittedAt = 0;
     /** @type {Record<string, () => void>} */
     this.on = {
       submit: () => this.submit(),
       undo: () => this.undo(),
-      skip: () => this.answer("skipped"),
+      cancel: () => this.cancel(),
+      skip: () => (this.supersedes ? this.cancel() : this.answer("skipped")),
       cantTell: () => this.answer("cant_tell"),
+      allBad: () => this.allBad(),
       tie: () => this.ballot.tie(),
       back: () => this.ballot.back(),
       note: () => this.note.open(),
-      help: () => this.modal.show(helpDialog(() => this.modal.close())),
+      help: () => this.modal.show(helpDialog(this.keys, () => this.modal.close())),
       edit: () => this.edit(0),
-      palette: () => this.ballot.switchPalette(),
+      settings: () => this.modal.show(openSettings(this)),
     };
     this.view = frame(this.on);
-    this.ballot = new Ballot(this.view, () => this.say(""), (panel) => this.edit(panel));
+    this.ballot = new Ballot(this.view, () => this.changed(), (panel) => this.edit(panel), session.blind());
     this.editor = new EpisodeEditor({
       api: (path, body) => this.api(path, body),
       session: this.session,
@@ -63,13 +72,15 @@ export class RankPage {
       root: this.view.root,
     });
     this.modal = new Modal(this.view.root);
-    this.note = new NoteBox(this.view.note, (text) => this.api("aspects", { text }));
+    this.note = new NoteBox(this.view.note, (text) => this.api("aspects", { text }), () => this.keepHalfMade());
     this.note.offer(data.aspects);
     this.outbox = new Outbox(
       data.owner,
       (answer) => this.api("answer", answer),
       (state, waiting, detail) => showSaving(this.view.state, state, waiting, detail),
     );
+    this.elsewhere = new Elsewhere(this);
+    this.outbox.taken = (answer, other) => this.elsewhere.taken(answer, other);
     this.queue = new QueryQueue({
       get: (path) => this.api(path),
       sent: () => this.outbox.waiting().map((answer) => answer.query),
@@ -89,6 +100,7 @@ export class RankPage {
     const { signal } = this.listening;
     window.addEventListener("keydown", (event) => this.key(event), { signal });
     window.addEventListener("online", () => void this.outbox.flush(), { signal });
+    window.addEventListener("storage", (event) => this.elsewhere.heard(event), { signal });
     // Focus stays on the page, so that Enter submits after a click on a button.
     this.view.root.addEventListener(
       "mousedown",
@@ -105,6 +117,8 @@ export class RankPage {
   }
 
   async begin() {
+    showKeys(this.view.root, this.keys);
+    for (const { answer, other } of this.outbox.undecided()) this.elsewhere.taken(answer, other);
     void this.outbox.flush();
     if (this.data.edit) await this.queue.load(`query?edit=${encodeURIComponent(this.data.edit)}`);
     await this.queue.fill();
@@ -128,12 +142,49 @@ export class RankPage {
     this.editor.close();
     const { edit } = query;
     const empty = () => emptyDraft(query.panels.length);
-    this.ballot.show(query, earlier?.draft || (edit ? fromRanks(edit.ranks, edit.ratings) : empty()));
     this.supersedes = earlier?.key || edit?.key || "";
-    this.note.reset(earlier?.comment || edit?.comment || "");
-    this.view.context.replaceChildren(...contextLine(query, Boolean(this.supersedes)));
+    this.counted = earlier ? earlier.outcome === "ranked" : Boolean(edit?.ranks.some((rank) => rank > 0));
+    this.reopened = earlier;
+    const half = session.halfMade(this.data.owner, query.id, this.supersedes);
+    const before = earlier?.draft || (edit ? fromRanks(edit.ranks, edit.ratings) : empty());
+    this.ballot.show(query, half?.draft || before);
+    showKeys(this.view.panels, this.keys);
+    this.note.reset(half?.comment ?? (earlier?.comment || edit?.comment || ""), half?.aspects);
+    this.correcting(Boolean(this.supersedes));
     this.say("");
     requestAnimationFrame(() => requestAnimationFrame(() => this.painted()));
+  }
+
+  /** A correction can be left as it was; a question can be skipped. @param {boolean} on */
+  correcting(on) {
+    const query = this.queue.current;
+    if (query) this.view.context.replaceChildren(...contextLine(query, on));
+    this.view.cancel.hidden = !on;
+    this.view.skip.hidden = on;
+    this.view.allBad.children[0].textContent = query?.panels.length === 2 ? "Both bad" : "All bad";
+  }
+
+  /** What is begun here takes the place of an answer given elsewhere.
+   * @param {string} key @param {boolean} counted */
+  replaces(key, counted) {
+    this.supersedes = key;
+    this.counted = counted;
+    this.reopened = undefined;
+    this.correcting(true);
+    this.keepHalfMade();
+  }
+
+  /** The trader has changed something. */
+  changed() {
+    this.say("");
+    this.keepHalfMade();
+  }
+
+  /** What was begun survives a reload. */
+  keepHalfMade() {
+    const query = this.queue.current;
+    if (!query || query.practice) return;
+    session.keepHalfMade(this.data.owner, { query: query.id, supersedes: this.supersedes, draft: this.ballot.draft, ...this.note.value() });
   }
 
   painted() {
@@ -163,8 +214,8 @@ export class RankPage {
       this.editor.press(event);
       return;
     }
-    const asked = command(event);
-    if (!asked) return;
+    const asked = command(event, this.keys);
+    if (!asked || (asked.action === "cancel" && !this.supersedes)) return;
     event.preventDefault();
     event.stopPropagation();
     // Enter after the numbers is meant for the ranking, not for the menu's link that led here.
@@ -197,7 +248,7 @@ export class RankPage {
     const { draft } = this.ballot;
     const key = randomKey();
     const note = this.note.value();
-    this.history.push({ query, draft, comment: note.comment, key });
+    this.history.push({ query, draft, comment: note.comment, key, outcome });
     this.history.splice(0, this.history.length - HISTORY);
     this.outbox.add({
       key,
@@ -210,12 +261,26 @@ export class RankPage {
       session: this.session,
       supersedes: this.supersedes,
     });
-    if (!this.supersedes) this.count();
+    // Rankings count, also where one takes the place of a skip; skips do not.
+    this.count(Number(outcome === "ranked") - Number(this.counted));
+    this.go();
+  }
+
+  /** The next question; the address no longer leads to the answer that was corrected. */
+  go() {
+    if (location.search) history.replaceState(history.state, "", location.pathname);
     this.queue.next();
   }
 
-  count() {
-    this.done += 1;
+  allBad() {
+    if (!this.queue.current || this.queue.current.practice || this.ballot.locked) return;
+    this.answer("ranked", this.ballot.allBad());
+  }
+
+  /** @param {number} more */
+  count(more) {
+    if (!more) return;
+    this.done = Math.max(0, this.done + more);
     session.keepAnswered(this.data.owner, this.done);
     updateGoal(this.view.goal, this.done, this.data.goal);
   }
@@ -226,10 +291,22 @@ export class RankPage {
       this.say("Nothing to undo in this session; My feedback lists all your answers.");
       return;
     }
+    if (this.reopened) {
+      this.history.push(this.reopened);
+      this.queue.current = null; // it is answered: it does not come back by itself
+    }
     this.queue.insert([last.query]);
     this.queue.take();
     this.show(last.query, last);
-    this.say("Your last answer: correct it and submit again.");
+    this.say("Your last answer: correct it and submit again, or Esc to leave it as it was.");
+  }
+
+  /** Leave the answer that is being corrected as it was. */
+  cancel() {
+    if (!this.supersedes) return;
+    if (this.reopened) this.history.push(this.reopened);
+    this.go();
+    this.say("That answer stays as it was.");
   }
 
   async practise() {

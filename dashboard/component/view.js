@@ -1,6 +1,7 @@
 // @ts-check
 /** What the Rank page looks like: elements from state, no decisions. */
 import { h } from "./dom.js";
+import { ACTIONS, keyName } from "./keys.js";
 import { ordinal, ranks, unplaced } from "./model.js";
 
 /** @typedef {import("./model.js").Draft} Draft */
@@ -15,25 +16,21 @@ const SAVING = {
   rejected: (/** @type {number} */ _, /** @type {string} */ detail) => `Not stored: ${detail}`,
 };
 
-export const KEYS = [
-  ["1 – 5", "pick panels, best first"],
-  ["=", "tie the next pick with the last one"],
-  ["Backspace", "take back the last pick"],
-  ["Enter", "submit; the only panel left comes last"],
-  ["N", "write a note (Esc leaves it)"],
-  ["E", "edit: trade a panel otherwise (also ✎)"],
-  ["S", "skip this query"],
-  ["X", "can't tell them apart"],
-  ["U", "undo: open your last answer again"],
-  ["?", "this help"],
-];
+/** The key of an action, written by `showKeys`. @param {string} name */
+const keycap = (name) => h("kbd", { "data-key": name, "aria-hidden": "true" });
 
-/** @param {string} key */
-const keycap = (key) => h("kbd", {}, key);
+/** @param {string} label @param {string} name @param {() => void} onclick @param {string} [kind] */
+const action = (label, name, onclick, kind = "") =>
+  h("button", { class: `action ${kind}`, type: "button", onclick }, h("span", {}, label), keycap(name));
 
-/** @param {string} label @param {string} key @param {() => void} onclick @param {string} [kind] */
-const action = (label, key, onclick, kind = "") =>
-  h("button", { class: `action ${kind}`, type: "button", onclick }, h("span", {}, label), keycap(key));
+/** Write the trader's keys on everything below an element. @param {HTMLElement} root
+ * @param {import("./keys.js").Keys} keys */
+export function showKeys(root, keys) {
+  for (const cap of root.querySelectorAll("kbd[data-key]")) {
+    const name = cap.getAttribute("data-key") || "";
+    cap.textContent = name === "cancel" ? "Esc" : keyName(keys[name] || "");
+  }
+}
 
 /** Who made the charts: the licence asks for a link on the page. */
 export const credit = () =>
@@ -48,13 +45,16 @@ export function frame(on) {
   const part = {
     context: h("p", { class: "context" }),
     state: h("span", { class: "save", role: "status", "aria-live": "polite" }),
-    goal: h("div", { class: "goal", title: "Rankings of this session, and its goal" }),
+    goal: h("div", { class: "goal", title: "Rankings of this session, and its goal; skips do not count" }),
     name: h("span", { class: "name", title: "Your answers are stored under this name" }),
     panels: h("div", { class: "panels" }),
     track: h("div", { class: "track", role: "group", "aria-label": "Your ranking, best first" }),
     note: h("div", { class: "note", hidden: true }),
     message: h("p", { class: "message", role: "status", "aria-live": "polite" }),
-    submit: action("Submit", "↵", on.submit, "primary"),
+    submit: action("Submit", "submit", on.submit, "primary"),
+    cancel: action("Cancel", "cancel", on.cancel),
+    skip: action("Skip", "skip", on.skip),
+    allBad: action("All bad", "allBad", on.allBad),
     blank: h("div", { class: "blank", hidden: true }, h("h2"), h("p")),
   };
   const root = h(
@@ -67,8 +67,8 @@ export function frame(on) {
       part.state,
       part.goal,
       part.name,
-      h("button", { class: "icon", type: "button", onclick: on.palette, title: "Colours of up and down" }, "◐"),
-      h("button", { class: "icon", type: "button", onclick: on.help, title: "Keys and help (?)" }, "?"),
+      h("button", { class: "icon", type: "button", onclick: on.settings }, "Settings"),
+      h("button", { class: "icon", type: "button", onclick: on.help }, "Help"),
     ),
     part.panels,
     part.blank,
@@ -81,10 +81,12 @@ export function frame(on) {
       h(
         "div",
         { class: "actions" },
-        action("Note", "N", on.note),
-        action("Undo", "U", on.undo),
-        action("Skip", "S", on.skip),
-        action("Can't tell", "X", on.cantTell),
+        action("Note", "note", on.note),
+        action("Undo", "undo", on.undo),
+        part.cancel,
+        part.skip,
+        action("Can't tell", "cantTell", on.cantTell),
+        part.allBad,
         part.submit,
       ),
     ),
@@ -131,8 +133,8 @@ export function panelCards(count, on) {
     const badge = h("span", { class: "badge" });
     const head = h(
       "button",
-      { class: "pick", type: "button", onclick: () => on.pick(panel) },
-      keycap(String(panel + 1)),
+      { class: "pick", type: "button", "aria-label": `Panel ${panel + 1}`, onclick: () => on.pick(panel) },
+      h("kbd", { "data-key": `pick${panel + 1}` }),
       badge,
     );
     const host = h("div", { class: "chart" });
@@ -166,6 +168,7 @@ export function updateCards(cards, draft) {
     root.classList.toggle("first", place === 1);
     badge.textContent = place ? `${ordinal(place)}${tied ? " =" : ""}` : `pick ${ordinal(next)}${draft.tie ? " =" : ""}`;
     head.setAttribute("aria-pressed", String(place > 0));
+    head.setAttribute("aria-label", `Panel ${panel + 1}: ${badge.textContent}`);
     for (const dot of dots.children) {
       const value = Number(dot.getAttribute("data-value"));
       dot.classList.toggle("on", value <= (draft.ratings[panel] || 0));
@@ -174,23 +177,31 @@ export function updateCards(cards, draft) {
   });
 }
 
-/** The ranking so far, then what is left. @param {HTMLElement} track @param {Draft} draft */
-export function updateTrack(track, draft) {
-  const chip = (/** @type {number} */ panel) =>
-    h("span", { class: "chip", "data-drag": panel }, String(panel + 1));
+/** The ranking so far, then what is left; a number goes from one to the other when it is pressed.
+ * @param {HTMLElement} track @param {Draft} draft @param {(panel: number) => void} toggle */
+export function updateTrack(track, draft, toggle) {
+  const left = unplaced(draft);
+  const chip = (/** @type {number} */ panel) => {
+    const does = left.includes(panel) ? `Pick panel ${panel + 1}` : `Take panel ${panel + 1} out of the ranking`;
+    return h(
+      "button",
+      { class: "chip", type: "button", "data-drag": panel, "aria-label": does, title: does, onclick: () => toggle(panel) },
+      String(panel + 1),
+    );
+  };
   const gap = (/** @type {number} */ group) => h("span", { class: "gap", "data-drop": `before:${group}` });
   const groups = draft.groups.flatMap((members, group) => [
     gap(group),
     h("span", { class: "group", "data-drop": `into:${group}`, title: ordinal(group + 1) }, ...members.map(chip)),
   ]);
-  const rest = unplaced(draft);
+  const focused = /** @type {ShadowRoot|Document} */ (track.getRootNode()).activeElement?.getAttribute("data-drag");
   track.replaceChildren(
     h("span", { class: "end" }, "best"),
     ...groups,
-    h("span", { class: `slot ${draft.tie ? "tie" : ""}`, "data-drop": `before:${draft.groups.length}`, hidden: !rest.length }, draft.tie ? "=" : ""),
+    h("span", { class: `slot ${draft.tie ? "tie" : ""}`, "data-drop": `before:${draft.groups.length}`, hidden: !left.length }, draft.tie ? "=" : ""),
     h("span", { class: "end" }, "worst"),
-    h("span", { class: "pool", "data-drop": "pool", hidden: !rest.length }, ...rest.map(chip)),
-  );
+    h("span", { class: "pool", "data-drop": "pool", hidden: !left.length }, ...left.map(chip)),
+  );  if (focused) track.querySelector(`.chip[data-drag="${focused}"]`)?.focus();
 }
 
 /** @param {HTMLElement} goal @param {number} done @param {number} target */
@@ -202,19 +213,19 @@ export function updateGoal(goal, done, target) {
   );
 }
 
-/** @param {() => void} close */
-export function helpDialog(close) {
+/** @param {import("./keys.js").Keys} keys @param {() => void} close */
+export function helpDialog(keys, close) {
   return h(
     "dialog",
     { class: "dialog", "aria-label": "Keys" },
     h("h2", {}, "Keys"),
-    h("dl", {}, ...KEYS.flatMap(([key, text]) => [h("dt", {}, keycap(key)), h("dd", {}, text)])),
+    h("dl", {}, ...ACTIONS.flatMap(([name, , says]) => [h("dt", {}, h("kbd", {}, keyName(keys[name]))), h("dd", {}, says)])),
     h(
       "p",
       {},
-      "Drag a panel's header, or a number below, onto the ranking; drop it on another number for a tie. ",
+      "Press a panel's head or its number below, or drag it onto the ranking; drop it on another number for a tie. ",
       "Wheel or pinch zooms all panels. ▲ is a buy, ▼ is a sell; hollow candles rose. ",
-      "Beside each name is the span of its curve; at the crosshair, the value of that bar.",
+      "Under the pointer stand the values of that bar. Settings has colours, theme and keys.",
     ),
     h(
       "p",

@@ -9,13 +9,14 @@ from tradinghf.episodes import Episode
 from tradinghf.serving import components, reward_runs, source_label, tables, ui
 
 board, who = ui.open_page(
-    "Episodes", "Names and results show only once you have voted; leads see everything."
+    "Episodes", "What you have ranked, in the open. Names and results show only after the vote."
 )
 
 
 def visible_ids() -> list[str] | None:
-    """Ids that this person may see; None for all."""
-    if who.may("lead"):
+    """Ids that this person sees; None for all: leads may ask for them, and rank no longer blind."""
+    unblind = "Also what you have not ranked: shows who traded, and you no longer rank it blind"
+    if who.may("lead") and st.toggle(unblind, key="unblind"):
         return None
     # Not those skipped: with a look at who traded, a skip could still be corrected into a vote.
     answered = ui.own_rankings(board, who, include_superseded=False)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from support.browser import (
@@ -347,22 +348,30 @@ def test_theme_follows_the_system(
         assert colour == background
 
 
-def test_scales_are_readable_without_a_crosshair_and_tell_no_result(
-    page: Page, place: Path
-) -> None:
+def test_each_panel_is_summed_up_and_values_go_with_the_pointer(page: Page, place: Path) -> None:
     query = ready(page)
     with Store(place) as store:
         shown = panel_order(query, "local", store.query(query).episodes)
         episodes = store.episodes(shown)
     for number, episode in enumerate(episodes, start=1):
         panel = page.locator(f"article:nth-of-type({number})")
-        price, position, equity, deepest = panel.locator(".pane-label b").all_inner_texts()
-        base = 100 / episode.close[0]
-        assert price == f"{base * episode.low.min():.1f} to {base * episode.high.max():.1f}"
-        assert f"{100 * episode.position.max():.0f}%" in position
-        assert f"{100 * episode.equity.min():.1f}" in equity
-        assert f"{100 * episode.equity.max():.1f}" in equity
-        assert deepest == f"deepest \u2212{100 * episode.drawdown.max():.1f}%"
+        net, fall, trades, held = panel.locator(".summary dd").all_inner_texts()
+        assert net == f"{100 * episode.net_return:+.1f} %".replace("-", "\u2212")
+        assert fall == f"\u2212{100 * episode.drawdown.max():.1f} %"
+        assert int(trades) == np.isfinite(episode.price).sum()
+        assert held == f"{100 * np.mean(np.abs(episode.position) >= 0.001):.0f} %"
+        assert panel.locator(".pane-label b").all_inner_texts() == [""] * 4
+    box = page.locator("article:nth-of-type(1) .plot").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 120, box["y"] + 60)
+    expect(page.locator("article:nth-of-type(3) .pane-label b").first).not_to_be_empty()
+    shown_at_bar = [
+        page.locator(f"article:nth-of-type({i}) .pane-label b").first.inner_text()
+        for i in range(1, 5)
+    ]
+    assert len(set(shown_at_bar)) == 1
+    page.mouse.move(box["x"] + 120, box["y"] - 20)
+    expect(page.locator(".pane-label b")).to_have_text([""] * 16)
 
 
 def test_labels_cover_no_curve(page: Page) -> None:
@@ -371,17 +380,6 @@ def test_labels_cover_no_curve(page: Page) -> None:
     page.wait_for_timeout(300)
     coloured = page.evaluate(COLOURED_UNDER_LABELS)
     assert coloured == [0, 0, 0, 0] * 4
-
-
-def test_crosshair_reads_the_same_bar_in_every_panel(page: Page) -> None:
-    ready(page)
-    box = page.locator("article:nth-of-type(1) .chart").bounding_box()
-    assert box is not None
-    page.mouse.move(box["x"] + 120, box["y"] + 60)
-    expect(page.locator("article:nth-of-type(3) .pane-label b").first).not_to_contain_text("to")
-    shown = [page.locator(f"article:nth-of-type({i}) .pane-label b").first.inner_text()
-             for i in range(1, 5)]  # fmt: skip
-    assert len(set(shown)) == 1
 
 
 def test_answers_survive_a_reload_while_the_server_is_away(page: Page, place: Path) -> None:

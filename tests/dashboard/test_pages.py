@@ -203,6 +203,18 @@ def test_episode_is_shown_by_permalink_and_only_after_the_vote(
     assert "cannot see that episode" in texts(app)
 
 
+def test_who_leads_or_works_alone_stays_blind_until_asking(store: Store) -> None:
+    asked = fill_store(store, queries=2, panels=3, bars=20)
+    seen = asked[0].episodes
+    store.submit(Ranking("a", seen, (), asked[0].id, "local", outcome="skipped"))
+    app = page("episodes", episode=seen[0])  # a skip shows nothing
+    assert not app.metric
+    assert not app.dataframe
+    app.toggle[0].set_value(True).run()
+    assert app.metric[0].value == source_label(store.episode(seen[0]).source)
+    assert len(app.dataframe[0].value) == 6
+
+
 def test_learned_reward_is_read_without_torch(store: Store, tmp_path: Path) -> None:
     asked = ranked(store, count=1)
     episode = asked[0].episodes[0]

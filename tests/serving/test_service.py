@@ -25,7 +25,13 @@ from tradinghf.serving._payload import (
     trade_sizes,
 )
 from tradinghf.serving._practice import practice_comment, practice_query
-from tradinghf.serving._service import RankingService, asked_again, checked_answer, panel_order
+from tradinghf.serving._service import (
+    AnsweredElsewhereError,
+    RankingService,
+    asked_again,
+    checked_answer,
+    panel_order,
+)
 from tradinghf.simulation import edited_episode
 
 BARS = 30
@@ -169,6 +175,25 @@ def test_answer_is_stored_in_the_order_shown_once(service: RankingService) -> No
     query = service.store.query(payload["query"])
     assert stored.episodes == panel_order(query.id, "ann", query.episodes)
     assert (stored.ranks, stored.rater, stored.seconds) == ((2, 1, 2), "ann", 4.5)
+
+
+def test_of_two_answers_from_elsewhere_the_browser_hears_and_a_skip_replaces_nothing(
+    service: RankingService,
+) -> None:
+    query = service.store.queries()[0].id
+    assert service.answer("ann", answer(query))
+    with pytest.raises(AnsweredElsewhereError) as told:
+        service.answer("ann", answer(query, key=key(2), ranks=[3, 2, 1]))
+    assert (told.value.key, told.value.outcome) == (key(), "ranked")
+    fixed = {"ranks": [3, 2, 1], "supersedes": key()}
+    with pytest.raises(FeedbackError, match="skip does not replace"):
+        service.answer(
+            "ann", answer(query, key=key(2), ranks=[], outcome="skipped") | {"supersedes": key()}
+        )
+    assert service.answer("ann", answer(query, key=key(2)) | fixed)
+    with pytest.raises(AnsweredElsewhereError) as told:  # corrected in two tabs
+        service.answer("ann", answer(query, key=key(3)) | fixed)
+    assert told.value.key == key(2)
 
 
 def test_prefetch_skips_what_the_browser_has(service: RankingService) -> None:

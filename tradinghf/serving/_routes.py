@@ -23,7 +23,7 @@ from starlette.routing import Route
 from tradinghf.errors import EpisodeError, FeedbackError, StoreError
 from tradinghf.serving._access import AccessError, Identity
 from tradinghf.serving._practice import practice_comment, practice_query
-from tradinghf.serving._service import RankingService
+from tradinghf.serving._service import AnsweredElsewhereError, RankingService
 
 API = "/tradinghf/api"
 _COMPONENT = "/tradinghf/component"
@@ -70,6 +70,9 @@ class RankingRoutes:
             except AccessError as error:
                 _log.warning("request without a token", extra={"path": path})
                 return JSONResponse({"error": str(error)}, 401)
+            except AnsweredElsewhereError as error:
+                other = {"key": error.key, "outcome": error.outcome}
+                return JSONResponse({"error": str(error), "answered": other}, 409)
             except FeedbackError as error:
                 _log.warning("request refused", extra={"path": path, "rater": identity.rater})
                 return JSONResponse({"error": str(error)}, 422)

@@ -49,6 +49,21 @@ def asked_again(query: str) -> bool:
     return int(hashlib.sha256(f"repeat {query}".encode()).hexdigest()[:8], 16) / 2**32 < _REPEATS
 
 
+class AnsweredElsewhereError(FeedbackError):
+    """The rater has answered the question already, in another tab or on another device.
+
+    Attributes:
+        key: of the answer that counts now.
+        outcome: "ranked", "skipped" or "cant_tell".
+
+    """
+
+    def __init__(self, other: Ranking) -> None:
+        super().__init__("You have answered this question elsewhere: keep or replace that answer.")
+        self.key = other.key
+        self.outcome = other.outcome
+
+
 class RankingService:
     """The Rank page of one store; safe to call from many threads.
 
@@ -122,6 +137,11 @@ class RankingService:
                 return ranking
         raise FeedbackError(f"You have no answer {key[:40]!r}. Open it from My feedback.")
 
+    def _counting(self, rater: str, query: str) -> Ranking | None:
+        """The answer of a rater to a query that counts now, if any."""
+        found = self.store.rankings(rater) if query else []
+        return next((ranking for ranking in reversed(found) if ranking.query == query), None)
+
     def answer(self, rater: str, body: Mapping[str, Any]) -> bool:
         """Check and store an answer as the browser sent it.
 
@@ -129,13 +149,23 @@ class RankingService:
             True when stored, False when it was stored before (a retry).
 
         Raises:
+            AnsweredElsewhereError: another answer of this rater counts for the question.
             FeedbackError: forged or malformed, or refused by the store.
 
         """
         fields = checked_answer(body)
         old = self._own(rater, fields["supersedes"]) if fields["supersedes"] else None
+        if old is not None and old.ranks and fields["outcome"] == "skipped":
+            raise FeedbackError("A skip does not replace a ranking. Cancel the correction instead.")
         episodes = old.episodes if old is not None else self._asked(rater, fields["query"])
-        stored = self.store.submit(Ranking(episodes=episodes, rater=rater, **fields))
+        ranking = Ranking(episodes=episodes, rater=rater, **fields)
+        try:
+            stored = self.store.submit(ranking)
+        except FeedbackError as error:
+            other = self._counting(rater, ranking.query)
+            if other is None or other.key in (ranking.key, ranking.supersedes):
+                raise
+            raise AnsweredElsewhereError(other) from error
         if (
             stored
             and old is None

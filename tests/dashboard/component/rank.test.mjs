@@ -3,8 +3,11 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 const source = (name) => import(new URL(`../../../dashboard/component/${name}.js`, import.meta.url).href);
-const { AXIS_FORMATS, FORMATS, sharedRanges, span, tickWeight, valueAt } = await source("panes");
-const { command } = await source("keys");
+const { AXIS_FORMATS, FORMATS, sharedRanges, tickWeight, valueAt } = await source("panes");
+const { chosenKeys, command, defaultKeys, keepKeys, withKey } = await source("keys");
+const { inWords } = await source("elsewhere");
+const { figures, words } = await source("summary");
+const { placed } = await source("trades");
 const { QueryQueue } = await source("queue");
 
 const query = {
@@ -33,16 +36,43 @@ const query = {
   ],
 };
 
-test("a pane tells the span of its own curve and never its last value alone", () => {
+test("a panel is summed up by its return, deepest fall, trades and time in the market", () => {
   const [held, flat] = query.panels;
-  assert.equal(span(query, held, "price"), "96.0 to 103.0");
-  assert.equal(span(query, held, "position"), "+50% to +100%");
-  assert.equal(span(query, held, "equity"), "98.0 to 102.0");
-  assert.equal(span(query, held, "drawdown"), "deepest \u22123.9%");
-  assert.equal(span(query, flat, "position"), "always 0%");
-  assert.equal(span(query, flat, "equity"), "always 100.0");
-  assert.equal(span(query, flat, "drawdown"), "deepest 0.0%");
+  const said = words(figures(held), false);
+  assert.deepEqual(said, [["+1.0 %", "net return"], ["\u22123.9 %", "deepest fall"], ["2", "trades"], ["100 %", "in the market"]]);
+  assert.deepEqual(words(figures(held), true)[0], ["hidden", "net return"]);
+  assert.deepEqual(words(figures(flat), false).map(([value]) => value), ["0.0 %", "0.0 %", "0", "0 %"]);
+  const hedged = { ...flat, trades: Float32Array.of(0, 1, 0, 0), gross: Float32Array.of(0, 0.6, 0, 0) };
+  assert.deepEqual(words(figures(hedged), false).slice(2), [["1", "trade"], ["33 %", "in the market"]]);
 });
+
+test("marks keep off bars, off one another and off the label", () => {
+  const size = 9;
+  const bars = 120;
+  const high = Array.from({ length: bars }, (_, bar) => 60 + 30 * Math.sin(bar / 9));
+  const low = high.map((y) => y + 12);
+  const trades = high.map((_, bar) => (bar % 7 ? 0 : bar % 14 ? -1 : 1));
+  for (const step of [3, 8]) {
+    const at = { x: (bar) => bar * step, top: (bar) => high[bar], bottom: (bar) => low[bar] };
+    const marks = placed(trades, at, size, [20, 150]);
+    assert.equal(marks.length, trades.filter(Boolean).length);
+    for (const { bar, buy, x, y } of marks) {
+      assert.equal(buy, trades[bar] > 0);
+      const [top, bottom] = buy ? [y, y + size] : [y - size, y];
+      assert.ok(top >= 20 && bottom <= 150);
+      high.forEach((_, near) => {
+        if (Math.abs(near * step - x) <= size / 2) assert.ok(bottom < high[near] || top > low[near], `bar ${near}`);
+      });
+    }
+    for (const one of marks) {
+      for (const two of marks) {
+        if (one.bar < two.bar && one.buy === two.buy && Math.abs(one.x - two.x) < size) assert.ok(Math.abs(one.y - two.y) >= size);
+      }
+    }
+  }
+});
+
+test("an answer's ranks in words", () => assert.equal(inWords([2, 2, 1, 3]), "3 > 1 = 2 > 4"));
 
 test("all panels share one scale, wide enough for each and never of no height", () => {
   const ranges = sharedRanges(query, 0, 3);
@@ -82,7 +112,7 @@ test("the ticks that fit are evenly spaced, whatever their distance", () => {
 });
 
 const press = (key, target = { tagName: "DIV" }, more = {}) =>
-  command({ key, composedPath: () => [target], ...more });
+  command({ key, composedPath: () => [target], ...more }, defaultKeys());
 
 test("keys mean actions, except where they belong to somebody else", () => {
   assert.deepEqual(press("3"), { action: "pick", panel: 2 });
@@ -96,6 +126,25 @@ test("keys mean actions, except where they belong to somebody else", () => {
   assert.equal(press("1", { tagName: "TEXTAREA" }), null);
   assert.equal(press("s", undefined, { ctrlKey: true }), null);
   assert.equal(press("q"), null);
+  assert.equal(press("Escape").action, "cancel");
+  // A French keyboard has digits only with Shift.
+  assert.deepEqual(press("\u00e9", undefined, { code: "Digit2" }), { action: "pick", panel: 1 });
+});
+
+test("keys can be chosen; none is lost, and the page's own are refused", () => {
+  const keys = withKey(defaultKeys(), "skip", "B");
+  assert.deepEqual([keys.skip, keys.allBad], ["b", "s"]);
+  assert.equal(command({ key: "b", composedPath: () => [{ tagName: "DIV" }] }, keys).action, "skip");
+  for (const key of ["Escape", "Tab", "Shift"]) assert.equal(withKey(keys, "skip", key), null);
+  const shelf = new Map();
+  const storage = { getItem: (name) => shelf.get(name) ?? null, setItem: (name, value) => shelf.set(name, value) };
+  assert.deepEqual(chosenKeys(storage), defaultKeys());
+  keepKeys(storage, keys);
+  assert.deepEqual(chosenKeys(storage), keys);
+  for (const spoilt of ["{", '{"skip": "x"}', "[]", "null"]) {
+    shelf.set("tradinghf.keys", spoilt);
+    assert.deepEqual(chosenKeys(storage), defaultKeys(), spoilt);
+  }
 });
 
 function queueOf(names) {
