@@ -18,6 +18,7 @@ from tradinghf.serving import (
     BackgroundJobs,
     RunFolder,
     Uploads,
+    learned,
     list_runs,
     parts,
     source_label,
@@ -177,6 +178,8 @@ def show(run: RunFolder) -> None:
         with st.expander("Why"):
             for reason in verdict["reasons"]:
                 st.text(f"• {reason}")
+    if request.get("policy"):
+        learned.show_learned(RunFolder(Path(request["policy"]).parent))
     ui.show_metrics(figures | {"Trials on this market": f"{found['trials']}"})
     curves = ui.thinned(pd.read_parquet(run.folder / "curves.parquet"))
     figure = make_subplots(3, 1, shared_xaxes=True, row_heights=[3, 1, 1], vertical_spacing=0.04)

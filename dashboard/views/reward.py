@@ -11,6 +11,7 @@ from tradinghf.feedback import matters, unclear_sentence, worth_axis
 from tradinghf.serving import (
     BackgroundJobs,
     RewardRun,
+    learned,
     parts,
     reward_runs,
     source_label,
@@ -53,8 +54,9 @@ def fit_button() -> None:
     if past and past[0].status == "failed":
         st.error("The last fit failed. This is what it said:")
         st.text("\n".join(past[0].output().strip().splitlines()[-1:]))
-    answers = board.store.health()["rankings"]
-    if who.may("lead") and st.button(f"Fit to all {answers} answers", disabled=not answers):
+    answers = learned.AnswerCounts.of(board.store)
+    label = f"Fit to all {answers.counting} rankings"
+    if who.may("lead") and st.button(label, help=answers.text, disabled=not answers.counting):
         folder = Path(board.settings.runs) / f"reward-{time.strftime('%Y%m%d-%H%M%S')}"
         command = [str(WORKER), board.settings.store_argument, str(folder)]
         try:
@@ -78,7 +80,7 @@ def choose() -> RewardRun:
     best = told.index(max(told))
     model = st.selectbox("Model", models, index=best, format_func=lambda model: model.title)
     if model.newer:
-        st.caption(f"{model.newer} answers came after this fit; fit again to include them.")
+        st.caption(f"{model.newer} rankings came after this fit; fit again to include them.")
     if others:
         text = "1 model" if others == 1 else f"{others} models"
         st.caption(f"{text} of other answers in the runs folder: not shown.")
@@ -93,8 +95,11 @@ def alarms(model: RewardRun) -> None:
             f"The learned reward runs against profit (rank correlation {relation:+.2f}). Check the "
             "answers on the page Raters and quality before training on it."
         )
+    # What was foreseen of unseen answers says more than this caution of the fit.
+    foresees = bool(model.held_out) and not learned.is_luck(model.held_out)
     for warning in model.found.get("warnings", []):
-        st.warning(warning)
+        if not (foresees and "no better than chance" in warning):
+            st.warning(warning)
 
 
 def percent(held_out: dict, name: str) -> str:
@@ -104,8 +109,21 @@ def percent(held_out: dict, name: str) -> str:
     return f"{100 * held_out[name]:.0f} %{span}"
 
 
+def in_short(model: RewardRun) -> None:
+    """What was learned, and how well it foresees, for everybody."""
+    learned.show_learned(model.run)
+    said = learned.foresight(model.held_out) or (
+        "How well it foresees unseen answers is not known: none were kept back when it was fitted. "
+        "The button above fits one that is judged on answers kept back."
+    )
+    ceiling = model.found.get("human_ceiling")
+    if ceiling is not None:
+        said += f" Asked again, traders judged {100 * ceiling:.0f} of 100 pairs as before."
+    st.write(said)
+
+
 def figures(model: RewardRun) -> None:
-    """How well it foresees, against how well people agree with themselves."""
+    """The same in numbers, for experts."""
     found, held_out = model.found, model.held_out
     shown = {}
     if "accuracy" in held_out:
@@ -116,25 +134,14 @@ def figures(model: RewardRun) -> None:
         shown["In doubt"] = f"{100 * found['disagreement']:.0f} %"
     relation = found.get("profit_correlation")
     shown["Goes with profit"] = "–" if relation is None else f"{relation:+.2f}"
+    shown |= {name: form.format(held_out[key]) for key, (name, form) in MORE.items()
+              if key in held_out}  # fmt: skip
     ui.show_metrics(shown, HELPS)
     if held_out:
         st.caption(
             f"Judged by {held_out.get('method', 'answers that its training run kept back')}: "
             f"{held_out.get('held_out_rankings', '?')} rankings, {held_out.get('pairs', '?')} "
             "pairs; 95 % intervals in brackets."
-        )
-        more = {
-            name: form.format(held_out[key])
-            for key, (name, form) in MORE.items()
-            if key in held_out
-        }
-        if more:
-            with st.expander("More figures"):
-                ui.show_metrics(more, HELPS)
-    else:
-        st.caption(
-            "How well this model foresees unseen answers is unknown: none were kept back when it "
-            "was fitted. The button above fits one that is judged on answers kept back."
         )
 
 
@@ -172,7 +179,7 @@ def worth(values: list[dict]) -> go.Figure:
 
 
 def valued(model: RewardRun) -> None:
-    """What is valued, by all or by one trader, in numbers and in words."""
+    """What is valued, by all or by one trader, in numbers and in sentences with intervals."""
     traders = model.found.get("traders", {})
     names = [name for name in traders if who.may("lead") or name == who.rater]
     values = model.found.get("values", [])
@@ -189,7 +196,7 @@ def valued(model: RewardRun) -> None:
         st.subheader("What it is worth", anchor=False)
         ui.show_chart(worth(values), height=110 + 30 * len(values))
     with right:
-        st.subheader("In words", anchor=False)
+        st.subheader("One by one", anchor=False)
         for row in values:
             if matters(row):
                 st.text(f"• {row['sentence']}")
@@ -255,8 +262,10 @@ def one_answer(row: dict, names: dict[str, str]) -> None:
 fit_button()
 model = choose()
 alarms(model)
-figures(model)
-valued(model)
-if model.found.get("calibration"):
-    calibration(model.found["calibration"])
+in_short(model)
+if learned.expert():
+    figures(model)
+    valued(model)
+    if model.found.get("calibration"):
+        calibration(model.found["calibration"])
 unexplained(model.found.get("worst", []))

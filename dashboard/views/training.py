@@ -16,6 +16,7 @@ from tradinghf.serving import (
     BackgroundJobs,
     RunFolder,
     Uploads,
+    learned,
     list_runs,
     parts,
     source_label,
@@ -29,10 +30,12 @@ CURVES = {
     "pnl": ("Profit per episode", "%", 100.0),
     "learned_reward": ("Learned reward per episode", "points", 1.0),
     "reward/learned": ("Learned reward per episode", "points", 1.0),
-    "entropy": ("How much it still explores (entropy)", "nats", 1.0),
-    "kl": ("How much an update changes it (KL)", "nats", 1.0),
     "turnover": ("Turnover per episode", "times the account", 1.0),
     "steps_per_s": ("Speed", "steps per second", 1.0),
+}
+FOR_EXPERTS = {
+    "entropy": ("How much it still explores (entropy)", "nats", 1.0),
+    "kl": ("How much an update changes it (KL)", "nats", 1.0),
 }
 COLUMNS = 2
 CURVE_HEIGHT = 200
@@ -73,7 +76,7 @@ def free_name() -> str:
 
 def start_form() -> None:
     """Start a run."""
-    answers = board.store.health()["rankings"]
+    answers = learned.AnswerCounts.of(board.store).counting
     asked = Asking(board.settings, board.store).newest
     first = asked.option("--data") if asked else "sp500"
     with st.container(border=True):
@@ -93,7 +96,7 @@ def start_form() -> None:
         ask = cells[2].number_input(
             "Questions afterwards", 0, 200, 15, help="About what the policy became: the next round."
         )
-        label = f"Train on {answers} answers"
+        label = f"Train on {answers} rankings"
         if st.button(label, type="primary", disabled=not (answers and data)):
             run = folder / plain_name(name)
             if run.exists() or run == folder:
@@ -176,14 +179,15 @@ def number(value: float) -> str:
 def curves(run: RunFolder, key: str) -> None:
     """One chart per figure, against steps; above it the last value and the unit."""
     rows = ui.thinned(run.metrics())
-    shown = [name for name in CURVES if name in rows]
+    known = CURVES | (FOR_EXPERTS if experts else {})
+    shown = [name for name in known if name in rows]
     if rows.empty or not shown:
         st.info("The first figures appear after the first update of the policy.")
         return
     last = rows.iloc[-1]
     for start in range(0, len(shown), COLUMNS):
         for cell, name in zip(st.columns(COLUMNS), shown[start : start + COLUMNS], strict=False):
-            title, unit, factor = CURVES[name]
+            title, unit, factor = known[name]
             line = go.Scatter(
                 x=rows["step"],
                 y=factor * rows[name],
@@ -200,10 +204,7 @@ def curves(run: RunFolder, key: str) -> None:
 
 def became(run: RunFolder) -> None:
     """What a run's policy became, whether it may trade, and how it does beside others."""
-    text = run.document("policy.json").get("text")
-    if text:
-        st.markdown("**What the policy became**, on bars that it was not trained on")
-        st.text(str(text))
+    learned.show_learned(run)
     decision = run.document("deployment.json")
     if decision.get("text"):
         st.markdown("**May it trade?**")
@@ -217,6 +218,7 @@ def became(run: RunFolder) -> None:
 
 
 start_form()
+experts = learned.expert()
 past = jobs.list("train")
 running = bool(past) and past[0].status == "running"
 if past:
@@ -231,7 +233,7 @@ if runs:
     became(chosen)
     curves(chosen, key="past")
     result = chosen.document("result.json")
-    if result:
+    if result and experts:
         with st.expander("Result"):
             figures = [
                 (

@@ -41,7 +41,7 @@ def start(page: Page) -> None:
     page.get_by_role("option", name="small (yours)", exact=True).click()
     page.get_by_label("Steps").fill(str(LONG))
     page.get_by_label("Steps").press("Tab")
-    page.get_by_role("button", name="Train on 4 answers").click()
+    page.get_by_role("button", name="Train on 4 rankings").click()
     expect(page.get_by_text("● running")).to_be_visible()
 
 

@@ -240,7 +240,14 @@ def test_comparison_says_what_was_learned_and_how_well(report: Report, tmp_path:
         facts={"rankings": 150, "S": 0.9612, "converged": True},
         provenance={"command": "tradinghf rlhf --seed 0", "seed": 0},
         trials=3,
+        became="Stays out of the market.",
     )
+    first_view = re.sub(r"<details>.*?</details>", "", path.read_text("utf-8"), flags=re.S)
+    said = re.sub(r"\s+", " ", Reader(first_view).text)
+    assert "You mind drawdown most." in said
+    assert "The policy became: stays out of the market." in said
+    assert "It calls 87 of 100 unseen pairs as the traders did (95 % sure: 81 to 92)" in said
+    assert not re.search("nats|brier|yardstick|log loss|volatility squared", said, re.IGNORECASE)
     text = re.sub(r"\s+", " ", Reader(path.read_text("utf-8")).text)
     for needed in (
         "Not better than buy and hold.",

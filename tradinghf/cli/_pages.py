@@ -82,8 +82,8 @@ def report(
         reports=reports,
         values=reward["values"],
         held_out=result.get("reward_model", {}),
+        became=_portrait(run),
         facts=experiment_facts(result)
-        | _portrait_facts(run)
         | {"test bars": opened, "trials on this data": f"{trials:,}, {counted_in}"},
         trials=trials,
         provenance={
@@ -105,8 +105,6 @@ def report(
     output.line(f"Report: {page}")
 
 
-def _portrait_facts(run: Path) -> dict[str, str]:
+def _portrait(run: Path) -> str:
     """What the policy became, of runs that say it."""
-    if not (run / PORTRAIT).is_file():
-        return {}
-    return {"what the policy became": str(read_json(run, PORTRAIT)["text"])}
+    return str(read_json(run, PORTRAIT)["text"]) if (run / PORTRAIT).is_file() else ""

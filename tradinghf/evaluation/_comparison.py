@@ -53,6 +53,7 @@ def comparison_report(
     facts: Mapping[str, Any],
     provenance: Mapping[str, Any],
     trials: int = 1,
+    became: str = "",
 ) -> Path:
     """Write one self-contained page that compares backtests over the same bars.
 
@@ -70,6 +71,7 @@ def comparison_report(
         facts: names and values worth knowing (rankings given, S, G ...); short sentences.
         provenance: names and values that reproduce the run (seed, data hash, command ...).
         trials: how many variants were tried until the first report was chosen.
+        became: what the policy does, in a sentence (`policy.json` of a run); empty if unknown.
 
     Returns:
         The path written.
@@ -85,7 +87,7 @@ def comparison_report(
         verdict_card(verdict or judged.headline, judged.reasons, judged.passed, label=judged.label),
         _comparison_section(named),
         sections.equity_section(named),
-        values_section(values),
+        values_section(values, became),
         pair(held_out_section(held_out), _facts_section(facts)),
         pair(sections.timing_section(judged), sections.rolling_sharpe_section(named)),
         pair(sections.exposure_section([subject]), tables.costs_section(subject)),

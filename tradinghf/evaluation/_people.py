@@ -8,7 +8,7 @@ from typing import Any
 
 from tradinghf.evaluation._charts import interval_chart
 from tradinghf.evaluation._page import number, section, spaced, table
-from tradinghf.feedback import PROFIT, matters, unclear_sentence, worth_axis
+from tradinghf.feedback import PROFIT, learned_in_words, matters, unclear_sentence, worth_axis
 
 _CAPTION = (
     "{}, with its 95 % interval; aspects that more likely than not do not matter are not drawn. "
@@ -57,8 +57,10 @@ def preference_section(standing: Mapping[str, Any]) -> str:
     return section(title, f"<p>{escape(words)}</p>", note=note)
 
 
-def values_section(values: Sequence[Mapping[str, Any]]) -> str:
-    """What the reward model learned: sentences, and weights with intervals."""
+def values_section(values: Sequence[Mapping[str, Any]], became: str = "") -> str:
+    """What was learned, and what the policy became, in a paragraph; below it, for those who ask,
+    sentences, and weights with intervals.
+    """
     title = "What the reward model learned from the rankings"
     if not values:
         return section(title, note="It was fitted to no rankings.")
@@ -77,12 +79,17 @@ def values_section(values: Sequence[Mapping[str, Any]]) -> str:
     if rest := unclear_sentence(values):
         said.append(rest)
     sentences = "".join(f"<li>{escape(sentence)}</li>" for sentence in said)
+    note = f'<p class="note">{_CAPTION.format(worth_axis(values))}</p>' if chart else ""
     return section(
         title,
-        f"<ul>{sentences}</ul>",
-        chart,
-        note=_CAPTION.format(worth_axis(values)) if chart else "",
+        f"<p>{escape(learned_in_words(values, became))}</p>",
+        for_experts(f"<ul>{sentences}</ul>{chart}{note}"),
     )
+
+
+def for_experts(html: str) -> str:
+    """What opens on a click."""
+    return f"<details><summary>For experts</summary>{html}</details>"
 
 
 def held_out_section(held_out: Mapping[str, Any]) -> str:
@@ -103,4 +110,21 @@ def held_out_section(held_out: Mapping[str, Any]) -> str:
         note = f"{held_out['pairs']:,} pairs of {rankings} rankings; chance is 1/2 without ties. "
     html = table(["", "score", "95 % interval", "meaning"], rows, text_columns=(0, 3))
     html = html.replace('<td class="text">', '<td class="wrap">')
-    return section(title, html, note=f"{note}Intervals take whole rankings for independent cases.")
+    note += "Intervals take whole rankings for independent cases."
+    shown = for_experts(f'{html}<p class="note">{escape(note)}</p>')
+    return section(title, f"<p>{escape(_in_short(held_out))}</p>", shown)
+
+
+def _in_short(held_out: Mapping[str, Any]) -> str:
+    """How many pairs it calls right, in a sentence."""
+    if held_out.get("accuracy") is None:
+        return "Scores for experts below."
+    said = (
+        f"It calls {100 * float(held_out['accuracy']):.0f} of 100 unseen pairs as the traders did"
+    )
+    interval = held_out.get("accuracy_interval")
+    if not interval:
+        return f"{said}; a coin calls 50."
+    low, high = (100 * float(end) for end in interval)
+    end = "a coin calls 50." if low > 50 else "that may still be luck."
+    return f"{said} (95 % sure: {low:.0f} to {high:.0f}); {end}"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         read_fragments,
         write_fragments,
     )
+    from tradinghf.feedback._learned_words import learned_in_words
     from tradinghf.feedback._lexicon import LEXICON
     from tradinghf.feedback._own_trades import OwnTrades, own_trades
     from tradinghf.feedback._quality import (
@@ -67,6 +68,7 @@ __all__ = [
     "episodes_in_trl",
     "fragment_pairs",
     "leaderboard",
+    "learned_in_words",
     "matters",
     "own_trades",
     "rankings_from",
@@ -100,6 +102,7 @@ __getattr__ = on_first_use(
         "fragment_pairs": "tradinghf.feedback._fragments",
         "read_fragments": "tradinghf.feedback._fragments",
         "write_fragments": "tradinghf.feedback._fragments",
+        "learned_in_words": "tradinghf.feedback._learned_words",
         "LEXICON": "tradinghf.feedback._lexicon",
         "EDITED_SOURCE": "tradinghf.feedback._sources",
         "OWN_SOURCE": "tradinghf.feedback._sources",

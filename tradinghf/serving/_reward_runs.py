@@ -22,7 +22,7 @@ class RewardRun:
     Attributes:
         run: its folder.
         found: what its `reward.json` says.
-        newer: answers that arrived after the fit; None where the run did not note that.
+        newer: rankings that arrived after the fit; None where the run did not note that.
 
     """
 
@@ -49,7 +49,7 @@ class RewardRun:
         if count is not None:
             parts.append(f"{count} rankings")
         if self.newer:
-            parts.append(f"{self.newer} newer answers")
+            parts.append(f"{self.newer} newer")
         return " · ".join(parts)
 
 
@@ -57,16 +57,19 @@ def reward_runs(folder: Path | str, store: Store) -> tuple[list[RewardRun], int]
     """Models of this store, the newest first, and how many others the folder holds."""
     runs = list_runs(folder, REWARD_FILE)
     with store.reading() as connection:
-        query = select(rankings.c.chain).order_by(rankings.c.seq)
-        place = {chain: number for number, chain in enumerate(connection.scalars(query), start=1)}
+        query = select(rankings.c.chain, rankings.c.outcome).order_by(rankings.c.seq)
+        ranked = 0
+        place = {}
+        for chain, outcome in connection.execute(query):
+            ranked += outcome == "ranked"
+            place[chain] = ranked
     found = []
     for run in runs:
         document = run.document(REWARD_FILE)
         answers = document.get("answers")
         if isinstance(answers, dict):
             if answers.get("head") in place:
-                newer = len(place) - place[answers["head"]]
-                found.append(RewardRun(run, document, newer))
+                found.append(RewardRun(run, document, ranked - place[answers["head"]]))
         elif _trained_on(run, store.location):
             found.append(RewardRun(run, document, None))
     return found, len(runs) - len(found)

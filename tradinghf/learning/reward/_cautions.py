@@ -28,12 +28,13 @@ def answers_explained(choices: Choices, posterior: TermPosterior, foreseen: floa
     return share_explained(by_evidence if foreseen is None else foreseen, by_chance)
 
 
-def cautions(table: AnswerTable, evidence: float, beyond: float) -> tuple[str, ...]:
+def cautions(table: AnswerTable, explained: float, beyond: float) -> tuple[str, ...]:
     """Say in words when the answers cannot teach much, or not in words.
 
     Args:
         table: the answers.
-        evidence: of the posterior.
+        explained: how much better than chance they are explained, 0 or less where they are not:
+            by what was foreseen of answers held out, else by the evidence of the posterior.
         beyond: weight of the models that need the learned features.
 
     """
@@ -44,7 +45,7 @@ def cautions(table: AnswerTable, evidence: float, beyond: float) -> tuple[str, .
             "Every ranking ties all of its episodes: nothing can be learned about what is "
             "preferred, and the reward stays with profit."
         )
-    elif evidence <= 0 and len(table.ranks) >= _ENOUGH_TO_JUDGE:
+    elif explained <= 0 and len(table.ranks) >= _ENOUGH_TO_JUDGE:
         found.append(
             f"The {len(table.ranks)} rankings are explained no better than chance: they contradict "
             "each other, or value something that no aspect describes. Rank more episodes, and "
