@@ -272,6 +272,7 @@ export class ChartBoard {
   /** The library sizes its axes in the next frames; fit once more and place the labels then. */
   settle() {
     afterTwoFrames(() => {
+      if (!this.query) return;
       this.following = true;
       this.panels.forEach(({ chart }) => chart.timeScale().fitContent());
       this.following = false;
@@ -281,7 +282,7 @@ export class ChartBoard {
 
   /** The library follows a new size one frame later. */
   placeLabelsSoon() {
-    afterTwoFrames(() => this.placeLabels());
+    afterTwoFrames(() => this.query && this.placeLabels());
   }
 
   /** Each pane keeps a strip at its top free of data, and its label lies there. */
@@ -321,6 +322,7 @@ export class ChartBoard {
   }
 
   destroy() {
+    this.query = null; // whatever is still on its way finds nothing to draw
     this.panels.forEach(({ chart }) => chart.remove());
   }
 }

@@ -3,12 +3,13 @@
 import tempfile
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pandas as pd
 import streamlit as st
 
 from tradinghf.errors import TradingHFError
-from tradinghf.serving import ROLES, ui
+from tradinghf.serving import ROLES, learned, ui
 
 EXPORTS = {
     "jsonl": ("JSON lines: everything, for another store", "application/jsonl"),
@@ -75,50 +76,98 @@ def users_tab() -> None:
             "tradinghf dashboard --auth local"
         )
     left, right = st.columns(2)
-    with left, st.form("add", clear_on_submit=True):
+    with left:
+        add_form()
+    with right:
+        if people:
+            change_form([person.name for person in people])
+
+
+def add_form() -> None:
+    """Add somebody; what was typed stays where it is refused."""
+    with st.form("add"):
         st.subheader("Add", anchor=False)
-        name = st.text_input("Name")
+        name = st.text_input("Name", key=fresh("name"))
         role = st.selectbox("Role", ROLES, help="A lead also starts jobs; an admin also this page.")
-        password = st.text_input("Password, at least 12 characters", type="password")
-        if st.form_submit_button("Add user"):
-            attempt(lambda: board.accounts.add(name, password, role, by=who.rater))
-    if not people:
-        return
-    with right, st.form("change", clear_on_submit=True):
+        password = st.text_input(
+            "Password, at least 12 characters",
+            type="password",
+            key=fresh("password"),
+            help="Leave it empty to get a link by which the person chooses one.",
+        )
+        if not st.form_submit_button("Add user"):
+            return
+    if attempt(lambda: board.accounts.add(name, password or None, role, by=who.rater)):
+        link = "" if password or board.settings.auth == "oidc" else invitation(name)
+        done(f"{name} was added as {role}.{link}")
+
+
+def change_form(names: list[str]) -> None:
+    """Change somebody."""
+    with st.form("change"):
         st.subheader("Change", anchor=False)
-        name = st.selectbox("User", [person.name for person in people])
-        role = st.selectbox("New role", ["", *ROLES])
-        password = st.text_input("New password", type="password")
-        state = st.selectbox("State", ["", "active", "switched off"])
-        if st.form_submit_button("Change user"):
-            change = {"password": password or None, "role": role or None}
-            active = None if not state else state == "active"
-            attempt(lambda: board.accounts.change(name, by=who.rater, active=active, **change))
+        name = st.selectbox("User", names)
+        role = st.selectbox("New role", ["", *ROLES], key=fresh("new role"))
+        password = st.text_input("New password", type="password", key=fresh("new password"))
+        state = st.selectbox("State", ["", "active", "switched off"], key=fresh("state"))
+        left, right = st.columns(2)
+        change = left.form_submit_button("Change user", width="stretch")
+        help_ = "Ends the person's sign-ins; the link lets them choose a new password."
+        invite = right.form_submit_button("Make a password link", help=help_, width="stretch")
+    active = None if not state else state == "active"
+    if change and not (role or password or state):
+        st.info(f"Nothing was chosen to change about {name}.")
+    elif change:
+        given = {"password": password or None, "role": role or None, "active": active}
+        if attempt(lambda: board.accounts.change(name, by=who.rater, **given)):
+            done(f"{name} was changed; their sign-ins have ended.")
+    elif invite and attempt(lambda: board.accounts.change(name, by=who.rater)):
+        done(f"{name}'s sign-ins have ended.{invitation(name)}")
 
 
-def attempt(action) -> None:
-    """Do it and show the result, or say why not."""
+def fresh(name: str) -> str:
+    """Key of a field that is empty again after what was done, and only then."""
+    return f"{name} {st.session_state.get('done', 0)}"
+
+
+def done(text: str) -> None:
+    """Say it at the head of the page, with all fields empty again."""
+    st.session_state["done"] = st.session_state.get("done", 0) + 1
+    ui.confirm(text)
+
+
+def invitation(name: str) -> str:
+    """A link by which a person chooses a password, in words."""
+    board.accounts.note(who.rater, "invite", name)
+    here = urlsplit(st.context.url or "http://localhost")
+    address = f"{here.scheme}://{here.netloc}{board.invitation(name)}"
+    return f" Send them this link, which works once and for seven days: `{address}`"
+
+
+def attempt(action) -> bool:
+    """Do it, or say why not."""
     try:
         action()
     except TradingHFError as error:
         st.error(str(error))
-    else:
-        st.rerun()
+        return False
+    return True
 
 
 def audit_tab() -> None:
     """Who did what, and the store's health."""
-    health = board.store.health()
+    health, counts = board.store.health(), learned.AnswerCounts.of(board.store)
     ui.show_metrics(
         {
             "Episodes": f"{health['episodes']:,}",
             "Queries": f"{health['queries']:,}",
-            "Answers": f"{health['rankings']:,}",
+            "Rankings": f"{counts.counting:,}",
             "Raters": f"{health['raters']}",
             "Backtest trials": f"{health['trials']:,}",
             "Episode files": f"{health['episode_bytes'] / 1e6:.1f} MB",
         }
     )
+    st.caption(counts.text)
     st.caption(f"{health['database']}, schema {health['schema']}, chain head {health['head'][:16]}")
     if st.button("Verify everything"):
         for why in board.service.unshowable.values():

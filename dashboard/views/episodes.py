@@ -6,8 +6,23 @@ import streamlit as st
 from plotly.subplots import make_subplots
 
 from tradinghf.episodes import Episode
+from tradinghf.errors import TradingHFError
+from tradinghf.feedback.store import EpisodeInfo, Store
 from tradinghf.serving import components, reward_runs, source_label, tables, ui
 
+ROWS = 20
+RESULTS = {
+    "all": lambda info: True,
+    "gained": lambda info: info.net_return > 0,
+    "lost": lambda info: info.net_return < 0,
+}
+ORDERS = {
+    "newest": None,
+    "best return": lambda info: -info.net_return,
+    "worst return": lambda info: info.net_return,
+    "smallest drawdown": lambda info: info.max_drawdown,
+    "deepest drawdown": lambda info: -info.max_drawdown,
+}
 board, who = ui.open_page(
     "Episodes", "What you have ranked, in the open. Names and results show only after the vote."
 )
@@ -91,36 +106,67 @@ def reward_chart(episode: Episode, so_far: np.ndarray, spread: np.ndarray) -> go
     return figure
 
 
-ids = visible_ids()
-infos = board.store.episode_infos(ids)
+def filtered(infos: list[EpisodeInfo]) -> list[EpisodeInfo]:
+    """Those that the fields above the table leave, in the order asked for."""
+    left, middle, right, last = st.columns([3, 2, 2, 2])
+    names = sorted({info.source for info in infos})
+    sources = left.multiselect("Who", names, placeholder="all", format_func=source_label)
+    every = sorted({info.symbol for info in infos})
+    symbols = middle.multiselect("Symbol", every, placeholder="all")
+    result = right.selectbox("Result", list(RESULTS))
+    order = last.selectbox("Order", list(ORDERS))
+    kept = [
+        info
+        for info in reversed(infos)
+        if (not sources or info.source in sources)
+        and (not symbols or info.symbol in symbols)
+        and RESULTS[result](info)
+    ]
+    if (key := ORDERS[order]) is not None:
+        kept.sort(key=key)
+    return kept
+
+
+def one_page(kept: list[EpisodeInfo], every: int) -> list[EpisodeInfo]:
+    """Rows of one page of the table, and how many there are."""
+    pages = max(1, -(-len(kept) // ROWS))
+    left, right = st.columns([5, 1], vertical_alignment="bottom")
+    number = 1
+    if pages > 1:
+        number = int(right.number_input(f"Page, 1 to {pages}", 1, pages, 1))
+    first = (number - 1) * ROWS
+    shown = kept[first : first + ROWS]
+    of_all = "" if len(kept) == every else f" of {every:,}"
+    left.text(f"{len(kept):,}{of_all} episodes; {first + 1:,} to {first + len(shown):,} shown")
+    return shown
+
+
+@st.cache_data(max_entries=4096, show_spinner=False)
+def days_of(episode_id: str, _store: Store) -> tuple[str, str]:
+    """First and last day of an episode, which never change; dashes where its file is damaged."""
+    try:
+        stamps = _store.episode(episode_id).timestamps
+    except TradingHFError:
+        return "–", "–"
+    return str(stamps[0])[:10], str(stamps[-1])[:10]
+
+
+infos = board.store.episode_infos(visible_ids())
 if not infos:
     ui.stop_empty(
         "What you have ranked appears here in the open: who traded, when, how well.", "rank"
     )
-names = sorted({info.source for info in infos})
-left, middle, right = st.columns([2, 1, 1])
-sources = left.multiselect("Who", names, placeholder="all", format_func=source_label)
-symbols = middle.multiselect("Symbol", sorted({info.symbol for info in infos}), placeholder="all")
-order = right.selectbox("Order", ["newest", "best return", "smallest drawdown"])
-kept = [
-    info
-    for info in reversed(infos)
-    if (not sources or info.source in sources) and (not symbols or info.symbol in symbols)
-]
-if order == "best return":
-    kept.sort(key=lambda info: -info.net_return)
-elif order == "smallest drawdown":
-    kept.sort(key=lambda info: info.max_drawdown)
+kept = filtered(infos)
 if not kept:
     ui.stop_empty("No episode matches these filters.")
-frame = tables.episodes_table(kept)
+rows = one_page(kept, len(infos))
+frame = tables.episodes_table(rows, {info.id: days_of(info.id, board.store) for info in rows})
 linked = st.query_params.get("episode", "")
-chosen = ui.show_table(frame, key="episodes", select=True, hide=("id",), height=250)
-known = {info.id for info in infos}
+chosen = ui.show_table(frame, key="episodes", select=True, hide=("id",), height="content")
 if chosen is not None:
     linked = frame["id"][chosen]
     st.query_params["episode"] = linked
-if linked in known:
+if linked in {info.id for info in infos}:
     tear_sheet(linked)
 elif linked:
     st.warning("You cannot see that episode: it is unknown here, or you have not ranked it yet.")

@@ -203,6 +203,24 @@ def test_episode_is_shown_by_permalink_and_only_after_the_vote(
     assert "cannot see that episode" in texts(app)
 
 
+def test_episodes_are_counted_filtered_dated_and_paged(store: Store) -> None:
+    ranked(store, count=9)  # 27 episodes, of three sources
+    app = page("episodes")
+    every = len(store.episode_infos())
+    frame = app.dataframe[0].value
+    assert f"{every} episodes; 1 to 20 shown" in texts(app)
+    assert (len(frame), set(frame["from"]), set(frame["to"])) == (
+        20, {"2011-01-03"}, {"2011-01-23"},
+    )  # fmt: skip
+    app.number_input[0].set_value(2).run()
+    assert len(app.dataframe[0].value) == every - 20
+    app = page("episodes")
+    next(s for s in app.selectbox if s.label == "Result").select("lost").run()
+    lost = [info for info in store.episode_infos() if info.net_return < 0]
+    assert 0 < len(lost) < every
+    assert f"{len(lost)} of {every} episodes" in texts(app)
+
+
 def test_who_leads_or_works_alone_stays_blind_until_asking(store: Store) -> None:
     asked = fill_store(store, queries=2, panels=3, bars=20)
     seen = asked[0].episodes
@@ -238,17 +256,49 @@ def write_reward(store: Store, folder: Path, **found: object) -> None:
     (folder / "reward.json").write_text(json.dumps(about | found))
 
 
-def test_reward_model_speaks_in_words_and_alarms_when_it_leaves_profit(
+def test_what_was_learned_is_one_paragraph_and_figures_are_for_experts(
     store: Store, tmp_path: Path
 ) -> None:
-    ranked(store)
+    asked = ranked(store)
+    store.submit(Ranking("skip", asked[0].episodes, (), "", "bob", outcome="skipped"))
     held_out = {"accuracy": 0.81, "accuracy_interval": [0.7, 0.9], "f1": 0.7, "pairs": 60}
-    write_reward(store, tmp_path / "runs" / "a", held_out=held_out, profit_correlation=-0.4)
+    run = tmp_path / "runs" / "a"
+    chance = "The 25 rankings are explained no better than chance: they contradict."
+    found = {"held_out": held_out, "profit_correlation": -0.4, "warnings": [chance]}
+    write_reward(store, run, **found)
+    (run / "policy.json").write_text(json.dumps({"text": "Stays out of the market."}))
+    (run / "metrics.jsonl").write_text('{"step": 1, "pnl": 0.01, "kl": 0.1, "entropy": 1.0}\n')
     app = page("reward")
     assert not app.exception
-    assert "Drawdown costs you." in texts(app)
+    assert app.markdown[0].value == (
+        "**You mind deep falls from a peak most. The policy became: stays out of the market.**"
+    )
+    assert (
+        "81 of 100 unseen pairs (95 % sure: 70 to 90) as you did; a coin" in app.markdown[1].value
+    )
+    assert app.button[0].label == "Fit to all 6 rankings"
+    assert app.button[0].help == "6 rankings count. Not counted: 1 skipped."
     assert "runs against profit" in app.error[0].value
+    # What is foreseen is no chance, so nothing beside it says so.
+    assert not app.warning
+    assert not app.metric
+    app.toggle[0].set_value(True).run()
+    assert "Drawdown costs you." in texts(app)
     assert (app.metric[0].label, app.metric[0].value) == ("Calls right", "81 % (70 to 90)")
+    app = page("training")
+    curves = "".join(str(text.value) for text in app.markdown)
+    assert "You mind deep falls" in curves
+    assert "KL" not in curves
+    app.toggle[0].set_value(True).run()
+    assert any("KL" in str(text.value) for text in app.markdown)
+    # Where it may be luck, the caution stays, and the sentence agrees with it.
+    held_out["accuracy_interval"] = [0.45, 0.9]
+    (run / "reward.json").unlink()
+    run.rename(run.with_name("b"))
+    write_reward(store, run, **found)
+    app = page("reward")
+    assert app.warning[0].value == chance
+    assert "may still be luck" in app.markdown[1].value
 
 
 def test_reward_page_shows_models_of_this_store_only(store: Store, tmp_path: Path) -> None:
@@ -264,7 +314,7 @@ def test_reward_page_shows_models_of_this_store_only(store: Store, tmp_path: Pat
     ranked(store, rater="bob", count=1)
     app = page("reward")
     assert sorted(app.selectbox[0].options) == [
-        "mine · 25 rankings · 1 newer answers",
+        "mine · 25 rankings · 1 newer",
         "trained · 25 rankings",
     ]
     assert "2 models of other answers" in texts(app)
@@ -410,6 +460,25 @@ def test_admin_adds_users_and_the_trail_shows_it(store: Store) -> None:
     assert ("local", "add user", "boss as admin") in [
         row[1:] for row in UserAccounts(store).trail()
     ]
+
+
+def test_admin_changes_and_invites_and_is_told(store: Store) -> None:
+    people = UserAccounts(store)
+    for name, role in (("ann", "rater"), ("boss", "admin")):
+        people.add(name, "correct horse battery", role, by="test")
+    app = page("admin")
+    change = next(b for b in app.button if b.label == "Change user")
+    change.click().run()
+    assert "Nothing was chosen" in texts(app)
+    next(s for s in app.selectbox if s.label == "User").select("ann")
+    next(s for s in app.selectbox if s.label == "New role").select("lead")
+    next(b for b in app.button if b.label == "Change user").click().run()
+    assert app.success[0].value == "ann was changed; their sign-ins have ended."
+    assert people.get("ann").role == "lead"  # type: ignore[union-attr]
+    next(b for b in app.button if b.label == "Make a password link").click().run()
+    assert "ann's sign-ins have ended. Send them this link" in app.success[0].value
+    assert "/invite?token=" in app.success[0].value
+    assert ("local", "change user", "ann: role rater -> lead") in [r[1:] for r in people.trail()]
 
 
 def test_admin_hears_why_a_user_is_refused(store: Store) -> None:

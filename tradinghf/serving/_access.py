@@ -116,16 +116,18 @@ class SessionTokens:
 
     Args:
         secret: from `load_secret`.
-        purpose: separates kinds of tokens signed with one secret ("answers", "login").
+        purpose: separates kinds of tokens signed with one secret ("answers", "login", "invite").
+        seconds: how long a token is valid.
 
     """
 
-    def __init__(self, secret: str, purpose: str = "answers") -> None:
+    def __init__(self, secret: str, purpose: str = "answers", seconds: int = TOKEN_SECONDS) -> None:
         self._secret = secret
+        self._seconds = seconds
         self._signer = URLSafeTimedSerializer(secret, salt=f"tradinghf.{purpose}")
 
     def issue(self, identity: Identity, stamp: str = "") -> str:
-        """A token that is valid for `TOKEN_SECONDS`.
+        """A token that is valid from now on.
 
         Args:
             identity: whom it names.
@@ -147,7 +149,7 @@ class SessionTokens:
 
         """
         try:
-            content, issued = self._signer.loads(token, TOKEN_SECONDS, return_timestamp=True)
+            content, issued = self._signer.loads(token, self._seconds, return_timestamp=True)
             rater, role, stamp = content
         except (BadSignature, ValueError, TypeError) as error:
             raise AccessError("The sign-in has expired. Reload the page.") from error

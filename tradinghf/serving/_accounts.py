@@ -2,7 +2,8 @@
 
 The tables lie in the store's database. Passwords never leave this module, not even hashed. Five
 wrong passwords lock an account for a quarter of an hour; the answer to a wrong name takes as long
-as that to a wrong password and reads the same.
+as that to a wrong password and reads the same. The trail holds refused sign-ins, and of each change
+what was there before.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import hashlib
 import logging
 import re
 import threading
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -28,6 +30,7 @@ _log = logging.getLogger(__name__)
 _SHORTEST_PASSWORD = 12
 LOCK_AFTER = 5
 LOCK_FOR = timedelta(minutes=15)
+_UNKNOWN_EVERY = 60.0  # seconds
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _REFUSED = "Wrong name or password, or the account is locked for a while."
 
@@ -69,6 +72,7 @@ class UserAccounts:
         self._nobody = ""
         # argon2id takes 64 MiB a time: a burst of attempts must not exhaust the memory.
         self._slots = threading.BoundedSemaphore(4)
+        self._unknown_noted = -_UNKNOWN_EVERY
 
     def _hasher(self) -> PasswordHasher:
         if self._hashes is None:
@@ -212,17 +216,17 @@ class UserAccounts:
         if active is not None:
             values["active"] = int(active)
         with self._store.writing() as connection:
-            done = connection.execute(users.update().where(users.c.name == name).values(**values))
-            if not done.rowcount:
+            before = connection.execute(select(users).where(users.c.name == name)).one_or_none()
+            if before is None:
                 raise AccountError(f"There is no user {name[:70]!r}.")
+            connection.execute(users.update().where(users.c.name == name).values(**values))
             row = connection.execute(select(users).where(users.c.name == name)).mappings().one()
             note_in_journal(connection, "user", [dict(row)])
             left = select(users.c.name).where(users.c.role == "admin", users.c.active == 1)
             loses = role is not None or active is not None
             if loses and connection.execute(left).first() is None:
                 raise AccountError("That would leave no admin. Make somebody else admin first.")
-            what = ", ".join(sorted(set(values) - {"changed", "failures", "locked_until"}))
-            _note(connection, by, "change user", f"{name}: {what}")
+            _note(connection, by, "change user", f"{name}: {_changes(before, values)}")
 
     def sign_out(self, name: str) -> None:
         """End every sign-in of a person, also those on other machines."""
@@ -250,6 +254,7 @@ class UserAccounts:
         if row is None:
             # What was typed is not logged: it may be a password in the wrong field.
             _log.warning("sign-in refused", extra={"rater": None})
+            self._note_unknown()
             raise AccessError(_REFUSED)
         account = _account(row)
         if tried:
@@ -258,6 +263,13 @@ class UserAccounts:
             _log.warning("sign-in refused", extra={"rater": account.name})
             raise AccessError(_REFUSED)
         return Identity(account.name, account.role)
+
+    def _note_unknown(self) -> None:
+        """Say in the trail that unknown names are tried: once a minute, or floods would fill it."""
+        now = time.monotonic()
+        if now - self._unknown_noted >= _UNKNOWN_EVERY:
+            self._unknown_noted = now
+            self.note("somebody", "sign-in refused", "a name that nobody has")
 
     @staticmethod
     def _begin(connection: Connection, name: str, row: Row[Any] | None) -> bool:
@@ -285,13 +297,26 @@ class UserAccounts:
         mine = users.c.name == name
         with self._store.writing() as connection:
             failures = int(connection.scalar(select(users.c.failures).where(mine)) or 0)
-            if right:
-                values: dict[str, object] = {"failures": 0, "locked_until": ""}
-            elif failures >= LOCK_AFTER:
+            values: dict[str, object] = {"failures": 0, "locked_until": ""} if right else {}
+            if not right:
+                _note(connection, name, "sign-in refused", "wrong password")
+            if not right and failures >= LOCK_AFTER:
                 values = _lock(connection, name)
-            else:
-                return
-            connection.execute(users.update().where(mine).values(**values))
+            if values:
+                connection.execute(users.update().where(mine).values(**values))
+
+
+def _changes(before: Row[Any], values: dict[str, object]) -> str:
+    """What an account was and is: "role rater -> lead; state active -> switched off"."""
+    states = {0: "switched off", 1: "active"}
+    said = []
+    if "role" in values:
+        said.append(f"role {before.role} -> {values['role']}")
+    if "active" in values:
+        said.append(f"state {states[int(before.active)]} -> {states[int(str(values['active']))]}")
+    if "password" in values:
+        said.append(f"password {'old -> new' if before.password else 'none -> set'}")
+    return "; ".join(said) or "sign-ins ended"
 
 
 def _lock(connection: Connection, name: str) -> dict[str, object]:

@@ -16,6 +16,7 @@ from tradinghf.serving._settings import DashboardSettings
 from tradinghf.serving._uploads import UploadSessions
 
 COOKIE = "tradinghf_login"
+INVITED_SECONDS = 7 * 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Dashboard:
         service: the Rank page's queries and answers.
         answer_tokens: for the component's calls.
         sign_in_tokens: for the sign-in cookie of team mode.
+        invitations: for the links by which people choose their first password.
         files: the component.
         accounts: people and the audit trail.
         upload_sessions: browsers that may send files.
@@ -39,6 +41,7 @@ class Dashboard:
     service: RankingService
     answer_tokens: SessionTokens
     sign_in_tokens: SessionTokens
+    invitations: SessionTokens
     files: ComponentFiles
     accounts: UserAccounts
     upload_sessions: UploadSessions
@@ -61,6 +64,29 @@ class Dashboard:
         """A token for a person; it ends when they sign out or their account changes."""
         team = self.settings.auth != "none"
         return tokens.issue(identity, self.accounts.stamp(identity.rater) if team else "")
+
+    def invitation(self, name: str) -> str:
+        """Path of a link by which a person chooses a password: once, within seven days.
+
+        It names the account as it is now: any later change of it, the password too, ends the link.
+        """
+        token = self.invitations.issue(Identity(name), self.accounts.stamp(name))
+        return f"/invite?token={token}"
+
+    def invited(self, token: str) -> str:
+        """Whom an invitation names.
+
+        Raises:
+            AccessError: forged, expired, used, or the account has changed since.
+
+        """
+        try:
+            identity, issued, stamp = self.invitations.check(token)
+            return self.accounts.still_valid(identity, issued, stamp or "none").rater
+        except AccessError as error:
+            raise AccessError(
+                "This link was used, has expired, or is not whole. Ask an admin for a new one."
+            ) from error
 
     def signed_in(self, cookies: Mapping[str, str]) -> Identity | None:
         """Who has signed in with a password, by the browser's cookie."""
@@ -90,6 +116,7 @@ def _open_dashboard(settings: DashboardSettings) -> Dashboard:
         service=RankingService(store),
         answer_tokens=SessionTokens(secret, "answers"),
         sign_in_tokens=SessionTokens(secret, "login"),
+        invitations=SessionTokens(secret, "invite", INVITED_SECONDS),
         files=ComponentFiles(resource_dir("dashboard") / "component"),
         accounts=UserAccounts(store),
         upload_sessions=UploadSessions(),

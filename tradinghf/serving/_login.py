@@ -1,4 +1,4 @@
-"""The sign-in page of team mode: plain HTML, no script, outside Streamlit.
+"""The sign-in and invitation pages of team mode: plain HTML, no script, outside Streamlit.
 
 Nothing of Streamlit, not even its websocket, is reachable before it.
 """
@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
@@ -21,10 +22,11 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from tradinghf.serving._access import TOKEN_SECONDS, AccessError
+from tradinghf.serving._accounts import AccountError
 from tradinghf.serving._dashboard import COOKIE, Dashboard
 from tradinghf.serving._routes import API
 
-_PUBLIC = ("/login", "/_stcore/health")
+_PUBLIC = ("/login", "/invite", "/_stcore/health")
 _MAX_FORM = 4096
 _MOST_WAITING = 32
 _FORM_SECONDS = 10.0
@@ -32,7 +34,7 @@ _REFUSAL_SECONDS = 0.5
 """A refusal takes at least this long, more than checking a password does."""
 
 _PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>tradinghf: sign in</title>
+<html lang="en"><head><meta charset="utf-8"><title>tradinghf: {title}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <style>
 :root {{ color-scheme: dark light; }}
@@ -58,21 +60,51 @@ button {{ height: 40px; border: 0; border-radius: 6px; background: var(--accent)
 p {{ margin: 0 0 14px; color: var(--muted); font-size: 13px; }}
 p[role] {{ margin: 0; color: var(--warn); }}
 </style></head><body><main>
-<h1>Sign in to tradinghf</h1>
-<p>Rank trading without knowing whose it is. An admin gives you a name and a password.</p>
-<form method="post" action="/login">{problem}
-<label>Name<input name="name" autocomplete="username" autofocus required maxlength="64"></label>
-<label>Password<input name="password" type="password" autocomplete="current-password" required
- maxlength="1000"></label>
-<button type="submit">Sign in</button>
+<h1>{title}</h1>
+<p>{text}</p>
+<form method="post" action="{action}">{problem}
+{fields}
+<button type="submit">{button}</button>
 </form></main></body></html>"""
+_SIGN_IN = {
+    "title": "Sign in to tradinghf",
+    "text": "Rank trading without knowing whose it is. An admin sends you a link for your first "
+    "password.",
+    "action": "/login",
+    "button": "Sign in",
+    "fields": """<label>Name<input name="name" autocomplete="username" autofocus required
+ maxlength="64"></label>
+<label>Password<input name="password" type="password" autocomplete="current-password" required
+ maxlength="1000"></label>""",
+}
+_CHOOSE = """<input name="token" type="hidden" value="{token}">
+<label>Name<input name="name" value="{name}" autocomplete="username" readonly></label>
+<label>New password, at least 12 characters<input name="password" type="password"
+ autocomplete="new-password" autofocus required maxlength="1000"></label>
+<label>The same again<input name="again" type="password" autocomplete="new-password" required
+ maxlength="1000"></label>"""
+
+
+def _page(parts: Mapping[str, str], problem: str = "", status: int = 200) -> HTMLResponse:
+    """A form, with what went wrong."""
+    text = f'<p role="alert">{html.escape(problem)}</p>' if problem else ""
+    headers = {"Cache-Control": "no-store"}
+    return HTMLResponse(_PAGE.format(problem=text, **parts), status, headers=headers)
 
 
 def _login_page(problem: str = "", status: int = 200) -> HTMLResponse:
-    """The form, with what went wrong."""
-    text = f'<p role="alert">{html.escape(problem)}</p>' if problem else ""
-    headers = {"Cache-Control": "no-store"}
-    return HTMLResponse(_PAGE.format(problem=text), status, headers=headers)
+    return _page(_SIGN_IN, problem, status)
+
+
+def _invitation_page(token: str, name: str, problem: str = "", status: int = 200) -> HTMLResponse:
+    fields = _CHOOSE.format(token=html.escape(token), name=html.escape(name))
+    words = {
+        "title": "Welcome to tradinghf",
+        "text": "Choose your password. Your answers are stored under this name.",
+        "action": "/invite",
+        "button": "Set the password and sign in",
+    }
+    return _page(words | {"fields": fields}, problem, status)
 
 
 def _give_way() -> None:
@@ -88,6 +120,7 @@ class SignInRoutes:
     def __init__(self, board: Dashboard) -> None:
         self._board = board
         self._waiting = 0
+        self._accepting = threading.Lock()
         # Threads of their own, which give way: a flood of attempts leaves the raters' alone.
         workers = max(1, (os.cpu_count() or 2) // 4)
         self._work = ThreadPoolExecutor(workers, "sign-in", initializer=_give_way)
@@ -104,6 +137,50 @@ class SignInRoutes:
 
     async def enter(self, request: Request) -> Response:
         """POST /login: set the cookie, or show why not."""
+        found = await self._form(request, ("name", "password"))
+        if isinstance(found, Response):
+            return found
+        if self._waiting >= _MOST_WAITING:
+            return _login_page("Too many people are signing in. Try again in a minute.", 503)
+        began = time.monotonic()
+        try:
+            token = await self._at_work(self._token, *found)
+        except AccessError as error:
+            # Nobody learns from the time whether there is such a name.
+            await asyncio.sleep(_REFUSAL_SECONDS - (time.monotonic() - began))
+            return _login_page(str(error), 401)
+        return self._welcome(request, token)
+
+    async def show_invitation(self, request: Request) -> Response:
+        """GET /invite: the form for a first password."""
+        token = request.query_params.get("token", "")
+        try:
+            name = await run_in_threadpool(self._board.invited, token)
+        except AccessError as error:
+            return _login_page(str(error), 401)
+        return _invitation_page(token, name)
+
+    async def accept_invitation(self, request: Request) -> Response:
+        """POST /invite: set the password and sign in, or show why not."""
+        found = await self._form(request, ("token", "password", "again"))
+        if isinstance(found, Response):
+            return found
+        token, password, again = found
+        if self._waiting >= _MOST_WAITING:
+            return _login_page("Too many people are signing in. Try again in a minute.", 503)
+        try:
+            name = await run_in_threadpool(self._board.invited, token)
+            if password != again:
+                return _invitation_page(token, name, "The two passwords differ.", 422)
+            cookie = await self._at_work(self._accept, token, password)
+        except AccessError as error:
+            return _login_page(str(error), 401)
+        except AccountError as error:
+            return _invitation_page(token, name, str(error), 422)
+        return self._welcome(request, cookie)
+
+    async def _form(self, request: Request, names: tuple[str, ...]) -> tuple[str, ...] | Response:
+        """Fields of a small form that came in time, or what to answer instead."""
         if int(request.headers.get("content-length") or _MAX_FORM + 1) > _MAX_FORM:
             return _login_page("That was too long.", 413)
         try:
@@ -111,23 +188,20 @@ class SignInRoutes:
                 asyncio.timeout(_FORM_SECONDS),
                 request.form(max_files=0, max_fields=4) as form,
             ):
-                name, password = str(form.get("name", "")), str(form.get("password", ""))
+                return tuple(str(form.get(name, "")) for name in names)
         except TimeoutError:
             return _login_page("That took too long. Try again.", 408)
-        if self._waiting >= _MOST_WAITING:
-            return _login_page("Too many people are signing in. Try again in a minute.", 503)
-        began = time.monotonic()
+
+    async def _at_work(self, work: Callable[..., str], *words: str) -> str:
+        """Hash passwords in a thread that gives way."""
         self._waiting += 1
         try:
-            token = await asyncio.get_running_loop().run_in_executor(
-                self._work, self._token, name, password
-            )
-        except AccessError as error:
-            # Nobody learns from the time whether there is such a name.
-            await asyncio.sleep(_REFUSAL_SECONDS - (time.monotonic() - began))
-            return _login_page(str(error), 401)
+            return await asyncio.get_running_loop().run_in_executor(self._work, work, *words)
         finally:
             self._waiting -= 1
+
+    @staticmethod
+    def _welcome(request: Request, token: str) -> Response:
         reply = RedirectResponse("/", 303)
         reply.set_cookie(
             COOKIE,
@@ -138,6 +212,15 @@ class SignInRoutes:
             secure=request.url.scheme == "https",
         )
         return reply
+
+    def _accept(self, token: str, password: str) -> str:
+        """Set an invited person's password; a sign-in token. Of two who try at once, one wins."""
+        board = self._board
+        with self._accepting:
+            name = board.invited(token)
+            board.accounts.change(name, password=password, by=name)
+        board.accounts.note(name, "invitation accepted")
+        return self._token(name, password)
 
     def _token(self, name: str, password: str) -> str:
         """A sign-in token for the right password."""
@@ -158,9 +241,11 @@ class SignInRoutes:
         return reply
 
     def routes(self) -> list[Route]:
-        """GET and POST /login, GET /logout."""
+        """GET and POST of /login and /invite, GET /logout."""
         return [
             Route("/login", self.show, methods=["GET"]),
             Route("/login", self.enter, methods=["POST"]),
+            Route("/invite", self.show_invitation, methods=["GET"]),
+            Route("/invite", self.accept_invitation, methods=["POST"]),
             Route("/logout", self.leave, methods=["GET"]),
         ]

@@ -181,16 +181,19 @@ def comparisons(store: Store) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["compared", "pairs", "ranked", "preferred"])
 
 
-def episodes_table(infos: Iterable[EpisodeInfo]) -> pd.DataFrame:
-    """One row per episode."""
+def episodes_table(
+    infos: Iterable[EpisodeInfo], days: Mapping[str, tuple[str, str]]
+) -> pd.DataFrame:
+    """One row per episode; `days` holds the first and last day of each, by its id."""
     columns: dict[str, Callable[[EpisodeInfo], Any]] = {
         "who": lambda info: source_label(info.source),
         "symbol": attrgetter("symbol"),
+        "from": lambda info: days.get(info.id, ("", ""))[0],
+        "to": lambda info: days.get(info.id, ("", ""))[1],
+        "bars": attrgetter("bars"),
         "return %": lambda info: 100 * info.net_return,
         "max drawdown %": lambda info: 100 * info.max_drawdown,
-        "bars": attrgetter("bars"),
-        "first bar": attrgetter("start"),
-        "episode": lambda info: info.id[:12],
+        "recorded": lambda info: info.created[:10],
         "id": attrgetter("id"),
     }
     return _frame(infos, columns)

@@ -24,6 +24,7 @@ _METRICS_PER_ROW = 6
 _CHART_HEIGHT = 300
 _NUMBER = "%.1f"
 _LONGEST_NAME = 100
+_CONFIRMED = "confirmed"
 
 
 def has_sign_in() -> bool:
@@ -122,7 +123,15 @@ def open_page(title: str, text: str, role: Role = "rater") -> tuple[Dashboard, I
         st.warning(f"This page is for the role {role!r}; yours is {who.role!r}.")
         st.stop()
     st.caption(text)
+    if done := st.session_state.pop(_CONFIRMED, ""):
+        st.success(done)
     return current_dashboard(), who
+
+
+def confirm(text: str) -> None:
+    """Say that something was done, at the head of the page, once it has been drawn again."""
+    st.session_state[_CONFIRMED] = text
+    st.rerun()
 
 
 def allow_uploads(board: Dashboard) -> None:
