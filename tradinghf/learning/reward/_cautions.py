@@ -28,13 +28,16 @@ def answers_explained(choices: Choices, posterior: TermPosterior, foreseen: floa
     return share_explained(by_evidence if foreseen is None else foreseen, by_chance)
 
 
-def cautions(table: AnswerTable, explained: float, beyond: float) -> tuple[str, ...]:
+def cautions(
+    table: AnswerTable, evidence: float, foreseen: float | None, beyond: float
+) -> tuple[str, ...]:
     """Say in words when the answers cannot teach much, or not in words.
 
     Args:
         table: the answers.
-        explained: how much better than chance they are explained, 0 or less where they are not:
-            by what was foreseen of answers held out, else by the evidence of the posterior.
+        evidence: of the posterior.
+        foreseen: share explained of answers held out, where some were; it goes before the
+            evidence, for what calls unseen answers right is better than chance.
         beyond: weight of the models that need the learned features.
 
     """
@@ -45,7 +48,7 @@ def cautions(table: AnswerTable, explained: float, beyond: float) -> tuple[str, 
             "Every ranking ties all of its episodes: nothing can be learned about what is "
             "preferred, and the reward stays with profit."
         )
-    elif explained <= 0 and len(table.ranks) >= _ENOUGH_TO_JUDGE:
+    elif (evidence if foreseen is None else foreseen) <= 0 and len(table.ranks) >= _ENOUGH_TO_JUDGE:
         found.append(
             f"The {len(table.ranks)} rankings are explained no better than chance: they contradict "
             "each other, or value something that no aspect describes. Rank more episodes, and "

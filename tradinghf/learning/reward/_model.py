@@ -120,9 +120,8 @@ class RewardModel(CalibratedReward):
         self.terms = tuple(terms[i] for i in used.tolist())
         self.scale, totals = scale[used], totals[..., used]
         self.centre = (totals * table.mask[..., None]).sum((0, 1)) / table.mask.sum()
-        # Foresight goes before evidence: what calls unseen answers right is better than chance.
-        better = posterior.evidence if self.foreseen is None else self.explained
-        self.warnings = cautions(table, better, self.beyond)
+        foreseen = None if self.foreseen is None else self.explained
+        self.warnings = cautions(table, posterior.evidence, foreseen, self.beyond)
         tied = bool(choices.features[..., -1].any())
         self._draw(posterior, totals, table.mask, tied)
         self.answers, self.ranked_bars = len(table.ranks), table.commonest_length[0].bars
