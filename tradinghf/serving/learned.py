@@ -13,7 +13,7 @@ from tradinghf.feedback import learned_in_words
 from tradinghf.feedback.store import Store, rankings
 from tradinghf.serving._runs import REWARD_FILE, RunFolder
 
-PORTRAIT_FILE = "policy.json"
+_PORTRAIT_FILE = "policy.json"
 _EXPERT = "expert figures"
 _BY_CHANCE = 0.5
 
@@ -76,15 +76,15 @@ def expert(place: Any = st) -> bool:
     return bool(on)
 
 
-def became(run: RunFolder) -> str:
+def _became(run: RunFolder) -> str:
     """What the policy of a run does, in its own words; empty where it does not say."""
-    return str(run.document(PORTRAIT_FILE).get("text", ""))
+    return str(run.document(_PORTRAIT_FILE).get("text", ""))
 
 
 def show_learned(run: RunFolder) -> None:
     """One paragraph: what the rankings of a run value, and what its policy became."""
     values = run.document(REWARD_FILE).get("values") or []
-    policy = became(run)
+    policy = _became(run)
     if values:
         st.markdown(f"**{learned_in_words(values, policy)}**")
     elif policy:
