@@ -92,10 +92,10 @@ def train(page: Page, name: str, answers: int, ask: int) -> None:
     page.get_by_label("Name", exact=True).press("Tab")
     fill(page, "Steps", STEPS)
     fill(page, "Questions afterwards", ask)
-    click(page, f"Train on {answers} answers")
+    click(page, f"Train on {answers} rankings")
     done = re.compile(rf"✓ done\s+{name}:")
     expect(page.get_by_text(done)).to_be_visible(timeout=3 * PATIENCE)
-    expect(page.get_by_text("What the policy became")).to_be_visible()
+    expect(page.get_by_text("The policy became")).to_be_visible()
     expect(page.get_by_text("May it trade?")).to_be_visible()
 
 
