@@ -24,7 +24,7 @@ import os
 import signal
 from collections.abc import Iterable
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, wraps
 from inspect import Parameter, signature
 from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
@@ -146,6 +146,21 @@ class NamedOptions:
 
     """
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Let every settings class take NumPy's numbers: those of a sweep are."""
+        super().__init_subclass__(**options)
+        check = cls.__dict__.get("__post_init__")
+        if check is not None:
+
+            @wraps(check)
+            def check_plain(self: Any) -> None:
+                for name, value in vars(self).items():
+                    if hasattr(value, "dtype") or isinstance(value, tuple | list):
+                        object.__setattr__(self, name, _plain_number(value))
+                check(self)
+
+            setattr(cls, "__post_init__", check_plain)  # noqa: B010 (mypy takes no assignment)
+
     def __new__(cls, *arguments: Any, **options: Any) -> Self:
         """A blank instance."""
         kind: Any = cls
@@ -154,6 +169,13 @@ class NamedOptions:
             if name not in known:
                 raise UnexpectedOptionError(_unknown_option(cls, name, known))
         return super().__new__(cls)
+
+
+def _plain_number(value: Any) -> Any:
+    """A NumPy scalar or array as Python's numbers; anything else as it is."""
+    if isinstance(value, tuple | list):
+        return type(value)(map(_plain_number, value)) if type(value) in (tuple, list) else value
+    return value.tolist() if hasattr(value, "dtype") and hasattr(value, "tolist") else value
 
 
 @cache

@@ -31,6 +31,7 @@ from tradinghf.resources import resource_dir
 _Value = int | float | bool | str
 _TYPES: dict[type, str] = {int: "a whole number", float: "a number", bool: "a yes/no", str: "text"}
 _ORDERS: dict[str, Callable[[Any, Any], bool]] = {"<": operator.lt, "<=": operator.le}
+_NONE = inspect.Parameter.empty
 _WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -208,7 +209,8 @@ def strategy(
     """Turn a function into a `Strategy`; its keyword-only arguments are the parameters.
 
     Args:
-        function: from the market and the parameters to weights.
+        function: from the market and the parameters to weights, signals or orders; or a class
+            with `next(bar, account)`, whose annotated attributes are the parameters.
         requires: an order of two parameters, such as "fast < slow" or "enter <= leave".
 
     Raises:
@@ -221,7 +223,30 @@ def strategy(
     return _strategy(function, requires)
 
 
+def _maker(rule: type) -> Callable[..., Any]:
+    """A function from the market and parameters to an event-driven rule of the class."""
+
+    def make(market: MarketData, **params: Any) -> Any:
+        made = rule()
+        for name, value in params.items():
+            setattr(made, name, value)
+        return made
+
+    kinds = {name: kind for name, kind in get_type_hints(rule).items() if name[0] != "_"}
+    parameters = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=getattr(rule, name, _NONE))
+        for name in kinds
+    ]
+    first = inspect.Parameter("market", inspect.Parameter.POSITIONAL_ONLY)
+    make.__name__, make.__doc__, make.__module__ = rule.__name__, rule.__doc__, rule.__module__
+    make.__annotations__ = kinds
+    made: Any = make
+    made.__signature__, made.__wrapped__ = inspect.Signature([first, *parameters]), rule
+    return make
+
+
 def _strategy(function: Callable[..., Any], requires: str) -> Strategy:
+    function = _maker(function) if isinstance(function, type) else function
     name, text = function.__name__, inspect.getdoc(function) or ""
     arguments = list(inspect.signature(function).parameters.values())
     if not text or not arguments:

@@ -247,6 +247,7 @@ def check(
 
     check_setting(points >= 1, "--points", points, "at least 1")
     rule = load_strategy(strategy, strategies)
+    settings: dict[str, Any] = dict(parse_settings(params))
     found = check_strategy(
         rule,
         load_market(data).between(start, end),
@@ -254,7 +255,7 @@ def check(
         fill=fill,
         points=points,
         seed=seed,
-        **parse_settings(params),
+        **settings,
     )
     if found:
         output.table(["", "what", "details"], [(f.severity, f.kind, f.message) for f in found])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import pandas as pd
@@ -12,21 +12,24 @@ import pandas as pd
 from tradinghf.config import Brackets, CostModel, Fill, Margin, TradingRules, settings_of
 from tradinghf.errors import StrategyError
 from tradinghf.evaluation._engines import EngineName, run_engine, run_orders
+from tradinghf.evaluation._event_rules import is_event_rule, made_rule, rule_orders
 from tradinghf.evaluation._order_tables import (
     Orders,
+    OrderTables,
     Signals,
     aligned,
     order_tables,
     scaled_targets,
+    short_of_cash,
 )
 from tradinghf.evaluation._policies import ActingPolicy, policy_orders
 from tradinghf.evaluation._report import Report
 from tradinghf.evaluation._study import Record, study_of, trial_name
-from tradinghf.evaluation._terms import Terms
+from tradinghf.evaluation._terms import Terms, as_terms
 from tradinghf.evaluation._variants import backtest_variant
-from tradinghf.market import Floats, MarketData, MarketLike, as_market
+from tradinghf.market import MarketData, MarketLike, as_market
 from tradinghf.resources import resource_dir
-from tradinghf.strategies import Strategy, load_strategy, target_changes
+from tradinghf.strategies import Strategy, held_targets, load_strategy, target_changes
 
 Tradable = str | Strategy | ActingPolicy | pd.DataFrame | Signals | Orders | Callable[..., Any]
 
@@ -59,9 +62,10 @@ def backtest(
     Args:
         x: a strategy's name or file ("sma_cross", "mine.py:rule"), a `@strategy`, a plain
             function of the market, a trained policy, a DataFrame of target weights [T, A],
-            `Signals` or `Orders`; functions and strategies may return the last two as well.
-            A DataFrame is taken literally: each number is an order, NaN is none. Everything
-            else orders only when its target changes.
+            `Signals`, `Orders`, or a class with `next(bar, account)`, and perhaps `init(market)`,
+            whose attributes are its parameters; functions and strategies may return the last
+            three as well. A DataFrame is taken literally: each number is an order, NaN is none.
+            Everything else orders only when its target changes.
         market: the bars.
         costs: fees and slippage; `CostModel()` by default.
         fill: at the open after the decision ("next_open") or at the very close it was taken on
@@ -86,9 +90,8 @@ def backtest(
 
     """
     market = as_market(market)
-    given = {"rules": rules, "margin": margin, "brackets": brackets}
     events = {"funding": funding, "split": split, "dividend": dividend, "member": member}
-    terms = Terms(**{k: v for k, v in {**given, **events}.items() if v is not None})
+    terms = as_terms(rules=rules, margin=margin, brackets=brackets, **events)
     x = load_strategy(x) if isinstance(x, str) else x
     name = _called(x)
     with study_of(market, record, open_sealed, f"backtest {name}") as study:
@@ -117,32 +120,51 @@ def trade(
     if fill not in ("next_open", "close"):
         raise StrategyError(f'backtest: fill is {fill!r}; expected "next_open" or "close".')
     terms = Terms() if terms is None else terms
-    name, asked, used = decisions(x, market, costs=costs, fill=fill, cash=cash, **params)
-    chosen = _engine(engine, asked, terms)
-    kind, tables, note = "target_percent", {}, ""
-    if isinstance(asked, Orders):
-        kind, tables = asked.kind, order_tables(asked, market)
-    else:
-        scaled, note = scaled_targets(asked, terms.margin.leverage)
-        tables = {"size": scaled}
+    how: dict[str, Any] = {"costs": costs, "fill": fill, "cash": cash, "terms": terms}
+    made = decisions(x, market, **how, **params)
+    report = trade_tables(made.orders, market, engine=engine, **how)
+    return replace(
+        report,
+        name=made.name,
+        params=made.params,
+        expression=_expression(x, made.name),
+        notes=tuple(note for note in (made.note, *report.notes) if note),
+    )
+
+
+def trade_tables(
+    orders: OrderTables,
+    market: MarketData,
+    *,
+    costs: CostModel,
+    fill: Fill,
+    cash: float,
+    engine: EngineName = "auto",
+    terms: Terms | None = None,
+) -> Report:
+    """A backtest of what was decided already; arguments as for `trade`."""
+    terms = Terms() if terms is None else terms
+    chosen = _engine(engine, orders, terms)
     if chosen == "simulator":
-        account = run_orders(market, tables, kind, costs, fill, cash, terms)
+        account = run_orders(market, orders, costs, fill, cash, terms)
     else:
-        account = run_engine(chosen, market, tables["size"], costs, fill, cash)
+        account = run_engine(chosen, market, orders.size, costs, fill, cash)
+    short = short_of_cash(orders, account, market, fill) if terms.margin.leverage == 1 else ""
     return Report(
-        name=name,
-        params=used,
+        name="weights" if orders.are_weights else "orders",
+        params={},
         market=market,
         account=account,
-        targets=tables["size"],
+        targets=orders.size,
         costs=costs,
         fill=fill,
         engine=chosen,
         cash=cash,
-        expression=_expression(x, name),
+        expression="weights" if orders.are_weights else "orders",
         terms=terms,
-        notes=(note,) if note else (),
-        prices={k: v for k, v in tables.items() if k != "size"},
+        notes=(short,) if short else (),
+        prices=orders.prices,
+        kind=orders.kind,
     )
 
 
@@ -154,11 +176,13 @@ def _called(x: Tradable) -> str:
         return type(x).__name__.lower()
     if isinstance(x, Strategy) or hasattr(x, "fingerprint"):
         return trial_name(x)
+    if is_event_rule(x) and not isinstance(x, type):
+        return type(x).__name__
     own = "__name__" if callable(x) else "name"
     return str(getattr(x, own, type(x).__name__))
 
 
-def _engine(engine: str, asked: Floats | Orders, terms: Terms) -> EngineName:
+def _engine(engine: str, orders: OrderTables, terms: Terms) -> EngineName:
     """The engine that carries out what was asked.
 
     Raises:
@@ -166,7 +190,7 @@ def _engine(engine: str, asked: Floats | Orders, terms: Terms) -> EngineName:
 
     """
     beyond = [*terms.named, *terms.events]
-    what = "Orders and Signals" if isinstance(asked, Orders) else ", ".join(beyond)
+    what = ", ".join(beyond) if orders.are_weights else "Orders and Signals"
     if engine == "auto":
         return "simulator"
     if engine == "vectorbt" and what:
@@ -187,55 +211,91 @@ def _expression(x: Tradable, name: str) -> str:
     return name if name.isidentifier() else "rule"
 
 
-def target_orders(
-    x: Tradable, market: MarketData, *, costs: CostModel, fill: Fill, cash: float, **params: Any
-) -> tuple[str, Floats, dict[str, Any]]:
-    """`decisions` of what decides on target weights only.
+@dataclass(frozen=True, eq=False)
+class Decisions:
+    """What `backtest` trades.
 
-    Raises:
-        StrategyError: it gives orders, which have no target weights before they fill.
+    Attributes:
+        name: of what decided.
+        orders: what it ordered, at every close.
+        params: its parameters, defaults included.
+        note: a sentence where target weights asked for more than an account holds.
 
     """
-    name, asked, used = decisions(x, market, costs=costs, fill=fill, cash=cash, **params)
-    if isinstance(asked, Orders):
-        raise StrategyError(f"{name} gives orders, not target weights; `backtest` trades them.")
-    return name, asked, used
+
+    name: str
+    orders: OrderTables
+    params: dict[str, Any]
+    note: str = ""
 
 
 def decisions(
-    x: Tradable, market: MarketData, *, costs: CostModel, fill: Fill, cash: float, **params: Any
-) -> tuple[str, Floats | Orders, dict[str, Any]]:
-    """Name, decisions and complete parameters of anything `backtest` takes.
+    x: Tradable,
+    market: MarketData,
+    *,
+    costs: CostModel,
+    fill: Fill,
+    cash: float,
+    terms: Terms | None = None,
+    **params: Any,
+) -> Decisions:
+    """What anything that `backtest` takes decides at every close.
 
-    Decisions are [T, A] target weights where they change (NaN = no order), or `Orders`.
+    Target weights are orders where they change, NaN elsewhere, and where they ask for more than an
+    account holds, scaled as a whole.
+
+    Raises:
+        StrategyError: as `backtest`.
+
     """
+    terms = Terms() if terms is None else terms
     x = load_strategy(x) if isinstance(x, str) else x
+    how: dict[str, Any] = {"costs": costs, "fill": fill, "cash": cash}
+    name, raw, used = _asked(x, market, how, params)
+    if isinstance(raw, Signals):
+        raw = raw.orders(market)
+    if isinstance(raw, Orders):
+        return Decisions(name, order_tables(raw, market), used)
+    if is_event_rule(raw):
+        return Decisions(name, rule_orders(raw, market, terms=terms, **how), used)
+    rules, literal = terms.rules, isinstance(x, pd.DataFrame | ActingPolicy)
+    scaled, note = scaled_targets(
+        raw if literal else held_targets(raw),  # a rule says at every bar what it wants to hold
+        terms.margin.leverage,
+        shorts_pay=rules.side != "long" and not rules.lock_cash,
+        keeps=not terms.closes_positions,
+    )
+    return Decisions(name, OrderTables(scaled if literal else target_changes(scaled)), used, note)
+
+
+def _asked(
+    x: Tradable, market: MarketData, how: dict[str, Any], params: dict[str, Any]
+) -> tuple[str, Any, dict[str, Any]]:
+    """Name, answer (weights [T, A], Signals, Orders or an event rule) and parameters."""
     if isinstance(x, Strategy):
         raw, used = x.raw(market, **params), dict(x.bind(**params))
-        if isinstance(raw, Signals | Orders):
-            return x.name, _as_orders(raw, market), used
-        return x.name, target_changes(x.checked(raw, market)), used
+        orders = isinstance(raw, Signals | Orders) or is_event_rule(raw)
+        return x.name, raw if orders else x.checked(raw, market), used
     if isinstance(x, Signals | Orders):
         _no_params(params, "a table of orders")
-        return type(x).__name__.lower(), _as_orders(x, market), {}
+        return type(x).__name__.lower(), x, {}
     if isinstance(x, pd.DataFrame):
         _no_params(params, "a DataFrame of weights")
         return "weights", aligned(x, market), {}
     if isinstance(x, ActingPolicy):
         _no_params(params, "a policy")
         name = str(getattr(x, "name", type(x).__name__))
-        return name, policy_orders(x, market, costs=costs, fill=fill, cash=cash), {}
+        return name, policy_orders(x, market, **how), {}
+    if is_event_rule(x):
+        name = x.__name__ if isinstance(x, type) else type(x).__name__
+        return name, made_rule(x, params), params
     if callable(x):
         return _from_function(x, market, params)
     raise StrategyError(
         f"backtest cannot trade a {type(x).__name__}; expected a strategy's name, a function of "
-        "the market, a policy with `act` and `config`, a DataFrame of target weights, Signals or "
-        "Orders."
+        "the market, a policy with `act` and `config`, a DataFrame of target weights, Signals, "
+        "Orders, or a class with `next(bar, account)`."
     )
-
-
-def _as_orders(asked: Signals | Orders, market: MarketData) -> Orders:
-    return asked.orders(market) if isinstance(asked, Signals) else asked
 
 
 def _no_params(params: dict[str, Any], what: str) -> None:
@@ -245,16 +305,15 @@ def _no_params(params: dict[str, Any], what: str) -> None:
 
 def _from_function(
     function: Callable[..., Any], market: MarketData, params: dict[str, Any]
-) -> tuple[str, Floats | Orders, dict[str, Any]]:
+) -> tuple[str, Any, dict[str, Any]]:
     name = getattr(function, "__name__", type(function).__name__)
     try:
         inspect.signature(function).bind(market, **params)
     except TypeError as error:
         raise StrategyError(f"The function {name!r} cannot be called: {error}.") from error
     result = function(market, **params)
-    if isinstance(result, Signals | Orders):
-        return name, _as_orders(result, market), params
+    if isinstance(result, Signals | Orders) or is_event_rule(result):
+        return name, result, params
     if isinstance(result, pd.DataFrame):
-        return name, target_changes(aligned(result, market)), params
-    wrapped = Strategy(name, "", (), lambda _: result)
-    return name, target_changes(wrapped(market)), params
+        return name, aligned(result, market), params
+    return name, Strategy(name, "", (), lambda _: result)(market), params

@@ -7,13 +7,16 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tradinghf.config import CostModel, Fill, settings_of
-from tradinghf.evaluation._backtest import trade
+from tradinghf.config import Brackets, CostModel, Fill, Margin, TradingRules, settings_of
+from tradinghf.evaluation._backtest import decisions, trade_tables
+from tradinghf.evaluation._order_tables import OrderTables
 from tradinghf.evaluation._report import Report
 from tradinghf.evaluation._sources import reading, timing_score
+from tradinghf.evaluation._terms import as_terms
 from tradinghf.market import Floats, MarketData, MarketLike, as_market, leaks
 from tradinghf.strategies import Strategy, fresh, load_strategy
 
+_CASH = 100_000.0
 _TOO_GOOD = 6.0  # standard errors: by chance once in a thousand million
 
 
@@ -42,6 +45,9 @@ def check_strategy(
     *,
     costs: CostModel | None = None,
     fill: Fill = "next_open",
+    rules: TradingRules | None = None,
+    margin: Margin | None = None,
+    brackets: Brackets | None = None,
     points: int = 20,
     seed: int = 0,
     **params: Any,
@@ -49,16 +55,18 @@ def check_strategy(
     """Faults of a strategy's backtest and reasons to doubt it; an empty list when there are none.
 
     Look-ahead is tested, not guessed: the future is removed, and separately replaced, after
-    random bars, after bars with an order and at the ends of periods, and every weight up to there
-    must stay exactly the same. The strategy's file is run anew each time, so that nothing is kept
-    from one call to the next. Files that it reads while it decides are named: what they hold
-    cannot be tested, and where its timing is then better than the bars can teach, that is an error.
+    random bars, after bars with an order and at the ends of periods, and every weight, order and
+    price up to there must stay exactly the same. The strategy's file is run anew each time, so
+    that nothing is kept from one call to the next. Files that it reads while it decides are named:
+    what they hold cannot be tested, and where its timing is then better than the bars can teach,
+    that is an error.
 
     Args:
-        strategy: name, file or `@strategy`.
+        strategy: name, file or `@strategy`, of weights, signals, orders or an event-driven rule.
         market: bars to test on; longer than the longest memory of the strategy.
         costs: what the backtest charges.
         fill: when the backtest fills.
+        rules, margin, brackets: as for `backtest`.
         points: bars of each kind in the look-ahead test.
         seed: of their choice.
         params: parameters of the strategy.
@@ -70,20 +78,32 @@ def check_strategy(
     market = as_market(market)
     found = load_strategy(strategy)
     costs = settings_of(CostModel, costs, "costs")
-    first, read = reading(lambda: fresh(found)(market, **params))
-    if not np.array_equal(first, fresh(found)(market, **params), equal_nan=True):
-        message = "two calls on the same bars gave different weights; draw from a fixed seed."
+    terms = as_terms(rules=rules, margin=margin, brackets=brackets)
+
+    def decide(m: MarketData) -> OrderTables:
+        return decisions(
+            fresh(found), m, costs=costs, fill=fill, cash=_CASH, terms=terms, **params
+        ).orders
+
+    first, read = reading(lambda: decide(market))
+    if not np.array_equal(first.stacked(), decide(market).stacked(), equal_nan=True):
+        message = "two calls on the same bars gave different orders; draw from a fixed seed."
         return [StrategyFinding("not repeatable", "error", message)]
     findings = []
-    leaked = leaks(lambda m: fresh(found)(m, **params), market, points=points, seed=seed)
+    leaked = leaks(lambda m: decide(m).stacked(), market, points=points, seed=seed)
     if leaked:
         bars = len({leak.bar for leak in leaked})
         where = f"at {bars} bars" if bars > 1 else "at one bar"
         message = f"{leaked[0]} (found {where}). Row t may use bars 0 to t only."
         findings.append(StrategyFinding("look-ahead", "error", message))
-    report = trade(found, market, costs=costs, fill=fill, engine="simulator", **params)
-    findings += _source_findings(read, first, market)
+    report = trade_tables(first, market, costs=costs, fill=fill, cash=_CASH, terms=terms)
+    findings += _source_findings(read, _wanted(first), market)
     return [*findings, *_setting_findings(market, costs, fill), *_result_findings(report)]
+
+
+def _wanted(orders: OrderTables) -> Floats:
+    """[T, A] what orders want to hold; of those that say what to trade, the side."""
+    return orders.size if orders.targets_a_position else np.sign(orders.size)
 
 
 def _source_findings(read: list[str], weights: Floats, market: MarketData) -> list[StrategyFinding]:

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import groupby, islice
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from tradinghf.config import CostModel, Fill
 from tradinghf.episodes import EpisodeBatch
-from tradinghf.evaluation._engines import order_rows, vectorbt_slippage_bps
+from tradinghf.evaluation._engines import (
+    BacktestAccount,
+    order_rows,
+    run_together,
+    vectorbt_expresses,
+)
+from tradinghf.evaluation._order_tables import OrderTables, as_tables
 from tradinghf.evaluation._taste import Taste
+from tradinghf.evaluation._terms import Terms
 from tradinghf.market import Floats, MarketData
 
 _RECORD = [(n, "i8") for n in ("idx", "col", "side")] + [
     (n, "f8") for n in ("size", "price", "fees")
 ]
+_NUMBERS_AT_ONCE = 1_500_000
+"""Bars, assets and accounts stepped together, multiplied: about half a gigabyte."""
 COLUMNS_AT_ONCE = 128
 """Columns simulated together: large enough for numba, small enough for the cache."""
 
@@ -44,37 +54,42 @@ class ColumnResults:
 
 def run_columns(
     market: MarketData,
-    orders: Iterable[Floats],
+    orders: Iterable[Floats | OrderTables],
     *,
     costs: CostModel,
     fill: Fill,
     cash: float,
     taste: Taste | None = None,
+    terms: Terms | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> ColumnResults:
     """Backtest each of `orders` ([T, A] target weights, NaN = no order) with its own cash.
 
-    The results equal `backtest(..., engine="vectorbt")` on each table; a ruined account stays at
-    a return of -1 and 0 afterwards.
+    The results equal `backtest` on each table; a ruined account stays at a return of -1 and 0
+    afterwards.
 
     Args:
         market: the bars.
-        orders: N tables; consumed lazily.
-        costs: fees, slippage and spread.
+        orders: N tables, or orders with prices; consumed lazily.
+        costs: what trading and holding costs.
         fill: when orders fill.
         cash: starting equity of each [currency].
         taste: also score every window of each by it.
+        terms: rules, margin, exits and events.
         progress: called with the number of tables done so far.
 
-    Raises:
-        StrategyError: a cost that vectorbt cannot express.
-
     """
-    source = iter(orders)
+    terms = Terms() if terms is None else terms
+    source = iter(as_tables(each) for each in orders)
     parts: list[ColumnResults] = []
     done = 0
     while chunk := list(islice(source, COLUMNS_AT_ONCE)):
-        parts.append(_simulate(market, chunk, costs, fill, cash, taste))
+        if all(each.are_weights for each in chunk) and terms.plain and vectorbt_expresses(costs):
+            sizes = [each.size for each in chunk]
+            parts.append(_simulate(market, sizes, costs, fill, cash, taste))
+        else:
+            accounts = _accounts(market, chunk, costs, fill, cash, terms)
+            parts.append(_of_accounts(market, accounts, fill, cash, taste))
         done += len(chunk)
         if progress is not None:
             progress(done)
@@ -125,7 +140,6 @@ def _simulate(
     taste: Taste | None,
 ) -> ColumnResults:
     count, assets = len(chunk), market.assets
-    vectorbt_slippage_bps(costs)  # refuses other costs
     parts = [_order_records(market, orders, costs, fill, cash) for orders in chunk]
     records = np.concatenate(parts)
     group = np.repeat(np.arange(count), [len(part) for part in parts])
@@ -140,12 +154,86 @@ def _simulate(
     spent = np.zeros((market.bars, count))
     np.add.at(spent, (bar, group), side * notional + records["fees"])
     left = cash - np.cumsum(spent, axis=0)
-    shape = (-1, count, assets)
-    equity = left + (shares * close).reshape(shape).sum(axis=2)
-    value = np.full_like(left, cash)  # before the bar's fills, at their reference prices
-    value[1:] = left[:-1] + (shares[:-1] * price[1:]).reshape(shape).sum(axis=2)
+    equity = left + (shares * close).reshape(-1, count, assets).sum(axis=2)
     # Ruin is final, as in the simulator.
     equity[np.logical_or.accumulate(equity <= 0, axis=0)] = 0.0
+    slipped = np.abs(records["price"] - price[bar, column]) * records["size"]
+    traded = _Traded(bar, group, notional, records["fees"], slipped)
+    return _results(market, equity, left, shares, traded, fill, cash, taste)
+
+
+def _accounts(
+    market: MarketData,
+    chunk: Sequence[OrderTables],
+    costs: CostModel,
+    fill: Fill,
+    cash: float,
+    terms: Terms,
+) -> list[BacktestAccount]:
+    """Accounts of orders with prices or of accounts with terms, in the order of the chunk."""
+    at_once = max(int(_NUMBERS_AT_ONCE // (market.bars * market.assets)), 1)
+    found: list[BacktestAccount] = []
+    for _, alike in groupby(chunk, key=lambda each: each.kind):
+        same = list(alike)
+        for first in range(0, len(same), at_once):
+            part = same[first : first + at_once]
+            found += run_together(market, part, costs, fill, cash, terms)
+    return found
+
+
+def _of_accounts(
+    market: MarketData,
+    accounts: Sequence[BacktestAccount],
+    fill: Fill,
+    cash: float,
+    taste: Taste | None,
+) -> ColumnResults:
+    """The columns of accounts that were run already."""
+    fills = pd.concat([account.fills for account in accounts], ignore_index=True)
+    group = np.repeat(np.arange(len(accounts)), [len(account.fills) for account in accounts])
+    numbers = {name: fills[name].to_numpy() for name in ("bar", "size", "price", "fee", "slippage")}
+    traded = _Traded(
+        numbers["bar"].astype(np.int64),
+        group,
+        numbers["size"] * numbers["price"],
+        numbers["fee"],
+        numbers["slippage"],
+    )
+    equity, left = (
+        np.stack([getattr(account, name) for account in accounts], axis=1)
+        for name in ("equity", "cash")
+    )
+    shares = np.concatenate([account.shares for account in accounts], axis=1)
+    return _results(market, equity, left, shares, traded, fill, cash, taste)
+
+
+@dataclass(frozen=True, eq=False)
+class _Traded:
+    """Fills of N accounts, one entry each: bar, account, notional, fee, slippage [currency]."""
+
+    bar: NDArray[np.int64]
+    group: NDArray[np.int64]
+    notional: Floats
+    fees: Floats
+    slipped: Floats
+
+
+def _results(
+    market: MarketData,
+    equity: Floats,
+    left: Floats,
+    shares: Floats,
+    traded: _Traded,
+    fill: Fill,
+    cash: float,
+    taste: Taste | None,
+) -> ColumnResults:
+    """Columns from accounts: equity and cash [T, N], shares [T, N * A] after each bar."""
+    count, bar, group = equity.shape[1], traded.bar, traded.group
+    shape, close = (-1, count, market.assets), np.tile(market.close, count)
+    price = close if fill == "close" else np.tile(market.open, count)
+    value = np.full_like(left, cash)  # before the bar's fills, at their reference prices
+    value[1:] = left[:-1] + (shares[:-1] * price[1:]).reshape(shape).sum(axis=2)
     before = np.vstack([np.full((1, count), cash), equity[:-1]])
     returns = np.zeros_like(equity)
     np.divide(equity, before, out=returns, where=before > 0)
@@ -158,25 +246,24 @@ def _simulate(
 
     turned = np.zeros(count)
     alive = (before[bar, group] > 0) & (value[bar, group] > 0)
-    np.add.at(turned, group[alive], notional[alive] / value[bar, group][alive])
+    np.add.at(turned, group[alive], traded.notional[alive] / value[bar, group][alive])
     tastes = None
     if taste is not None:
-        slipped = np.abs(records["price"] - price[bar, column]) * records["size"]
-        traded = per_bar(np.where(alive, notional, 0.0))
-        paid = per_bar(records["fees"] + slipped)
+        notional = per_bar(np.where(alive, traded.notional, 0.0))
+        paid = per_bar(traded.fees + traded.slipped)
         holding = shares if fill == "next_open" else _later(shares)
         held = (holding * close).reshape(shape).sum(axis=2)
         if fill == "next_open":
-            path = _paths(market, held, equity, before, traded, paid)
+            path = _paths(market, held, equity, before, notional, paid)
         else:  # what an order at the close costs is felt in the bar that follows
             at_close = np.where(equity > 0, equity + paid, 0.0)
-            path = _paths(market, held, at_close, _later(at_close), _later(traded), _later(paid))
+            path = _paths(market, held, at_close, _later(at_close), _later(notional), _later(paid))
         tastes = taste.of_windows(path)
     return ColumnResults(
         returns,
         turned,
         np.bincount(group, minlength=count).astype(np.int64),
-        np.bincount(group, weights=records["fees"], minlength=count).astype(np.float64),
+        np.bincount(group, weights=traded.fees, minlength=count).astype(np.float64),
         tastes,
     )
 

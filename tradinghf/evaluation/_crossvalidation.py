@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tradinghf.config import CostModel, Fill
+from tradinghf.config import Brackets, CostModel, Fill, Margin, TradingRules
 from tradinghf.errors import ConfigError, StrategyError, unknown_name
 from tradinghf.evaluation import _metrics as metrics
 from tradinghf.evaluation._study import Record
@@ -145,6 +145,13 @@ def cross_validate_parameters(
     costs: CostModel | None = None,
     fill: Fill = "next_open",
     cash: float = 100_000.0,
+    rules: TradingRules | None = None,
+    margin: Margin | None = None,
+    brackets: Brackets | None = None,
+    funding: Any = None,
+    split: Any = None,
+    dividend: Any = None,
+    member: Any = None,
     record: Record = True,
     open_sealed: str | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -165,6 +172,7 @@ def cross_validate_parameters(
         costs: fees and slippage.
         fill: when orders fill.
         cash: starting equity [currency].
+        rules, margin, brackets, funding, split, dividend, member: as for `backtest`.
         record, open_sealed: as for `backtest`. Every combination is backtested over all bars, and
             the histories overlap: all of them are trials, as those of a sweep.
         progress: called with (combinations done, combinations).
@@ -187,6 +195,13 @@ def cross_validate_parameters(
         costs=costs,
         fill=fill,
         cash=cash,
+        rules=rules,
+        margin=margin,
+        brackets=brackets,
+        funding=funding,
+        split=split,
+        dividend=dividend,
+        member=member,
         objective=objective,
         record=record,
         open_sealed=open_sealed,

@@ -6,8 +6,8 @@ both can express a case they agree to 1e-9 (tests/evaluation/test_engines.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, Field, dataclass, fields
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +15,7 @@ import pandas as pd
 
 from tradinghf.config import CostModel, EnvConfig, Fill
 from tradinghf.errors import StrategyError
+from tradinghf.evaluation._order_tables import OrderTables
 from tradinghf.evaluation._terms import Terms
 from tradinghf.market import Floats, MarketData
 from tradinghf.numba_cache import use_unique_files
@@ -83,6 +84,11 @@ def _run_vectorbt(
     import vectorbt
 
     slippage_bps = vectorbt_slippage_bps(costs)
+    if costs.fee_bps < 0:
+        raise StrategyError(
+            f"CostModel.fee_bps is {costs.fee_bps!r}, a rebate, which vectorbt cannot express; "
+            'use engine="simulator".'
+        )
     size, price = order_rows(market, orders, fill)
     portfolio = vectorbt.Portfolio.from_orders(
         pd.DataFrame(market.close, index=market.index, columns=list(market.symbols)),
@@ -127,13 +133,12 @@ def _run_simulator(
     market: MarketData, orders: Floats, costs: CostModel, fill: Fill, cash: float
 ) -> BacktestAccount:
     """Run [T, A] target weights through the accounting that environments use; ruin is final."""
-    return run_orders(market, {"size": orders}, "target_percent", costs, fill, cash)
+    return run_orders(market, OrderTables(orders), costs, fill, cash)
 
 
 def run_orders(
     market: MarketData,
-    tables: Mapping[str, Floats],
-    kind: str,
+    orders: OrderTables,
     costs: CostModel,
     fill: Fill,
     cash: float,
@@ -143,8 +148,7 @@ def run_orders(
 
     Args:
         market: the bars.
-        tables: {"size": [T, A]} and perhaps prices, see `order_tables`.
-        kind: what the sizes mean.
+        orders: what was decided.
         costs, fill, cash: as in `backtest`.
         terms: rules, margin, exits and events.
 
@@ -153,24 +157,45 @@ def run_orders(
 
     """
     terms = Terms() if terms is None else terms
-    plain = kind == "target_percent" and list(tables) == ["size"] and terms.plain
-    if plain and vectorbt_expresses(costs):
-        return _plain_account(market, tables["size"], costs, fill, cash)
+    if orders.are_weights and terms.plain and vectorbt_expresses(costs):
+        return _plain_account(market, orders.size, costs, fill, cash)
+    return run_together(market, [orders], costs, fill, cash, terms)[0]
+
+
+def run_together(
+    market: MarketData,
+    orders: Sequence[OrderTables],
+    costs: CostModel,
+    fill: Fill,
+    cash: float,
+    terms: Terms,
+) -> list[BacktestAccount]:
+    """One account for each of several orders of the same kind, all stepped at once."""
     from tradinghf.simulation import simulate
 
-    prices: dict[str, Any] = {k: v for k, v in tables.items() if k != "size"}
-    options: dict[str, Any] = {"kind": kind, "fill": fill, "cash": cash, "costs": costs}
+    names = sorted({name for each in orders for name in each.prices})
+    none = np.full(market.close.shape, np.nan)
+    prices: dict[str, Any] = {
+        name: np.stack([each.prices.get(name, none) for each in orders]) for name in names
+    }
+    options: dict[str, Any] = {"kind": orders[0].kind, "fill": fill, "cash": cash, "costs": costs}
     config = EnvConfig(rules=terms.rules, margin=terms.margin, brackets=terms.brackets)
-    done = simulate(market, tables["size"], config=config, **options, **prices, **terms.events)
-    return BacktestAccount(
-        done.equity,
-        done.cash,
-        done.shares,
-        done.fills,
-        financing=done.financing,
-        ambiguous=int(done.ambiguous),
-        optimistic_gain=float(done.optimistic_gain),
-    )
+    sizes = np.stack([each.size for each in orders])
+    done = simulate(market, sizes, config=config, **options, **prices, **terms.events)
+    of_account = dict(tuple(done.fills.groupby("account", sort=False)))
+    empty = done.fills.iloc[:0]
+    return [
+        BacktestAccount(
+            done.equity[s],
+            done.cash[s],
+            done.shares[s],
+            of_account.get(s, empty).drop(columns="account").reset_index(drop=True),
+            financing=done.financing[s],
+            ambiguous=int(done.ambiguous[s]),
+            optimistic_gain=float(done.optimistic_gain[s]),
+        )
+        for s in range(len(orders))
+    ]
 
 
 def _plain_account(
@@ -205,16 +230,20 @@ def _plain_account(
 def vectorbt_expresses(costs: CostModel) -> bool:
     """Whether vectorbt has every cost that is not the default."""
     return all(
-        item.name in _VECTORBT_COSTS or getattr(costs, item.name) == item.default
+        item.name in _VECTORBT_COSTS or getattr(costs, item.name) == _default(item)
         for item in fields(costs)
     )
+
+
+def _default(item: Field[Any]) -> Any:
+    return {} if item.default is MISSING else item.default
 
 
 def vectorbt_slippage_bps(costs: CostModel) -> float:
     """Slippage with half the spread [bps]; raises where vectorbt has no such cost."""
     for item in fields(costs):
         value = getattr(costs, item.name)
-        if item.name not in _VECTORBT_COSTS and value != item.default:
+        if item.name not in _VECTORBT_COSTS and value != _default(item):
             raise StrategyError(
                 f"CostModel.{item.name} is {value!r}, which vectorbt cannot express; "
                 'use engine="simulator".'

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from tradinghf.config import Fill
 from tradinghf.errors import StrategyError
 from tradinghf.market import Floats, MarketData, session_times
+from tradinghf.strategies import held_targets
 
 PRICES = ("limit", "stop", "stop_loss", "take_profit")
 
@@ -23,7 +26,8 @@ class Orders:
 
     Attributes:
         size: how much, as `kind` means it; NaN is no order, 0 cancels.
-        kind: "target_percent", "target_value", "target_amount", "value", "amount", "percent".
+        kind: "target_percent", "target_value", "target_amount", "value", "amount", "percent"; or
+            one of them for every bar.
         limit: worst acceptable prices [currency]; NaN is a market order.
         stop: prices that activate the order; with a limit, a stop-limit order.
         stop_loss, take_profit: exits of the position that the order opens [currency].
@@ -31,7 +35,7 @@ class Orders:
     """
 
     size: Any
-    kind: str = "target_percent"
+    kind: str | Sequence[str] = "target_percent"
     limit: Any = None
     stop: Any = None
     stop_loss: Any = None
@@ -101,21 +105,68 @@ def _held(side: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return np.vstack([np.zeros_like(held[:1]), held[:-1]])
 
 
-def order_tables(orders: Orders, market: MarketData) -> dict[str, Floats]:
-    """{"size": [T, A], "limit": ...} of orders, in the market's rows and columns.
+@dataclass(frozen=True, eq=False)
+class OrderTables:
+    """Whatever was decided, as one kind of table that every engine trades.
+
+    Attributes:
+        size: [T, A] as `kind` means it; NaN is no order.
+        kind: of all bars, or of every bar.
+        prices: [T, A] limit, stop, stop_loss, take_profit, as far as they are used.
+
+    """
+
+    size: Floats
+    kind: str | tuple[str, ...] = "target_percent"
+    prices: Mapping[str, Floats] = field(default_factory=dict)
+
+    @property
+    def are_weights(self) -> bool:
+        """Target weights alone."""
+        return self.kind == "target_percent" and not self.prices
+
+    @property
+    def targets_a_position(self) -> bool:
+        """Sizes say what to hold, not what to trade."""
+        kinds = {self.kind} if isinstance(self.kind, str) else set(self.kind)
+        return all(kind == "signal" or kind.startswith("target_") for kind in kinds)
+
+    def rows(self, first: int, last: int) -> OrderTables:
+        """Bars first <= t < last."""
+        kind = self.kind if isinstance(self.kind, str) else self.kind[first:last]
+        cut = {name: table[first:last] for name, table in self.prices.items()}
+        return OrderTables(self.size[first:last], kind, cut)
+
+    def stacked(self) -> Floats:
+        """[T, A * tables] every number of the orders, for comparisons row by row."""
+        return np.hstack([self.size, *(self.prices[name] for name in sorted(self.prices))])
+
+
+def as_tables(decided: Floats | OrderTables) -> OrderTables:
+    """Target weights [T, A] as orders; orders as they are."""
+    return decided if isinstance(decided, OrderTables) else OrderTables(decided)
+
+
+def order_tables(orders: Orders, market: MarketData) -> OrderTables:
+    """Orders in the market's rows and columns.
 
     Raises:
         StrategyError: a shape or a label does not fit, or a price is not positive.
 
     """
-    tables = {"size": aligned(orders.size, market, "size")}
+    kind = orders.kind if isinstance(orders.kind, str) else tuple(orders.kind)
+    if not isinstance(kind, str) and len(kind) != market.bars:
+        raise StrategyError(
+            f"Orders.kind names {len(kind)} kinds for {market.bars} bars; expected one, or as many."
+        )
+    tables = {}
     for name in PRICES:
         value = getattr(orders, name)
         if value is not None:
             tables[name] = aligned(value, market, name)
             if (tables[name] <= 0).any():
                 raise StrategyError(f"Orders.{name} has a price of 0 or less; NaN is none.")
-    return tables
+    return OrderTables(aligned(orders.size, market, "size"), kind, tables)
 
 
 def aligned(values: Any, market: MarketData, what: str = "weights") -> Floats:
@@ -174,31 +225,88 @@ def _finite(array: Floats, what: str) -> Floats:
     return array
 
 
-def scaled_targets(weights: Floats, leverage: float = 1.0) -> tuple[Floats, str]:
+def scaled_targets(
+    weights: Floats, leverage: float = 1.0, *, shorts_pay: bool = True, keeps: bool = True
+) -> tuple[Floats, str]:
     """Target weights that an account can hold, and a sentence where some had to be scaled.
 
     A cash account holds at most its equity, net of what shorts brought in; one with leverage L at
     most L times its equity, longs and shorts together. Rows that ask for more are scaled as a
     whole (a cash account: their longs), so that no asset goes short of its share for its place.
+    Assets that a row leaves alone keep their last target, and only the others are scaled.
 
     Args:
         weights: [T, A] target weights; NaN is no order.
         leverage: of the account.
+        shorts_pay: the proceeds of shorts buy longs.
+        keeps: positions end by orders alone; False: what a row leaves alone is not counted.
 
     """
-    known = np.nan_to_num(weights)
-    longs, shorts = np.clip(known, 0, None).sum(1), np.clip(-known, 0, None).sum(1)
-    most = leverage if leverage > 1 else 1.0 + shorts
-    asked = longs + shorts if leverage > 1 else longs
-    over = asked > most * (1 + 1e-9)
-    if not over.any():
+    ordered = np.isfinite(weights)
+    asks = ordered.any(1)
+    held = held_targets(weights) if keeps else np.where(ordered, weights, 0.0)
+    excess, factor = _excess(held, ordered, leverage, shorts_pay)
+    if not (excess[asks] > 0).any():
         return weights, ""
-    factor = np.where(over, most / np.where(over, asked, 1.0), 1.0)[:, None]
-    scaled = np.where((weights > 0) | (leverage > 1), weights * factor, weights)
-    worst = float((asked - most).max()) + leverage
+    if keeps and not ordered[asks].all():  # what a row keeps depends on how earlier ones were cut
+        current = np.zeros(weights.shape[1])
+        for row in np.flatnonzero(asks):
+            current = np.where(ordered[row], weights[row], current)
+            one = _excess(current[None], ordered[row][None], leverage, shorts_pay)
+            excess[row], factor[row] = one[0][0], one[1][0]
+            cut = ordered[row] & ((current > 0) | (leverage > 1))
+            current = np.where(cut, current * factor[row], current)
+    over = asks & (excess > 0)
+    scales = over[:, None] & ((weights > 0) | (leverage > 1))
+    scaled = np.where(scales, weights * factor[:, None], weights)
     holder = "a cash account" if leverage == 1 else "the margin"
     return scaled, (
-        f"{int(over.sum())} of {int(np.isfinite(weights).any(1).sum())} orders asked for up to "
-        f"{worst:.2f} times the equity, more than {holder} holds; "
-        "they were scaled down as a whole. Margin(leverage=...) trades them as asked."
+        f"{int(over.sum())} of {int(asks.sum())} orders asked for up to "
+        f"{float(excess[over].max(initial=0.0)) + leverage:.2f} times the equity, more than "
+        f"{holder} holds; they were scaled down as a whole. Margin(leverage=...) trades them as "
+        "asked."
+    )
+
+
+def _excess(
+    held: Floats, ordered: np.ndarray[Any, Any], leverage: float, shorts_pay: bool
+) -> tuple[Floats, Floats]:
+    """[T] by how much rows of weights exceed the account, 0 where they fit, and what fits."""
+    longs, shorts = np.clip(held, 0, None), np.clip(-held, 0, None)
+    size = longs + shorts if leverage > 1 else longs
+    most = leverage if leverage > 1 else 1.0 + shorts.sum(1) * shorts_pay
+    total, asked = size.sum(1), np.where(ordered, size, 0.0).sum(1)
+    excess = np.where((total > most * (1 + 1e-9)) & (asked > 0), total - most, 0.0)
+    room = np.clip(most - (total - asked), 0.0, None)
+    return excess, np.where(excess > 0, room / np.where(asked > 0, asked, 1.0), 1.0)
+
+
+_SHORTFALL = 0.01  # of the equity: less is what fees and rounding take
+
+
+def short_of_cash(orders: OrderTables, account: Any, market: MarketData, fill: Fill) -> str:
+    """A sentence where target weights found less cash than they ask for; else nothing.
+
+    What is held drifts with its price, so a row of orders for some of the assets may find less
+    cash than it counted on; the purchases then go by rising size until the cash is spent.
+    """
+    if not orders.are_weights:
+        return ""
+    rows = np.flatnonzero((np.nan_to_num(orders.size) > 0).any(1))
+    at = rows if fill == "close" else rows + 1
+    rows, at = rows[at < market.bars], at[at < market.bars]
+    price = (market.close if fill == "close" else market.open)[at]
+    before = account.cash[at] + (account.shares[at] * price).sum(1)  # what fills cost aside
+    wanted = np.nan_to_num(orders.size[rows])
+    held = account.shares[at] * price / np.maximum(before, 1e-12)[:, None]
+    lacking = np.where(wanted > 0, wanted - held, 0.0)
+    spent = account.cash[at] < _SHORTFALL * np.maximum(before, 1e-12)
+    cut = (lacking.max(axis=1, initial=0.0) > _SHORTFALL) & spent & (account.equity[at] > 0)
+    if not cut.any():
+        return ""
+    first = int(at[np.argmax(cut)])
+    return (
+        f"At {int(cut.sum())} bars, first {market.index[first].date()}, purchases found less cash "
+        "than their weights ask for, because what was held had grown beyond its target; they were "
+        "cut to the cash, the smallest first. Order all assets in such rows."
     )

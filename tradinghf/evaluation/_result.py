@@ -20,6 +20,7 @@ from tradinghf.evaluation._engines import (
     vectorbt_expresses,
 )
 from tradinghf.evaluation._metrics import Metrics, return_metrics, trade_metrics
+from tradinghf.evaluation._order_tables import OrderTables
 from tradinghf.evaluation._terms import Terms
 from tradinghf.evaluation._track_record import sharpe_interval
 from tradinghf.evaluation._trades import round_trips
@@ -42,6 +43,7 @@ class BacktestResult:
         terms: rules, margin, exits and events.
         notes: sentences that a reader of the numbers should know.
         prices: [T, A] limit, stop and exit prices of the orders, by name.
+        kind: what `targets` mean where they are no target weights, as in `Orders`.
 
     """
 
@@ -59,6 +61,7 @@ class BacktestResult:
     terms: Terms = field(default_factory=Terms)
     notes: tuple[str, ...] = ()
     prices: Mapping[str, Floats] = field(default_factory=dict)
+    kind: str | tuple[str, ...] = "target_percent"
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -209,7 +212,8 @@ class BacktestResult:
         """
         if self.account.portfolio is not None:
             return self.account.portfolio
-        if self.prices or not self.terms.plain or not vectorbt_expresses(self.costs):
+        plain = self.terms.plain and vectorbt_expresses(self.costs) and self.costs.fee_bps >= 0
+        if self.prices or self.kind != "target_percent" or not plain:
             return None
         how = (self.costs, self.fill, self.cash)
         return run_engine("vectorbt", self.market, self.targets, *how).portfolio
@@ -224,9 +228,7 @@ class BacktestResult:
         weights[0] = 1.0 / self.market.assets
         how = (self.costs, self.fill, self.cash)
         account = (
-            run_orders(
-                self.market, {"size": weights}, "target_percent", *how, self.terms.of_holding()
-            )
+            run_orders(self.market, OrderTables(weights), *how, self.terms.of_holding())
             if self.engine == "simulator"
             else run_engine(self.engine, self.market, weights, *how)
         )
@@ -239,6 +241,8 @@ class BacktestResult:
             expression="weights",
             terms=self.terms.of_holding(),
             notes=(),
+            prices={},
+            kind="target_percent",
         )
 
     def __str__(self) -> str:

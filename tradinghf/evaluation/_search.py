@@ -11,18 +11,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tradinghf.config import CostModel, Fill
+from tradinghf.config import Brackets, CostModel, Fill, Margin, TradingRules
 from tradinghf.errors import MissingExtraError, StrategyError, check_setting, unknown_name
 from tradinghf.evaluation._study import Record, study_of
 from tradinghf.evaluation._sweep import (
     Grid,
+    Model,
     Sweep,
+    account_models,
     allowed_combinations,
-    cost_models,
     counted_sweep,
     run_combinations,
 )
 from tradinghf.evaluation._taste import Taste, as_taste
+from tradinghf.evaluation._terms import several_terms
 from tradinghf.market import MarketData
 from tradinghf.strategies import Strategy, load_strategy
 
@@ -42,6 +44,13 @@ def search(
     costs: CostModel | Sequence[CostModel] | None = None,
     fill: Fill = "next_open",
     cash: float = 100_000.0,
+    rules: TradingRules | None = None,
+    margin: Margin | None = None,
+    brackets: Brackets | Sequence[Brackets] | None = None,
+    funding: Any = None,
+    split: Any = None,
+    dividend: Any = None,
+    member: Any = None,
     objective: Any = None,
     record: Record = True,
     open_sealed: str | None = None,
@@ -55,7 +64,9 @@ def search(
     strategies without skill, and `Sweep.overfitting` is None.
 
     Args:
-        strategy, market, grid, costs, fill, cash, objective: as for `sweep`.
+        strategy, market, grid, costs, fill, cash, rules, margin, brackets, objective: as for
+            `sweep`.
+        funding, split, dividend, member: likewise.
         limit: how many combinations to run; the whole grid if it is smaller.
         metric: to maximise, where there is no objective.
         seed: of the sampler.
@@ -74,7 +85,10 @@ def search(
     found, taste = load_strategy(strategy), as_taste(objective)
     metric = metric if taste is None else taste.name
     with study_of(market, record, open_sealed, f"sweep {found.name}") as study:
-        how: dict[str, Any] = {"costs": cost_models(costs), "fill": fill, "cash": cash}
+        events = {"funding": funding, "split": split, "dividend": dividend, "member": member}
+        terms = several_terms(brackets, rules=rules, margin=margin, **events)
+        models = account_models(costs, terms)
+        how: dict[str, Any] = {"models": models, "fill": fill, "cash": cash}
         how["taste"] = taste
         searched = _search(found, market, grid, limit, metric, seed, progress, **how)
         return counted_sweep(searched, study)
@@ -89,7 +103,7 @@ def _search(
     seed: int,
     progress: Callable[[int, int], None] | None,
     *,
-    costs: Sequence[CostModel],
+    models: Sequence[Model],
     fill: Fill,
     cash: float,
     taste: Taste | None,
@@ -117,9 +131,9 @@ def _search(
         new = new or sorted(allowed - scores.keys())[:batch]
         chosen = [_chosen(values, point) for point in new]
         parts.append(
-            run_combinations(found, market, chosen, costs, fill=fill, cash=cash, taste=taste)
+            run_combinations(found, market, chosen, models, fill=fill, cash=cash, taste=taste)
         )
-        scores |= dict(zip(new, _scores(parts[-1], metric, len(costs)), strict=True))
+        scores |= dict(zip(new, _scores(parts[-1], metric, len(models)), strict=True))
         for trial, point in zip(trials, points, strict=True):
             score = scores.get(point, math.nan)
             # A combination that is not allowed, or never trades, has no score: it failed.
@@ -161,6 +175,7 @@ def _joined(parts: Sequence[Sweep]) -> Sweep:
         table=pd.concat([part.table for part in parts], ignore_index=True),
         returns=np.concatenate([part.returns for part in parts], axis=1),
         costs=tuple(model for part in parts for model in part.costs),
+        terms=tuple(terms for part in parts for terms in part.terms),
         params=tuple(params for part in parts for params in part.params),
         tastes=None
         if parts[0].tastes is None

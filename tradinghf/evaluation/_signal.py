@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tradinghf.config import CostModel, Fill, settings_of
+from tradinghf.config import Brackets, CostModel, Fill, Margin, TradingRules, settings_of
 from tradinghf.errors import StrategyError
-from tradinghf.evaluation._backtest import Tradable, target_orders
+from tradinghf.evaluation._backtest import Tradable, decisions, trade_tables
+from tradinghf.evaluation._order_tables import PRICES, Orders, OrderTables, Signals, order_tables
 from tradinghf.evaluation._policies import ActingPolicy
+from tradinghf.evaluation._terms import as_terms
 from tradinghf.market import FIELDS, MarketData, feature_memory
 from tradinghf.strategies import held_targets
 
@@ -23,6 +25,9 @@ def signal(
     costs: CostModel | None = None,
     fill: Fill = "next_open",
     cash: float = 100_000.0,
+    rules: TradingRules | None = None,
+    margin: Margin | None = None,
+    brackets: Brackets | None = None,
     **params: Any,
 ) -> pd.DataFrame:
     """Target weights decided at the last close, and whether they differ from those before.
@@ -34,12 +39,15 @@ def signal(
     Args:
         x: anything that `backtest` takes.
         market: past bars, up to the one that has just closed.
-        costs, fill, cash: of the account that a policy sees.
+        costs, fill, cash: of the account that a policy or an event-driven rule sees.
+        rules, margin, brackets: as for `backtest`.
         params: parameters of a strategy.
 
     Returns:
         One row per asset: symbol, close, weight (signed fraction of equity), before (the target
-        of the bar before), order (True where the two differ).
+        of the bar before), order (True where the two differ). Of Signals, Orders and event-driven
+        rules: symbol, close, held (signed fraction of equity, of the account so far), size and
+        kind of the order as in `Orders`, limit, stop, stop_loss, take_profit, order.
 
     Raises:
         StrategyError: as `backtest`; or a policy is given fewer bars than its features need.
@@ -49,10 +57,13 @@ def signal(
         _check_warm(x, market)
     # An environment takes no decision at its last bar, so that one has to lie in the future.
     extended = _with_next_bar(market) if not isinstance(x, pd.DataFrame) else market
-    _, orders, _ = target_orders(
-        x, extended, costs=settings_of(CostModel, costs, "costs"), fill=fill, cash=cash, **params
-    )
-    targets = held_targets(orders[: market.bars])
+    terms = as_terms(rules=rules, margin=margin, brackets=brackets)
+    model = settings_of(CostModel, costs, "costs")
+    how: dict[str, Any] = {"costs": model, "fill": fill, "cash": cash, "terms": terms}
+    orders = decisions(_sliced(x, market), extended, **how, **params).orders.rows(0, market.bars)
+    if not orders.are_weights:
+        return _orders_table(orders, market, how)
+    targets = held_targets(orders.size)
     return pd.DataFrame(
         {
             "symbol": list(market.symbols),
@@ -60,6 +71,35 @@ def signal(
             "weight": targets[-1],
             "before": targets[-2],
             "order": targets[-1] != targets[-2],
+        }
+    )
+
+
+def _sliced(x: Tradable, market: MarketData) -> Tradable:
+    """Tables of orders with a row for the bar that lies in the future."""
+    if not isinstance(x, Signals | Orders):
+        return x
+    whole = order_tables(x.orders(market) if isinstance(x, Signals) else x, market)
+    none = np.full((1, market.assets), np.nan)
+    prices: dict[str, Any] = {k: np.vstack([v, none]) for k, v in whole.prices.items()}
+    kind = whole.kind if isinstance(whole.kind, str) else (*whole.kind, whole.kind[-1])
+    return Orders(np.vstack([whole.size, none]), kind, **prices)
+
+
+def _orders_table(orders: OrderTables, market: MarketData, how: dict[str, Any]) -> pd.DataFrame:
+    """The orders of the last bar, beside what the account holds there."""
+    report = trade_tables(orders, market, **how)
+    none = np.full(market.assets, np.nan)
+    size = orders.size[-1]
+    return pd.DataFrame(
+        {
+            "symbol": list(market.symbols),
+            "close": market.close[-1],
+            "held": report.positions.to_numpy()[-1],
+            "size": size,
+            "kind": orders.kind if isinstance(orders.kind, str) else orders.kind[-1],
+            **{name: orders.prices[name][-1] if name in orders.prices else none for name in PRICES},
+            "order": np.isfinite(size),
         }
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from tradinghf.config import CostModel, Fill, settings_of
+from tradinghf.config import Brackets, CostModel, Fill, Margin, TradingRules, settings_of
 from tradinghf.errors import StrategyError, check_memory, unknown_name
-from tradinghf.evaluation._backtest import trade
+from tradinghf.evaluation._backtest import decisions, trade
 from tradinghf.evaluation._columns import (
     COLUMNS_AT_ONCE,
     ColumnResults,
@@ -26,8 +26,9 @@ from tradinghf.evaluation._export import write_table
 from tradinghf.evaluation._report import Report
 from tradinghf.evaluation._study import Record, Study, study_of
 from tradinghf.evaluation._taste import Taste, as_taste
+from tradinghf.evaluation._terms import Terms, several_terms
 from tradinghf.evaluation._validation import effective_trials, overfitting_probability
-from tradinghf.evaluation._variants import rule_variant
+from tradinghf.evaluation._variants import costs_variant, rule_variant, terms_variant
 from tradinghf.evaluation._verdict import Verdict, judge
 from tradinghf.market import Floats, MarketData, MarketLike, as_market
 from tradinghf.strategies import Strategy, load_strategy
@@ -51,6 +52,7 @@ class Sweep:
             worth of its windows, and perhaps `taste_and_profit`.
         returns: [T, N] of every row.
         costs: [N] cost model of every row.
+        terms: [N] rules, margin, exits and events of every row.
         params: [N] parameters of every row.
         fill: when orders filled.
         cash: starting equity [currency].
@@ -69,6 +71,7 @@ class Sweep:
     table: pd.DataFrame
     returns: Floats
     costs: tuple[CostModel, ...]
+    terms: tuple[Terms, ...]
     params: tuple[dict[str, Any], ...]
     fill: Fill
     cash: float
@@ -96,6 +99,7 @@ class Sweep:
             self.strategy,
             self.market,
             costs=self.costs[row],
+            terms=self.terms[row],
             fill=self.fill,
             cash=self.cash,
             **self.params[row],
@@ -175,6 +179,13 @@ def sweep(
     costs: CostModel | Sequence[CostModel] | None = None,
     fill: Fill = "next_open",
     cash: float = 100_000.0,
+    rules: TradingRules | None = None,
+    margin: Margin | None = None,
+    brackets: Brackets | Sequence[Brackets] | None = None,
+    funding: Any = None,
+    split: Any = None,
+    dividend: Any = None,
+    member: Any = None,
     objective: Any = None,
     executor: Executor | Literal["local", "ray"] = "local",
     record: Record = True,
@@ -184,12 +195,14 @@ def sweep(
     """Backtest a strategy with every combination of parameters and costs.
 
     Args:
-        strategy: name, file or `@strategy`.
+        strategy: name, file or `@strategy`, of weights, signals, orders or an event-driven rule.
         market: the bars.
         grid: parameter name to its values.
         costs: one cost model, or several to repeat the grid under.
         fill: when orders fill.
         cash: starting equity of each backtest [currency].
+        rules, margin, funding, split, dividend, member: as for `backtest`.
+        brackets: exits of every position, or several to repeat the grid under.
         objective: a fitted reward model, a function from B episodes to [B] numbers, or a `Taste`:
             what the best row has the highest mean of, over windows of its account. All rows are
             scored on the same windows, many together.
@@ -200,14 +213,16 @@ def sweep(
 
     Raises:
         ConfigError: some bars are sealed, and there is no reason to open them.
-        StrategyError: unknown parameter, an empty grid, or a cost vectorbt cannot express.
+        StrategyError: unknown parameter, or an empty grid.
         MissingExtraError: "ray" without Ray.
 
     """
     market = as_market(market)
     found = load_strategy(strategy)
     values = {name: list(options) for name, options in grid.items()}
-    models, chosen = cost_models(costs), allowed_combinations(found, values)
+    events = {"funding": funding, "split": split, "dividend": dividend, "member": member}
+    terms = several_terms(brackets, rules=rules, margin=margin, **events)
+    models, chosen = account_models(costs, terms), allowed_combinations(found, values)
     taste = as_taste(objective)
     with study_of(market, record, open_sealed, f"sweep {found.name}") as study:
         run = run_combinations(
@@ -231,32 +246,39 @@ def counted_sweep(found: Sweep, study: Study) -> Sweep:
         return found
     rule = found.strategy
     variants = [
-        rule_variant(rule, rule.bind(**p)) | {"costs": asdict(c), "fill": found.fill}
-        for p, c in zip(found.params, found.costs, strict=True)
+        rule_variant(rule, rule.bind(**p))
+        | {"costs": costs_variant(c), "fill": found.fill}
+        | terms_variant(t)
+        for p, c, t in zip(found.params, found.costs, found.terms, strict=True)
     ]
     return replace(found, counted=study.count_trials("sweep", rule.name, variants))
 
 
-def cost_models(costs: CostModel | Sequence[CostModel] | None) -> tuple[CostModel, ...]:
-    """One cost model or several, as a tuple.
+Model = tuple[CostModel, Terms]
+
+
+def account_models(
+    costs: CostModel | Sequence[CostModel] | None, terms: Sequence[Terms] = (Terms(),)
+) -> tuple[Model, ...]:
+    """Each cost model with each of the terms.
 
     Raises:
         StrategyError: an empty sequence.
 
     """
-    if not isinstance(costs, Sequence):
-        return (settings_of(CostModel, costs, "costs"),)
-    models = tuple(settings_of(CostModel, each, "costs") for each in costs)
-    if not models:
-        raise StrategyError("sweep: costs is empty; give at least one CostModel.")
-    return models
+    several = costs if isinstance(costs, Sequence) else [costs]
+    models = tuple(settings_of(CostModel, each, "costs") for each in several)
+    if not models or not terms:
+        what = "brackets" if models else "costs"
+        raise StrategyError(f"sweep: {what} is empty; give at least one.")
+    return tuple(product(models, terms))
 
 
 def run_combinations(
     strategy: Strategy,
     market: MarketData,
     combinations: Sequence[dict[str, Any]],
-    models: Sequence[CostModel],
+    models: Sequence[Model],
     *,
     fill: Fill = "next_open",
     cash: float = 100_000.0,
@@ -264,7 +286,7 @@ def run_combinations(
     executor: Executor = local,
     progress: Callable[[int, int], None] | None = None,
 ) -> Sweep:
-    """Backtest chosen combinations of parameters, each under every cost model; see `sweep`."""
+    """Backtest chosen combinations of parameters, each under every model; see `sweep`."""
     chunks = [
         (model, tuple(combinations[first : first + COLUMNS_AT_ONCE]))
         for model in models
@@ -285,9 +307,14 @@ def run_combinations(
         if progress is not None:
             progress(done, total)
     rows = [(params, model) for model in models for params in combinations]
-    varied = [f.name for f in fields(CostModel) if len({getattr(m, f.name) for m in models}) > 1]
+    flat = [_flat(model) for model in models]
+    varied = [name for name in flat[0] if len({str(each[name]) for each in flat}) > 1]
     settings = pd.DataFrame(
-        [{**params, **{n: getattr(model, n) for n in varied}} for params, model in rows]
+        [
+            {**params, **{name: each[name] for name in varied}}
+            for each in flat
+            for params in combinations
+        ]
     )
     results = pd.concat(metrics, ignore_index=True).astype({"fills": np.int64})
     return Sweep(
@@ -295,7 +322,8 @@ def run_combinations(
         market=market,
         table=pd.concat([settings, results], axis=1),
         returns=np.concatenate(returns, axis=1),
-        costs=tuple(model for _, model in rows),
+        costs=tuple(model[0] for _, model in rows),
+        terms=tuple(model[1] for _, model in rows),
         params=tuple(params for params, _ in rows),
         fill=fill,
         cash=cash,
@@ -303,6 +331,14 @@ def run_combinations(
         taste=taste,
         tastes=np.concatenate(tastes, axis=1) if tastes else None,
     )
+
+
+def _flat(model: Model) -> dict[str, Any]:
+    """Settings by their own names, as columns of the table; whole tables as text."""
+    costs, terms = model
+    parts = (costs, terms.rules, terms.margin, terms.brackets)
+    named = {f.name: getattr(part, f.name) for part in parts for f in fields(part)}
+    return {k: str(v) if isinstance(v, Mapping | tuple) else v for k, v in named.items()}
 
 
 def allowed_combinations(strategy: Strategy, grid: Grid) -> list[dict[str, Any]]:
@@ -323,9 +359,10 @@ def allowed_combinations(strategy: Strategy, grid: Grid) -> list[dict[str, Any]]
 
 def _columns(
     setting: tuple[Strategy, MarketData, Fill, float, Taste | None],
-    chunk: tuple[CostModel, tuple[dict[str, Any], ...]],
+    chunk: tuple[Model, tuple[dict[str, Any], ...]],
 ) -> ColumnResults:
     """One chunk of a sweep; runs wherever the executor puts it."""
-    (strategy, market, fill, cash, taste), (model, combinations) = setting, chunk
-    orders = (strategy.orders(market, **params) for params in combinations)
-    return run_columns(market, orders, costs=model, fill=fill, cash=cash, taste=taste)
+    (strategy, market, fill, cash, taste), ((costs, terms), combinations) = setting, chunk
+    how: dict[str, Any] = {"costs": costs, "fill": fill, "cash": cash, "terms": terms}
+    orders = (decisions(strategy, market, **how, **params).orders for params in combinations)
+    return run_columns(market, orders, taste=taste, **how)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from tradinghf.config import Brackets, Margin, TradingRules
+import numpy as np
+import pandas as pd
+
+from tradinghf.config import Brackets, Margin, TradingRules, settings_of
 
 _EVENTS = ("funding", "split", "dividend", "member")
 
@@ -36,6 +40,11 @@ class Terms:
         return {name: getattr(self, name) for name in _EVENTS if getattr(self, name) is not None}
 
     @property
+    def closes_positions(self) -> bool:
+        """Positions may end without an order."""
+        return self.brackets.any or self.margin.maintenance > 0 or self.member is not None
+
+    @property
     def plain(self) -> bool:
         """Nothing but costs: any engine will do."""
         return not self.events and not self.named
@@ -50,3 +59,35 @@ class Terms:
     def of_holding(self) -> Terms:
         """The terms of who only buys and holds: events, no exits, no borrowing."""
         return Terms(**self.events)
+
+    def rows(self, first: int, last: int) -> Terms:
+        """The terms of bars first <= t < last."""
+        cut = {name: _rows(table, first, last) for name, table in self.events.items()}
+        return replace(self, **cut)
+
+
+def _rows(table: Any, first: int, last: int) -> Any:
+    if isinstance(table, pd.DataFrame | pd.Series):
+        return table.iloc[first:last]
+    return np.asarray(table)[first:last]
+
+
+def as_terms(**given: Any) -> Terms:
+    """The terms of what a caller gave; None is the default.
+
+    Raises:
+        ConfigError: settings of another kind.
+
+    """
+    kinds: dict[str, Any] = {"rules": TradingRules, "margin": Margin, "brackets": Brackets}
+    chosen = {k: v for k, v in given.items() if v is not None}
+    for name, kind in kinds.items():
+        if name in chosen:
+            chosen[name] = settings_of(kind, chosen[name], name)
+    return Terms(**chosen)
+
+
+def several_terms(brackets: Any = None, **given: Any) -> tuple[Terms, ...]:
+    """Terms for each of several brackets, or for the only ones."""
+    several = isinstance(brackets, Sequence) and not isinstance(brackets, Mapping)
+    return tuple(as_terms(brackets=each, **given) for each in (brackets if several else [brackets]))

@@ -16,8 +16,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from tradinghf.config import CostModel
 from tradinghf.evaluation._result import BacktestResult
 from tradinghf.evaluation._study import Study
+from tradinghf.evaluation._terms import Terms
 from tradinghf.resources import resource_dir
 from tradinghf.strategies import Strategy
 
@@ -27,16 +29,31 @@ def backtest_variant(x: Any, report: BacktestResult, study: Study) -> dict[str, 
 
     Not the engine: all keep the same account.
     """
-    how: dict[str, Any] = {"costs": asdict(report.costs), "fill": report.fill}
-    if not report.terms.plain:
-        how["terms"] = {name: asdict(part) for name, part in report.terms.named.items()}
-        how["events"] = sorted(report.terms.events)
+    how: dict[str, Any] = {"costs": costs_variant(report.costs), "fill": report.fill}
+    how |= terms_variant(report.terms)
     if isinstance(x, Strategy):
         return rule_variant(x, report.params) | how
     if hasattr(x, "fingerprint"):  # a saved policy, whose name says which one
         return {"params": {}} | how
     tables = {"orders": report.targets, **report.prices}
+    how |= {} if report.kind == "target_percent" else {"kind": str(report.kind)}
     return {name: study.fingerprint(table) for name, table in tables.items()} | how
+
+
+def terms_variant(terms: Terms) -> dict[str, Any]:
+    """Rules, margin, exits and events, where they are not the default."""
+    if terms.plain:
+        return {}
+    named = {name: asdict(part) for name, part in terms.named.items()}
+    return {"terms": named, "events": sorted(terms.events)}
+
+
+def costs_variant(costs: CostModel) -> dict[str, Any]:
+    """Costs as stored with a trial: settings that came later only where they are used."""
+    plain = CostModel()
+    later = ("min_fee", "max_fee_bps", "maker_fee_bps", "fee_tiers", "schedule", "by_asset")
+    chosen = asdict(costs)
+    return {k: v for k, v in chosen.items() if k not in later or v != getattr(plain, k)}
 
 
 def rule_variant(strategy: Strategy, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -54,12 +71,15 @@ def _own_code(function: Callable[..., Any]) -> dict[str, str]:
     """Hash of a function's code, whatever its comments and its layout; none for shipped rules."""
     inner = inspect.unwrap(function)
     code = getattr(inner, "__code__", None)
-    if code is None:
+    if code is None and not isinstance(inner, type):
         return {}
-    if Path(code.co_filename).resolve().parent == resource_dir("strategies").resolve():
+    shipped = resource_dir("strategies").resolve()
+    if code is not None and Path(code.co_filename).resolve().parent == shipped:
         return {}
     try:
         text = ast.dump(ast.parse(textwrap.dedent(inspect.getsource(inner))))
     except (OSError, SyntaxError, TypeError, tokenize.TokenError):
-        text = code.co_code.hex() + repr(code.co_names)
+        # A class whose source is nowhere: what its methods do tells it apart.
+        parts = [code] if code else [getattr(m, "__code__", None) for m in vars(inner).values()]
+        text = "".join(c.co_code.hex() + repr(c.co_names) for c in parts if c is not None)
     return {"code": hashlib.sha256(text.encode()).hexdigest()[:16]}

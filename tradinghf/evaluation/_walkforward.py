@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from tradinghf._intervals import means, time_blocks
-from tradinghf.config import CostModel, Fill, settings_of
+from tradinghf.config import Brackets, CostModel, Fill, Margin, TradingRules, settings_of
 from tradinghf.errors import ConfigError, StrategyError, unknown_name
-from tradinghf.evaluation._backtest import trade
+from tradinghf.evaluation._backtest import decisions, trade_tables
 from tradinghf.evaluation._columns import column_metrics, run_columns
+from tradinghf.evaluation._joined_orders import joined_windows, restarted
+from tradinghf.evaluation._order_tables import OrderTables
 from tradinghf.evaluation._report import Report
 from tradinghf.evaluation._study import Record, study_of
 from tradinghf.evaluation._sweep import Grid, allowed_combinations
 from tradinghf.evaluation._taste import Taste, as_taste
-from tradinghf.evaluation._variants import rule_variant
+from tradinghf.evaluation._terms import Terms, as_terms
+from tradinghf.evaluation._variants import costs_variant, rule_variant, terms_variant
 from tradinghf.market import Floats, MarketData, MarketLike, as_market
-from tradinghf.strategies import Strategy, held_targets, load_strategy, target_changes
+from tradinghf.strategies import Strategy, load_strategy
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +105,13 @@ def walk_forward(
     costs: CostModel | None = None,
     fill: Fill = "next_open",
     cash: float = 100_000.0,
+    rules: TradingRules | None = None,
+    margin: Margin | None = None,
+    brackets: Brackets | None = None,
+    funding: Any = None,
+    split: Any = None,
+    dividend: Any = None,
+    member: Any = None,
     record: Record = True,
     open_sealed: str | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -111,6 +121,8 @@ def walk_forward(
     Weights of a test bar use all bars up to it, training ones included, so that indicators are
     warm; only the choice of parameters is confined to the training window. The account carries
     over from window to window: a change of parameters is traded and paid for like any other.
+    Orders and signals are taken from a run over all bars as well; where the parameters change,
+    a position that the new ones did not open is closed at the next fill.
 
     Args:
         strategy: name, file or `@strategy`.
@@ -123,6 +135,7 @@ def walk_forward(
         costs: fees and slippage.
         fill: when orders fill.
         cash: starting equity [currency].
+        rules, margin, brackets, funding, split, dividend, member: as for `backtest`.
         record, open_sealed: as for `backtest`. None of the choices has seen a test bar, so the
             joined account is one trial.
         progress: called with (windows done, windows).
@@ -141,17 +154,21 @@ def walk_forward(
         "purge": purge,
         "anchored": anchored,
     }
-    how: dict[str, Any] = {"costs": costs, "fill": fill, "cash": cash, "taste": as_taste(objective)}
+    events = {"funding": funding, "split": split, "dividend": dividend, "member": member}
+    terms = as_terms(rules=rules, margin=margin, brackets=brackets, **events)
+    how: dict[str, Any] = {"costs": costs, "fill": fill, "cash": cash, "terms": terms}
+    how["taste"] = as_taste(objective)
     metric = metric if how["taste"] is None else how["taste"].name
     with study_of(market, record, open_sealed, f"walkforward {found.name}") as study:
         walked = _walk(found, market, grid, cut, metric, how, progress)
         variant: dict[str, Any] = {
             "grid": {name: list(values) for name, values in grid.items()},
             "metric": metric,
-            "costs": asdict(costs),
+            "costs": costs_variant(costs),
         }
         variant |= cut | {k: v for k, v in rule_variant(found, {}).items() if k == "code"}
         variant |= {"fill": fill} if fill != "next_open" else {}
+        variant |= terms_variant(terms)
         trials = study.count_trials("walkforward", found.name, [variant])
     return replace(walked, report=replace(walked.report, trials=trials))
 
@@ -167,40 +184,46 @@ def _walk(
 ) -> WalkForward:
     options = allowed_combinations(found, grid)
     windows = walk_forward_splits(market.bars, **cut)
-    # A strategy is causal, so its weights are computed once on everything; checked by
+    # A strategy is causal, so it decides once on everything; checked by
     # `tradinghf.evaluation._check`.
-    targets = [held_targets(found(market, **params)) for params in options]
+    account = {name: how[name] for name in ("costs", "fill", "cash", "terms")}
+
+    def decide(**params: Any) -> OrderTables:
+        return decisions(found, market, **account, **params).orders
+
+    made = [decide(**params) for params in options]
     taste: Taste | None = how["taste"]
     no_test = {**how, "taste": None}
 
-    def choose(number: int, train: slice, test: slice) -> tuple[Floats, dict[str, Any]]:
-        scores = _scores(market, targets, train, metric, how)
+    def choose(number: int, train: slice, test: slice) -> tuple[OrderTables, dict[str, Any]]:
+        scores = _scores(market, made, train, metric, how)
         if np.isnan(scores).all():
             scores = np.zeros(len(options))  # nothing traded in training: the first of the grid
         chosen = int(np.nanargmax(scores))
         measured = {f"train_{metric}": scores[chosen]}
         # A test window is often shorter than an episode: taste is measured over all of them.
         shown = "total_return_pct" if taste is not None else metric
-        measured[f"test_{shown}"] = _scores(market, [targets[chosen]], test, shown, no_test)[0]
-        return targets[chosen][test], options[chosen] | measured
+        measured[f"test_{shown}"] = _scores(market, [made[chosen]], test, shown, no_test)[0]
+        return made[chosen], options[chosen] | measured
 
-    account = {name: how[name] for name in ("costs", "fill", "cash")}
     report, table = trade_windows(market, windows, choose, **account, progress=progress)
     named = report.renamed(f"{found.name}, walk-forward")
     if taste is None:
         return WalkForward(named, table, len(options))
     first = windows[0][1].start
-    default = held_targets(found(market))[first:]
-    compared, gain = _out_of_sample(report, target_changes(default), taste, account)
+    default = restarted(decide(), slice(first, market.bars))
+    compared, gain = _out_of_sample(report, default, taste, account)
     return WalkForward(named, table, len(options), compared, gain)
 
 
 def _out_of_sample(
-    report: Report, default: Floats, taste: Taste, account: dict[str, Any]
+    report: Report, default: OrderTables, taste: Taste, account: dict[str, Any]
 ) -> tuple[pd.DataFrame, tuple[float, float, float]]:
     """Taste and profit of the joined account and of the default parameters, and the difference."""
     market = report.market
-    columns = run_columns(market, (report.targets, default), taste=taste, **account)
+    traded = OrderTables(report.targets, report.kind, report.prices)
+    account = account | {"terms": report.terms}
+    columns = run_columns(market, (traded, default), taste=taste, **account)
     metrics = column_metrics(columns, market.bars_per_year)
     shown = ("total_return_pct", "sharpe_annual", "max_drawdown_pct", "turnover_per_year")
     assert columns.tastes is not None
@@ -215,11 +238,12 @@ def _out_of_sample(
 def trade_windows(
     market: MarketData,
     windows: list[tuple[slice, slice]],
-    choose: Callable[[int, slice, slice], tuple[Floats, dict[str, Any]]],
+    choose: Callable[[int, slice, slice], tuple[OrderTables, dict[str, Any]]],
     *,
     costs: CostModel,
     fill: Fill,
     cash: float,
+    terms: Terms | None = None,
     progress: Callable[[int, int], None] | None,
 ) -> tuple[Report, pd.DataFrame]:
     """One account over all test windows, and a row about each window.
@@ -227,18 +251,17 @@ def trade_windows(
     Args:
         market: the bars.
         windows: (training, test) bars, as from `walk_forward_splits`.
-        choose: from a window's number, training and test bars to its [test bars, A] targets and
-            what else its row holds.
-        costs, fill, cash: of the account.
+        choose: from a window's number, training and test bars to orders over all bars, of which
+            the test's are traded, and what else its row holds.
+        costs, fill, cash, terms: of the account.
         progress: called with (windows done, windows).
 
     """
-    first = windows[0][1].start
-    targets = np.zeros((market.bars - first, market.assets))
+    parts: list[tuple[OrderTables, slice]] = []
     rows: list[dict[str, Any]] = []
     for number, (train, test) in enumerate(windows):
         chosen, about = choose(number, train, test)
-        targets[test.start - first : test.stop - first] = chosen
+        parts.append((chosen, test))
         ends = {
             "train_start": market.index[train.start],
             "train_end": market.index[train.stop - 1],
@@ -248,24 +271,24 @@ def trade_windows(
         rows.append(ends | about)
         if progress is not None:
             progress(number + 1, len(windows))
+    first = windows[0][1].start
     traded = market.rows(first, market.bars)
-    return backtest_targets(targets, traded, costs, fill, cash), pd.DataFrame(rows)
-
-
-def backtest_targets(
-    targets: Floats, market: MarketData, costs: CostModel, fill: Fill, cash: float
-) -> Report:
-    """Backtest of [T, A] targets that orders where they change."""
-    table = pd.DataFrame(target_changes(targets), index=market.index, columns=list(market.symbols))
-    return trade(table, market, costs=costs, fill=fill, cash=cash)
+    terms = None if terms is None else terms.rows(first, market.bars)
+    how: dict[str, Any] = {"costs": costs, "fill": fill, "cash": cash, "terms": terms}
+    return trade_tables(joined_windows(parts), traded, **how), pd.DataFrame(rows)
 
 
 def _scores(
-    market: MarketData, targets: list[Floats], window: slice, metric: str, how: dict[str, Any]
+    market: MarketData,
+    made: list[OrderTables],
+    window: slice,
+    metric: str,
+    how: dict[str, Any],
 ) -> Floats:
-    """[N] a metric, or the objective, of every table of targets over some of the bars."""
+    """[N] a metric, or the objective, of each of several orders over some of the bars."""
     part, taste = market.rows(window.start, window.stop), how["taste"]
-    columns = run_columns(part, (target_changes(t[window]) for t in targets), **how)
+    how = how | {"terms": how["terms"].rows(window.start, window.stop)}
+    columns = run_columns(part, (restarted(each, window) for each in made), **how)
     if taste is not None and columns.tastes is not None:
         worth: Floats = taste.objective(columns.tastes, columns.returns, part).mean(axis=0)
         return worth

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from tradinghf.config import CostModel, Fill, settings_of
+from tradinghf.evaluation._backtest import trade_tables
+from tradinghf.evaluation._joined_orders import restarted
+from tradinghf.evaluation._order_tables import OrderTables
 from tradinghf.evaluation._policies import ActingPolicy, policy_orders
 from tradinghf.evaluation._report import Report
 from tradinghf.evaluation._study import Record, study_of
-from tradinghf.evaluation._walkforward import backtest_targets, trade_windows, walk_forward_splits
-from tradinghf.market import Floats, MarketData
+from tradinghf.evaluation._variants import costs_variant
+from tradinghf.evaluation._walkforward import trade_windows, walk_forward_splits
+from tradinghf.market import MarketData
 from tradinghf.strategies import held_targets
 
 _WARM_BARS = 256
@@ -86,7 +91,7 @@ def walk_forward_policy(
     )
     policies = []
 
-    def choose(number: int, past: slice, test: slice) -> tuple[Floats, dict[str, Any]]:
+    def choose(number: int, past: slice, test: slice) -> tuple[OrderTables, dict[str, Any]]:
         cut = past.stop - max(int(validation_share * (past.stop - past.start)), 2)
         # What reaches across this seam would let training tell on the bars that choose.
         policy = train(market.rows(past.start, cut - purge), market.rows(cut, past.stop), number)
@@ -94,9 +99,12 @@ def walk_forward_policy(
         warm = max(test.start - _WARM_BARS, 0)
         replayed = market.rows(warm, test.stop)
         orders = policy_orders(policy, replayed, costs=costs, fill=fill, cash=cash)
-        targets = held_targets(orders)[test.start - warm :]
-        part = backtest_targets(targets, market.rows(test.start, test.stop), costs, fill, cash)
-        return targets, {
+        targets = np.full(market.close.shape, np.nan)
+        targets[test] = held_targets(orders)[test.start - warm :]
+        made = OrderTables(targets)
+        traded = market.rows(test.start, test.stop)
+        part = trade_tables(restarted(made, test), traded, costs=costs, fill=fill, cash=cash)
+        return made, {
             "return_pct": part.metrics["total_return_pct"],
             "sharpe_annual": part.metrics["sharpe_annual"],
         }
@@ -106,6 +114,6 @@ def walk_forward_policy(
             market, windows, choose, costs=costs, fill=fill, cash=cash, progress=progress
         )
         joined = replace(study, market=report.market).fingerprint(report.targets)
-        variant = {"orders": joined, "costs": asdict(costs), "fill": fill}
+        variant = {"orders": joined, "costs": costs_variant(costs), "fill": fill}
         report = replace(report, trials=study.count_trials("walkforward", name, [variant]))
     return PolicyWalk(report.renamed(f"{name}, walk-forward"), table, tuple(policies))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tradinghf.simulation._plain_orders import trade_weights
     from tradinghf.simulation._rewards import Transition, reward
     from tradinghf.simulation._simulate import simulate
+    from tradinghf.simulation._stepped import AccountState, decide_stepwise
     from tradinghf.simulation._windows import Windows, random_windows, splitmix64
 
 from typing import Any
@@ -44,10 +45,12 @@ for _id, _settings in _ENV_IDS.items():
         )
 
 __all__ = [
+    "AccountState",
     "Change",
     "MarketEnv",
     "Transition",
     "Windows",
+    "decide_stepwise",
     "edited_episode",
     "random_windows",
     "reward",
@@ -59,6 +62,8 @@ __all__ = [
 __getattr__ = on_first_use(
     __name__,
     {
+        "AccountState": "tradinghf.simulation._stepped",
+        "decide_stepwise": "tradinghf.simulation._stepped",
         "Change": "tradinghf.simulation._edits",
         "edited_episode": "tradinghf.simulation._edits",
         "MarketEnv": "tradinghf.simulation._env",

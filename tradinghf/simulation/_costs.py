@@ -2,7 +2,7 @@
 
 To add a fee, edit two files:
 
-1. `tradinghf/config.py`: a field of `CostModel`, 0 by default.
+1. `tradinghf/config/_costs.py`: a field of `CostModel`, 0 by default.
 2. This one: a field of `Rates`, filled in `Rates.of`; then `fee` (charged per fill), `affordable`
    (what a buy may spend) and `unit_cost` (per share bought), or `fill_price` for a worse price.
 
@@ -25,6 +25,8 @@ from tradinghf.config import CostModel
 from tradinghf.simulation._tolerance import is_off, snapped_sum
 
 Rate = float | Tensor
+MOST_REBATE = 0.01
+"""Of a fill's notional."""
 FUSED_RATES = {"fee", "fixed", "per_share", "slippage", "impact", "half_spread"}
 
 
@@ -39,6 +41,9 @@ class Rates:
         slippage: slippage and half the spread [fraction of price].
         impact: Y of the square-root law.
         half_spread: the part of `slippage` that is half the spread.
+        least: smallest fee per fill [currency]; 0 is none.
+        most: largest fee per fill [fraction of notional]; 0 is none.
+        maker: what fills of a limit order add to `fee` [fraction of notional].
 
     """
 
@@ -48,6 +53,9 @@ class Rates:
     slippage: Rate = 0.0
     impact: Rate = 0.0
     half_spread: float = 0.0
+    least: Rate = 0.0
+    most: Rate = 0.0
+    maker: Rate = 0.0
 
     @classmethod
     def of(cls, costs: CostModel) -> Rates:
@@ -59,13 +67,19 @@ class Rates:
             slippage=(costs.slippage_bps + costs.spread_bps / 2) / 1e4,
             impact=costs.impact,
             half_spread=costs.spread_bps / 2e4,
+            least=costs.min_fee,
+            most=costs.max_fee_bps / 1e4,
+            maker=0.0
+            if costs.maker_fee_bps is None
+            else (costs.maker_fee_bps - costs.fee_bps) / 1e4,
         )
 
     @property
     def fused(self) -> bool:
         """Whether the fused engines know every cost that is not 0."""
         others = [f.name for f in fields(self) if f.name not in FUSED_RATES]
-        return all(is_off(getattr(self, name)) for name in others)
+        rebate = isinstance(self.per_share, Tensor) or self.per_share < 0
+        return not rebate and all(is_off(getattr(self, name)) for name in others)
 
 
 @dataclass(frozen=True)
@@ -116,12 +130,22 @@ def fill_price(
 
 
 def fee(size: Tensor, notional: Tensor, rates: Rates) -> Tensor:
-    """Fee of a fill: proportional + fixed + per share [currency]; `size` is its magnitude."""
+    """Fee of a fill: proportional + fixed + per share, within its least and its most [currency].
+
+    `size` is its magnitude. A rebate pays at most 1 % of the notional.
+    """
     total = notional * rates.fee
     if not is_off(rates.fixed):
         total = total + rates.fixed
     if not is_off(rates.per_share):
         total = total + size * rates.per_share
+        if isinstance(rates.per_share, Tensor) or rates.per_share < 0:
+            total = torch.maximum(total, notional * -MOST_REBATE)
+    if not is_off(rates.least):
+        total = total.clamp_min(rates.least)
+    if not is_off(rates.most):
+        capped = torch.minimum(total, notional * rates.most)
+        total = torch.where(torch.as_tensor(rates.most) > 0, capped, total)
     return total
 
 
@@ -131,10 +155,20 @@ def affordable(cash: Tensor, price: Tensor, rates: Rates) -> Tensor:
     if not is_off(rates.fixed):
         room = snapped_sum(room, torch.zeros_like(room) - rates.fixed)
     if not is_off(rates.per_share):
-        return room * price / unit_cost(price, rates)
-    return room if is_off(rates.fee) else room / (1.0 + rates.fee)
+        room = room * price / unit_cost(price, rates)
+    elif not is_off(rates.fee):
+        room = room / (1.0 + rates.fee)
+    if not is_off(rates.least):
+        room = torch.minimum(room, cash - rates.least)
+    if not is_off(rates.most):
+        capped = torch.maximum(room, cash / (1.0 + rates.most))
+        room = torch.where(torch.as_tensor(rates.most) > 0, capped, room)
+    return room
 
 
 def unit_cost(price: Tensor, rates: Rates) -> Tensor:
     """Cash per share bought, with the fees that grow with the fill [currency]."""
-    return price * (1.0 + rates.fee) + rates.per_share
+    unit = price * (1.0 + rates.fee) + rates.per_share
+    if isinstance(rates.per_share, Tensor) or rates.per_share < 0:
+        unit = torch.maximum(unit, price * (1.0 - MOST_REBATE))
+    return unit

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from tradinghf.config import Brackets, CostModel, EnvConfig, Fill, Margin
+from tradinghf.errors import ConfigError
 from tradinghf.simulation._account import Account, Limits
 from tradinghf.simulation._costs import Rates
 from tradinghf.simulation._financing import Financing
@@ -70,7 +71,15 @@ class Setup:
             waits: limit or stop orders will be given.
             exits: orders will be given with exits of their own.
 
+        Raises:
+            ConfigError: costs that vary.
+
         """
+        if costs.varies:
+            raise ConfigError(
+                "CostModel.schedule, by_asset and fee_tiers hold in backtests (`simulate`), not in "
+                "environments; give an environment one plain CostModel."
+            )
         rules = config.rules
         limits = Limits(
             side=rules.side,
@@ -100,7 +109,9 @@ class Setup:
     @property
     def passive_rates(self) -> Rates:
         """Costs of limit orders that the market came to."""
-        return replace(self.rates, slippage=0.0, impact=0.0)
+        free = replace(self.rates, slippage=0.0, impact=0.0)
+        maker = self.rates.maker
+        return free if is_off(maker) else replace(free, fee=self.rates.fee + maker)
 
     @property
     def penalty_rates(self) -> Rates:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from tradinghf.config import CostModel, EnvConfig, Fill, settings_of
 from tradinghf.errors import ConfigError
 from tradinghf.market import MarketData, MarketLike, as_market
 from tradinghf.simulation._bars import Bars, Extras, Floats
+from tradinghf.simulation._cost_tables import CostTables, plain_costs
 from tradinghf.simulation._fast_orders import compiled_covers, run_compiled
 from tradinghf.simulation._ledger import Ledger, Tape
 from tradinghf.simulation._orders import SizeKind
@@ -67,7 +69,7 @@ def simulate(
     dtype: Literal["float32", "float64"] = "float64",
     device: str | torch.device = "cpu",
     config: EnvConfig | None = None,
-    kind: SizeKind = "target_percent",
+    kind: SizeKind | Sequence[SizeKind] = "target_percent",
     limit: Any = None,
     stop: Any = None,
     stop_loss: Any = None,
@@ -93,7 +95,7 @@ def simulate(
         dtype: accounting precision.
         device: where to compute.
         config: order rules, margin, brackets and ruin level; its other fields are not used.
-        kind: what the numbers in `weights` mean, see `order_size`.
+        kind: what the numbers in `weights` mean, see `order_size`; or one kind for every bar.
         limit: limit prices of the orders, in the shape of `weights`; NaN is none.
         stop: stop prices likewise.
         stop_loss: exits of the positions that the orders open, as prices; NaN is `config`'s.
@@ -115,15 +117,19 @@ def simulate(
     named = {"limit": limit, "stop": stop, "stop_loss": stop_loss, "take_profit": take_profit}
     given = {"size": weights, **{k: v for k, v in named.items() if v is not None}}
     orders = {k: _orders(k, v, market).to(**like) for k, v in given.items()}
+    costs = settings_of(CostModel, costs, "costs")
     setup = Setup.of(
         config,
-        settings_of(CostModel, costs, "costs"),
+        plain_costs(costs),
         bars_per_year=market.bars_per_year,
         funding=funding is not None,
         waits=limit is not None or stop is not None,
         exits=stop_loss is not None or take_profit is not None,
     )
-    if setup.waits and kind == "percent":
+    kinds: Sequence[SizeKind] = (kind,) * market.bars if isinstance(kind, str) else kind
+    if len(kinds) != market.bars:
+        raise ConfigError(f"simulate: {len(kinds)} kinds for {market.bars} bars; expected as many.")
+    if setup.waits and "percent" in kinds:
         raise ConfigError(
             "simulate: percent orders cannot wait for a limit, a stop or volume; "
             "give their size as value, amount or a target."
@@ -131,16 +137,21 @@ def simulate(
     extras = Extras.of(market, funding=funding, split=split, dividend=dividend, member=member)
     several = np.ndim(weights) == 3
     plain = list(given) == ["size"] and dtype == "float64" and like["device"].type == "cpu"
-    if plain and compiled_covers(setup, extras, kind):
+    plain = plain and not costs.varies and len(set(kinds)) == 1
+    if plain and compiled_covers(setup, extras, kinds[0]):
         sizes = orders["size"].numpy()
-        return _of_arrays(*run_compiled(market, sizes, setup, extras, kind, cash), several)
+        return _of_arrays(*run_compiled(market, sizes, setup, extras, kinds[0], cash), several)
     bars = Bars.of(market, extras, portfolio=True, **like)
+
+    def run(setup: Setup) -> Simulation:
+        tables = CostTables.of(setup, costs, market, like) if costs.varies else None
+        return _collect(*_run(bars, orders, kinds, setup, cash, tables), several)
+
     with torch.inference_mode():
-        done = _collect(*_run(bars, orders, kind, setup, cash), several)
+        done = run(setup)
         if not done.ambiguous.any():
             return done
-        setup = replace(setup, reading="optimistic")
-        hoped = _collect(*_run(bars, orders, kind, setup, cash), several)
+        hoped = run(replace(setup, reading="optimistic"))
     return replace(done, optimistic_gain=hoped.equity[..., -1] - done.equity[..., -1])
 
 
@@ -158,21 +169,29 @@ def _orders(name: str, value: Any, market: MarketData) -> Tensor:
 
 
 def _run(
-    bars: Bars, orders: dict[str, Tensor], kind: SizeKind, setup: Setup, cash: float
+    bars: Bars,
+    orders: dict[str, Tensor],
+    kinds: Sequence[SizeKind],
+    setup: Setup,
+    cash: float,
+    tables: CostTables | None = None,
 ) -> tuple[list[Ledger], list[Tape]]:
-    """Ledger and tape of each of the T bars."""
+    """Ledger and tape of each of the T bars; `tables` where the costs vary."""
     count, length, _ = orders["size"].shape
     zero = torch.zeros(count, dtype=torch.int64, device=bars.rows.device)
-    track = kind == "percent"
+    track = "percent" in kinds
 
     def asked(t: int) -> BarOrders:
-        return BarOrders(kind=kind, **{name: value[:, t] for name, value in orders.items()})
+        return BarOrders(kind=kinds[t], **{name: value[:, t] for name, value in orders.items()})
 
     first = bars.at(zero)
     ledger = setup.open(torch.full_like(first.close[:, :1], cash), first, track_shorts=track)
-    ledgers, tapes = [], []
+    ledgers: list[Ledger] = []
+    tapes: list[Tape] = []
+    traded: list[Tensor] = []
     for t in range(length):
         tape = Tape.blank(ledger.close)
+        setup = setup if tables is None else tables.at(t, traded)
         if t:
             now = asked(t - 1) if setup.fill == "next_open" else None
             ledger, tape = trade_through_bar(ledger, tape, bars.at(zero + t), setup, now)
@@ -180,6 +199,7 @@ def _run(
             ledger, tape = trade_at_close(ledger, tape, asked(t), setup)
         ledgers.append(ledger)
         tapes.append(tape)
+        traded += [tape.notional.sum(1, keepdim=True)] if tables is not None else []
     return ledgers, tapes
 
 

@@ -1,158 +1,17 @@
-"""The settings of markets, costs and environments: frozen dataclasses, with units.
-
-A config that exists is valid: `__post_init__` raises `ConfigError` otherwise.
-"""
+"""One trading task of an agent: what it sees, may do, and for how long."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal, TypeVar
+from dataclasses import dataclass, field, fields
+from typing import Literal
 
-from tradinghf.errors import (
-    ConfigError,
-    NamedOptions,
-    check_choices,
-    check_range,
-    check_setting,
-)
+from tradinghf.config._account import Brackets, Margin, TradingRules
+from tradinghf.errors import NamedOptions, check_choices, check_range, check_setting
 
 Fill = Literal["next_open", "close"]
-Side = Literal["both", "long", "short"]
 Autoreset = Literal["auto", "same_step", "next_step", "disabled"]
-
-
-@dataclass(frozen=True)
-class CostModel(NamedOptions):
-    """What trading and holding costs.
-
-    Attributes:
-        fee_bps: proportional fee per fill [basis points of traded notional].
-        fixed_fee: fee per fill [currency].
-        slippage_bps: buys fill above and sells below the reference price by this much [bps].
-        per_share_fee: fee per share traded [currency].
-        spread_bps: quoted bid-ask spread; each fill pays half of it [bps].
-        impact: square-root market impact Y: a fill of q shares in a bar of volume V moves its
-            own price by Y * sigma * sqrt(q / V), sigma being the volatility of one bar.
-        borrow_rate: yearly fee on the value of shorted shares [fraction per year].
-        margin_rate: yearly interest on borrowed cash [fraction per year].
-        cash_rate: yearly interest earned on cash that is not short-sale proceeds
-            [fraction per year].
-        funding_bps: perpetual-swap funding per bar on the position's value; longs pay, shorts
-            receive when positive [bps per bar].
-
-    """
-
-    fee_bps: float = 1.0
-    fixed_fee: float = 0.0
-    slippage_bps: float = 1.0
-    per_share_fee: float = 0.0
-    spread_bps: float = 0.0
-    impact: float = 0.0
-    borrow_rate: float = 0.0
-    margin_rate: float = 0.0
-    cash_rate: float = 0.0
-    funding_bps: float = 0.0
-
-    def __post_init__(self) -> None:
-        check_range(self, "fee_bps fixed_fee per_share_fee impact", 0)
-        check_range(self, "borrow_rate margin_rate cash_rate", 0)
-        check_range(self, "funding_bps", -1e4, 1e4)
-        check_range(self, "slippage_bps spread_bps", 0, 9_999)
-        total = self.slippage_bps + self.spread_bps / 2
-        check_setting(total < 1e4, "CostModel.slippage_bps + spread_bps / 2", total, "below 10000")
-
-
-@dataclass(frozen=True)
-class TradingRules(NamedOptions):
-    """What an exchange or a mandate lets an order do.
-
-    Attributes:
-        side: "both", "long" (sells stop at flat) or "short" (buys stop at flat).
-        lot: orders are rounded down to multiples of this [shares]; 0 trades fractions.
-        lot_mode: "exact" keeps decimal multiples whole (3.0 is 30 lots of 0.1); "vectorbt" floors
-            in binary as vectorbt does (3.0 becomes 29 lots of 0.1).
-        min_size: smaller fills are rejected [shares].
-        max_size: larger orders are cut to this [shares per order]; 0 is no limit.
-        min_notional: smaller fills are rejected [currency].
-        max_position: orders are cut so that they never take a position beyond this [shares];
-            0 is no limit.
-        participation: an order fills at most this fraction of its bar's volume, the rest waits
-            for the next bar; 0 ignores volume.
-        allow_partial: False rejects an order that cannot be filled whole.
-        lock_cash: True keeps short-sale proceeds and their collateral out of reach of new trades.
-
-    """
-
-    side: Side = "both"
-    lot: float = 0.0
-    lot_mode: Literal["exact", "vectorbt"] = "exact"
-    min_size: float = 1e-8
-    max_size: float = 0.0
-    min_notional: float = 0.0
-    max_position: float = 0.0
-    participation: float = 0.0
-    allow_partial: bool = True
-    lock_cash: bool = False
-
-    def __post_init__(self) -> None:
-        check_choices(self)
-        check_range(self, "lot min_size min_notional max_size max_position", 0)
-        check_range(self, "participation", 0, 1)
-
-
-@dataclass(frozen=True)
-class Margin(NamedOptions):
-    """Borrowing and its consequences.
-
-    Attributes:
-        leverage: the largest gross exposure that an order may reach [multiple of equity].
-        maintenance: the position is liquidated when equity falls below this fraction of gross
-            exposure; 0 liquidates only at ruin.
-        penalty_bps: extra fee on the liquidated notional [bps].
-
-    """
-
-    leverage: float = 1.0
-    maintenance: float = 0.0
-    penalty_bps: float = 0.0
-
-    def __post_init__(self) -> None:
-        check_range(self, "leverage", 1)
-        check_range(self, "maintenance", 0, 1)
-        check_range(self, "penalty_bps", 0, 9_999)
-        check_setting(
-            self.maintenance * self.leverage < 1,
-            "Margin.maintenance",
-            self.maintenance,
-            f"below 1/leverage = {1 / self.leverage:g}, or every full position starts in a call",
-        )
-
-
-@dataclass(frozen=True)
-class Brackets(NamedOptions):
-    """Protective exits of each position, at distances from its entry price; 0 is none.
-
-    Attributes:
-        stop_loss: exit after an adverse move of this fraction.
-        take_profit: exit after a favourable move of this fraction.
-        trailing_stop: exit after a fall of this fraction from the best price since entry.
-
-    """
-
-    stop_loss: float = 0.0
-    take_profit: float = 0.0
-    trailing_stop: float = 0.0
-
-    def __post_init__(self) -> None:
-        check_range(self, "stop_loss trailing_stop", 0, 0.999)
-        check_range(self, "take_profit", 0)
-
-    @property
-    def any(self) -> bool:
-        """At least one exit is set."""
-        return bool(self.stop_loss or self.take_profit or self.trailing_stop)
 
 
 @dataclass(frozen=True)
@@ -361,35 +220,3 @@ _PARTS: dict[str, type] = {
     "randomise": Randomisation,
     "overlay": Overlay,
 }
-
-
-_Settings = TypeVar("_Settings")
-
-
-def settings_of(kind: type[_Settings], given: object, name: str) -> _Settings:
-    """The settings that a caller gave: an instance, a dict of its fields, or None for defaults.
-
-    Args:
-        kind: a dataclass of settings.
-        given: what came.
-        name: of the argument, for messages.
-
-    Raises:
-        ConfigError: something else came.
-
-    """
-    if given is None:
-        return kind()
-    if isinstance(given, kind):
-        return given
-    if isinstance(given, Mapping):
-        return kind(**given)
-    raise ConfigError(
-        f"{name} is {given!r}, a {type(given).__name__}; expected {kind.__name__}(...), a dict of "
-        "its settings, or None for the defaults."
-    )
-
-
-def to_dict(config: Any) -> dict[str, Any]:
-    """A config as JSON-ready values."""
-    return asdict(config)
