@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tyro.conf import OmitArgPrefixes, Positional
 
 from tradinghf.cli import _output as output
+from tradinghf.cli._files import write_files
 from tradinghf.cli._options import (
     End,
     OpenSealed,
@@ -108,8 +109,6 @@ def backtest(
         load_tradable,
         open_study,
         trial_name,
-        write_json,
-        write_table,
     )
 
     model, tables = costs.model, {"member": member, "split": split, "dividend": dividend}
@@ -133,13 +132,7 @@ def backtest(
     held = result.buy_and_hold()
     verdict = judge(result, held, trials=result.trials, draws=200)
     # Files first: a reader of the output may be gone before its end.
-    written = []
-    if trades is not None:
-        write_table(result.trades, trades)
-        written.append(f"Trades: {trades}")
-    if json is not None:
-        write_json(result, verdict, json)
-        written.append(f"Numbers: {json}")
+    written = write_files(result, verdict, trades=trades, json=json)
     if report is not None:
         page = result.save(report, standing=standing)
         written.append(f"Report: {page}")

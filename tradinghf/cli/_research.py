@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from tyro.conf import Positional, UseAppendAction, arg
+from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
 from tradinghf.cli import _output as output
+from tradinghf.cli._files import write_files
 from tradinghf.cli._objective import Objective, read_objective
 from tradinghf.cli._options import (
     End,
@@ -21,6 +22,7 @@ from tradinghf.cli._options import (
     parse_settings,
 )
 from tradinghf.cli._progress import progress
+from tradinghf.cli._terms import CostOptions, SweptOptions, TermOptions
 from tradinghf.durable import atomic_path
 from tradinghf.errors import ConfigError, check_memory, check_setting
 
@@ -48,8 +50,7 @@ def sweep(
     start: Start = None,
     end: End = None,
     strategies: StrategyFolder = None,
-    fee_bps: tuple[float, ...] = (1.0,),
-    slippage_bps: tuple[float, ...] = (1.0,),
+    terms: OmitArgPrefixes[SweptOptions] = SweptOptions(),  # noqa: B008 (frozen)
     fill: Literal["next_open", "close"] = "next_open",
     metric: str = "sharpe_annual",
     objective: Objective = None,
@@ -59,6 +60,8 @@ def sweep(
     store: TrialStore = None,
     open_sealed: OpenSealed = None,
     out: OptionalFile = None,
+    trades: OptionalFile = None,
+    json: OptionalFile = None,
     report: OptionalFile = None,
 ) -> None:
     """Backtest every combination of parameters, data and costs, and say what the best one proves.
@@ -80,8 +83,7 @@ def sweep(
         start: First day or year, inclusive.
         end: Last day or year, inclusive.
         strategies: Folder to look the name up in.
-        fee_bps: Fee per fill [basis points]; several repeat the sweep under each.
-        slippage_bps: Slippage per fill [basis points]; several repeat the sweep under each.
+        terms: Costs, exits, margin and order rules.
         fill: Fill at the open after the decision, or at the very close it was taken on.
         metric: What the best has the highest of.
         objective: Choose by what a run's rankings value instead: learned:RUN, or learned+pnl:RUN.
@@ -90,15 +92,14 @@ def sweep(
         seed: Of Optuna's choices.
         store: Where trials are counted: a folder, a .db file, or a postgresql:// URL.
         open_sealed: Use sealed bars too; this reason is logged.
-        out: Write the results to this Parquet file, a row per backtest.
+        out: Write the results to this Parquet file (or .csv), a row per backtest.
+        trades: Write the round trips of the best one on the first data set to this CSV file.
+        json: Write every number, note and trade of that one to this JSON file.
         report: Write a page with heatmaps to this HTML file.
 
     """
-    from itertools import product
-
     import pandas as pd
 
-    from tradinghf.config import CostModel
     from tradinghf.evaluation import open_study, search, sweep_page, write_table
     from tradinghf.evaluation import ray as cluster
     from tradinghf.evaluation import sweep as run
@@ -107,7 +108,6 @@ def sweep(
     rule = load_strategy(strategy, strategies)
     taste, metric = read_objective(objective, metric)
     grid = dict(parse_values(item) for item in param)
-    costs = [CostModel(fee_bps=f, slippage_bps=s) for f, s in product(fee_bps, slippage_bps)]
     check_setting(optuna >= 0, "--optuna", optuna, "a number of combinations, or 0 for all")
     if optuna and ray is not None:
         raise ConfigError(
@@ -123,7 +123,7 @@ def sweep(
         )
         with opened as study, progress() as tell:
             options: dict[str, Any] = {
-                "costs": costs,
+                **terms.options,
                 "fill": fill,
                 "objective": taste,
                 "record": study,
@@ -136,14 +136,21 @@ def sweep(
                 options |= {"metric": metric} if taste is None else {}
             found.append((search if optuna else run)(rule, study.market, grid, **options))
             counted.append(study.trials_text())
+    # Files first: a reader of the output may be gone before its end.
+    written = []
+    if out is not None:
+        tables = [item.table.assign(data=name) for item, name in zip(found, data, strict=True)]
+        written.append(f"Results: {write_table(pd.concat(tables, ignore_index=True), out)}")
+    if trades is not None or json is not None:
+        best = found[0].best(metric)
+        written += write_files(best, found[0].verdict(metric), trades=trades, json=json)
+    if report is not None:
+        written.append(f"Report: {sweep_page(report, found, metric=metric)}")
     for item, said in zip(found, counted, strict=True):
         _print_sweep(item, metric)
         output.line(said)
-    if out is not None:
-        tables = [item.table.assign(data=name) for item, name in zip(found, data, strict=True)]
-        output.line(f"Results: {write_table(pd.concat(tables, ignore_index=True), out)}")
-    if report is not None:
-        output.line(f"Report: {sweep_page(report, found, metric=metric)}")
+    for text in written:
+        output.line(text)
 
 
 def parse_values(item: str) -> tuple[str, list[Any]]:
@@ -210,8 +217,8 @@ def check(
     end: End = None,
     params: Settings = (),
     strategies: StrategyFolder = None,
-    fee_bps: float = 1.0,
-    slippage_bps: float = 1.0,
+    costs: OmitArgPrefixes[CostOptions] = CostOptions(),  # noqa: B008 (frozen)
+    terms: OmitArgPrefixes[TermOptions] = TermOptions(),  # noqa: B008 (frozen)
     fill: Literal["next_open", "close"] = "next_open",
     points: int = 20,
     seed: int = 0,
@@ -233,14 +240,13 @@ def check(
         end: Last day or year, inclusive.
         params: Parameters of the strategy, such as fast=10 slow=100.
         strategies: Folder to look the name up in.
-        fee_bps: Fee per fill of your backtest [basis points].
-        slippage_bps: Slippage per fill of your backtest [basis points].
+        costs: What trading and holding costs.
+        terms: Exits, margin and order rules.
         fill: When your backtest fills.
         points: Bars of each kind after which the future is changed.
         seed: Of their choice.
 
     """
-    from tradinghf.config import CostModel
     from tradinghf.evaluation import check_strategy
     from tradinghf.market import load_market
     from tradinghf.strategies import load_strategy
@@ -251,7 +257,8 @@ def check(
     found = check_strategy(
         rule,
         load_market(data).between(start, end),
-        costs=CostModel(fee_bps=fee_bps, slippage_bps=slippage_bps),
+        costs=costs.model,
+        **terms.options,
         fill=fill,
         points=points,
         seed=seed,
@@ -277,8 +284,10 @@ def signal(
     end: End = None,
     params: Settings = (),
     strategies: StrategyFolder = None,
-    fee_bps: float = 1.0,
-    slippage_bps: float = 1.0,
+    costs: OmitArgPrefixes[CostOptions] = CostOptions(),  # noqa: B008 (frozen)
+    terms: OmitArgPrefixes[TermOptions] = TermOptions(),  # noqa: B008 (frozen)
+    fill: Literal["next_open", "close"] = "next_open",
+    cash: float = 100_000.0,
     out: OptionalFile = None,
 ) -> None:
     """Print the target weights after the last bar, and which of them are orders.
@@ -297,22 +306,22 @@ def signal(
         end: Last day or year, inclusive: the signal of that day.
         params: Parameters of the strategy, such as fast=10 slow=100.
         strategies: Folder to look the name up in.
-        fee_bps: Fee per fill of the account that a policy sees [basis points].
-        slippage_bps: Slippage per fill of that account [basis points].
+        costs: What trading and holding costs in the account that a policy sees.
+        terms: Exits, margin and order rules.
+        fill: When orders fill.
+        cash: Starting equity of that account [currency].
         out: Also write the weights to this CSV file.
 
     """
     from tradinghf.cli._gate import deployed_name
-    from tradinghf.config import CostModel
     from tradinghf.evaluation import load_tradable, trial_name
     from tradinghf.evaluation import signal as weights
     from tradinghf.market import load_market
 
     rule = load_tradable(deployed_name(strategy), strategies)
     market = load_market(data).between(start, end)
-    costs = CostModel(fee_bps=fee_bps, slippage_bps=slippage_bps)
-    options: dict[str, Any] = dict(parse_settings(params))
-    found = weights(rule, market, costs=costs, **options)
+    options: dict[str, Any] = dict(parse_settings(params)) | terms.options
+    found = weights(rule, market, costs=costs.model, fill=fill, cash=cash, **options)
     moment = f"{market.index[-1]:%Y-%m-%d %H:%M} UTC"
     output.frame(found, title=f"{trial_name(rule)} on {market.name}, after the close of {moment}")
     if out is not None:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from tradinghf.cli import _output as output
 from tradinghf.cli._backtests import print_numbers
-from tradinghf.config import CostModel
+from tradinghf.cli._terms import CostOptions
 from tradinghf.errors import TradingHFError
 
 if TYPE_CHECKING:
     from tradinghf.strategies import Strategy
+
+_COSTS: dict[str, float | None] = vars(CostOptions())
 
 
 def run_script(strategy: Strategy, argv: Sequence[str] | None = None) -> None:
@@ -44,7 +45,7 @@ def run_script(strategy: Strategy, argv: Sequence[str] | None = None) -> None:
             report = backtest(
                 strategy,
                 study.market,
-                costs=CostModel(**{f.name: getattr(options, f.name) for f in fields(CostModel)}),
+                costs=CostOptions(**{name: getattr(options, name) for name in _COSTS}).model,
                 fill=options.fill,
                 engine=options.engine,
                 record=study,
@@ -75,9 +76,9 @@ def _parser(strategy: Strategy) -> argparse.ArgumentParser:
     parser.add_argument("--trials", type=int, default=0, help="variants tried, if not counted")
     parser.add_argument("--store", help="where trials are counted (default: ./store, if it exists)")
     parser.add_argument("--open-sealed", metavar="WHY", help="use sealed bars too; it is logged")
-    for cost in fields(CostModel):
-        flag = "--" + cost.name.replace("_", "-")
-        parser.add_argument(flag, type=float, default=cost.default, help=f"({cost.default})")
+    for name, default in _COSTS.items():
+        flag = "--" + name.replace("_", "-")
+        parser.add_argument(flag, type=float, default=default, help=f"({default})")
     own = parser.add_argument_group(f"parameters of {strategy.name}")
     for parameter in strategy.parameters:
         flag = "--" + parameter.name.replace("_", "-")

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from itertools import product
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from tyro.conf import arg
 
 if TYPE_CHECKING:
     from tradinghf.config import CostModel
+
+
+MakerFee = Annotated[float | None, arg(help_behavior_hint="(default: as --fee-bps)")]
 
 
 @dataclass(frozen=True)
@@ -23,6 +29,11 @@ class CostOptions:
         borrow_rate: Yearly fee on the value of shorted shares [fraction].
         margin_rate: Yearly interest on borrowed cash [fraction].
         cash_rate: Yearly interest earned on cash [fraction].
+        funding_bps: Funding that longs pay to shorts each bar [basis points].
+        min_fee: Least fee per fill [currency].
+        max_fee_bps: Largest fee per fill, also above the least one; 0 is none [basis points].
+        maker_fee_bps: The fee of limit orders that the market came to; negative is a rebate [basis
+            points].
 
     """
 
@@ -35,6 +46,10 @@ class CostOptions:
     borrow_rate: float = 0.0
     margin_rate: float = 0.0
     cash_rate: float = 0.0
+    funding_bps: float = 0.0
+    min_fee: float = 0.0
+    max_fee_bps: float = 0.0
+    maker_fee_bps: MakerFee = None
 
     @property
     def model(self) -> CostModel:
@@ -76,6 +91,79 @@ class TermOptions:
 
         return {
             "brackets": Brackets(self.stop_loss, self.take_profit, self.trailing_stop),
+            "margin": Margin(self.leverage, self.maintenance),
+            "rules": TradingRules(side=self.side, lot=self.lot, participation=self.participation),
+        }
+
+
+@dataclass(frozen=True)
+class SweptOptions:
+    """Costs, exits, margin and order rules of a sweep; several values repeat it under each.
+
+    Attributes:
+        fee_bps: Fee per fill [basis points]; several repeat the sweep under each.
+        slippage_bps: Slippage per fill [basis points]; several repeat the sweep under each.
+        stop_loss: Leave a position after an adverse move of this fraction; several likewise.
+        take_profit: Leave it after a favourable move of this fraction; several likewise.
+        trailing_stop: Leave it after a fall of this fraction from its best price; likewise.
+        fixed_fee: Fee per fill [currency].
+        per_share_fee: Fee per share traded [currency].
+        min_fee: Least fee per fill [currency].
+        max_fee_bps: Largest fee per fill; 0 is none [basis points].
+        maker_fee_bps: The fee of limit orders that the market came to [basis points].
+        spread_bps: Quoted bid-ask spread, of which each fill pays half [basis points].
+        impact: Square-root market impact, about 1 in the literature.
+        borrow_rate: Yearly fee on the value of shorted shares [fraction].
+        margin_rate: Yearly interest on borrowed cash [fraction].
+        cash_rate: Yearly interest earned on cash [fraction].
+        leverage: Largest gross exposure [multiple of equity].
+        maintenance: Liquidate below this equity [fraction of exposure].
+        side: Directions allowed.
+        lot: Trade multiples of this [shares].
+        participation: Fill at most this fraction of a bar's volume.
+
+    """
+
+    fee_bps: tuple[float, ...] = (1.0,)
+    slippage_bps: tuple[float, ...] = (1.0,)
+    stop_loss: tuple[float, ...] = (0.0,)
+    take_profit: tuple[float, ...] = (0.0,)
+    trailing_stop: tuple[float, ...] = (0.0,)
+    fixed_fee: float = 0.0
+    per_share_fee: float = 0.0
+    min_fee: float = 0.0
+    max_fee_bps: float = 0.0
+    maker_fee_bps: MakerFee = None
+    spread_bps: float = 0.0
+    impact: float = 0.0
+    borrow_rate: float = 0.0
+    margin_rate: float = 0.0
+    cash_rate: float = 0.0
+    leverage: float = 1.0
+    maintenance: float = 0.0
+    side: Literal["both", "long", "short"] = "both"
+    lot: float = 0.0
+    participation: float = 0.0
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """As options of `sweep`."""
+        from tradinghf.config import Brackets, CostModel, Margin, TradingRules
+
+        shared: tuple[str, ...] = (
+            "fixed_fee",
+            "per_share_fee",
+            "min_fee",
+            "max_fee_bps",
+            "maker_fee_bps",
+        )
+        shared += ("spread_bps", "impact", "borrow_rate", "margin_rate", "cash_rate")
+        same = {name: getattr(self, name) for name in shared}
+        pairs = product(self.fee_bps, self.slippage_bps)
+        exits = product(self.stop_loss, self.take_profit, self.trailing_stop)
+        return {
+            "costs": [CostModel(fee_bps=f, slippage_bps=s, **same) for f, s in pairs],
+            "brackets": [Brackets(*each) for each in exits],
             "margin": Margin(self.leverage, self.maintenance),
             "rules": TradingRules(side=self.side, lot=self.lot, participation=self.participation),
         }

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from tyro.conf import Positional
+from tyro.conf import OmitArgPrefixes, Positional
 
 from tradinghf.cli import _output as output
+from tradinghf.cli._files import write_files
 from tradinghf.cli._objective import Objective, read_objective
 from tradinghf.cli._options import End, OpenSealed, OptionalFile, Start, StrategyFolder, TrialStore
 from tradinghf.cli._progress import ProgressCall, progress
 from tradinghf.cli._research import ParamValues, parse_values
+from tradinghf.cli._terms import CostOptions, TermOptions
 from tradinghf.errors import ConfigError, check_setting
 
 if TYPE_CHECKING:
@@ -48,12 +50,16 @@ def walkforward(
     embargo: int = 0,
     metric: str = "sharpe_annual",
     objective: Objective = None,
-    fee_bps: float = 1.0,
-    slippage_bps: float = 1.0,
+    costs: OmitArgPrefixes[CostOptions] = CostOptions(),  # noqa: B008 (frozen)
+    terms: OmitArgPrefixes[TermOptions] = TermOptions(),  # noqa: B008 (frozen)
+    fill: Literal["next_open", "close"] = "next_open",
+    cash: float = 100_000.0,
     seed: int = 0,
     store: TrialStore = None,
     open_sealed: OpenSealed = None,
     out: OptionalFile = None,
+    trades: OptionalFile = None,
+    json: OptionalFile = None,
     report: OptionalFile = None,
 ) -> None:
     """Choose parameters, or train a policy, on each past, and trade the bars that follow it.
@@ -92,18 +98,22 @@ def walkforward(
         objective: Choose by what a run's rankings value instead: learned:RUN, or learned+pnl:RUN.
             The taste and the profit of the joined test windows are shown beside those of the
             default parameters.
-        fee_bps: Fee per fill [basis points].
-        slippage_bps: Slippage per fill [basis points].
+        costs: What trading and holding costs.
+        terms: Exits, margin and order rules; of parameters, not of policies.
+        fill: Fill at the open after the decision, or at the very close it was taken on.
+        cash: Starting equity [currency].
         seed: Of the policies.
         store: Where trials are counted and rankings are: a folder, a .db file, or a URL.
         open_sealed: Use sealed bars too; this reason is logged.
-        out: Write the windows to this Parquet file.
+        out: Write the windows to this Parquet file (or .csv).
+        trades: Write the round trips of the joined test windows to this CSV file.
+        json: Write every number, note and trade of them to this JSON file.
         report: Write a tear sheet of the joined test windows, or a page of the histories of
             --folds, to this HTML file.
 
     """
-    from tradinghf.config import CostModel, EnvConfig
-    from tradinghf.evaluation import cross_validation_page, open_study, write_table
+    from tradinghf.config import EnvConfig
+    from tradinghf.evaluation import cross_validation_page, judge, open_study, write_table
     from tradinghf.strategies import load_strategy
 
     if train_policy == bool(param):
@@ -126,7 +136,18 @@ def walkforward(
         )
     taste, metric = read_objective(objective, metric)
     name = f"ppo {reward}" if train_policy else strategy
-    costs = CostModel(fee_bps=fee_bps, slippage_bps=slippage_bps)
+    if train_policy and terms != TermOptions():
+        raise ConfigError(
+            "walkforward: exits, margin and order rules go with --param; a policy trains and "
+            "trades in a plain account."
+        )
+    if folds and (trades is not None or json is not None):
+        raise ConfigError(
+            "walkforward: --folds has several histories and no one account; --trades and --json go "
+            "without it. --out has its splits."
+        )
+    model = costs.model
+    account: dict[str, Any] = {"costs": model, "fill": fill, "cash": cash}
     grid = dict(parse_values(item) for item in param)
     what = f"{'folds' if folds else 'walkforward'} {name}"
     opened = open_study(
@@ -138,10 +159,9 @@ def walkforward(
         cut = {"folds": folds, "test_folds": test_folds, "purge": purge, "embargo": embargo}
         with opened as study, progress() as tell:
             rule = load_strategy(strategy, strategies)
-            crossed = _cross_validate(study, rule, grid, costs, cut | by, tell)
+            crossed = _cross_validate(study, rule, grid, account | terms.options | cut | by, tell)
             counted = study.trials_text()
         windows = crossed.splits
-        _print_folds(crossed, counted)
     else:
         cut = {
             "train_bars": train_bars,
@@ -151,29 +171,40 @@ def walkforward(
         }
         with opened as study, progress() as tell:
             if train_policy:
-                train = _trainer(study.store, reward, steps, envs, costs, seed, tell)
-                windows, joined = _walk_policies(study, train, name, costs, cut)
+                train = _trainer(study.store, reward, steps, envs, model, seed, tell)
+                windows, joined = _walk_policies(study, train, name, account | cut)
             else:
                 rule = load_strategy(strategy, strategies)
-                walked = _walk_parameters(study, rule, grid, costs, cut | by, tell)
+                walked = _walk_parameters(
+                    study, rule, grid, account | terms.options | cut | by, tell
+                )
                 windows, joined = walked.windows, walked.report
             counted = study.trials_text()
+    # Files first: a reader of the output may be gone before its end.
+    written = []
+    if out is not None:
+        written.append(f"Windows: {write_table(windows, out)}")
+    if trades is not None or json is not None:
+        verdict = judge(joined, joined.buy_and_hold(), trials=joined.trials)
+        written += write_files(joined, verdict, trades=trades, json=json)
+    if report is not None:
+        page = cross_validation_page(report, crossed) if folds else joined.save(report)
+        written.append(f"Report: {page}")
+    if folds:
+        _print_folds(crossed, counted)
+    else:
         _print_walk(windows, joined, counted)
         if taste is not None:
             _print_taste(walked, taste.window)
-    if out is not None:
-        output.line(f"Windows: {write_table(windows, out)}")
-    if report is not None:
-        page = cross_validation_page(report, crossed) if folds else joined.save(report)
-        output.line(f"Report: {page}")
+    for text in written:
+        output.line(text)
 
 
 def _cross_validate(
     study: Study,
     rule: Strategy,
     grid: Mapping[str, list[Any]],
-    costs: CostModel,
-    cut: Mapping[str, Any],
+    options: Mapping[str, Any],
     tell: ProgressCall,
 ) -> CrossValidation:
     """Out-of-sample histories of a cross-validation."""
@@ -183,10 +214,9 @@ def _cross_validate(
         rule,
         study.market,
         grid,
-        costs=costs,
         record=study,
         progress=lambda done, total: tell("combinations", done, total, {}),
-        **cut,
+        **options,
     )
 
 
@@ -201,7 +231,6 @@ def _walk_parameters(
     study: Study,
     rule: Strategy,
     grid: Mapping[str, list[Any]],
-    costs: CostModel,
     options: Mapping[str, Any],
     tell: ProgressCall,
 ) -> Any:
@@ -212,7 +241,6 @@ def _walk_parameters(
         rule,
         study.market,
         grid,
-        costs=costs,
         record=study,
         progress=lambda done, total: tell("windows", done, total, {}),
         **options,
@@ -235,14 +263,14 @@ def _print_taste(walked: Any, window: int) -> None:
 
 
 def _walk_policies(
-    study: Study, train: PolicyTrainer, name: str, costs: CostModel, cut: Mapping[str, Any]
+    study: Study, train: PolicyTrainer, name: str, options: Mapping[str, Any]
 ) -> tuple[pd.DataFrame, Report]:
     """Windows and joined account of policies trained on each past."""
     from tradinghf.evaluation import walk_forward_policy
 
     share = 1 / _VALIDATION_PARTS
     walked = walk_forward_policy(
-        train, study.market, name=name, costs=costs, validation_share=share, record=study, **cut
+        train, study.market, name=name, validation_share=share, record=study, **options
     )
     return walked.windows, walked.report
 
