@@ -27,7 +27,9 @@ COMMANDS = """# Commands
 Written by `make docs` from the commands' own `--help`; edit the docstrings in `tradinghf/cli/`.
 
 Exit codes: 0 done, 1 internal error or a check that failed, 2 bad input (one sentence says what was
-expected), 130 interrupted. `TRADINGHF_DEBUG=1` shows the traceback of any error.
+expected), 130 interrupted. `TRADINGHF_DEBUG=1` shows the traceback of any error. `--quiet` with any
+command prints nothing but errors; the files that were asked for are written first, so that a reader
+which leaves early (`| head -1`) loses none of them.
 """
 NAMES = """# Python interface
 

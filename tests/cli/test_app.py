@@ -111,7 +111,7 @@ def test_unknown_names_suggest_close_matches(
 @pytest.mark.parametrize(
     "args",
     [
-        ["backtest", "sma_cross", "--fee-bps", "-1"],
+        ["backtest", "sma_cross", "--fee-bps", "-101"],
         ["backtest", "sma_cross", "--set", "fast"],
         ["backtest", "sma_cross", "--cash", "0"],
         ["backtest", "missing.py"],

@@ -125,6 +125,20 @@ def test_sweep_prints_writes_and_counts(capsys: pytest.CaptureFixture[str]) -> N
         assert bank.trials(market.sha256) == 13
 
 
+def test_a_sweep_takes_exits_and_keeps_quiet(capsys: pytest.CaptureFixture[str]) -> None:
+    args = ["sweep", "sma_cross", "--param", "fast=2,4", "--data", DATA, "--stop-loss", "0", "0.02"]
+    args += ["--max-fee-bps", "50", "--side", "long", "--out", "s.csv", "--json", "best.json"]
+    assert main([*args, "--trades", "t.csv", "--quiet"]) == 0
+    assert capsys.readouterr().out == ""
+    table = pd.read_csv("s.csv")
+    assert table["stop_loss"].tolist() == [0, 0, 0.02, 0.02]
+    best = json.loads(Path("best.json").read_text())
+    assert best["metrics"]["sharpe_annual"] == pytest.approx(table["sharpe_annual"].max())
+    assert best["costs"]["max_fee_bps"] == 50
+    assert best["terms"]["rules"]["side"] == "long"
+    assert len(pd.read_csv("t.csv")) == len(best["trades"])
+
+
 def test_window_and_costs_make_another_trial_on_the_same_data(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

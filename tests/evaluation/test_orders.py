@@ -173,7 +173,8 @@ def test_short_sales_pay_for_longs_and_leverage_limits_both() -> None:
     assert scaled[0].tolist() == [1.3, -0.3]
     assert scaled[1].tolist() == pytest.approx([1.2, -0.2])
     assert scaled[3, 0] == -2.0
-    assert note.startswith("1 of 4 orders")
+    assert scaled[2, 1] == 0, "the first asset still holds all that there is"
+    assert note.startswith("2 of 4 orders")
     levered, note = scaled_targets(np.array([[2.0, -1.0], [1.0, -1.0]]), 2.0)
     assert levered.tolist() == [[pytest.approx(4 / 3), pytest.approx(-2 / 3)], [1.0, -1.0]]
     assert note.startswith("1 of 2 orders asked for up to 3.00")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext, redirect_stdout
 from typing import TYPE_CHECKING
 
 from tradinghf import logs
@@ -21,7 +23,9 @@ Tree = Mapping[str, "Command | tuple[str, Mapping[str, Command]]"]
 
 _ABOUT = """Learn trading policies from how traders rank trading episodes.
 
-Start: `tradinghf backtest sma_cross --data sp500`, then `tradinghf rlhf --help`."""
+Start: `tradinghf backtest sma_cross --data sp500`, then `tradinghf rlhf --help`.
+
+With --quiet, a command writes its files and its errors, and prints nothing else."""
 
 _OK, _BAD_INPUT, _INTERRUPTED = 0, 2, 130
 
@@ -190,9 +194,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         sys.stdout.write(f"tradinghf {__version__}\n")
         return _OK
+    quiet = "--quiet" in args
+    args = [word for word in args if word != "--quiet"]
     try:
         logs.start_log()
-        return _run_logged(args)
+        with redirect_stdout(io.StringIO()) if quiet else nullcontext():
+            return _run_logged(args)
     except Stopped as stopped:
         sys.stderr.write(f"\n{stopped}\n")
         return stopped.code

@@ -290,7 +290,7 @@ def signal(
     cash: float = 100_000.0,
     out: OptionalFile = None,
 ) -> None:
-    """Print the target weights after the last bar, and which of them are orders.
+    """Print what is to be held or ordered after the last bar, and what of it is new.
 
     A policy sees its own account, so it trades through all the bars first, from flat: give it the
     bars since you have been following it.
@@ -323,11 +323,12 @@ def signal(
     options: dict[str, Any] = dict(parse_settings(params)) | terms.options
     found = weights(rule, market, costs=costs.model, fill=fill, cash=cash, **options)
     moment = f"{market.index[-1]:%Y-%m-%d %H:%M} UTC"
-    output.frame(found, title=f"{trial_name(rule)} on {market.name}, after the close of {moment}")
-    if out is not None:
+    if out is not None:  # before anything is printed: a reader may be gone before the end
         out.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(out) as draft:
             found.assign(bar=market.index[-1].isoformat()).to_csv(draft, index=False)
+    output.frame(found, title=f"{trial_name(rule)} on {market.name}, after the close of {moment}")
+    if out is not None:
         output.line(f"Weights: {out}")
 
 
