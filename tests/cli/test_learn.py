@@ -15,6 +15,8 @@ from tradinghf.cli._feedback import questions
 from tradinghf.cli._options import command_line
 from tradinghf.cli._progress import _details, _Lines
 from tradinghf.config import EnvConfig
+from tradinghf.feedback import Query
+from tradinghf.feedback.store import Store
 from tradinghf.loop import collect, constant_actor, random_actor
 from tradinghf.market import FIELDS, synthetic
 from tradinghf.simulation import random_windows
@@ -76,6 +78,33 @@ def test_few_real_bars_start_from_what_trades_now_and_the_command_says_why(
     assert "too few" not in capsys.readouterr().out
     env = json.loads(Path("runs/n/config.json").read_text())["experiment"]["env"]
     assert env["overlay"] is None
+
+
+def test_the_loop_goes_on_about_what_the_policy_became(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    main(["episodes", "collect", "--data", MARKET, "--windows", "8", "--horizon", "32"])
+    main(["rank", "--trader", "drawdown"])
+    assert main(["train", *SMALL, "--store", "store", "--ask", "3", "--out", "runs/f"]) == 0
+    assert "3 new questions about the policy" in capsys.readouterr().out
+    beside = json.loads(Path("runs/f/result.json").read_text())["yardsticks"]["buy_and_hold"]
+    assert beside["windows"] == json.loads(Path("runs/f/result.json").read_text())["windows"]
+    more = ["--policy", "runs/f", "--informed", "--windows", "4", "--seed", "1"]
+    assert main(["episodes", "collect", "--data", MARKET, *more]) == 0
+    assert "collect " in capsys.readouterr().err
+    with Store("store") as store:
+        own = {name for name, source in store.sources().items() if source == "policy:f-0-0"}
+        asked = store.queries()
+    assert [query.round for query in asked[8:11]] == [1, 1, 1]
+    learn = [query for query in asked[8:] if query.purpose == "learn"]
+    assert own
+    for query in learn:
+        assert any(source.startswith("policy:f-") for source in sources_of(query))
+
+
+def sources_of(query: Query) -> list[str]:
+    with Store("store") as store:
+        return [store.sources()[name] for name in query.episodes]
 
 
 def test_equal_seeds_give_equal_policies_and_others_do_not() -> None:
