@@ -124,3 +124,5 @@ def test_questions_are_asked_ahead_about_the_newest_policy(
         ended(asking.jobs, words, "0 new questions of 4 episodes each.")
         assert asking.ahead("local") == "nothing new"
         assert len(started) == 2
+        trained(runs / "newer")  # has not been asked about
+        assert asking.ahead("local") == "running"

@@ -120,7 +120,11 @@ class Asking:
         if job.status != "done":
             return "failed"
         found = _NEW.search(job.output())
-        return "ready" if found is None or int(found[1]) else "nothing new"
+        if found is None or int(found[1]):
+            return "ready"
+        policy = newest_policy(self.runs, job.option("--data"))
+        newer = policy is not None and (policy / POLICY_FILE).stat().st_mtime > job.started
+        return "ready" if newer else "nothing new"
 
     def more(self) -> BackgroundJob | None:
         """Ask more of what was asked last, about the newest policy too; None: nothing known.
