@@ -17,6 +17,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "benchmarks.md"
 IMAGES = ROOT / "docs" / "images"
 SHARES = {"copy_share": "share of copy rate", "gemm_share": "share of GEMM rate"}
+TIMES = {"times_plain": "times the plain task"}
 
 
 def number(value: float) -> str:
@@ -45,15 +46,18 @@ def bench(name: str) -> str:
         return "Not measured."
     found = json.loads(file.read_text())
     shares = [key for key in SHARES if any(key in row for row in found["results"])]
+    times = [key for key in TIMES if any(key in row for row in found["results"])]
     rows = []
     for row in found["results"]:
         cells = [row["case"], number(row["value"]), number(row["best"])]
         cells.append(number(row["per_cpu_second"]) if "per_cpu_second" in row else "")
-        rows.append(cells + [f"{row[key]:.1%}" if key in row else "" for key in shares])
+        cells += [f"{row[key]:.1%}" if key in row else "" for key in shares]
+        rows.append(cells + [f"{row[key]:.2f}" if key in row else "" for key in times])
     unit = found["results"][0]["unit"]
     minutes = "CPU minute" if unit.endswith("/min") else "CPU second"
     header = ["case", f"median {unit}", f"best {unit}", f"best per {minutes}"]
-    return markdown(header + [SHARES[key] for key in shares], rows) + source(found)
+    header += [SHARES[key] for key in shares] + [TIMES[key] for key in times]
+    return markdown(header, rows) + source(found)
 
 
 OURS = ("tradinghf", "tradinghf, learned + PnL")

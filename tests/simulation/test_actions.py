@@ -182,7 +182,7 @@ def test_every_limit_holds_for_random_actions(
             actions[1] = np.where(rng.random(5) < 0.3, np.nan, actions[1])
             actions[2] = np.sign(actions[2])
         wanted = env.targets(actions)
-        held, orders = env._held(), env.orders(actions)
+        held, orders = env._standing()[0], env.orders(actions)
         now = torch.as_tensor(listed[env.state.bar.numpy()])
         after = torch.where(orders.isnan(), held, orders)
         limits_hold(torch.where(wanted.isnan(), 0.0, wanted), rules, leverage)
@@ -243,3 +243,23 @@ def test_impossible_allocations_are_refused() -> None:
     with pytest.raises(ConfigError, match="mapping"):
         Allocation(mapping="projected")  # type: ignore[arg-type]
     assert EnvConfig(allocation={"most": 0.2}).allocation == Allocation(most=0.2)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("leverage", [1.0, 2.0])
+def test_compiled_orders_of_portfolios_are_the_same_bits(dtype: Any, leverage: float) -> None:
+    config = replace(TASK, margin=Margin(leverage=leverage))
+    like, rng = torch.zeros(1, dtype=dtype), np.random.default_rng(0)
+    plain = ActionMap.of(config, 400, 5, like)
+    quick = replace(plain, compiled=True)
+    wanted = rng.uniform(-1.2, 1.2, (400, 5)) * rng.choice([0.1, 1.0, 3.0], (400, 1))
+    wanted[rng.random(wanted.shape) < 0.2] = np.nan
+    held = rng.uniform(-1, 1, (400, 5)) * rng.choice([0.05, 0.4, 2.0], (400, 1))
+    last = np.where(rng.random(wanted.shape) < 0.4, wanted, 0.3)
+    wanted, held, last = (torch.as_tensor(x, dtype=dtype) for x in (wanted, held, last))
+    assert torch.equal(*(m.weights(wanted).nan_to_num(9) for m in (plain, quick)))
+    for before in (None, last):
+        orders = [m.orders(wanted, held.T.contiguous().T, before) for m in (plain, quick)]
+        assert torch.equal(orders[0].isnan(), orders[1].isnan())
+        assert torch.equal(orders[0].nan_to_num(9), orders[1].nan_to_num(9))
+        assert 0 < int(orders[0].isnan().sum()) < orders[0].numel()

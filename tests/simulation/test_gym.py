@@ -19,6 +19,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.env_checker import check_env as check_env_for_sb3
 from stable_baselines3.common.vec_env import DummyVecEnv
 
+from tradinghf.config import Brackets, Margin
 from tradinghf.errors import ConfigError
 from tradinghf.market import synthetic
 from tradinghf.simulation import _ENV_IDS
@@ -169,3 +170,44 @@ def test_seeds_that_do_not_fit_are_refused_by_name(seed: Any) -> None:
         with pytest.raises(ConfigError, match="options is 3"):
             env.reset(options=3)  # type: ignore[arg-type]
     env.reset(seed=np.array([1, 2, 3]))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"actions": "continuous", "margin": Margin(leverage=2.0), "reward": "drawdown_penalised"},
+        {
+            "observation": "dict",
+            "brackets": Brackets(stop_loss=0.01),
+            "reward": "differential_sharpe",
+        },
+        {"observation": "index", "dtype": "float64", "rebalance": True, "fixed_fee": 3.0},
+    ],
+)
+def test_one_environment_steps_in_numpy_as_it_does_in_tensors(options: dict[str, Any]) -> None:
+    """Through three episodes, with the state read and put back between two steps."""
+    quick = TradingEnv(MARKET, horizon=9, **options)
+    usual = TradingEnv(MARKET, horizon=9, engine="tensor", **options)
+    rng = np.random.default_rng(0)
+    for episode in range(3):
+        starts = [env.reset(seed=episode) for env in (quick, usual)]
+        assert starts[0][1] == starts[1][1]
+        saved = quick.env.state
+        for step in range(9):
+            action: Any = int(rng.integers(5))
+            if options.get("actions"):
+                action = rng.uniform(-1.5, 1.5, 1).astype(np.float32)
+                action[0] = np.nan if step == 4 else action[0]
+            (obs, *rest), (other, *too) = (env.step(action) for env in (quick, usual))
+            assert rest == too, step
+            for name in obs if isinstance(obs, dict) else [slice(None)]:
+                np.testing.assert_array_equal(obs[name], other[name])
+        with pytest.raises(gymnasium.error.ResetNeeded):
+            quick.step(action)
+        quick.env.state = saved
+        quick.step(action)
+    assert quick._single is not None
+    assert usual._single is None
+    with pytest.raises(IndexError if not options.get("actions") else ConfigError):
+        quick.step(7 if not options.get("actions") else np.zeros(2, np.float32))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from tradinghf.bench._core import Row, benchmark, timed
+from tradinghf.bench._tasks import task_rows
 from tradinghf.errors import TradingHFError
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ def env_speed(quick: bool) -> list[Row]:
     A step is one environment advancing one bar. On a CPU both engines are timed, and observations
     both as numbers and by index, after all of them were found equal to the tensor engine's.
     `copy_share` is the least memory traffic of the steps (`bytes_per_step`) as a share of the
-    machine's rate of copying memory.
+    machine's rate of copying memory. Then a row for each kind of task, with its time as a multiple
+    of the plain task's in the same run.
     """
     import torch
 
@@ -73,6 +75,7 @@ def env_speed(quick: bool) -> list[Row]:
             if case.device not in ceilings:
                 ceilings[case.device] = copy_rate(case.device)
             rows.append(_rate(market, case, quick, ceilings[case.device]))
+        rows += task_rows(quick, _same_steps)
     finally:
         torch.set_num_threads(before)
     return rows

@@ -5,20 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from tradinghf.config import Allocation, EnvConfig
 from tradinghf.errors import ConfigError
 from tradinghf.simulation._allocation import (
+    ROUNDING,
     above_cap,
     allocate,
     beyond_limits,
     outside_band,
     within_limits,
 )
+from tradinghf.simulation._ledger import sum_assets
 
 _PLAIN = Allocation()
+_LEAST = 1e-12  # total weight that is divided by
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,7 @@ class ActionMap:
         levels: weights of discrete actions.
         rules: of a portfolio.
         members: [T, A] bool, which assets are listed; None is all of them, always.
+        compiled: portfolios' orders are computed in compiled code where that covers the rules.
 
     """
 
@@ -50,17 +55,34 @@ class ActionMap:
     levels: Tensor
     rules: Allocation = _PLAIN
     members: Tensor | None = None
+    compiled: bool = False
 
     @classmethod
     def of(
-        cls, config: EnvConfig, envs: int, assets: int, like: Tensor, member: Any = None
+        cls,
+        config: EnvConfig,
+        envs: int,
+        assets: int,
+        like: Tensor,
+        member: Any = None,
+        *,
+        compiled: bool = False,
     ) -> ActionMap:
         """Of a task; `like` has the precision and the device of its prices."""
         levels = torch.tensor(config.levels, dtype=like.dtype, device=like.device)
         discrete = config.actions == "discrete"
         leverage, rules = config.margin.leverage, config.allocation
         listed = None if member is None else torch.as_tensor(member, device=like.device)
-        return cls(envs, assets, discrete, config.portfolio, leverage, levels, rules, listed)
+        return cls(
+            *(envs, assets, discrete, config.portfolio, leverage, levels, rules, listed, compiled)
+        )
+
+    @property
+    def _numbers(self) -> Any:
+        """What the compiled code needs to know of the cap."""
+        above = self.leverage * (1 + ROUNDING)
+        kind = np.float64 if self.levels.dtype == torch.float64 else np.float32
+        return np.array([0.0, 1.0, _LEAST, self.leverage, above], kind)
 
     def read(self, actions: Any) -> Tensor:
         """[N, A'] actions as engines take them: int64 indices of levels, or target weights.
@@ -94,6 +116,12 @@ class ActionMap:
             if self.members is not None and bar is not None:
                 listed = self.members.index_select(0, bar)
             actions = allocate(actions, listed, self.rules, self.leverage)
+        if self.compiled:
+            from tradinghf.simulation._allocation_kernel import scale_to_cap
+
+            actions = actions.clone(memory_format=torch.contiguous_format)
+            scale_to_cap(actions.numpy(), self._numbers)
+            return actions
         return self.within_cap(actions)
 
     def within_cap(self, weights: Tensor, held: Tensor | None = None) -> Tensor:
@@ -105,10 +133,10 @@ class ActionMap:
 
         """
         none = weights.isnan()
-        total = weights.masked_fill(none, 0.0).abs().sum(1, keepdim=True)
-        kept = 0.0 if held is None else (held.abs() * none).sum(1, keepdim=True)
+        total = sum_assets(weights.masked_fill(none, 0.0).abs())
+        kept = 0.0 if held is None else sum_assets(held.abs() * none)
         room = torch.clamp(self.leverage - kept + torch.zeros_like(total), min=0.0)
-        return weights * (room / total.clamp_min(1e-12)).clamp_max(1.0)
+        return weights * (room / total.clamp_min(_LEAST)).clamp_max(1.0)
 
     def orders(self, weights: Tensor, held: Tensor, last: Tensor | None) -> Tensor:
         """[N, A'] orders of a portfolio: NaN where there is none.
@@ -121,8 +149,10 @@ class ActionMap:
         Where prices have carried the account above a cap, every position is ordered back.
 
         """
-        over = above_cap(held, self.leverage)
         limited = self.rules != _PLAIN
+        if self.compiled and not limited:
+            return self._compiled_orders(weights, held, last)
+        over = above_cap(held, self.leverage)
         wanted = weights if last is None else weights.masked_fill(weights == last, torch.nan)
         asked = torch.where(weights.isnan(), held, weights)
         if limited:
@@ -135,6 +165,16 @@ class ActionMap:
         if limited:
             wanted = outside_band(wanted, held, self.rules, self.leverage)
         return self.within_cap(wanted, held)
+
+    def _compiled_orders(self, weights: Tensor, held: Tensor, last: Tensor | None) -> Tensor:
+        """`orders` within the gross cap."""
+        from tradinghf.simulation._allocation_kernel import order
+
+        numbers, found = self._numbers, weights.clone(memory_format=torch.contiguous_format)
+        before = torch.empty(0, self.assets, dtype=held.dtype) if last is None else last
+        given = (x.contiguous().numpy() for x in (found, held, before))
+        order(*given, numbers, numbers.dtype.type(np.nan))
+        return found
 
     def each(self, given: Tensor, what: str) -> Tensor:
         """[N, A'] of a tensor with as many numbers.

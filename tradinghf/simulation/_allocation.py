@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from tradinghf.config import Allocation
+from tradinghf.simulation._ledger import sum_assets
 
 SHARPNESS = 5.0  # of the softmax: scores of +1 and -1 differ by a factor of e^10
-_ROUNDING = 1e-6  # relative, of what counts as above a limit
+ROUNDING = 1e-6  # relative, of what counts as above a limit
 
 
 def chosen(scores: Tensor, listed: Tensor, rules: Allocation) -> Tensor:
@@ -71,16 +72,16 @@ def within_limits(weights: Tensor, rules: Allocation) -> Tensor:
 
 def above_cap(weights: Tensor, leverage: float) -> Tensor:
     """[N, 1] whether gross exposure is above the leverage."""
-    return weights.abs().sum(1, keepdim=True) > leverage * (1 + _ROUNDING)
+    return sum_assets(weights.abs()) > leverage * (1 + ROUNDING)
 
 
 def beyond_limits(weights: Tensor, rules: Allocation, leverage: float) -> Tensor:
     """[N, 1] whether weights break a limit: gross, of one asset, or net by more than the band."""
     over = above_cap(weights, leverage)
     if rules.most:
-        over = over | (weights.abs() > rules.most * (1 + _ROUNDING)).any(1, keepdim=True)
+        over = over | (weights.abs() > rules.most * (1 + ROUNDING)).any(1, keepdim=True)
     if rules.net is not None:
-        room = rules.net + max(rules.band, _ROUNDING)
+        room = rules.net + max(rules.band, ROUNDING)
         over = over | (weights.sum(1, keepdim=True).abs() > room)
     return over
 

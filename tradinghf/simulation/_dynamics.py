@@ -313,12 +313,18 @@ class Dynamics:
         equity = ledger.equity
         safe = equity.clamp_min(self.setup.ruin)
         return self.observer.account(
-            position=ledger.account.shares * ledger.close / safe,
+            position=self.held(state),
             open_profit=ledger.open_profit / safe,
             volatility=state.volatility,
             since=state.since,
             drawdown=1.0 - equity / state.peak,
         )
+
+    def held(self, state: EnvState) -> Tensor:
+        """[N, A'] weights of the positions."""
+        ledger = state.ledger
+        equity = ledger.equity.clamp_min(self.setup.ruin)
+        return ledger.account.shares * ledger.close / equity
 
     def observe(self, state: EnvState) -> Observation:
         """Observation of a state."""

@@ -50,6 +50,9 @@ class StepEngine(Protocol):
     def observe(self, state: Any) -> Observation:
         """Observation of a state in the engine's form."""
 
+    def standing(self, state: Any) -> tuple[Tensor, Tensor]:
+        """[N, A'] weights of the positions at the last close, and the targets."""
+
 
 class TensorEngine:
     """The step as tensor operations, or as another function of the same result.
@@ -88,6 +91,10 @@ class TensorEngine:
     def observe(self, state: EnvState) -> Observation:
         """See `StepEngine`."""
         return self._dynamics.observe(state)
+
+    def standing(self, state: EnvState) -> tuple[Tensor, Tensor]:
+        """See `StepEngine`."""
+        return self._dynamics.held(state), state.target
 
 
 def fused_covers(dynamics: Dynamics) -> bool:

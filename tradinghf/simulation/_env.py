@@ -22,6 +22,7 @@ from tradinghf.simulation._bars import Extras
 from tradinghf.simulation._bootstrap import with_bootstrap
 from tradinghf.simulation._dynamics import Dynamics, EnvState, Info, merge_states
 from tradinghf.simulation._engines import Engine, make_engine
+from tradinghf.simulation._fused_task import TaskEngine
 from tradinghf.simulation._observe import Observation, market_features
 from tradinghf.simulation._overlay import Modulator, overlay_of, with_bases
 from tradinghf.simulation._resets import environment_seeds, final_info, reset_options
@@ -153,8 +154,11 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
         self._modulator = Modulator.of(config, self.base_targets, num_envs, rows)
         self._set_spaces()
         self._unpaid = True  # no reward has been looked at
-        self._map = ActionMap.of(config, num_envs, self._assets, rows, extras.member)
         self._engine = make_engine(engine, self.dynamics, threads)
+        compiled = isinstance(self._engine, TaskEngine)
+        self._map = ActionMap.of(
+            config, num_envs, self._assets, rows, extras.member, compiled=compiled
+        )
         self._seed = seed
         self._now: Any = None  # state in the form of the engine
         self._left: int | None = None  # bars left while all environments are in step, else None
@@ -274,7 +278,7 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
         orders = torch.as_tensor(weights, dtype=self._dtype, device=self.device)
         orders = self._map.each(orders, "targets")
         if self.config.portfolio:
-            orders = self._map.orders(orders, self._held(), None)
+            orders = self._map.orders(orders, self._standing()[0], None)
         return self._step(orders, on_change=False)
 
     def targets(self, actions: Any) -> Tensor:
@@ -286,14 +290,13 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
 
     def orders(self, actions: Any) -> Tensor:
         """[N, A'] the orders that a portfolio's actions amount to now; NaN is none."""
-        last = None if self.config.rebalance else self.state.target
-        return self._map.orders(self.targets(actions), self._held(), last)
+        held, target = self._standing()
+        last = None if self.config.rebalance else target
+        return self._map.orders(self.targets(actions), held, last)
 
-    def _held(self) -> Tensor:
-        """[N, A'] weights of the positions at the last close."""
-        ledger = self.state.ledger
-        equity = ledger.equity.clamp_min(self.dynamics.setup.ruin)
-        return ledger.account.shares * ledger.close / equity
+    def _standing(self) -> tuple[Tensor, Tensor]:
+        """[N, A'] weights of the positions at the last close, and the targets."""
+        return self._engine.standing(self._packed())
 
     def market_obs(self, asset: Tensor, bar: Tensor) -> Tensor:
         """[N, W * F'] market part of the observation at [N] bars of [N] assets."""

@@ -1,192 +1,281 @@
-"""Forced trades of one account in compiled code: margin calls, stops, targets, delistings.
+"""Forced trades of a block in compiled code: margin calls, stops, targets, delistings.
 
-An account is a table: its money in `money`, a row per quantity and a column per asset in `t`
-(`_layout_kernel`). The functions here change both in place; each names the tensor function that
-defines it. Sums over assets run in their order, in float64 (`ledger.sum_assets`).
+The functions change the block's rows in place (`_layout_kernel`); each names the tensor function
+that defines it. Sums over assets run in their order, in float64 (`ledger.sum_assets`).
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from numba import njit
-
 from tradinghf.simulation import _layout_kernel as at
-from tradinghf.simulation._order_kernel import SHARED, fee_of, higher, inline, lower, small
+from tradinghf.simulation._order_kernel import (
+    fee_of,
+    higher,
+    lower,
+    part,
+    prices_of_costs,
+    small,
+    stage,
+)
 
 
 @small
-def value_at(cash: Any, t: Any, row: int, zero: Any) -> Any:
-    """Cash and positions at the prices in a row; see `ledger.account_value`."""
-    total = 0.0
-    for a in range(t.shape[1]):
-        total += t[at.SHARES, a] * t[row, a]
-    return cash + type(zero)(total)
+def add_up(t: Any, row: int, d: Any) -> None:
+    """Add a row to the sums; in a loop of its own, since float64 halves what is done at once."""
+    for k in range(at.LANES):
+        d[k] += t[row + k]
 
 
-@small
-def book(t: Any, a: int, signed: Any, paid: Any, fee: Any, before: Any, x: Any, i: Any) -> None:
-    """Enter a fill of asset a; its profit goes to `GAINED`. See `ledger.book_fills`."""
-    zero, after = x[at.ZERO], t[at.SHARES, a]
-    cost, amount = signed * paid, abs(signed)
-    stays = before == zero or before * after > zero
-    flow = t[at.FLOW, a]
-    gained = zero if stays else flow + before * paid - fee * (abs(before) / amount)
-    t[at.GAINED, a] = gained
-    t[at.FLOW, a] = zero if after == zero else flow - (cost + fee) - gained
-    t[at.VOLUME, a] += amount
-    t[at.NOTIONAL, a] += abs(cost)
-    t[at.FEES, a] += fee
-    t[at.SLIPPAGE, a] += amount * abs(paid - t[at.PRICE, a])
+@stage
+def value_at(m: Any, p: Any, d: Any, row: int, to: int) -> None:
+    """Write cash and positions at the prices in a row to `m[to]`; see `ledger.account_value`."""
+    value = m[to : to + at.LANES]
+    for k in range(at.LANES):
+        d[k] = 0.0
+    for a in range(len(p)):
+        t = p[a]
+        price = t[row : row + at.LANES]
+        for k in range(at.LANES):
+            t[at.PART + k] = t[at.SHARES + k] * price[k]
+        add_up(t, at.PART, d)
+    for k in range(at.LANES):
+        value[k] = d[k]
+        value[k] = m[at.CASH + k] + value[k]
 
 
-@small
-def realise(money: Any, t: Any, zero: Any) -> None:
-    """Add what `GAINED` holds to the profit of the bar."""
-    total = 0.0
-    for a in range(t.shape[1]):
-        total += t[at.GAINED, a]
-    money[at.REALISED] += type(zero)(total)
+@stage
+def gross_at(m: Any, p: Any, d: Any, row: int) -> None:
+    """Write the sum of |positions| at the prices in a row to `GROSS`."""
+    for k in range(at.LANES):
+        d[k] = 0.0
+    for a in range(len(p)):
+        t = p[a]
+        price = t[row : row + at.LANES]
+        for k in range(at.LANES):
+            t[at.PART + k] = abs(t[at.SHARES + k]) * price[k]
+        add_up(t, at.PART, d)
+    for k in range(at.LANES):
+        m[at.GROSS + k] = d[k]
 
 
-@njit(**SHARED)
-def _close_hits(
-    money: Any, t: Any, hits: int, rate: Any, buy: Any, sell: Any, x: Any, i: Any
-) -> None:
+@stage
+def book(m: Any, p: Any, d: Any, x: Any) -> None:
+    """Enter the fills of `SIGNED` at `PAID` for `COST`, which make the shares `AFTER`.
+
+    See `ledger.book_fills`.
+    """
+    zero = x[at.ZERO]
+    for k in range(at.LANES):
+        d[k] = 0.0
+    for a in range(len(p)):
+        t = p[a]
+        for k in range(at.LANES):
+            signed, before, after = t[at.SIGNED + k], t[at.SHARES + k], t[at.AFTER + k]
+            paid, fee, flow = t[at.PAID + k], t[at.COST + k], t[at.FLOW + k]
+            filled = signed != zero or after != before
+            cost, amount = signed * paid, abs(signed)
+            stays = before == zero or before * after > zero
+            gained = zero if stays else flow + before * paid - fee * (abs(before) / amount)
+            left = zero if after == zero else flow - (cost + fee) - gained
+            t[at.FLOW + k] = left if filled else flow
+            t[at.PART + k] = gained if filled else zero
+            slipped = amount * abs(paid - t[at.PRICE + k])
+            t[at.VOLUME + k] += amount
+            t[at.NOTIONAL + k] += abs(cost) if filled else zero
+            t[at.FEES + k] += fee if filled else zero
+            t[at.SLIPPAGE + k] += slipped if filled else zero
+            t[at.SHARES + k] = after
+        add_up(t, at.PART, d)
+    for k in range(at.LANES):
+        m[at.VALUE + k] = d[k]
+        m[at.REALISED + k] += m[at.VALUE + k]
+
+
+@part
+def _close_hits(m: Any, p: Any, d: Any, rate: int, passive: bool, x: Any) -> None:
+    """Fill what `close_hits` closes."""
+    zero, one, costs = x[at.ZERO], x[at.ONE], prices_of_costs(x)
+    fees, sums = m[rate : rate + at.LANES], d[at.LANES : 2 * at.LANES]
+    for k in range(at.LANES):
+        sums[k] = 0.0
+    for a in range(len(p)):
+        t = p[a]
+        for k in range(at.LANES):
+            factor = m[at.SELL + k] if t[at.SHARES + k] > zero else m[at.BUY + k]
+            t[at.PAID + k] = t[at.PRICE + k] * (one if passive else factor)
+        for k in range(at.LANES):
+            held, paid = t[at.SHARES + k], t[at.PAID + k]
+            hit = t[at.HIT + k] != zero and held != zero
+            fee = fee_of(abs(held), abs(held) * paid, fees[k], costs)
+            t[at.SIGNED + k] = zero - held if hit else zero
+            t[at.COST + k] = fee if hit else zero
+            t[at.AFTER + k] = zero if hit else held
+            t[at.EXITED + k] = one if hit else t[at.EXITED + k]
+            t[at.PART + k] = (zero - held) * paid + fee if hit else zero
+        add_up(t, at.PART, sums)
+    book(m, p, d, x)
+    for k in range(at.LANES):
+        m[at.VALUE + k] = sums[k]
+        m[at.CASH + k] -= m[at.VALUE + k]
+
+
+@stage
+def _owe(m: Any, p: Any, x: Any) -> None:
+    """Make what cash lacks a debt where nothing is held any more."""
+    zero, one = x[at.ZERO], x[at.ONE]
+    for k in range(at.LANES):
+        m[at.VALUE + k] = zero
+    for a in range(len(p)):
+        t = p[a]
+        for k in range(at.LANES):
+            m[at.VALUE + k] = one if t[at.SHARES + k] != zero else m[at.VALUE + k]
+    for k in range(at.LANES):
+        cash, owed = m[at.CASH + k], m[at.OWED + k]
+        lacks = cash < zero and m[at.VALUE + k] == zero
+        m[at.OWED + k] = owed - cash if lacks else owed
+        m[at.CASH + k] = zero if lacks else cash
+
+
+@stage
+def _unlock(m: Any, p: Any, d: Any, hits: int, x: Any) -> None:
+    """Free what closed positions locked."""
+    zero, two = x[at.ZERO], x[at.TWO]
+    for k in range(at.LANES):
+        d[k] = 0.0
+    for a in range(len(p)):
+        t = p[a]
+        for k in range(at.LANES):
+            debt = t[at.DEBT + k]
+            if hits:
+                debt = zero if t[at.HIT + k] != zero else debt
+            t[at.DEBT + k] = debt
+        add_up(t, at.DEBT, d)
+    for k in range(at.LANES):
+        m[at.FREE + k] = d[k]
+        m[at.FREE + k] = m[at.CASH + k] - two * m[at.FREE + k]
+
+
+@stage
+def close_hits(m: Any, p: Any, d: Any, hits: int, rate: int, passive: bool, x: Any, i: Any) -> None:
     """Trade the positions marked in `HIT` to flat at `PRICE`, whatever it costs.
 
+    `rate` is the row of the proportional fee; limit orders are `passive`: they pay no slippage.
     See `_forced_trades.force_close`.
     """
-    zero, assets = x[at.ZERO], t.shape[1]
+    zero, lacking = x[at.ZERO], 0
     if hits:
-        paid_out = 0.0
-        for a in range(assets):
-            t[at.GAINED, a] = zero
-            held = t[at.SHARES, a]
-            if t[at.HIT, a] == zero or held == zero:
-                continue
-            signed = -held
-            paid = t[at.PRICE, a] * (buy if signed > zero else sell)
-            fee = fee_of(abs(signed), abs(signed) * paid, rate, x, i)
-            paid_out += signed * paid + fee
-            t[at.SHARES, a] = zero
-            t[at.EXITED, a] = x[at.ONE]
-            book(t, a, signed, paid, fee, held, x, i)
-        money[at.CASH] -= type(zero)(paid_out)
-        realise(money, t, zero)
-    if money[at.CASH] < zero:
-        flat = True
-        for a in range(assets):
-            flat = flat and t[at.SHARES, a] == zero
-        if flat:
-            money[at.OWED] += -money[at.CASH]
-            money[at.CASH] = zero
+        _close_hits(m, p, d, rate, passive, x)
+    for k in range(at.LANES):
+        lacking += m[at.CASH + k] < zero
+    if lacking:
+        _owe(m, p, x)
     if i[at.LOCKS]:
-        total = 0.0
-        for a in range(assets):
-            if hits and t[at.HIT, a] != zero:
-                t[at.DEBT, a] = zero
-            total += t[at.DEBT, a]
-        money[at.FREE] = money[at.CASH] - x[at.TWO] * type(zero)(total)
+        _unlock(m, p, d, hits, x)
 
 
-@small
-def close_hits(
-    money: Any, t: Any, hits: int, rate: Any, buy: Any, sell: Any, x: Any, i: Any
-) -> None:
-    """`_close_hits` where that changes anything."""
-    if hits or money[at.CASH] < x[at.ZERO] or i[at.LOCKS]:
-        _close_hits(money, t, hits, rate, buy, sell, x, i)
-
-
-@inline
-def liquidate(money: Any, t: Any, row: int, c: Any, x: Any, i: Any) -> None:
+@stage
+def liquidate(m: Any, p: Any, d: Any, row: int, x: Any, i: Any) -> None:
     """See `_forced_trades.liquidate`."""
-    zero, gross, hits = x[at.ZERO], 0.0, 0
-    for a in range(t.shape[1]):
-        gross += abs(t[at.SHARES, a]) * t[row, a]
-    value = value_at(money[at.CASH], t, row, zero)
-    if value < x[at.MAINTENANCE] * type(zero)(gross):
-        for a in range(t.shape[1]):
-            t[at.HIT, a], t[at.PRICE, a] = x[at.ONE], t[row, a]
-            hits += 1
-    close_hits(money, t, hits, c[at.PENALTY], c[at.BUY], c[at.SELL], x, i)
+    one, zero, part, hits = x[at.ONE], x[at.ZERO], x[at.MAINTENANCE], 0
+    gross_at(m, p, d, row)
+    value_at(m, p, d, row, at.VALUE)
+    for k in range(at.LANES):
+        called = m[at.VALUE + k] < part * m[at.GROSS + k]
+        m[at.VALUE + k] = one if called else zero
+        hits += called
+    if hits:
+        for a in range(len(p)):
+            t = p[a]
+            price = t[row : row + at.LANES]
+            for k in range(at.LANES):
+                t[at.HIT + k], t[at.PRICE + k] = m[at.VALUE + k], price[k]
+    close_hits(m, p, d, hits, at.PENALTY, False, x, i)
 
 
 @small
-def _stop_of(t: Any, a: int, trailing: Any, x: Any, i: Any) -> Any:
+def _stop_of(stop: Any, best: Any, held: Any, trailing: Any, zero: Any, one: Any) -> Any:
     """See `exits.stop_level`."""
-    stop = t[at.STOP, a]
-    if trailing == x[at.ZERO]:
+    if trailing == zero:
         return stop
-    if t[at.SHARES, a] > x[at.ZERO]:
-        return higher(stop, t[at.BEST, a] * (x[at.ONE] - trailing))
-    side = x[at.ZERO] if t[at.SHARES, a] == x[at.ZERO] else -x[at.ONE]
-    return lower(stop, t[at.BEST, a] * (x[at.ONE] - side * trailing))
+    side = one if held > zero else (zero if held == zero else -one)
+    trail = best * (one - side * trailing)
+    return higher(stop, trail) if held > zero else lower(stop, trail)
 
 
-@inline
-def stop_out(money: Any, t: Any, row: int, c: Any, x: Any, i: Any) -> None:
+@stage
+def stop_out(m: Any, p: Any, d: Any, row: int, x: Any, i: Any) -> None:
     """See `exits.stop_out`."""
-    zero, hits = x[at.ZERO], 0
-    for a in range(t.shape[1]):
-        held, price, level = t[at.SHARES, a], t[row, a], _stop_of(t, a, x[at.TRAILING], x, i)
-        hit = (held > zero and price <= level) or (held < zero and price >= level)
-        t[at.HIT, a], t[at.PRICE, a] = (x[at.ONE] if hit else zero), price
-        hits += hit
-    close_hits(money, t, hits, c[at.FEE], c[at.BUY], c[at.SELL], x, i)
+    zero, one, trailing, hits = x[at.ZERO], x[at.ONE], x[at.TRAILING], 0
+    for a in range(len(p)):
+        t = p[a]
+        prices = t[row : row + at.LANES]
+        for k in range(at.LANES):
+            held, price = t[at.SHARES + k], prices[k]
+            level = _stop_of(t[at.STOP + k], t[at.BEST + k], held, trailing, zero, one)
+            hit = (held > zero and price <= level) or (held < zero and price >= level)
+            t[at.HIT + k], t[at.PRICE + k] = (one if hit else zero), price
+            hits += hit
+    close_hits(m, p, d, hits, at.FEE, False, x, i)
 
 
-@inline
-def take_profit(money: Any, t: Any, row: int, c: Any, x: Any, i: Any) -> None:
+@stage
+def take_profit(m: Any, p: Any, d: Any, row: int, x: Any, i: Any) -> None:
     """See `exits.take_profit`."""
-    zero, hits = x[at.ZERO], 0
-    for a in range(t.shape[1]):
-        held, price, level = t[at.SHARES, a], t[row, a], t[at.TAKE, a]
-        hit = (held > zero and price >= level) or (held < zero and price <= level)
-        t[at.HIT, a], t[at.PRICE, a] = (x[at.ONE] if hit else zero), price
-        hits += hit
-    close_hits(money, t, hits, c[at.FEE], x[at.ONE], x[at.ONE], x, i)
+    zero, one, hits = x[at.ZERO], x[at.ONE], 0
+    for a in range(len(p)):
+        t = p[a]
+        prices = t[row : row + at.LANES]
+        for k in range(at.LANES):
+            held, price, level = t[at.SHARES + k], prices[k], t[at.TAKE + k]
+            hit = (held > zero and price >= level) or (held < zero and price <= level)
+            t[at.HIT + k], t[at.PRICE + k] = (one if hit else zero), price
+            hits += hit
+    close_hits(m, p, d, hits, at.FEE, True, x, i)
 
 
-@inline
-def margin_call(money: Any, t: Any, c: Any, x: Any, i: Any) -> None:
+@stage
+def margin_call(m: Any, p: Any, d: Any, x: Any, i: Any) -> None:
     """See `inside._margin_call`; for one asset."""
-    zero, held = x[at.ZERO], t[at.SHARES, 0]
-    long, hits = held > zero, 0
-    if held != zero:
-        level = money[at.CASH] / (x[at.MAINTENANCE] * abs(held) - held)
-        hit = t[at.LOWEST, 0] <= level if long else t[at.HIGHEST, 0] >= level
-        if i[at.EXITS]:
-            stop = _stop_of(t, 0, x[at.TRAILING], x, i)
-            hit = hit and not (stop >= level if long else stop <= level)
-        first = t[at.OPENED, 0]
-        t[at.PRICE, 0] = lower(level, first) if long else higher(level, first)
-        t[at.HIT, 0] = x[at.ONE] if hit else zero
-        hits = 1 if hit else 0
-    close_hits(money, t, hits, c[at.PENALTY], c[at.BUY], c[at.SELL], x, i)
-
-
-@inline
-def leave(money: Any, t: Any, c: Any, x: Any, i: Any) -> None:
-    """Stops, then targets that no stop comes before; see `inside._leave`."""
-    zero, stops, takes = x[at.ZERO], 0, 0
-    for a in range(t.shape[1]):
-        held, first = t[at.SHARES, a], t[at.OPENED, a]
-        stop, take = _stop_of(t, a, x[at.TRAILING], x, i), t[at.TAKE, a]
+    zero, one, trailing, hits = x[at.ZERO], x[at.ONE], x[at.TRAILING], 0
+    part, exits, t = x[at.MAINTENANCE], i[at.EXITS] != 0, p[0]
+    for k in range(at.LANES):
+        held, first = t[at.SHARES + k], t[at.OPENED + k]
         long = held > zero
-        stopped = t[at.LOWEST, a] <= stop if long else t[at.HIGHEST, a] >= stop
-        taken = t[at.HIGHEST, a] >= take if long else t[at.LOWEST, a] <= take
-        stopped = stopped and held != zero
-        taken = taken and held != zero and not stopped
-        t[at.HIT, a] = x[at.ONE] if stopped else zero
-        t[at.PRICE, a] = lower(stop, first) if long else higher(stop, first)
-        t[at.RANK, a] = x[at.ONE] if taken else zero
-        t[at.SIZE, a] = higher(take, first) if long else lower(take, first)
-        stops += stopped
-        takes += taken
-    close_hits(money, t, stops, c[at.FEE], c[at.BUY], c[at.SELL], x, i)
+        level = m[at.CASH + k] / (part * abs(held) - held)
+        hit = t[at.LOWEST + k] <= level if long else t[at.HIGHEST + k] >= level
+        if exits:
+            stop = _stop_of(t[at.STOP + k], t[at.BEST + k], held, trailing, zero, one)
+            hit = hit and not (stop >= level if long else stop <= level)
+        hit = hit and held != zero
+        t[at.PRICE + k] = lower(level, first) if long else higher(level, first)
+        t[at.HIT + k] = one if hit else zero
+        hits += hit
+    close_hits(m, p, d, hits, at.PENALTY, False, x, i)
+
+
+@stage
+def leave(m: Any, p: Any, d: Any, x: Any, i: Any) -> None:
+    """Stops, then targets that no stop comes before; see `inside._leave`."""
+    zero, one, trailing, stops, takes = x[at.ZERO], x[at.ONE], x[at.TRAILING], 0, 0
+    for a in range(len(p)):
+        t = p[a]
+        for k in range(at.LANES):
+            held, first, take = t[at.SHARES + k], t[at.OPENED + k], t[at.TAKE + k]
+            high, low, long = t[at.HIGHEST + k], t[at.LOWEST + k], held > zero
+            stop = _stop_of(t[at.STOP + k], t[at.BEST + k], held, trailing, zero, one)
+            stopped = (low <= stop if long else high >= stop) and held != zero
+            taken = (high >= take if long else low <= take) and held != zero and not stopped
+            t[at.HIT + k] = one if stopped else zero
+            t[at.PRICE + k] = lower(stop, first) if long else higher(stop, first)
+            t[at.RANK + k] = one if taken else zero
+            t[at.SIZE + k] = higher(take, first) if long else lower(take, first)
+            stops += stopped
+            takes += taken
+    close_hits(m, p, d, stops, at.FEE, False, x, i)
     if takes:
-        for a in range(t.shape[1]):
-            t[at.HIT, a], t[at.PRICE, a] = t[at.RANK, a], t[at.SIZE, a]
-        close_hits(money, t, takes, c[at.FEE], x[at.ONE], x[at.ONE], x, i)
+        for a in range(len(p)):
+            t = p[a]
+            for k in range(at.LANES):
+                t[at.HIT + k], t[at.PRICE + k] = t[at.RANK + k], t[at.SIZE + k]
+        close_hits(m, p, d, takes, at.FEE, True, x, i)

@@ -56,25 +56,47 @@ class FusedState:
     """The environments as a kernel has them: matrices of numbers; the engine unpacks them.
 
     Attributes:
-        tables: what the kernel reads and writes of the accounts.
-        bar: [N].
-        numbers, bars: the same memory as arrays.
+        numbers: what the kernel reads and writes of the accounts.
+        bars: [N].
         episodes: what they have in common with the bars before.
-        obs: what they show; None until somebody asks.
+        shown: the arrays of their observation; None: nobody wrote any.
 
     """
 
-    __slots__ = ("bar", "bars", "episodes", "numbers", "obs", "tables")
+    __slots__ = ("_bar", "_obs", "_tables", "bars", "episodes", "numbers", "shown")
 
     def __init__(
-        self,
-        tables: tuple[Tensor, ...],
-        bar: Tensor,
-        episodes: EpisodeConstants,
-        obs: Observation | None = None,
+        self, numbers: tuple[Any, ...], bars: Any, episodes: EpisodeConstants, shown: Any = None
     ) -> None:
-        self.tables, self.bar, self.episodes, self.obs = tables, bar, episodes, obs
-        self.numbers, self.bars = tuple(t.numpy() for t in tables), bar.numpy()
+        self.numbers, self.bars, self.episodes, self.shown = numbers, bars, episodes, shown
+        self._tables: tuple[Tensor, ...] | None = None
+        self._bar: Tensor | None = None
+        self._obs: Observation | None = None
+
+    @property
+    def tables(self) -> tuple[Tensor, ...]:
+        """The same memory as `numbers`, as tensors."""
+        if self._tables is None:
+            self._tables = tuple(torch.from_numpy(n) for n in self.numbers)
+        return self._tables
+
+    @property
+    def bar(self) -> Tensor:
+        """[N]."""
+        if self._bar is None:
+            self._bar = torch.from_numpy(self.bars)
+        return self._bar
+
+    @property
+    def obs(self) -> Observation | None:
+        """What they show; None until somebody asks."""
+        if self._obs is None and self.shown is not None:
+            self._obs = _tensors(self.shown)
+        return self._obs
+
+    @obs.setter
+    def obs(self, obs: Observation) -> None:
+        self._obs = obs
 
     @property
     def key(self) -> Tensor:
@@ -87,6 +109,12 @@ class FusedState:
         return self.episodes.episode
 
 
+def _tensors(shown: Any) -> Observation:
+    if isinstance(shown, dict):
+        return {name: torch.from_numpy(part) for name, part in shown.items()}
+    return torch.from_numpy(shown)
+
+
 class FusedEngine(ABC):
     """A task's step and observation, one compiled pass over N accounts.
 
@@ -96,7 +124,12 @@ class FusedEngine(ABC):
             use, where measured to be faster than one.
         accounts_per_thread: fewer are not worth a thread of their own.
 
+    Attributes:
+        flat_orders: the kernel takes orders [N] of one asset instead of [N, A'].
+
     """
+
+    flat_orders = False
 
     _advance: Callable[..., int]
     _static: tuple[Any, ...]
@@ -126,20 +159,35 @@ class FusedEngine(ABC):
         self, state: FusedState, target: Tensor, last: bool | Tensor, *, on_change: bool
     ) -> tuple[FusedState, Tensor, Info]:
         """See `engines.StepEngine`."""
-        episodes, count = state.episodes, target.shape[0]
-        obs, places = self._blank_observation(count)
-        bar = torch.empty(count, dtype=torch.int64)
-        after = FusedState(self._blank(count), bar, episodes, obs)
         if isinstance(last, Tensor):
             ends = last[:, 0].numpy()
         else:
             ends = self._always if last else self._never
+        after = self.advance(state, self._given(target), ends, on_change=on_change)
+        happened, info = self.facts(state, after)
+        return after, self.dynamics.reward(happened), info
+
+    def advance(
+        self, state: FusedState, given: tuple[Any, Any], ends: Any, *, on_change: bool
+    ) -> FusedState:
+        """The accounts one bar on, in arrays.
+
+        Args:
+            state: before.
+            given: choices [N, A'] or [N], and orders; one of them is empty.
+            ends: [1] or [N] bool, whether the step ends the episode.
+            on_change: a target equal to the last one is no order either.
+
+        """
+        episodes, count = state.episodes, len(state.bars)
+        shown, places = self._blank_observation(count)
+        after = FusedState(self._blank(count), np.empty(count, np.int64), episodes, shown)
         self._run(
             count,
             *state.numbers,
             *episodes.arrays,
             state.bars,
-            *self._given(target),
+            *given,
             on_change,
             *(*episodes.rates, ends),
             *self._static,
@@ -147,24 +195,21 @@ class FusedEngine(ABC):
             after.bars,
             *places,
         )
-        happened, info = self._facts(state, after)
-        return after, self.dynamics.reward(happened), info
+        return after
 
-    def _blank_observation(self, count: int) -> tuple[Observation, tuple[Any, ...]]:
+    def _blank_observation(self, count: int) -> tuple[Any, tuple[Any, ...]]:
         """An observation to be written, and the arguments that tell the kernel where."""
         seen, own = self._widths
         kind = self.dynamics.observer.kind
         if kind == "flat":
-            obs = torch.empty(count, seen + own)
-            there = obs.numpy()
-            return obs, (there, there, seen, self._none)
-        account = torch.empty(count, own)
-        there = account.numpy()
+            there = np.empty((count, seen + own), np.float32)
+            return there, (there, there, seen, self._none)
+        account = np.empty((count, own), np.float32)
         if kind == "index":
-            window = torch.empty(count, dtype=torch.int64)
-            return {"window": window, "account": account}, (there, there, 0, window.numpy())
-        market = torch.empty(count, seen)
-        return {"market": market, "account": account}, (market.numpy(), there, 0, self._none)
+            window = np.empty(count, np.int64)
+            return {"window": window, "account": account}, (account, account, 0, window)
+        market = np.empty((count, seen), np.float32)
+        return {"market": market, "account": account}, (market, account, 0, self._none)
 
     def _run(self, count: int, *arguments: Any) -> None:
         """Call the kernel, over several threads where there is enough to do."""
@@ -192,14 +237,20 @@ class FusedEngine(ABC):
 
     def observe(self, state: FusedState) -> Observation:
         """See `engines.StepEngine`."""
-        if state.obs is None:
-            state.obs = self.dynamics.observe(self.unpack(state))
-        return state.obs
+        obs = state.obs
+        if obs is None:
+            obs = state.obs = self.dynamics.observe(self.unpack(state))
+        return obs
+
+    def standing(self, state: FusedState) -> tuple[Tensor, Tensor]:
+        """See `engines.StepEngine`."""
+        known = self.unpack(state)
+        return self.dynamics.held(known), known.target
 
     # ------------------------------------------------------------------ what each kernel has
 
     @abstractmethod
-    def _blank(self, count: int) -> tuple[Tensor, ...]:
+    def _blank(self, count: int) -> tuple[Any, ...]:
         """The tables of `count` accounts, to be written."""
 
     @abstractmethod
@@ -207,7 +258,7 @@ class FusedEngine(ABC):
         """Choices and orders; one of them is empty."""
 
     @abstractmethod
-    def _facts(self, state: FusedState, after: FusedState) -> tuple[Transition, Info]:
+    def facts(self, state: FusedState, after: FusedState) -> tuple[Transition, Info]:
         """The quantities that rewards and info are computed from."""
 
     @abstractmethod

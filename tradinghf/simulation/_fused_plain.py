@@ -45,6 +45,8 @@ class PlainEngine(FusedEngine):
 
     """
 
+    flat_orders = True
+
     def __init__(self, dynamics: Dynamics, threads: int | None = None) -> None:
         from tradinghf.simulation import _kernel as kernel
 
@@ -103,16 +105,16 @@ class PlainEngine(FusedEngine):
     def _array(self, rate: float | Tensor) -> Any:
         return rate.numpy()[:, 0] if isinstance(rate, Tensor) else np.array([rate], self._kind)
 
-    def _blank(self, count: int) -> tuple[Tensor, ...]:
+    def _blank(self, count: int) -> tuple[Any, ...]:
         """See `FusedEngine._blank`."""
-        return (torch.empty(self._row_count, count, dtype=self._dtype),)
+        return (np.empty((self._row_count, count), self._kind),)
 
     def _given(self, target: Tensor) -> tuple[Any, Any]:
         """See `FusedEngine._given`."""
         given = target.numpy().reshape(target.shape[0])
         return (self._none, given) if target.is_floating_point() else (given, self._no_orders)
 
-    def _facts(self, state: FusedState, after: FusedState) -> tuple[Transition, Info]:
+    def facts(self, state: FusedState, after: FusedState) -> tuple[Transition, Info]:
         """The quantities that rewards and info are computed from."""
         (rows,), (rows_before,) = after.tables, state.tables
         close, *found = rows[self._shown :].unbind()
@@ -154,8 +156,9 @@ class PlainEngine(FusedEngine):
         )
         fee = self._fee if state.fee is None else self._fees(state.fee)
         slip = self._slip if state.slippage is None else self._factors(state.slippage)
-        rows = torch.cat(columns, 1).T.contiguous()
-        return FusedState((rows,), state.bar.contiguous(), EpisodeConstants(state, (*fee, *slip)))
+        rows = torch.cat(columns, 1).T.contiguous().numpy()
+        bars = state.bar.contiguous().numpy()
+        return FusedState((rows,), bars, EpisodeConstants(state, (*fee, *slip)))
 
     def unpack(self, state: FusedState) -> EnvState:
         """See `engines.StepEngine`."""

@@ -17,12 +17,17 @@ from tradinghf.simulation._observe import LIMIT, PROFIT_BARS
 from tradinghf.simulation._rewards import MOMENT_RATE, Transition
 from tradinghf.simulation._tolerance import ABSOLUTE, RELATIVE
 
-_EXTRAS = ("funding", "split", "dividend", "member")
+_EXTRAS = {
+    "funding": ("FUNDED", "FUNDING_RATE"),
+    "split": ("SPLITS", "SPLIT_RATIO"),
+    "dividend": ("PAYS_DIVIDENDS", "DIVIDEND_PAID"),
+    "member": ("DELISTS", "LISTED"),
+}  # columns of prices: their switch and their place in a block
 _ACCOUNTS_PER_THREAD = 512  # of one asset
 
 
 class TaskEngine(FusedEngine):
-    """The step of any task on a processor, one account after another.
+    """The step of any task on a processor, a block of accounts at a time.
 
     Args:
         dynamics: of the task.
@@ -43,6 +48,8 @@ class TaskEngine(FusedEngine):
             self._features(),
             self._numbers(),
             self._integers(),
+            self._columns(),
+            self._carried(),
         )
         self._choices = np.empty((0, self._assets), np.int64)
         self._orders = np.empty((0, self._assets), self._kind)
@@ -87,14 +94,36 @@ class TaskEngine(FusedEngine):
         i[[at.AT_CLOSE, at.WAITS, at.EXITS]] = setup.fill == "close", setup.waits, setup.exits
         i[[at.FINANCES, at.FORCES]] = setup.financing is not None, setup.forces
         i[at.MOMENTS] = self.dynamics.tracks_moments
-        for place, name in zip(range(at.FUNDED, at.MEMBER + 1), _EXTRAS, strict=True):
-            i[place] = bars.columns.index(name) if name in bars.columns else -1
+        for name, (switch, _) in _EXTRAS.items():
+            i[getattr(at, switch)] = name in bars.columns
         i[[at.BARS, at.LOOKBACK, at.WIDTH]] = bars.bars, observer.lookback, observer.width
         i[at.REVIEW] = observer.review if observer.review < self.dynamics.config.horizon else 0
         return i
 
+    def _columns(self) -> Any:
+        """[., 3] the kernel's `columns`: what it reads of a bar and of the one before."""
+        at, setup, names = self._at, self.dynamics.setup, self.dynamics.bars.columns
+        inside = setup.exits or setup.margin.maintenance
+        liquid = setup.waits or setup.rates.impact
+        wanted = [(1, "open", at.OPENED), (1, "close", at.CLOSED), (1, "volatility", at.SIGMA)]
+        wanted += [(1, "high", at.HIGHEST), (1, "low", at.LOWEST)] if inside else []
+        if liquid:
+            wanted += [(1, "volume", at.TRADED), (0, "volume", at.OLD_TRADED)]
+            wanted += [(0, "volatility", at.OLD_SIGMA)]
+        wanted += [(1, n, getattr(at, place)) for n, (_, place) in _EXTRAS.items() if n in names]
+        return np.array([(later, names.index(n), place) for later, n, place in wanted], np.int64)
+
+    def _carried(self) -> Any:
+        """The kernel's `carried`."""
+        at, setup = self._at, self.dynamics.setup
+        places = [at.SHARES, at.FLOW, at.CLOSE, at.TARGET, at.SINCE, at.RISK]
+        places += [at.DEBT] if setup.limits.lock_cash else []
+        places += [at.STOP, at.TAKE, at.BEST] if setup.exits else []
+        places += [at.WAITING] if setup.waits else []
+        return np.array([place // at.LANES for place in places], np.int64)
+
     def _rates(self, fee: float | Tensor, slippage: float | Tensor) -> Any:
-        """[1 or N, 7] the rows c of the kernel."""
+        """[1 or N, 7] the kernel's `costs`."""
         penalty = fee + self.dynamics.setup.margin.penalty_bps / 1e4
         parts = (fee, 1.0 + fee, 1.0 - fee, 1.0 + slippage, 1.0 - slippage, slippage, penalty)
         count = max((len(p) for p in parts if isinstance(p, Tensor)), default=1)
@@ -106,12 +135,12 @@ class TaskEngine(FusedEngine):
         ]
         return torch.cat([c.expand(count, 1) for c in columns], 1).contiguous().numpy()
 
-    def _blank(self, count: int) -> tuple[Tensor, ...]:
+    def _blank(self, count: int) -> tuple[Any, ...]:
         """See `FusedEngine._blank`."""
         at, assets = self._at, self._assets
         return (
-            torch.empty(at.ACCOUNT_ROWS, count, dtype=self._dtype),
-            torch.empty(at.POSITION_ROWS, count, assets, dtype=self._dtype),
+            np.empty((at.ACCOUNT_ROWS, count), self._kind),
+            np.empty((at.POSITION_ROWS, assets, count), self._kind),
         )
 
     def _given(self, target: Tensor) -> tuple[Any, Any]:
@@ -119,19 +148,19 @@ class TaskEngine(FusedEngine):
         given = target.contiguous().numpy()
         return (self._choices, given) if target.is_floating_point() else (given, self._orders)
 
-    def _facts(self, state: FusedState, after: FusedState) -> tuple[Transition, Info]:
-        """See `FusedEngine._facts`."""
-        at, first = self._at, self._at.EQUITY
+    def facts(self, state: FusedState, after: FusedState) -> tuple[Transition, Info]:
+        """See `FusedEngine.facts`."""
+        at, first = self._at, self._at.EQUITY // self._at.LANES
         equity, drawdown_before, drawdown, realised, costs, turnover, financing, debt = (
             after.tables[0][first:].unbind()
         )
         previous = state.tables[0][first]
         close, position, price = (
-            after.tables[1][k] for k in (at.CLOSE, at.POSITION, at.PRICE_SHOWN)
+            after.tables[1][k // at.LANES].T for k in (at.CLOSE, at.POSITION, at.PRICE_SHOWN)
         )
         mean = square = previous  # of no meaning where no moments are kept
         if self.dynamics.tracks_moments:
-            mean, square = state.tables[0][at.MEAN : at.EQUITY].unbind()
+            mean, square = state.tables[0][first - 2 : first].unbind()
         happened = Transition(
             previous=previous,
             equity=equity,
@@ -152,6 +181,14 @@ class TaskEngine(FusedEngine):
         in_order = {"position": shown["position"], "debt": debt, **shown}
         return happened, happened.info(after.episodes, **in_order, bar=after.bar)
 
+    def standing(self, state: FusedState) -> tuple[Tensor, Tensor]:
+        """See `engines.StepEngine`."""
+        held, target = (
+            state.tables[1][place // self._at.LANES].T
+            for place in (self._at.POSITION, self._at.TARGET)
+        )
+        return held, target
+
     # ------------------------------------------------------------------ to and from tensors
 
     def pack(self, state: EnvState) -> FusedState:
@@ -168,26 +205,28 @@ class TaskEngine(FusedEngine):
             *(account.shares, ledger.flow, account.debt, ledger.close),
             *((exits.stop, exits.target, exits.best) if exits else (None,) * 3),
             *(waits.size if waits else None, state.target, state.since, state.volatility),
+            self.dynamics.held(state),
         )
-        accounts, places = self._blank(len(state.peak))
+        blank = self._blank(len(state.peak))
+        accounts, places = (torch.from_numpy(x) for x in blank)
         for row, values in zip(accounts, money, strict=False):
             row.copy_((none if values is None else values)[:, 0])
         for row, values in zip(places, positions, strict=False):
-            row.copy_(flat if values is None else values)
+            row.copy_((flat if values is None else values).T)
         rates, setup = self._costs, self.dynamics.setup.rates
         if state.fee is not None or state.slippage is not None:
             fee = setup.fee if state.fee is None else state.fee
             slip = setup.slippage if state.slippage is None else state.slippage
             rates = self._rates(fee, slip)
         episodes = EpisodeConstants(state, (rates,))
-        return FusedState((accounts, places), state.bar.contiguous(), episodes)
+        return FusedState(blank, state.bar.contiguous().numpy(), episodes)
 
     def unpack(self, state: FusedState) -> EnvState:
         """See `engines.StepEngine`."""
         cash, free, owed, ruined, peak, mean, square = state.tables[0][
-            : self._at.EQUITY, :, None
+            : self._at.EQUITY // self._at.LANES, :, None
         ].unbind()
-        places = state.tables[1][: self._at.POSITION].unbind()
+        places = state.tables[1][: self._at.POSITION // self._at.LANES].mT.unbind()
         shares, flow, debt, close, stop, take, best, waiting, target, since, volatility = places
         setup, episodes = self.dynamics.setup, state.episodes
         locks, tracked = setup.limits.lock_cash, self.dynamics.tracks_moments

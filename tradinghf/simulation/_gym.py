@@ -21,6 +21,7 @@ from tradinghf.simulation._env import MarketEnv
 from tradinghf.simulation._frames import episode_frame
 from tradinghf.simulation._render import History, episode_figure, episode_text
 from tradinghf.simulation._resets import environment_seeds
+from tradinghf.simulation._single import SingleStep
 
 _Array = NDArray[Any]
 _SINGLE_MODES = ["ansi", "human", "plotly", "rgb_array"]
@@ -110,6 +111,7 @@ class TradingEnv(gymnasium.Env[Any, Any]):
         self.observation_space = self.env.single_observation_space
         self.action_space = self.env.single_action_space
         self._history: list[dict[str, Any]] = []
+        self._single: SingleStep | None = None
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -117,6 +119,7 @@ class TradingEnv(gymnasium.Env[Any, Any]):
         """Start an episode; see `MarketEnv.reset`."""
         super().reset(seed=None if seed is None else environment_seeds(seed, 1)[0])
         obs, info = self.env.reset(seed=seed, options=options)
+        self._single = self._single or SingleStep.of(self.env)
         first = _first(info)
         self._history = [first]
         self._show()
@@ -124,11 +127,14 @@ class TradingEnv(gymnasium.Env[Any, Any]):
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Act for one bar; see `MarketEnv.step_weights` for `info`."""
-        obs, reward, terminated, truncated, info = self.env.step(np.asarray(action)[None])
-        about = _first(info)
-        self._history.append(about)
+        found = None if self._single is None else self._single.step(action)
+        if found is None:
+            obs, reward, terminated, truncated, info = self.env.step(np.asarray(action)[None])
+            ends = bool(terminated[0]), bool(truncated[0])
+            found = (_numpy(obs, 0), float(reward[0]), *ends, _first(info))
+        self._history.append(found[4])
         self._show()
-        return _numpy(obs, 0), float(reward[0]), bool(terminated[0]), bool(truncated[0]), about
+        return found
 
     def render(self) -> Any:
         """The episode so far, as `render_mode` says.

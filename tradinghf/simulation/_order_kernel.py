@@ -1,7 +1,9 @@
-"""One order in compiled code: what `account.execute` does, for a single account and asset.
+"""One order of every account of a block in compiled code: what `account.execute` does.
 
 The tensor code stays the definition; here is the same arithmetic in the same order of rounding.
-`_layout_kernel` says what x, i and c hold.
+`_layout_kernel` says what lies where. A function is one pass over the block, in one loop or few:
+the compiler turns each into instructions that work on several accounts, and what a task does not
+use is decided once for the block.
 """
 
 from __future__ import annotations
@@ -17,8 +19,9 @@ from tradinghf.simulation import _layout_kernel as at
 
 use_unique_files()
 SHARED: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
-inline = njit(inline="always", **SHARED)  # what is called in one place
-small = njit(nogil=True, error_model="numpy")  # what is called in many, and the compiler inlines
+stage = njit(**SHARED)  # of a block
+part = njit(inline="always", **SHARED)  # of a stage: compiled with it only
+small = njit(nogil=True, error_model="numpy")  # of numbers; the compiler inlines it
 
 
 @small
@@ -40,206 +43,316 @@ def higher(a: Any, b: Any) -> Any:
 
 
 @small
-def tolerance(scale: Any, x: Any, i: Any) -> Any:
-    """See `tolerance._tolerance`."""
-    found = abs(scale) * x[at.RELATIVE]
-    return x[at.ABSOLUTE] if found < x[at.ABSOLUTE] else found
+def nearness(x: Any) -> Any:
+    """What `tolerance` and `add` need."""
+    return x[at.RELATIVE], x[at.ABSOLUTE], x[at.ZERO]
 
 
 @small
-def add(a: Any, b: Any, x: Any, i: Any) -> Any:
+def tolerance(scale: Any, near: Any) -> Any:
+    """See `tolerance._tolerance`."""
+    found = abs(scale) * near[0]
+    return near[1] if found < near[1] else found
+
+
+@small
+def add(a: Any, b: Any, near: Any) -> Any:
     """See `tolerance.snapped_sum`."""
     total = a + b
-    return x[at.ZERO] if abs(total) <= tolerance(a, x, i) else total
+    return near[2] if abs(total) <= tolerance(a, near) else total
 
 
-@njit(**SHARED)
-def round_lots(size: Any, x: Any, i: Any) -> Any:
+@small
+def prices_of_costs(x: Any) -> Any:
+    """What `fee_of` needs beside the proportional rate."""
+    return x[at.FIXED], x[at.PER_SHARE], x[at.ZERO]
+
+
+@small
+def fee_of(size: Any, notional: Any, rate: Any, costs: Any) -> Any:
+    """See `costs.fee`."""
+    total = notional * rate
+    if costs[0] != costs[2]:
+        total = total + costs[0]
+    if costs[1] != costs[2]:
+        total = total + size * costs[1]
+    return total
+
+
+@small
+def _whole_lots(size: Any, lot: Any, zero: Any, one: Any, two: Any) -> Any:
     """See `account._round_lots`."""
-    lot = x[at.LOT]
-    if lot == x[at.ZERO]:
-        return size
-    if i[at.EXACT_LOTS]:
-        lots = size / lot
-        nearest = np.rint(lots)
-        close = abs(lots - nearest) <= x[at.LOT_ERROR] * abs(nearest)
-        return (nearest if close else np.floor(lots)) * lot
     if abs(size) == math.inf:
         return size
     rest = np.fmod(size, lot)  # torch.floor_divide
     found = (size - rest) / lot
-    if rest < x[at.ZERO]:
-        found = found - x[at.ONE]
+    if rest < zero:
+        found = found - one
     whole = np.floor(found)
-    if found - whole > x[at.ONE] / x[at.TWO]:
-        whole = whole + x[at.ONE]
+    if found - whole > one / two:
+        whole = whole + one
     return whole * lot
 
 
+@stage
+def _round_lots(f: Any, row: int, x: Any, i: Any) -> None:
+    """Round the sizes in a row down to whole lots; see `account._round_lots`."""
+    lot, error = x[at.LOT], x[at.LOT_ERROR]
+    zero, one, two = x[at.ZERO], x[at.ONE], x[at.TWO]
+    size = f[row : row + at.LANES]
+    if i[at.EXACT_LOTS]:
+        for k in range(at.LANES):
+            lots = size[k] / lot
+            nearest, whole = np.rint(lots), np.floor(lots)
+            close = abs(lots - nearest) <= error * abs(nearest)
+            size[k] = (nearest if close else whole) * lot
+    else:
+        for k in range(at.LANES):
+            size[k] = _whole_lots(size[k], lot, zero, one, two)
+
+
+@stage
+def set_prices_paid(m: Any, p: Any, liquid: int, x: Any) -> None:
+    """Write what orders of `SIZE` pay to `PAID`; see `costs.fill_price`.
+
+    `liquid` is the row of the volume that they take from; the volatility follows it.
+    """
+    zero, one, impact = x[at.ZERO], x[at.ONE], x[at.IMPACT]
+    least_volume, least_share, most = x[at.LEAST_VOLUME], x[at.LEAST_SHARE], x[at.MOST_SLIP]
+    if impact == zero:
+        for a in range(len(p)):
+            t = p[a]
+            for k in range(at.LANES):
+                factor = m[at.BUY + k] if t[at.SIZE + k] > zero else m[at.SELL + k]
+                t[at.PAID + k] = t[at.PRICE + k] * factor
+        return
+    for a in range(len(p)):
+        t = p[a]
+        traded, sigma = t[liquid : liquid + at.LANES], t[liquid + at.LANES :]
+        for k in range(at.LANES):
+            size, volume = t[at.SIZE + k], traded[k]
+            share = abs(size) / (least_volume if volume < least_volume else volume)
+            share = share if least_share <= share < math.inf else least_share
+            slip = m[at.SLIP + k] + impact * sigma[k] * (share * (one / math.sqrt(share)))
+            slip = most if slip > most else slip
+            t[at.PAID + k] = t[at.PRICE + k] * (one + slip if size > zero else one - slip)
+
+
 @small
-def fee_of(size: Any, notional: Any, rate: Any, x: Any, i: Any) -> Any:
-    """See `costs.fee`."""
-    total = notional * rate
-    if x[at.FIXED] != x[at.ZERO]:
-        total = total + x[at.FIXED]
-    if x[at.PER_SHARE] != x[at.ZERO]:
-        total = total + size * x[at.PER_SHARE]
-    return total
-
-
-@inline
-def price_of(size: Any, price: Any, volume: Any, volatility: Any, c: Any, x: Any, i: Any) -> Any:
-    """See `costs.fill_price`."""
-    zero, one = x[at.ZERO], x[at.ONE]
-    if x[at.IMPACT] == zero:
-        return price * (c[at.BUY] if size > zero else c[at.SELL])
-    share = abs(size) / (x[at.LEAST_VOLUME] if volume < x[at.LEAST_VOLUME] else volume)
-    share = x[at.LEAST_SHARE] if not x[at.LEAST_SHARE] <= share < math.inf else share
-    slip = c[at.SLIP] + x[at.IMPACT] * volatility * (share * (one / math.sqrt(share)))
-    slip = x[at.MOST_SLIP] if slip > x[at.MOST_SLIP] else slip
-    return price * (one + slip) if size > zero else price * (one - slip)
-
-
-@inline
-def _affordable(cash: Any, paid: Any, c: Any, x: Any, i: Any) -> Any:
-    """See `costs.affordable`."""
-    room = cash
-    if x[at.FIXED] != x[at.ZERO]:
-        room = add(room, x[at.ZERO] - x[at.FIXED], x, i)
-    if x[at.PER_SHARE] != x[at.ZERO]:
-        return room * paid / (paid * c[at.WHOLE] + x[at.PER_SHARE])
-    return room / c[at.WHOLE]
-
-
-@inline
-def _sellable(free: Any, shares: Any, paid: Any, c: Any, x: Any, i: Any) -> Any:
+def _sellable(
+    free: Any, shares: Any, paid: Any, rest: Any, whole: Any, costs: Any, near: Any
+) -> Any:
     """See `account._sellable`."""
-    zero = x[at.ZERO]
+    fixed, per_share, zero = costs
     held = zero if shares < zero else shares
-    free = add(free, held * paid * c[at.REST], x, i)
-    short = add(free, zero - x[at.FIXED], x, i) / (paid * c[at.WHOLE] + x[at.PER_SHARE])
-    room = held if free <= zero else add(held, short, x, i)
+    free = add(free, held * paid * rest, near)
+    short = add(free, zero - fixed, near) / (paid * whole + per_share)
+    room = held if free <= zero else add(held, short, near)
     return zero if room < zero else room
 
 
-@inline
+@small
 def _unlocked(
-    cash: Any, free: Any, debt: Any, shares: Any, paid: Any, c: Any, x: Any, i: Any
+    cash: Any, free: Any, debt: Any, shares: Any, unit: Any, two: Any, costs: Any, near: Any
 ) -> Any:
-    """See `account._unlocked_cash`."""
-    zero, two = x[at.ZERO], x[at.TWO]
-    if shares >= zero:
-        return free
+    """See `account._unlocked_cash`; `unit` is what a share costs."""
+    fixed, zero = costs[0], costs[2]
     short = abs(shares)
-    unit = paid * c[at.WHOLE] + x[at.PER_SHARE]
     released = free + two * debt
-    left = add(released, -(short * unit + x[at.FIXED]), x, i)
-    if left > zero:
-        return released
-    if left < zero:
-        return (free - x[at.FIXED]) / (unit - two * (debt / short)) * unit + x[at.FIXED]
-    return cash
+    left = add(released, -(short * unit + fixed), near)
+    few = (free - fixed) / (unit - two * (debt / short)) * unit + fixed
+    found = released if left > zero else (few if left < zero else cash)
+    return free if shares >= zero else found
 
 
-@inline
-def within_limits(
-    size: Any, shares: Any, free: Any, paid: Any, exposure: Any, c: Any, x: Any, i: Any
-) -> Any:
-    """|size| within the side, the largest order and position, and whole lots.
+@stage
+def _limit_sales(m: Any, f: Any, x: Any) -> None:
+    """Cut what is sold short in `DONE` to what the free cash allows; see `_sellable`."""
+    zero, costs, near = x[at.ZERO], prices_of_costs(x), nearness(x)
+    for k in range(at.LANES):
+        room = _sellable(
+            m[at.FREE + k], f[at.SHARES + k], f[at.PAID + k], m[at.REST + k], m[at.WHOLE + k],
+            costs, near,
+        )  # fmt: skip
+        done = f[at.DONE + k]
+        f[at.DONE + k] = done if f[at.SIZE + k] > zero else smaller(done, room)
 
-    `exposure` is NaN for a cash account. See the methods of `account._Cuts`.
+
+@stage
+def _limit_side(f: Any, long: bool, zero: Any) -> None:
+    """Cut `DONE` to what leaves the account long, or short."""
+    for k in range(at.LANES):
+        buying, done, held = f[at.SIZE + k] > zero, f[at.DONE + k], f[at.SHARES + k]
+        cut = smaller(done, held if long else -held)
+        f[at.DONE + k] = done if buying == long else cut
+
+
+@part
+def _limit_exposure(m: Any, f: Any, alone: bool, zero: Any) -> None:
+    """Cut `DONE` to the exposure that the margin account may reach."""
+    for k in range(at.LANES):
+        f[at.MOST + k] = m[at.EXPOSURE + k]
+    if not alone:
+        for k in range(at.LANES):
+            held = abs(f[at.SHARES + k]) * f[at.PRICE + k]
+            f[at.MOST + k] = m[at.EXPOSURE + k] - m[at.GROSS + k] + held
+    for k in range(at.LANES):
+        held, most, done = f[at.SHARES + k], f[at.MOST + k], f[at.DONE + k]
+        room = most / f[at.PAID + k] - (held if f[at.SIZE + k] > zero else -held)
+        cut = smaller(done, zero if room < zero else room)
+        f[at.DONE + k] = cut if most == most else done
+
+
+@part
+def _limit(m: Any, f: Any, alone: bool, x: Any, i: Any) -> None:
+    """Write |size| within the side, the largest order and position, and whole lots to `DONE`.
+
+    `MOST` becomes the exposure that the order may reach, NaN for a cash account. See the methods
+    of `account._Cuts`.
     """
-    zero = x[at.ZERO]
-    buying, done = size > zero, abs(size)
-    if i[at.LOCKS] and i[at.SIDE] <= 0 and not buying:
-        done = smaller(done, _sellable(free, shares, paid, c, x, i))
-    if i[at.SIDE] > 0 and not buying:
-        done = smaller(done, shares)
-    if i[at.SIDE] < 0 and buying:
-        done = smaller(done, -shares)
-    if x[at.MAX_SIZE] != zero and done > x[at.MAX_SIZE]:
-        done = x[at.MAX_SIZE] if i[at.PARTIAL] else zero
-    held = shares if buying else -shares
-    if x[at.MAX_POSITION] != zero:
-        room = x[at.MAX_POSITION] - held
-        done = smaller(done, zero if room < zero else room)
-    if exposure == exposure:
-        room = exposure / paid - held
-        done = smaller(done, zero if room < zero else room)
-    return round_lots(done, x, i)
+    zero, none, side = x[at.ZERO], x[at.NONE], i[at.SIDE]
+    largest, position = x[at.MAX_SIZE], x[at.MAX_POSITION]
+    over = largest if i[at.PARTIAL] else zero
+    for k in range(at.LANES):
+        f[at.DONE + k], f[at.MOST + k] = abs(f[at.SIZE + k]), none
+    if i[at.LOCKS] and side <= 0:
+        _limit_sales(m, f, x)
+    if side:
+        _limit_side(f, side > 0, zero)
+    if largest != zero:
+        for k in range(at.LANES):
+            f[at.DONE + k] = over if f[at.DONE + k] > largest else f[at.DONE + k]
+    if position != zero:
+        for k in range(at.LANES):
+            held = f[at.SHARES + k]
+            room = position - (held if f[at.SIZE + k] > zero else -held)
+            f[at.DONE + k] = smaller(f[at.DONE + k], zero if room < zero else room)
+    if x[at.LEVERAGE] != x[at.ONE]:
+        _limit_exposure(m, f, alone, zero)
+    if x[at.LOT] != zero:
+        _round_lots(f, at.DONE, x, i)
 
 
-@inline
-def within_cash(
-    wanted: Any, cash: Any, free: Any, debt: Any, shares: Any, paid: Any, c: Any, x: Any, i: Any
-) -> Any:
-    """See `account._Cuts.within_cash`."""
-    limit = cash
-    if i[at.LOCKS]:
-        limit = smaller(_unlocked(cash, free, debt, shares, paid, c, x, i), limit)
-    most = _affordable(limit, paid, c, x, i) / paid
-    if x[at.LOT] == x[at.ZERO]:
-        return smaller(wanted, most)
-    notional = wanted * paid
-    cost = notional + fee_of(wanted, notional, c[at.FEE], x, i)
-    return wanted if cost <= limit + tolerance(limit, x, i) else round_lots(most, x, i)
+@stage
+def _free_cash(m: Any, f: Any, x: Any) -> None:
+    """Write the cash that is not locked to `ROOM`; see `_unlocked`."""
+    two, near, costs, per_share = x[at.TWO], nearness(x), prices_of_costs(x), x[at.PER_SHARE]
+    for k in range(at.LANES):
+        cash, unit = m[at.CASH + k], f[at.PAID + k] * m[at.WHOLE + k] + per_share
+        free = _unlocked(
+            cash, m[at.FREE + k], f[at.DEBT + k], f[at.SHARES + k], unit, two, costs, near
+        )
+        f[at.ROOM + k] = smaller(free, cash)
 
 
-@inline
-def execute(
-    size: Any,
-    paid: Any,
-    cash: Any,
-    free: Any,
-    debt: Any,
-    shares: Any,
-    exposure: Any,
-    c: Any,
-    x: Any,
-    i: Any,
-) -> tuple[Any, Any]:
-    """The signed shares that an order of `size` at the price `paid` trades, and their fee.
+@stage
+def _affordable(m: Any, f: Any, x: Any) -> None:
+    """Write the shares that the cash in `ROOM` pays for to `COST`; see `costs.affordable`."""
+    zero, near, fixed, per_share = x[at.ZERO], nearness(x), x[at.FIXED], x[at.PER_SHARE]
+    for k in range(at.LANES):
+        f[at.COST + k] = f[at.ROOM + k]
+    if fixed != zero:
+        for k in range(at.LANES):
+            f[at.COST + k] = add(f[at.ROOM + k], zero - fixed, near)
+    if per_share != zero:
+        for k in range(at.LANES):
+            paid = f[at.PAID + k]
+            room = f[at.COST + k] * paid / (paid * m[at.WHOLE + k] + per_share)
+            f[at.COST + k] = room / paid
+    else:
+        for k in range(at.LANES):
+            f[at.COST + k] = f[at.COST + k] / m[at.WHOLE + k] / f[at.PAID + k]
 
-    See `account.execute`.
+
+@part
+def _afford(m: Any, f: Any, x: Any, i: Any) -> None:
+    """Cut what is bought with cash in `DONE` to what that pays for.
+
+    See `account._Cuts.within_cash`.
     """
-    zero, buying = x[at.ZERO], size > x[at.ZERO]
-    done = within_limits(size, shares, free, paid, exposure, c, x, i)
-    if buying and exposure != exposure:
-        done = within_cash(done, cash, free, debt, shares, paid, c, x, i)
-    notional = done * paid
-    fees = fee_of(done, notional, c[at.FEE], x, i)
-    ok = done > x[at.ABSOLUTE] and (buying or notional >= fees) and not done < x[at.LEAST]
-    if x[at.LEAST_NOTIONAL] != zero:
-        ok = ok and not notional < x[at.LEAST_NOTIONAL]
-    if not i[at.PARTIAL]:
-        whole = abs(size)
-        ok = ok and not (done < whole - tolerance(whole, x, i) and whole != math.inf)
-    if not ok:
-        return zero, zero
-    return (done if buying else -done), fees
-
-
-@inline
-def settle(
-    signed: Any,
-    paid: Any,
-    fees: Any,
-    cash: Any,
-    free: Any,
-    debt: Any,
-    shares: Any,
-    x: Any,
-    i: Any,
-) -> tuple[Any, Any, Any, Any]:
-    """Cash, free cash, debt and shares after a fill; see `account._settle`."""
-    zero, two = x[at.ZERO], x[at.TWO]
-    flow = -(signed * paid + fees)
-    cash, after = add(cash, flow, x, i), add(shares, signed, x, i)
+    zero, near, costs = x[at.ZERO], nearness(x), prices_of_costs(x)
     if i[at.LOCKS]:
-        opened = smaller(-signed, -after)
+        _free_cash(m, f, x)
+    else:
+        for k in range(at.LANES):
+            f[at.ROOM + k] = m[at.CASH + k]
+    _affordable(m, f, x)
+    if x[at.LOT] != zero:
+        _round_lots(f, at.COST, x, i)
+        for k in range(at.LANES):
+            done, room = f[at.DONE + k], f[at.ROOM + k]
+            notional = done * f[at.PAID + k]
+            cost = notional + fee_of(done, notional, m[at.FEE + k], costs)
+            paid_for = cost <= room + tolerance(room, near)
+            f[at.COST + k] = done if paid_for else f[at.COST + k]
+    else:
+        for k in range(at.LANES):
+            f[at.COST + k] = smaller(f[at.DONE + k], f[at.COST + k])
+    for k in range(at.LANES):
+        bought = f[at.SIZE + k] > zero and f[at.MOST + k] != f[at.MOST + k]
+        f[at.DONE + k] = f[at.COST + k] if bought else f[at.DONE + k]
+
+
+@stage
+def _settle_locks(m: Any, f: Any, x: Any) -> None:
+    """Carry over free cash and debt; see `account._settle`. Before `CASH` and `SHARES` are."""
+    zero, two, near = x[at.ZERO], x[at.TWO], nearness(x)
+    for k in range(at.LANES):
+        signed, held, debt, paid = (
+            f[at.SIGNED + k],
+            f[at.SHARES + k],
+            f[at.DEBT + k],
+            f[at.PAID + k],
+        )
+        free, given = m[at.FREE + k], f[at.SIZE + k] == f[at.SIZE + k]
+        flow = -(signed * paid + f[at.COST + k])
+        opened = smaller(-signed, -add(held, signed, near))
         opened = (zero if opened < zero else opened) * paid
-        covered = smaller(signed, -shares)
-        released = covered * (debt / abs(shares)) if covered > zero else zero
-        free = add(free + two * released, flow - two * opened, x, i)
-        debt = add(debt, opened - released, x, i)
-    return cash, free, debt, after
+        covered = smaller(signed, -held)
+        part = covered * (debt / abs(held))
+        released = part if covered > zero else zero
+        after = add(free + two * released, flow - two * opened, near)
+        m[at.FREE + k] = after if given else free
+        f[at.DEBT + k] = add(debt, opened - released, near) if given else debt
+
+
+@stage
+def execute(m: Any, f: Any, alone: bool, x: Any, i: Any) -> None:
+    """Execute the orders of `SIZE` (NaN is none) at the prices `PAID`, one of each account.
+
+    Writes the signed shares to `SIGNED`, the fees to `COST`, the shares then to `AFTER`, and
+    carries the accounts' money over; whether the account has one asset `alone` decides what the
+    order may use of its exposure. See `account.execute` and `account._settle`.
+    """
+    zero, near, costs = x[at.ZERO], nearness(x), prices_of_costs(x)
+    least, least_notional, absolute = x[at.LEAST], x[at.LEAST_NOTIONAL], x[at.ABSOLUTE]
+    _limit(m, f, alone, x, i)
+    _afford(m, f, x, i)
+    if not i[at.PARTIAL]:
+        for k in range(at.LANES):
+            whole, done = abs(f[at.SIZE + k]), f[at.DONE + k]
+            cut = done < whole - tolerance(whole, near) and whole != math.inf
+            f[at.DONE + k] = zero if cut else done
+    for k in range(at.LANES):
+        done, buying = f[at.DONE + k], f[at.SIZE + k] > zero
+        notional = done * f[at.PAID + k]
+        fee = fee_of(done, notional, m[at.FEE + k], costs)
+        ok = done > absolute and (buying or notional >= fee) and not done < least
+        ok = ok and not notional < least_notional
+        done = done if ok else zero
+        f[at.SIGNED + k] = done if buying else -done
+        f[at.COST + k] = fee if ok else zero
+    if i[at.LOCKS]:
+        _settle_locks(m, f, x)
+    for k in range(at.LANES):
+        signed, held, cash = f[at.SIGNED + k], f[at.SHARES + k], m[at.CASH + k]
+        given = f[at.SIZE + k] == f[at.SIZE + k]
+        left = add(cash, -(signed * f[at.PAID + k] + f[at.COST + k]), near)
+        after = add(held, signed, near)
+        m[at.CASH + k] = left if given else cash
+        f[at.AFTER + k] = after if given else held
+    if not alone and x[at.LEVERAGE] != x[at.ONE]:
+        for k in range(at.LANES):
+            held, after, price = f[at.SHARES + k], f[at.AFTER + k], f[at.PRICE + k]
+            gross = m[at.GROSS + k] + (abs(after) * price - abs(held) * price)
+            m[at.GROSS + k] = gross if f[at.SIZE + k] == f[at.SIZE + k] else m[at.GROSS + k]
