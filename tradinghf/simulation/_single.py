@@ -33,10 +33,12 @@ class SingleStep:
         self._before, self._after = before.numbers, after.numbers
         self._happened, info = engine.facts(before, after)
         self._places = [
-            (name, *_place(value, after))
+            (name, _place(value, after))
             for name, value in info.items()
             if name not in ("asset", "start", "bar")
         ]
+        self._episodes: Any = None
+        self._window: dict[str, int] = {}
         self._discrete = env.config.actions == "discrete"
         assets = () if engine.flat_orders else (1,)
         self._choice = np.zeros((1, *assets), np.int64)
@@ -92,18 +94,23 @@ class SingleStep:
         return float(self._env.reward(self._happened))
 
     def _info(self, after: FusedState) -> dict[str, Any]:
-        numbers = [table.ravel().tolist() for table in after.numbers]
-        found = [(name, numbers[table][place]) for name, table, place in self._places]
-        info = {name: value for name, value in found if value == value}  # no price, no fill
-        asset, start = after.episodes.arrays
-        info["bar"], info["asset"] = int(after.bars[0]), int(asset[0])
-        info["start"] = int(start[0])
-        return info
+        numbers: list[float] = []
+        for table in after.numbers:
+            numbers += table.ravel().tolist()
+        # What does not exist is NaN: the price of no fill.
+        info = {n: numbers[place] for n, place in self._places if numbers[place] == numbers[place]}
+        if after.episodes is not self._episodes:
+            asset, start = after.episodes.arrays
+            self._window = {"asset": asset.item(), "start": start.item()}
+            self._episodes = after.episodes
+        return {**info, "bar": after.bars.item(), **self._window}
 
 
-def _place(value: Any, state: FusedState) -> tuple[int, int]:
-    """Which table of the state a tensor is part of, and where it begins there."""
-    for number, table in enumerate(state.tables):
+def _place(value: Any, state: FusedState) -> int:
+    """Where a tensor begins in the state's tables, laid end to end."""
+    before = 0
+    for table in state.tables:
         if value.untyped_storage().data_ptr() == table.untyped_storage().data_ptr():
-            return number, value.storage_offset()
+            return before + int(value.storage_offset())
+        before += table.numel()
     raise LookupError("info has a number that is in no table of the engine")
