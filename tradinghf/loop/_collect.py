@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from gymnasium import spaces
 from torch import Tensor
 
 from tradinghf._intervals import Blocks, means, time_blocks
@@ -136,16 +137,19 @@ def _decide(env: MarketEnv, actor: Actor, obs: Any, generator: torch.Generator) 
     if actor.policy is None:
         raise ConfigError(f"The actor {actor.name!r} has neither weights nor a policy.")
     space: Any = env.single_action_space
-    choices = int(space.n) if hasattr(space, "n") else math.prod(space.shape)
+    levels = 0  # of each action; none where actions are continuous
+    if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
+        levels = int(space.n) if isinstance(space, spaces.Discrete) else int(space.nvec[0])
     if actor.explore == 0:
         return actor.policy.act(obs)
-    uniform = torch.rand((len(obs), choices), generator=generator).to(obs.device)
+    count = math.prod(space.shape) * max(levels, 1)
+    uniform = torch.rand((len(obs), count), generator=generator).to(obs.device)
     own = actor.policy.act(obs, deterministic=False, uniform=uniform)
     if actor.explore >= 1:
         return own
     chance = torch.rand(len(obs), generator=generator).to(obs.device) < actor.explore
     draw = torch.rand(own.shape, generator=generator).to(obs.device)
-    random = (draw * choices).long() if hasattr(space, "n") else 2 * draw - 1
+    random = (draw * levels).long() if levels else 2 * draw - 1
     return torch.where(chance.view(-1, *[1] * (own.dim() - 1)), random, own)
 
 

@@ -1,0 +1,382 @@
+"""All that needs a GPU, ordered by value, for a machine that is lent for a quarter of an hour.
+
+    benchmarks/gpu.sh [--smoke] [--only STEP,STEP] [--out DIR]
+
+Each step runs in a process of its own with its own time limit and writes its JSON after every
+figure, so that whatever was measured counts if the time runs out. `--smoke` takes tiny sizes and,
+where there is no GPU, the processor: it shows that everything runs, not how fast.
+
+- tests: those marked `gpu`;
+- rlhf: one whole loop on the GPU and on the processor: what the policy is worth to the trader, and
+  how long it took end to end;
+- env: steps per second of tasks by N, eager and compiled;
+- ppo: steps per second of whole iterations with the learned reward and PnL, by N, precision and
+  CUDA graphs; beside a plain loop (torch.optim, autograd) on the same environment;
+- kernels: kernels per step and per iteration, and shares of the card's copy and matrix rates.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tradinghf.bench import stamp
+from tradinghf.bench._ceilings import bytes_per_step, copy_rate, flops_per_step
+from tradinghf.bench._training import fitted_reward
+from tradinghf.config import Brackets, EnvConfig
+from tradinghf.durable import atomic_path
+from tradinghf.feedback import SyntheticTrader
+from tradinghf.learning.config import PPOConfig, RLHFConfig
+from tradinghf.learning.ppo import PPO, Stream, learned_stream, sparse_pnl
+from tradinghf.loop import RLHF, Actor, collect
+from tradinghf.market import MarketData, synthetic
+from tradinghf.simulation import MarketEnv, random_windows
+from tradinghf.simulation._engines import Engine
+
+Row = dict[str, Any]
+ROOT = Path(__file__).resolve().parents[1]
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
+
+@dataclass(frozen=True)
+class Step:
+    """A part of the run.
+
+    Attributes:
+        measure: yields rows; takes whether sizes are tiny.
+        seconds: that it may take.
+
+    """
+
+    measure: Callable[[bool], Iterator[Row]]
+    seconds: int
+
+
+def say(text: str) -> None:
+    """A line, at once."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def wait() -> None:
+    """Until the device has done what it was asked for."""
+    if DEVICE == "cuda":
+        torch.cuda.synchronize()
+
+
+def rate(work: Callable[[], object], amount: float, repeats: int = 5) -> float:
+    """Units per second of the clock, the median of some runs after two to warm up."""
+    found = []
+    for repeat in range(repeats + 2):
+        wait()
+        begin = time.perf_counter()
+        work()
+        wait()
+        if repeat >= 2:
+            found.append(amount / (time.perf_counter() - begin))
+    return float(np.median(found))
+
+
+def market(smoke: bool, assets: int = 16) -> MarketData:
+    """The bars of all benchmarks."""
+    return synthetic(seed=0, bars=600 if smoke else 8_192, assets=assets)
+
+
+def tests(smoke: bool) -> Iterator[Row]:
+    """The tests that need a GPU; only found, where there is none."""
+    command = [sys.executable, "-m", "pytest", "-m", "gpu", "-q", "-p", "no:cacheprovider"]
+    command += ["--collect-only", "tests/learning/ppo/test_graphs.py"] if smoke else []
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    lines = done.stdout.strip().splitlines()
+    yield {
+        "case": "tests",
+        "passed": done.returncode == 0,
+        "summary": lines[-1:],
+        "tail": lines[-40:],
+    }
+
+
+def rlhf(smoke: bool) -> Iterator[Row]:
+    """The loop on both devices: what unseen windows of its policy are worth to the trader."""
+    bars = market(smoke, assets=4)
+    train, unseen = bars.rows(0, bars.bars * 7 // 10), bars.rows(bars.bars * 7 // 10, bars.bars)
+    config = (
+        RLHFConfig(rankings=4, rounds=1, steps=2_000, windows=4)
+        if smoke
+        else RLHFConfig(rankings=25, rounds=2, steps=4_000_000)
+    )
+    trader = SyntheticTrader("drawdown")
+    for device in dict.fromkeys((DEVICE, "cpu")):
+        env = MarketEnv(train, num_envs=16 if smoke else 2_048, device=device, seed=0)
+        begin = time.perf_counter()
+        agent = RLHF(env, trader="drawdown", config=config)
+        agent.train()
+        seconds = time.perf_counter() - begin
+        windows = random_windows(unseen, env.config, 32 if smoke else 512, seed=1)
+        actor = Actor("policy", policy=agent.policy)
+        judged = MarketEnv(unseen, num_envs=len(windows), config=env.config, device=device)
+        episodes = [row[0] for row in collect(unseen, [actor], windows, env=judged)]
+        yield {
+            "case": f"rlhf, {device}",
+            "seconds": seconds,
+            "true_utility": float(np.mean(trader.utilities(episodes))),
+            "rankings": len(agent.rankings),
+        }
+
+
+TASKS = {
+    "plain": EnvConfig(),
+    "by index": EnvConfig(observation="index"),
+    "stops": EnvConfig(brackets=Brackets(stop_loss=0.02, take_profit=0.03)),
+    "portfolio of 30": EnvConfig(portfolio=True, actions="continuous"),
+}
+
+
+def sizes(smoke: bool) -> tuple[int, ...]:
+    """N."""
+    return (64,) if smoke else (2_048, 16_384, 65_536, 262_144)
+
+
+def env_of(task: EnvConfig, count: int, smoke: bool, engine: Engine = "tensor") -> MarketEnv:
+    """N environments on the device, in the tensor step."""
+    bars = market(smoke, assets=30 if task.portfolio else 16)
+    return MarketEnv(bars, num_envs=count, config=task, device=DEVICE, engine=engine, seed=0)
+
+
+def env_speed(smoke: bool) -> Iterator[Row]:
+    """Environment steps per second."""
+    engines: tuple[Engine, ...] = ("tensor",) if smoke else ("tensor", "compiled")
+    for name, task in TASKS.items():
+        for count in sizes(smoke):
+            if task.portfolio and count > 65_536:
+                continue  # thirty accounts' worth of memory each
+            for engine in engines:
+                env = env_of(task, count, smoke, engine)
+                env.reset(seed=0)
+                actions = _actions(env)
+
+                def walk(env: MarketEnv = env, actions: Tensor = actions) -> None:
+                    for _ in range(32):
+                        env.step(actions)
+
+                yield {
+                    "case": f"env, {name}, N={count}, {engine}",
+                    "steps_per_second": rate(walk, 32.0 * count),
+                }
+
+
+def _actions(env: MarketEnv) -> Tensor:
+    """[N] or [N, A] actions of every kind."""
+    count = torch.arange(env.num_envs, device=env.device)
+    if env.config.portfolio:
+        return torch.linspace(-1, 1, env.market.assets, device=env.device).expand(len(count), -1)
+    return count % len(env.config.levels)
+
+
+def long_task(smoke: bool) -> EnvConfig:
+    """The workload that trainers of trading agents are compared on: 16 bars seen, 128 traded."""
+    return EnvConfig(lookback=16, horizon=12 if smoke else 128)
+
+
+def agent_of(config: PPOConfig, count: int, smoke: bool) -> PPO:
+    """PPO on the learned reward and PnL, the workload of a round of the loop."""
+    env = env_of(long_task(smoke), count, smoke)
+    streams = {
+        "learned": Stream(learned_stream(fitted_reward(env.market))),
+        "pnl": Stream(sparse_pnl),
+    }
+    return PPO(env, streams, config, seed=0)
+
+
+def ppo_speed(smoke: bool) -> Iterator[Row]:
+    """Environment steps per second of whole iterations."""
+    base = PPOConfig(shared=True, minibatches=4)
+    kinds = {
+        "float32": (base, "highest"),
+        "float32, graphs": (replace(base, graphs=True), "highest"),
+        "tf32, graphs": (replace(base, graphs=True), "high"),
+        "bfloat16, graphs": (replace(base, graphs=True, precision="bfloat16"), "high"),
+    }
+    for count in sizes(smoke):
+        for name, (config, products) in kinds.items():
+            torch.set_float32_matmul_precision(products)
+            agent = agent_of(config, count, smoke)
+            done = rate(lambda agent=agent: agent.train(2), 2.0 * agent.steps_per_iteration, 3)
+            yield {"case": f"ppo, N={count}, {name}", "steps_per_second": done}
+        torch.set_float32_matmul_precision("highest")
+        iteration, steps = plain_loop(env_of(long_task(smoke), count, smoke))
+        yield {"case": f"plain loop, N={count}", "steps_per_second": rate(iteration, steps, 3)}
+
+
+def plain_loop(env: MarketEnv) -> tuple[Callable[[], None], float]:
+    """PPO as one would write it in a page: nn.Sequential, autograd, torch.optim.Adam, no graphs.
+
+    The environment's own reward, one body of 2x64, 4 epochs of 4 minibatches, 128 steps.
+    """
+    length, count = env.config.horizon, env.num_envs
+    levels = len(env.config.levels)
+    torch.manual_seed(0)
+    body = torch.nn.Sequential(
+        *(torch.nn.Linear(env.obs_dim, 64), torch.nn.Tanh(), torch.nn.Linear(64, 64)),
+        *(torch.nn.Tanh(), torch.nn.Linear(64, levels + 1)),
+    ).to(env.device)
+    adam = torch.optim.Adam(body.parameters(), lr=1e-3, fused=DEVICE == "cuda")
+
+    def iteration() -> None:
+        shown, taken, chances, values, paid = [], [], [], [], []
+        obs = env.reset(seed=0)[0]
+        with torch.no_grad():
+            for _ in range(length):
+                out = body(obs)
+                log_p = out[:, :levels].log_softmax(-1)
+                action = torch.multinomial(log_p.exp(), 1)
+                shown.append(obs)
+                taken.append(action)
+                chances.append(log_p.gather(1, action))
+                values.append(out[:, levels])
+                obs, reward, *_ = env.step(action[:, 0])
+                paid.append(reward.float())
+            worth, ahead = [], torch.zeros_like(paid[0])
+            for step in range(length - 1, -1, -1):
+                after = values[step + 1] if step + 1 < length else torch.zeros_like(ahead)
+                ahead = paid[step] + after - values[step] + 0.95 * ahead
+                worth.append(ahead)
+        advantage = torch.stack(worth[::-1]).flatten()
+        table = torch.cat(shown), torch.cat(taken), torch.cat(chances)[:, 0], torch.cat(values)
+        for _ in range(4):
+            order = torch.randperm(length * count, device=env.device)
+            for rows in order.chunk(4):
+                seen, action, before, value = (column[rows] for column in table)
+                out = body(seen)
+                log_p = out[:, :levels].log_softmax(-1)
+                ratio = (log_p.gather(1, action)[:, 0] - before).exp()
+                gain = advantage[rows]
+                gain = (gain - gain.mean()) / (gain.std() + 1e-8)
+                actor = torch.minimum(ratio * gain, ratio.clamp(0.8, 1.2) * gain).mean()
+                critic = (out[:, levels] - value - advantage[rows]).square().mean()
+                adam.zero_grad()
+                (0.5 * critic - actor - 0.005 * (-log_p.exp() * log_p).sum(-1).mean()).backward()
+                torch.nn.utils.clip_grad_norm_(body.parameters(), 0.5)
+                adam.step()
+
+    return iteration, float(length * count)
+
+
+def kernels(smoke: bool) -> Iterator[Row]:
+    """Launches per step and iteration, and what share of the card's rates the work reaches."""
+    count = sizes(smoke)[min(2, len(sizes(smoke)) - 1)]
+    copied, products = copy_rate(DEVICE), _matrix_rate(smoke)
+    yield {"case": "ceilings", "copy_bytes_per_second": copied, "flops_per_second": products}
+    for name, task in TASKS.items():
+        env = env_of(task, min(count, 16_384), smoke)
+        actions = _actions(env)
+        moved = bytes_per_step(env, actions) * env.num_envs
+        env.reset(seed=0)
+        done = rate(lambda env=env, actions=actions: env.step(actions), 1.0, 20)
+        launches = _launches(lambda env=env, actions=actions: env.step(actions))
+        yield {
+            "case": f"step, {name}, N={env.num_envs}",
+            "kernels": launches,
+            "copy_share": done * moved / copied,
+        }
+    agent = agent_of(PPOConfig(shared=True, minibatches=4), count, smoke)
+    done = rate(lambda: agent.train(1), 1.0, 3)
+    arithmetic = flops_per_step(agent) * agent.steps_per_iteration
+    yield {
+        "case": f"iteration, N={count}",
+        "kernels": _launches(lambda: agent.train(1)),
+        "matrix_share": done * arithmetic / products,
+    }
+
+
+def _matrix_rate(smoke: bool) -> float:
+    """Float32 operations per second of a square product."""
+    size = 256 if smoke else 8_192
+    left = torch.randn(size, size, device=DEVICE)
+    return rate(lambda: left @ left, 2.0 * size**3)
+
+
+def _launches(work: Callable[[], object]) -> int:
+    """Kernels that the work starts; on a processor, the operations."""
+    kind = torch.profiler.ProfilerActivity
+    activities = [kind.CUDA if DEVICE == "cuda" else kind.CPU]
+    with torch.profiler.profile(activities=activities) as profile:
+        work()
+        wait()
+    return sum(event.count for event in profile.key_averages())
+
+
+STEPS = {
+    "tests": Step(tests, 120),
+    "rlhf": Step(rlhf, 150),
+    "ppo": Step(ppo_speed, 200),
+    "env": Step(env_speed, 150),
+    "kernels": Step(kernels, 90),
+}
+
+
+def run_step(name: str, out: Path, *, smoke: bool) -> None:
+    """Measure one step here; its file is whole after every row."""
+    about, rows = stamp(), list[Row]()
+    for row in STEPS[name].measure(smoke):
+        rows.append(row)
+        say(json.dumps({k: v for k, v in row.items() if k != "tail"}))
+        with atomic_path(out / f"{name}.json") as path:
+            text = {"step": name, "smoke": smoke, "on": DEVICE, **about, "results": rows}
+            path.write_text(json.dumps(text, indent=2) + "\n")
+
+
+def run_all(names: list[str], out: Path, *, smoke: bool) -> bool:
+    """Each step in a process of its own; False where one failed or ran out of time."""
+    fine = True
+    for name in names:
+        command = [sys.executable, str(Path(__file__)), "--step", name, "--out", str(out)]
+        say(f"--- {name}, at most {STEPS[name].seconds} s")
+        try:
+            limit = None if smoke else STEPS[name].seconds
+            done = subprocess.run(command + ["--smoke"] * smoke, timeout=limit, check=False)
+            fine &= done.returncode == 0
+        except subprocess.TimeoutExpired:
+            say(f"{name} ran out of time; what it measured is kept.")
+            fine = False
+    return fine
+
+
+def main() -> int:
+    """Run the steps that were asked for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--smoke", action="store_true", help="tiny sizes, on the processor too")
+    parser.add_argument("--only", default=",".join(STEPS), help="steps, separated by commas")
+    parser.add_argument("--out", type=Path, help="folder of the JSON files")
+    parser.add_argument("--step", choices=list(STEPS), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if DEVICE == "cpu" and not args.smoke:
+        parser.error("no CUDA device; --smoke runs tiny sizes on the processor")
+    if args.smoke and args.out is None:
+        parser.error("--smoke needs --out: its figures are no results")
+    out = args.out or ROOT / "benchmarks" / "results" / "gpu"
+    out.mkdir(parents=True, exist_ok=True)
+    if args.step:
+        run_step(args.step, out, smoke=args.smoke)
+        return 0
+    names = args.only.split(",")
+    if unknown := [name for name in names if name not in STEPS]:
+        parser.error(f"unknown steps {unknown}; known: {', '.join(STEPS)}")
+    return 0 if run_all(names, out, smoke=args.smoke) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
