@@ -66,7 +66,6 @@ function keyTable(now, on) {
       {
         class: "key",
         type: "button",
-        "aria-label": `Key to ${says}: press to change it`,
         onclick: () => {
           caps[action].dataset.waits = "yes";
           caps[action].textContent = "press a key";
@@ -78,6 +77,7 @@ function keyTable(now, on) {
         },
       },
       (caps[action] = h("kbd")),
+      h("span", { class: "unseen" }, `: key to ${says}`),
     );
     return [h("dt", {}, button), h("dd", {}, says)];
   };

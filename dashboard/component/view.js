@@ -133,7 +133,8 @@ export function panelCards(count, on) {
     const badge = h("span", { class: "badge" });
     const head = h(
       "button",
-      { class: "pick", type: "button", "aria-label": `Panel ${panel + 1}`, onclick: () => on.pick(panel) },
+      { class: "pick", type: "button", onclick: () => on.pick(panel) },
+      h("span", { class: "unseen" }, "Panel "),
       h("kbd", { "data-key": `pick${panel + 1}` }),
       badge,
     );
@@ -168,7 +169,6 @@ export function updateCards(cards, draft) {
     root.classList.toggle("first", place === 1);
     badge.textContent = place ? `${ordinal(place)}${tied ? " =" : ""}` : `pick ${ordinal(next)}${draft.tie ? " =" : ""}`;
     head.setAttribute("aria-pressed", String(place > 0));
-    head.setAttribute("aria-label", `Panel ${panel + 1}: ${badge.textContent}`);
     for (const dot of dots.children) {
       const value = Number(dot.getAttribute("data-value"));
       dot.classList.toggle("on", value <= (draft.ratings[panel] || 0));
