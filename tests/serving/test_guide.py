@@ -46,7 +46,7 @@ def test_each_step_says_how_it_stands_and_the_first_open_one_comes_next(tmp_path
         asked = fill_store(store, queries=16, panels=3, bars=20)
         assert steps() == [("0 of 4", "next"), *[("not yet", "later")] * 4]
         answer(store, asked[:4])
-        assert steps()[:2] == [("4 answers", "done"), ("not yet", "next")]
+        assert steps()[:2] == [("4 rankings", "done"), ("not yet", "next")]
         about = {"values": [], "answers": {"head": store.health()["head"]}}
         (runs / "reward-1").mkdir(parents=True)
         (runs / "reward-1" / "reward.json").write_text(json.dumps(about))

@@ -17,6 +17,7 @@ from tradinghf.serving._reward_runs import reward_runs
 from tradinghf.serving._runs import RunFolder, list_runs
 from tradinghf.serving._settings import DashboardSettings
 from tradinghf.serving._source_names import source_label
+from tradinghf.serving.learned import AnswerCounts
 
 State = Literal["done", "next", "later"]
 DEPLOYMENT = "deployment.json"
@@ -46,10 +47,8 @@ def guide_steps(settings: DashboardSettings, store: Store) -> list[GuideStep]:
     """The steps of a store, of which the first that is not done comes next."""
     runs = Path(settings.runs)
     policies = list_runs(runs, POLICY_FILE)
-    health = store.health()
-    answers = health["rankings"] - health["superseded"]
     steps = [
-        _rank(answers, settings.goal),
+        _rank(AnswerCounts.of(store).counting, settings.goal),
         _learn(runs, store),
         _train(BackgroundJobs(runs), store, policies),
         _compare(store, policies),
@@ -59,10 +58,10 @@ def guide_steps(settings: DashboardSettings, store: Store) -> list[GuideStep]:
     return [replace(step, state="next") if i == first else step for i, step in enumerate(steps)]
 
 
-def _rank(answers: int, goal: int) -> GuideStep:
-    if answers < goal:
-        return GuideStep("rank", "Rank", f"{answers} of {goal}", "later")
-    return GuideStep("rank", "Rank", f"{answers} answers", "done")
+def _rank(count: int, goal: int) -> GuideStep:
+    if count < goal:
+        return GuideStep("rank", "Rank", f"{count} of {goal}", "later")
+    return GuideStep("rank", "Rank", f"{count} rankings", "done")
 
 
 def _learn(runs: Path, store: Store) -> GuideStep:
