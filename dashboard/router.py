@@ -23,7 +23,7 @@ PAGES = (
 
 st.set_page_config(page_title="tradinghf", layout="wide", initial_sidebar_state="collapsed")
 if st.context.theme.type == "dark":  # white on this blue is hard to read: 3.2 to 1
-    st.html("<style>[data-testid='stBaseButton-primary']:enabled * { color: #0E1218; }</style>")
+    st.html("<style>[data-testid^='stBaseButton-primary']:enabled * { color: #0E1218; }</style>")
 who = ui.current_identity()
 pages = [
     st.Page(

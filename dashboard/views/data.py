@@ -130,7 +130,7 @@ def preview(name: str, market: MarketData) -> None:
     ui.show_chart(figure, height=260, key=f"preview {name}")
     st.caption(
         f"{market.bars:,} bars of {assets_of(market)}, {market.index[0]:%Y-%m-%d} to "
-        f"{market.index[-1]:%Y-%m-%d}. In a terminal beside the runs: `--data {name}`"
+        f"{market.index[-1]:%Y-%m-%d}. In a terminal beside the runs: --data {name}"
     )
     if note := market.source.partition("; ")[2]:
         st.caption(note)
