@@ -30,6 +30,9 @@ Exit codes: 0 done, 1 internal error or a check that failed, 2 bad input (one se
 expected), 130 interrupted. `TRADINGHF_DEBUG=1` shows the traceback of any error. `--quiet` with any
 command prints nothing but errors; the files that were asked for are written first, so that a reader
 which leaves early (`| head -1`) loses none of them.
+
+Completion of words: `tradinghf --tyro-print-completion bash` (zsh, tcsh) prints a script, for
+`~/.local/share/bash-completion/completions/tradinghf`, or where your shell looks for such.
 """
 NAMES = """# Python interface
 

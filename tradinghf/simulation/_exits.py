@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from tradinghf.config import Brackets
-from tradinghf.simulation._forced_trades import force_close
+from tradinghf.simulation._forced_trades import force_close, is_quiet
 from tradinghf.simulation._ledger import Exits, Ledger, Tape
 from tradinghf.simulation._setup import Setup
 
@@ -73,6 +73,8 @@ def stop_out(ledger: Ledger, tape: Tape, price: Tensor, setup: Setup) -> tuple[L
         return ledger, tape
     level = stop_level(ledger, ledger.exits, setup.brackets.trailing_stop)
     hit, _ = level_reached(ledger, level, ledger.account.shares > 0, price, price, price)
+    if setup.skips and is_quiet(ledger, hit):
+        return ledger, tape
     return force_close(ledger, tape, hit, price, setup.rates)
 
 
@@ -82,6 +84,8 @@ def take_profit(ledger: Ledger, tape: Tape, price: Tensor, setup: Setup) -> tupl
         return ledger, tape
     level = ledger.exits.target
     hit, _ = level_reached(ledger, level, ledger.account.shares < 0, price, price, price)
+    if setup.skips and is_quiet(ledger, hit):
+        return ledger, tape
     return force_close(ledger, tape, hit, price, setup.passive_rates)
 
 

@@ -44,6 +44,11 @@ def force_close(
     return replace(ledger, owed=ledger.owed + missing), replace(tape, exited=exited)
 
 
+def is_quiet(ledger: Ledger, where: Tensor) -> bool:
+    """Whether closing the positions in `where` changes nothing: no position, and no debt."""
+    return not bool((where & (ledger.account.shares != 0)).any() | (ledger.account.cash < 0).any())
+
+
 def close_ruined(ledger: Ledger, tape: Tape, setup: Setup) -> tuple[Ledger, Tape]:
     """Settle accounts whose equity at the close is at or below the ruin level, for good.
 

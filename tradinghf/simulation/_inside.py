@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from tradinghf.simulation._exits import level_reached, move_trailing_stops, stop_level
-from tradinghf.simulation._forced_trades import force_close, liquidation_price
+from tradinghf.simulation._forced_trades import force_close, is_quiet, liquidation_price
 from tradinghf.simulation._ledger import Bar, Ledger, Tape
 from tradinghf.simulation._setup import Setup
 from tradinghf.simulation._working_orders import Reached, fill_reached, reached_inside
@@ -112,6 +112,8 @@ def _leave(
     unsure = (happens[0] != otherwise[0]) | (happens[1] != otherwise[1])
     tape = replace(tape, ambiguous=tape.ambiguous | unsure)
     price = torch.where(held > 0, torch.fmin(stop, span.first), torch.fmax(stop, span.first))
+    if setup.skips and is_quiet(ledger, happens[0] | happens[1]):
+        return ledger, tape
     ledger, tape = force_close(ledger, tape, happens[0], price, setup.rates)
     target = exits.target
     price = torch.where(held > 0, torch.fmax(target, span.first), torch.fmin(target, span.first))

@@ -35,6 +35,8 @@ class Setup:
         waits: orders may wait: limit and stop orders, or volume that fills in parts.
         exits: positions may have exits.
         reading: how the path inside a bar is taken where its four prices leave it open.
+        skips: leave out fills and exits that concern nobody in a bar; looks at values, so it is
+            not for compiled or recorded steps.
 
     """
 
@@ -49,6 +51,7 @@ class Setup:
     waits: bool
     exits: bool
     reading: Reading = "pessimistic"
+    skips: bool = False
 
     @classmethod
     def of(

@@ -142,6 +142,7 @@ def simulate(
         sizes = orders["size"].numpy()
         return _of_arrays(*run_compiled(market, sizes, setup, extras, kinds[0], cash), several)
     bars = Bars.of(market, extras, portfolio=True, **like)
+    setup = replace(setup, skips=like["device"].type == "cpu")
 
     def run(setup: Setup) -> Simulation:
         tables = CostTables.of(setup, costs, market, like) if costs.varies else None

@@ -77,6 +77,7 @@ def decide_stepwise(
         waits=True,
         exits=True,
     )
+    setup = replace(setup, skips=True)
     bars = Bars.of(market, Extras.of(market, **events), portfolio=True, **like)
     costly = CostTables.of(setup, costs, market, like) if costs.varies else None
     kept = {name: np.full(market.close.shape, np.nan) for name in _TABLES}

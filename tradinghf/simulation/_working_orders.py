@@ -168,7 +168,7 @@ def _fill(
 ) -> tuple[Ledger, Tape]:
     """Execute the waiting orders where `ready`; keep what volume left over, drop the rest."""
     w = ledger.working
-    if w is None:
+    if w is None or (setup.skips and not bool(ready.any())):
         return ledger, tape
     size = torch.where(ready, w.size, torch.nan)
     left = torch.where(ready, 0.0, w.size)
