@@ -11,6 +11,7 @@ from tyro.conf import Positional
 from tradinghf.cli import _output as output
 from tradinghf.cli._feedback import open_store
 from tradinghf.cli._options import OptionalFile, StoreName
+from tradinghf.cli._progress import progress
 from tradinghf.cli._runs import RESULT, REWARD, print_held_out, print_values, read_json
 from tradinghf.durable import write_atomic
 from tradinghf.errors import CheckpointError
@@ -28,8 +29,12 @@ def reward_fit(*, store: StoreName = "store", out: Path = Path("runs/reward")) -
     """
     from tradinghf.learning.reward import fit_reward_run
 
-    with open_store(store) as bank:
-        fit_reward_run(bank, out)
+    with open_store(store) as bank, progress() as report:
+
+        def tell(phase: str, done: int, total: int) -> None:
+            report(phase, done, total, {})
+
+        fit_reward_run(bank, out, progress=tell)
     reward_show(out)
 
 

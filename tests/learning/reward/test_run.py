@@ -15,7 +15,8 @@ from tradinghf.feedback import Ranking
 from tradinghf.feedback.store import Store
 from tradinghf.learning.reward import _run as reward_run
 from tradinghf.learning.reward import fit_reward_run
-from tradinghf.learning.reward._run import PERCENT
+from tradinghf.learning.reward._held_out import rise
+from tradinghf.learning.reward._run import PERCENT, plateau
 
 SLIP = 3
 
@@ -42,7 +43,7 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Path]:
             store.submit(Ranking(f"bob-{number}", query.episodes, profit, query.id, "bob"))
     with pytest.MonkeyPatch.context() as patch:
         # Cross-validation fits the model five times more, and has tests of its own.
-        patch.setattr(reward_run, "cross_validate", lambda *_: {"accuracy": 1.0})
+        patch.setattr(reward_run, "cross_validate", lambda *_, **__: {"accuracy": 1.0})
         fit_reward_run(store, folder / "run")
     return store, folder / "run"
 
@@ -96,3 +97,32 @@ def test_the_fit_notes_which_answers_it_rests_on(fitted: tuple[Store, Path]) -> 
 def test_nothing_ranked_is_nothing_fitted(tmp_path: Path) -> None:
     with Store(tmp_path) as store, pytest.raises(FeedbackError):
         fit_reward_run(store, tmp_path / "run")
+
+
+def test_what_more_answers_brought_is_told_with_its_error() -> None:
+    sure, unsure = np.array([0.9, 0.05, 0.05]), np.array([0.05, 0.05, 0.9])
+    outcomes, owner = np.zeros(8, dtype=np.int64), np.repeat(np.arange(4), 2)
+    now, before = np.tile(sure, (8, 1)), np.tile(sure, (8, 1))
+    assert rise((now, outcomes, owner), (before, outcomes, owner)) == (0.0, 0.0)
+    before[:4] = unsure  # half of the rankings were called wrongly
+    gained, error = rise((now, outcomes, owner), (before, outcomes, owner))
+    assert gained == 0.5
+    assert error == pytest.approx(np.sqrt(4 * 1.0**2) / 8)
+
+
+@pytest.mark.parametrize(
+    ("held_out", "said"),
+    [
+        ({"accuracy": 0.9, "rise": (0.001, 0.01), "held_out_rankings": 40}, True),
+        ({"accuracy": 0.9, "rise": (-0.02, 0.01), "held_out_rankings": 40}, True),
+        ({"accuracy": 0.9, "rise": (0.03, 0.01), "held_out_rankings": 40}, False),
+        ({"accuracy": 0.99, "rise": (0.0, 0.01), "held_out_rankings": 40}, False),
+        ({"accuracy": 0.9, "rise": (0.001, 0.01), "held_out_rankings": 10}, False),
+        ({"accuracy": 0.9, "held_out_rankings": 40}, False),
+        ({}, False),
+    ],
+)
+def test_it_is_said_aloud_when_more_answers_stop_helping(held_out: dict, said: bool) -> None:
+    texts = plateau(held_out)
+    assert bool(texts) is said
+    assert all("stopped rising: 90 %" in text for text in texts)

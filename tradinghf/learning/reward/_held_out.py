@@ -136,6 +136,7 @@ def cross_validate(
     model: Reward,
     *,
     folds: int = 5,
+    halves: bool = False,
 ) -> dict[str, Any]:
     """Held-out metrics of models of a kind when no rankings can be spared.
 
@@ -143,6 +144,12 @@ def cross_validate(
     windows that overlap in time with those of a fold, of whatever asset, are left out of the
     training for it: assets move together. `model` itself learns nothing; a function that it was
     given to learn by is called for each fold.
+
+    Args:
+        rankings, episodes: answers, and what they are about.
+        model: of the kind that is judged.
+        folds: blocks of market time.
+        halves: also learn from half of the answers, and add what the other half brought: `rise`.
 
     Raises:
         FeedbackError: fewer than two usable rankings, or all of them are about the same bars.
@@ -157,6 +164,7 @@ def cross_validate(
     windows = [(e.timestamps[0], e.timestamps[-1], e.market, e.symbol) for e in shown]
     distinct = sorted(dict.fromkeys(windows), key=lambda window: window[0])
     parts: list[Pairs] = []
+    fewer: list[Pairs] = []
     offset = 0
     for block in np.array_split(np.arange(len(distinct)), min(folds, len(distinct))):
         held = {distinct[i] for i in block}
@@ -168,14 +176,33 @@ def cross_validate(
         if not train:
             continue
         test = [r for r, window in zip(usable, windows, strict=True) if window in held]
-        fitted = model.blank().fit(train, episodes)
-        probabilities, outcomes, owner = predicted_pairs(fitted, test, episodes)
-        parts.append((probabilities, outcomes, owner + offset))
+        for into, known in ((parts, train), (fewer, train[::2])) if halves else ((parts, train),):
+            fitted = model.blank().fit(known, episodes)
+            probabilities, outcomes, owner = predicted_pairs(fitted, test, episodes)
+            into.append((probabilities, outcomes, owner + offset))
         offset += len(test)
     if not parts:
         raise FeedbackError(
             f"The {len(usable)} rankings are all about the same bars; cross-validation needs "
             "windows apart from each other. Rank episodes of other windows."
         )
-    merged = tuple(np.concatenate(column) for column in zip(*parts, strict=True))
-    return summarise((merged[0], merged[1], merged[2]))
+    found = summarise(_together(parts))
+    return found | ({"rise": rise(_together(parts), _together(fewer))} if halves else {})
+
+
+def _together(parts: Sequence[Pairs]) -> Pairs:
+    merged = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    return merged[0], merged[1], merged[2]
+
+
+def rise(found: Pairs, fewer: Pairs) -> tuple[float, float]:
+    """How much more of the same pairs is called right than from half of the answers.
+
+    Returns:
+        The rise in accuracy and its standard error, whole rankings being the independent cases.
+
+    """
+    right, before = (p.argmax(1) == outcomes for p, outcomes, _ in (found, fewer))
+    gained = right.astype(float) - before
+    away = np.bincount(found[2], weights=gained - gained.mean())
+    return float(gained.mean()), float(np.sqrt(np.square(away).sum()) / len(gained))

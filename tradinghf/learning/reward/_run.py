@@ -27,13 +27,21 @@ from tradinghf.feedback import Ranking, repeat_consistency
 from tradinghf.feedback.store import Store
 from tradinghf.learning.config import RewardConfig
 from tradinghf.learning.reward._aspects import ASPECTS
-from tradinghf.learning.reward._held_out import Pairs, cross_validate, predicted_pairs, summarise
+from tradinghf.learning.reward._held_out import (
+    Pairs,
+    cross_validate,
+    predicted_pairs,
+    rise,
+    summarise,
+)
 from tradinghf.learning.reward._model import RewardModel
 from tradinghf.learning.reward._paths import TradePaths
 
 _FEWEST_TESTS = 8
 _FEWEST_OF_ONE_TRADER = 5
 _MOST_TRADERS = 12
+_ENOUGH_TO_LEVEL_OFF = 20  # held-out rankings, before accuracy can be said to rise no more
+_NOTHING_LEFT = 0.98  # accuracy
 _BINS = 10
 _WORST = 20
 PERCENT = "percent of profit"
@@ -78,6 +86,7 @@ def fit_reward_run(
     found = {
         **model.to_dict(),
         **judged,
+        "warnings": [*model.warnings, *plateau(judged.get("held_out", {}))],
         "traders": _traders(model, learn or test),
         "worst": _worst_fitted(pairs, answers, model, episodes),
         "disagreement": _disagreement(model, answers, episodes),
@@ -143,15 +152,35 @@ def _judge(
     test: Sequence[Ranking],
     episodes: Mapping[str, Episode],
 ) -> dict[str, Any]:
-    """Held-out metrics: on the test queries when there are enough, else by cross-validation."""
+    """Held-out metrics, on the test queries when there are enough, else by cross-validation.
+
+    `rise` is what the second half of the answers brought.
+    """
     if sum(ranking.outcome == "ranked" for ranking in test) >= _FEWEST_TESTS:
         pairs = predicted_pairs(model, test, episodes)
         held_out = summarise(pairs) | {"method": "test queries"}
+        if len(learn) >= 2:
+            fewer = model.blank().fit(learn[::2], episodes)
+            held_out["rise"] = rise(pairs, predicted_pairs(fewer, test, episodes))
         return {"held_out": held_out, "calibration": _calibration(pairs)}
     with contextlib.suppress(FeedbackError):  # too few windows that do not overlap
-        held_out = cross_validate(learn, episodes, model) | {"method": "cross-validation"}
-        return {"held_out": held_out}
+        held_out = cross_validate(learn, episodes, model, halves=True)
+        return {"held_out": held_out | {"method": "cross-validation"}}
     return {}
+
+
+def plateau(held_out: Mapping[str, Any]) -> list[str]:
+    """Say aloud where more answers stopped helping, and what that may mean; else nothing."""
+    gained, error = held_out.get("rise", (1.0, 0.0))
+    many = held_out.get("held_out_rankings", 0) >= _ENOUGH_TO_LEVEL_OFF
+    if not many or gained > error or held_out["accuracy"] >= _NOTHING_LEFT:
+        return []
+    return [
+        f"Held-out accuracy stopped rising: {100 * held_out['accuracy']:.0f} % with all answers, "
+        f"{100 * (held_out['accuracy'] - gained):.0f} % with half of them. What is left is noise "
+        "in the answers, or something else that no aspect describes; more answers of the same "
+        "kind will hardly help."
+    ]
 
 
 def _traders(model: RewardModel, answers: Sequence[Ranking]) -> dict[str, Any]:
@@ -163,7 +192,7 @@ def _traders(model: RewardModel, answers: Sequence[Ranking]) -> dict[str, Any]:
     count = Counter(ranking.rater for ranking in answers if ranking.outcome == "ranked")
     if len(count) < 2:
         return {}
-    config = RewardConfig(learned=0.0)
+    config = RewardConfig(learned=0.0)  # two fits for each: the terms alone are quicker
     return {
         rater: {
             "values": model.personal(rater, config).explain(),
