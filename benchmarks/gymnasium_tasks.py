@@ -30,7 +30,8 @@ import torch
 from tradinghf.bench._core import commit, device
 from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.tasks import TaskConfig, TaskEnv, TaskRLHF
-from tradinghf.learning.tasks._loop import train_on_true_reward, true_return
+from tradinghf.learning.tasks._learners import true_return
+from tradinghf.learning.tasks._loop import train_on_true_reward
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "gymnasium_tasks.json"
@@ -90,14 +91,14 @@ def ours(name: str, questions: int, seed: int) -> dict[str, Any]:
     if questions == 0:
         config = TaskConfig(**settings)
         agent, env = train_on_true_reward(name, config)
-        value = true_return(agent, env, EPISODES, 1_000_000 + seed)
-        explored = env.num_envs * env.config.horizon
-        steps = agent.iteration * agent.steps_per_iteration + explored
+        value = float(true_return(agent, env, EPISODES, 1_000_000 + seed).mean())
+        explored = env.num_envs * (env.config.horizon or 0)
+        steps = agent.done * agent.each + explored
         facts: dict[str, Any] = {"steps": steps}
     else:
         config = TaskConfig(questions=questions, rounds=min(ROUNDS, questions), **settings)
         learner = TaskRLHF(name, config).train()
-        value = learner.evaluate(EPISODES)
+        value = learner.evaluate(episodes=EPISODES, rankings=0)["mean_return"]
         facts = {"steps": learner.steps, "bits": round(config.bits, 1)}
         facts["training"] = [round(h["training_return"], 2) for h in learner.history]
     facts |= {"return": round(value, 3), "cpu_seconds": round(time.process_time() - began, 1)}
@@ -129,7 +130,7 @@ def at_random(name: str) -> float:
     generator = torch.Generator().manual_seed(0)
     env.reset(seed=2_000_000)
     total = 0.0
-    for _ in range(env.config.horizon * EPISODES // 16):
+    for _ in range((env.config.horizon or 0) * EPISODES // 16):
         actions = torch.rand(16, env.action_size, generator=generator) * 2 - 1
         total += float(env.step(actions)[1].sum())
     return total / EPISODES

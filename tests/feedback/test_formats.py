@@ -310,3 +310,19 @@ def test_a_fragment_of_an_episode_keeps_its_path() -> None:
     np.testing.assert_array_equal(fragment.acts, POOL[1].position)
     np.testing.assert_allclose(1 + fragment.rews.cumsum(), POOL[1].equity[1:])
     np.testing.assert_allclose(fragment.obs[0], [1.0, 0.0, 1.0, 0.0])
+
+
+def test_plain_winners_and_losers_are_read_whatever_their_columns(tmp_path: Path) -> None:
+    a, b = IDS[:2]
+    (tmp_path / "x.jsonl").write_text(f'{{"prompt": "p", "chosen": "{a}", "rejected": "{b}"}}\n')
+    (tmp_path / "x.csv").write_text(f"winner,loser,rater\n{a},{b},ann\n{b},{a},\n")
+    (tmp_path / "y.csv").write_text(f"good,bad\n{b},{a}\n")
+    assert [order(r) for r in read_trl(tmp_path / "x.jsonl")] == [{a: 1, b: 2}]
+    both = read_trl(tmp_path / "x.csv")
+    assert [(r.rater, order(r)) for r in both] == [("ann", {a: 1, b: 2}), ("trl", {b: 1, a: 2})]
+    named = read_trl(tmp_path / "y.csv", columns={"winner": "good", "loser": "bad"})
+    assert [order(r) for r in named] == [{b: 1, a: 2}]
+    with pytest.raises(FeedbackError, match=r"y.csv, row 2: no column of the winner's.*good, bad"):
+        read_trl(tmp_path / "y.csv")
+    with pytest.raises(FeedbackError, match="Columns best are unknown"):
+        read_trl(tmp_path / "y.csv", columns={"best": "good"})

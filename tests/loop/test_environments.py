@@ -102,8 +102,8 @@ def test_a_network_of_ones_own_is_the_reward() -> None:
 
 def test_what_cannot_be_used_says_what_can() -> None:
     env = MarketEnv(MARKET, num_envs=8, config=EnvConfig(horizon=16))
-    with pytest.raises(ConfigError, match=r"as environment; expected a MarketEnv.*TaskRLHF"):
-        RLHF(gymnasium.make("CartPole-v1"), trader="drawdown")
+    with pytest.raises(ConfigError, match=r"a MarketData as environment; expected a MarketEnv"):
+        RLHF(MARKET, trader="drawdown")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r"reward_model is .*has no blank.*torch.nn.Module"):
         RLHF(env, lambda episodes: 0.0, trader="drawdown")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r"agent is a torch.*Linear; expected .*PPO"):

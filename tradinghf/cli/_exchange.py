@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -10,9 +12,11 @@ from tyro.conf import Positional
 from tradinghf.cli import _output as output
 from tradinghf.cli._feedback import open_store
 from tradinghf.cli._options import StoreName
+from tradinghf.errors import FeedbackError
 
 if TYPE_CHECKING:
-    from tradinghf.feedback import Purpose
+    from tradinghf.episodes import Episode
+    from tradinghf.feedback import Purpose, Ranking
 
 _Format = Literal["tradinghf", "imitation", "trl"]
 
@@ -63,6 +67,7 @@ def feedback_import(
     /,
     *,
     format: str = "tradinghf",  # noqa: A002 (the option is called so)
+    columns: str = "",
     across_windows: bool = False,
     store: StoreName = "store",
 ) -> None:
@@ -74,20 +79,27 @@ def feedback_import(
 
     Example: `tradinghf feedback import picks.jsonl --format best`
 
+    Example: `tradinghf feedback import pairs.csv --format trl --columns winner=better,loser=worse`
+
     Args:
         file: A file of `tradinghf feedback export`, or of another program in the same format.
         format: tradinghf; imitation or trl, of which pairs of one ranking become that ranking
             again; or a type of answers (labels, best, FILE.py:function), in JSON lines with
             "episodes", "answer" and perhaps "rater" and "session". Files of ours bring their
-            episodes along; other files name them by id, and the store must hold them.
+            episodes along; other files name them by id, and the store must hold them. trl also
+            reads .csv with a winner and a loser in each row.
+        columns: For trl: what the columns of the ids are called, as winner=NAME,loser=NAME.
         across_windows: Accept rankings of episodes of different market windows.
         store: Where feedback is kept: a folder, a .db file, or a postgresql:// URL.
 
     """
     from tradinghf import feedback
 
-    readers = {
-        "trl": (feedback.read_trl, feedback.episodes_in_trl),
+    if columns and format != "trl":
+        raise FeedbackError(f"--columns is for --format trl; the format is {format}.")
+    named = dict(part.partition("=")[::2] for part in columns.split(",") if part)
+    readers: dict[str, tuple[Callable[..., list[Ranking]], Callable[..., Iterable[Episode]]]] = {
+        "trl": (partial(feedback.read_trl, columns=named), feedback.episodes_in_trl),
         "imitation": (feedback.read_fragments, feedback.episodes_in_fragments),
     }
     read, carried = readers.get(format, (None, None))

@@ -23,7 +23,7 @@ def market_env_of(given: Any) -> MarketEnv:
     """The tensor environment in an environment of `gymnasium.make` or `make_vec`, or itself.
 
     Raises:
-        ConfigError: it is no environment of ours; those are learned by `TaskRLHF`.
+        ConfigError: it is no environment.
 
     """
     if isinstance(given, MarketEnv):
@@ -31,9 +31,9 @@ def market_env_of(given: Any) -> MarketEnv:
     inner = getattr(getattr(given, "unwrapped", None), "env", None)
     if not isinstance(inner, MarketEnv):
         raise ConfigError(
-            f"RLHF got {given!r} as environment; expected a MarketEnv, or one that gymnasium.make "
-            "or make_vec made of a tradinghf id. Other tasks are learned from rankings of "
-            "fragments: tradinghf.learning.tasks.TaskRLHF(id)."
+            f"RLHF got a {type(given).__name__} as environment; expected a MarketEnv "
+            "(MarketEnv(market, num_envs=512)), an environment of gymnasium.make or make_vec, or "
+            "the id or class of one."
         )
     own = copy.copy(inner)  # the same task, in the autoreset mode that PPO needs
     own.config = replace(inner.config, autoreset="same_step")

@@ -31,6 +31,7 @@ from tradinghf.loop._learner import answering, checked_agent, learner, market_en
 from tradinghf.loop._paired import Contender
 from tradinghf.loop._plan import RoundPlan, schedule_changes
 from tradinghf.loop._questions import Answers, ask, held_out_scores, own_actors, quiz_scores
+from tradinghf.loop._task import is_task, task_loop
 from tradinghf.loop._training import Training
 from tradinghf.market import MarketData
 from tradinghf.simulation import MarketEnv
@@ -52,24 +53,26 @@ class RLHF(Gated):
     Args:
         env: training environment, or what `gymnasium.make_vec` made of ours; episodes of its
             horizon are what is ranked. A reward given to it pays too (`RLHFConfig.env_weight`).
+            Any other Gymnasium environment makes this a `TaskRLHF`, on rankings of fragments.
         reward_model: learns from the rankings; `RewardModel` when not given. A `torch.nn.Module`
             from facts of bars [B, L, 8] to [B, L] is trained as `PlainReward` is.
         agent: the learner; made from the environment when not given.
-        trader: who answers: a synthetic trader, its name, or `FILE.py:function`; None uses the
-            rankings that people have left in the store.
+        trader: who answers: a synthetic trader, its name, or `FILE.py:function`; None: the store.
         store: where episodes, queries and rankings are kept; in memory when not given.
-        validation_market: bars on which the reward model chooses among the policies that
-            training passed through; None keeps the last one.
+        validation_market: bars on which the policy is chosen; None keeps the last one.
         test_market: unseen bars for `evaluate`.
         until: rankings in the store about episodes that end later are left out (walk-forward).
         config: the loop's settings.
         out: run directory; nothing is written when not given.
         progress: called with (phase, done, total, metrics).
         safe: end `train` with `gate`; needs a test market.
-        baseline: what trades now; `deployed` is this unless the gate lets the policy through.
+        baseline: trades now; `deployed` unless the gate lets the policy through.
         look: called before the test market is first looked at.
 
     """
+
+    def __new__(cls, env: Any = None, *rest: Any, **options: Any) -> Any:
+        return task_loop(env, *rest, **options) if is_task(env) else super().__new__(cls)
 
     def __init__(
         self,

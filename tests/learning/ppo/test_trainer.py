@@ -239,7 +239,7 @@ def test_gymnasium_actions_and_observations_are_scaled_to_their_bounds() -> None
     again = GymnasiumEnv("Pendulum-v1", 3)
     first, _ = again.reset(seed=2**40 + 1)
     assert torch.equal(first, obs)
-    raw = again._env.step(torch.full((3, 1), 2.0).numpy())
+    raw = again.vector.step(torch.full((3, 1), 2.0).numpy())
     torch.testing.assert_close(strong[:, :2], torch.from_numpy(raw[0])[:, :2])
     torch.testing.assert_close(strong[:, 2] * 8, torch.from_numpy(raw[0])[:, 2])
     torch.testing.assert_close(reward, torch.from_numpy(raw[1]).float())

@@ -75,6 +75,25 @@ def test_ties_are_learned_from_and_predicted():
     assert probabilities[outcomes == 1, 1].mean() > 2 * probabilities[outcomes != 1, 1].mean()
 
 
+def test_a_saved_model_is_loaded_as_it_was(tmp_path):
+    config = dataclasses.replace(PLAIN_ASPECTS, aspects=("profit", "max_drawdown"), seed=3)
+    model = RewardModel(config).fit(answers("drawdown", GROUPS[:6]), EVERYONE)
+    model.save(tmp_path / "taste.json")
+    again = RewardModel.load(tmp_path / "taste.json")
+    assert again.config == config
+    episodes = list(EVERYONE.values())
+    assert torch.equal(again.member_scores(episodes), model.member_scores(episodes))
+    with pytest.raises(FeedbackError, match="has not been fitted"):
+        RewardModel().save(tmp_path / "x.json")
+    altered = (tmp_path / "taste.json").read_text().replace("tradinghf-reward-1", "other")
+    for text in (altered, "{}", "no json"):
+        (tmp_path / "x.json").write_text(text)
+        with pytest.raises(FeedbackError, match=r"x.json is no saved reward model"):
+            RewardModel.load(tmp_path / "x.json")
+    with pytest.raises(FeedbackError, match=r"none.json is no saved reward model"):
+        RewardModel.load(tmp_path / "none.json")
+
+
 def test_no_rankings_are_refused():
     with pytest.raises(FeedbackError, match="needs at least 1"):
         RewardModel(PLAIN).fit([], {})

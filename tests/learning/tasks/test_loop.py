@@ -16,6 +16,7 @@ from gymnasium import spaces
 from tradinghf.errors import ConfigError, FeedbackError
 from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.tasks import (
+    Fragments,
     TaskConfig,
     TaskEnv,
     TaskReward,
@@ -23,10 +24,11 @@ from tradinghf.learning.tasks import (
     TaskRLHF,
     Teacher,
 )
-from tradinghf.learning.tasks._env import Experience, explore
-from tradinghf.learning.tasks._loop import agreement, train_on_true_reward, true_return
+from tradinghf.learning.tasks._experience import Experience, explore
+from tradinghf.learning.tasks._fragments import uniform_fragments
+from tradinghf.learning.tasks._learners import true_return
+from tradinghf.learning.tasks._loop import agreement, train_on_true_reward
 from tradinghf.learning.tasks._reward import Posterior
-from tradinghf.learning.tasks._teacher import Fragments, cut
 
 GENERATOR = torch.Generator()
 
@@ -83,10 +85,10 @@ SMALL = TaskConfig(
 @pytest.mark.parametrize("name", ["Line-v0", "LineDiscrete-v0"])
 def test_twenty_rankings_teach_the_task(name: str) -> None:
     agent = TaskRLHF(name, SMALL)
-    chance = float(torch.cat([e.rewards for e in agent._fresh], 1).sum(0).mean())
-    learned = agent.train().evaluate()
+    chance = float(agent._fresh[0].rewards.sum()) / SMALL.envs
+    learned = agent.train().evaluate()["mean_return"]
     best, env = train_on_true_reward(name, SMALL)
-    ceiling = true_return(best, env, 100, 1_000_000)
+    ceiling = float(true_return(best, env, 100, 1_000_000).mean())
     assert ceiling > chance + 5
     assert (learned - chance) / (ceiling - chance) > 0.8
     assert len(agent.ranks) == agent.history[-1]["questions"] == SMALL.questions
@@ -96,18 +98,17 @@ def test_twenty_rankings_teach_the_task(name: str) -> None:
 def test_the_same_seed_gives_the_same_policy_and_another_seed_another() -> None:
     short = dataclasses.replace(SMALL, steps=2_048, questions=4, rounds=2)
     runs = [TaskRLHF("Line-v0", dataclasses.replace(short, seed=s)).train() for s in (3, 3, 4)]
-    weights = [torch.cat([p.flatten() for p in r.agent.network.parameters()]) for r in runs]  # type: ignore[union-attr]
+    weights = [torch.cat([p.flatten() for p in r.agent.network.parameters()]) for r in runs]
     assert torch.equal(weights[0], weights[1])
     assert torch.equal(runs[0].ranks, runs[1].ranks)
     assert not torch.equal(weights[0], weights[2])
 
 
-def test_tasks_without_a_fixed_horizon_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"LineEndless-v0 has no time limit.*max_episode_steps"):
-        TaskEnv("LineEndless-v0", 2)
+def test_a_time_limit_is_found_where_there_is_one() -> None:
+    assert TaskEnv("LineEndless-v0", 2).config.horizon is None
     assert TaskEnv("LineEndless-v0", 2, max_episode_steps=7).config.horizon == 7
-    with pytest.raises(ConfigError, match="ended before its horizon of 16 steps"):
-        explore(TaskEnv("LineFragile-v0", 64), 0)
+    assert TaskEnv(gym.wrappers.TimeLimit(Line(), 9), 2).config.horizon == 9
+    assert len(explore(TaskEnv("LineEndless-v0", 2), 0).rewards) == 2 * 256
 
 
 @pytest.mark.parametrize(
@@ -132,20 +133,23 @@ def test_bits_of_rankings_of_five() -> None:
 def test_exploration_freezes_units_and_holds_actions() -> None:
     env = TaskEnv("Line-v0", 10)
     found = explore(env, 5)
-    torch.testing.assert_close(found.obs.mean((0, 1)), torch.zeros(1), atol=1e-5, rtol=0)
+    torch.testing.assert_close(found.obs.mean(0), torch.zeros(1), atol=1e-5, rtol=0)
     torch.testing.assert_close(found.obs.flatten().std(), torch.tensor(1.0), atol=1e-4, rtol=0)
-    changes = (found.actions[1:] != found.actions[:-1]).squeeze(-1).sum(0)
+    acted = found.actions.view(10, 16)
+    changes = (acted[:, 1:] != acted[:, :-1]).sum(1)
     assert changes.tolist() == [15, 7, 3, 1, 0] * 2
     again, _ = env.reset(seed=5)
-    torch.testing.assert_close(again, found.obs[0])
+    torch.testing.assert_close(again, found.obs.view(10, 16, 1)[:, 0])
 
 
 def test_fragments_are_consecutive_steps_of_one_episode() -> None:
     time = torch.arange(9.0)[:, None] + 100 * torch.arange(4.0)
-    episodes = Experience(time[..., None], -time[..., None], time)
-    found = cut(episodes, 3, (50, 2), GENERATOR.manual_seed(0))
+    never = torch.zeros(9, 4, dtype=torch.bool)
+    episodes = Experience.of_rows(time[..., None], -time[..., None], time, never, never)
+    found = uniform_fragments(episodes, 3, (50, 2), GENERATOR.manual_seed(0))
     assert found.features.shape == (50, 2, 3, 2)
     assert bool((found.rewards.diff(dim=-1) == 1).all())
+    assert bool(found.mask.all())
     assert torch.equal(found.features[..., 0], found.rewards)
     assert set((found.rewards[..., 0] % 100).flatten().tolist()) == set(range(7))
 
@@ -179,7 +183,8 @@ def drawn(
     generator = GENERATOR.manual_seed(seed)
     features = torch.randn(count, 5, 3, inputs, generator=generator)
     rewards = reward(features)
-    return Fragments(features, rewards), Teacher().rank(rewards, generator)
+    lived = torch.ones(count, 5, 3, dtype=torch.bool)
+    return Fragments(features, rewards, lived), Teacher().rank(rewards, generator)
 
 
 @pytest.mark.parametrize("seed", [2, 3])
@@ -241,7 +246,8 @@ def test_the_posterior_matches_its_own_draws() -> None:
 
 def test_tied_rankings_teach_indifference() -> None:
     features = torch.randn(40, 4, 5, 2, generator=GENERATOR.manual_seed(3))
-    questions = Fragments(features, torch.zeros(40, 4, 5))
+    lived = torch.ones(40, 4, 5, dtype=torch.bool)
+    questions = Fragments(features, torch.zeros(40, 4, 5), lived)
     tied = TaskReward(2).fit(questions, torch.ones(40, 4, dtype=torch.long), features.flatten(0, 2))
     assert float(tied.members(features).sum(-1).std((1, 2)).max()) < 0.5
 
@@ -255,7 +261,8 @@ def test_questions_before_any_answer_come_from_the_prior() -> None:
 
 
 def test_nothing_is_learned_from_nothing() -> None:
-    empty = Fragments(torch.zeros(0, 5, 4, 2), torch.zeros(0, 5, 4))
+    lived = torch.ones(0, 5, 4, dtype=torch.bool)
+    empty = Fragments(torch.zeros(0, 5, 4, 2), torch.zeros(0, 5, 4), lived)
     with pytest.raises(FeedbackError, match="at least one question"):
         TaskReward(2).fit(empty, torch.zeros(0, 5, dtype=torch.long), torch.zeros(1, 2))
     with pytest.raises(FeedbackError, match="not been fitted"):
@@ -275,4 +282,4 @@ def test_a_mujoco_task_takes_a_step_of_the_loop() -> None:
     )
     agent = TaskRLHF("Reacher-v5", config).train()
     assert agent.steps == 200
-    assert math.isfinite(agent.evaluate(2))
+    assert math.isfinite(agent.evaluate(episodes=2)["mean_return"])

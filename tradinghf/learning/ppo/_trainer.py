@@ -121,6 +121,10 @@ class PPO:
         """Environment steps of one iteration in all processes, L·N."""
         return self.steps * self.env.num_envs * self.group.size
 
+    def restart(self, seed: int) -> None:
+        """Begin new episodes at the next rollout: somebody else has stepped the environments."""
+        self._obs = flat_obs(self.env, self.env.reset(seed=seed)[0])
+
     def weigh(self, stream: str, weight: float) -> None:
         """Change the weight of a reward stream from the next iteration on."""
         self._weights[list(self.streams).index(stream)] = weight

@@ -7,9 +7,10 @@ from tradinghf.learning.reward._aspects import aspect
 from tradinghf.learning.reward._explain import reward_figure, worst_rows
 from tradinghf.learning.reward._held_out import cross_validate, predicted_pairs, summarise
 from tradinghf.learning.reward._laplace import laplace
+from tradinghf.learning.reward._likelihood import RankingLikelihood
 from tradinghf.learning.reward._model import RewardModel
 from tradinghf.learning.reward._paths import TradePaths
-from tradinghf.learning.reward._plain import PlainReward
+from tradinghf.learning.reward._plain import PlainReward, fresh_copy
 from tradinghf.learning.reward._protocol import CalibratedReward, Reward, learned_score
 from tradinghf.learning.reward._question_choice import choose_groups
 from tradinghf.learning.reward._run import fit_reward_run
@@ -19,6 +20,7 @@ __all__ = [
     "CalibratedReward",
     "Choices",
     "PlainReward",
+    "RankingLikelihood",
     "Reward",
     "RewardModel",
     "ScoreModel",
@@ -28,6 +30,7 @@ __all__ = [
     "cross_validate",
     "ended_by",
     "fit_reward_run",
+    "fresh_copy",
     "growth",
     "laplace",
     "learned_score",

@@ -80,6 +80,43 @@ def stages(ranks: Tensor, mask: Tensor, groups: Tensor) -> Iterator[Stage]:
         left = left & ~chosen
 
 
+class RankingLikelihood:
+    """Log-likelihood of given rankings as a function of scores; takes them apart once.
+
+    Args:
+        ranks: [B, K] integers, 1 = best, equal = tied; any gaps are fine.
+        mask: [B, K] False where a ranking has fewer than K episodes.
+        ties: largest group that the model allows; by default the largest seen, at least 2 so
+            that ties keep some probability.
+
+    Raises:
+        FeedbackError: more than MAX_PANELS episodes in a ranking.
+
+    """
+
+    def __init__(self, ranks: Tensor, mask: Tensor | None = None, ties: int | None = None) -> None:
+        mask = torch.ones_like(ranks, dtype=torch.bool) if mask is None else mask
+        largest = ties or max(largest_tie(ranks, mask), 2)
+        self._groups = tied_groups(ranks.shape[-1], largest).to(ranks.device)
+        found = list(stages(ranks, mask, self._groups))
+        self._available = torch.stack([stage.available for stage in found])  # [stages, B, S]
+        self._picked = torch.stack([stage.picked for stage in found])
+        self._open = torch.stack([stage.open for stage in found])  # [stages, B]
+
+    def __call__(self, scores: Tensor, log_tie: Tensor, noise: float = 0.0) -> Tensor:
+        """[..., B] log-likelihoods; see `ranking_log_likelihood`."""
+        groups = self._groups.to(scores)
+        sizes = groups.sum(-1)
+        worth = scores @ (groups / sizes[:, None]).T + log_tie[..., None, None] * (sizes - 1)
+        worth = worth[..., None, :, :]  # [..., stages, B, S]
+        log_z = worth.masked_fill(~self._available, -torch.inf).logsumexp(-1)
+        log_p = (worth * self._picked).sum(-1) - torch.where(self._open, log_z, 0.0)
+        if noise > 0:
+            options = self._available.sum(-1).clamp(min=1).to(groups)
+            log_p = torch.log((1 - noise) * log_p.exp() + noise / options)
+        return torch.where(self._open, log_p, 0.0).sum(-2)
+
+
 def ranking_log_likelihood(
     scores: Tensor,
     ranks: Tensor,
@@ -97,8 +134,7 @@ def ranking_log_likelihood(
         log_tie: [...] or scalar log of the tie parameter.
         mask: [B, K] False where a ranking has fewer than K episodes.
         noise: probability in [0, 1) that a choice was made at random among the available groups.
-        ties: largest group that the model allows; by default the largest seen, at least 2 so
-            that ties keep some probability.
+        ties: largest group that the model allows; see `RankingLikelihood`.
 
     Returns:
         [..., B] log-likelihoods, differentiable in scores and log_tie.
@@ -107,19 +143,7 @@ def ranking_log_likelihood(
         FeedbackError: more than MAX_PANELS episodes in a ranking.
 
     """
-    mask = torch.ones_like(ranks, dtype=torch.bool) if mask is None else mask
-    groups = tied_groups(scores.shape[-1], ties or max(largest_tie(ranks, mask), 2)).to(scores)
-    sizes = groups.sum(-1)
-    worth = scores @ (groups / sizes[:, None]).T + log_tie[..., None, None] * (sizes - 1)
-    total = torch.zeros(scores.shape[:-1], dtype=scores.dtype, device=scores.device)
-    for stage in stages(ranks, mask, groups):
-        log_z = worth.masked_fill(~stage.available, -torch.inf).logsumexp(-1)
-        log_p = (worth * stage.picked).sum(-1) - torch.where(stage.open, log_z, 0.0)
-        if noise > 0:
-            options = stage.available.sum(-1).clamp(min=1).to(groups)
-            log_p = torch.log((1 - noise) * log_p.exp() + noise / options)
-        total = total + torch.where(stage.open, log_p, 0.0)
-    return total
+    return RankingLikelihood(ranks, mask, ties)(scores, log_tie, noise)
 
 
 def pair_probabilities(difference: Tensor, log_tie: Tensor) -> Tensor:

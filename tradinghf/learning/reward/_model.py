@@ -28,6 +28,7 @@ from tradinghf.learning.reward._posterior import (
     fit_term_posterior,
 )
 from tradinghf.learning.reward._protocol import NEVER_TIED, CalibratedReward
+from tradinghf.learning.reward._saved import Saveable
 from tradinghf.learning.reward._stacking import foresight, learned_share, quickly, stacked
 from tradinghf.learning.reward._terms import (
     LEARNED,
@@ -52,7 +53,7 @@ class _Known(NamedTuple):
     limit: Tensor
 
 
-class RewardModel(CalibratedReward):
+class RewardModel(Saveable, CalibratedReward):
     """Learns from rankings what is valued, and pays it bar by bar.
 
     r_t = Σ_a w_a·g_a(t) + Σ_d v_d·φ_d(t), with w the posterior mean of a sparse Bayesian regression

@@ -16,7 +16,7 @@ from tradinghf.learning.config import RewardConfig
 from tradinghf.learning.reward._answers import AnswerTable
 from tradinghf.learning.reward._aspects import TREND_BARS
 from tradinghf.learning.reward._facts import bar_volatility
-from tradinghf.learning.reward._likelihood import ranking_log_likelihood
+from tradinghf.learning.reward._likelihood import RankingLikelihood
 from tradinghf.learning.reward._paths import TradePaths, per_episode
 from tradinghf.learning.reward._protocol import NEVER_TIED, CalibratedReward
 
@@ -59,14 +59,15 @@ class PlainReward(CalibratedReward):
         index, ranks, mask = (part[ordered] for part in (table.index, table.ranks, table.mask))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.config.seed)
-            self.networks = [_member(self.network) for _ in range(_MEMBERS)]
+            self.networks = [self._member() for _ in range(_MEMBERS)]
         _check_output(self.networks[0], inputs)
         tie = torch.tensor(NEVER_TIED)
+        likelihood = RankingLikelihood(ranks, mask)
         for network in self.networks if len(ranks) else ():
             optimiser = torch.optim.Adam(network.parameters(), _RATE, weight_decay=_DECAY)
             for _ in range(_STEPS):
                 scores = _paid(network, inputs).sum(-1)[index]
-                loss = -ranking_log_likelihood(scores, ranks, tie, mask=mask).mean()
+                loss = -likelihood(scores, tie).mean()
                 optimiser.zero_grad()
                 loss.backward()
                 optimiser.step()
@@ -75,6 +76,10 @@ class PlainReward(CalibratedReward):
         self.temperature = float(scores.std().clamp(min=1e-9))
         self.answers, self.ranked_bars = len(table.ranks), table.commonest_length[0].bars
         return self
+
+    def _member(self) -> nn.Module:
+        """A network of the ensemble that has learned nothing."""
+        return _network() if self.network is None else fresh_copy(self.network)
 
     @torch.no_grad()
     def _members(self, paths: TradePaths) -> Tensor:
@@ -93,11 +98,9 @@ class PlainReward(CalibratedReward):
         return per_episode(episodes, lambda p: self._members(p).sum(-1).T).T.double()
 
 
-def _member(own: nn.Module | None) -> nn.Module:
-    """A fresh network of the ensemble."""
-    if own is None:
-        return _network()
-    member = copy.deepcopy(own)
+def fresh_copy(network: nn.Module) -> nn.Module:
+    """A copy of a network, whose layers are drawn anew where they can be (`reset_parameters`)."""
+    member = copy.deepcopy(network)
     for part in member.modules():
         if callable(reset := getattr(part, "reset_parameters", None)):
             reset()

@@ -13,7 +13,7 @@ from tradinghf.episodes import Episode, EpisodeBatch, Floats
 from tradinghf.errors import FeedbackError, check_setting
 from tradinghf.feedback import Ranking
 from tradinghf.learning.reward._answers import AnswerTable
-from tradinghf.learning.reward._likelihood import ranking_log_likelihood
+from tradinghf.learning.reward._likelihood import RankingLikelihood
 from tradinghf.learning.reward._paths import TradePaths, per_episode
 from tradinghf.learning.reward._protocol import CalibratedReward, share_explained
 
@@ -113,9 +113,10 @@ class ScoreModel(CalibratedReward):
         free = torch.zeros(2, dtype=torch.float64, requires_grad=True)
         optimiser = torch.optim.LBFGS([free], max_iter=_STEPS, line_search_fn="strong_wolfe")
 
+        given = RankingLikelihood(table.ranks, table.compared)
+
         def likelihood(factor: Tensor, log_tie: Tensor) -> Tensor:
-            worth = scores * factor
-            return ranking_log_likelihood(worth, table.ranks, log_tie, mask=table.compared).sum()
+            return given(scores * factor, log_tie).sum()
 
         def surprise(at: Tensor) -> Tensor:
             return _PRECISION / 2 * at.square().sum() - likelihood(at[0].exp(), at[1])

@@ -1,78 +1,55 @@
-"""Fixed-horizon Gymnasium tasks as PPO's environments, and random behaviour to begin with."""
+"""Gymnasium tasks in the units that policy and reward see."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import gymnasium as gym
+import numpy as np
 import torch
 from gymnasium import spaces
+from gymnasium.spaces.utils import flatten
 from torch import Tensor
 
-from tradinghf.errors import ConfigError, MissingExtraError
-from tradinghf.learning.ppo import GymnasiumEnv, Rollout
+from tradinghf.learning.ppo import GymnasiumEnv
 
 _LIMIT = 10.0
-_HOLDS = (1, 2, 4, 8, 16)
 
 
 @dataclass(frozen=True)
 class Horizon:
-    """What PPO reads: every rollout is one whole episode per environment.
+    """What PPO reads: a rollout of so many steps is one whole episode per environment.
 
     Attributes:
-        horizon: steps of an episode L.
+        horizon: steps of an episode L; None where no time limit is known.
 
     """
 
-    horizon: int
+    horizon: int | None
 
 
 class TaskEnv(GymnasiumEnv):
-    """N copies of a task whose episodes all have the same length.
-
-    An episode that can end early tells the reward model what its steps do not: a learned reward
-    then pays for the ending. Such tasks are refused, at the latest when an episode terminates.
+    """N copies of a task, whose observations get units of their own after exploration.
 
     Args:
-        name: as for `gymnasium.make`.
+        env: an id of `gymnasium.make`, an environment, its class, a function that makes one, or a
+            vector environment.
         num_envs: N.
         options: for `gymnasium.make`, such as terminate_when_unhealthy=False.
 
     Attributes:
-        config: the horizon.
+        config: the time limit.
 
     Raises:
-        ConfigError: no time limit, or unusable spaces.
+        ConfigError: no environment, or unusable spaces.
         MissingExtraError: a MuJoCo task without MuJoCo.
 
     """
 
-    def __init__(self, name: str, num_envs: int, **options: Any) -> None:
-        self.name = name
+    def __init__(self, env: Any, num_envs: int, **options: Any) -> None:
         self._shift, self._scale, self._limit = torch.zeros(1), torch.ones(1), torch.inf
-        try:
-            super().__init__(name, num_envs, **options)
-        except gym.error.DependencyNotInstalled as error:
-            raise MissingExtraError("mujoco", "mujoco", name) from error
-        spec = gym.spec(name)
-        horizon = options.get("max_episode_steps", spec.max_episode_steps)
-        if not horizon:
-            raise ConfigError(
-                f"{name} has no time limit; expected a fixed horizon. "
-                "Pass max_episode_steps=..., or register the task with one."
-            )
-        self.config = Horizon(int(horizon))
-
-    @property
-    def action_size(self) -> int:
-        """Columns A of `encode`."""
-        space = self.single_action_space
-        if isinstance(space, spaces.Discrete):
-            return int(space.n)
-        return int(torch.Size(space.shape or ()).numel())
+        super().__init__(env, num_envs, **options)
+        self.config = Horizon(_time_limit(self.vector))
 
     def standardise(self, obs: Tensor) -> None:
         """Show observations from now on in units of the spread [D] of `obs` [.., D].
@@ -82,6 +59,10 @@ class TaskEnv(GymnasiumEnv):
         rows = obs.flatten(0, -2)
         self._shift, self._scale = rows.mean(0), rows.std(0).clamp(min=1e-3)
         self._limit = _LIMIT
+
+    def use_units(self, other: TaskEnv) -> None:
+        """Show observations in the units of another environment."""
+        self._shift, self._scale, self._limit = other._shift, other._scale, other._limit
 
     def standard(self, obs: Tensor) -> Tensor:
         """Observations [.., D] as the policy sees them."""
@@ -93,85 +74,32 @@ class TaskEnv(GymnasiumEnv):
             return torch.nn.functional.one_hot(actions.long(), self.action_size).float()
         return actions
 
-    def _tensor(self, obs: Any) -> Tensor:
-        return self.standard(super()._tensor(obs))
+    def tensor(self, obs: Any) -> Tensor:
+        """[N, D] observations of `vector` as the policy sees them."""
+        return self.standard(super().tensor(obs))
 
-    def step(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, dict[str, Any]]:
-        """As `GymnasiumEnv.step`.
+    def features_of(self, obs: Any, actions: Any) -> Tensor:
+        """[S, D + A] features of S observations and actions of the task."""
+        acted = self.encode(self.unit_actions(actions))
+        space = self.single_observation_space
+        if not isinstance(space, spaces.Box):
+            rows = np.asarray(obs).reshape(len(obs))
+            obs = np.stack([np.asarray(flatten(space, row)) for row in rows])
+        return torch.cat([self.standard(self.flat(obs)), acted], -1)
 
-        Raises:
-            ConfigError: an episode ended before the horizon.
-
-        """
-        found = super().step(actions)
-        if bool(found[2].any()):
-            raise ConfigError(
-                f"An episode of {self.name} ended before its horizon of {self.config.horizon} "
-                "steps; expected episodes of one length, since an early end tells the reward "
-                "model what the steps do not. Pass terminate_when_unhealthy=False or the like."
-            )
-        return found
+    def _row(self, flat: Tensor) -> Tensor:
+        return self.standard(flat)
 
 
-@dataclass(frozen=True, eq=False)
-class Experience:
-    """Whole episodes.
-
-    Attributes:
-        obs: [L, N, D] as the policy saw them.
-        actions: [L, N, A] encoded actions.
-        rewards: [L, N] the task's own reward; only teachers may look.
-
-    """
-
-    obs: Tensor
-    actions: Tensor
-    rewards: Tensor
-
-    @classmethod
-    def of(cls, rollout: Rollout, env: TaskEnv) -> Experience:
-        """A copy of a rollout of whole episodes."""
-        discrete = isinstance(env.single_action_space, spaces.Discrete)
-        actions = rollout.actions if discrete else rollout.actions.tanh()
-        return cls(rollout.obs.clone(), env.encode(actions), rollout.rewards.clone())
-
-    @classmethod
-    def joined(cls, parts: Sequence[Experience]) -> Experience:
-        """All episodes, side by side."""
-        names = ("obs", "actions", "rewards")
-        return cls(*(torch.cat([getattr(part, name) for part in parts], 1) for name in names))
-
-    @property
-    def features(self) -> Tensor:
-        """[L, N, D + A] what the reward model sees."""
-        return torch.cat([self.obs, self.actions], -1)
-
-
-def explore(env: TaskEnv, seed: int) -> Experience:
-    """One episode per environment of uniform random actions, each held for 1 to 16 steps.
-
-    Holding makes some of them swing far; white noise alone hardly moves heavy bodies. Freezes the
-    environment's units.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    obs, _ = env.reset(seed=seed)
-    hold = torch.tensor(_HOLDS).repeat(-(-env.num_envs // len(_HOLDS)))[: env.num_envs]
-    discrete = isinstance(env.single_action_space, spaces.Discrete)
-    seen, acted, paid = [], [], []
-    actions = torch.zeros(env.num_envs)
-    for step in range(env.config.horizon):
-        if discrete:
-            fresh = torch.randint(env.action_size, (env.num_envs,), generator=generator)
-            actions = torch.where(step % hold == 0, fresh, actions.long())
-        else:
-            fresh = torch.rand(env.num_envs, env.action_size, generator=generator) * 2 - 1
-            actions = (
-                fresh if step == 0 else torch.where((step % hold == 0)[:, None], fresh, actions)
-            )
-        seen.append(obs)
-        acted.append(env.encode(actions))
-        obs, reward, *_ = env.step(actions)
-        paid.append(reward)
-    raw = torch.stack(seen)
-    env.standardise(raw)
-    return Experience(env.standard(raw), torch.stack(acted), torch.stack(paid))
+def _time_limit(vector: Any) -> int | None:
+    """Steps after which every episode is cut off; None where nothing says so."""
+    copies = getattr(vector, "envs", ())
+    for holder in (*copies[:1], vector):
+        spec = getattr(holder, "spec", None)
+        found = getattr(spec, "max_episode_steps", None)
+        while not found and holder is not None:  # a TimeLimit of one's own
+            found = getattr(holder, "_max_episode_steps", None)
+            holder = getattr(holder, "env", None)
+        if found:
+            return int(found)
+    return None

@@ -11,7 +11,7 @@ from torch import Tensor
 from tradinghf.errors import FeedbackError, NamedOptions, check_setting
 from tradinghf.learning.config import AspectConfig
 from tradinghf.learning.reward import Choices, laplace
-from tradinghf.learning.tasks._teacher import Fragments
+from tradinghf.learning.tasks._fragments import Fragments
 
 NEWTON = AspectConfig()
 GUESS = 3.0  # spread of a fragment's worth before any answer [log-odds]
@@ -57,7 +57,8 @@ class TaskReward:
     """Worth of a step, linear in features, squares, products and random waves of (obs, action).
 
     A fragment's worth is the sum over its steps; rankings of K fragments are explained by
-    Plackett-Luce, ties by Davidson-Luce. Most weights are not needed: each has a prior variance of
+    Plackett-Luce, ties by Davidson-Luce. Where fragments end early, a step is also worth something
+    by being lived through. Most weights are not needed: each has a prior variance of
     its own, found by maximising the evidence (automatic relevance determination), which is what
     lets a few rankings settle dozens of features. Draws from the posterior say where the
     reward is unsure: questions go there, and PPO is paid mean - λ·variance.
@@ -82,7 +83,9 @@ class TaskReward:
         self._prior /= self._prior.norm()
         self._centre = self._draws = torch.zeros(0)
         self._mean = torch.zeros(0)
+        self._alive = torch.zeros(0)  # [M + 1] worth of a step as such, of the mean and each draw
         self._unit = 1.0
+        self._usual = 0.0  # variance over the draws of a usual step
 
     def basis(self, features: Tensor) -> Tensor:
         """[.., F] features [.., D + A], their squares and products, and waves."""
@@ -104,12 +107,29 @@ class TaskReward:
         """
         if not len(ranks):
             raise FeedbackError("No rankings to learn from; expected at least one question.")
-        seen, unit = self._units(pool, questions.features.shape[2])
-        totals = (self.basis(questions.features).double() - self._centre).sum(2) * unit
-        prior, posterior = self._relevant(totals - totals.mean(1, keepdim=True), ranks)
-        self._mean = unit * prior * posterior.mean
-        self._draws = unit * prior * posterior.draw(self.config.samples, self._generator)
-        self._unit = float((seen @ self._mean).std().clamp(min=1e-9))
+        steps = questions.mask.shape[-1]
+        seen, unit = self._units(pool, steps)
+        lived = questions.mask[..., None]
+        totals = ((self.basis(questions.features).double() - self._centre) * lived).sum(2) * unit
+        base, uneven = self._prior, not bool(questions.mask.all())
+        if uneven:
+            length = questions.lengths.double()[..., None] / math.sqrt(steps)
+            totals = torch.cat([totals, length], -1)
+            unit, base = _with(unit, 1 / math.sqrt(steps)), _with(base, float(base.max()))
+        prior, posterior = self._relevant(totals - totals.mean(1, keepdim=True), ranks, base)
+        mean = unit * prior * posterior.mean
+        draws = unit * prior * posterior.draw(self.config.samples, self._generator)
+        weights = torch.cat([mean[None], draws])
+        size = len(self._prior)
+        self._mean, self._draws = weights[0, :size], weights[1:, :size]
+        self._alive = weights[:, size] if uneven else torch.zeros(len(weights)).double()
+        paid = seen @ self._mean + self._alive[0]
+        # Steps that are all worth the same have no spread, but a size.
+        size_of = paid.square().mean().sqrt() if uneven else paid.std()
+        self._unit = float(size_of.clamp(min=1e-9))
+        self._usual = 0.0
+        if uneven:  # doubt is not to make every step that is lived through a cost
+            self._usual = float(self._doubt(seen.float()).mean())
         return self
 
     def guess(self, pool: Tensor, steps: int) -> TaskReward:
@@ -125,6 +145,7 @@ class TaskReward:
         free = torch.randn(shape, generator=self._generator, dtype=unit.dtype)
         self._draws = unit * self._prior * GUESS * free
         self._mean = torch.zeros_like(unit)
+        self._alive = torch.zeros(len(self._draws) + 1).double()
         return self
 
     def _units(self, pool: Tensor, steps: int) -> tuple[Tensor, Tensor]:
@@ -134,11 +155,11 @@ class TaskReward:
         seen = seen - self._centre
         return seen, 1 / (seen.std(0).clamp(min=1e-6) * math.sqrt(steps))
 
-    def _relevant(self, totals: Tensor, ranks: Tensor) -> tuple[Tensor, Posterior]:
+    def _relevant(self, totals: Tensor, ranks: Tensor, prior: Tensor) -> tuple[Tensor, Posterior]:
         """Prior standard deviations [F] that the evidence asks for, and the posterior."""
         config = self.config
         scales = torch.tensor(config.scales, dtype=torch.double)
-        prior = self._prior * float(scales[_evidence(totals, ranks, self._prior, scales, config)])
+        prior = prior * float(scales[_evidence(totals, ranks, prior, scales, config)])
         posterior = Posterior.of(totals, ranks, prior, config.noise)
         for _ in range(config.passes):
             second = posterior.mean.square() + posterior.variance
@@ -153,7 +174,21 @@ class TaskReward:
 
     def members(self, features: Tensor) -> Tensor:
         """[M, ..] what each draw pays for features [.., D + A], in log-odds of a ranking."""
-        return (self._centred(features) @ self._draws.float().T).movedim(-1, 0)
+        return (self._centred(features) @ self._draws.float().T + self._each).movedim(-1, 0)
+
+    @property
+    def _each(self) -> Tensor:
+        """[M] worth of a step as such."""
+        return self._alive[1:].float()
+
+    def scores(self, fragments: Fragments) -> Tensor:
+        """[M, ..] worth of fragments to each draw, in log-odds of a ranking."""
+        return (self.members(fragments.features) * fragments.mask).sum(-1)
+
+    def _doubt(self, basis: Tensor) -> Tensor:
+        """[..] variance of what the draws pay for a centred basis [.., F]."""
+        paid = (basis @ self._draws.float().mT + self._each) / self._unit
+        return paid.var(-1)
 
     def _centred(self, features: Tensor) -> Tensor:
         """[.., F] basis as far as it differs from the pool's mean."""
@@ -161,11 +196,16 @@ class TaskReward:
             raise FeedbackError("The reward has not been fitted; call fit(...) first.")
         return self.basis(features) - self._centre.float()
 
-    def rewards(self, features: Tensor) -> Tensor:
+    def rewards(self, features: Tensor, ended: Tensor | None = None) -> Tensor:
         """[..] cautious reward of steps [.., D + A], in units of the pool's spread."""
         basis = self._centred(features)
-        draws, mean = (basis @ w.float().mT / self._unit for w in (self._draws, self._mean[None]))
-        return mean[..., 0] - self.config.pessimism * draws.var(-1)
+        mean = (basis @ self._mean.float() + float(self._alive[0])) / self._unit
+        return mean - self.config.pessimism * (self._doubt(basis) - self._usual)
+
+
+def _with(weights: Tensor, last: float) -> Tensor:
+    """[F + 1] weights with one more."""
+    return torch.cat([weights, weights.new_tensor([last])])
 
 
 @dataclass(frozen=True, eq=False)

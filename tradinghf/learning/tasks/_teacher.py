@@ -1,47 +1,17 @@
-"""Fragments of episodes, and a simulated teacher who ranks them by their true return."""
+"""Who ranks fragments: simulated teachers, by the task's own reward, and functions of one's own."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from tradinghf.errors import check_setting
-from tradinghf.learning.tasks._env import Experience
-
-
-@dataclass(frozen=True, eq=False)
-class Fragments:
-    """Pieces of episodes, in a table of any shape.
-
-    Attributes:
-        features: [.., l, D + A] observations and actions.
-        rewards: [.., l] the task's own reward; only teachers may look.
-
-    """
-
-    features: Tensor
-    rewards: Tensor
-
-    def join(self, other: Fragments, dim: int = 0) -> Fragments:
-        """Both, one after the other along `dim`."""
-        return Fragments(
-            torch.cat([self.features, other.features], dim),
-            torch.cat([self.rewards, other.rewards], dim),
-        )
-
-
-def cut(
-    episodes: Experience, length: int, shape: tuple[int, ...], generator: torch.Generator
-) -> Fragments:
-    """Draw a table of fragments of `length` steps, uniformly over episodes and starts."""
-    horizon, envs = episodes.rewards.shape
-    start = torch.randint(horizon - length + 1, (*shape, 1), generator=generator)
-    rows = start + torch.arange(length)
-    env = torch.randint(envs, (*shape, 1), generator=generator)
-    return Fragments(episodes.features[rows, env], episodes.rewards[rows, env])
+from tradinghf.errors import ConfigError, check_setting
+from tradinghf.learning.tasks._fragments import Fragments
 
 
 @dataclass(frozen=True)
@@ -91,3 +61,32 @@ class Teacher:
         apart = (ordered[:, :-1] - ordered[:, 1:] > self.tie).long()
         ranks = torch.nn.functional.pad(apart.cumsum(-1), (1, 0)) + 1
         return torch.empty_like(ranks).scatter_(-1, order, ranks)
+
+
+Ranker = Teacher | Callable[[Fragments], Any]
+"""Who ranks [B, K] fragments: 1 = best, equal = tied."""
+
+
+def ranks_of(ranker: Any, shown: Fragments, generator: torch.Generator) -> Tensor:
+    """[B, K] checked ranks of [B, K] fragments.
+
+    Args:
+        ranker: with a method `rank(rewards [B, K, l], generator)`, or a function of the fragments.
+        shown: what is ranked.
+        generator: of noise and mistakes.
+
+    Raises:
+        ConfigError: it gives something else than a whole number of 1 or more for each fragment.
+
+    """
+    rank = getattr(ranker, "rank", None)
+    found = ranker(shown) if rank is None else rank(shown.rewards, generator)
+    wanted = tuple(shown.mask.shape[:-1])
+    ranks = torch.as_tensor(found)
+    whole = ranks.shape == wanted and bool((ranks == ranks.round()).all() & (ranks >= 1).all())
+    if not whole:
+        raise ConfigError(
+            f"The ranks of {wanted[0]} questions are {ranks.tolist()!r:.80}; expected whole "
+            f"numbers of 1 or more, 1 = best, of shape {wanted}."
+        )
+    return ranks.long()
