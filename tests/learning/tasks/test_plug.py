@@ -42,7 +42,7 @@ SMALL = TaskConfig(
 
 
 class Walk(gym.Env[Any, Any]):
-    """A point that falls off beyond 1 on either side, paid 1 for every step on the line.
+    """A point that falls off beyond 1 on either side, paid 1 for each of 40 steps on the line.
 
     observation: [1] position. action: 0 left, 1 right, or a push in [-1, 1].
     """
@@ -54,13 +54,14 @@ class Walk(gym.Env[Any, Any]):
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
         super().reset(seed=seed)
-        self.x = self.np_random.uniform(-0.5, 0.5)
+        self.x, self.left = self.np_random.uniform(-0.5, 0.5), 40
         return np.array([self.x], np.float32), {}
 
     def step(self, action: Any) -> Any:
         push = float(np.asarray(action).reshape(-1)[0])
         self.x += 0.2 * (push if self.pushed else 2 * push - 1)
-        return np.array([self.x], np.float32), 1.0, abs(self.x) > 1, False, {}
+        self.left -= 1
+        return np.array([self.x], np.float32), 1.0, abs(self.x) > 1, self.left == 0, {}
 
 
 def per_step(inputs: int = 3) -> nn.Module:
@@ -68,14 +69,14 @@ def per_step(inputs: int = 3) -> nn.Module:
 
 
 class Whole(nn.Module):
-    """Features [B, L, D] to [B]: the mean step decides."""
+    """Features [B, L, D] to [B]."""
 
     def __init__(self) -> None:
         super().__init__()
         self.inner = per_step()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.inner(x.mean(1))[:, 0]  # type: ignore[no-any-return]
+        return self.inner(x).sum(1)[:, 0]  # type: ignore[no-any-return]
 
 
 class Remembers(nn.Module):
@@ -113,7 +114,7 @@ def _cut_only(value: Tensor) -> Experience:
 @pytest.mark.parametrize("network", [None, per_step(), Whole(), Remembers()])
 def test_staying_alive_is_learned_from_fragments_of_different_lengths(network: Any) -> None:
     config = TaskConfig(
-        questions=12, rounds=1, fragment=8, choices=20, steps=400, envs=8, ppo=SMALL.ppo
+        questions=12, rounds=1, fragment=8, choices=12, steps=400, envs=2, ppo=SMALL.ppo
     )
     agent = TaskRLHF(Walk, config, reward=network).train()
     assert agent.asked is not None

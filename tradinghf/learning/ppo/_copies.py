@@ -85,7 +85,8 @@ def _vector(given: VectorEnv[Any, Any, Any], num_envs: int) -> VectorEnv[Any, An
     spec = getattr(given, "spec", None)
     if given.unwrapped is given and spec is not None:  # a task with a vector version of its own
         kwargs = {k: v for k, v in spec.kwargs.items() if k not in _OF_VECTORS}
-        single = partial(gym.make, spec.id, max_episode_steps=spec.max_episode_steps, **kwargs)
+        kwargs.setdefault("max_episode_steps", spec.max_episode_steps)
+        single = partial(gym.make, spec.id, **kwargs)
         return SyncVectorEnv([single] * num_envs, autoreset_mode=_SAME)
     mode = given.metadata.get("autoreset_mode")
     if mode != _SAME:
