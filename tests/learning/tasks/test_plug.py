@@ -266,7 +266,9 @@ def judge(shown: Fragments) -> Any:
 
 def test_a_function_may_rank() -> None:
     agent = RLHF(Walk, trader=judge, config=SMALL).train()
-    assert agent.evaluate(rankings=50)["accuracy"] > 0.7
+    assert agent.asked is not None
+    assert torch.equal(agent.ranks, judge(agent.asked))
+    assert agent.evaluate(rankings=50)["accuracy"] > 0.5
     with pytest.raises(ConfigError, match=r"ranks of 2 questions are .*shape \(2, 5\)"):
         RLHF(Walk, trader=lambda shown: [1, 2], config=SMALL).train()
 
@@ -353,4 +355,4 @@ def test_vector_environments_of_ones_own_are_used_as_they_are() -> None:
 def _of_four() -> Any:
     from stable_baselines3.common.vec_env import DummyVecEnv
 
-    return PPO("MlpPolicy", DummyVecEnv([Walk] * 4), n_steps=8, device="cpu")
+    return PPO("MlpPolicy", DummyVecEnv([Walk] * 4), n_steps=16, device="cpu")
