@@ -11,7 +11,17 @@ from support.citations import code_words
 from support.source import ROOT, Function, Module, defined, modules
 
 # Who else calls a name that neither we nor the documents use.
-FOREIGN = {"_repr_pretty_": "IPython, to show results"}
+FOREIGN = {
+    "_repr_pretty_": "IPython, to show results",
+    "close_extras": "Gymnasium, to close a vector environment",
+    **dict.fromkeys(
+        (
+            "env_is_wrapped", "env_method", "get_attr", "get_images",
+            "set_attr", "step_async", "step_wait",
+        ),
+        "Stable-Baselines3, of a VecEnv",
+    ),
+}  # fmt: skip
 PLAIN = {"property", "classmethod", "staticmethod", "cache", "lru_cache", "cached_property"}
 CALLERS = ("tradinghf", "strategies", "dashboard", "scripts", "benchmarks")
 
