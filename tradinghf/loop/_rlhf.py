@@ -8,9 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import numpy as np
-from gymnasium.vector import VectorEnv
 from torch import nn
 
 from tradinghf.config import settings_of
@@ -34,7 +32,6 @@ from tradinghf.loop._questions import Answers, ask, held_out_scores, own_actors,
 from tradinghf.loop._task import is_task, task_loop
 from tradinghf.loop._training import Training
 from tradinghf.market import MarketData
-from tradinghf.simulation import MarketEnv
 
 _FEWEST_PAIRS = 10  # fresh comparisons before a low share of foreseen ones is worth a warning
 _ABOUT_ASKING = {"early", "rounds", "size", "uniform", "windows"}  # may change between rounds
@@ -51,9 +48,8 @@ class RLHF(Gated):
         >>> agent.evaluate()                                             # doctest: +SKIP
 
     Args:
-        env: training environment, or what `gymnasium.make_vec` made of ours; episodes of its
-            horizon are what is ranked. A reward given to it pays too (`RLHFConfig.env_weight`).
-            Any other Gymnasium environment makes this a `TaskRLHF`, on rankings of fragments.
+        env: `MarketEnv`, or what `gymnasium.make_vec` made of ours, whose episodes are ranked; its
+            own reward pays too (`RLHFConfig.env_weight`). Any other makes this a `TaskRLHF`.
         reward_model: learns from the rankings; `RewardModel` when not given. A `torch.nn.Module`
             from facts of bars [B, L, 8] to [B, L] is trained as `PlainReward` is.
         agent: the learner; made from the environment when not given.
@@ -76,7 +72,7 @@ class RLHF(Gated):
 
     def __init__(
         self,
-        env: MarketEnv | gymnasium.Env[Any, Any] | VectorEnv[Any, Any, Any],
+        env: Any,
         reward_model: Reward | nn.Module | None = None,
         *,
         agent: PPO | None = None,

@@ -18,7 +18,7 @@ from tradinghf.durable import write_atomic
 from tradinghf.episodes import Episode
 from tradinghf.errors import FeedbackError, TradingHFError
 from tradinghf.feedback import Ranking
-from tradinghf.learning.config import AspectConfig, ResidualConfig, RewardConfig
+from tradinghf.learning.config import AspectConfig, RewardConfig
 
 _FORMAT = "tradinghf-reward-1"
 
@@ -87,10 +87,7 @@ def _tuples(value: Any) -> Any:
 def _config(fields: dict[str, Any]) -> RewardConfig:
     plain = {name: _tuples(value) for name, value in fields.items()}
     head = AspectConfig(**{k: _tuples(v) for k, v in plain.pop("head").items()})
-    residual = plain.pop("residual")
-    if residual is not None:
-        residual = ResidualConfig(**{k: _tuples(v) for k, v in residual.items()})
-    return RewardConfig(**plain, head=head, residual=residual)
+    return RewardConfig(**plain, head=head)
 
 
 def _ranking(fields: dict[str, Any]) -> Ranking:
