@@ -241,7 +241,7 @@ class _Functions(TorchFunctionMode):
                 kept.append(value.dtype)
             elif isinstance(value, torch.dtype):
                 kept.append(value)
-            elif isinstance(value, torch.device | str):  # what is left is `non_blocking`, `copy`
+            elif isinstance(value, torch.device | str):  # flags are left
                 there = bool(_wants(value))
         same = there == here
         moved: Tensor = tensor.to(*kept, **kwargs) if name == "to" and (kept or kwargs) else tensor
