@@ -28,6 +28,8 @@ from functools import cache, wraps
 from inspect import Parameter, signature
 from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
+from tradinghf._kinds import wrong_kind
+
 
 class TradingHFError(ValueError):
     """Base of every error raised on purpose; the command line prints it without a traceback."""
@@ -138,28 +140,40 @@ def check_range(owner: object, names: str, low: float, high: float = math.inf) -
 class NamedOptions:
     """A class whose keyword arguments are checked by name before anything else happens.
 
+    Of settings (dataclasses) their kinds are checked as well.
+
     Python's own message names the wrong one only. This one suggests close names, and says whose
     option it is if it belongs to another class: settings are spread over several of them.
 
     Raises:
         UnexpectedOptionError: an option does not exist.
+        ConfigError: a setting is of another kind than its annotation says.
 
     """
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Let every settings class take NumPy's numbers: those of a sweep are."""
+        """Let every settings class take NumPy's numbers, and check the kinds of all."""
         super().__init_subclass__(**options)
         check = cls.__dict__.get("__post_init__")
         if check is not None:
 
             @wraps(check)
             def check_plain(self: Any) -> None:
-                for name, value in vars(self).items():
-                    if hasattr(value, "dtype") or isinstance(value, tuple | list):
-                        object.__setattr__(self, name, _plain_number(value))
+                NamedOptions.__post_init__(self)
                 check(self)
 
             setattr(cls, "__post_init__", check_plain)  # noqa: B010 (mypy takes no assignment)
+
+    def __post_init__(self) -> None:
+        """Make NumPy's numbers plain ones, as those of a sweep are, and check each kind."""
+        kind: Any = type(self)
+        for name, value in vars(self).items():
+            if hasattr(value, "dtype") or isinstance(value, tuple | list):
+                value = _plain_number(value)
+                object.__setattr__(self, name, value)
+            if expected := wrong_kind(kind, name, value):
+                came = f"{value!r:.60}, a {type(value).__name__}"
+                raise ConfigError(f"{kind.__name__}.{name} is {came}; expected {expected}.")
 
     def __new__(cls, *arguments: Any, **options: Any) -> Self:
         """A blank instance."""
@@ -172,9 +186,9 @@ class NamedOptions:
 
 
 def _plain_number(value: Any) -> Any:
-    """A NumPy scalar or array as Python's numbers; anything else as it is."""
-    if isinstance(value, tuple | list):
-        return type(value)(map(_plain_number, value)) if type(value) in (tuple, list) else value
+    """A NumPy scalar or array as Python's numbers, a list as a tuple; else as it is."""
+    if type(value) in (tuple, list):
+        return tuple(map(_plain_number, value))
     return value.tolist() if hasattr(value, "dtype") and hasattr(value, "tolist") else value
 
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from tradinghf.errors import NamedOptions, check_setting
+from tradinghf.errors import NamedOptions, check_range, check_setting
 
 Network = Literal["auto", "mlp", "attention", "assets"]
 ContinuousHead = Literal["gaussian", "beta"]
@@ -152,6 +152,10 @@ class PPOConfig(NamedOptions):
             self.hidden,
             f"a first width divisible by {ATTENTION_HEADS} for network='attention'",
         )
+        for name in ("learning_rate", "clip", "max_gradient_norm"):
+            value = getattr(self, name)
+            check_setting(value > 0, f"PPOConfig.{name}", value, "above 0")
+        check_range(self, "final_learning_rate entropy final_entropy value_weight reference_kl", 0)
         check_setting(0 < self.gamma <= 1, "PPOConfig.gamma", self.gamma, "in (0, 1]")
         check_setting(
             0 <= self.gae_lambda <= 1, "PPOConfig.gae_lambda", self.gae_lambda, "in [0, 1]"
@@ -241,6 +245,8 @@ class RLHFConfig(NamedOptions):
         check_setting(self.imitate >= 0, "imitate", self.imitate, "at least 0")
         check_setting(self.rankings >= 1, "rankings", self.rankings, "at least 1")
         check_setting(self.rounds >= 1, "rounds", self.rounds, "at least 1")
+        check_setting(self.steps >= 1, "steps", self.steps, "at least 1")
+        check_setting(self.windows >= 1, "windows", self.windows, "at least 1")
         check_setting(2 <= self.size <= 6, "size", self.size, "2 to 6 episodes per question")
         check_setting(0 <= self.uniform <= 1, "uniform", self.uniform, "a share in [0, 1]")
         check_setting(0 <= self.early <= 1, "early", self.early, "a share in [0, 1]")

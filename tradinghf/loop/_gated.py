@@ -12,9 +12,14 @@ from tradinghf.learning.reward import Reward
 from tradinghf.loop._gate import Judged, episode_task, gate
 from tradinghf.loop._paired import Contender
 from tradinghf.loop._training import Training
-from tradinghf.market import MarketData
+from tradinghf.market import MarketData, MarketLike, as_market
 from tradinghf.simulation import MarketEnv
 from tradinghf.strategies import load_strategy
+
+
+def bars_of(given: MarketLike | None) -> MarketData | None:
+    """Bars that a caller may leave out."""
+    return None if given is None else as_market(given)
 
 
 class Gated(ABC):
@@ -37,11 +42,11 @@ class Gated(ABC):
 
     def __init__(
         self,
-        test_market: MarketData | None,
+        test_market: MarketLike | None,
         baseline: Contender | str,
         look: Callable[[], None] | None,
     ) -> None:
-        self.test_market = test_market
+        self.test_market = bars_of(test_market)
         self.baseline = load_strategy(baseline) if isinstance(baseline, str) else baseline
         self.judged: Judged | None = None
         self.deployed: Contender = self.baseline

@@ -67,7 +67,17 @@ def reward_of(given: Any) -> Reward:
 
 
 def answering(trader: Answers | str | None, seed: int) -> Answers | None:
-    """Who answers: a synthetic trader where a name is given."""
+    """Who answers: a synthetic trader where a name is given.
+
+    Raises:
+        ConfigError: nobody who answers.
+
+    """
+    if trader is not None and not isinstance(trader, str) and not hasattr(trader, "rank"):
+        raise ConfigError(
+            f"trader is {trader!r:.60}; expected a synthetic trader's name ('drawdown'), an object "
+            "whose rank(episodes) returns a Ranking, or None where people answer in the store."
+        )
     return SyntheticTrader(trader, seed=seed) if isinstance(trader, str) else trader
 
 

@@ -24,14 +24,14 @@ from tradinghf.learning.runs import RunDirectory, Scores, State, recall
 from tradinghf.loop._collect import Actor, Progress, env_like, trading_metrics
 from tradinghf.loop._demonstrations import begin_as_demonstrated
 from tradinghf.loop._gaming import Foreseen, compare_policies, foresee, training_scores
-from tradinghf.loop._gated import Gated
+from tradinghf.loop._gated import Gated, bars_of
 from tradinghf.loop._learner import answering, checked_agent, learner, market_env_of, reward_of
 from tradinghf.loop._paired import Contender
 from tradinghf.loop._plan import RoundPlan, schedule_changes
 from tradinghf.loop._questions import Answers, ask, held_out_scores, own_actors, quiz_scores
 from tradinghf.loop._task import is_task, task_loop
 from tradinghf.loop._training import Training
-from tradinghf.market import MarketData
+from tradinghf.market import MarketLike
 
 _FEWEST_PAIRS = 10  # fresh comparisons before a low share of foreseen ones is worth a warning
 _ABOUT_ASKING = {"early", "rounds", "size", "uniform", "windows"}  # may change between rounds
@@ -54,7 +54,8 @@ class RLHF(Gated):
             from facts of bars [B, L, 8] to [B, L] is trained as `PlainReward` is.
         agent: the learner; made from the environment when not given.
         trader: who answers: a synthetic trader, its name, or `FILE.py:function`; None: the store.
-        store: where episodes, queries and rankings are kept; in memory when not given.
+        store: where episodes, queries and rankings are kept, or its folder; in memory when not
+            given.
         validation_market: bars on which the policy is chosen; None keeps the last one.
         test_market: unseen bars for `evaluate`.
         until: rankings in the store about episodes that end later are left out (walk-forward).
@@ -77,9 +78,9 @@ class RLHF(Gated):
         *,
         agent: PPO | None = None,
         trader: Answers | str | None = None,
-        store: Store | None = None,
-        validation_market: MarketData | None = None,
-        test_market: MarketData | None = None,
+        store: Store | Path | str | None = None,
+        validation_market: MarketLike | None = None,
+        test_market: MarketLike | None = None,
         until: np.datetime64 | None = None,
         config: RLHFConfig | None = None,
         out: Path | str | None = None,
@@ -93,8 +94,8 @@ class RLHF(Gated):
         self.config = settings_of(RLHFConfig, config, "config")
         self.reward_model = reward_of(reward_model)
         self.trader = answering(trader, self.config.seed)
-        self.store = store
-        self.validation_market = validation_market
+        self.store = Store(store) if isinstance(store, str | Path) else store
+        self.validation_market = bars_of(validation_market)
         self.until = until
         self.safe = safe
         self.run = RunDirectory(out) if out is not None else None

@@ -39,6 +39,11 @@ def load_market(spec: str | Path, **options: Any) -> MarketData:
         MissingExtraError: the source needs a package that is not installed.
 
     """
+    if not isinstance(spec, str | os.PathLike):
+        raise MarketDataError(
+            f"load_market got {spec!r:.60}, a {type(spec).__name__}; expected a name such as "
+            "'sp500', or the path of a bar file."
+        )
     text = os.fspath(spec)
     if text and (found := file_and_options(text)) is not None:
         path, given = found

@@ -15,9 +15,10 @@ from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
 from tradinghf.config import CostModel, EnvConfig, settings_of
-from tradinghf.errors import ConfigError, NamedOptions, check_memory
+from tradinghf.errors import ConfigError, NamedOptions
 from tradinghf.market import FeatureScaler, Floats, MarketLike, as_market
 from tradinghf.simulation._actions import ActionMap
+from tradinghf.simulation._arguments import device_of, environment_count
 from tradinghf.simulation._bars import Extras
 from tradinghf.simulation._bootstrap import with_bootstrap
 from tradinghf.simulation._dynamics import Dynamics, EnvState, Info, merge_states
@@ -109,10 +110,7 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
         member: Any = None,
         base: Any = None,
     ) -> None:
-        if num_envs < 1:
-            raise ConfigError(f"MarketEnv: num_envs is {num_envs}; expected at least 1.")
-        # An account, its orders and its trace: about a kilobyte each, whatever the task.
-        check_memory(1024.0 * num_envs, f"{num_envs:,} environments")
+        num_envs, device = environment_count(num_envs), device_of(device)
         if seed is not None:
             seed = environment_seeds(seed, 1)[0]
         market = as_market(market)
@@ -133,7 +131,7 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
                 )
             market = with_bootstrap(market, config.randomise, seed or 0)
         self.market, self.num_envs, self.config, self.costs = market, num_envs, config, costs
-        self.device = torch.device(device)
+        self.device = device
         self.own_reward, self.reward = reward is not None, find_reward(reward)
         self.base_targets: Floats | None
         self.base_targets, shown = with_bases(market, config)

@@ -184,6 +184,11 @@ def market_features(
         values = np.concatenate([values, bases], axis=2)
     if not values.shape[2]:
         raise ConfigError("EnvConfig.features is empty; name at least one feature.")
+    if not isinstance(scaler, FeatureScaler | None):
+        raise ConfigError(
+            f"scaler is {scaler!r:.60}; expected a FeatureScaler, such as the training "
+            "environment's `env.scaler`, or None to fit one here."
+        )
     scaler = scaler or FeatureScaler.fit(values)
     return scaler.apply(values), scaler
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -46,6 +47,26 @@ def ended_by(
             "bars, or train on later ones."
         )
     return kept
+
+
+def checked_answers(given: Any) -> Sequence[Ranking]:
+    """Answers that a caller brought.
+
+    Raises:
+        FeedbackError: they are no sequence of `Ranking`.
+
+    """
+    known = isinstance(given, Sequence) and not isinstance(given, str)
+    wrong = None if known else given
+    if known:
+        wrong = next((each for each in given if not isinstance(each, Ranking)), None)
+    if not known or wrong is not None:
+        raise FeedbackError(
+            f"The rankings hold {wrong!r:.60}, a {type(wrong).__name__}; expected a list of "
+            "Ranking, as from store.rankings() or SyntheticTrader.rank()."
+        )
+    answers: Sequence[Ranking] = given
+    return answers
 
 
 def teaches(answer: Ranking) -> bool:
@@ -120,7 +141,7 @@ class AnswerTable:
                 windows without leave.
 
         """
-        usable = [r for r in rankings if teaches(r)]
+        usable = [r for r in checked_answers(rankings) if teaches(r)]
         if not usable:
             raise FeedbackError(
                 f"There are 0 usable rankings among {len(rankings)} answers; a reward model needs "
