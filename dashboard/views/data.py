@@ -83,7 +83,7 @@ def upload() -> None:
     ui.allow_uploads(board)
     files = st.file_uploader(
         "Drop files of bars here (at most 20 MB a file)",
-        ["csv", "tsv", "txt", "parquet"],
+        ["csv", "tsv", "txt", "parquet", "xlsx", "gz", "zip"],
         accept_multiple_files=True,
     )
     st.caption(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import re
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlencode
@@ -325,8 +327,28 @@ def test_uploads_remember_how_they_are_read(tmp_path: Path) -> None:
     name, market = uploads.add("x.csv", content, dayfirst="true")
     assert uploads.load(name).sha256 == market.sha256
     assert list(uploads.names()) == ["x"]
-    with pytest.raises(MarketDataError, match="ending in"):
-        uploads.add("packed.csv.gz", gzip.compress(GOOD.encode()))
+
+
+def test_packed_uploads_are_kept_unpacked_and_may_not_grow(tmp_path: Path) -> None:
+    uploads = Uploads(tmp_path)
+    name, market = uploads.add("packed.csv.gz", gzip.compress(GOOD.encode()))
+    assert name == "packed"
+    assert uploads.load(name).sha256 == market.sha256
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as held:
+        held.writestr("inside.csv", GOOD)
+    assert uploads.add("more.zip", archive.getvalue())[0] == "more"
+    with pytest.raises(MarketDataError, match=r"x\.csv\.gz: more than 20 MiB when unpacked"):
+        uploads.add("x.csv.gz", gzip.compress(b"0" * (MAX_UPLOAD_BYTES + 1)))
+    with pytest.raises(MarketDataError, match=r"y\.zip"):
+        uploads.add("y.zip", b"PK no archive")
+    workbook = io.BytesIO()
+    with zipfile.ZipFile(workbook, "w", zipfile.ZIP_DEFLATED) as held:
+        held.writestr("xl/sheet1.xml", b"0" * (64 * 2**20))
+    with pytest.raises(MarketDataError, match="unpacks to 64 MB"):
+        uploads.add("z.xlsx", workbook.getvalue())
+    kept = {p.name for p in tmp_path.rglob("*") if p.is_file()}
+    assert kept == {"packed.csv", "more.csv"}
 
 
 def test_too_large_uploads_are_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tradinghf.market._archives import unpacked
 from tradinghf.market._bar_rules import FIELDS, Floats
 from tradinghf.market._catalogue import catalogue
 from tradinghf.market._data import MarketData
@@ -73,4 +74,5 @@ __all__ = [
     "source",
     "synthetic",
     "traces",
+    "unpacked",
 ]

@@ -6,6 +6,7 @@ import json
 import re
 import secrets
 import threading
+import zipfile
 from functools import lru_cache
 from pathlib import Path
 
@@ -21,29 +22,70 @@ from tradinghf.market import (
     market_name,
     options_file,
     traces,
+    unpacked,
 )
 
-# Nothing packed: what it grows to would have to fit the server's memory.
-TAKEN = (".csv", ".tsv", ".txt", ".parquet")
-MAX_UPLOAD_BYTES = 20 * 2**20
+_KEPT = (".csv", ".tsv", ".txt", ".parquet", ".xlsx")
+_PACKED = (".gz", ".zip")
+TAKEN = (*_KEPT, *_PACKED)
+MAX_UPLOAD_BYTES = 20 * 2**20  # of a packed file, of what it holds too
 _MOST_REQUEST = MAX_UPLOAD_BYTES + 2**20  # the file and the form around it
 UPLOAD_ROUTE = "/_stcore/upload_file"
 MOST_FILES = 20
 _MOST_NUMBERS = 6_000_000
 _MOST_UNPACKED = 128 * 2**20
+_MOST_SHEETS = 48 * 2**20  # a cell takes ten times as much while it is read
 _MOST_SESSIONS = 1000
 _TRAINED = (0.7, 0.8)  # as `tradinghf.loop.split_market` cuts real bars
 _UNSAFE = re.compile(r"[^a-z0-9_-]+")
 _OPTIONS = re.compile(r"[A-Za-z0-9][A-Za-z0-9_:=,./^-]*")
 
 
+def _opened(path: Path) -> Path:
+    """The file itself, or the one that it holds, written beside it.
+
+    Raises:
+        MarketDataError: damaged, more than may be uploaded, or not one file of bars.
+
+    """
+    if path.suffix not in _PACKED:
+        return path
+    data, suffix = unpacked(path, MAX_UPLOAD_BYTES)
+    if suffix not in _KEPT:
+        raise MarketDataError(f"It holds a file ending in {suffix!r}. Unpack it first.")
+    inner = path.with_name(f"{path.stem}.held{suffix}")
+    inner.write_bytes(data)
+    return inner
+
+
+def _check_sheets(path: Path) -> None:
+    """Refuse a workbook that is small only as long as it is packed.
+
+    Raises:
+        MarketDataError: more than the server's memory is meant for.
+
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(info.file_size for info in archive.infolist())
+    except (zipfile.BadZipFile, OSError):
+        return  # the reader of bars says what is wrong with it
+    if size > _MOST_SHEETS:
+        raise MarketDataError(
+            f"The workbook unpacks to {size / 2**20:,.0f} MB; at most {_MOST_SHEETS >> 20} are "
+            "taken. Save its sheet as CSV."
+        )
+
+
 def _check_unpacked(path: Path) -> None:
-    """Refuse a Parquet file that is small only as long as it is packed.
+    """Refuse a workbook or Parquet file that is small only as long as it is packed.
 
     Raises:
         MarketDataError: too many numbers, or too much text, for the server's memory.
 
     """
+    if path.suffix == ".xlsx":
+        _check_sheets(path)
     if path.suffix != ".parquet":
         return
     import pyarrow as pa
@@ -116,7 +158,7 @@ class Uploads:
 
     def names(self) -> dict[str, Path]:
         """Names of the sets and their files."""
-        found = sorted(p for p in self.folder.glob("*") if p.suffix in TAKEN)
+        found = sorted(p for p in self.folder.glob("*") if p.suffix in _KEPT)
         return {market_name(path): path for path in found if not path.name.startswith(".")}
 
     def offered(self) -> list[str]:
@@ -156,25 +198,28 @@ class Uploads:
         if known is not None and not options:
             options = _options_of(known)
         self.folder.mkdir(parents=True, exist_ok=True)
-        draft = self.folder / f".{secrets.token_hex(8)}{suffix}"
+        sent = draft = self.folder / f".{secrets.token_hex(8)}{suffix}"
         try:
-            draft.write_bytes(data)
+            sent.write_bytes(data)
             try:
+                draft = _opened(sent)
                 _check_unpacked(draft)
                 market = load_market(draft, **{"symbol": stem, **options})
             except MarketDataError as error:
                 # The message names the file it read; people know it by another name.
-                raise MarketDataError(str(error).replace(str(draft), given)) from error
+                said = str(error).replace(str(draft), given).replace(str(sent), given)
+                raise MarketDataError(said) from error
             if known is not None:
                 check_continues(self.load(stem), market)
                 _remove(known)
-            kept = self.folder / f"{stem}{suffix}"
+            kept = self.folder / f"{stem}{draft.suffix}"
             if options:
                 with atomic_path(options_file(kept)) as beside:
                     beside.write_text(json.dumps(options), encoding="utf-8")
             draft.rename(kept)
         finally:
             draft.unlink(missing_ok=True)
+            sent.unlink(missing_ok=True)
         return stem, market
 
     def _checked(self, given: str, data: bytes) -> tuple[str, str]:
