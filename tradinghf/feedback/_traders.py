@@ -129,6 +129,8 @@ class SimulatedTeacher:
             quarter; 0 never tires.
         anchor: share of the final profit, as against the utility, in what is compared.
         visible: share of the episode, from its beginning, that the trader looks at.
+        explains: whether the trader names what decided each answer, as a tag in its comment:
+            profit, or what else a built-in utility values, whichever differs more.
     Source: B-Pref, Lee et al. 2021 (arXiv:2111.03026), section 3, extended to rankings.
 
     """
@@ -145,6 +147,7 @@ class SimulatedTeacher:
     fatigue: int = 0
     anchor: float = 0.0
     visible: float = 1.0
+    explains: bool = False
 
     def swap(self, answered: int) -> float:
         """Probability of swapping two neighbours, after so many answers."""
@@ -168,8 +171,22 @@ for _name, _teacher in {
     "tiring": SimulatedTeacher(fatigue=40),
     "anchored": SimulatedTeacher(anchor=0.3),
     "impatient": SimulatedTeacher(visible=0.8),
+    "explaining": SimulatedTeacher(explains=True),
 }.items():
     TEACHERS.add(_name, _teacher)
+
+
+_NAMES = {
+    "drawdown": "drawdown",
+    "mean_variance": "volatility",
+    "turnover_averse": "turnover",
+    "dislikes_shorts": "short",
+    "trend_rider": "trend",
+    "quick_loss_cutter": "holding_losers",
+    "dislikes_giving_back": "giving_back",
+    "time_in_market": "time_in_market",
+}
+"""What a built-in utility values beside profit, as traders call it (`LEXICON`)."""
 
 
 def _probe(bars: int = 64) -> Episode:
@@ -264,7 +281,16 @@ class SyntheticTrader:
         swap = np.maximum(teacher.swap(self.answered), teacher.confusion * alike)
         ranks = _answer(values, teacher, swap, rng)
         self.answered += 1
-        return Ranking(ranks=tuple(int(r) for r in ranks), **about)
+        comment = self._reason(episodes, values) if teacher.explains else ""
+        return Ranking(ranks=tuple(int(r) for r in ranks), comment=comment, **about)
+
+    def _reason(self, episodes: Sequence[Episode], values: Floats) -> str:
+        """The tag of what differs most in the trader's eyes; nothing where it has no name."""
+        name = _NAMES.get(self.label)
+        if name is None:
+            return ""
+        profit = np.array([float(episode.net_return) for episode in episodes])
+        return f"#{name}" if (values - profit).std() > profit.std() else "#profit"
 
     def _perceived(self, episodes: Sequence[Episode], teacher: SimulatedTeacher) -> Floats:
         seen = [e.tail(teacher.myopic) for e in episodes] if teacher.myopic < 1 else episodes

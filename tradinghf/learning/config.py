@@ -28,7 +28,10 @@ class AspectConfig(NamedOptions):
         max_terms: how many plain aspects besides profit one model may use.
         all_terms: the same when thresholds, conditions and rare aspects are tried as well.
         inclusion: prior probability that an aspect matters.
-        mentioned: the same for an aspect that the raters wrote about.
+        mentioned: the same for an aspect that the raters wrote about once.
+        again: factor of its odds each time that they name it again; one that the rater confirmed
+            as what decided an answer counts as named twice.
+        surest: highest probability that naming alone can give.
         shapes, conditions, thresholds, levels: how many of each further family of terms
             (`tradinghf.learning.reward._terms`) are expected to matter; 0 leaves the family out.
         prior_scales: prior standard deviations of a standardised weight; averaged over.
@@ -56,6 +59,8 @@ class AspectConfig(NamedOptions):
     all_terms: int = 5
     inclusion: float = 0.15
     mentioned: float = 0.5
+    again: float = 3.0
+    surest: float = 0.95
     shapes: float = 0.2
     conditions: float = 0.2
     thresholds: float = 0.2
@@ -77,6 +82,13 @@ class AspectConfig(NamedOptions):
     rounds: int = 6
     enough: float = 0.2
     hopeless: float = 2.0
+
+    def chance(self, named: int) -> float:
+        """Prior probability that an aspect matters which the raters named so often."""
+        if not named:
+            return self.inclusion
+        odds = self.mentioned / (1 - self.mentioned) * self.again ** (named - 1)
+        return min(odds / (1 + odds), self.surest)
 
 
 @dataclass(frozen=True)

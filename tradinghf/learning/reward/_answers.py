@@ -7,6 +7,7 @@ are groups of episodes, with the group's mean features and, for groups larger th
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -94,6 +95,18 @@ def _owner(
     return f"{answer.rater} across windows"
 
 
+def _mentions(answers: Sequence[Ranking]) -> Counter[str]:
+    """How often each aspect is named; a tag, which the rater chose or confirmed, counts twice."""
+    found: Counter[str] = Counter()
+    for answer in answers:
+        named: dict[str, int] = {}
+        for mention in aspects_of(answer.comment) if answer.comment else ():
+            for column in LEXICON[mention.aspect].columns:
+                named[column] = max(named.get(column, 0), 2 if mention.method == "tag" else 1)
+        found.update(named)
+    return found
+
+
 @dataclass(frozen=True, eq=False)
 class AnswerTable:
     """R usable answers about up to K episodes each.
@@ -107,7 +120,8 @@ class AnswerTable:
         ratings: [R, K] 1 to 5; 0 where an episode was not rated.
         owner: [R] rater of each answer, an index into `raters`.
         raters: U names; who ranks across windows is another rater there, with a trust of its own.
-        mentioned: aspects that the comments are about; their sign is the rankings' to tell.
+        mentioned: how often the comments name each aspect: 1 for each answer with words about it,
+            2 where the rater confirmed it as what decided; its sign is the rankings' to tell.
 
     """
 
@@ -119,7 +133,7 @@ class AnswerTable:
     ratings: Tensor
     owner: Tensor
     raters: tuple[str, ...]
-    mentioned: frozenset[str]
+    mentioned: Counter[str]
 
     @classmethod
     def of(
@@ -173,13 +187,7 @@ class AnswerTable:
             ratings=table([[rating or 0 for rating in r.ratings] for r in usable], 0),
             owner=torch.tensor([raters.index(owner) for owner in owners]),
             raters=raters,
-            mentioned=frozenset(
-                column
-                for r in usable
-                if r.comment
-                for mention in aspects_of(r.comment)
-                for column in LEXICON[mention.aspect].columns
-            ),
+            mentioned=_mentions(usable),
         )
 
     @property

@@ -138,7 +138,7 @@ class RewardModel(Saveable, CalibratedReward):
         """Everything that may matter, and its prior probability: plain aspects first."""
         head = self.config.head
         terms = [Term(name) for name in self.aspects]
-        chance = [head.mentioned if n in table.mentioned else head.inclusion for n in self.aspects]
+        chance = [head.chance(table.mentioned[name]) for name in self.aspects]
         expected = {f: getattr(head, f) for f in ("shapes", "conditions", "thresholds", "levels")}
         if any(expected.values()):
             reference = TradePaths.from_episodes(table.commonest_length)
