@@ -60,7 +60,7 @@ def test_train_starts_from_a_base_and_says_what_the_policy_became(
     assert json.loads(Path("runs/o/deployment.json").read_text())["baseline"] == base
     assert main(["signal", "runs/o/policy.safetensors", "--data", MARKET]) == 0
     assert main(["report", "runs/o", "--out", "page.html"]) == 0
-    assert "what the policy became" in Path("page.html").read_text()
+    assert f"The policy became: {told['text'][0].lower()}" in Path("page.html").read_text()
     assert main(["train", "--base", "none", "sma_cross", *SMALL]) == 2
     assert "--base none starts from nothing" in capsys.readouterr().err
 

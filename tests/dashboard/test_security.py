@@ -179,10 +179,9 @@ def test_altered_and_foreign_tokens_are_refused(live: Running, place: Path) -> N
         assert request(live.url, f"{API}/query", headers={"Authorization": token})[0] == 401
 
 
-def test_tokens_expire(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tokens = SessionTokens(load_secret(place))
+def test_tokens_expire(place: Path) -> None:
+    tokens = SessionTokens(load_secret(place), seconds=-1)
     token = tokens.issue(Identity("local"))
-    monkeypatch.setattr("tradinghf.serving._access.TOKEN_SECONDS", -1)
     with pytest.raises(AccessError, match="expired"):
         tokens.check(token)
 

@@ -24,7 +24,7 @@ SHORT = RLHFConfig(
 
 def _agent(task: EnvConfig, **options: object) -> RLHF:
     env = MarketEnv(MARKET, num_envs=8, config=task, **options)
-    reward = RewardModel(RewardConfig(residual=None))
+    reward = RewardModel(RewardConfig(learned=0.0))
     return RLHF(env, reward, trader="drawdown", config=SHORT).train()
 
 

@@ -21,7 +21,7 @@ import copy
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -31,8 +31,10 @@ from tradinghf.errors import StrategyError, unknown_name
 from tradinghf.evaluation._order_tables import PRICES, OrderTables
 from tradinghf.evaluation._terms import Terms
 from tradinghf.market import FIELDS, Floats, MarketData
-from tradinghf.simulation import AccountState, decide_stepwise
 from tradinghf.strategies import Strategy
+
+if TYPE_CHECKING:
+    from tradinghf.simulation import AccountState
 
 
 def is_event_rule(x: Any) -> bool:
@@ -239,6 +241,8 @@ def rule_orders(
                     account.target(float(new), symbol)
             wanted = target
         return (account.kind, account.tables) if account.kind else None
+
+    from tradinghf.simulation import decide_stepwise
 
     config = EnvConfig(rules=terms.rules, margin=terms.margin, brackets=terms.brackets)
     kinds, tables = decide_stepwise(

@@ -63,7 +63,7 @@ def values_section(values: Sequence[Mapping[str, Any]], became: str = "") -> str
     """
     title = "What the reward model learned from the rankings"
     if not values:
-        return section(title, note="It was fitted to no rankings.")
+        return section(title, note=learned_in_words((), became))
     clear = [v for v in values if matters(v)]
     drawn = [
         (spaced(v["name"]), float(v["weight"]), float(v["low"]), float(v["high"]))

@@ -70,7 +70,9 @@ def learned_in_words(values: Sequence[Mapping[str, Any]], became: str = "") -> s
     """
     rows = [row for row in values if row["name"] != PROFIT and matters(row)]
     said = [_finding(row, first=not number) for number, row in enumerate(rows[:_MOST])]
-    if not rows:
+    if not values:
+        said = ["It was fitted to no rankings."]
+    elif not rows:
         said = ["Beyond profit, nothing shows clearly in the rankings yet: more profit is better."]
     elif rows[0].get("yardstick", PROFIT) != PROFIT:
         said.append("How much profit you would give up for that is not settled yet: rank more.")

@@ -21,7 +21,7 @@ from tradinghf.simulation import MarketEnv
 MARKET = synthetic(seed=0, bars=300, assets=3)
 TASK = EnvConfig(horizon=12, lookback=8)
 BOOK = replace(TASK, portfolio=True)
-LEARNED = taught(RewardConfig(residual=None))
+LEARNED = taught(RewardConfig(learned=0.0))
 SMALL = PPOConfig(hidden=(8, 8), minibatches=2, epochs=2)
 CASES = {
     "discrete": (TASK, SMALL),

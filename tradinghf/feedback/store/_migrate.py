@@ -92,8 +92,9 @@ def _check_readable(location: Location, directory: ScriptDirectory, target: str)
 
 def _revision(connection: Connection, location: Location, directory: ScriptDirectory) -> str | None:
     """Current revision; None for an empty database. Refuses what this version cannot handle."""
-    revision = MigrationContext.configure(connection).get_current_revision()
+    # Tables first: those that another process commits meanwhile come with their revision.
     tables = set(inspect(connection).get_table_names())
+    revision = MigrationContext.configure(connection).get_current_revision()
     if revision is None and tables - {"alembic_version"}:
         raise StoreError(
             f"{location} is a database of something else (tables: {', '.join(sorted(tables)[:5])})."
