@@ -124,3 +124,11 @@ def test_a_utility_may_come_from_a_file(tmp_path):
         UTILITIES.find(f"{tmp_path}/none.py:calm")
     with pytest.raises(FeedbackError, match="Did you mean 'drawdown'"):
         UTILITIES.find("drawdwon")
+
+
+def test_the_explaining_name_what_differs_most_in_their_eyes():
+    trader = SyntheticTrader("drawdown", "explaining")
+    said = {trader.rank(EPISODES[i : i + 4], "q").comment for i in range(30)}
+    assert said == {"#drawdown", "#profit"}
+    assert SyntheticTrader("profit", "explaining").rank(EPISODES[:4], "q").comment == ""
+    assert SyntheticTrader("drawdown").rank(EPISODES[:4], "q").comment == ""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import torch
-from support.episodes import random_episode
+from support.episodes import random_episode, window_groups
 
 from tradinghf.episodes import EpisodeBatch
+from tradinghf.feedback import LEXICON, SyntheticTrader
 from tradinghf.feedback._traders import open_profit
+from tradinghf.learning.config import AspectConfig
 from tradinghf.learning.reward import TradePaths
+from tradinghf.learning.reward._answers import AnswerTable
 from tradinghf.learning.reward._aspects import ASPECTS
 from tradinghf.learning.reward._book_aspects import plain_aspects, rare_aspects
 
@@ -99,3 +104,23 @@ def test_aspects_never_look_ahead():
             bumped[name] = array
         changed = per_bar(TradePaths(**bumped), names)
         assert torch.equal(changed[:, :t], values[:, :t])
+
+
+def test_what_decided_counts_twice_what_is_only_written_about():
+    episodes = window_groups(3)
+    shown = {e.id: e for group in episodes for e in group}
+    trader = SyntheticTrader("drawdown")
+    plain = [trader.rank(group, f"q{i}") for i, group in enumerate(episodes)]
+    said = [dataclasses.replace(r, comment=c) for r, c in zip(plain, _COMMENTS, strict=True)]
+    table = AnswerTable.of(said, shown)
+    (column, *_) = LEXICON["drawdown"].columns
+    assert table.mentioned[column] == 3, "once in words, and a tag"
+    assert table.mentioned["turnover"] == 0
+    head = AspectConfig()
+    chances = [head.chance(n) for n in range(9)]
+    assert chances[:2] == [head.inclusion, head.mentioned]
+    assert chances == sorted(chances)
+    assert chances[-1] == head.surest
+
+
+_COMMENTS = ("the drawdown is too deep", "#drawdown", "")
