@@ -37,7 +37,7 @@ def place(tmp_path: Path) -> Path:
 def start(page: Page) -> None:
     """Fill in the form and press the button."""
     settled(page)
-    page.get_by_label("Data").first.click()
+    page.get_by_role("combobox", name="Data").click()
     page.get_by_role("option", name="small (yours)", exact=True).click()
     page.get_by_label("Steps").fill(str(LONG))
     page.get_by_label("Steps").press("Tab")
