@@ -10,6 +10,7 @@ from tradinghf.serving import (
     BackgroundJobs,
     RunFolder,
     Uploads,
+    learned,
     list_runs,
     parts,
     source_label,
@@ -42,6 +43,7 @@ def choose(policies: list[str]) -> None:
         others = list(dict.fromkeys(others))
         # The policy before it, or else the strategy that traders prefer.
         other = cells[1].selectbox("With", others, format_func=source_label)
+        learned.show_learned(RunFolder(folder / one))
         first = RunFolder(folder / one).data
         data = parts.data_field(cells[2], uploads, first=first, key="compare data")
         cells = st.columns(3, vertical_alignment="bottom")
