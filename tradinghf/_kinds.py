@@ -47,7 +47,9 @@ def _fits(wanted: Any, value: object) -> bool:
         return parts[-1:] != (...,) or all(_fits(parts[0], each) for each in value)
     if wanted is NoneType:
         return value is None
-    return not (isinstance(wanted, type) and is_dataclass(wanted)) or isinstance(value, wanted)
+    # Settings within settings may come as a dict of theirs, as files hold them.
+    nested = isinstance(wanted, type) and is_dataclass(wanted)
+    return not nested or isinstance(value, (wanted, Mapping))
 
 
 def _is(wanted: type, value: object) -> bool:
