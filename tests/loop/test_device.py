@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from support.pretended_device import PretendedDevice
 
 from tradinghf.config import EnvConfig
@@ -43,4 +44,4 @@ def test_it_asks_learns_and_trains_on_the_device(task: EnvConfig) -> None:
     assert [r.ranks for r in agent.rankings] == [r.ranks for r in there.rankings]
     assert agent.reward_model.explain() == there.reward_model.explain()
     for mine, other in zip(weights, there.agent.network.parameters(), strict=True):
-        assert mine.tolist() == pytest.approx(other.tolist(), rel=1e-3, abs=1e-5)
+        torch.testing.assert_close(mine, other.detach(), rtol=1e-3, atol=1e-5)
