@@ -145,6 +145,7 @@ export class Outbox {
   add(answer) {
     this.keep(answer);
     this.open = true;
+    this.report("saving", this.waiting().length); // at once: "Saved" is not said of this one yet
     void this.flush();
   }
 

@@ -217,3 +217,15 @@ test("what is given while the last answer is confirmed is sent too", async () =>
   assert.deepEqual(sent, ["a", "b"]);
   assert.deepEqual(box.waiting(), []);
 });
+
+test("an answer that was just given is never under the word Saved", async () => {
+  const states = [];
+  const box = new Outbox("ann", async () => {}, (state) => states.push(state), new Memory());
+  box.add(answer("a"));
+  await new Promise((done) => setTimeout(done, 20));
+  assert.equal(states.at(-1), "saved");
+  box.add(answer("b"));
+  assert.equal(states.at(-1), "saving"); // before anything was awaited
+  await new Promise((done) => setTimeout(done, 20));
+  assert.equal(states.at(-1), "saved");
+});
