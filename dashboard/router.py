@@ -40,4 +40,7 @@ chosen = st.navigation([*pages, account], position="top")
 if who is not None:
     place = chosen.url_path or "rank"
     parts.guide(current_dashboard(), who, place)
-chosen.run()
+try:
+    chosen.run()
+except OSError as error:  # a full or read-only disk
+    ui.say_failed(error)

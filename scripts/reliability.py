@@ -63,7 +63,9 @@ END = """
   disturbed, on the same machine with the same number of threads.
 - **Stopped** (SIGTERM, Ctrl+C, a closed terminal, the dashboard's *Stop*) is milder than killed: the training ends its
   iteration, writes a checkpoint and says so. `tests/learning/runs/test_stopping.py` compares continued runs.
-- **A full disk** is a file system of 8 MiB in memory, filled until 0, 20 or 80 KiB are left.
+- **A full disk** is a file system of 8 MiB in memory, filled until 0, 20 or 80 KiB are left. `outputs`
+  reads from the commands themselves what each can write, so a new output is drilled as well; every
+  command tries its outputs before it begins to work.
 - **Malformed files**: half have a planted fault that no reader may accept; half have random damage,
   and what is still accepted is judged again by other code (*still good*: what the file says now is
   lawful too, and was read exactly as it says). A damaged checkpoint counts as *read* where it was put

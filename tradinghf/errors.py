@@ -11,6 +11,7 @@ Each error names the thing, what was expected, what came, and the next step::
     ├── FeedbackError      a ranking, rating or query that cannot be stored or learned from
     ├── StoreError         a feedback store that cannot be opened, migrated or trusted
     ├── CheckpointError    a run directory that cannot be resumed
+    ├── WriteError         a file that could not be written (also OSError)
     └── MissingExtraError  an optional dependency that is not installed
 
     MarketDataWarning (UserWarning)   a past that changed, or a seal that was opened
@@ -72,6 +73,27 @@ class StoreError(TradingHFError):
 
 class CheckpointError(TradingHFError):
     """A run directory or a saved model is damaged or belongs to another run."""
+
+
+class WriteError(TradingHFError, OSError):
+    """A file could not be written; what was there before is whole.
+
+    Attributes:
+        errno, strerror, filename: the operating system's, as of any OSError.
+
+    """
+
+    def __init__(self, path: os.PathLike[str] | str, cause: OSError) -> None:
+        reason = cause.strerror or str(cause)
+        self._said = (
+            f"Cannot write {os.fspath(path)}: {reason}. What was there before is whole. Free some "
+            "space, or name a place that you may write to, and repeat what you did."
+        )
+        super().__init__(self._said)
+        self.errno, self.strerror, self.filename = cause.errno, reason, os.fspath(path)
+
+    def __str__(self) -> str:
+        return self._said
 
 
 class MissingExtraError(TradingHFError):

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import pandas as pd
 import streamlit as st
 
+from tradinghf.durable import write_atomic
 from tradinghf.errors import TradingHFError
 from tradinghf.serving import ROLES, learned, ui
 
@@ -50,7 +51,7 @@ def exchange_tab() -> None:
             suffix = Path(file.name).suffix.lower()
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / f"import{suffix}"
-                path.write_bytes(file.getvalue())
+                write_atomic(path, file.getvalue())
                 try:
                     new = board.store.import_from(path)
                 except TradingHFError as error:

@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 import streamlit as st
 from plotly.subplots import make_subplots
 
+from tradinghf.durable import write_atomic
 from tradinghf.errors import ConfigError, MarketDataError
 from tradinghf.market import market_name
 from tradinghf.serving import (
@@ -134,8 +135,7 @@ def begin(request: dict) -> None:
         rule = load_strategy(request["strategy"])
         request["params"] = {p.name: p.parse(request["params"][p.name]) for p in rule.parameters}
     folder = runs / f"backtest-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
-    folder.mkdir(parents=True)
-    (folder / "request.json").write_text(json.dumps(request))
+    write_atomic(folder / "request.json", json.dumps(request).encode())
     command = [str(WORKER), str(folder / "request.json"), str(folder)]
     try:
         jobs.start("backtest", f"{request['strategy']} on {request['data']}", command)

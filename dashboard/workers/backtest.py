@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from tradinghf.config import CostModel
-from tradinghf.durable import atomic_path, write_atomic
+from tradinghf.durable import atomic_path, make_folder, write_atomic
 from tradinghf.errors import TradingHFError
 from tradinghf.evaluation import (
     backtest,
@@ -55,7 +55,7 @@ def main(request_file: str, folder: str) -> None:
     """Trade and write; counted and sealed exactly as `tradinghf backtest` does it."""
     request = json.loads(Path(request_file).read_text())
     run = Path(folder)
-    run.mkdir(parents=True, exist_ok=True)
+    make_folder(run)
     rule = load_tradable(request["policy"] or request["strategy"])
     name, costs = trial_name(rule), CostModel(**request["costs"])
     notes: list[str] = []  # sealed bars left out, a past that changed

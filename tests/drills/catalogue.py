@@ -88,6 +88,13 @@ DRILLS: dict[str, Drill] = {
         1,
         3,
     ),
+    "outputs": Drill(
+        "outputs:outputs",
+        "every file that a command can write: the disk full, read-only, or filling meanwhile",
+        "one sentence before the work begins (or after it), and nothing half written",
+        1,
+        99,
+    ),
     "migrate": Drill(
         "schemas:migrate_killed",
         "kill -9 at every statement of the migration from every past schema",

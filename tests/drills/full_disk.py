@@ -91,7 +91,7 @@ def _drill(mount: Path, write: Case, room: int, tell: Tell) -> None:
     with Store(folder / "store") as store:
         store.health()  # connected: SQLite cannot even open a database without room
         before = _files(folder)
-        _fill(mount, room)
+        fill(mount, room)
         try:
             write(folder, store)
             if not room:
@@ -127,7 +127,7 @@ def _prepare(folder: Path) -> None:
     _policy(folder)
 
 
-def _fill(mount: Path, room: int) -> None:
+def fill(mount: Path, room: int = 0) -> None:
     """Take every byte that is free, but for `room`."""
     handle = os.open(mount / "filler", os.O_WRONLY | os.O_CREAT)
     for size in (2**16, 2**12, 1):

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from support.markets import markets
 
 from tradinghf import MarketData, load_market
-from tradinghf.errors import MarketDataError
+from tradinghf.errors import MarketDataError, WriteError
 from tradinghf.market import _files as files
 from tradinghf.market import check_market_file, load_file, save_market
 from tradinghf.market._bar_rules import MAX_PER_RULE
@@ -280,12 +280,13 @@ def test_files_round_trip_bit_for_bit(
     assert sorted(p.name for p in folder.iterdir()) == ["m.csv", "m.parquet", "m.tsv"]
 
 
-def test_save_refuses_other_suffixes_and_missing_folders(tmp_path: Path) -> None:
+def test_save_refuses_other_suffixes_and_places(tmp_path: Path) -> None:
     market = load_market(write(tmp_path, GOOD))
     with pytest.raises(MarketDataError, match="expected a path ending in"):
         save_market(market, tmp_path / "m.xlsx")
-    with pytest.raises(MarketDataError, match="cannot be written"):
-        save_market(market, tmp_path / "none" / "m.csv")
+    (tmp_path / "m.csv").write_text("no folder")
+    with pytest.raises(WriteError, match="Cannot write"):
+        save_market(market, tmp_path / "m.csv" / "inside.csv")
 
 
 CELLS = (

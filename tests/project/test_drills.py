@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,13 +12,16 @@ import pytest
 from drills.__main__ import main
 from drills.catalogue import DRILLS
 from drills.core import Child, Outcome, in_child
+from drills.outputs import arguments
 from drills.samples import answer, fill_store, flawed
 from drills.training import longest_write, spread
 
+from tradinghf.cli._app import command_paths, commands
+from tradinghf.cli._options import WRITTEN, path_use
 from tradinghf.feedback.store import Store
 
 NOT_HERE = 3
-SLOW = {"train-kill", "ddp-rank-kill"}
+SLOW = {"train-kill", "ddp-rank-kill", "outputs"}
 NAMES = [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in DRILLS]
 
 
@@ -47,6 +51,20 @@ def test_the_list_and_unknown_names(capsys: pytest.CaptureFixture[str]) -> None:
     assert set(DRILLS) <= {line.split()[0] for line in capsys.readouterr().out.splitlines()}
     assert main(["trian-kill"]) == 2
     assert "Did you mean 'train-kill'" in capsys.readouterr().err
+
+
+def test_every_path_of_a_command_says_whether_it_is_written() -> None:
+    """Or the drill of outputs, and the try before the work, would pass it over."""
+    silent = []
+    for words, function in command_paths(commands()):
+        use = path_use(function)
+        silent += [(*words, name) for name, what in use.items() if not what]
+        about = re.findall(
+            r"^ {8}(\w+): (?:Also )?[Ww]rites? ", function.__doc__ or "", re.MULTILINE
+        )
+        silent += [(*words, name) for name in about if use.get(name) != WRITTEN]
+    assert silent == []
+    assert len(list(arguments())) >= 33
 
 
 def test_an_outcome_counts_what_failed() -> None:

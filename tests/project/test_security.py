@@ -72,9 +72,6 @@ MAY_WRITE = {
     "tradinghf/serving/_access.py": "a draft, linked into place, so that the first server wins",
     "tradinghf/serving/_jobs.py": "a lock",
     "tradinghf/serving/_runner.py": "appends what a job prints",
-    "tradinghf/serving/_uploads.py": "a draft, renamed when it is found to be a market",
-    "dashboard/views/admin.py": "a file in a temporary folder",
-    "dashboard/views/backtest.py": "a request in a new folder, for the job that starts next",
 }
 
 

@@ -118,7 +118,6 @@ def measure_coverage(
             rows += [about | row for row in measure(WORLDS[name](), worlds, seed)]
         found = {"benchmark": "coverage", **stamp(), "rows": rows}
         if file:
-            file.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(file, (json.dumps(found, indent=1) + "\n").encode())
     return {"benchmark": "coverage", **stamp(), "rows": rows}
 

@@ -263,5 +263,4 @@ def _share(own: Floats, best: Floats) -> dict[str, Any]:
 
 
 def _write(file: Path, found: Mapping[str, Any]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(file, (json.dumps(found, indent=1) + "\n").encode())

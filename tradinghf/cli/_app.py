@@ -119,9 +119,11 @@ def _parser(tree: Tree, *, brief: bool) -> SubcommandApp:
     """The parser of a tree of commands; brief: one line about each, as a list of commands has."""
     from tyro.extras import SubcommandApp
 
+    from tradinghf.cli._options import tries_outputs
+
     def add(app: SubcommandApp, name: str, function: Command) -> None:
         about = (function.__doc__ or "").split("\n\n")[0]
-        app.command(name=name, help=about if brief else None)(function)
+        app.command(name=name, help=about if brief else None)(tries_outputs(function))
 
     app = SubcommandApp()
     for name, item in tree.items():
@@ -242,7 +244,7 @@ def _run_logged(args: Sequence[str]) -> int:
 
 def _sentence(error: Exception) -> str:
     """What to tell the user; the operating system's errors without their number."""
-    if not isinstance(error, OSError):
+    if isinstance(error, TradingHFError) or not isinstance(error, OSError):
         return str(error)
     if error.filename is None:
         return error.strerror or str(error)

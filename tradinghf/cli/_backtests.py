@@ -11,8 +11,9 @@ from tradinghf.cli import _output as output
 from tradinghf.cli._files import write_files
 from tradinghf.cli._options import (
     End,
+    InputFile,
     OpenSealed,
-    OptionalFile,
+    OutputFile,
     Settings,
     Start,
     StrategyFolder,
@@ -57,17 +58,17 @@ def backtest(
     strategies: StrategyFolder = None,
     costs: OmitArgPrefixes[CostOptions] = CostOptions(),  # noqa: B008 (frozen)
     terms: OmitArgPrefixes[TermOptions] = TermOptions(),  # noqa: B008 (frozen)
-    member: OptionalFile = None,
-    split: OptionalFile = None,
-    dividend: OptionalFile = None,
+    member: InputFile = None,
+    split: InputFile = None,
+    dividend: InputFile = None,
     fill: Literal["next_open", "close"] = "next_open",
     engine: Literal["auto", "vectorbt", "simulator"] = "auto",
     cash: float = 100_000.0,
     store: TrialStore = None,
     open_sealed: OpenSealed = None,
-    report: OptionalFile = None,
-    trades: OptionalFile = None,
-    json: OptionalFile = None,
+    report: OutputFile = None,
+    trades: OutputFile = None,
+    json: OutputFile = None,
     all: bool = False,  # noqa: A002 (the option's name)
 ) -> None:
     """Trade a strategy or a trained policy on past bars, and print what came of it.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tradinghf.bench import BENCHMARKS
 from tradinghf.cli import _output as output
-from tradinghf.cli._options import OptionalFile
+from tradinghf.cli._options import OutputFile, OutputPath
 from tradinghf.cli._progress import progress
 from tradinghf.durable import write_atomic
 
@@ -22,7 +22,7 @@ _Command = Callable[..., None]
 def _speed_command(name: str) -> _Command:
     """The command of a registered benchmark."""
 
-    def run(*, json: OptionalFile = None, quick: bool = False) -> None:
+    def run(*, json: OutputFile = None, quick: bool = False) -> None:
         from tradinghf.bench import run_benchmark
 
         found = run_benchmark(name, quick=quick)
@@ -32,7 +32,6 @@ def _speed_command(name: str) -> _Command:
         where = f"{about['gpu'] or about['cpu']}, {about['cores']} cores"
         output.table(["case", "median", "best", "unit"], rows, title=f"{name} on {where}")
         if json is not None:
-            json.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(json, (dumps(found, indent=1) + "\n").encode())
             output.line(f"Results: {json}")
 
@@ -58,8 +57,8 @@ def labels(
     steps: int = 800_000,
     plain: bool = True,
     jobs: int = 0,
-    out: Path = Path("runs/labels"),
-    json: OptionalFile = None,
+    out: OutputPath = Path("runs/labels"),
+    json: OutputFile = None,
 ) -> None:
     """Label efficiency: how near to training on the true utility so many rankings come (S, G).
 
@@ -115,8 +114,8 @@ def tastes(
     markets: tuple[str, ...] = ("momentum", "mean_reversion"),
     seeds: int = 3,
     learned: float = 0.5,
-    out: Path = Path("runs/tastes"),
-    json: OptionalFile = None,
+    out: OutputPath = Path("runs/tastes"),
+    json: OutputFile = None,
 ) -> None:
     """How well tastes are learned from so many rankings, without training a policy on each.
 
@@ -162,7 +161,7 @@ def tastes(
         write_atomic(json.with_suffix(".md"), table.encode())
 
 
-def gate(*, markets: int = 1000, seed: int = 0, json: OptionalFile = None) -> None:
+def gate(*, markets: int = 1000, seed: int = 0, json: OutputFile = None) -> None:
     """How often the no-harm gate lets harm through, on made-up markets whose truth is known.
 
     Candidates just at the edge of harm and worse ones, in worlds with fat tails, regimes,
@@ -187,7 +186,7 @@ def gate(*, markets: int = 1000, seed: int = 0, json: OptionalFile = None) -> No
         _write_json(json, about | stamp() | {"seed": seed, "tables": found})
 
 
-def trust(*, quick: bool = False, json: OptionalFile = None) -> None:
+def trust(*, quick: bool = False, json: OutputFile = None) -> None:
     """Can its numbers be trusted? Planted leaks, an agent that sees the future, and pure noise.
 
     50 strategies with a leak must be called leaking by `tradinghf check`, and 30 honest ones that
@@ -223,7 +222,7 @@ def own(
     steps: int = 128_000,
     data: tuple[str, ...] = (),
     minutes: float = 0.0,
-    json: OptionalFile = None,
+    json: OutputFile = None,
 ) -> None:
     """From one's own strategy and a few rankings: what tuning and an overlay gain, and never harm.
 
@@ -273,7 +272,6 @@ def _cell(value: Any) -> Any:
 
 
 def _write_json(file: Path, found: dict[str, Any]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(file, (dumps(found, indent=1) + "\n").encode())
     output.line(f"Results: {file}")
 
@@ -284,7 +282,6 @@ def _write_results(file: Path, bench: LabelBench, rows: list[Any], found: list[A
     from tradinghf.loop.labels import markdown
 
     about = {"benchmark": "labels", **stamp(), "settings": to_dict(bench)}
-    file.parent.mkdir(parents=True, exist_ok=True)
     text = dumps(about | {"summary": rows, "trainings": found}, indent=1) + "\n"
     write_atomic(file, text.encode())
     write_atomic(file.with_suffix(".md"), markdown(rows).encode())
@@ -295,7 +292,7 @@ def coverage(
     worlds: int = 1000,
     kinds: tuple[str, ...] = (),
     seed: int = 0,
-    json: OptionalFile = None,
+    json: OutputFile = None,
 ) -> None:
     """How often the printed intervals hold the truth, in worlds where it is known.
 

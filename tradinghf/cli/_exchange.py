@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from tyro.conf import Positional
 
 from tradinghf.cli import _output as output
 from tradinghf.cli._feedback import open_store
-from tradinghf.cli._options import StoreName
+from tradinghf.cli._options import InputPath, OutputPath, StoreName
 from tradinghf.errors import FeedbackError
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ _Format = Literal["tradinghf", "imitation", "trl"]
 
 
 def feedback_export(
-    file: Positional[Path],
+    file: Positional[OutputPath],
     /,
     *,
     format: _Format = "tradinghf",  # noqa: A002 (the option is called so)
@@ -63,7 +62,7 @@ def feedback_export(
 
 
 def feedback_import(
-    file: Positional[Path],
+    file: Positional[InputPath],
     /,
     *,
     format: str = "tradinghf",  # noqa: A002 (the option is called so)

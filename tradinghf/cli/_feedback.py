@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tyro.conf import Positional
 
 from tradinghf.cli import _output as output
-from tradinghf.cli._options import End, OptionalFile, Start, StoreName, StrategyNames
+from tradinghf.cli._options import End, InputFile, Start, StoreName, StrategyNames
 from tradinghf.cli._progress import progress
 from tradinghf.cli._runs import CONFIG, POLICY
 from tradinghf.errors import EpisodeError, StoreError, unknown_name
@@ -56,7 +56,7 @@ def episodes_collect(
     end: End = None,
     store: StoreName = "store",
     strategies: StrategyNames = (),
-    policy: OptionalFile = None,
+    policy: InputFile = None,
     windows: int = 40,
     horizon: int = 64,
     size: int = 4,

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import Positional, arg
 
 from tradinghf.cli import _output as output
-from tradinghf.cli._options import End, OpenSealed, OptionalFile, Start, StrategyFolder, TrialStore
+from tradinghf.cli._options import (
+    End,
+    InputPath,
+    OpenSealed,
+    OutputFile,
+    Start,
+    StrategyFolder,
+    TrialStore,
+)
 from tradinghf.cli._runs import CONFIG, read_json
 from tradinghf.errors import ConfigError
 
@@ -54,7 +62,7 @@ def gate(
     fill: Literal["next_open", "close"] = "next_open",
     store: TrialStore = None,
     open_sealed: OpenSealed = None,
-    out: OptionalFile = None,
+    out: OutputFile = None,
 ) -> int:
     """May a candidate replace what trades now? The chance of letting harm through is bounded.
 
@@ -250,7 +258,7 @@ def _count_question(
 
 
 def monitor(
-    deployment: Positional[Path],
+    deployment: Positional[InputPath],
     /,
     *,
     data: _RunData = None,

@@ -9,7 +9,7 @@ from tradinghf.cli import _output as output
 from tradinghf.cli._base import Bases, start_from
 from tradinghf.cli._feedback import open_store
 from tradinghf.cli._gate import gate_run, keep_decision
-from tradinghf.cli._options import OpenSealed, SplitDay, TrialStore, command_line
+from tradinghf.cli._options import OpenSealed, OutputPath, SplitDay, TrialStore, command_line
 from tradinghf.cli._progress import progress
 from tradinghf.cli._runs import CONFIG, PORTRAIT, RESULT, print_result
 
@@ -34,7 +34,7 @@ def rlhf(
     rounds: int = 4,
     steps: int = 2_400_000,
     envs: int = 512,
-    out: Path = Path("runs/rlhf"),
+    out: OutputPath = Path("runs/rlhf"),
     teacher: str = "oracle",
     train_end: SplitDay = None,
     test_start: SplitDay = None,
@@ -165,7 +165,7 @@ def train(
     task: _Task = "auto",
     portfolio: bool = False,
     base: Bases = (),
-    out: Path = Path("runs/train"),
+    out: OutputPath = Path("runs/train"),
     open_sealed: OpenSealed = None,
     safe: bool = True,
     baseline: str = "buy_and_hold",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping
+from functools import wraps
 from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 
 from tyro.conf import arg
 
+from tradinghf.durable import check_writable
 from tradinghf.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -20,8 +22,15 @@ if TYPE_CHECKING:
 Start = Annotated[str | None, arg(help_behavior_hint="(default: the first bar)")]
 End = Annotated[str | None, arg(help_behavior_hint="(default: the last bar)")]
 SplitDay = Annotated[str | None, arg(help_behavior_hint="(default: by share of the bars)")]
-StrategyFolder = Annotated[Path | None, arg(help_behavior_hint="(default: the bundled one)")]
-OptionalFile = Annotated[Path | None, arg(help_behavior_hint="(default: none)")]
+# Every path of a command says whether it is read or written. What is written is tried before the
+# command begins, and the drill of a full disk finds it here.
+READ, WRITTEN = "read", "written"
+_none = arg(help_behavior_hint="(default: none)")
+StrategyFolder = Annotated[Path | None, READ, arg(help_behavior_hint="(default: the bundled one)")]
+InputFile = Annotated[Path | None, READ, _none]
+InputPath = Annotated[Path, READ]
+OutputFile = Annotated[Path | None, WRITTEN, _none]
+OutputPath = Annotated[Path, WRITTEN]
 StrategyNames = Annotated[
     tuple[str, ...], arg(metavar="NAME ...", help_behavior_hint="(default: all bundled ones)")
 ]
@@ -37,6 +46,36 @@ Settings = Annotated[
     tuple[str, ...],
     arg(name="set", metavar="NAME=VALUE ...", help_behavior_hint="(default: the strategy's own)"),
 ]
+
+
+def path_use(function: Callable[..., object]) -> dict[str, str]:
+    """READ or WRITTEN of each parameter that is a path; "" where its type does not say."""
+    found = {}
+    for name, kind in get_type_hints(function, include_extras=True).items():
+        marks = getattr(kind, "__metadata__", ())
+        bare = kind.__origin__ if marks else kind
+        if Path in (bare, *get_args(bare)):
+            found[name] = next((mark for mark in marks if mark in (READ, WRITTEN)), "")
+    return found
+
+
+def tries_outputs(function: Callable[..., int | None]) -> Callable[..., int | None]:
+    """The command, which first tries whether its files can be written.
+
+    Not after an hour of work. Raises `WriteError`, and makes nothing.
+    """
+    outputs = [name for name, use in path_use(function).items() if use == WRITTEN]
+
+    @wraps(function)
+    def command(*args: Any, **options: Any) -> int | None:
+        given = signature(function).bind(*args, **options)
+        given.apply_defaults()
+        for name in outputs:
+            if given.arguments[name] is not None:
+                check_writable(given.arguments[name])
+        return function(*args, **options)
+
+    return command
 
 
 def parse_settings(items: tuple[str, ...]) -> dict[str, str]:

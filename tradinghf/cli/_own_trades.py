@@ -10,7 +10,15 @@ from tyro.conf import Positional
 
 from tradinghf.cli import _output as output
 from tradinghf.cli._feedback import open_store
-from tradinghf.cli._options import End, OptionalFile, Start, StoreName, StrategyNames
+from tradinghf.cli._options import (
+    End,
+    InputFile,
+    InputPath,
+    OutputFile,
+    Start,
+    StoreName,
+    StrategyNames,
+)
 from tradinghf.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,7 +30,7 @@ _SHOWN = 40
 
 
 def episodes_import_trades(
-    fills: Positional[Path],
+    fills: Positional[InputPath],
     /,
     *,
     data: str,
@@ -30,7 +38,7 @@ def episodes_import_trades(
     end: End = None,
     store: StoreName = "store",
     trader: str = "local",
-    policy: OptionalFile = None,
+    policy: InputFile = None,
     strategies: StrategyNames = (),
     horizon: int = 64,
     questions: bool = True,
@@ -45,7 +53,7 @@ def episodes_import_trades(
     dayfirst: bool | None = None,
     decimal: str | None = None,
     date_format: str | None = None,
-    report: OptionalFile = None,
+    report: OutputFile = None,
     check: bool = False,
     seed: int = 0,
 ) -> int:

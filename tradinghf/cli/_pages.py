@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from tyro.conf import Positional, arg
 
 from tradinghf.cli import _output as output
-from tradinghf.cli._options import OpenSealed, OptionalFile
+from tradinghf.cli._options import InputPath, OpenSealed, OutputFile
 from tradinghf.cli._research import times_opened
 from tradinghf.cli._runs import CONFIG, PORTRAIT, RESULT, REWARD, experiment_facts, read_json
 
@@ -23,10 +23,10 @@ _RunStore = Annotated[
 
 
 def report(
-    run: Positional[Path],
+    run: Positional[InputPath],
     /,
     *,
-    out: OptionalFile = None,
+    out: OutputFile = None,
     store: _RunStore = None,
     open_sealed: OpenSealed = None,
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
@@ -12,8 +11,9 @@ from tradinghf.cli._files import write_files
 from tradinghf.cli._objective import Objective, read_objective
 from tradinghf.cli._options import (
     End,
+    InputPath,
     OpenSealed,
-    OptionalFile,
+    OutputFile,
     Settings,
     Start,
     StoreName,
@@ -59,10 +59,10 @@ def sweep(
     seed: int = 0,
     store: TrialStore = None,
     open_sealed: OpenSealed = None,
-    out: OptionalFile = None,
-    trades: OptionalFile = None,
-    json: OptionalFile = None,
-    report: OptionalFile = None,
+    out: OutputFile = None,
+    trades: OutputFile = None,
+    json: OutputFile = None,
+    report: OutputFile = None,
 ) -> None:
     """Backtest every combination of parameters, data and costs, and say what the best one proves.
 
@@ -288,7 +288,7 @@ def signal(
     terms: OmitArgPrefixes[TermOptions] = TermOptions(),  # noqa: B008 (frozen)
     fill: Literal["next_open", "close"] = "next_open",
     cash: float = 100_000.0,
-    out: OptionalFile = None,
+    out: OutputFile = None,
 ) -> None:
     """Print what is to be held or ordered after the last bar, and what of it is new.
 
@@ -324,7 +324,6 @@ def signal(
     found = weights(rule, market, costs=costs.model, fill=fill, cash=cash, **options)
     moment = f"{market.index[-1]:%Y-%m-%d %H:%M} UTC"
     if out is not None:  # before anything is printed: a reader may be gone before the end
-        out.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(out) as draft:
             found.assign(bar=market.index[-1].isoformat()).to_csv(draft, index=False)
     output.frame(found, title=f"{trial_name(rule)} on {market.name}, after the close of {moment}")
@@ -332,7 +331,7 @@ def signal(
         output.line(f"Weights: {out}")
 
 
-def export(policy: Positional[Path], /, *, out: OptionalFile = None) -> None:
+def export(policy: Positional[InputPath], /, *, out: OutputFile = None) -> None:
     """Write a trained policy as an ONNX file, for programs without Python.
 
     Input: float32 observations [N, D]; output: the deterministic action. How an observation is

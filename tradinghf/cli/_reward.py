@@ -10,14 +10,14 @@ from tyro.conf import Positional
 
 from tradinghf.cli import _output as output
 from tradinghf.cli._feedback import open_store
-from tradinghf.cli._options import OptionalFile, StoreName
+from tradinghf.cli._options import InputPath, OutputFile, OutputPath, StoreName
 from tradinghf.cli._progress import progress
 from tradinghf.cli._runs import RESULT, REWARD, print_held_out, print_values, read_json
 from tradinghf.durable import write_atomic
 from tradinghf.errors import CheckpointError
 
 
-def reward_fit(*, store: StoreName = "store", out: Path = Path("runs/reward")) -> None:
+def reward_fit(*, store: StoreName = "store", out: OutputPath = Path("runs/reward")) -> None:
     """Fit the reward model to the rankings in the store, and say what it learned.
 
     Example: `tradinghf reward fit --store store --out runs/reward`
@@ -39,7 +39,7 @@ def reward_fit(*, store: StoreName = "store", out: Path = Path("runs/reward")) -
 
 
 def reward_show(
-    run: Positional[Path] = Path("runs/reward"), /, *, plot: OptionalFile = None
+    run: Positional[InputPath] = Path("runs/reward"), /, *, plot: OutputFile = None
 ) -> None:
     """Show what a fitted reward model thinks is valued, and how far to believe it.
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from tyro.conf import Positional
 
 from tradinghf.cli import _output as output
 from tradinghf.cli._feedback import open_store
-from tradinghf.cli._options import Anchor, StoreName
+from tradinghf.cli._options import Anchor, InputPath, OutputPath, StoreName
 
 
-def store_backup(folder: Positional[Path], /, *, store: StoreName = "store") -> None:
+def store_backup(folder: Positional[OutputPath], /, *, store: StoreName = "store") -> None:
     """Copy a feedback store, also while others write to it, into a new folder.
 
     The copy is itself a store, with a manifest of hashes. It holds everything: episodes,
@@ -31,7 +29,7 @@ def store_backup(folder: Positional[Path], /, *, store: StoreName = "store") -> 
     output.line(f"Check it: tradinghf store verify --store {place}")
 
 
-def store_restore(folder: Positional[Path], /, *, store: StoreName = "store") -> None:
+def store_restore(folder: Positional[InputPath], /, *, store: StoreName = "store") -> None:
     """Put a backup back, after checking its hashes, where no store is.
 
     Example: `tradinghf store restore backups/monday --store store`

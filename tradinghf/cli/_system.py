@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from tradinghf.cli import _output as output
-from tradinghf.cli._options import StoreName
+from tradinghf.cli._options import InputPath, StoreName
 from tradinghf.serving import DashboardSettings, SignInMode
 
 _PACKAGES = ("torch", "gymnasium", "vectorbt", "pandas", "numpy", "streamlit", "sqlalchemy")
@@ -19,7 +19,9 @@ _OPTIONAL = {"yfinance": "data", "ccxt": "data"}
 _Check = tuple[str, bool, str]  # what, fit?, detail
 
 
-def doctor(*, store: StoreName = "store", runs: Path = Path("runs"), repair: bool = False) -> int:
+def doctor(
+    *, store: StoreName = "store", runs: InputPath = Path("runs"), repair: bool = False
+) -> int:
     """Check versions, device, data, store, runs and disk; exit code 1 when something is wrong.
 
     Example: `tradinghf doctor`
@@ -163,7 +165,7 @@ def dashboard(
     address: str = "127.0.0.1",
     auth: SignInMode = "none",
     hosts: str = "",
-    runs: Path = Path("runs"),
+    runs: InputPath = Path("runs"),
     goal: int = 30,
     browser: bool = False,
 ) -> None:

@@ -10,7 +10,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 from tradinghf.cli import _output as output
 from tradinghf.cli._files import write_files
 from tradinghf.cli._objective import Objective, read_objective
-from tradinghf.cli._options import End, OpenSealed, OptionalFile, Start, StrategyFolder, TrialStore
+from tradinghf.cli._options import End, OpenSealed, OutputFile, Start, StrategyFolder, TrialStore
 from tradinghf.cli._progress import ProgressCall, progress
 from tradinghf.cli._research import ParamValues, parse_values
 from tradinghf.cli._terms import CostOptions, TermOptions
@@ -57,10 +57,10 @@ def walkforward(
     seed: int = 0,
     store: TrialStore = None,
     open_sealed: OpenSealed = None,
-    out: OptionalFile = None,
-    trades: OptionalFile = None,
-    json: OptionalFile = None,
-    report: OptionalFile = None,
+    out: OutputFile = None,
+    trades: OutputFile = None,
+    json: OutputFile = None,
+    report: OutputFile = None,
 ) -> None:
     """Choose parameters, or train a policy, on each past, and trade the bars that follow it.
 

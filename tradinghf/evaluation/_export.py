@@ -37,7 +37,6 @@ def write_page(html: str, path: Path | str) -> Path:
     suffix = target.suffix.lower()
     if suffix not in _SUFFIXES:
         raise ConfigError(f"{target.name!r} ends in {suffix!r}; expected one of {_SUFFIXES}.")
-    target.parent.mkdir(parents=True, exist_ok=True)
     if suffix == ".html":
         write_atomic(target, html.encode())
         return target
@@ -54,7 +53,6 @@ def write_page(html: str, path: Path | str) -> Path:
 def write_table(table: pd.DataFrame, path: Path | str) -> Path:
     """Write a table as CSV where `path` says so, else as Parquet; parent folders are created."""
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(target) as draft:
         if target.suffix.lower() == ".csv":
             table.to_csv(draft, index=False)
@@ -90,7 +88,6 @@ def write_json(report: BacktestResult, verdict: Verdict, path: Path | str) -> Pa
         "trades": json.loads(report.trades.to_json(orient="records", date_format="iso")),
     }
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(target, json.dumps(result, indent=2, allow_nan=False).encode() + b"\n")
     return target
 

@@ -75,7 +75,6 @@ class Deployment:
 
     def save(self, path: Path) -> None:
         """Write it to a file, whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, (json.dumps(asdict(self), indent=1) + "\n").encode())
 
     @classmethod

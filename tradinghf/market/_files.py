@@ -213,7 +213,8 @@ def save_market(market: MarketData, path: Path | str) -> None:
     Floats are written so that they are read back bit for bit.
 
     Raises:
-        MarketDataError: unknown suffix, or the file cannot be written.
+        MarketDataError: unknown suffix.
+        WriteError: the disk refused (full, read-only).
 
     """
     path = Path(path)
@@ -221,19 +222,14 @@ def save_market(market: MarketData, path: Path | str) -> None:
     suffix, written = path.suffix.lower(), (*_WRITTEN, *_PARQUET_SUFFIXES)
     if suffix not in written:
         raise MarketDataError(f"{path}: expected a path ending in {', '.join(written)}.")
-    try:
-        with atomic_path(path) as draft:
-            if suffix in _PARQUET_SUFFIXES:
-                # With checksums a flipped bit is found, not read as another price.
-                frame.to_parquet(draft, index=False, engine="pyarrow", write_page_checksum=True)
-            else:
-                times = np.datetime_as_string(market.timestamps, unit="ns")
-                frame["timestamp"] = np.tile(np.char.add(times, "Z"), market.assets)
-                frame.to_csv(draft, index=False, sep="\t" if suffix == ".tsv" else ",")
-    except OSError as error:
-        raise MarketDataError(
-            f"{path}: cannot be written ({error.strerror or error}). Check folder and disk space."
-        ) from error
+    with atomic_path(path) as draft:
+        if suffix in _PARQUET_SUFFIXES:
+            # With checksums a flipped bit is found, not read as another price.
+            frame.to_parquet(draft, index=False, engine="pyarrow", write_page_checksum=True)
+        else:
+            times = np.datetime_as_string(market.timestamps, unit="ns")
+            frame["timestamp"] = np.tile(np.char.add(times, "Z"), market.assets)
+            frame.to_csv(draft, index=False, sep="\t" if suffix == ".tsv" else ",")
 
 
 def _parquet_columns(path: Path) -> list[tuple[str, Any]]:

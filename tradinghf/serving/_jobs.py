@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from tradinghf.durable import write_atomic
-from tradinghf.errors import ConfigError
+from tradinghf.durable import make_folder, write_atomic
+from tradinghf.errors import ConfigError, WriteError
 
 Status = Literal["running", "done", "failed", "stopped"]
 _log = logging.getLogger(__name__)
@@ -176,7 +176,7 @@ class BackgroundJobs:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """One starter at a time, over all threads and processes; a killed one frees the lock."""
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(self.folder, mode=0o700)
         with (self.folder / ".lock").open("ab") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
@@ -186,7 +186,7 @@ class BackgroundJobs:
     ) -> BackgroundJob:
         command, hidden = _without_urls(command)
         folder = self.folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
-        folder.mkdir(parents=True, mode=0o700)
+        make_folder(folder, mode=0o700)
         nice = str(_NICE.get(kind, 0))
         runner = [sys.executable, "-m", "tradinghf.serving._runner", str(folder), nice, *command]
         process = subprocess.Popen(
@@ -199,7 +199,11 @@ class BackgroundJobs:
         )
         job = BackgroundJob(folder, kind, title, command, process.pid, time.time())
         record = {name: value for name, value in vars(job).items() if name != "folder"}
-        write_atomic(folder / "job.json", json.dumps(record).encode(), mode=0o600)
+        try:
+            write_atomic(folder / "job.json", json.dumps(record).encode(), mode=0o600)
+        except WriteError:  # nobody could see or stop it
+            process.kill()
+            raise
         _children.append(process)
         _log.info("job started", extra={"job": job.name, "kind": kind, "title": title})
         return job

@@ -10,7 +10,7 @@ import zipfile
 from functools import lru_cache
 from pathlib import Path
 
-from tradinghf.durable import atomic_path
+from tradinghf.durable import write_atomic
 from tradinghf.errors import MarketDataError, TradingHFError, unknown_name
 from tradinghf.market import (
     SOURCES,
@@ -54,7 +54,7 @@ def _opened(path: Path) -> Path:
     if suffix not in _KEPT:
         raise MarketDataError(f"It holds a file ending in {suffix!r}. Unpack it first.")
     inner = path.with_name(f"{path.stem}.held{suffix}")
-    inner.write_bytes(data)
+    write_atomic(inner, data)
     return inner
 
 
@@ -197,10 +197,9 @@ class Uploads:
             )
         if known is not None and not options:
             options = _options_of(known)
-        self.folder.mkdir(parents=True, exist_ok=True)
         sent = draft = self.folder / f".{secrets.token_hex(8)}{suffix}"
         try:
-            sent.write_bytes(data)
+            write_atomic(sent, data)
             try:
                 draft = _opened(sent)
                 _check_unpacked(draft)
@@ -214,8 +213,7 @@ class Uploads:
                 _remove(known)
             kept = self.folder / f"{stem}{draft.suffix}"
             if options:
-                with atomic_path(options_file(kept)) as beside:
-                    beside.write_text(json.dumps(options), encoding="utf-8")
+                write_atomic(options_file(kept), json.dumps(options).encode())
             draft.rename(kept)
         finally:
             draft.unlink(missing_ok=True)
@@ -263,8 +261,7 @@ class Uploads:
         # Without this the asset would get the new name with the file, and be another one.
         options = {"symbol": name} | _options_of(path)
         moved = path.with_name(plain + path.name.removeprefix(market_name(path)))
-        with atomic_path(options_file(moved)) as beside:
-            beside.write_text(json.dumps(options), encoding="utf-8")
+        write_atomic(options_file(moved), json.dumps(options).encode())
         path.rename(moved)
         options_file(path).unlink(missing_ok=True)
         return plain

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -18,6 +19,7 @@ from tradinghf.serving._accounts import UserAccount
 from tradinghf.serving._dashboard import Dashboard, current_dashboard
 from tradinghf.serving._edits import shown_after_the_vote
 
+_log = logging.getLogger(__name__)
 UP, DOWN, GREY = "#2F81F7", "#E8833A", "#7C8896"
 _INK = {"light": "#3B4450", "dark": "#C3CAD3"}
 _METRICS_PER_ROW = 6
@@ -25,6 +27,13 @@ _CHART_HEIGHT = 300
 _NUMBER = "%.1f"
 _LONGEST_NAME = 100
 _CONFIRMED = "confirmed"
+
+
+def say_failed(error: OSError) -> None:
+    """Say on a page that the machine refused to read or write; paths go to the log alone."""
+    _log.error("page failed", exc_info=error)
+    st.error("This page could not be finished. Nothing of it was kept.")
+    st.text(f"The server's disk says: {error.strerror}. Tell who looks after it, then try again.")
 
 
 def has_sign_in() -> bool:

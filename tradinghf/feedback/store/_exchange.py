@@ -48,11 +48,7 @@ def export_feedback(database: Database, path: Path) -> int:
             if path.suffix == ".jsonl"
             else spreadsheets.encode_rankings(rankings, episode_sources(connection), path.suffix)
         )
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(path, data)
-        except OSError as error:
-            raise StoreError(f"Cannot write {path}: {error.strerror}.") from error
+        write_atomic(path, data)
     return len(rankings)
 
 

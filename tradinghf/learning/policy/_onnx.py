@@ -51,7 +51,6 @@ def export_onnx(policy: Policy, path: Path | str) -> Path:
     """
     onnx = _onnx()
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
     inputs = int(str(policy.network.shape["inputs"]))
     with _quiet():
         program = torch.onnx.export(

@@ -57,7 +57,7 @@ class Policy:
         """Write one safetensors file with weights, task and scaler; whole or not at all.
 
         Raises:
-            CheckpointError: the file cannot be written.
+            WriteError: the disk refused (full, read-only).
 
         """
         about = {
@@ -70,13 +70,7 @@ class Policy:
         tensors = {k: v.detach().cpu().contiguous() for k, v in self.network.state_dict().items()}
         # One metadata key only: safetensors writes several in random order.
         data = save(tensors, metadata={"policy": json.dumps(about, sort_keys=True)})
-        try:
-            write_atomic(Path(path), data)
-        except OSError as error:
-            raise CheckpointError(
-                f"Cannot write the policy {path}: {error.strerror or error}. "
-                "Check the folder and the space on the disk."
-            ) from error
+        write_atomic(Path(path), data)
 
     @classmethod
     def load(cls, path: Path | str) -> Policy:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 from scipy.stats import spearmanr
 
-from tradinghf.durable import write_atomic
+from tradinghf.durable import make_folder, write_atomic
 from tradinghf.episodes import Episode
 from tradinghf.errors import FeedbackError
 from tradinghf.feedback import Ranking, repeat_consistency
@@ -66,7 +66,7 @@ def fit_reward_run(
         FeedbackError: no usable ranking.
 
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     health = store.health()
     answers = store.rankings(purposes=("learn", "test"))
     test_ids = {query.id for query in store.queries(purpose="test")}

@@ -31,7 +31,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from tradinghf.durable import sync_folder, write_atomic
+from tradinghf.durable import make_folder, sync_folder, write_atomic
 from tradinghf.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class RunDirectory:
         self.path = Path(path)
         self.keep = keep
         self.checkpoints = self.path / "checkpoints"
-        self.checkpoints.mkdir(parents=True, exist_ok=True)
+        make_folder(self.checkpoints)
         self._events: SummaryWriter | None = None
         self._held = False
 
@@ -118,7 +118,9 @@ class RunDirectory:
         if self._held:
             yield
             return
-        with (self.path / "lock").open("w") as file:
+        with _written(self.path / "lock"):
+            file = (self.path / "lock").open("w")
+        with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
@@ -151,9 +153,10 @@ class RunDirectory:
         old = [*self._steps(), *self.path.glob("metrics.jsonl")]
         if old:
             aside = _free(self.path / "earlier", "run")
-            aside.mkdir(parents=True)
-            for path in old:
-                path.rename(aside / path.name)
+            with _written(aside):
+                aside.mkdir(parents=True)
+                for path in old:
+                    path.rename(aside / path.name)
 
     def write_json(self, name: str, value: Any) -> None:
         """Write RUN/name durably.

@@ -10,7 +10,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-from tradinghf.durable import write_atomic
+from tradinghf.durable import make_folder, write_atomic
 from tradinghf.errors import CheckpointError
 from tradinghf.loop.labels._cells import Cell, LabelBench, run_cell
 
@@ -37,7 +37,7 @@ def run_labels(
 
     """
     report = progress or (lambda *_: None)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     _same_settings(bench, folder)
     phases = bench.cells()
     total = sum(len(phase) for phase in phases)

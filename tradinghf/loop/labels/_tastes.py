@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import spearmanr
 
-from tradinghf.durable import write_atomic
+from tradinghf.durable import make_folder, write_atomic
 from tradinghf.episodes import Episode, EpisodeBatch, Floats
 from tradinghf.errors import check_setting
 from tradinghf.feedback import Ranking, SyntheticTrader
@@ -117,7 +117,7 @@ def run_tastes(
         One dict per market, seed, trader, teacher and number of rankings (`measure`).
 
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     places = [(seed, market) for seed in range(bench.seeds) for market in bench.markets]
     who = [(trader, teacher) for teacher in bench.teachers for trader in bench.traders]
     rows, done = [], 0
