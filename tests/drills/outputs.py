@@ -11,6 +11,7 @@ import ctypes
 import io
 from collections.abc import Callable, Iterator
 from functools import partial
+from importlib.util import find_spec
 from inspect import Parameter, signature
 from pathlib import Path
 from unittest.mock import patch
@@ -37,7 +38,8 @@ LATE = (
     "backtest sma_cross --data INPUT/bars.csv --trades OUT.csv",
     "backtest sma_cross --data INPUT/bars.csv --json OUT.json",
     "sweep sma_cross --data INPUT/bars.csv --param fast=5,10 --out OUT.csv",
-    "walkforward buy_and_hold --data INPUT/bars.csv --train-bars 200 --report OUT.html",
+    "walkforward sma_cross --data INPUT/bars.csv --param fast=5,9 --train-bars 200 "
+    "--report OUT.html",
     "signal sma_cross --data INPUT/bars.csv --out OUT.csv",
     "feedback export OUT.jsonl --store INPUT/store",
     "feedback export OUT.csv --store INPUT/store",
@@ -47,9 +49,10 @@ LATE = (
     "reward show INPUT/reward --plot OUT.html",
     "train --reward pnl --data INPUT/bars.csv --steps 2048 --envs 8 --out OUT",
     "rlhf --trader drawdown --data INPUT/bars.csv --rankings 4 --steps 2048 --envs 8 --out OUT",
-    "export INPUT/run --out OUT.onnx",
     "report INPUT/run --out OUT.html",
 )
+
+ONNX = "export INPUT/run --out OUT.onnx"  # where that extra is installed
 
 
 def outputs(work: Path, size: int, say: Say) -> Outcome:
@@ -60,7 +63,7 @@ def outputs(work: Path, size: int, say: Say) -> Outcome:
     code, _ = in_child(lambda _tell: mount_small(mount))
     if code:
         raise NotHereError("Outputs are not drilled: no permission to mount a file system.")
-    late = LATE[:size]
+    late = (*LATE, *([ONNX] if find_spec("onnx") else []))[:size]
     _prepare(source, late)
     early = list(arguments())
     failures: list[str] = []
@@ -73,7 +76,7 @@ def outputs(work: Path, size: int, say: Say) -> Outcome:
         say(f"{len(early)} outputs on a {kind} disk")
     for line in late:
         body = partial(_late, mount, source, line)
-        failures += _told(body, f"filling: {line}", figures, line)
+        failures += _told(body, f"filling: {line}", figures, "filling meanwhile")
         say(line)
     return Outcome(2 * len(early) + len(late), tuple(failures), figures)
 
@@ -137,7 +140,7 @@ def _judge(mount: Path, line: str, tell: Tell) -> None:
             code = -1
             said.write(f"exit {left.code}")
     lines = [text for text in said.getvalue().splitlines() if text.startswith("error: ")]
-    tell(lines[-1].replace(f"{mount}/", "") if lines else "no sentence")
+    tell(lines[-1].removeprefix("error: ").replace(f"{mount}/", "") if lines else "no sentence")
     if code != 2 or len(lines) != 1 or not any(reason in lines[0] for reason in REASONS):
         tell(f"! code {code}, said {said.getvalue()[-300:]!r}")
     if "Traceback" in said.getvalue():
