@@ -162,6 +162,31 @@ def test_the_notebook_runs_and_shows_its_results(root: Path) -> None:
     assert bool(scope["total"].isfinite().all())
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"observation": "dict", "brackets": Brackets(stop_loss=0.01), "dtype": "float64"},
+        {"observation": "index", "randomise": {"fee_bps": (1.0, 9.0), "slippage_bps": (0.0, 5.0)}},
+        {"windows": "sequential"},
+    ],
+)
+def test_episodes_drawn_ahead_are_those_drawn_one_by_one(options: dict[str, Any]) -> None:
+    """Also where a seed, a chosen start or a saved state comes between, and beyond one draw."""
+    quick = TradingEnv(MARKET, horizon=3, **options)
+    usual = TradingEnv(MARKET, horizon=3, engine="tensor", **options)
+    asked = [{"seed": 3}, *[{}] * 70, {"options": {"start": np.array([80])}}, {}, {"seed": 5}, {}]
+    for at, how in enumerate(asked):
+        (obs, info), (other, facts) = (env.reset(**how) for env in (quick, usual))
+        assert info == facts, at
+        for name in obs if isinstance(obs, dict) else [slice(None)]:
+            np.testing.assert_array_equal(obs[name], other[name])
+        for _ in range(2):
+            assert quick.step(1)[1:] == usual.step(1)[1:], at
+        if at % 20 == 10:
+            quick.env.state, usual.env.state = quick.env.state, usual.env.state
+
+
 @pytest.mark.parametrize("seed", [-1, 2**70, 1.5, "7", [1, 2]], ids=str)
 def test_seeds_that_do_not_fit_are_refused_by_name(seed: Any) -> None:
     for env in (TradingEnv(MARKET, horizon=12), TradingVectorEnv(MARKET, num_envs=3, horizon=12)):

@@ -6,6 +6,7 @@ import ctypes
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from copy import copy
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
@@ -51,6 +52,16 @@ class EpisodeConstants:
         self.arrays = (state.asset.contiguous().numpy(), state.start.contiguous().numpy())
         self.rates = rates
 
+    def one(self, account: int) -> EpisodeConstants:
+        """Those of one account alone."""
+        part = copy(self)
+        for name in ("key", "episode", "asset", "start", "fee", "slippage"):
+            values = getattr(self, name)
+            setattr(part, name, None if values is None else values[account : account + 1])
+        part.arrays = tuple(values[account : account + 1] for values in self.arrays)
+        part.rates = tuple(r if len(r) == 1 else r[account : account + 1] for r in self.rates)
+        return part
+
 
 class FusedState:
     """The environments as a kernel has them: matrices of numbers; the engine unpacks them.
@@ -72,6 +83,11 @@ class FusedState:
         self._tables: tuple[Tensor, ...] | None = None
         self._bar: Tensor | None = None
         self._obs: Observation | None = None
+
+    def one(self, account: int) -> FusedState:
+        """The state of one account alone."""
+        numbers = tuple(table[..., account : account + 1].copy() for table in self.numbers)
+        return FusedState(numbers, self.bars[account : account + 1], self.episodes.one(account))
 
     @property
     def tables(self) -> tuple[Tensor, ...]:
@@ -213,8 +229,10 @@ class FusedEngine(ABC):
 
     def _run(self, count: int, *arguments: Any) -> None:
         """Call the kernel, over several threads where there is enough to do."""
-        threads = self._threads or min(torch.get_num_threads(), self._cores)
-        shares = min(threads, count // self._share)
+        shares = count // self._share
+        if shares >= 2:
+            threads = self._threads or min(torch.get_num_threads(), self._cores)
+            shares = min(threads, shares)
         if shares < 2:
             return self._check(self._advance(0, count, *arguments))
         own = int(self._share * _HEAD_START)

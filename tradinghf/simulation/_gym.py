@@ -118,12 +118,15 @@ class TradingEnv(gymnasium.Env[Any, Any]):
     ) -> tuple[Any, dict[str, Any]]:
         """Start an episode; see `MarketEnv.reset`."""
         super().reset(seed=None if seed is None else environment_seeds(seed, 1)[0])
-        obs, info = self.env.reset(seed=seed, options=options)
-        self._single = self._single or SingleStep.of(self.env)
-        first = _first(info)
-        self._history = [first]
+        plain = self._single is not None and seed is None and not options
+        found = self._single.reset() if self._single is not None and plain else None
+        if found is None:
+            obs, info = self.env.reset(seed=seed, options=options)
+            self._single = self._single or SingleStep.of(self.env)
+            found = _numpy(obs, 0), _first(info)
+        self._history = [found[1]]
         self._show()
-        return _numpy(obs, 0), first
+        return found
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Act for one bar; see `MarketEnv.step_weights` for `info`."""
