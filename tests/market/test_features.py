@@ -297,3 +297,33 @@ def test_scaler_round_trip_and_refusals(market: MarketData) -> None:
     for bad in (((1.0,), (0.0,)), ((1.0,), (1.0, 1.0)), ((float("nan"),), (1.0,))):
         with pytest.raises(ConfigError, match="must be finite"):
             FeatureScaler(*bad)
+
+
+def intraday(nights: float) -> MarketData:
+    """Three sessions of sixty minutes; the price jumps by `nights` while the market is closed."""
+    rng = np.random.default_rng(4)
+    days = [f"2024-03-{day:02d}T14:30" for day in (4, 5, 8)]
+    minutes = np.arange(60) * np.timedelta64(1, "m")
+    times = np.concatenate([np.datetime64(day, "ns") + minutes for day in days])
+    body = rng.normal(0, 1e-3, (180, 1))
+    jumps = np.zeros((180, 1))
+    jumps[[60, 120]] = nights
+    close = 100 * np.exp(np.cumsum(body + jumps, axis=0))
+    opened = close / np.exp(body)
+    rows = np.hstack([opened, np.maximum(opened, close), np.minimum(opened, close), close])
+    table = pd.DataFrame(rows, pd.DatetimeIndex(times, tz="UTC"), ["open", "high", "low", "close"])
+    return MarketData.from_frame(table.assign(volume=1000.0))
+
+
+def test_a_closed_night_is_not_the_move_of_a_minute() -> None:
+    names = ["log_return", "momentum_5", "momentum_20", "volatility_20", "range", "body"]
+    calm, wild = (intraday(nights) for nights in (0.0, 0.1))
+    np.testing.assert_allclose(features(wild, names), features(calm, names), atol=1e-8)
+    assert features(wild, ["gap"])[60, 0, 0] == LIMIT
+    assert_causal(lambda m: features(m, names), wild)
+    # A break of a few minutes is no night, and a weekend of daily bars is a return.
+    times = wild.timestamps.copy()
+    times[100:120] += np.timedelta64(9, "m")
+    assert one(replace(wild, timestamps=times), "log_return")[100] == one(wild, "log_return")[100]
+    daily = replace(wild, bars_per_year=252.0)
+    assert one(daily, "log_return")[60] > 4

@@ -20,6 +20,7 @@ from tradinghf.market._data import MarketData
 from tradinghf.market._rolling import (
     lagged,
     log_returns,
+    night_moves,
     realised_volatility,
     rolling_max,
     rolling_min,
@@ -148,10 +149,13 @@ def _log_return(market: MarketData) -> Floats:
 
 @feature("momentum", windowed=True)
 def _momentum(market: MarketData, window: int) -> Floats:
-    """Log return over N bars / (volatility of max(N, 20) bars * sqrt(N))."""
+    """Log return over N bars / (volatility of max(N, 20) bars * sqrt(N)); nights left out."""
     log = np.log(market.close)
-    volatility = realised_volatility(market, max(window, 20))
-    out: Floats = (log - lagged(log, window)) / (volatility * np.sqrt(window))
+    moves = log - lagged(log, window)
+    nights = night_moves(market)
+    if nights.any():
+        moves -= rolling_sum(nights, window)
+    out: Floats = moves / (realised_volatility(market, max(window, 20)) * np.sqrt(window))
     return out
 
 

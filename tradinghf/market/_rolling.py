@@ -9,9 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tradinghf.market._bar_rules import Floats
 from tradinghf.market._data import MarketData
+
+_DAYS_IN_A_YEAR = 366
+_HALF_AN_HOUR = 30 * 60 * 10**9  # nanoseconds
 
 
 def lagged(values: Floats, bars: int) -> Floats:
@@ -44,10 +48,36 @@ def rolling_min(values: Floats, window: int) -> Floats:
     return _rolling(np.minimum, values, window)
 
 
+def session_starts(market: MarketData) -> NDArray[np.bool_]:
+    """[T] whether an intraday bar is the first one after a closed market; never of daily bars.
+
+    The market was closed where more than half an hour, and more than three bars of the shortest
+    spacing until then, lie between two bars.
+    """
+    starts = np.zeros(market.bars, dtype=np.bool_)
+    if market.bars_per_year > _DAYS_IN_A_YEAR and market.bars > 1:
+        spacing = np.diff(market.timestamps).astype("timedelta64[ns]").astype(np.int64)
+        shortest = np.minimum.accumulate(spacing)
+        starts[1:] = spacing > np.maximum(3 * shortest, _HALF_AN_HOUR)
+    return starts
+
+
+def night_moves(market: MarketData) -> Floats:
+    """[T, A] log(open / previous close) where an intraday session starts, else 0."""
+    moves = np.zeros_like(market.close)
+    starts = np.flatnonzero(session_starts(market))
+    moves[starts] = np.log(market.open[starts] / market.close[starts - 1])
+    return moves
+
+
 def log_returns(market: MarketData) -> Floats:
-    """[T, A] log return of each bar, close to close; NaN in row 0."""
+    """[T, A] log return of each bar, close to close; NaN in row 0.
+
+    The first bar of an intraday session counts from its own open: what happened overnight is not
+    the move of one minute (the feature "gap" shows it).
+    """
     log = np.log(market.close)
-    return log - lagged(log, 1)
+    return log - lagged(log, 1) - night_moves(market)
 
 
 def realised_volatility(market: MarketData, window: int = 20) -> Floats:

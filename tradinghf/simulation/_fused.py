@@ -49,7 +49,10 @@ class EpisodeConstants:
         self.key, self.episode = state.key, state.episode
         self.asset, self.start = state.asset, state.start
         self.fee, self.slippage = state.fee, state.slippage
-        self.arrays = (state.asset.contiguous().numpy(), state.start.contiguous().numpy())
+        self.arrays: tuple[Any, ...] = (
+            state.asset.contiguous().numpy(),
+            state.start.contiguous().numpy(),
+        )
         self.rates = rates
 
     def one(self, account: int) -> EpisodeConstants:

@@ -166,7 +166,7 @@ class _Growth:
         # Rounding the quotient of two float32 from float64 is the float32 quotient.
         self._ratio[0] = max(equity, floor) / max(previous, floor)
         torch.log(self._in, out=self._out)
-        return self._log.item()
+        return float(self._log.item())
 
 
 def _cell(value: Any, state: FusedState) -> tuple[int, int]:
