@@ -1,4 +1,4 @@
-# make setup | demo | test | check | bench | docs | clean. Each works as the first command on a fresh clone.
+# make setup | demo | test | slow | check | bench | docs | clean. Each works as the first command on a fresh clone.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -8,7 +8,7 @@ STAMP := .venv/.tradinghf-installed
 WORKERS ?= 2
 ARGS ?=
 
-.PHONY: help setup demo test quick check docs drills bench lock clean
+.PHONY: help setup demo test slow quick check docs drills bench lock clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,12 +20,17 @@ $(STAMP): pyproject.toml constraints.txt requirements.lock scripts/setup scripts
 	@touch $@
 
 # Two busy thread pools on two cores slow each other down: workers, not threads, fill the cores.
-test quick: export OMP_NUM_THREADS ?= 1
+test slow quick: export OMP_NUM_THREADS ?= 1
 
-test: $(STAMP) ## Run every test.
+test: $(STAMP) ## Run the tests, with a browser and servers (a quarter of an hour on two cores).
 	scripts/system_packages
 	$(BIN)/python scripts/fetch_assets.py --tests
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow" $(ARGS)
+
+slow: $(STAMP) ## Run the tests that take longer: whole loops, months, every page of the docs.
+	scripts/system_packages
+	$(BIN)/python scripts/fetch_assets.py --tests
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m slow $(ARGS)
 
 quick: $(STAMP) ## Run the tests that take less than ten seconds each and no browser.
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow and not browser" $(ARGS)
