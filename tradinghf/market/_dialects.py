@@ -48,6 +48,11 @@ class Reading:
     sheet: str | None = None
     zone: str | None = None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the content decides everything but the zone."""
+        return self == Reading(zone=self.zone)
+
     def column_names(self, what: str) -> list[str]:
         """Names of the file's columns that the user gave."""
         return list(column_choices(self.columns, what).values()) if self.columns else []

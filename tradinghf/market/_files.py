@@ -30,6 +30,7 @@ from tradinghf.market._quality import market_warnings
 from tradinghf.market._source_registry import Source
 from tradinghf.market._tables import ADJUSTED_OFFER, Table
 from tradinghf.market._text_table import read_rows, split_text
+from tradinghf.market._usual import usual_bars
 
 _WRITTEN = (".csv", ".tsv")
 _PARQUET_SUFFIXES = (".parquet", ".pq")
@@ -153,6 +154,9 @@ def _plain(data: bytes, suffix: str, reading: Reading, what: str) -> PlainBars:
         rows = sheet_rows(io.BytesIO(data), what, reading.sheet)
         table = read_rows(rows, what, known=reading.column_names(what))
     elif suffix in TEXT_SUFFIXES:
+        usual = usual_bars(data, reading.zone) if reading.is_open else None
+        if usual is not None:
+            return usual
         table = split_text(decoded(data, what), what, known=reading.column_names(what))
     else:
         raise MarketDataError(f"{what}: holds a file ending in {suffix!r}. Unpack it first.")
