@@ -59,15 +59,16 @@ class Parameter:
             StrategyError: it does not convert without loss.
 
         """
+        bars = " of bars, 1 or more," if "[bars]" in self.doc else ""
         try:
-            if self.type is bool:
-                return _WORDS[str(value).lower()]
-            if self.type is int and float(str(value)) != int(float(str(value))):
+            if self.type in (bool, str):
+                return _WORDS[str(value).lower()] if self.type is bool else str(value)
+            converted: _Value = self.type(number := float(str(value)))
+            if number - float(converted) or (bars and number < min(1, float(self.default))):
                 raise ValueError(value)
-            converted: _Value = self.type(float(str(value)) if self.type is int else str(value))
         except (ValueError, KeyError, OverflowError) as error:
             raise StrategyError(
-                f"The parameter {self.name!r} is {value!r}; expected {_TYPES[self.type]} "
+                f"The parameter {self.name!r} is {value!r}; expected {_TYPES[self.type]}{bars} "
                 f"such as {self.default!r}."
             ) from error
         return converted

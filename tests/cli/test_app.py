@@ -121,12 +121,26 @@ def test_unknown_names_suggest_close_matches(
         ["episodes", "list"],
         ["rank", "--trader", "drawdwn"],
         ["dashboard", "--address", "0.0.0.0"],
+        ["backtest", "sma_cross", "--set", "fast=0"],
+        ["backtest", "rsi_reversion", "--set", "enter=nan"],
+        ["backtest", "sma_cross", "--start", "nan"],
+        ["backtest", "sma_cross", "--data", ""],
+        ["data", "show", "."],
+        ["doctor", "--runs", "nope"],
+        ["train", "--reward", "pnl", "--out", ""],
+        ["check", "sma_cross", "--points", "99999999999"],
+        ["train", "--reward", "pnl", "--envs", "40000000"],
+        ["rlhf", "--trader", "drawdown", "--rankings", "99999999999"],
+        ["episodes", "collect", "--windows", "99999999999"],
+        ["sweep", "sma_cross", "--param", "fast=1:1000000000"],
+        ["data", "show", "synthetic:bars=99999999999999"],
     ],
 )
 def test_bad_input_is_exit_code_2_without_a_traceback(
-    args: list[str], capsys: pytest.CaptureFixture[str]
+    args: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(args) == 2
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.stat().st_size]
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert error.count("\n") == 1, "one sentence or two, on one line"
@@ -289,7 +303,8 @@ def test_dashboard_serves_until_interrupted(tmp_path: Path) -> None:
     try:
         line = child.stdout.readline()
         assert line.startswith("Dashboard: http://127.0.0.1:"), child.stderr
-        with urllib.request.urlopen(line.split()[1], timeout=30) as page:
+        keeping = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+        with keeping.open(line.split()[1], timeout=30) as page:
             assert page.status == 200
     finally:
         child.send_signal(signal.SIGINT)

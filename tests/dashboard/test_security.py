@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 
 import pytest
 from argon2 import PasswordHasher
-from support.dashboard import Running, dashboard_of, fill_store, request
+from support.dashboard import OPENED, Running, dashboard_of, fill_store, request
 from websockets.exceptions import InvalidHandshake
 from websockets.sync.client import connect
 
@@ -26,6 +26,7 @@ from tradinghf.serving import _accounts as accounts_module
 from tradinghf.serving._access import AccessError, Identity, SessionTokens, load_secret
 from tradinghf.serving._accounts import AccountError, UserAccounts
 from tradinghf.serving._server import check_address
+from tradinghf.serving._start import opened_browser
 from tradinghf.serving._uploads import MAX_UPLOAD_BYTES
 
 API = "/tradinghf/api"
@@ -68,6 +69,7 @@ def websocket(live: Running, **headers: str) -> bool:
     """Whether the server lets a websocket in."""
     url = live.url.replace("http", "ws") + STREAM
     origin = headers.pop("origin", None)
+    headers = {"Cookie": OPENED.get(live.url, ""), **headers}
     try:
         with connect(url, origin=origin, additional_headers=headers, open_timeout=10):
             return True
@@ -121,6 +123,52 @@ def test_rebound_host_names_are_refused(live: Running, host: str) -> None:
 def test_strangers_behind_a_local_proxy_are_strangers(live: Running) -> None:
     assert request(live.url, "/", headers={"X-Forwarded-For": "203.0.113.9"})[0] == 403
     assert request(live.url, "/", headers={"X-Forwarded-For": "127.0.0.1, 203.0.113.9"})[0] == 403
+
+
+@pytest.mark.parametrize("cookie", ["", "forged", "name"])
+@pytest.mark.parametrize("path", ["/", "/training", "/_stcore/host-config", "/media/x"])
+def test_other_users_of_this_machine_need_the_start_token(
+    live: Running, cookie: str, path: str
+) -> None:
+    name = OPENED[live.url].partition("=")[0]
+    given = {"": "", "forged": f"{name}=0123456789", "name": f"other{OPENED[live.url]}"}[cookie]
+    status, headers, _ = request(live.url, path, headers={"Cookie": given})
+    assert (status, headers["location"]) == (303, "/start")
+    assert not websocket(live, origin=live.url, Cookie=given)
+
+
+def test_the_start_token_becomes_a_guarded_cookie(live: Running) -> None:
+    assert request(live.url, "/start", headers={"Cookie": ""})[0] == 401
+    assert request(live.url, "/start?token=wrong", headers={"Cookie": ""})[0] == 401
+    form = {"Content-Type": "application/x-www-form-urlencoded", "Origin": live.url}
+    for status, text in (
+        (401, b"token=wrong"),
+        (401, b"token=%ff"),
+        (413, b"token=" + b"x" * 5000),
+    ):
+        found = request(live.url, "/start", method="POST", raw=text, headers=form)
+        assert found[0] == status
+        assert "set-cookie" not in found[1]
+    text = f"token={live.token}".encode()
+    status, headers, _ = request(live.url, "/start", method="POST", raw=text, headers=form)
+    assert (status, headers["location"]) == (303, "/")
+    assert headers["set-cookie"].startswith(OPENED[live.url])
+    assert "HttpOnly" in headers["set-cookie"]
+    assert "SameSite=lax" in headers["set-cookie"]
+    assert live.token not in OPENED[live.url]
+
+
+def test_the_browser_is_opened_without_showing_the_token_in_ps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    opened: list[Path] = []
+    monkeypatch.setattr("webbrowser.open", lambda url: opened.append(Path(url[len("file://") :])))
+    with opened_browser("http://127.0.0.1:1/start?token=abc&x=1"):
+        (page,) = opened
+        assert "abc" not in str(page)
+        assert (page.stat().st_mode & 0o777, page.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+        assert 'href="http://127.0.0.1:1/start?token=abc&amp;x=1"' in page.read_text()
+    assert not page.exists()
 
 
 def test_websocket_needs_the_pages_own_origin(live: Running) -> None:

@@ -95,6 +95,13 @@ DRILLS: dict[str, Drill] = {
         1,
         99,
     ),
+    "arguments": Drill(
+        "arguments:arguments",
+        "command lines made up from the parsers of all commands: absurd, empty, half, out of order",
+        "one sentence, or work that can be cut off; never a traceback",
+        60,
+        5000,
+    ),
     "migrate": Drill(
         "schemas:migrate_killed",
         "kill -9 at every statement of the migration from every past schema",

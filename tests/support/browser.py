@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from support.dashboard import OPENED
 
 from tradinghf.resources import resource_dir
 
@@ -58,6 +59,10 @@ def visit(browser: Browser, url: str, *, practised: bool = True, **options: Any)
     context = browser.new_context(**options)
     if practised:
         context.add_init_script(PRACTISED)
+    origin = "/".join(url.split("/")[:3])
+    if origin in OPENED:
+        name, _, value = OPENED[origin].partition("=")
+        context.add_cookies([{"name": name, "value": value, "url": origin}])
     page = context.new_page()
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))

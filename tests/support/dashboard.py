@@ -135,12 +135,24 @@ def fill_runs(store: Store, runs: Path, rater: str = "local") -> None:
     (test / "backtest.json").write_text(json.dumps(found))
 
 
+OPENED: dict[str, str] = {}
+"""Address of a server without sign-in -> the cookie, "name=value", of who started it."""
+
+
+def start_cookie(url: str, token: str) -> str:
+    """What the browser keeps after the address with the token was opened."""
+    status, headers, _ = request(url, f"/start?token={token}")
+    assert status == 303
+    return headers["set-cookie"].partition(";")[0]
+
+
 @dataclass
 class Running:
     """A dashboard in a process of its own; once dead, `said` holds what it printed."""
 
     process: subprocess.Popen[str]
     url: str
+    token: str
     drain: threading.Thread
     said: list[str]
 
@@ -187,12 +199,15 @@ def start_dashboard(
     )
     assert process.stdout is not None
     for line in process.stdout:
-        found = re.search(r"http://[0-9.]+:\d+", line)
+        found = re.search(r"(http://[0-9.]+:\d+)(?:/start\?token=(\w+))?", line)
         if found:
+            url, token = found[1], found[2] or ""
+            if token:
+                OPENED[url] = start_cookie(url, token)
             said: list[str] = []
             drain = threading.Thread(target=_keep, args=(process.stdout, said), daemon=True)
             drain.start()
-            return Running(process, found[0], drain, said)
+            return Running(process, url, token, drain, said)
     raise AssertionError(f"the dashboard ended with code {process.wait()}")
 
 
@@ -227,9 +242,13 @@ def request(
     headers: dict[str, str] | None = None,
     raw: bytes | None = None,
 ) -> tuple[int, dict[str, str], bytes]:
-    """(status, headers in lower case, body) of a plain HTTP request; no redirect is followed."""
+    """(status, headers in lower case, body) of a plain HTTP request; no redirect is followed.
+
+    A server without sign-in is asked as who started it, unless `headers` say otherwise.
+    """
     connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=30)
     data = raw if raw is not None else None if body is None else json.dumps(body).encode()
+    headers = {"Cookie": OPENED[url], **(headers or {})} if url in OPENED else headers
     try:
         connection.request(method, path, data, headers or {})
         reply = connection.getresponse()

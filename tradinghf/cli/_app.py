@@ -12,7 +12,7 @@ from contextlib import nullcontext, redirect_stdout
 from typing import TYPE_CHECKING
 
 from tradinghf import logs
-from tradinghf.errors import Stopped, TradingHFError, unknown_name
+from tradinghf.errors import ConfigError, Stopped, TradingHFError, unknown_name
 
 if TYPE_CHECKING:
     from tyro.extras import SubcommandApp
@@ -162,6 +162,11 @@ def run(args: Sequence[str]) -> int:
     """Parse and call; raises what the command raises. `--help` exits."""
     from tyro.conf import DisallowNone, FlagCreatePairsOff, PositionalMetavarFromFieldName
 
+    if "" in args:
+        raise ConfigError(
+            f"Argument {list(args).index('') + 1} is empty; expected a value. Is a variable of the "
+            "shell not set?"
+        )
     tree = commands()
     brief = resolve(tree, args) is None
     if not brief:

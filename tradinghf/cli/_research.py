@@ -254,9 +254,11 @@ def check(
     check_setting(points >= 1, "--points", points, "at least 1")
     rule = load_strategy(strategy, strategies)
     settings: dict[str, Any] = dict(parse_settings(params))
+    market = load_market(data).between(start, end)
+    check_setting(points <= market.bars, "--points", points, f"at most its {market.bars:,} bars")
     found = check_strategy(
         rule,
-        load_market(data).between(start, end),
+        market,
         costs=costs.model,
         **terms.options,
         fill=fill,

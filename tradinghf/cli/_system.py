@@ -11,17 +11,17 @@ from pathlib import Path
 
 from tradinghf.cli import _output as output
 from tradinghf.cli._options import InputPath, StoreName
+from tradinghf.errors import check_setting
 from tradinghf.serving import DashboardSettings, SignInMode
 
 _PACKAGES = ("torch", "gymnasium", "vectorbt", "pandas", "numpy", "streamlit", "sqlalchemy")
 _OPTIONAL = {"yfinance": "data", "ccxt": "data"}
 
+_RUNS = Path("runs")
 _Check = tuple[str, bool, str]  # what, fit?, detail
 
 
-def doctor(
-    *, store: StoreName = "store", runs: InputPath = Path("runs"), repair: bool = False
-) -> int:
+def doctor(*, store: StoreName = "store", runs: InputPath = _RUNS, repair: bool = False) -> int:
     """Check versions, device, data, store, runs and disk; exit code 1 when something is wrong.
 
     Example: `tradinghf doctor`
@@ -34,6 +34,8 @@ def doctor(
         repair: Remove what killed processes left half, and put damaged checkpoints aside.
 
     """
+    given = runs.is_dir() or (runs == _RUNS and not runs.exists())
+    check_setting(given, "--runs", str(runs), "a folder of training runs")
     checks = [
         *_check_versions(),
         _check_device(),

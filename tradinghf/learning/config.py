@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from tradinghf.errors import NamedOptions, check_range, check_setting
+from tradinghf.errors import NamedOptions, check_memory, check_range, check_setting
 
 Network = Literal["auto", "mlp", "attention", "assets"]
 ContinuousHead = Literal["gaussian", "beta"]
@@ -260,6 +260,8 @@ class RLHFConfig(NamedOptions):
         check_setting(self.steps >= 1, "steps", self.steps, "at least 1")
         check_setting(self.windows >= 1, "windows", self.windows, "at least 1")
         check_setting(2 <= self.size <= 6, "size", self.size, "2 to 6 episodes per question")
+        questions = max(self.rankings, self.windows)
+        check_memory(1e4 * questions * self.size, f"The episodes of {questions:,} questions")
         check_setting(0 <= self.uniform <= 1, "uniform", self.uniform, "a share in [0, 1]")
         check_setting(0 <= self.early <= 1, "early", self.early, "a share in [0, 1]")
         check_setting(self.pnl_weight >= 0, "pnl_weight", self.pnl_weight, "at least 0")

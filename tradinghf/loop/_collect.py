@@ -16,7 +16,7 @@ from torch import Tensor
 from tradinghf._intervals import Blocks, means, time_blocks
 from tradinghf.config import EnvConfig, Randomisation
 from tradinghf.episodes import Episode, EpisodeBatch, Floats
-from tradinghf.errors import ConfigError
+from tradinghf.errors import ConfigError, check_memory
 from tradinghf.learning.ppo import Metrics
 from tradinghf.loop._portfolio import (
     as_one_account,
@@ -177,8 +177,15 @@ def collect(
     Returns:
         [W][G] episodes: those in one row may be ranked against each other.
 
+    Raises:
+        ConfigError: more than fits into memory.
+
     """
     market = as_market(market)
+    bars = (env.config if env is not None else config or EnvConfig()).horizon
+    count = len(windows) * len(actors)
+    # A dozen numbers a bar, as tensors and as the episode's own.
+    check_memory(150.0 * bars * count, f"{count:,} episodes of {bars:,} bars")
     if env is None:
         env = MarketEnv(market, num_envs=len(windows), config=config)
     runs = []

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tradinghf.config import CostModel, EnvConfig, Randomisation, to_dict
-from tradinghf.errors import ConfigError, check_setting
+from tradinghf.errors import ConfigError, check_memory, check_setting
 from tradinghf.feedback import SyntheticTrader
 from tradinghf.feedback.store import Store
 from tradinghf.learning.config import RewardConfig, RLHFConfig
@@ -114,6 +114,7 @@ class Experiment:
         if self.portfolio:
             object.__setattr__(self, "env", as_portfolio(self.env))
         check_setting(self.envs >= 1, "envs", self.envs, "at least 1")
+        check_memory(1024.0 * self.envs, f"{self.envs:,} environments")
         check_setting(self.test_episodes >= 1, "test_episodes", self.test_episodes, "at least 1")
 
     def environment(self, split: Split) -> MarketEnv:

@@ -251,7 +251,7 @@ class MarketData:
         try:
             bars = pd.Series(np.arange(self.bars), index=self.index)
             span = bars.loc[start or None : end or None]
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
             raise MarketDataError(
                 f"{self.name}: cannot read the dates: start {start or 'not set'}, "
                 f"end {end or 'not set'}. "

@@ -106,7 +106,7 @@ def file_and_options(text: str) -> tuple[Path, dict[str, str]] | None:
 
 def options_file(path: Path) -> Path:
     """The file beside a bar file that holds options for it, if there is one."""
-    return path.with_name(path.name + ".options.json")
+    return path.parent / f"{path.name}.options.json"
 
 
 def _options_beside(path: Path) -> dict[str, str]:

@@ -85,7 +85,7 @@ _CHOOSE = """<input name="token" type="hidden" value="{token}">
  maxlength="1000"></label>"""
 
 
-def _page(parts: Mapping[str, str], problem: str = "", status: int = 200) -> HTMLResponse:
+def form_page(parts: Mapping[str, str], problem: str = "", status: int = 200) -> HTMLResponse:
     """A form, with what went wrong."""
     text = f'<p role="alert">{html.escape(problem)}</p>' if problem else ""
     headers = {"Cache-Control": "no-store"}
@@ -93,7 +93,7 @@ def _page(parts: Mapping[str, str], problem: str = "", status: int = 200) -> HTM
 
 
 def _login_page(problem: str = "", status: int = 200) -> HTMLResponse:
-    return _page(_SIGN_IN, problem, status)
+    return form_page(_SIGN_IN, problem, status)
 
 
 def _invitation_page(token: str, name: str, problem: str = "", status: int = 200) -> HTMLResponse:
@@ -104,7 +104,7 @@ def _invitation_page(token: str, name: str, problem: str = "", status: int = 200
         "action": "/invite",
         "button": "Set the password and sign in",
     }
-    return _page(words | {"fields": fields}, problem, status)
+    return form_page(words | {"fields": fields}, problem, status)
 
 
 def _give_way() -> None:

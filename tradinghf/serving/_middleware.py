@@ -77,6 +77,7 @@ class RequestGuard:
         hosts: Host names served; empty for any (only with sign-in).
         loopback_only: refuse peers on other machines: the rule without sign-in.
         allowed: decides by path and headers whether a signed-out request may pass; None lets all.
+        entrance: path to which those are sent that may not.
         script_hash: base64 sha256 of Streamlit's inline script.
         may_upload: decides by path and Content-Length whether a file may be sent.
 
@@ -89,6 +90,7 @@ class RequestGuard:
         hosts: Collection[str],
         loopback_only: bool,
         allowed: Callable[[str, Headers], bool] | None = None,
+        entrance: str = "/login",
         script_hash: str = "",
         may_upload: Callable[[str, str], bool] = lambda _path, _length: False,
     ) -> None:
@@ -96,6 +98,7 @@ class RequestGuard:
         self._hosts = frozenset(hosts)
         self._loopback_only = loopback_only
         self._allowed = allowed
+        self._entrance = entrance
         self._may_upload = may_upload
         self._headers = _reply_headers(script_hash)
 
@@ -113,7 +116,7 @@ class RequestGuard:
             refusal = PlainTextResponse(problem, self._status(problem))
             if problem == _SIGN_IN and scope["method"] == "GET":
                 refusal.status_code = 303
-                refusal.headers["Location"] = "/login"
+                refusal.headers["Location"] = self._entrance
             await refusal(scope, receive, self._with_headers(send))
 
     @staticmethod

@@ -10,7 +10,7 @@ import logging
 import os
 import re
 import socket
-import webbrowser
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from tradinghf.serving._login import SignInRoutes
 from tradinghf.serving._middleware import LOOPBACK_HOSTS, RequestGuard
 from tradinghf.serving._routes import RankingRoutes
 from tradinghf.serving._settings import DashboardSettings
+from tradinghf.serving._start import START, StartRoutes, opened_browser
 
 _log = logging.getLogger(__name__)
 _BACKLOG = 128
@@ -49,22 +50,33 @@ def _inline_script_hash() -> str:
 def app_arguments(board: Dashboard | None = None) -> dict[str, Any]:
     """Keyword arguments of `streamlit.App`: our routes, and the guard before everything."""
     logs.start_log()
-    board = board or current_dashboard()
+    if board is None:  # `streamlit run dashboard/app.py`, which prints where it listens
+        board = current_dashboard()
+        if board.settings.auth == "none":
+            print(f"Open it with its token: {StartRoutes(board).path}", flush=True)  # noqa: T201
     settings = board.settings
     open_to_team = settings.auth != "none"
     hosts = {name.strip().lower() for name in settings.hosts.split(",") if name.strip()}
-    login = SignInRoutes(board) if settings.auth == "local" else None
+    login = entrance(board)
     guard = Middleware(
         RequestGuard,
         hosts=hosts if open_to_team else LOOPBACK_HOSTS,
         loopback_only=not open_to_team,
         allowed=login.allowed if login else None,
+        entrance="/login" if open_to_team else START,
         script_hash=_inline_script_hash(),
         may_upload=board.upload_sessions.take,
     )
     api = RankingRoutes(board.service, partial(board.identity_of, board.answer_tokens))
     routes = [*api.routes(), *board.files.routes(), *(login.routes() if login else [])]
     return {"routes": routes, "middleware": [guard]}
+
+
+def entrance(board: Dashboard) -> SignInRoutes | StartRoutes | None:
+    """Who lets people in: passwords, the start token, or Streamlit itself with OIDC."""
+    if board.settings.auth == "none":
+        return StartRoutes(board)
+    return SignInRoutes(board) if board.settings.auth == "local" else None
 
 
 def check_address(address: str, auth: str) -> None:
@@ -151,13 +163,11 @@ def serve(
         http=patient_protocol(most_connections()),
     )
     url = f"http://{address}:{listener.getsockname()[1]}"
+    extra = {"url": url, "auth": settings.auth, "store": str(board.store.location)}
+    url += StartRoutes(board).path if settings.auth == "none" else ""
     print(f"Dashboard: {url}   (stop with Ctrl+C)", flush=True)  # noqa: T201 - tells the user where
-    _log.info(
-        "server started",
-        extra={"url": url, "auth": settings.auth, "store": str(board.store.location)},
-    )
-    if open_browser:
-        webbrowser.open(url)
+    _log.info("server started", extra=extra)
     gc.collect()
     gc.freeze()  # what is loaded by now stays: later collections need not look at it
-    uvicorn.Server(config).run(sockets=[listener])
+    with opened_browser(url) if open_browser else nullcontext():
+        uvicorn.Server(config).run(sockets=[listener])

@@ -22,8 +22,8 @@ class DashboardSettings:
     Attributes:
         store: folder, `.db` file or postgresql:// URL of the feedback store.
         runs: folder in which training runs live.
-        auth: "none" (this machine only, one user), "local" (users with passwords in the store) or
-            "oidc" (Streamlit's `st.login`).
+        auth: "none" (this machine only, one user, with a start token), "local" (users with
+            passwords in the store) or "oidc" (Streamlit's `st.login`).
         hosts: comma-separated Host names under which a team reaches the server; empty for any.
         goal: rankings per session shown as the goal.
         unverified_email: with "oidc", what to do with people of whose e-mail address the identity

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tradinghf.config import EnvConfig
-from tradinghf.errors import ConfigError
+from tradinghf.errors import ConfigError, check_memory
 from tradinghf.market import MarketData
 
 # splitmix64 (Steele, Lea & Flood 2014, OOPSLA), constants as signed 64-bit integers.
@@ -170,13 +170,14 @@ def random_windows(market: MarketData, config: EnvConfig, count: int, seed: int)
     Args:
         market: the bars.
         config: of the environment that will trade them.
-        count: how many windows.
+        count: how many windows, at most.
         seed: of the draw.
 
     Raises:
         ConfigError: the market is too short.
 
     """
+    check_memory(24.0 * count, f"{count:,} windows")
     space = WindowSpace.of(
         market.bars,
         1 if config.portfolio else market.assets,
