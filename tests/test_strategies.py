@@ -118,7 +118,20 @@ def test_malformed_weights_are_refused(weights: Floats, match: str) -> None:
 
 
 def test_errors_inside_a_strategy_name_it_and_its_parameters() -> None:
-    with pytest.raises(StrategyError, match=r"'sma_cross' failed.*'fast': -5"):
+    @strategy
+    def dividing(market: MarketData, *, by: int = 1) -> Floats:
+        """Divide.
+
+        Args:
+            market: bars.
+            by: what.
+
+        """
+        return np.full(market.bars, 1 // by)
+
+    with pytest.raises(StrategyError, match=r"'dividing' failed.*'by': 0"):
+        dividing(make_market(100), by=0)
+    with pytest.raises(StrategyError, match=r"'fast' is -5; expected .* 1 or more"):
         load_strategy("sma_cross")(make_market(100), fast=-5)
     with pytest.raises(StrategyError, match="step is 0"):
         load_strategy("vol_target")(make_market(100), step=0)
