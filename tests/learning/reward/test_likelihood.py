@@ -16,7 +16,7 @@ from tradinghf.errors import FeedbackError
 from tradinghf.learning.config import AspectConfig
 from tradinghf.learning.reward import Choices
 from tradinghf.learning.reward._laplace import laplace, score_gain
-from tradinghf.learning.reward._likelihood import pair_probabilities, ranking_log_likelihood
+from tradinghf.learning.reward._likelihood import RankingLikelihood, pair_probabilities
 
 DOUBLE = torch.float64
 NO_TIES = torch.tensor(-1e9, dtype=DOUBLE)
@@ -49,9 +49,8 @@ def weak_orderings(count):
 def test_probabilities_of_all_rankings_with_ties_sum_to_one(count, noise):
     ranks = torch.tensor(list(weak_orderings(count)))
     scores = torch.linspace(-1, 1.5, count, dtype=DOUBLE).expand(len(ranks), -1)
-    log_p = ranking_log_likelihood(
-        scores, ranks, torch.tensor(-0.3, dtype=DOUBLE), noise=noise, ties=count
-    )
+    log_tie = torch.tensor(-0.3, dtype=DOUBLE)
+    log_p = RankingLikelihood(ranks, ties=count)(scores, log_tie, noise)
     assert float(log_p.exp().sum()) == pytest.approx(1.0, abs=1e-12)
 
 
@@ -60,7 +59,7 @@ def test_without_ties_it_is_plackett_luce_by_hand():
     ranks = torch.tensor([[2, 3, 1]])
     by_hand = 2.0 - math.log(sum(map(math.exp, (0.5, -1.0, 2.0))))
     by_hand += 0.5 - math.log(math.exp(0.5) + math.exp(-1.0))
-    got = ranking_log_likelihood(scores, ranks, NO_TIES)
+    got = RankingLikelihood(ranks)(scores, NO_TIES)
     assert float(got) == pytest.approx(by_hand, abs=1e-12)
 
 
@@ -68,7 +67,7 @@ def test_two_episodes_give_davidson():
     log_tie = torch.tensor(0.2, dtype=DOUBLE)
     scores = torch.tensor([[0.7, -0.4]], dtype=DOUBLE).expand(3, -1)
     ranks = torch.tensor([[1, 2], [1, 1], [2, 1]])
-    got = ranking_log_likelihood(scores, ranks, log_tie).exp()
+    got = RankingLikelihood(ranks)(scores, log_tie).exp()
     expected = pair_probabilities(torch.tensor(1.1, dtype=DOUBLE), log_tie)
     torch.testing.assert_close(got, expected)
 
@@ -78,14 +77,14 @@ def test_masked_episodes_do_not_matter():
     ranks = torch.tensor([[2, 1, 3, 1]])
     mask = torch.tensor([[True, True, True, False]])
     log_tie = torch.tensor(-1.0, dtype=DOUBLE)
-    whole = ranking_log_likelihood(scores[:, :3], ranks[:, :3], log_tie)
-    padded = ranking_log_likelihood(scores, ranks, log_tie, mask=mask)
+    whole = RankingLikelihood(ranks[:, :3])(scores[:, :3], log_tie)
+    padded = RankingLikelihood(ranks, mask)(scores, log_tie)
     torch.testing.assert_close(padded, whole)
 
 
 def test_too_many_episodes_are_refused():
     with pytest.raises(FeedbackError, match="11 episodes; at most 10"):
-        ranking_log_likelihood(torch.zeros(1, 11), torch.ones(1, 11).long(), torch.tensor(0.0))
+        RankingLikelihood(torch.ones(1, 11).long())
 
 
 def test_plackett_luce_fit_equals_choix():
@@ -95,9 +94,8 @@ def test_plackett_luce_fit_equals_choix():
     expected = choix.opt_rankings(6, rankings)
     ranks = torch.tensor(np.argsort(np.array(rankings), axis=1) + 1)
     worth = torch.zeros(6, dtype=DOUBLE, requires_grad=True)
-    minimise(
-        lambda: -ranking_log_likelihood(worth.expand(len(ranks), -1), ranks, NO_TIES).sum(), worth
-    )
+    likelihood = RankingLikelihood(ranks)
+    minimise(lambda: -likelihood(worth.expand(len(ranks), -1), NO_TIES).sum(), worth)
     got = worth.detach() - worth.detach().mean()
     np.testing.assert_allclose(got.numpy(), expected - expected.mean(), atol=1e-5)
 
@@ -122,7 +120,8 @@ def test_davidson_fit_equals_evalica_newman():
     log_tie = torch.zeros((), dtype=DOUBLE, requires_grad=True)
     pairs = torch.tensor(np.stack([first, second], axis=1))
     ordered = torch.tensor(ranks)
-    minimise(lambda: -ranking_log_likelihood(worth[pairs], ordered, log_tie).sum(), worth, log_tie)
+    likelihood = RankingLikelihood(ordered)
+    minimise(lambda: -likelihood(worth[pairs], log_tie).sum(), worth, log_tie)
     assert float(log_tie.detach().exp()) == pytest.approx(2 * oracle.v, abs=1e-6)
     got = (worth - worth.mean()).detach().numpy()
     expected = np.log(oracle.scores.sort_index().to_numpy())
@@ -170,7 +169,7 @@ def test_choices_have_the_likelihood_of_their_rankings():
     choices = Choices.from_rankings(totals, ranks, mask)
     by_choice = torch.zeros(4, dtype=DOUBLE)
     by_choice.index_add_(0, choices.answer, choices.log_likelihood(weights))
-    whole = ranking_log_likelihood(totals @ weights[:3], ranks, weights[3])
+    whole = RankingLikelihood(ranks)(totals @ weights[:3], weights[3])
     torch.testing.assert_close(by_choice, whole)
 
 

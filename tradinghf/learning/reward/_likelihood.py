@@ -104,7 +104,18 @@ class RankingLikelihood:
         self._open = torch.stack([stage.open for stage in found])  # [stages, B]
 
     def __call__(self, scores: Tensor, log_tie: Tensor, noise: float = 0.0) -> Tensor:
-        """[..., B] log-likelihoods; see `ranking_log_likelihood`."""
+        """Log-likelihood of each ranking; minus it is convex in (scores, log_tie) without noise.
+
+        Args:
+            scores: [..., B, K] worth of each episode.
+            log_tie: [...] or scalar log of the tie parameter.
+            noise: probability in [0, 1) that a choice was made at random among the available
+                groups.
+
+        Returns:
+            [..., B] log-likelihoods, differentiable in scores and log_tie.
+
+        """
         groups = self._groups.to(scores)
         sizes = groups.sum(-1)
         worth = scores @ (groups / sizes[:, None]).T + log_tie[..., None, None] * (sizes - 1)
@@ -115,35 +126,6 @@ class RankingLikelihood:
             options = self._available.sum(-1).clamp(min=1).to(groups)
             log_p = torch.log((1 - noise) * log_p.exp() + noise / options)
         return torch.where(self._open, log_p, 0.0).sum(-2)
-
-
-def ranking_log_likelihood(
-    scores: Tensor,
-    ranks: Tensor,
-    log_tie: Tensor,
-    *,
-    mask: Tensor | None = None,
-    noise: float = 0.0,
-    ties: int | None = None,
-) -> Tensor:
-    """Log-likelihood of rankings; minus it is convex in (scores, log_tie) when `noise` is 0.
-
-    Args:
-        scores: [..., B, K] worth of each episode.
-        ranks: [B, K] integers, 1 = best, equal = tied; any gaps are fine.
-        log_tie: [...] or scalar log of the tie parameter.
-        mask: [B, K] False where a ranking has fewer than K episodes.
-        noise: probability in [0, 1) that a choice was made at random among the available groups.
-        ties: largest group that the model allows; see `RankingLikelihood`.
-
-    Returns:
-        [..., B] log-likelihoods, differentiable in scores and log_tie.
-
-    Raises:
-        FeedbackError: more than MAX_PANELS episodes in a ranking.
-
-    """
-    return RankingLikelihood(ranks, mask, ties)(scores, log_tie, noise)
 
 
 def pair_probabilities(difference: Tensor, log_tie: Tensor) -> Tensor:
