@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tradinghf.config import EnvConfig
+from tradinghf.config import EnvConfig, Overlay
 from tradinghf.errors import CheckpointError, ConfigError
 from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.policy import ActorCritic, Policy
@@ -98,3 +98,29 @@ def test_a_portfolio_is_attended_to_as_a_whole() -> None:
     observer = env.dynamics.observer
     assert agent.network.shape["window"] == [observer.lookback, observer.width]
     assert agent.train(1)[0]["bad_gradients"] == 0
+
+
+RULE = """
+import numpy as np
+from tradinghf import strategy
+
+@strategy
+def mine(market):
+    '''Always long.'''
+    return np.full((market.bars, market.assets), 1.0)
+"""
+
+
+def test_a_policy_says_when_its_base_has_changed(tmp_path: Path) -> None:
+    rule = tmp_path / "mine.py"
+    rule.write_text(RULE)
+    task = EnvConfig(horizon=16, overlay=Overlay((f"{rule}:mine", "sma_cross:fast=5")))
+    env = MarketEnv(MARKET, num_envs=2, config=task)
+    network = ActorCritic(env.obs_dim, 4, 1, (8,), True)
+    Policy(network, env.config, env.scaler, "over").save(tmp_path / "over.safetensors")
+    Policy.load(tmp_path / "over.safetensors")  # nothing has changed: warnings are errors here
+    rule.write_text(RULE.replace("1.0)", "-1.0)"))
+    with pytest.warns(UserWarning, match=r"mine\.py:mine changed since the policy 'over'"):
+        Policy.load(tmp_path / "over.safetensors")
+    rule.unlink()
+    Policy.load(tmp_path / "over.safetensors")  # trading says that it is gone

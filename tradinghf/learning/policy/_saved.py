@@ -16,6 +16,7 @@ from torch import Tensor
 from tradinghf.config import EnvConfig
 from tradinghf.durable import write_atomic
 from tradinghf.errors import CheckpointError
+from tradinghf.learning.policy._base_files import base_files, warn_of_changes
 from tradinghf.learning.policy._networks import ActorCritic
 from tradinghf.market import FeatureScaler
 
@@ -66,6 +67,7 @@ class Policy:
             "network": self.network.shape,
             "config": dataclasses.asdict(self.config),
             "scaler": self.scaler.to_dict(),
+            "bases": base_files(self.config),
         }
         tensors = {k: v.detach().cpu().contiguous() for k, v in self.network.state_dict().items()}
         # One metadata key only: safetensors writes several in random order.
@@ -74,7 +76,7 @@ class Policy:
 
     @classmethod
     def load(cls, path: Path | str) -> Policy:
-        """Read a file written by `save`.
+        """Read a file written by `save`; warns where a base's file has changed since.
 
         Raises:
             CheckpointError: missing, damaged, or not a policy.
@@ -89,12 +91,13 @@ class Policy:
             network = _network(about["network"], tensors)
             config = EnvConfig(**_tupled(about["config"]))
             scaler = FeatureScaler.from_dict(about["scaler"])
-            name = str(about["name"])
+            name, bases = str(about["name"]), dict(about.get("bases", {}))
         except _UNREADABLE as error:
             raise CheckpointError(
                 f"{path} is not a usable policy ({type(error).__name__}: {error}). "
                 f"Expected a file written by Policy.save ({_FORMAT})."
             ) from error
+        warn_of_changes(name, bases, config)
         return cls(network, config, scaler, name)
 
 
