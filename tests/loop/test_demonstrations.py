@@ -6,11 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from support.fills import CASH, random_account, write_generic
 
 from tradinghf.config import CostModel, EnvConfig
 from tradinghf.episodes import Episode
+from tradinghf.errors import ConfigError
 from tradinghf.feedback import OWN_SOURCE, own_trades
 from tradinghf.feedback.store import Store
 from tradinghf.learning.config import PPOConfig, RLHFConfig
@@ -57,6 +59,28 @@ def test_a_policy_begins_as_the_trader_trades() -> None:
     assert found.agreement > 0.93
     critics = {n: v for n, v in network.state_dict().items() if n.startswith("critic")}
     assert all(torch.equal(before[n], v) for n, v in critics.items())
+
+
+@pytest.mark.parametrize("head", ["gaussian", "beta"])
+def test_a_policy_of_any_position_begins_as_the_trader_trades(head: str) -> None:
+    market = synthetic(seed=3, bars=1500, assets=2)
+    own = demonstrations(market, "momentum", 60, 1, lookback=20, every=1)
+    task = replace(TASK, actions="continuous")
+    env = MarketEnv(market, num_envs=2, config=task)
+    torch.manual_seed(0)
+    network = ActorCritic(env.obs_dim, 1, 1, (32,), discrete=False, head=head)
+    found = copy_demonstrations(network, env, own, passes=400, seed=0)
+    assert found is not None
+    assert found.agreement > found.commonest + 0.2
+
+
+def test_a_portfolio_copies_no_single_asset() -> None:
+    market = synthetic(seed=3, bars=600, assets=2)
+    own = demonstrations(market, "momentum", 5, 1, lookback=20, every=1)
+    env = MarketEnv(market, num_envs=2, config=replace(TASK, portfolio=True))
+    network = ActorCritic(env.obs_dim, 2, 1, (8,), discrete=True)
+    with pytest.raises(ConfigError, match="trade one asset each"):
+        copy_demonstrations(network, env, own, passes=5, seed=0)
 
 
 def test_demonstrations_are_found_in_a_slice_of_their_bars_only() -> None:

@@ -29,6 +29,7 @@ _BATCH = 4096
 _SMOOTHING = 0.05  # what is left to exploration
 _HELD_OUT = 0.2  # share of the windows on which the copying is stopped
 _PATIENCE = 10  # passes without a better copy of the windows held out
+_NEAR = 0.1  # of the equity: so near a continuous action counts as the trader's
 
 
 def is_demonstration(episode: Episode) -> bool:
@@ -116,8 +117,9 @@ class Copied:
     Attributes:
         windows: demonstrations that were copied.
         decisions: bars in them.
-        agreement: share of the decisions in windows held out that the copy makes as the trader did.
-        commonest: what always doing the trader's commonest would reach there.
+        agreement: share of the decisions in windows held out that the copy makes as the trader
+            did; of continuous actions, within a tenth of the equity.
+        commonest: what always doing the trader's commonest (or median) would reach there.
 
     """
 
@@ -132,12 +134,13 @@ def copy_demonstrations(
 ) -> Copied | None:
     """Let a policy begin as the trader trades: behaviour cloning, in place.
 
-    The level nearest to what the trader held at the end of each bar is the action to copy, seen
-    from an account that followed the levels so far. Copying stops where windows held out are
-    copied no better.
+    What the trader held at the end of each bar, or the level nearest to it, is the action to copy,
+    seen from an account that followed these actions so far. Copying stops where windows held out
+    are copied no better.
 
     Args:
-        network: of a policy with levels.
+        network: of a policy of one asset; levels are copied by cross-entropy, continuous actions
+            by the distance of the likeliest one.
         env: the task.
         episodes: perhaps demonstrations; those on the task's bars are copied.
         passes: at most this many over the decisions.
@@ -147,16 +150,16 @@ def copy_demonstrations(
         None where nothing can be copied: no demonstration on these bars.
 
     Raises:
-        ConfigError: the task's actions are no levels of one asset.
+        ConfigError: the task trades a portfolio; what is demonstrated trades one asset.
 
     """
     own = located(list(filter(is_demonstration, episodes)), env.market, env.config.lookback)
     if not own or passes < 1:
         return None
-    if not network.shape["discrete"] or env.config.portfolio:
+    if env.config.portfolio:
         raise ConfigError(
-            "Demonstrations are copied by policies with levels of one asset, EnvConfig("
-            'actions="discrete"). Train with RLHFConfig(imitate=0) to begin from nothing.'
+            "Demonstrations trade one asset each, and this task a portfolio (EnvConfig(portfolio="
+            "True)). Train with RLHFConfig(imitate=0) to begin from nothing."
         )
     rng = np.random.default_rng(seed)
     shuffled = rng.permutation(len(own))
@@ -169,14 +172,15 @@ def copy_demonstrations(
     copy = frozen(network).requires_grad_(True)
     _fit(copy, (train[0], train[1]), (test[0], test[1]), passes, seed)
     network.load_state_dict(copy.state_dict())
-    chosen = copy.act(test[0])
-    commonest = torch.bincount(train[1]).argmax()
-    return Copied(
-        len(own),
-        len(train[1]) + len(test[1]) * bool(parts[True]),
-        float((chosen == test[1]).double().mean()),
-        float((test[1] == commonest).double().mean()),
-    )
+    discrete = bool(network.shape["discrete"])
+    usual = train[1].mode(dim=0).values if discrete else train[1].median(dim=0).values
+
+    def alike(one: Tensor) -> float:
+        near = one == test[1] if discrete else (one - test[1]).abs() <= _NEAR
+        return float(near.double().mean())
+
+    decisions = len(train[1]) + len(test[1]) * bool(parts[True])
+    return Copied(len(own), decisions, alike(copy.act(test[0])), alike(usual))
 
 
 def begin_as_demonstrated(
@@ -196,9 +200,8 @@ def begin_as_demonstrated(
         return []
     names = [n for n, source in store.sources().items() if source.startswith(OWN_SOURCE)]
     own = [e for e in store.episodes(names) if until is None or e.timestamps[-1] <= until]
-    other = not agent.network.shape["discrete"] or env.config.portfolio or env.config.overlay
-    if not own or other:
-        return []  # a learner of other actions begins from nothing, and an overlay as its base
+    if not own or env.config.portfolio or env.config.overlay:
+        return []  # a portfolio begins from nothing, and an overlay as its base
     copied = copy_demonstrations(agent.network, env, own, passes=config.imitate, seed=config.seed)
     return [] if copied is None else [{"round": 0, "copied": dataclasses.asdict(copied)}]
 
@@ -206,20 +209,23 @@ def begin_as_demonstrated(
 def _decisions(
     env: MarketEnv, own: Sequence[tuple[Episode, int, int]]
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """[L, D] observations and [L] levels of each demonstration."""
+    """[L, D] observations of each demonstration, and [L] levels or [L, 1] positions held."""
     levels = np.array(env.config.levels)
+    discrete = env.config.actions == "discrete"
     for episode, asset, start in own:
         config = dataclasses.replace(
             env.config, horizon=episode.bars, randomise=Randomisation(), autoreset="disabled"
         )
         one = MarketEnv(env.market, num_envs=1, config=config, costs=env.costs, scaler=env.scaler)
         obs, _ = one.reset(seed=0, options={"asset": [asset], "start": [start]})
-        labels = np.abs(episode.position[:, None] - levels).argmin(1)
+        held = episode.position[:, None]
+        nearest = np.abs(held - levels).argmin(1) if discrete else held.clip(-1, 1)
+        labels = torch.as_tensor(nearest if discrete else nearest.astype(np.float32))
         seen = []
         for label in labels:
             seen.append(one.dense(obs)[0].clone())
-            obs, *_ = one.step(torch.tensor([label]))
-        yield torch.stack(seen).float(), torch.as_tensor(labels)
+            obs, *_ = one.step(label[None])
+        yield torch.stack(seen).float(), labels
 
 
 def _fit(
@@ -229,12 +235,19 @@ def _fit(
     passes: int,
     seed: int,
 ) -> None:
-    """Cross-entropy by Adam; the weights are those that copy the test decisions best."""
+    """By Adam; the weights are those that copy the test decisions best."""
     device = next(network.parameters()).device
     (obs, action), (held_obs, held_action) = (
         (x.to(device), y.to(device)) for x, y in (train, test)
     )
-    loss_of = torch.nn.CrossEntropyLoss(label_smoothing=_SMOOTHING)
+    crossed = torch.nn.CrossEntropyLoss(label_smoothing=_SMOOTHING)
+
+    def loss_of(out: Tensor, wanted: Tensor) -> Tensor:
+        if network.shape["discrete"]:
+            found: Tensor = crossed(out, wanted)
+            return found
+        return torch.nn.functional.l1_loss(network.head.to_env(network.head.mode(out)), wanted)
+
     adam = torch.optim.Adam([*network.trunk.parameters(), *network.actor.parameters()], lr=_RATE)
     generator = torch.Generator().manual_seed(seed)
     best, kept, since = float("inf"), network.state_dict(), 0
