@@ -216,8 +216,8 @@ def own(
     *,
     runs: int = 200,
     reached: int = 40,
-    base: str = "sma_cross",
-    trader: str = "drawdown",
+    bases: tuple[str, ...] = ("sma_cross",),
+    traders: tuple[str, ...] = ("drawdown",),
     rankings: int = 15,
     steps: int = 128_000,
     data: tuple[str, ...] = (),
@@ -228,21 +228,23 @@ def own(
 
     In every world a reward is learned from the rankings of a hidden taste; the base's parameters
     are tuned by it, and an overlay of the base is trained. G compares the gain in true utility on
-    unseen bars with what the true utility itself finds. Then the gate decides. Worlds that --json
-    holds already are kept, so a run that was stopped goes on.
+    unseen bars with what the true utility itself finds. Then the gate decides. On real bars a
+    policy from nothing stands beside them, and a table pools the differences to the base. Worlds
+    that --json holds already are kept, so a run that was stopped goes on.
 
     Example: `tradinghf bench own --runs 4 --reached 2 --json own.json`
 
     Args:
-        runs: Worlds.
+        runs: Worlds of each base and taste.
         reached: In so many of them the best is also sought with the true utility.
-        base: The strategy that trades now; with parameters fast, slow and short.
-        trader: The hidden taste.
+        bases: Strategies that trade now, of those that are shipped.
+        traders: Hidden tastes.
         rankings: Answers of five.
         steps: Environment steps of each training.
         data: Real bars instead of made-up ones; one after the other.
         minutes: Begin no world after so many minutes; 0: all of them.
-        json: Write the summary and the worlds, with device, versions and commit, to this file.
+        json: Write the summary and the worlds, with device, versions and commit, to this file,
+            and of real bars the table beside it as Markdown.
 
     """
     import time
@@ -252,8 +254,8 @@ def own(
     bench = OwnBench(
         runs=runs,
         reached=reached,
-        base=base,
-        trader=trader,
+        bases=bases,
+        traders=traders,
         rankings=rankings,
         steps=steps,
         data=data,
@@ -265,6 +267,10 @@ def own(
         if isinstance(part, dict):
             output.pairs({k: _cell(v) for k, v in part.items()}, title=name)
     output.line(f"{found['summary']['worlds']} worlds.")
+    if data:
+        output.line(found["markdown"])
+        if json is not None:
+            write_atomic(json.with_suffix(".md"), found["markdown"].encode())
 
 
 def _cell(value: Any) -> Any:
