@@ -179,8 +179,8 @@ def copy_demonstrations(
         near = one == test[1] if discrete else (one - test[1]).abs() <= _NEAR
         return float(near.double().mean())
 
-    decisions = len(train[1]) + len(test[1]) * bool(parts[True])
-    return Copied(len(own), decisions, alike(copy.act(test[0])), alike(usual))
+    count = len(train[1]) + len(test[1]) * bool(parts[True])
+    return Copied(len(own), count, alike(copy.act(test[0])), alike(usual))
 
 
 def begin_as_demonstrated(
