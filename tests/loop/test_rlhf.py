@@ -7,6 +7,7 @@ import dataclasses
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -404,3 +405,31 @@ def test_old_checkpoints_are_pruned(tmp_path):
     for step in range(5):
         run.save(step, {"x": step})
     assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["00000003", "00000004"]
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        {"observation": "dict"},
+        {"observation": "index", "portfolio": True, "actions": "continuous"},
+        {"observation": "dict", "portfolio": True},
+        {"observation": "index", "actions": "continuous", "base": "sma_cross"},
+    ],
+    ids=str,
+)
+def test_every_kind_of_observation_learns_and_is_evaluated(task: dict) -> None:
+    base = task.pop("base", None)
+    own = pd.DataFrame({"mine": np.linspace(-1, 1, MARKET.bars)}, index=MARKET.index)
+    given = {"base": base} if base else {"own_features": own}
+    config = dataclasses.replace(ENV, **task)
+    env = MarketEnv(MARKET.rows(0, 250), num_envs=8, config=config, **given)
+    agent = RLHF(
+        env,
+        RewardModel(RewardConfig(learned=0.0)),
+        trader="drawdown",
+        test_market=MARKET.rows(250, 400),
+        config=dataclasses.replace(SMALL, rankings=3, rounds=1, steps=2 * 16 * 8, windows=4),
+    ).train()
+    found = agent.evaluate(rankings=3, windows=8)
+    assert found["unseen_market"]
+    assert 0.0 <= found["accuracy"] <= 1.0

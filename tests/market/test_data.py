@@ -116,6 +116,14 @@ def test_rows_between_select() -> None:
     assert market.between("2020-01-07", "2020-01-09").bars == 3
     assert market.between("2020").bars == 10
     assert market.between(None, "2020-01").bars == 10
+    days = market.timestamps[2], market.index[4]
+    for first, last in (
+        days,
+        [str(d)[:10] for d in days],
+        [d.date() for d in market.index[[2, 4]]],
+    ):
+        assert market.between(first, last).bars == 3
+    assert market.between(2020, 2020).bars == 10
     assert market.select(["B"]).close[0, 0] == 200
     assert market.select("A").symbols == ("A",)
     with pytest.raises(MarketDataError, match="window of 1 bars"):

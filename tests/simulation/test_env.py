@@ -445,8 +445,32 @@ def test_own_features_join_the_observation() -> None:
     env.reset(options={"asset": [1], "start": [100]})
     expected = env.scaler.apply(own.to_numpy()[97:101])[:, 0]
     np.testing.assert_allclose(env.observe(env.state)[0, :4].numpy(), expected, rtol=1e-6)
-    with pytest.raises(ConfigError, match="indexed by the market's times"):
+    with pytest.raises(ConfigError, match=r"lacks 1 of the 300 bars .* Reindex it"):
         MarketEnv(MARKET, config=config, own_features=own.iloc[1:])
+
+
+def test_what_was_given_follows_to_other_bars() -> None:
+    """Tables by time anywhere they reach, arrays to bars among their own; never silently lost."""
+    past, later = MARKET.rows(0, 200), MARKET.rows(200, 300)
+    listed = pd.DataFrame(True, MARKET.index, MARKET.symbols)
+    listed.iloc[250:, 1] = False
+    own = pd.DataFrame({"mine": np.linspace(-1, 1, MARKET.bars)}, index=MARKET.index)
+    costs = CostModel(fee_bps=7.0)
+    env = MarketEnv(past, num_envs=3, config=SHORT, own_features=own, member=listed, costs=costs)
+    other = env.like(later, num_envs=2)
+    assert (other.num_envs, other.config, other.costs) == (2, env.config, env.costs)
+    assert other.scaler is env.scaler
+    assert other.dynamics.windows.allowed is not None
+    assert other.obs_dim == env.obs_dim
+
+    arrays = {"own_features": np.random.default_rng(0).normal(size=(200, 4, 2))}
+    arrays["funding"] = np.arange(800.0).reshape(200, 4) / 1e6
+    env = MarketEnv(past, num_envs=1, config=SHORT, **arrays)
+    part = env.like(past.rows(50, 150).select(past.symbols[2:]), num_envs=1)
+    told = part.dynamics.bars.rows[:, part.dynamics.bars.columns.index("funding"), 0].numpy()
+    np.testing.assert_allclose(told.reshape(2, 100).T, arrays["funding"][50:150, 2:], rtol=1e-6)
+    with pytest.raises(ConfigError, match=r"own_features .*says nothing about others"):
+        env.like(later, num_envs=1)
 
 
 def test_normalisation_is_that_of_the_training_window() -> None:

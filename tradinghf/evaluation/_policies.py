@@ -93,12 +93,12 @@ def policy_orders(
     weights = np.full((market.bars, market.assets), np.nan)
     with torch.inference_mode():
         for bar in range(start, start + horizon):
-            actions = policy.act(obs, deterministic=True)
+            actions = policy.act(env.dense(obs), deterministic=True)
             wanted = env.orders(actions) if config.portfolio else env.targets(actions)
             weights[bar] = wanted.reshape(-1).cpu().numpy()
             obs, *_ = env.step(actions)
         if env.base_targets is not None:  # what its base decides at the last close counts too
-            wanted = env.targets(policy.act(obs, deterministic=True))
+            wanted = env.targets(policy.act(env.dense(obs), deterministic=True))
             weights[start + horizon] = wanted.reshape(-1).cpu().numpy()
     if env.base_targets is not None:
         weights[:start] = target_changes(env.base_targets[..., 0])[:start]

@@ -136,6 +136,7 @@ def _decide(env: MarketEnv, actor: Actor, obs: Any, generator: torch.Generator) 
     """The policy's action, with the exploration that the actor asks for."""
     if actor.policy is None:
         raise ConfigError(f"The actor {actor.name!r} has neither weights nor a policy.")
+    obs = env.dense(obs)
     space: Any = env.single_action_space
     levels = 0  # of each action; none where actions are continuous
     if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
@@ -240,14 +241,8 @@ def _episode(
 
 def env_like(env: MarketEnv, market: MarketData, count: int) -> MarketEnv:
     """The same task on other bars: `count` environments, no domain randomisation."""
-    return MarketEnv(
-        market,
-        num_envs=count,
-        config=dataclasses.replace(env.config, randomise=Randomisation()),
-        costs=env.costs,
-        scaler=env.scaler,
-        device=env.device,
-    )
+    config = dataclasses.replace(env.config, randomise=Randomisation())
+    return env.like(market, num_envs=count, config=config)
 
 
 def episode_batch(env: MarketEnv, actor: Actor, seed: int) -> EpisodeBatch:

@@ -216,7 +216,7 @@ def _decisions(
         config = dataclasses.replace(
             env.config, horizon=episode.bars, randomise=Randomisation(), autoreset="disabled"
         )
-        one = MarketEnv(env.market, num_envs=1, config=config, costs=env.costs, scaler=env.scaler)
+        one = env.like(num_envs=1, config=config)
         obs, _ = one.reset(seed=0, options={"asset": [asset], "start": [start]})
         held = episode.position[:, None]
         nearest = np.abs(held - levels).argmin(1) if discrete else held.clip(-1, 1)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.tree import DecisionTreeClassifier
-from torch import Tensor
 
 from tradinghf.episodes import Floats
 from tradinghf.errors import ConfigError
@@ -99,7 +98,7 @@ def _observe(policy: Policy, env: MarketEnv, seed: int) -> tuple[_Ints, Floats, 
     rows: list[tuple[_Ints, Floats, _Bools]] = []
     for step in range(env.config.horizon):
         bar, asset = windows.start + step, windows.asset
-        actions = policy.act(cast("Tensor", obs))
+        actions = policy.act(env.dense(obs))
         wanted = env.targets(actions).double().numpy()[:, 0]
         held = env.state.target.double().numpy()[:, 0]
         wanted = np.where(np.isnan(wanted), held, wanted)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 from functools import cached_property
 from typing import Any, Literal, Self, get_args
 
@@ -241,8 +242,8 @@ class MarketData:
         arrays: dict[str, Any] = {name: getattr(self, name)[rows] for name in FIELDS}
         return replace(self, timestamps=self.timestamps[rows], **arrays)
 
-    def between(self, start: str | None = None, end: str | None = None) -> Self:
-        """Bars from `start` to `end`, both inclusive: ISO dates, or a year ("2012").
+    def between(self, start: Any = None, end: Any = None) -> Self:
+        """Bars from `start` to `end`, both inclusive: ISO dates, a year ("2012"), or times.
 
         Raises:
             MarketDataError: fewer than 2 bars lie there, or a date cannot be read.
@@ -250,11 +251,10 @@ class MarketData:
         """
         try:
             bars = pd.Series(np.arange(self.bars), index=self.index)
-            span = bars.loc[start or None : end or None]
+            span = bars.loc[_bound(start) : _bound(end)]
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
             raise MarketDataError(
-                f"{self.name}: cannot read the dates: start {start or 'not set'}, "
-                f"end {end or 'not set'}. "
+                f"{self.name}: cannot read the dates: start {_shown(start)}, end {_shown(end)}. "
                 "Write them as 2012, 2012-06 or 2012-06-30."
             ) from error
         if span.empty:
@@ -316,3 +316,17 @@ def _frozen(values: Any, dtype: Any) -> NDArray[Any]:
     array = np.ascontiguousarray(values, dtype=dtype).view()
     array.flags.writeable = False
     return array
+
+
+def _bound(given: Any) -> Any:
+    """A date as pandas slices by it: text stands for all of its day, month or year."""
+    if given is None or isinstance(given, str):
+        return given or None
+    if isinstance(given, int | np.integer) or type(given) is date:
+        return str(given)  # 2012 is a year
+    time = pd.Timestamp(given)
+    return time.tz_localize("UTC") if time.tz is None else time
+
+
+def _shown(given: Any) -> str:
+    return "not set" if given is None or given == "" else str(given)

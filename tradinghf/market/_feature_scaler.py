@@ -68,7 +68,8 @@ class FeatureScaler:
         if array.shape[-1] != len(self.mean):
             raise ConfigError(
                 f"FeatureScaler was fitted on {len(self.mean)} features; got {array.shape[-1]}. "
-                "Use the feature names of the training run."
+                "Use the feature names of the training run; what was given as own_features belongs "
+                "to that environment: register it with @feature, and name it in EnvConfig."
             )
         scaled = (array - np.array(self.mean)) / np.array(self.std)
         out: Floats = np.clip(scaled, -self.clip, self.clip)

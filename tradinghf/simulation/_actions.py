@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from gymnasium import spaces
 from torch import Tensor
 
 from tradinghf.config import Allocation, EnvConfig
@@ -23,6 +24,14 @@ from tradinghf.simulation._ledger import sum_assets
 
 _PLAIN = Allocation()
 _LEAST = 1e-12  # total weight that is divided by
+
+
+def action_space(config: EnvConfig, assets: int) -> spaces.Space[Any]:
+    """Actions of one environment with A' assets: levels, or numbers in [-1, 1]."""
+    if config.actions == "continuous":
+        return spaces.Box(-1.0, 1.0, (assets,), np.float32)
+    levels = len(config.levels)
+    return spaces.MultiDiscrete([levels] * assets) if config.portfolio else spaces.Discrete(levels)
 
 
 @dataclass(frozen=True)

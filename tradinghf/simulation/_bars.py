@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tradinghf.errors import ConfigError
-from tradinghf.market import FIELDS, MarketData, lagged, realised_volatility, session_times
+from tradinghf.market import FIELDS, MarketData, lagged, realised_volatility
+from tradinghf.simulation._given import frame_rows
 from tradinghf.simulation._ledger import Bar
 
 Floats = NDArray[np.float64]
@@ -44,7 +45,7 @@ class Extras:
 
     @classmethod
     def of(cls, market: MarketData, **given: Any) -> Extras:
-        """From arrays [T, A] or [T], or DataFrames with the market's times and symbols.
+        """From arrays [T, A] or [T], or DataFrames by time and symbol.
 
         Raises:
             ConfigError: a shape does not fit, a value is not finite, or a split is not positive.
@@ -72,15 +73,11 @@ def _aligned(market: MarketData, value: Any, name: str) -> Any:
     if not isinstance(value, pd.DataFrame):
         return value
     missing = [s for s in market.symbols if s not in value.columns]
-    index = value.index
-    if isinstance(index, pd.DatetimeIndex):
-        index = session_times(index).tz_localize("UTC")
-    if missing or not index.equals(market.index):
+    if missing:
         raise ConfigError(
-            f"The DataFrame of {name} must have the market's times as index and a column for each "
-            f"symbol (missing: {missing}). Reindex it to market.index."
+            f"The DataFrame of {name} must have a column for each symbol (missing: {missing})."
         )
-    return value[list(market.symbols)]
+    return frame_rows(market, value, name)[list(market.symbols)]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
@@ -17,16 +16,17 @@ from torch import Tensor
 from tradinghf.config import CostModel, EnvConfig, settings_of
 from tradinghf.errors import ConfigError, NamedOptions
 from tradinghf.market import FeatureScaler, Floats, MarketLike, as_market
-from tradinghf.simulation._actions import ActionMap
+from tradinghf.simulation._actions import ActionMap, action_space
 from tradinghf.simulation._arguments import device_of, environment_count
 from tradinghf.simulation._bars import Extras
 from tradinghf.simulation._bootstrap import with_bootstrap
 from tradinghf.simulation._dynamics import Dynamics, EnvState, Info, merge_states
 from tradinghf.simulation._engines import Engine, make_engine
 from tradinghf.simulation._fused_task import TaskEngine
+from tradinghf.simulation._given import given_for
 from tradinghf.simulation._observe import Observation, market_features
 from tradinghf.simulation._overlay import Modulator, overlay_of, with_bases
-from tradinghf.simulation._resets import environment_seeds, final_info, reset_options
+from tradinghf.simulation._resets import environment_seeds, final_info, window_options
 from tradinghf.simulation._rewards import Reward, check_rewards, find_reward
 from tradinghf.simulation._windows import keys
 
@@ -71,8 +71,9 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
         threads: that the fused step takes where there is enough to do; None: at most as many as
             torch and as there are processors to use, and one where more were measured to be
             slower. Results do not depend on it.
-        own_features: the user's features beside `config.features`, see `market_features`.
-        funding: [T, A] funding rates, see `Extras`; so are the next three.
+        own_features: the user's features beside `config.features`, see `market_features`: an
+            array for these bars, or a DataFrame by time that may hold other bars too.
+        funding: [T, A] funding rates, or a DataFrame, see `Extras`; so are the next three.
         split: share splits, for raw prices.
         dividend: dividends per share, for raw prices.
         member: listed or not; episodes of single assets stay within their listing.
@@ -114,17 +115,18 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
         if seed is not None:
             seed = environment_seeds(seed, 1)[0]
         market = as_market(market)
-        config, costs = (
-            settings_of(EnvConfig, config, "config"),
-            settings_of(CostModel, costs, "costs"),
-        )
+        config = settings_of(EnvConfig, config, "config")
+        costs = settings_of(CostModel, costs, "costs")
         if config.autoreset == "auto":
             config = replace(config, autoreset="same_step")
         if base is not None:
             config = replace(config, overlay=overlay_of(base))
         extras = Extras.of(market, funding=funding, split=split, dividend=dividend, member=member)
+        own = {"own_features": own_features, "funding": funding, "split": split}
+        own |= {"dividend": dividend, "member": member}
+        self._given = {name: table for name, table in own.items() if table is not None}
         if config.randomise.bootstrap_paths:
-            if own_features is not None or extras != Extras():
+            if self._given:
                 raise ConfigError(
                     "Randomisation.bootstrap_paths resamples bars only: own_features, funding, "
                     "split, dividend and member cannot follow. Leave one of them out."
@@ -167,14 +169,8 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
         config = self.config
         self.metadata = {"autoreset_mode": _AUTORESET[config.autoreset], "render_modes": []}
         self.single_observation_space = self.dynamics.observer.space
-        if self._modulator is not None:
-            self.single_action_space = self._modulator.space
-        elif config.actions == "continuous":
-            self.single_action_space = spaces.Box(-1.0, 1.0, (self._assets,), np.float32)
-        elif config.portfolio:
-            self.single_action_space = spaces.MultiDiscrete([len(config.levels)] * self._assets)
-        else:
-            self.single_action_space = spaces.Discrete(len(config.levels))
+        own = None if self._modulator is None else self._modulator.space
+        self.single_action_space = action_space(config, self._assets) if own is None else own
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
 
@@ -200,6 +196,31 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
         self._now, self._waiting = self._engine.pack(state), self._ended(state)
         self._left = self.config.horizon - int(done[0]) if together else None
 
+    def like(
+        self, market: MarketLike | None = None, *, num_envs: int, config: EnvConfig | None = None
+    ) -> MarketEnv:
+        """The same task once more: costs, scaler, device, and what was given beside the bars.
+
+        Args:
+            market: other bars; None: the same.
+            num_envs: N.
+            config: a changed task.
+
+        Raises:
+            ConfigError: an array such as `own_features` is not known at the other bars.
+
+        """
+        market = self.market if market is None else as_market(market)
+        return MarketEnv(
+            market,
+            num_envs=num_envs,
+            config=config or self.config,
+            costs=self.costs,
+            scaler=self.scaler,
+            device=self.device,
+            **given_for(self._given, self.market, market),
+        )
+
     def reset(
         self,
         *,
@@ -222,7 +243,7 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
                 shape, or outside the market.
 
         """
-        given = self._reset_options(options)
+        given = window_options(options, self)
         if self._now is None or seed is not None:
             seed = self._seed if seed is None else seed
             seed = int(np.random.default_rng().integers(2**62)) if seed is None else seed
@@ -239,13 +260,8 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
             self._left = None
             self._waiting = self._ended(state)
         self._now = self._engine.pack(state)
-        close = state.ledger.close
-        info = {
-            "bar": state.bar,
-            "asset": state.asset,
-            "start": state.start,
-            "close": close if self.config.portfolio else close[:, 0],
-        }
+        close = state.ledger.close if self.config.portfolio else state.ledger.close[:, 0]
+        info = {"bar": state.bar, "asset": state.asset, "start": state.start, "close": close}
         return self._engine.observe(self._now), info
 
     def step(self, actions: Any) -> Result:
@@ -318,9 +334,8 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
 
     def _step(self, target: Tensor, *, on_change: bool) -> Result:
         """One bar on, to target weights [N, A']; `on_change`: only changed targets are orders."""
-        if self._left is None:
-            return self._step_out_of_phase(target, on_change=on_change)
-        return self._step_in_phase(target, on_change=on_change)
+        step = self._step_out_of_phase if self._left is None else self._step_in_phase
+        return step(target, on_change=on_change)
 
     def _step_in_phase(self, target: Tensor, *, on_change: bool) -> Result:
         """All environments are at the same bar of their episodes: their end is known here."""
@@ -375,17 +390,6 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
         if self._unpaid:
             check_rewards(reward, self.num_envs, "MarketEnv(reward=...)")
             self._unpaid = False
-
-    def _reset_options(self, options: Mapping[str, Any] | None) -> dict[str, Tensor]:
-        """Checked options of `reset`, on the device."""
-        windows, config = self.dynamics.windows, self.config
-        limits = {
-            "asset": (0, windows.assets - 1),
-            "start": (windows.first, windows.first + windows.count - 1),
-        }
-        market = f"{self.market.bars} bars, lookback {config.lookback}, horizon {config.horizon}"
-        given = reset_options(options, self.num_envs, limits, market)
-        return {name: numbers.to(self.device) for name, numbers in given.items()}
 
     def _ended(self, state: EnvState) -> Tensor:
         """[N] bool: the episode is over and waits for a reset."""

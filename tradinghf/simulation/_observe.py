@@ -16,6 +16,7 @@ from tradinghf.config import EnvConfig
 from tradinghf.errors import ConfigError
 from tradinghf.market import FeatureScaler, MarketData, features
 from tradinghf.simulation._bars import Floats, feature_windows
+from tradinghf.simulation._given import frame_rows
 
 LIMIT = 5.0  # bound of every observed number
 PROFIT_BARS = 20.0  # open profit is seen in units of the volatility of so many bars
@@ -170,7 +171,7 @@ def market_features(
         config: names of the features.
         scaler: of the training market; None fits one here.
         own: the user's features, appended to the named ones: [T, F'] for every asset alike (an
-            array, or a DataFrame indexed by the market's times), or [T, A, F'].
+            array, or a DataFrame whose index holds the market's times), or [T, A, F'].
         bases: [T, A, 2K] of the strategies that actions modulate.
 
     Raises:
@@ -195,11 +196,8 @@ def market_features(
 
 def _own_features(market: MarketData, own: pd.DataFrame | NDArray[Any]) -> Floats:
     """[T, A, F'] of a user's features."""
-    if isinstance(own, pd.DataFrame) and not own.index.equals(market.index):
-        raise ConfigError(
-            "The DataFrame of own features must be indexed by the market's times (market.index). "
-            "Reindex it, shifted so that each row is known at its bar's close."
-        )
+    if isinstance(own, pd.DataFrame):
+        own = frame_rows(market, own, "own_features")
     array = np.asarray(own, dtype=np.float64)
     array = array[:, None, :] if array.ndim == 2 else array
     if array.ndim != 3 or array.shape[0] != market.bars or array.shape[1] not in (1, market.assets):

@@ -87,6 +87,18 @@ def reset_options(
     return given
 
 
+def window_options(options: Any, env: Any) -> dict[str, Tensor]:
+    """The options of a `MarketEnv`'s reset, on its device."""
+    windows, config = env.dynamics.windows, env.config
+    limits = {
+        "asset": (0, windows.assets - 1),
+        "start": (windows.first, windows.first + windows.count - 1),
+    }
+    market = f"{env.market.bars} bars, lookback {config.lookback}, horizon {config.horizon}"
+    given = reset_options(options, env.num_envs, limits, market)
+    return {name: numbers.to(env.device) for name, numbers in given.items()}
+
+
 def _whole_numbers(name: str, value: Any, count: int) -> Tensor:
     """[count] int64 of one whole number, or of `count`."""
     try:
