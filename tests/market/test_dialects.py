@@ -454,6 +454,123 @@ def test_dialects_load(tmp_path: Path, name: str) -> None:
     assert not [f for f in check_market_file(path) if f.severity == "error"]
 
 
+def rows_of(header: str, times: list[str], row: str = OHLCV) -> list[str]:
+    return table(header, times, row).splitlines()
+
+
+HEAD = "Date,Open,High,Low,Close,Volume"
+PLAIN = rows_of(HEAD, iso())
+HALVES = [t + timedelta(hours=12) for t in LATER]
+ITALIAN = "gen feb mar apr mag giu lug ago set ott nov dic"
+DUTCH = "jan feb mrt apr mei jun jul aug sep okt nov dec"
+BRAZIL = "janeiro fevereiro março abril maio junho julho agosto setembro outubro novembro dezembro"
+MONTHS = [datetime(2020 + i // 12, 1 + i % 12, 1) for i in range(N)]
+YEAR = [datetime(2022, 1, 5) + timedelta(days=12 * i) for i in range(N)]
+EXCEL = [(t - datetime(1899, 12, 30)) / timedelta(days=1) for t in QUARTERS]
+
+
+def names(joined: str) -> str:
+    return table(joined, iso(), SEMI if ";" in joined else OHLCV, comma if ";" in joined else point)
+
+
+def clock(written: list[str]) -> str:
+    return table(HEAD, [f'"{text}"' for text in written], OHLCV)
+
+
+# name -> (text, times expected); all hold BARS
+MORE: dict[str, tuple[str, list[datetime]]] = {
+    "dutch": (names("Datum;Openen;Hoogste;Laagste;Slot;Volume"), DAYS),
+    "italian": (names("Data;Prezzo di apertura;Massimo;Minimo;Prezzo di chiusura;Volumi"), DAYS),
+    "portuguese": (names("Data;Abertura;Máxima;Mínima;Fecho;Quantidade"), DAYS),
+    "polish": (names("Data,Otwarcie,Najwyzszy,Najnizszy,Zamkniecie,Wolumen"), DAYS),
+    "russian": (names("Дата;Откр.;Макс.;Мин.;Цена;Объём"), DAYS),
+    "korean": (names("날짜,시가,고가,저가,종가,거래량"), DAYS),
+    "bloomberg": (names("Date,PX_OPEN,PX_HIGH,PX_LOW,PX_LAST,PX_VOLUME"), DAYS),
+    "quantmod": (names("Date,A.B.Open,A.B.High,A.B.Low,A.B.Close,A.B.Volume"), DAYS),
+    "humps": (names("startTime,openPrice,highPrice,lowPrice,closePrice,volume"), DAYS),
+    "units": (names("Date,Open [USD],High [USD],Low [USD],Close [USD],Volume (BTC)"), DAYS),
+    "units after": (names("Date,Open USD,High USD,Low USD,Close USD,Volume"), DAYS),
+    "metastock": (
+        table(
+            "<TICKER>,<DTYYYYMMDD>,<TIME>,<OPEN>,<HIGH>,<LOW>,<CLOSE>,<VOL>",
+            stamps(QUARTERS, "%Y%m%d,%H%M%S"),
+            "X," + OHLCV,
+        ),
+        QUARTERS,
+    ),
+    "pieces before money": (
+        table("Datum;Erster;Hoch;Tief;Schlusskurs;Stuecke;Volumen", iso(), SEMI + ";1.234", comma),
+        DAYS,
+    ),
+    "taiwan": (
+        table(HEAD, [f"{t.year - 1911}/{t:%m/%d}" for t in DAYS], OHLCV),
+        DAYS,
+    ),
+    "quotes after blanks": (
+        table(HEAD, iso(), '"{t}", "{o}", "{h}", "{l}", "{c}", "{v}"'),
+        DAYS,
+    ),
+    "blanks": (
+        table("Date  Open High  Low Close Volume", iso(), "{t}  {o} {h}  {l} {c} {v}"),
+        DAYS,
+    ),
+    "blank lines": ("\n\n".join(PLAIN).replace("\n2023-03-09", "\n,,,,,\n2023-03-09"), DAYS),
+    "repeated header": ("\n".join([*PLAIN[:9], PLAIN[0], *PLAIN[9:]]), DAYS),
+    "units below the header": ("\n".join([HEAD, ",USD,USD,USD,USD,shares", *PLAIN[1:]]), DAYS),
+    "ruled": (
+        table(
+            "| Date | Open | High | Low | Close |\n|---|---|---|---|---|",
+            iso(),
+            "| {t} | {o} | {h} | {l} | {c} |",
+        ),
+        DAYS,
+    ),
+    "totals": (
+        "\n".join([*PLAIN, "Total,,,,,46095", "Average,1,2,1,2,9", "", "High:,9,,,,"]),
+        DAYS,
+    ),
+    "end mark": ("\n".join(PLAIN) + "\n\x1a", DAYS),
+    "no prices on a day": ("\n".join([*PLAIN, "2023-03-31,N/A,N/A,N/A,N/A,N/A"]), DAYS),
+    "dotted p.m.": (
+        clock([f"{t:%m/%d/%Y} {t.hour - 12 or 12}:{t:%M} p.m." for t in HALVES]),
+        HALVES,
+    ),
+    "iso of 12 hours": (clock(stamps(HALVES, "%Y-%m-%d %I:%M%p")), HALVES),
+    "chinese half days": (clock([f"{t:%Y/%m/%d} 下午 {t:%I:%M}" for t in HALVES]), HALVES),
+    "ib": (clock(stamps(QUARTERS, "%Y%m%d-%H:%M:%S")), QUARTERS),
+    "digits only": (clock(stamps(QUARTERS, "%Y%m%d%H%M")), QUARTERS),
+    "digits and seconds": (clock(stamps(QUARTERS, "%Y%m%d%H%M%S")), QUARTERS),
+    "german clock": (clock(stamps(LATER, "%d.%m.%Y %H.%M Uhr")), LATER),
+    "french clock": (clock(stamps(LATER, "%d/%m/%Y %Hh%M")), LATER),
+    "days of excel": (clock([f"{day:.6f}" for day in EXCEL]), QUARTERS),
+    "epochs with fractions": (clock([f"{t}.0" for t in EPOCH]), QUARTERS),
+    "weekdays": (clock(stamps(DAYS, "%A, %B %d, %Y")), DAYS),
+    "german weekdays": (clock([f"Mi., {t:%d.%m.%Y}" for t in DAYS]), DAYS),
+    "javascript": (clock(stamps(QUARTERS, "%a %b %d %Y %H:%M:%S GMT+0000 (UTC)")), QUARTERS),
+    "mail": (clock(stamps(QUARTERS, "%a, %d %b %Y %H:%M:%S GMT")), QUARTERS),
+    "dukascopy in UTC": (clock(stamps(LATER, "%d.%m.%Y %H:%M:%S.000 UTC")), LATER),
+    "italian months": (
+        clock([f"{t.day} {ITALIAN.split()[t.month - 1]} {t.year}" for t in YEAR]),
+        YEAR,
+    ),
+    "dutch months": (clock([f"{t.day} {DUTCH.split()[t.month - 1]} {t.year}" for t in YEAR]), YEAR),
+    "brazilian months": (
+        clock([f"{t.day} de {BRAZIL.split()[t.month - 1]} de {t.year}" for t in YEAR]),
+        YEAR,
+    ),
+    "months": (clock(stamps(MONTHS, "%b %Y")), MONTHS),
+}
+
+
+@pytest.mark.parametrize("name", MORE)
+def test_further_dialects_load(tmp_path: Path, name: str) -> None:
+    text, times = MORE[name]
+    market = load_market(write(tmp_path, text))
+    assert_bars(market, times, BARS)
+    if name not in ("ruled", "units below the header"):
+        assert market.volume[0, 0] == VOLUMES[0]
+
+
 @pytest.mark.parametrize(
     ("name", "volume"),
     [("metatrader 5", 1000), ("kraken interface", 1000), ("kraken files", 1000),
@@ -561,7 +678,6 @@ def short(header: str, pattern: str, row: str, number=point, bars=BARS) -> str: 
     return table(header, stamps(DAYS[SHORT], pattern), row, number, bars[SHORT], VOLUMES[SHORT])
 
 
-HEAD = "Date,Open,High,Low,Close,Volume"
 AMBIGUOUS = short(HEAD, "%d/%m/%Y", OHLCV)
 ANY_MARK = short(HEAD.replace(",", ";"), "%Y-%m-%d", SEMI, lambda x: f"{x / 50:.3f}")
 
@@ -612,6 +728,19 @@ ANY_MARK = short(HEAD.replace(",", ";"), "%Y-%m-%d", SEMI, lambda x: f"{x / 50:.
             r"row 10 .*the time occurs twice",
         ),
         (table(HEAD, iso(), OHLCV, lambda x: f"{x / 1000:.2f}K"), "is not a number"),
+        (clock([f"{t:%Y-%m-%d %H:%M} EST" for t in QUARTERS]), "'EST' is no name of one. Name it"),
+        (clock(["1.67763E+12"] * N), "a spreadsheet rounded the times"),
+        (
+            table(
+                "DateTime,BidOpen,BidHigh,BidLow,BidClose,AskOpen,AskHigh,AskLow,AskClose",
+                iso(),
+                "{t},{o},{h},{l},{c},{o},{h},{l},{c}",
+            ),
+            r"2 sets of prices .*'BidOpen' and 'AskOpen'.*columns='open=BidOpen;high=BidHigh",
+        ),
+        (table("Wann,A,B,C,D,E,F,G,H", iso(), OHLCV), "row 2: 6 cells; the header has 9|missing"),
+        (table(HEAD, iso(), OHLCV, comma), "row 2: 10 cells.*export with semicolons"),
+        ("\n".join([*PLAIN, "soon,1,2,1,2,9"]), "row 32, .*'soon' is not a readable time"),
         (table(HEAD, iso(), OHLCV, lambda x: f"{x:.2f}%"), "is not a number"),
     ],
 )

@@ -90,7 +90,6 @@ ROW_3 = "2020-01-03,11,13,10,12,200"
         (",11,13,10,12,200", r"row 3, column 'timestamp': '' is not a readable time"),
         ("2020-01-03,11,13,10,12", r"row 3: 5 cells; the header has 6"),
         ("2020-01-03,11,13,10,12,200,9", r"row 3: 7 cells; the header has 6"),
-        ("", r"row 3: the row is empty. Delete it"),
         ('2020-01-03,11,13,10,"12,200', r"line \d+: broken CSV"),
         ("2020-01-03,11,13,10,1\0,200", r"row 3 .*'close'.* is not a number|broken CSV"),
     ],
@@ -119,8 +118,10 @@ def test_bad_row_is_named_with_its_column_and_fix(tmp_path: Path, row: str, mess
         (GOOD.replace("Date", "When").encode(), "missing column 'timestamp'"),
         (("x" * 200_000 + "\n").encode(), "broken CSV|missing columns"),
         ((",".join("abcdefghijklmnop") + "\n1\n").encode(), r"'l', \.\.\."),
-        (b"<html><body>404</body></html>\n", "missing columns"),
-        (b"\x00" * 100, "missing columns|broken CSV"),
+        (b"<html><body>404</body></html>\n", "this is a web page, no table of bars"),
+        (b'[{"open": 1}]', "this is JSON, no table of bars"),
+        (b"\xd0\xcf\x11\xe0" + b"\x00" * 99, "an old Excel workbook"),
+        (b"\x00" * 100, "holds no text"),
     ],
 )
 def test_bad_documents(tmp_path: Path, text: bytes, message: str) -> None:

@@ -88,10 +88,18 @@ def decoded(data: bytes, what: str) -> str:
         MarketDataError: it is no text, or in an encoding that nothing tells.
 
     """
-    kinds = {b"PK\x03\x04": "an Excel workbook or zip archive", b"PAR1": "a Parquet file"}
+    kinds = {
+        b"\xd0\xcf\x11\xe0": "an old Excel workbook (.xls)",
+        b"PK\x03\x04": "an Excel workbook or zip archive",
+        b"PAR1": "a Parquet file",
+    }
     for magic, kind in kinds.items():
         if data.startswith(magic):
             raise MarketDataError(f"{what}: this is {kind}, not CSV. Rename it, or export as CSV.")
+    start = data.lstrip(b"\xef\xbb\xbf \r\n\t")[:2000].lower()
+    if start.startswith((b"<!doctype", b"<html", b"<table", b"<?xml", b"{", b"[{", b"[[")):
+        kind = "JSON" if start[:1] in b"{[" else "a web page"
+        raise MarketDataError(f"{what}: this is {kind}, no table of bars. Export it as CSV.")
     if data.startswith(b"\x1f\x8b"):
         raise MarketDataError(f"{what}: this is packed with gzip. Let its name end in .gz.")
     encoding = next((name for bom, name in _BOMS if data.startswith(bom)), None)

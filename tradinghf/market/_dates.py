@@ -9,31 +9,30 @@ from datetime import datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from tradinghf.errors import MarketDataError
+from tradinghf.market._spelling import compact_format, spelled
 
 _MONTHS = (
-    ("jan", "januar", "jänner", "janvier", "janv", "enero", "ene"),
-    ("feb", "februar", "février", "févr", "fév", "febrero"),
-    ("mar", "märz", "mär", "mars", "marzo"),
-    ("apr", "avril", "avr", "abril", "abr"),
-    ("may", "mai", "mayo"),
-    ("jun", "juni", "juin", "junio"),
-    ("jul", "juli", "juillet", "juil", "julio"),
-    ("aug", "août", "aoû", "agosto", "ago"),
-    ("sep", "sept", "septembre", "septiembre", "september"),
-    ("oct", "okt", "oktober", "octobre", "octubre"),
-    ("nov", "novembre", "noviembre", "november"),
-    ("dec", "dez", "dezember", "décembre", "déc", "diciembre", "dic"),
+    "jan january januar jänner janvier janv enero ene gennaio gen janeiro januari",
+    "feb february februar février févr fév febrero febbraio fevereiro fev februari",
+    "mar march märz mär mars marzo março maart mrt",
+    "apr april avril avr abril abr aprile",
+    "may mai mayo maggio mag maio mei",
+    "jun june juni juin junio giugno giu junho",
+    "jul july juli juillet juil julio luglio lug julho",
+    "aug august août aoû agosto ago augustus",
+    "sep sept september septembre septiembre settembre set setembro",
+    "oct october okt oktober octobre octubre ottobre ott outubro out",
+    "nov november novembre noviembre novembro",
+    "dec december dez dezember décembre déc diciembre dic dicembre dezembro",
 )
-_ENGLISH = "january february march april may june july august september october november december"
-_MONTH = {word: i + 1 for i, words in enumerate(_MONTHS) for word in words}
-_MONTH |= {word: i + 1 for i, word in enumerate(_ENGLISH.split())}
+_MONTH = {word: i + 1 for i, words in enumerate(_MONTHS) for word in words.split()}
 _WORD = re.compile(r"[^\W\d_]{3,}", re.UNICODE)
 _NUMERIC = re.compile(r"(\d{1,2})([./-])(\d{1,2})\2(\d{4}|\d{2})(?!\d)")
 _YEAR_FIRST = re.compile(r"\d{4}([./])\d{1,2}\1\d{1,2}(?!\d)")
 _COMPACT = re.compile(r"\d{8}(?!\d)")
+_HALF_DAY = re.compile(r"(?<=\d) ?[AP]M$")
 _EASTERN = re.compile(r"(\d{4})\s*年\s*(\d{1,2})\s*月\s*(\d{1,2})\s*日")
 _ZONE = re.compile(r"\s+([A-Z][A-Za-z]+/[A-Za-z_/]+)$")
-_GMT = re.compile(r"\s*(?:GMT|UTC)\s*([+-]\d{2}:?\d{2})$")
 _CLOCKS = (
     (r"\d{1,2}:\d{2}", "%H:%M"),
     (r"\d{1,2}:\d{2}:\d{2}", "%H:%M:%S"),
@@ -43,6 +42,7 @@ _CLOCKS = (
     (r"\d{4}", "%H%M"),
     (r"\d{6}", "%H%M%S"),
 )
+_COMPACT_CLOCK = re.compile(r"\d{8}-\d\d:[\d:]+")
 _OFFSET = re.compile(r"\s*(Z|UTC|GMT|[+-]\d{2}:?\d{2})$")
 
 
@@ -63,7 +63,12 @@ class TimeTexts:
 
 
 def time_texts(
-    texts: Sequence[str], rows: Sequence[int], *, dayfirst: bool | None, what: str
+    texts: Sequence[str],
+    rows: Sequence[int],
+    *,
+    dayfirst: bool | None,
+    zone: str | None = None,
+    what: str,
 ) -> TimeTexts:
     """Find how a column of times is written.
 
@@ -71,32 +76,32 @@ def time_texts(
         texts: [n] as in the file.
         rows: [n] numbers of the rows, as people see them.
         dayfirst: the user's choice for 01/03/2023; None where the file has to decide.
+        zone: IANA zone that the user gave, if any.
         what: the file, for messages.
 
     Raises:
         MarketDataError: the rows contradict each other, or leave two readings.
 
     """
-    joined = "\n".join(["", *texts, ""])
-    tidy = not any(gap in joined for gap in ("  ", "\n ", " \n", "\t", "\u00a0", "\u202f"))
-    cells = list(texts) if tidy else [" ".join(text.split()) for text in texts]
-    cells, zone = _without_zone(cells)
+    cells, zone = _without_zone(spelled(texts, zone=zone, what=what))
     some = next((cell for cell in cells if cell), "")
-    if _GMT.search(some):  # "GMT+0100"
-        cells = [_GMT.sub(r"\1", cell) for cell in cells]
     if _EASTERN.match(some):
         cells = [_EASTERN.sub(r"\1-\2-\3", cell) for cell in cells]
         return TimeTexts(cells, _with_clock("%Y-%m-%d", cells), zone)
     if _YEAR_FIRST.match(some):
         mark = some[4]
         return TimeTexts(cells, _with_clock(f"%Y{mark}%m{mark}%d", cells), zone)
-    if _COMPACT.match(some) and " " in some:
+    if _COMPACT.match(some) and (" " in some or _COMPACT_CLOCK.fullmatch(some)):
         return TimeTexts(cells, _with_clock("%Y%m%d", cells), zone)
+    if (whole := compact_format(cells)) is not None:
+        return TimeTexts(cells, whole, zone)
     if _NUMERIC.match(some):
         order = _numeric_order(cells, rows, dayfirst, what)
         return TimeTexts(cells, _with_clock(order, cells), zone)
     if _WORD.search(some) and (named := _named_months(cells)) is not None:
         return TimeTexts(named, _with_clock("%Y-%m-%d", named), zone)
+    if _HALF_DAY.search(some):
+        return TimeTexts(cells, _with_clock("%Y-%m-%d", cells), zone)
     return TimeTexts(cells, None, zone)
 
 
@@ -116,7 +121,7 @@ def _without_zone(cells: list[str]) -> tuple[list[str], str | None]:
 def _with_clock(date: str, cells: Sequence[str]) -> str:
     """The format of date and time of day: the clock that most rows have tells."""
     some = next((cell for cell in cells if cell), "")
-    joint = re.search(r"(?<=\d)(, | |T)(?=\d)", some)
+    joint = re.search(r"(?<=\d)(, | |T|-(?=\d\d:))(?=\d)", some)
     if joint is None:
         return date
     clock = some[joint.end() :]
@@ -196,18 +201,19 @@ def _both_readings(
     )
 
 
+_NAMED = re.compile(
+    r"(?:(?P<d1>\d{1,2})(?:\.|st|nd|rd|th|º)?[ -](?:de )?)?(?P<m>[^\W\d_]{3,})\.?[ -](?:de )?"
+    r"(?:(?P<d2>\d{1,2})(?:st|nd|rd|th)?,? )?(?P<y>\d{4}|\d{2})(?!\d|:)"
+)
+
+
 def _named_months(cells: Sequence[str]) -> list[str] | None:
     """Cells with "Mar 01, 2023" or "1. März 2023" written as 2023-03-01; None if they differ."""
     known: dict[str, str] = {}
     out = []
     for cell in cells:
-        date = re.match(
-            r"(?:[^\W\d_]{2,3}\.?,? )?"  # a weekday
-            r"(?:(?P<d1>\d{1,2})(?:\.|st|nd|rd|th)?[ -](?:de )?)?(?P<m>[^\W\d_]{3,})\.?[ -](?:de )?"
-            r"(?:(?P<d2>\d{1,2})(?:st|nd|rd|th)?,? )?(?P<y>\d{4}|\d{2})(?!\d|:)",
-            cell,
-        )
-        if date is None or (date["d1"] is None) == (date["d2"] is None):
+        date = _NAMED.match(cell)
+        if date is None or (date["d1"] and date["d2"]):
             out.append(cell)
             continue
         written = known.get(date[0]) or _iso_date(date)
@@ -223,10 +229,12 @@ def _iso_date(date: re.Match[str]) -> str | None:
     month = _MONTH.get(date["m"].lower())
     if month is None or (len(date["y"]) == 2 and not date["d1"]):
         return None
+    if not date["d1"] and not date["d2"] and date.end() < len(date.string):
+        return None  # "Mar 2023" is a month only where nothing follows
     year = int(date["y"])
     if len(date["y"]) == 2:  # 01-Mar-23, which only days and years of two digits can be
         year += 2000 if year < 69 else 1900
-    return f"{year:04}-{month:02}-{int(date['d1'] or date['d2']):02}"
+    return f"{year:04}-{month:02}-{int(date['d1'] or date['d2'] or 1):02}"
 
 
 def joined_times(dates: Sequence[str], clocks: Sequence[str]) -> list[str] | None:

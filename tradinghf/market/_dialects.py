@@ -10,12 +10,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tradinghf.market._bar_rules import FIELDS, Finding
+from tradinghf.market._bar_rules import FIELDS, PRICES, Finding
 from tradinghf.market._column_names import canonical_name
 from tradinghf.market._columns import column_choices, named_columns, renamed
 from tradinghf.market._dates import time_texts
+from tradinghf.market._edges import UNKNOWN
 from tradinghf.market._layouts import names_of
 from tradinghf.market._numbers import decimal_mark, number_texts
+from tradinghf.market._prefixes import without_prefix
 from tradinghf.market._text_table import TextTable
 from tradinghf.market._times import read_times
 from tradinghf.market._yahoo import by_ticker
@@ -23,8 +25,9 @@ from tradinghf.market._yahoo import by_ticker
 ColumnChoice = Mapping[str, str] | str | None
 _NUMBERS = (*FIELDS, "adj_close")
 # A point in these files may be a thousand: their decimals may be commas.
+_EMPTY = UNKNOWN | {""}
 _COMMA_DIALECTS = (";", "\t", "|")
-_UNKNOWN = ("-", "--", "—", "null", "None")
+_NO_PRICE = ("-", "--", "—", "null", "None")
 
 
 @dataclass(frozen=True)
@@ -90,25 +93,25 @@ def plain_bars(table: TextTable, reading: Reading, what: str) -> PlainBars:
 
     """
     table = by_ticker(table)
-    headless = not any(table.names)
-    names = table.names
-    if headless:
-        numbered = tuple(f"column {i + 1}" for i in range(len(names)))
-        names = numbered if reading.columns else names_of(table.cells, what)
-    pairs = renamed(list(zip(names, table.cells, strict=True)), reading.columns, what)
-    named = named_columns(_indexed(pairs), what)
+    pairs = _pairs(table, reading, what)
+    named = named_columns(without_prefix(pairs, what), what)
+    notes = list(table.notes)
+    table, named, empty = _without_empty_bars(table, named)
+    if empty:
+        notes.append(f"{empty} rows without prices left out")
     rows = table.rows.tolist()
     numbers = {name: named[name] for name in _NUMBERS if name in named}
-    metatrader = any(name.startswith("<") for name in names)
+    metatrader = any(name.startswith("<") for name in table.names)
     doubtful = table.delimiter in _COMMA_DIALECTS and not metatrader
     mark = decimal_mark(numbers, rows, doubtful=doubtful, given=reading.decimal, what=what)
-    notes = list(table.notes)
     for name, values in numbers.items():
         plain = number_texts(values, mark, suffixes=name == "volume")
         named[name] = _known(name, plain)
     date_format, zone = reading.date_format, reading.zone
     if date_format is None:
-        times = time_texts(named["timestamp"], rows, dayfirst=reading.dayfirst, what=what)
+        times = time_texts(
+            named["timestamp"], rows, dayfirst=reading.dayfirst, zone=zone, what=what
+        )
         named["timestamp"], date_format, zone = times.texts, times.date_format, times.zone or zone
     if mark == ",":
         notes.append("decimal commas")
@@ -120,8 +123,14 @@ def plain_bars(table: TextTable, reading: Reading, what: str) -> PlainBars:
     return _oldest_first(plain_table)
 
 
-def _indexed(pairs: Sequence[tuple[str, Any]]) -> Sequence[tuple[str, Any]]:
-    """Pandas writes an unnamed index as a first column without a name: often it is the time."""
+def _pairs(table: TextTable, reading: Reading, what: str) -> Sequence[tuple[str, Any]]:
+    """(name, texts) of every column, under the names that the user, the file or its kind gives."""
+    names = table.names
+    if not any(names):
+        numbered = tuple(f"column {i + 1}" for i in range(len(names)))
+        names = numbered if reading.columns else names_of(table.cells, what)
+    pairs = renamed(list(zip(names, table.cells, strict=True)), reading.columns, what)
+    # Pandas writes an unnamed index as a first column without a name: often it is the time.
     if pairs and not pairs[0][0].strip():
         if all(canonical_name(raw) != "timestamp" for raw, _ in pairs):
             return [("timestamp", pairs[0][1]), *pairs[1:]]
@@ -131,11 +140,40 @@ def _indexed(pairs: Sequence[tuple[str, Any]]) -> Sequence[tuple[str, Any]]:
 
 def _known(name: str, texts: list[str]) -> list[str]:
     """Cells that say "unknown" as vendors do: no volume is 0, no price is empty."""
+    if name == "volume":
+        odd = [i for i, text in enumerate(texts) if text and not text[0].isdigit()]
+        for i in odd if any(texts[i].strip().casefold() in UNKNOWN for i in odd) else ():
+            texts[i] = "0" if texts[i].strip().casefold() in UNKNOWN else texts[i]
+        return texts
     joined = "\n".join(["", *texts, ""])
-    if any(f"\n{word}\n" in joined for word in _UNKNOWN):
-        unknown = "0" if name == "volume" else ""
-        return [unknown if text in _UNKNOWN else text for text in texts]
+    if any(f"\n{word}\n" in joined for word in _NO_PRICE):
+        return ["" if text in _NO_PRICE else text for text in texts]
     return texts
+
+
+def _without_empty_bars(
+    table: TextTable, named: dict[str, Any]
+) -> tuple[TextTable, dict[str, Any], int]:
+    """The rows that have some price, where vendors write a row for a day without trading."""
+    opens = named["open"]
+    empty = [
+        i
+        for i, text in enumerate(opens)
+        if (not text or not text[0].isdigit())
+        and i not in table.ragged
+        and all(named[price][i].strip().casefold() in _EMPTY for price in PRICES)
+    ]
+    if not empty or 2 * len(empty) > len(opens):
+        return table, named, 0
+    gone = set(empty)
+    kept = [i for i in range(len(opens)) if i not in gone]
+    place = {old: new for new, old in enumerate(kept)}
+    table = replace(
+        table,
+        rows=table.rows[kept],
+        ragged={place[i]: finding for i, finding in table.ragged.items()},
+    )
+    return table, {n: [v[i] for i in kept] for n, v in named.items()}, len(empty)
 
 
 def _oldest_first(bars: PlainBars) -> PlainBars:

@@ -29,7 +29,7 @@ from tradinghf.market._findings import table_findings
 from tradinghf.market._quality import market_warnings
 from tradinghf.market._source_registry import Source
 from tradinghf.market._tables import ADJUSTED_OFFER, Table
-from tradinghf.market._text_table import read_rows, split_text
+from tradinghf.market._text_table import HARMLESS, read_rows, split_text
 from tradinghf.market._usual import usual_bars
 
 _WRITTEN = (".csv", ".tsv")
@@ -280,6 +280,10 @@ def _check_size(path: Path, size: int, limit: int, fix: str) -> None:
 def _offers(table: Table) -> list[Finding]:
     """What the file holds beside the bars that were loaded, or leaves to the reader."""
     found = []
+    for note in table.note.split("; "):
+        if note.endswith("left out") and not any(why in note for why in HARMLESS):
+            fix = "Look whether they were meant as bars"
+            found.append(Finding("", "", note, fix, "warning", "left_out"))
     if ADJUSTED_OFFER in table.note:
         problem, fix = "the adjusted close is not used", "Load with adjust=true to scale prices"
         found.append(Finding("", "adj_close", problem, fix, "warning", "adjusted_close"))

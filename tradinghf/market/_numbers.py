@@ -18,7 +18,10 @@ _NAMES = {mark: word for word, mark in _WORDS.items()}
 _ONES = str.maketrans("23456789", "11111111")
 _SPACES = "\u00a0\u202f\u2009 "
 _MARKS = "'\u2019"
-_CURRENCY = r"(?:US\$|R\$|[$€£¥₹₽₩₿元円]|USD|EUR|GBP|CHF|JPY|CNY|Kč|kr|zł)"
+_CURRENCY = (
+    r"(?:(?:US|HK|NT|CA|AU|[RACS])?\$|[$€£¥₹₽₩₿元円]|USD|EUR|GBP|CHF|JPY|CNY|CAD|AUD|HKD|INR|BRL|SEK"
+    r"|NOK|DKK|PLN|Rs\.?|Kč|kr|zł)"
+)
 _EXPONENTS = dict.fromkeys(("k", "tsd"), 3)
 _EXPONENTS |= dict.fromkeys(("m", "mm", "mn", "mio"), 6)
 _EXPONENTS |= dict.fromkeys(("b", "bn", "mrd"), 9)
@@ -29,6 +32,7 @@ _DROPPED = {
     for mark in (".", ",")
 }
 _SIMPLE = re.compile(rf"[0-9.,eE+\-$€£¥{_SPACES}{_MARKS}\0]*")
+_WORDS_IN = re.compile(r"[^\W\d_]+\.?")  # "1,5 Mio." has no decimal point
 _PLAIN = re.compile(r"[0-9.eE+\-\n ]*")
 
 
@@ -71,8 +75,10 @@ def decimal_mark(
     if given not in (None, ".", ","):
         raise MarketDataError(f"{what}: decimal is {given!r}; expected point or comma.")
     first: dict[str, tuple[str, str]] = {}  # what a shape speaks for -> (column, shape)
+    plain = [name for name, values in columns.items() if _all_plain(values)]
+    plain = plain if not doubtful and given != "," else []
     for name, values in columns.items():
-        if not doubtful and given != "," and _all_plain(values):
+        if name in plain:
             continue
         for shape in _shapes(values):
             first.setdefault(_speaks_for(shape), (name, shape))
@@ -96,6 +102,8 @@ def decimal_mark(
             "Write all numbers in one way."
         )
     if "either" in first and "." not in first and "," not in first:
+        if any(_speaks_for(shape) == "." for name in plain for shape in _shapes(columns[name])):
+            return "."
         cell = seen("either").rpartition(": ")[2].strip("'")
         digits = re.sub(r"\D", "", cell)
         fraction = re.sub(r"[.,]", ".", re.sub(r"[^\d.,]", "", cell))
@@ -120,6 +128,7 @@ def _shapes(values: Sequence[str]) -> list[str]:
 
 def _speaks_for(shape: str) -> str:
     """The decimal mark that a number of this shape must have: ".", ",", "either" or "" (any)."""
+    shape = _WORDS_IN.sub("", shape)
     point, comma = shape.count("."), shape.count(",")
     if not any(c in "01" for c in shape) or (not point and not comma):
         return ""

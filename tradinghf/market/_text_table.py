@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
@@ -15,13 +17,19 @@ from numpy.typing import NDArray
 from tradinghf.errors import MarketDataError
 from tradinghf.market._bar_rules import Finding
 from tradinghf.market._column_names import KNOWN_NAMES, canonical_name
+from tradinghf.market._edges import cut_footers, cut_units
 from tradinghf.market._thousands import rejoined
 
 DELIMITERS = ",;\t|"
 _COMMENTS = ("#", "//", "%")
 _COMMENT_SIGNS = ("#", "/", "%")
+HARMLESS = ("empty rows", "comment lines")
+_WHY = (*HARMLESS, "repeated headers")
 _PREAMBLE = 30  # lines above the header that a file may have
 _BLOCK = 10_000
+_FEWEST = 5  # a time and four prices
+_GAPS = re.compile(r"(?<=\S)[ \t]+(?=[^\s])|[ \t]+$", re.MULTILINE)
+_ENDS = " \t\r\n\x1a\0" + DELIMITERS
 
 
 @dataclass(frozen=True)
@@ -63,15 +71,19 @@ def split_text(text: str, what: str, *, known: Iterable[str] = ()) -> TextTable:
         MarketDataError: there is no text, or its quotes are broken.
 
     """
-    # Spreadsheets append rows of bare separators; the first line break there ends the data.
-    end = text.find("\n", len(text.rstrip(" \t\r\n" + DELIMITERS)))
-    text = text if end < 0 else text[:end]
+    # Spreadsheets append rows of bare separators, old programs an end mark; the first line break
+    # there ends the data.
+    end = text.find("\n", len(text.rstrip(_ENDS)))
+    text = text.rstrip("\x1a\0") if end < 0 else text[:end]
     lines = [line.rstrip("\r") for line in text.split("\n", _PREAMBLE)[:_PREAMBLE]]
     if not any(line.strip() for line in lines):
         raise MarketDataError(f"{what}: the file holds no text. Export it again.")
     head, delimiter = _find_header(lines, set(known))
-    rest = io.StringIO(text[_offset(text, head) :], newline="")
-    reader = csv.reader(rest, delimiter=delimiter, strict=True)
+    body = text[_offset(text, head) :]
+    if delimiter not in lines[head] and len(lines[head].split()) >= _FEWEST:
+        body, delimiter = _GAPS.sub(" ", body), " "  # columns of fixed width
+    rest = io.StringIO(body, newline="")
+    reader = csv.reader(rest, delimiter=delimiter, strict=True, skipinitialspace=True)
     try:
         return _columns_of(reader, head + 1, delimiter, set(known))
     except csv.Error as error:
@@ -120,26 +132,26 @@ def _columns_of(
     else:
         first += 1
         header = [header[0].lstrip("#").lstrip(), *header[1:]] if header else header
-    read = _Rows([[] for _ in header], not header or not header[-1].strip())
+    read = _Rows(header, [[] for _ in header])
     # By blocks: a million row lists at once would keep the garbage collector busy.
     while block := list(islice(lines, _BLOCK)):
         read.add(block)
-    rows = first + np.delete(np.arange(read.count, dtype=np.int64), read.comments)
-    footers = _cut_footers(read.cells, read.odd)
+    rows = first + np.delete(np.arange(read.count, dtype=np.int64), list(read.left_out))
+    footers = cut_footers(read.header, read.cells, read.odd)
     joined = _rejoin(read.cells, read.odd, len(rows)) if delimiter == "," else 0
-    notes = (
-        f"{len(read.comments)} comment lines left out" if read.comments else "",
-        f"{footers} lines of text at the end left out" if footers else "",
-        f"thousands without quotes joined in {joined} rows" if joined else "",
-    )
-    return TextTable(
-        tuple(header),
-        read.cells,
-        rows[: len(rows) - footers],
-        {i: _ragged(int(rows[i]), row, len(header)) for i, row in read.odd.items()},
-        delimiter,
-        tuple(note for note in notes if note),
-    )
+    rows = rows[: len(rows) - footers]
+    counts = Counter(read.left_out.values())
+    notes = [f"{counts[why]} {why} left out" for why in _WHY if counts[why]]
+    if footers:
+        notes.append(f"{footers} lines of text at the end left out")
+    if joined:
+        notes.append(f"thousands without quotes joined in {joined} rows")
+    if cut_units(read.header, read.cells, read.odd):
+        rows = rows[1:]
+        notes.append("the line under the header left out")
+    commas = delimiter == "," and 2 * len(read.odd) > len(rows)
+    ragged = {i: _ragged(int(rows[i]), row, len(header), commas) for i, row in read.odd.items()}
+    return TextTable(tuple(header), read.cells, rows, ragged, delimiter, tuple(notes))
 
 
 @dataclass
@@ -147,72 +159,64 @@ class _Rows:
     """Columns while they are being read.
 
     Attributes:
+        header: names of the columns.
         cells: one list per column.
-        open_end: whether the header ends with a separator, which rows may lack.
-        count: rows so far, comments too.
-        comments: which of them are comments.
+        count: rows so far, those left out too.
+        left_out: why, by place.
         odd: rows of another length, by index among the others.
 
     """
 
+    header: list[str]
     cells: list[list[str]]
-    open_end: bool
     count: int = 0
-    comments: list[int] = field(default_factory=list)
+    left_out: dict[int, str] = field(default_factory=dict)
     odd: dict[int, list[str]] = field(default_factory=dict)
 
     def add(self, block: list[list[str]]) -> None:
         """Append rows."""
-        width = len(self.cells)
-        kept = block if set(map(len, block)) == {width} else None
-        heads = "\n".join([row[0] for row in block if row])
-        if kept is None or any(f"\n{sign}" in f"\n{heads}" for sign in _COMMENT_SIGNS):
-            kept = self._sorted_out(block, width)
+        kept = block if set(map(len, block)) == {len(self.cells)} else None
+        heads = "\n".join(["", *(row[0] for row in block if row), ""])
+        signs = ("\n", *_COMMENT_SIGNS, f"{self.header[0]}\n" if self.header else "\n")
+        if kept is None or any(f"\n{sign}" in heads for sign in signs):
+            kept = self._sorted_out(block)
         self.count += len(block)
         for column, values in zip(self.cells, zip(*kept, strict=True), strict=False):
             column.extend(values)
 
-    def _sorted_out(self, block: list[list[str]], width: int) -> list[list[str]]:
-        """Rows of `width` cells; comments are left out, odd rows emptied, and both noted."""
-        kept = []
+    def _sorted_out(self, block: list[list[str]]) -> list[list[str]]:
+        """Rows of `width` cells; others are left out, or emptied and noted as odd."""
+        width, kept = len(self.cells), []
+        open_end = not self.header or not self.header[-1].strip()
         for place, row in enumerate(block, self.count):
-            if len(row) == width and (not row or row[0][:1] not in _COMMENT_SIGNS):
+            if why := self._no_row(row):
+                self.left_out[place] = why
+            elif len(row) == width:
                 kept.append(row)
-            elif row and row[0].lstrip().startswith(_COMMENTS):
-                self.comments.append(place)
             elif len(row) == width + 1 and not row[-1].strip():
                 kept.append(row[:-1])
-            elif len(row) == width - 1 and self.open_end:
+            elif len(row) == width - 1 and open_end:
                 kept.append([*row, ""])
             else:
-                if len(row) != width:
-                    self.odd[place - len(self.comments)] = row
-                kept.append(row if len(row) == width else [""] * width)
+                self.odd[place - len(self.left_out)] = row
+                kept.append([""] * width)
         return kept
 
+    def _no_row(self, row: list[str]) -> str:
+        """Why a row is none of the table's; "" if it is one."""
+        if not any(cell.strip() for cell in row):
+            return "empty rows"
+        if row[0].lstrip().startswith(_COMMENTS):
+            return "comment lines"
+        return "repeated headers" if row == self.header and any(row) else ""
 
-def _ragged(row: int, cells: list[str], width: int) -> Finding:
-    empty = not any(cell.strip() for cell in cells)
-    problem = "the row is empty" if empty else f"{len(cells)} cells; the header has {width}"
-    fix = "Delete it" if empty else "Add or remove separators; quote text with separators"
+
+def _ragged(row: int, cells: list[str], width: int, commas: bool) -> Finding:
+    problem = f"{len(cells)} cells; the header has {width}"
+    fix = "Add or remove separators; quote text with separators"
+    if commas and len(cells) > width:
+        fix = "If commas are decimal marks here, export with semicolons, or with decimal points"
     return Finding(f"row {row}", "", problem, fix, rule="ragged_row")
-
-
-def _cut_footers(cells: list[list[str]], odd: dict[int, list[str]]) -> int:
-    """Cut rows at the end that hold one text and no date or number; returns how many."""
-    cut = 0
-    while cells and cells[0]:
-        last = len(cells[0]) - 1
-        row = odd.get(last, [column[last] for column in cells])
-        texts = [cell.strip() for cell in row if cell.strip()]
-        blank = not texts and cut > 0
-        if not blank and (len(texts) != 1 or len(cells) < 2 or not texts[0][:1].isalpha()):
-            return cut
-        odd.pop(last, None)
-        for column in cells:
-            column.pop()
-        cut += 1
-    return cut
 
 
 def _rejoin(cells: list[list[str]], odd: dict[int, list[str]], count: int) -> int:
@@ -269,7 +273,8 @@ def _find_header(lines: list[str], known: set[str]) -> tuple[int, str]:
     for i, mark, cells in split:
         if is_bar(cells):
             above = _cells(lines[i - 1], mark) if i else []
-            named = len(above) == len(cells) and not any(cell[:1].isdigit() for cell in above)
+            # A header of another length than the rows is found below: it is not passed over.
+            named = len(above) >= len(cells) - 1 and not any(cell[:1].isdigit() for cell in above)
             return i - named, mark
     usable = [i for i, line in enumerate(lines) if line.strip() and not (i == 0 and told)]
     plain = [i for i in usable if not lines[i].lstrip().startswith(_COMMENTS)]

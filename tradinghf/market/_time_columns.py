@@ -8,8 +8,8 @@ from typing import Any
 from tradinghf.market._column_names import canonical_name, is_clock, is_date, plain_name
 from tradinghf.market._dates import joined_times
 
-_OPENS = ("open_time", "opentime", "time_open", "timeopen")
-_CLOSES = ("close_time", "closetime", "time_close", "timeclose")
+_OPENS = ("open_time", "opentime", "time_open", "timeopen", "start_time", "start_at")
+_CLOSES = ("close_time", "closetime", "time_close", "timeclose", "end_time")
 _DAY = {13: 86_400_000, 16: 86_400_000_000}
 
 Columns = Sequence[tuple[str, Any]]
