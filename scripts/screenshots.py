@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
 from playwright.sync_api import Browser, Page, expect  # noqa: E402
-from support.browser import chromium, ready, settled, visit  # noqa: E402
+from support.browser import PAGES, PHONE, chromium, ready, settled, visit  # noqa: E402
 from support.dashboard import dashboard_of  # noqa: E402
 
 from tradinghf.feedback.store import Store  # noqa: E402
@@ -32,19 +32,7 @@ from tradinghf.serving import UserAccounts  # noqa: E402
 OUT = ROOT / "docs" / "screenshots"
 COLOURS = 256
 TALL = {"leaderboard": 1330, "episodes": 1680, "reward": 1640, "training": 1520, "backtest": 1260}
-PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 PASSWORD = "correct horse battery"  # of a store that is thrown away  # nosec B105
-PAGES = (
-    "feedback",
-    "leaderboard",
-    "episodes",
-    "reward",
-    "training",
-    "backtest",
-    "raters",
-    "data",
-    "admin",
-)
 
 
 def run(*words: str) -> None:

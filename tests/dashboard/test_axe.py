@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from support.browser import AXE, needs_browser, ready, settled, visit
+from support.browser import AXE, PAGES, PHONE, needs_browser, ready, settled, visit
 from support.dashboard import Running, dashboard_of, fill_runs, fill_store, start_dashboard
 
 from tradinghf.feedback.store import Store
@@ -23,21 +23,9 @@ pytestmark = [
         reason="NO AXE: accessibility is not tested; run scripts/fetch_assets.py --tests",
     ),
 ]
-PAGES = (
-    "feedback",
-    "leaderboard",
-    "episodes",
-    "reward",
-    "training",
-    "backtest",
-    "raters",
-    "data",
-    "admin",
-)
 MENU_OF_A_RATER = (
     "Rank", "My feedback", "Leaderboard", "Episodes", "Reward model", "Account",
 )  # fmt: skip
-PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 
 
 @pytest.fixture(scope="module")

@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from support.browser import (
-    PATIENCE,
-    needs_browser,
-    next_query,
-    ready,
-    saved,
-    settled,
-    visit,
-)
+from support.browser import PAGES, PATIENCE, needs_browser, next_query, ready, saved, settled, visit
 from support.dashboard import SOURCES, Running, fill_store, start_dashboard
 
 from tradinghf.feedback import Ranking, aspects_of
@@ -52,17 +43,6 @@ COLOURED_UNDER_LABELS = """() => {
     return found;
   });
 }"""
-PAGES = (
-    "feedback",
-    "leaderboard",
-    "episodes",
-    "reward",
-    "training",
-    "backtest",
-    "raters",
-    "data",
-    "admin",
-)
 
 
 @pytest.fixture(scope="module")
@@ -71,20 +51,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with Store(folder) as store:
         fill_store(store, queries=60, panels=4, bars=60)
     return folder
-
-
-@pytest.fixture(scope="module")
-def live(place: Path) -> Iterator[Running]:
-    running = start_dashboard(place)
-    yield running
-    running.kill()
-
-
-@pytest.fixture
-def page(browser: Browser, live: Running) -> Iterator[Page]:
-    with visit(browser, live.url) as opened:
-        ready(opened)
-        yield opened
 
 
 def answers(place: Path, query: str | None = None) -> list[Ranking]:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from support.browser import AXE, needs_browser, ready, visit, wait_until
-from support.dashboard import Running, start_dashboard
+from support.browser import AXE, PHONE, needs_browser, ready, visit, wait_until
+from support.dashboard import Running
 
 from tradinghf.config import EnvConfig
 from tradinghf.feedback import Query, Ranking
@@ -24,7 +23,6 @@ from tradinghf.simulation import Windows
 
 pytestmark = needs_browser
 BARS = 40
-PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 
 
 @pytest.fixture(scope="module")
@@ -47,19 +45,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
             ids = tuple(e.id for e in row)
             store.submit(Ranking(f"{number:032x}", ids, (1, 2, 3), rater="before"))
     return folder
-
-
-@pytest.fixture(scope="module")
-def live(place: Path) -> Iterator[Running]:
-    running = start_dashboard(place)
-    yield running
-    running.kill()
-
-
-@pytest.fixture
-def page(browser: Browser, live: Running) -> Iterator[Page]:
-    with visit(browser, live.url) as opened:
-        yield opened
 
 
 def panel_of(place: Path, query: str, source: str) -> tuple[int, str]:

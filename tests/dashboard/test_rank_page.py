@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from support.browser import needs_browser, next_query, ready, saved, visit, wait_until
-from support.dashboard import Running, fill_store, start_dashboard
+from support.browser import PHONE, needs_browser, next_query, ready, saved, visit, wait_until
+from support.dashboard import Running, fill_store
 
 from tradinghf.feedback import Ranking
 from tradinghf.feedback.store import Store
 
 pytestmark = needs_browser
 AT_200_PERCENT = {"viewport": {"width": 720, "height": 450}}
-PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 
 
 @pytest.fixture(scope="module")
@@ -24,20 +22,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with Store(folder) as store:
         fill_store(store, queries=40, panels=3, bars=40)
     return folder
-
-
-@pytest.fixture(scope="module")
-def live(place: Path) -> Iterator[Running]:
-    running = start_dashboard(place)
-    yield running
-    running.kill()
-
-
-@pytest.fixture
-def page(browser: Browser, live: Running) -> Iterator[Page]:
-    with visit(browser, live.url) as opened:
-        ready(opened)
-        yield opened
 
 
 def answers(place: Path, query: str) -> list[Ranking]:

@@ -43,12 +43,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def live(place: Path) -> Iterator[Running]:
-    with dashboard_of(place) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("team")
     with Store(folder) as store:

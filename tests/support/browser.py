@@ -24,6 +24,11 @@ FLAGS = [
 ]  # fmt: skip
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 ASSETS = resource_dir("dashboard") / "component" / "assets" / "lightweight-charts.js"
+VIEWS = resource_dir("dashboard") / "views"
+PAGES = sorted({path.stem for path in VIEWS.glob("*.py")} - {"rank", "account"})
+"""Addresses of the pages that everybody has who is alone, beside Rank."""
+
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 AXE = Path(__file__).parents[2] / "build" / "assets" / "axe.min.js"
 PRACTISED = "if (location.protocol === 'http:') localStorage.setItem('tradinghf.practised', '1')"
 
