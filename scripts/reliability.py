@@ -41,7 +41,7 @@ not, 3 this machine lacks what the drill needs (PostgreSQL, or permission to mou
 | what happened | what to do |
 |---|---|
 | the server or a trader's browser died | start it again; answers without a receipt wait in the browser and are sent again, each stored once |
-| a training was stopped, killed, or the machine restarted | the same command with `--resume`, or *Resume* on the page *Training*; the result is the one it would have had. Other bars, settings, another seed or version are refused by name; budgets may grow |
+| a training was stopped, killed, or the machine restarted | the same command with `--resume`, or *Resume* on the page *Training*; the result is the one it would have had. Other bars, settings, another seed or other code are refused by name, and the run stays as it was; budgets may grow |
 | the disk was full | free some space and repeat what failed; what was there is whole |
 | a power cut, or you are not sure | `tradinghf doctor` checks store, runs and disk; `--repair` puts damaged checkpoints aside and removes drafts |
 | "another process has held it locked for 30 seconds" | find who holds it (a copy tool, an open SQL shell); the answer was not taken, send it again |

@@ -98,7 +98,10 @@ def arguments(work: Path, size: int, say: Say) -> Outcome:
         numbers = list(range(first, min(first + BATCH, size)))
         while numbers:
             code, lines = in_child(partial(_batch, work, numbers))
-            failures += [line.removeprefix("! ") for line in lines if line.startswith("! ")]
+            found = [line.removeprefix("! ") for line in lines if line.startswith("! ")]
+            failures += found
+            for failure in found:
+                say(failure)
             done = [line.split(" ", 1) for line in lines if not line.startswith("! ")]
             codes.update(word for _, word in done)
             if code:
@@ -107,7 +110,7 @@ def arguments(work: Path, size: int, say: Say) -> Outcome:
                 if code != CUT_OFF:
                     failures.append(f"{line_of(number)}: the process ended with code {code}")
             numbers = numbers[len(done) + bool(code) :]
-        if first % (BATCH * 20) == 0:
+        if first % (BATCH * 4) == 0:
             say(f"{first + BATCH:,}/{size:,} lines, {len(failures)} failures")
     return Outcome(size, tuple(failures), {"codes": dict(codes)})
 

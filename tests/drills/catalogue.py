@@ -123,6 +123,13 @@ DRILLS: dict[str, Drill] = {
         300,
         100_000,
     ),
+    "bombs": Drill(
+        "bombs:bombs",
+        "files below the upload limit that unpack, nest or repeat without end",
+        "read or refused within 512 MiB of memory more",
+        22,
+        22,
+    ),
     "ddp-rank-kill": Drill(
         "ranks:ddp_rank_kill",
         "kill -9 of one of two ranks that train together (torchrun's agent, Gloo)",

@@ -82,7 +82,7 @@ def test_other_bars_settings_and_seeds_are_refused_by_name(
 
 
 def test_another_version_is_refused(stopped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_same_run, "__version__", "99.0")
+    monkeypatch.setattr(_same_run, "code_version", lambda: "99.0")
     with pytest.raises(CheckpointError, match=r"version was .* and is '99.0' now"):
         go_on(stopped, env())
 
@@ -103,6 +103,18 @@ def test_another_trader_is_refused_and_a_larger_budget_is_not(tmp_path: Path) ->
     more["data_sha256"]["train"] = "b" * 64
     with pytest.raises(CheckpointError, match=r"data_sha256\.train"):
         _same_run.check_settings(tmp_path, more)
+
+
+def test_a_refused_resume_leaves_the_settings_as_they_were(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    then = {"experiment": {"seed": 0}, "data_sha256": {"train": "a" * 64}}
+    _same_run.record_settings(run, then, resume=False)
+    other = {**then, "experiment": {"seed": 5}}
+    with pytest.raises(CheckpointError, match="seed was 0 and is 5 now"):
+        _same_run.record_settings(run, other, resume=True)
+    assert json.loads((tmp_path / "config.json").read_text()) == then
+    _same_run.record_settings(run, other, resume=False)
+    assert json.loads((tmp_path / "config.json").read_text()) == other
 
 
 def test_absurd_sizes_are_refused_with_what_they_would_take() -> None:

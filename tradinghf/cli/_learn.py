@@ -11,7 +11,7 @@ from tradinghf.cli._feedback import open_store
 from tradinghf.cli._gate import gate_run, keep_decision
 from tradinghf.cli._options import OpenSealed, OutputPath, SplitDay, TrialStore, command_line
 from tradinghf.cli._progress import progress
-from tradinghf.cli._runs import CONFIG, PORTRAIT, RESULT, print_result
+from tradinghf.cli._runs import PORTRAIT, RESULT, print_result
 
 if TYPE_CHECKING:
     from tradinghf.evaluation import GateConfig, RunStudy
@@ -277,7 +277,14 @@ def _train_on_rankings(
     from contextlib import ExitStack
 
     from tradinghf.learning.runs import RunDirectory
-    from tradinghf.loop import RLHF, load_contender, long_enough, provenance, split_market
+    from tradinghf.loop import (
+        RLHF,
+        load_contender,
+        long_enough,
+        provenance,
+        record_settings,
+        split_market,
+    )
 
     split = long_enough(split_market(experiment), experiment.env)
     with ExitStack() as stack:
@@ -294,7 +301,7 @@ def _train_on_rankings(
         )
         run = agent.run or RunDirectory(out)
         stack.enter_context(run.lock())
-        run.write_json(CONFIG, provenance(experiment, split, command))
+        record_settings(run, provenance(experiment, split, command), resume=resume)
         if resume:
             agent.resume()
         agent.train()
@@ -347,6 +354,7 @@ def _train_on_pnl(
         load_contender,
         long_enough,
         provenance,
+        record_settings,
         split_market,
         trading_metrics,
         train_baseline,
@@ -356,7 +364,7 @@ def _train_on_pnl(
     split = long_enough(split_market(experiment), experiment.env)
     run = RunDirectory(out)
     with progress() as report, run.lock():
-        run.write_json(CONFIG, provenance(experiment, split, command))
+        record_settings(run, provenance(experiment, split, command), resume=resume)
         policy = train_baseline(
             experiment.environment(split),
             "pnl",

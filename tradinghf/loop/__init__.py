@@ -44,6 +44,7 @@ from tradinghf.loop._paired import Contender, PairedTask, load_contender
 from tradinghf.loop._portrait import portrait
 from tradinghf.loop._questions import ask, own_actors
 from tradinghf.loop._rlhf import RLHF
+from tradinghf.loop._same_run import record_settings
 from tradinghf.loop._utility import fitted_reward_of, trader_utility
 
 __all__ = [
@@ -80,6 +81,7 @@ __all__ = [
     "preferred",
     "provenance",
     "random_actor",
+    "record_settings",
     "run_experiment",
     "since_deployment",
     "split_market",

@@ -38,7 +38,7 @@ from tradinghf.loop._collect import (
 )
 from tradinghf.loop._portfolio import as_portfolio
 from tradinghf.loop._rlhf import RLHF
-from tradinghf.loop._same_run import check_settings
+from tradinghf.loop._same_run import record_settings
 from tradinghf.market import MarketData, drawn_again, load_market
 from tradinghf.resources import code_version
 from tradinghf.simulation import MarketEnv
@@ -237,10 +237,7 @@ def run_experiment(
     run = agent.run
     with agent.training.lock():
         if run is not None:
-            about = provenance(experiment, split, command)
-            if resume:
-                check_settings(run.path, about)
-            run.write_json("config.json", about)
+            record_settings(run, provenance(experiment, split, command), resume=resume)
         if look is not None:
             look(split)
         if resume:

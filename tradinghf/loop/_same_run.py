@@ -10,10 +10,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tradinghf import __version__
 from tradinghf.config import to_dict
 from tradinghf.errors import CheckpointError
 from tradinghf.learning.ppo import PPO
+from tradinghf.learning.runs import RunDirectory
+from tradinghf.resources import code_version
 
 _MAY_DIFFER = {
     "experiment.loop.steps",
@@ -40,7 +41,7 @@ def origin(agent: PPO) -> dict[str, Any]:
         "learner": _plain(agent.config),
         "streams": sorted(agent.streams),
         "seed": agent.seed,
-        "version": __version__,
+        "version": code_version(),
     }
 
 
@@ -58,6 +59,24 @@ def check_origin(where: str, then: Mapping[str, Any] | None, agent: PPO) -> None
     """
     if then is not None:
         _refuse(where, then, origin(agent))
+
+
+def record_settings(run: RunDirectory, now: Mapping[str, Any], *, resume: bool) -> None:
+    """Write the config.json of a run that begins; of one that goes on, only if it is the same.
+
+    Args:
+        run: held.
+        now: `provenance` of the run.
+        resume: it goes on.
+
+    Raises:
+        CheckpointError: it differs in more than budgets; the message says in what, and the file
+            stays as it was.
+
+    """
+    if resume:
+        check_settings(run.path, now)
+    run.write_json("config.json", now)
 
 
 def check_settings(run: Path, now: Mapping[str, Any]) -> None:
@@ -112,4 +131,4 @@ def _plain(config: Any) -> Any:
 
 
 def _short(value: Any) -> str:
-    return repr(value if not isinstance(value, str) else value[:24])
+    return repr(value if not isinstance(value, str) else value[:48])
