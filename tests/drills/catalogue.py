@@ -127,7 +127,7 @@ DRILLS: dict[str, Drill] = {
         "bombs:bombs",
         "files below the upload limit that unpack, nest or repeat without end",
         "read or refused within 512 MiB of memory more",
-        22,
+        4,
         22,
     ),
     "ddp-rank-kill": Drill(
