@@ -24,6 +24,7 @@ from tradinghf.evaluation._order_tables import (
 )
 from tradinghf.evaluation._policies import ActingPolicy, policy_orders
 from tradinghf.evaluation._report import Report
+from tradinghf.evaluation._sources import reading
 from tradinghf.evaluation._study import Record, study_of, trial_name
 from tradinghf.evaluation._terms import Terms, as_terms
 from tradinghf.evaluation._variants import backtest_variant
@@ -95,11 +96,25 @@ def backtest(
     x = load_strategy(x) if isinstance(x, str) else x
     name = _called(x)
     with study_of(market, record, open_sealed, f"backtest {name}") as study:
-        report = trade(
-            x, market, costs=costs, fill=fill, engine=engine, cash=cash, terms=terms, **params
+        report, read = reading(
+            lambda: trade(
+                x, market, costs=costs, fill=fill, engine=engine, cash=cash, terms=terms, **params
+            )
         )
         variant = backtest_variant(x, report, study)
-        return replace(report, trials=study.count_trials("backtest", name, [variant]))
+        trials = study.count_trials("backtest", name, [variant])
+        notes = (*report.notes, *_doubts(read))
+        return replace(report, trials=trials, notes=notes)
+
+
+def _doubts(read: list[str]) -> list[str]:
+    """A sentence about files that a strategy read while it decided."""
+    if not read:
+        return []
+    return [
+        f"It read {', '.join(read[:3])} while it decided; whether that was known at the time of "
+        "each bar cannot be tested."
+    ]
 
 
 def trade(

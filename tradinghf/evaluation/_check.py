@@ -11,13 +11,12 @@ from tradinghf.config import Brackets, CostModel, Fill, Margin, TradingRules, se
 from tradinghf.evaluation._backtest import decisions, trade_tables
 from tradinghf.evaluation._order_tables import OrderTables
 from tradinghf.evaluation._report import Report
-from tradinghf.evaluation._sources import reading, timing_score
+from tradinghf.evaluation._sources import TOO_GOOD, reading, timing_score, wanted
 from tradinghf.evaluation._terms import as_terms
 from tradinghf.market import Floats, MarketData, MarketLike, as_market, leaks
 from tradinghf.strategies import Strategy, fresh, load_strategy
 
 _CASH = 100_000.0
-_TOO_GOOD = 6.0  # standard errors: by chance once in a thousand million
 
 
 @dataclass(frozen=True)
@@ -97,13 +96,8 @@ def check_strategy(
         message = f"{leaked[0]} (found {where}). Row t may use bars 0 to t only."
         findings.append(StrategyFinding("look-ahead", "error", message))
     report = trade_tables(first, market, costs=costs, fill=fill, cash=_CASH, terms=terms)
-    findings += _source_findings(read, _wanted(first), market)
+    findings += _source_findings(read, wanted(first), market)
     return [*findings, *_setting_findings(market, costs, fill), *_result_findings(report)]
-
-
-def _wanted(orders: OrderTables) -> Floats:
-    """[T, A] what orders want to hold; of those that say what to trade, the side."""
-    return orders.size if orders.targets_a_position else np.sign(orders.size)
 
 
 def _source_findings(read: list[str], weights: Floats, market: MarketData) -> list[StrategyFinding]:
@@ -111,7 +105,7 @@ def _source_findings(read: list[str], weights: Floats, market: MarketData) -> li
     z = timing_score(weights, market)
     if read:
         names = ", ".join(read[:3])
-        if z > _TOO_GOOD:
+        if z > TOO_GOOD:
             message = (
                 f"it reads {names} while it decides, and its orders foresee the next bars {z:.0f} "
                 "standard errors better than chance: the file holds what was not yet known. Trade "
@@ -123,7 +117,7 @@ def _source_findings(read: list[str], weights: Floats, market: MarketData) -> li
             "tested here. Check when each row was published."
         )
         return [StrategyFinding("reads files", "warning", message)]
-    if z > _TOO_GOOD:
+    if z > TOO_GOOD:
         message = (
             f"its orders foresee the next bars {z:.0f} standard errors better than chance, without "
             "look-ahead in the bars: look for answers in its code, and at the data."

@@ -13,8 +13,9 @@ from tradinghf.errors import StrategyError
 from tradinghf.evaluation._backtest import Tradable, decisions, trade_tables
 from tradinghf.evaluation._order_tables import PRICES, Orders, OrderTables, Signals, order_tables
 from tradinghf.evaluation._policies import ActingPolicy
+from tradinghf.evaluation._seals import warn
 from tradinghf.evaluation._terms import as_terms
-from tradinghf.market import FIELDS, MarketData, feature_memory
+from tradinghf.market import FIELDS, Floats, MarketData, feature_memory
 from tradinghf.strategies import held_targets
 
 
@@ -34,7 +35,8 @@ def signal(
 
     A policy sees its own account, so it is run over all of `market` first, from flat: give it the
     bars since it has been trading. The same weights stand in the last row of a later backtest
-    over more bars.
+    over more bars. A warning says where a rule has too few bars: where it has not ordered yet, or
+    would order something else without the first of them.
 
     Args:
         x: anything that `backtest` takes.
@@ -61,6 +63,8 @@ def signal(
     model = settings_of(CostModel, costs, "costs")
     how: dict[str, Any] = {"costs": model, "fill": fill, "cash": cash, "terms": terms}
     orders = decisions(_sliced(x, market), extended, **how, **params).orders.rows(0, market.bars)
+    if _decides(x):
+        _flag_short_history(orders, x, market, how, params)
     if not orders.are_weights:
         return _orders_table(orders, market, how)
     targets = held_targets(orders.size)
@@ -73,6 +77,41 @@ def signal(
             "order": targets[-1] != targets[-2],
         }
     )
+
+
+def _decides(x: Tradable) -> bool:
+    """It computes its orders from the bars, and has not been checked to have enough of them."""
+    return not isinstance(x, pd.DataFrame | Signals | Orders | ActingPolicy)
+
+
+def _flag_short_history(
+    orders: OrderTables,
+    x: Tradable,
+    market: MarketData,
+    how: dict[str, Any],
+    params: dict[str, Any],
+) -> None:
+    """Warn where the last orders rest on where the history begins, or none came at all."""
+    if not np.nan_to_num(orders.size).any():
+        warn(
+            f"Not one order in {market.bars} bars of {market.name}: if the rule looks further "
+            "back than that, this is no signal. Give it a longer history."
+        )
+    if market.bars < 3:
+        return
+    shorter = _with_next_bar(market.rows(1, market.bars))
+    fewer = decisions(x, shorter, **how, **params).orders.rows(0, market.bars - 1)
+    last, other = _standing(orders), _standing(fewer)
+    if not np.allclose(last, other, rtol=1e-3, atol=1e-6, equal_nan=True):
+        warn(
+            f"Without the first of the {market.bars} bars of {market.name} the last orders would "
+            "be others: the history is too short for this rule. Give it more."
+        )
+
+
+def _standing(orders: OrderTables) -> Floats:
+    """[A] what is wanted after the last bar."""
+    return held_targets(orders.size)[-1] if orders.targets_a_position else orders.size[-1]
 
 
 def _sliced(x: Tradable, market: MarketData) -> Tradable:

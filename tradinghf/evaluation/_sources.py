@@ -11,10 +11,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from tradinghf.evaluation._order_tables import OrderTables
 from tradinghf.market import Floats, MarketData
 from tradinghf.strategies import held_targets
 
 Result = TypeVar("Result")
+TOO_GOOD = 6.0  # standard errors: by chance once in a thousand million
+_PERFECT = 0.5  # of what perfect foresight takes
 _watching: list[list[str]] = []
 _CODE = (".py", ".pyc", ".pyi", ".so", ".pyd", ".nbc", ".nbi", ".zip", ".pth")
 _SYSTEM = ("/dev/", "/proc/", "/sys/", "/etc/")
@@ -62,11 +65,44 @@ def timing_score(weights: Floats, market: MarketData) -> float:
         market: the bars that it saw.
 
     """
+    lean, away = _bets(weights, market)
+    chance = float(np.sqrt(np.square(lean).sum()))
+    return float((lean * away).sum() / chance) if chance > 0 else 0.0
+
+
+def share_of_perfect(weights: Floats, market: MarketData) -> float:
+    """Of what orders of these sizes could have earned by knowing the next bars, the part they did.
+
+    1 is perfect foresight, 0 is chance; real skill is a few hundredths. Arguments as above.
+    """
+    lean, away = _bets(weights, market)
+    perfect = float(np.abs(lean * away).sum())
+    return float((lean * away).sum() / perfect) if perfect > 0 else 0.0
+
+
+def _bets(weights: Floats, market: MarketData) -> tuple[Floats, Floats]:
+    """[T - 2, A] positions and moves while they are held, each less its mean; moves in spreads."""
     held = held_targets(weights)[:-2]
     moves = np.log(market.open[2:] / market.open[1:-1])  # an order of bar t fills at open t + 1
     away = moves - moves.mean(axis=0)
-    spread = np.maximum(away.std(axis=0), 1e-12)
-    lean = held - held.mean(axis=0)
-    earned = (lean * away / spread).sum()
-    chance = float(np.sqrt(np.square(lean).sum()))
-    return float(earned / chance) if chance > 0 else 0.0
+    return held - held.mean(axis=0), away / np.maximum(away.std(axis=0), 1e-12)
+
+
+def unreal_timing(orders: OrderTables, market: MarketData) -> str:
+    """A sentence where orders foresee the next bars as only their answers can; else nothing."""
+    if market.bars < 3 or market.source.partition(":")[0] == "synthetic":
+        return ""
+    weights = wanted(orders)
+    z, share = timing_score(weights, market), share_of_perfect(weights, market)
+    if z <= TOO_GOOD or share <= _PERFECT:
+        return ""
+    return (
+        f"Its orders take {100 * share:.0f} % of what perfect foresight of the next bars would "
+        f"({z:.0f} standard errors better than chance): look for answers in its code, in files "
+        "that it reads, and in the data; `tradinghf check` looks too."
+    )
+
+
+def wanted(orders: OrderTables) -> Floats:
+    """[T, A] what orders want to hold; of those that say what to trade, the side."""
+    return orders.size if orders.targets_a_position else np.sign(orders.size)

@@ -8,7 +8,9 @@ import numpy as np
 
 from tradinghf._intervals import Interval
 from tradinghf.errors import ConfigError
+from tradinghf.evaluation._order_tables import OrderTables
 from tradinghf.evaluation._result import BacktestResult
+from tradinghf.evaluation._sources import unreal_timing
 from tradinghf.evaluation._timing import RandomTiming, random_timing
 from tradinghf.evaluation._track_record import excess_growth, other_histories, track_intervals
 from tradinghf.evaluation._validation import deflated_sharpe, min_track_record
@@ -33,6 +35,7 @@ class Verdict:
         excess: growth per year above the benchmark, with its interval [percentage points].
         track_years: years needed to be 95 % sure of a positive Sharpe ratio; None if it is not.
         rehearsal: the market is synthetic, so nothing is proven about a real one.
+        doubt: a sentence where its timing is too good to be true; it does not pass then.
 
     """
 
@@ -48,6 +51,7 @@ class Verdict:
     excess: Interval
     track_years: float | None
     rehearsal: bool = False
+    doubt: str = ""
 
     @property
     def label(self) -> str:
@@ -70,7 +74,8 @@ def judge(
 
     It passes when both hold at 5 %: the strategy beats circular shifts of itself (p-value
     Sidak-corrected for the trials), and its deflated Sharpe ratio exceeds 0.95. Requiring both
-    keeps the rate of false passes on worlds without skill below 5 %.
+    keeps the rate of false passes on worlds without skill below 5 %. Orders that take most of what
+    perfect foresight of the next bars would take do not pass: nobody can.
 
     Args:
         report: the backtest.
@@ -90,8 +95,10 @@ def judge(
     known = track_intervals(returns, bars_per_year)
     needed = min_track_record(returns)
     passed, rehearsal = None, is_synthetic(report)
+    tables = OrderTables(report.targets, report.kind, report.prices)
+    doubt = unreal_timing(tables, report.market)
     if timing_p is not None and deflated is not None and not rehearsal:
-        passed = timing_p <= 0.05 and deflated >= 0.95
+        passed = timing_p <= 0.05 and deflated >= 0.95 and not doubt
     found = Verdict(
         headline="",
         passed=passed,
@@ -105,6 +112,7 @@ def judge(
         excess=excess_growth(returns, benchmark.returns.to_numpy(), bars_per_year),
         track_years=None if needed is None else needed / bars_per_year,
         rehearsal=rehearsal,
+        doubt=doubt,
     )
     reasons = tuple(_reasons(found, report, benchmark))
     return Verdict(**{**vars(found), "headline": _headline(found, report), "reasons": reasons})
@@ -140,6 +148,8 @@ def _finding(v: Verdict, report: BacktestResult) -> str:
         return "Never traded, so there is nothing to judge."
     if report.account.equity[-1] <= 0:
         return "Lost all of the money."
+    if v.doubt:
+        return "Too good to be true: its orders know the next bars."
     if v.timing_p is None or v.deflated is None:
         return "Takes no timing decisions, so skill cannot be judged."
     if v.timing_p > 0.05:
@@ -152,7 +162,7 @@ def _finding(v: Verdict, report: BacktestResult) -> str:
 
 
 def _reasons(v: Verdict, report: BacktestResult, benchmark: BacktestResult) -> list[str]:
-    found = []
+    found = [v.doubt] if v.doubt else []
     if v.rehearsal:
         found.append(
             "The bars were made up, and built to be learned from: this shows that the machinery "
