@@ -14,6 +14,7 @@ from tradinghf.cli import main
 from tradinghf.cli._feedback import questions
 from tradinghf.cli._options import command_line
 from tradinghf.cli._progress import _details, _Lines
+from tradinghf.cli._terms import CostOptions
 from tradinghf.config import EnvConfig
 from tradinghf.feedback import Query
 from tradinghf.feedback.store import Store
@@ -244,8 +245,11 @@ def test_the_command_of_a_run_names_what_differs_from_the_defaults() -> None:
     }
     values |= {"data": "my bars.csv", "baselines": False, "seed": 3, "resume": True}
     values |= {"store": "postgresql://me:secret@host/db"}
+    values["costs"] = CostOptions(fee_bps=5.0, borrow_rate=0.02)
     text = command_line("rlhf", learn.rlhf, values)
-    assert text.startswith("tradinghf rlhf --data 'my bars.csv' --no-baselines")
+    assert text.startswith(
+        "tradinghf rlhf --data 'my bars.csv' --fee-bps 5.0 --borrow-rate 0.02 --no-baselines"
+    )
     assert text.endswith("--seed 3")
     assert "secret" not in text
     assert "resume" not in text

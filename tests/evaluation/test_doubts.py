@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import warnings
 from pathlib import Path
 
@@ -32,6 +33,18 @@ def test_a_backtest_with_the_answers_says_so_and_does_not_pass(tmp_path: Path) -
     assert verdict.headline.startswith("Too good to be true")
     assert "perfect foresight" in verdict.reasons[0]
     assert any(str(answers) in remark for remark in report.remarks)
+
+
+def test_what_is_written_on_the_way_is_no_source(tmp_path: Path) -> None:
+    @strategy
+    def keeps_notes(market: MarketData) -> np.ndarray:
+        """Write what it sees."""
+        (tmp_path / "notes.txt").write_text(str(market.bars))
+        with tempfile.TemporaryFile() as draft:
+            draft.write(b"x")
+        return np.ones(market.bars)
+
+    assert not backtest(keeps_notes, MARKET, record=False).remarks
 
 
 def test_plain_rules_raise_no_doubt() -> None:

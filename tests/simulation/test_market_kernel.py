@@ -55,6 +55,7 @@ def test_the_two_ways_agree(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
         "fill": str(rng.choice(["next_open", "close"])),
         "config": EnvConfig(rules=TradingRules(side=str(rng.choice(["both", "long", "short"])))),
         "funding": rng.normal(0, 1e-3, (bars, assets)) if seed % 4 == 0 else None,
+        "member": rng.random((bars, assets)) < 0.8 if seed % 5 == 0 else None,
     }
     compiled = simulate(market, orders, **options)
     monkeypatch.setattr(module, "compiled_covers", lambda *_: False)

@@ -58,7 +58,8 @@ def backtest(
     strategies: StrategyFolder = None,
     costs: OmitArgPrefixes[CostOptions] = CostOptions(),  # noqa: B008 (frozen)
     terms: OmitArgPrefixes[TermOptions] = TermOptions(),  # noqa: B008 (frozen)
-    member: InputFile = None,
+    intrabar: str | None = None,
+    benchmark: str = "buy_and_hold",
     split: InputFile = None,
     dividend: InputFile = None,
     fill: Literal["next_open", "close"] = "next_open",
@@ -89,7 +90,8 @@ def backtest(
         strategies: Folder to look the name up in.
         costs: What trading and holding costs.
         terms: Exits, margin and order rules.
-        member: Table of 1 (listed) and 0 by date and symbol: CSV or Parquet.
+        intrabar: Finer bars of the same assets and span, in whose order stops and targets are met.
+        benchmark: What to compare with: a strategy, or a data set or file of one asset's prices.
         split: Table of new shares per old one, for raw prices.
         dividend: Table of dividends per share, for raw prices.
         fill: Fill at the open after the decision, or at the very close it was taken on.
@@ -112,7 +114,7 @@ def backtest(
         trial_name,
     )
 
-    model, tables = costs.model, {"member": member, "split": split, "dividend": dividend}
+    model, tables = costs.model, {"split": split, "dividend": dividend}
     rule = load_tradable(strategy, strategies)
     name = trial_name(rule)
     what = f"backtest {name}"
@@ -127,10 +129,11 @@ def backtest(
             )
         events = event_tables(tables, study.market)
         how: dict[str, Any] = {"costs": model, "fill": fill, "engine": engine, "cash": cash}
-        how |= terms.options | events
+        how |= terms.options | events | {"intrabar": intrabar}
+        how["benchmark"] = None if benchmark == "buy_and_hold" else benchmark
         result = run(rule, study.market, record=study, **how, **settings)
         standing, counted = study.standing(name), study.trials_text()
-    held = result.buy_and_hold()
+    held = result.benchmark()
     verdict = judge(result, held, trials=result.trials, draws=200)
     # Files first: a reader of the output may be gone before its end.
     written = write_files(result, verdict, trades=trades, json=json)
@@ -144,11 +147,11 @@ def backtest(
 
 
 def print_numbers(result: BacktestResult, held: BacktestResult, *, every_metric: bool) -> None:
-    """The headline numbers next to buy and hold and to cash, and perhaps every metric."""
+    """The headline numbers next to those of a benchmark and of cash, and perhaps every metric."""
     from tradinghf.evaluation import grouped, headline
 
     output.table(
-        ["after costs", result.name, "buy and hold", "cash"],
+        ["after costs", result.name, held.name, "cash"],
         headline(result, held),
         title=f"{result.name} on {result.market.name}, {output.span(result.market)}",
         numeric=True,

@@ -8,12 +8,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tyro.conf import Positional
+from tyro.conf import OmitArgPrefixes, Positional
 
 from tradinghf.cli import _output as output
 from tradinghf.cli._options import End, InputFile, Start, StoreName, StrategyNames
 from tradinghf.cli._progress import progress
 from tradinghf.cli._runs import CONFIG, POLICY
+from tradinghf.cli._terms import CostOptions
 from tradinghf.errors import EpisodeError, StoreError, unknown_name
 
 if TYPE_CHECKING:
@@ -61,8 +62,7 @@ def episodes_collect(
     horizon: int = 64,
     size: int = 4,
     held_out: float = 0.2,
-    fee_bps: float = 1.0,
-    slippage_bps: float = 1.0,
+    costs: OmitArgPrefixes[CostOptions] = CostOptions(),  # noqa: B008 (frozen)
     informed: bool = False,
     seed: int = 0,
 ) -> None:
@@ -86,13 +86,12 @@ def episodes_collect(
         horizon: Length of an episode [bars].
         size: Episodes per question.
         held_out: Share of the questions that the reward model never learns from.
-        fee_bps: Fee per fill [basis points].
-        slippage_bps: Slippage per fill [basis points].
+        costs: What trading and holding costs.
         informed: Choose what the answers so far leave most open, instead of by chance.
         seed: Of windows, chance and the choice of questions.
 
     """
-    from tradinghf.config import CostModel, EnvConfig
+    from tradinghf.config import EnvConfig
     from tradinghf.errors import check_setting
     from tradinghf.evaluation import open_bars
     from tradinghf.learning.policy import Policy
@@ -112,7 +111,7 @@ def episodes_collect(
         market,
         num_envs=len(places),
         config=config,
-        costs=CostModel(fee_bps=fee_bps, slippage_bps=slippage_bps),
+        costs=costs.model,
         scaler=own.scaler if own else None,
     )
     with progress() as report:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from tradinghf.cli import _output as output
 from tradinghf.cli._options import (
@@ -20,6 +20,7 @@ from tradinghf.cli._options import (
     TrialStore,
 )
 from tradinghf.cli._runs import CONFIG, read_json
+from tradinghf.cli._terms import CostOptions
 from tradinghf.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -57,8 +58,7 @@ def gate(
     window: int = 0,
     in_order: bool = False,
     strategies: StrategyFolder = None,
-    fee_bps: float = 1.0,
-    slippage_bps: float = 1.0,
+    costs: OmitArgPrefixes[CostOptions] = CostOptions(),  # noqa: B008 (frozen)
     fill: Literal["next_open", "close"] = "next_open",
     store: TrialStore = None,
     open_sealed: OpenSealed = None,
@@ -89,15 +89,13 @@ def gate(
         window: Bars of a window; 0: the policy's episodes; of rules, 20.
         in_order: The candidates stand in an order fixed beforehand; tested until the first fails.
         strategies: Folder to look names up in.
-        fee_bps: Fee per fill [basis points].
-        slippage_bps: Slippage per fill [basis points].
+        costs: What trading and holding costs.
         fill: When orders of rules fill.
         store: Where openings of sealed bars and questions to the gate are counted.
         open_sealed: Use sealed bars too; this reason is logged.
         out: Write the decision to this file; of one run, also to RUN/deployment.json.
 
     """
-    from tradinghf.config import CostModel
     from tradinghf.evaluation import GateConfig, open_study
     from tradinghf.loop import DEPLOYMENT, PairedTask, load_contender, trader_utility
     from tradinghf.loop import gate as judge
@@ -117,8 +115,7 @@ def gate(
         market = study.market
         first = 0 if start is None else market.bars - market.between(start).bars
         length = window or _episode_bars([*contenders.values(), base])
-        costs = CostModel(fee_bps=fee_bps, slippage_bps=slippage_bps)
-        task = PairedTask(market, first, length, costs, fill, utility)
+        task = PairedTask(market, first, length, costs.model, fill, utility)
         judged = judge(task, contenders, base, config, ordered=in_order)
         print_judged(judged, baseline)
         _count_question(study, task, candidate, baseline, config)

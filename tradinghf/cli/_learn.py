@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from tyro.conf import OmitArgPrefixes
+
 from tradinghf.cli import _output as output
 from tradinghf.cli._base import Bases, start_from
 from tradinghf.cli._feedback import open_store
@@ -12,6 +14,7 @@ from tradinghf.cli._gate import gate_run, keep_decision
 from tradinghf.cli._options import OpenSealed, OutputPath, SplitDay, TrialStore, command_line
 from tradinghf.cli._progress import progress
 from tradinghf.cli._runs import PORTRAIT, RESULT, print_result
+from tradinghf.cli._terms import CostOptions
 
 if TYPE_CHECKING:
     from tradinghf.evaluation import GateConfig, RunStudy
@@ -41,6 +44,7 @@ def rlhf(
     task: _Task = "auto",
     portfolio: bool = False,
     base: Bases = (),
+    costs: OmitArgPrefixes[CostOptions] = CostOptions(),  # noqa: B008 (frozen)
     baselines: bool = True,
     test_episodes: int = 2048,
     store: TrialStore = None,
@@ -72,17 +76,16 @@ def rlhf(
         steps: Environment steps of PPO.
         envs: Environments that step in parallel.
         out: Run directory: result.json, policy, reward model, checkpoints, episodes and rankings.
-        teacher: How faithfully the taste is reported: oracle, stochastic, mistakes, skips, ties,
-            confused, in_order, tiring, anchored, impatient ...
+        teacher: How faithfully the taste is reported: oracle, stochastic, mistakes, ties ...
         train_end: Last day or year of training bars.
         test_start: First day or year of the test bars.
-        task: What the policy sees. short: eight bars of fast features; daily: four slow features
-            of the present bar and resampled training paths; auto: short for synthetic markets.
+        task: What the policy sees: short, daily, or auto (short for synthetic markets).
         portfolio: One account trades all assets, long and short, and one policy shares its weights
             over them; traders rank whole portfolios.
         base: Strategies that the policy modulates instead of choosing positions: NAME, FILE.py or
             FILE.py:function, with parameters as in sma_cross:fast=10,slow=50; none: from nothing.
             It starts with exactly the orders of the first, and the gate compares with that one.
+        costs: What trading and holding costs.
         baselines: Also train on PnL alone and on the true utility, which S and G need.
         test_episodes: Episodes behind each mean utility.
         store: Where looks at test bars and trials are counted, and seals are: a folder, a .db
@@ -118,6 +121,7 @@ def rlhf(
         env=TASKS[kind],
         portfolio=portfolio,
         end=study.last_day(),
+        costs=costs.model,
         trader=trader,
         teacher=teacher,
         data=data,
@@ -140,8 +144,7 @@ def rlhf(
             look=lambda split: _open_test_bars(study, split.test, f"rlhf {out.name}"),
             command=command,
         )
-    # The baseline on PnL is a contender of the report as well; the one on the true utility, which
-    # nobody knows of a person, is not.
+    # The true utility is not known of a person: a policy trained on it is no contender.
     policies = [outcome.policies[name] for name in ("rlhf", "pnl") if name in outcome.policies]
     study.count_policies(outcome.split.test, policies)
     print_result(outcome.result)
@@ -165,6 +168,7 @@ def train(
     task: _Task = "auto",
     portfolio: bool = False,
     base: Bases = (),
+    costs: OmitArgPrefixes[CostOptions] = CostOptions(),  # noqa: B008 (frozen)
     out: OutputPath = Path("runs/train"),
     open_sealed: OpenSealed = None,
     safe: bool = True,
@@ -196,6 +200,7 @@ def train(
         base: Strategies that the policy modulates instead of choosing positions: NAME, FILE.py or
             FILE.py:function, with parameters as in sma_cross:fast=10,slow=50; none: from nothing.
             It starts with exactly the orders of the first, and the gate compares with that one.
+        costs: What trading and holding costs.
         out: Run directory: policy.safetensors, metrics, checkpoints, result.json.
         open_sealed: Use sealed bars too; this reason is logged.
         safe: Let the gate decide at the end whether the policy may replace the baseline: see
@@ -203,8 +208,7 @@ def train(
         baseline: What trades now: a strategy, FILE.py:function, a policy file or a run.
         harm: Largest chance that the gate lets a harmful policy through.
         margin: A mean profit per episode lower by up to this is no harm [fraction of equity].
-        ask: Questions about what the policy became, queued at the end for the next round: those
-            that the answers so far leave most open.
+        ask: Questions about what the policy became that are queued for the next round.
         seed: Of everything random.
         resume: Continue the run in --out from its newest checkpoint.
 
@@ -222,6 +226,7 @@ def train(
     study = RunStudy(data, store_for_run(store, out), open_sealed, output.line)
     experiment = Experiment(
         end=study.last_day(),
+        costs=costs.model,
         env=TASKS[kind],
         portfolio=portfolio,
         trader=f"store:{DEFAULT_STORE if store is None else store}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping
+from dataclasses import is_dataclass
 from functools import wraps
 from inspect import signature
 from pathlib import Path
@@ -97,8 +98,6 @@ def parse_settings(items: tuple[str, ...]) -> dict[str, str]:
 def event_tables(files: Mapping[str, Path | None], market: MarketData) -> dict[str, pd.DataFrame]:
     """{name: [T, A] table} of the files that are given: times in the first column, then symbols.
 
-    Rows between two dates repeat the earlier one for "member", and are none for other events.
-
     Raises:
         ConfigError: a file cannot be read, or lacks a symbol of the market.
 
@@ -131,11 +130,7 @@ def event_tables(files: Mapping[str, Path | None], market: MarketData) -> dict[s
             session_times(pd.DatetimeIndex(table.index)).tz_localize("UTC"), axis=0
         )
         table = table[list(market.symbols)].sort_index()
-        if name == "member":
-            table = table.reindex(market.index, method="ffill").fillna(0)
-        else:
-            table = table.reindex(market.index).fillna(1.0 if name == "split" else 0.0)
-        found[name] = table
+        found[name] = table.reindex(market.index).fillna(1.0 if name == "split" else 0.0)
     return found
 
 
@@ -150,6 +145,11 @@ def command_line(command: str, function: Callable[..., None], values: Mapping[st
     for name, parameter in signature(function).parameters.items():
         value, flag = values[name], name.replace("_", "-")
         if value == parameter.default or name == "resume":
+            continue
+        if is_dataclass(value):  # a group of options: those that differ
+            usual = parameter.default
+            differ = {k: v for k, v in vars(value).items() if v != getattr(usual, k)}
+            words += [w for k, v in differ.items() for w in (f"--{k.replace('_', '-')}", str(v))]
             continue
         if isinstance(value, bool):
             words.append(f"--{flag}" if value else f"--no-{flag}")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import arg
 
+from tradinghf.cli._options import InputFile
+
 if TYPE_CHECKING:
     from tradinghf.config import CostModel
 
@@ -60,110 +62,101 @@ class CostOptions:
 
 
 @dataclass(frozen=True)
-class TermOptions:
-    """Exits, margin and order rules; any of them needs the simulator.
+class _AccountOptions:
+    """Margin, order rules and membership."""
 
-    Attributes:
-        stop_loss: Leave a position after an adverse move of this fraction.
-        take_profit: Leave it after a favourable move of this fraction.
-        trailing_stop: Leave it after a fall of this fraction from its best price.
-        leverage: Largest gross exposure [multiple of equity].
-        maintenance: Liquidate below this equity [fraction of exposure].
-        side: Directions allowed.
-        lot: Trade multiples of this [shares].
-        participation: Fill at most this fraction of a bar's volume.
-
-    """
-
-    stop_loss: float = 0.0
-    take_profit: float = 0.0
-    trailing_stop: float = 0.0
     leverage: float = 1.0
+    """Largest gross exposure [multiple of equity]."""
     maintenance: float = 0.0
+    """Liquidate below this equity [fraction of exposure]."""
     side: Literal["both", "long", "short"] = "both"
+    """Directions allowed."""
     lot: float = 0.0
+    """Trade multiples of this [shares]."""
     participation: float = 0.0
+    """Fill at most this fraction of a bar's volume."""
+    member: InputFile = None
+    """Who was listed when: CSV of symbol, first, last; or a table of 1 and 0 by date, symbol."""
 
     @property
-    def options(self) -> dict[str, Any]:
-        """As options of `backtest`."""
-        from tradinghf.config import Brackets, Margin, TradingRules
+    def _account(self) -> dict[str, Any]:
+        from tradinghf.config import Margin, TradingRules
 
-        return {
-            "brackets": Brackets(self.stop_loss, self.take_profit, self.trailing_stop),
+        listed = {} if self.member is None else {"member": self.member}
+        return listed | {
             "margin": Margin(self.leverage, self.maintenance),
             "rules": TradingRules(side=self.side, lot=self.lot, participation=self.participation),
         }
 
 
 @dataclass(frozen=True)
-class SweptOptions:
-    """Costs, exits, margin and order rules of a sweep; several values repeat it under each.
+class TermOptions(_AccountOptions):
+    """Exits, margin and order rules; any of them needs the simulator."""
 
-    Attributes:
-        fee_bps: Fee per fill [basis points]; several repeat the sweep under each.
-        slippage_bps: Slippage per fill [basis points]; several repeat the sweep under each.
-        stop_loss: Leave a position after an adverse move of this fraction; several likewise.
-        take_profit: Leave it after a favourable move of this fraction; several likewise.
-        trailing_stop: Leave it after a fall of this fraction from its best price; likewise.
-        fixed_fee: Fee per fill [currency].
-        per_share_fee: Fee per share traded [currency].
-        min_fee: Least fee per fill [currency].
-        max_fee_bps: Largest fee per fill; 0 is none [basis points].
-        maker_fee_bps: The fee of limit orders that the market came to [basis points].
-        spread_bps: Quoted bid-ask spread, of which each fill pays half [basis points].
-        impact: Square-root market impact, about 1 in the literature.
-        borrow_rate: Yearly fee on the value of shorted shares [fraction].
-        margin_rate: Yearly interest on borrowed cash [fraction].
-        cash_rate: Yearly interest earned on cash [fraction].
-        leverage: Largest gross exposure [multiple of equity].
-        maintenance: Liquidate below this equity [fraction of exposure].
-        side: Directions allowed.
-        lot: Trade multiples of this [shares].
-        participation: Fill at most this fraction of a bar's volume.
+    stop_loss: float = 0.0
+    """Leave a position after an adverse move of this fraction."""
+    take_profit: float = 0.0
+    """Leave it after a favourable move of this fraction."""
+    trailing_stop: float = 0.0
+    """Leave it after a fall of this fraction from its best price."""
 
-    """
+    @property
+    def options(self) -> dict[str, Any]:
+        """As options of `backtest`."""
+        from tradinghf.config import Brackets
+
+        exits = Brackets(self.stop_loss, self.take_profit, self.trailing_stop)
+        return {"brackets": exits, **self._account}
+
+
+@dataclass(frozen=True)
+class SweptOptions(_AccountOptions):
+    """Costs, exits, margin and order rules of a sweep; several values repeat it under each."""
 
     fee_bps: tuple[float, ...] = (1.0,)
+    """Fee per fill [basis points]; several repeat the sweep under each."""
     slippage_bps: tuple[float, ...] = (1.0,)
+    """Slippage per fill [basis points]; several repeat the sweep under each."""
     stop_loss: tuple[float, ...] = (0.0,)
+    """Leave a position after an adverse move of this fraction; several likewise."""
     take_profit: tuple[float, ...] = (0.0,)
+    """Leave it after a favourable move of this fraction; several likewise."""
     trailing_stop: tuple[float, ...] = (0.0,)
+    """Leave it after a fall of this fraction from its best price; likewise."""
     fixed_fee: float = 0.0
+    """Fee per fill [currency]."""
     per_share_fee: float = 0.0
+    """Fee per share traded [currency]."""
     min_fee: float = 0.0
+    """Least fee per fill [currency]."""
     max_fee_bps: float = 0.0
+    """Largest fee per fill; 0 is none [basis points]."""
     maker_fee_bps: MakerFee = None
+    """The fee of limit orders that the market came to [basis points]."""
     spread_bps: float = 0.0
+    """Quoted bid-ask spread, of which each fill pays half [basis points]."""
     impact: float = 0.0
+    """Square-root market impact, about 1 in the literature."""
     borrow_rate: float = 0.0
+    """Yearly fee on the value of shorted shares [fraction]."""
     margin_rate: float = 0.0
+    """Yearly interest on borrowed cash [fraction]."""
     cash_rate: float = 0.0
-    leverage: float = 1.0
-    maintenance: float = 0.0
-    side: Literal["both", "long", "short"] = "both"
-    lot: float = 0.0
-    participation: float = 0.0
+    """Yearly interest earned on cash [fraction]."""
+    funding_bps: float = 0.0
+    """Funding that longs pay to shorts each bar [basis points]."""
 
     @property
     def options(self) -> dict[str, Any]:
         """As options of `sweep`."""
-        from tradinghf.config import Brackets, CostModel, Margin, TradingRules
+        from tradinghf.config import Brackets, CostModel
 
-        shared: tuple[str, ...] = (
-            "fixed_fee",
-            "per_share_fee",
-            "min_fee",
-            "max_fee_bps",
-            "maker_fee_bps",
-        )
-        shared += ("spread_bps", "impact", "borrow_rate", "margin_rate", "cash_rate")
-        same = {name: getattr(self, name) for name in shared}
+        swept = {"fee_bps", "slippage_bps"}
+        same = {k: getattr(self, k) for k in CostOptions.__dataclass_fields__ if k not in swept}
         pairs = product(self.fee_bps, self.slippage_bps)
         exits = product(self.stop_loss, self.take_profit, self.trailing_stop)
         return {
             "costs": [CostModel(fee_bps=f, slippage_bps=s, **same) for f, s in pairs],
             "brackets": [Brackets(*each) for each in exits],
-            "margin": Margin(self.leverage, self.maintenance),
-            "rules": TradingRules(side=self.side, lot=self.lot, participation=self.participation),
+            **self._account,
         }

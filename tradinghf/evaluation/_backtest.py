@@ -13,6 +13,7 @@ from tradinghf.config import Brackets, CostModel, Fill, Margin, TradingRules, se
 from tradinghf.errors import StrategyError
 from tradinghf.evaluation._engines import EngineName, run_engine, run_orders
 from tradinghf.evaluation._event_rules import is_event_rule, made_rule, rule_orders
+from tradinghf.evaluation._finer import trade_inside
 from tradinghf.evaluation._order_tables import (
     Orders,
     OrderTables,
@@ -28,6 +29,7 @@ from tradinghf.evaluation._sources import reading
 from tradinghf.evaluation._study import Record, study_of, trial_name
 from tradinghf.evaluation._terms import Terms, as_terms
 from tradinghf.evaluation._variants import backtest_variant
+from tradinghf.evaluation._yardstick import yardstick
 from tradinghf.market import MarketData, MarketLike, as_market
 from tradinghf.resources import resource_dir
 from tradinghf.strategies import Strategy, held_targets, load_strategy, target_changes
@@ -50,6 +52,8 @@ def backtest(
     split: Any = None,
     dividend: Any = None,
     member: Any = None,
+    intrabar: MarketLike | None = None,
+    benchmark: Any = None,
     record: Record = True,
     open_sealed: str | None = None,
     **params: Any,
@@ -78,7 +82,13 @@ def backtest(
         rules: what orders may do: side, lots, minimum sizes, share of the volume.
         margin: leverage, maintenance and liquidation.
         brackets: stop-loss, take-profit and trailing stop of every position.
-        funding, split, dividend, member: [T, A] events, as in `simulate`.
+        funding, split, dividend, member: [T, A] events, as in `simulate`; `member` may be a CSV
+            file with columns symbol, first and last.
+        intrabar: finer bars of the same assets and span, in whose order limits, stops and targets
+            are met; for weights, signals and orders.
+        benchmark: what `Report.save` and the verdict compare with: a strategy that trades the same
+            bars at the same costs, a Series of prices, or a market, data set or file of one asset;
+            None: buying and holding.
         record: where the trial is counted, which deflates `Report.save`: True, in ./store where
             there is one; False, nowhere; or a store's name, or an open `Study`.
         open_sealed: why bars are needed that the store keeps sealed; this is logged.
@@ -96,15 +106,24 @@ def backtest(
     x = load_strategy(x) if isinstance(x, str) else x
     name = _called(x)
     with study_of(market, record, open_sealed, f"backtest {name}") as study:
-        report, read = reading(
-            lambda: trade(
-                x, market, costs=costs, fill=fill, engine=engine, cash=cash, terms=terms, **params
-            )
+        report = trade(
+            x,
+            market,
+            costs=costs,
+            fill=fill,
+            engine=engine,
+            cash=cash,
+            terms=terms,
+            intrabar=intrabar,
+            **params,
         )
         variant = backtest_variant(x, report, study)
         trials = study.count_trials("backtest", name, [variant])
-        notes = (*report.notes, *_doubts(read))
-        return replace(report, trials=trials, notes=notes)
+        if benchmark is not None:
+            like: dict[str, Any] = {"costs": costs, "fill": fill, "cash": cash}
+            other = yardstick(benchmark, report, lambda rule: trade(rule, market, **like))
+            report = replace(report, yardstick=other)
+        return replace(report, trials=trials)
 
 
 def _doubts(read: list[str]) -> list[str]:
@@ -126,6 +145,7 @@ def trade(
     engine: EngineName = "auto",
     cash: float = 100_000.0,
     terms: Terms | None = None,
+    intrabar: MarketLike | None = None,
     **params: Any,
 ) -> Report:
     """A backtest that is part of something that counts its own trials; arguments as there."""
@@ -136,14 +156,19 @@ def trade(
         raise StrategyError(f'backtest: fill is {fill!r}; expected "next_open" or "close".')
     terms = Terms() if terms is None else terms
     how: dict[str, Any] = {"costs": costs, "fill": fill, "cash": cash, "terms": terms}
-    made = decisions(x, market, **how, **params)
-    report = trade_tables(made.orders, market, engine=engine, **how)
+    made, read = reading(lambda: decisions(x, market, **how, **params))
+    if intrabar is not None and made.stepped:
+        raise StrategyError(
+            "backtest: intrabar is for weights, signals and orders; an event-driven rule decides "
+            "by its account at every bar. Give the finer bars as its market."
+        )
+    report = trade_tables(made.orders, market, engine=engine, intrabar=intrabar, **how)
     return replace(
         report,
         name=made.name,
         params=made.params,
         expression=_expression(x, made.name),
-        notes=tuple(note for note in (made.note, *report.notes) if note),
+        notes=tuple(note for note in (made.note, *report.notes, *_doubts(read)) if note),
     )
 
 
@@ -156,11 +181,16 @@ def trade_tables(
     cash: float,
     engine: EngineName = "auto",
     terms: Terms | None = None,
+    intrabar: MarketLike | None = None,
 ) -> Report:
     """A backtest of what was decided already; arguments as for `trade`."""
     terms = Terms() if terms is None else terms
-    chosen = _engine(engine, orders, terms)
-    if chosen == "simulator":
+    chosen = _engine(engine, orders, terms, listed=market.listed is None)
+    if intrabar is not None:
+        chosen = "simulator"
+        finer = as_market(intrabar)
+        account = trade_inside(market, finer, orders, costs, fill, cash, terms)
+    elif chosen == "simulator":
         account = run_orders(market, orders, costs, fill, cash, terms)
     else:
         account = run_engine(chosen, market, orders.size, costs, fill, cash)
@@ -177,9 +207,20 @@ def trade_tables(
         cash=cash,
         expression="weights" if orders.are_weights else "orders",
         terms=terms,
-        notes=(short,) if short else (),
+        notes=tuple(note for note in (short, _survivors(market)) if note),
         prices=orders.prices,
         kind=orders.kind,
+    )
+
+
+def _survivors(market: MarketData) -> str:
+    """A sentence about assets that were not listed all the time."""
+    if market.listed is None:
+        return ""
+    late, gone = int((~market.listed[0]).sum()), int((~market.listed[-1]).sum())
+    return (
+        f"Of {market.assets} assets {late} were listed later and {gone} gone before the end; what "
+        "was held of these was sold at the last close."
     )
 
 
@@ -197,14 +238,14 @@ def _called(x: Tradable) -> str:
     return str(getattr(x, own, type(x).__name__))
 
 
-def _engine(engine: str, orders: OrderTables, terms: Terms) -> EngineName:
-    """The engine that carries out what was asked.
+def _engine(engine: str, orders: OrderTables, terms: Terms, *, listed: bool) -> EngineName:
+    """The engine that carries out what was asked; `listed`: every asset at every bar.
 
     Raises:
         StrategyError: vectorbt was named and cannot.
 
     """
-    beyond = [*terms.named, *terms.events]
+    beyond = [*terms.named, *terms.events, *([] if listed else ["assets listed in part"])]
     what = ", ".join(beyond) if orders.are_weights else "Orders and Signals"
     if engine == "auto":
         return "simulator"
@@ -235,6 +276,7 @@ class Decisions:
         orders: what it ordered, at every close.
         params: its parameters, defaults included.
         note: a sentence where target weights asked for more than an account holds.
+        stepped: what was ordered depends on what the account had become.
 
     """
 
@@ -242,6 +284,7 @@ class Decisions:
     orders: OrderTables
     params: dict[str, Any]
     note: str = ""
+    stepped: bool = False
 
 
 def decisions(
@@ -272,13 +315,14 @@ def decisions(
     if isinstance(raw, Orders):
         return Decisions(name, order_tables(raw, market), used)
     if is_event_rule(raw):
-        return Decisions(name, rule_orders(raw, market, terms=terms, **how), used)
+        raw = made_rule(raw, {}) if isinstance(raw, type) else raw  # a strategy gave its class
+        return Decisions(name, rule_orders(raw, market, terms=terms, **how), used, stepped=True)
     rules, literal = terms.rules, isinstance(x, pd.DataFrame | ActingPolicy)
     scaled, note = scaled_targets(
         raw if literal else held_targets(raw),  # a rule says at every bar what it wants to hold
         terms.margin.leverage,
         shorts_pay=rules.side != "long" and not rules.lock_cash,
-        keeps=not terms.closes_positions,
+        keeps=not terms.closes_positions and market.listed is None,
     )
     return Decisions(name, OrderTables(scaled if literal else target_changes(scaled)), used, note)
 

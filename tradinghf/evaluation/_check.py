@@ -47,6 +47,7 @@ def check_strategy(
     rules: TradingRules | None = None,
     margin: Margin | None = None,
     brackets: Brackets | None = None,
+    member: Any = None,
     points: int = 20,
     seed: int = 0,
     **params: Any,
@@ -65,7 +66,7 @@ def check_strategy(
         market: bars to test on; longer than the longest memory of the strategy.
         costs: what the backtest charges.
         fill: when the backtest fills.
-        rules, margin, brackets: as for `backtest`.
+        rules, margin, brackets, member: as for `backtest`; a membership as a file.
         points: bars of each kind in the look-ahead test.
         seed: of their choice.
         params: parameters of the strategy.
@@ -77,7 +78,7 @@ def check_strategy(
     market = as_market(market)
     found = load_strategy(strategy)
     costs = settings_of(CostModel, costs, "costs")
-    terms = as_terms(rules=rules, margin=margin, brackets=brackets)
+    terms = as_terms(rules=rules, margin=margin, brackets=brackets, member=member)
 
     def decide(m: MarketData) -> OrderTables:
         return decisions(
@@ -97,7 +98,8 @@ def check_strategy(
         findings.append(StrategyFinding("look-ahead", "error", message))
     report = trade_tables(first, market, costs=costs, fill=fill, cash=_CASH, terms=terms)
     findings += _source_findings(read, wanted(first), market)
-    return [*findings, *_setting_findings(market, costs, fill), *_result_findings(report)]
+    known = market.listed is not None or member is not None
+    return [*findings, *_setting_findings(market, costs, fill, known), *_result_findings(report)]
 
 
 def _source_findings(read: list[str], weights: Floats, market: MarketData) -> list[StrategyFinding]:
@@ -126,7 +128,9 @@ def _source_findings(read: list[str], weights: Floats, market: MarketData) -> li
     return []
 
 
-def _setting_findings(market: MarketData, costs: CostModel, fill: Fill) -> list[StrategyFinding]:
+def _setting_findings(
+    market: MarketData, costs: CostModel, fill: Fill, members_known: bool
+) -> list[StrategyFinding]:
     found = []
     if not any((costs.fee_bps, costs.fixed_fee, costs.per_share_fee)) and not any(
         (costs.slippage_bps, costs.spread_bps, costs.impact)
@@ -139,10 +143,11 @@ def _setting_findings(market: MarketData, costs: CostModel, fill: Fill) -> list[
             'use fill="next_open", or fill at an auction you can name.'
         )
         found.append(StrategyFinding("same-close fill", "warning", message))
-    if market.assets > 1:
+    if market.assets > 1 and not members_known:
         message = (
             f"all {market.assets} assets have bars from the first day to the last; if they were "
-            "picked today, losers that disappeared are missing. Use the members of each date."
+            "picked today, losers that disappeared are missing. Use the members of each date, "
+            "or bars of all that were ever listed (join='outer')."
         )
         found.append(StrategyFinding("survivorship not controlled", "warning", message))
     return found

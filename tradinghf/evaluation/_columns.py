@@ -84,7 +84,8 @@ def run_columns(
     parts: list[ColumnResults] = []
     done = 0
     while chunk := list(islice(source, COLUMNS_AT_ONCE)):
-        if all(each.are_weights for each in chunk) and terms.plain and vectorbt_expresses(costs):
+        plain = terms.plain and market.listed is None and vectorbt_expresses(costs)
+        if plain and all(each.are_weights for each in chunk):
             sizes = [each.size for each in chunk]
             parts.append(_simulate(market, sizes, costs, fill, cash, taste))
         else:

@@ -157,7 +157,8 @@ def run_orders(
 
     """
     terms = Terms() if terms is None else terms
-    if orders.are_weights and terms.plain and vectorbt_expresses(costs):
+    plain = orders.are_weights and terms.plain and market.listed is None
+    if plain and vectorbt_expresses(costs):
         return _plain_account(market, orders.size, costs, fill, cash)
     return run_together(market, [orders], costs, fill, cash, terms)[0]
 

@@ -59,7 +59,7 @@ def headline(report: BacktestResult, held: BacktestResult) -> list[tuple[str, st
 
     Args:
         report: the backtest.
-        held: `report.buy_and_hold()`.
+        held: `report.benchmark()`.
 
     """
     rows = []

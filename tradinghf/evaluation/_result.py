@@ -42,6 +42,7 @@ class BacktestResult:
         trials: how many trials of these bars were counted, this one included.
         terms: rules, margin, exits and events.
         notes: sentences that a reader of the numbers should know.
+        yardstick: what it is compared with; None is buying and holding.
         prices: [T, A] limit, stop and exit prices of the orders, by name.
         kind: what `targets` mean where they are no target weights, as in `Orders`.
 
@@ -62,6 +63,11 @@ class BacktestResult:
     notes: tuple[str, ...] = ()
     prices: Mapping[str, Floats] = field(default_factory=dict)
     kind: str | tuple[str, ...] = "target_percent"
+    yardstick: BacktestResult | None = None
+
+    def benchmark(self) -> BacktestResult:
+        """What it is compared with: `yardstick`, or else buying and holding all assets."""
+        return self.buy_and_hold() if self.yardstick is None else self.yardstick
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -218,14 +224,23 @@ class BacktestResult:
         how = (self.costs, self.fill, self.cash)
         return run_engine("vectorbt", self.market, self.targets, *how).portfolio
 
+    def _first_bought(self, listed: Any) -> Any:
+        """[A] bool, what can be bought with the first order."""
+        return listed[0] if self.fill == "close" else listed[1]
+
     def renamed(self, name: str) -> Self:
         """The same result under another name, for comparisons."""
         return replace(self, name=name)
 
     def buy_and_hold(self) -> Self:
-        """Equal parts of every asset bought once, at the same costs and over the same bars."""
+        """Equal parts of every asset bought once, at the same costs and over the same bars.
+
+        Assets that are listed later are left out.
+        """
         weights = np.full_like(self.targets, np.nan)
-        weights[0] = 1.0 / self.market.assets
+        listed = self.market.listed
+        there = np.ones(self.market.assets, bool) if listed is None else self._first_bought(listed)
+        weights[0, there] = 1.0 / max(int(there.sum()), 1)
         how = (self.costs, self.fill, self.cash)
         account = (
             run_orders(self.market, OrderTables(weights), *how, self.terms.of_holding())

@@ -29,6 +29,7 @@ def signal(
     rules: TradingRules | None = None,
     margin: Margin | None = None,
     brackets: Brackets | None = None,
+    member: Any = None,
     **params: Any,
 ) -> pd.DataFrame:
     """Target weights decided at the last close, and whether they differ from those before.
@@ -42,7 +43,7 @@ def signal(
         x: anything that `backtest` takes.
         market: past bars, up to the one that has just closed.
         costs, fill, cash: of the account that a policy or an event-driven rule sees.
-        rules, margin, brackets: as for `backtest`.
+        rules, margin, brackets, member: as for `backtest`; a membership as a file.
         params: parameters of a strategy.
 
     Returns:
@@ -59,7 +60,7 @@ def signal(
         _check_warm(x, market)
     # An environment takes no decision at its last bar, so that one has to lie in the future.
     extended = _with_next_bar(market) if not isinstance(x, pd.DataFrame) else market
-    terms = as_terms(rules=rules, margin=margin, brackets=brackets)
+    terms = as_terms(rules=rules, margin=margin, brackets=brackets, member=member)
     model = settings_of(CostModel, costs, "costs")
     how: dict[str, Any] = {"costs": model, "fill": fill, "cash": cash, "terms": terms}
     orders = decisions(_sliced(x, market), extended, **how, **params).orders.rows(0, market.bars)
@@ -111,7 +112,9 @@ def _flag_short_history(
 
 def _standing(orders: OrderTables) -> Floats:
     """[A] what is wanted after the last bar."""
-    return held_targets(orders.size)[-1] if orders.targets_a_position else orders.size[-1]
+    wanted: Floats = held_targets(orders.size) if orders.targets_a_position else orders.size
+    last: Floats = wanted[-1]
+    return last
 
 
 def _sliced(x: Tradable, market: MarketData) -> Tradable:
@@ -164,4 +167,6 @@ def _with_next_bar(market: MarketData) -> MarketData:
         name: np.vstack([getattr(market, name), market.close[-1:]]) for name in FIELDS
     }
     columns["volume"] = np.vstack([market.volume, market.volume[-1:]])
+    if market.listed is not None:
+        columns["listed"] = np.vstack([market.listed, market.listed[-1:]])
     return replace(market, timestamps=np.append(stamps, following), **columns)

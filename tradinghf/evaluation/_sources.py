@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import sysconfig
 from collections.abc import Callable
@@ -20,6 +21,7 @@ TOO_GOOD = 6.0  # standard errors: by chance once in a thousand million
 _PERFECT = 0.5  # of what perfect foresight takes
 _watching: list[list[str]] = []
 _CODE = (".py", ".pyc", ".pyi", ".so", ".pyd", ".nbc", ".nbi", ".zip", ".pth")
+_CACHED = {"__pycache__", ".cache", ".config", ".matplotlib"}  # of libraries
 _SYSTEM = ("/dev/", "/proc/", "/sys/", "/etc/")
 
 
@@ -36,6 +38,14 @@ def reading(work: Callable[[], Result]) -> tuple[Result, list[str]]:
         _watching.pop()
 
 
+def _writes(mode: str | None, flags: int | None) -> bool:
+    """Whether a file is opened to be written, or is a folder: compilers keep theirs."""
+    if mode is not None:
+        return any(letter in mode for letter in "wax")
+    directory = getattr(os, "O_DIRECTORY", 0)
+    return bool((flags or 0) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | directory))
+
+
 @cache
 def _install() -> None:
     """Python tells an audit hook of every file that it opens; a hook cannot be taken back."""
@@ -45,10 +55,12 @@ def _install() -> None:
     def hear(event: str, details: tuple[Any, ...]) -> None:
         if not _watching or event not in ("open", "sqlite3.connect", "socket.connect"):
             return
+        if event == "open" and _writes(*details[1:3]):
+            return
         name = details[0] if event != "socket.connect" else f"the network ({details[1]})"
         name = name.decode() if isinstance(name, bytes) else name
         ours = isinstance(name, str | Path) and not str(name).startswith((*roots, *_SYSTEM))
-        if ours and not str(name).endswith(_CODE):
+        if ours and not str(name).endswith(_CODE) and not _CACHED & set(Path(name).parts):
             _watching[-1].append(str(name))
 
     sys.addaudithook(hear)

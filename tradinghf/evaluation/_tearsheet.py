@@ -33,7 +33,7 @@ def tear_sheet(
         standing: its row of the raters' leaderboard, for a section on what they think of it.
 
     """
-    held = report.buy_and_hold()
+    held = report.benchmark()
     verdict = judge(report, held, trials=trials)
     both = [report] if report.name == held.name else [report, held]
     body = [

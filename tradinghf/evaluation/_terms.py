@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,8 @@ class Terms:
 
 
 def _rows(table: Any, first: int, last: int) -> Any:
+    if isinstance(table, str | Path):  # a file of memberships goes by days
+        return table
     if isinstance(table, pd.DataFrame | pd.Series):
         return table.iloc[first:last]
     return np.asarray(table)[first:last]

@@ -79,7 +79,7 @@ def judge(
 
     Args:
         report: the backtest.
-        benchmark: another one over the same bars, usually `report.buy_and_hold()`.
+        benchmark: another one over the same bars, usually `report.benchmark()`.
         trials: how many strategies or variants were tried until this one was chosen.
         variance: variance of the trials' per-bar Sharpe ratios, where it is known.
         draws: other histories, for the interval of the deepest fall.
@@ -115,7 +115,9 @@ def judge(
         doubt=doubt,
     )
     reasons = tuple(_reasons(found, report, benchmark))
-    return Verdict(**{**vars(found), "headline": _headline(found, report), "reasons": reasons})
+    return Verdict(
+        **{**vars(found), "headline": _headline(found, report, benchmark.name), "reasons": reasons}
+    )
 
 
 def is_synthetic(report: BacktestResult) -> bool:
@@ -138,12 +140,12 @@ def _signed(value: float | None) -> str:
     return "n/a" if value is None else f"{value:+.1f}".replace("-", "−")
 
 
-def _headline(v: Verdict, report: BacktestResult) -> str:
-    said = _finding(v, report)
+def _headline(v: Verdict, report: BacktestResult, benchmark: str) -> str:
+    said = _finding(v, report, benchmark)
     return f"Rehearsal on a synthetic market: {said[0].lower()}{said[1:]}" if v.rehearsal else said
 
 
-def _finding(v: Verdict, report: BacktestResult) -> str:
+def _finding(v: Verdict, report: BacktestResult, benchmark: str) -> str:
     if not len(report.orders):
         return "Never traded, so there is nothing to judge."
     if report.account.equity[-1] <= 0:
@@ -157,8 +159,8 @@ def _finding(v: Verdict, report: BacktestResult) -> str:
     if v.deflated < 0.95:
         return f"Better timed than chance, but not proven profitable {_after(v.trials)}."
     if v.excess.low is not None and v.excess.low > 0:
-        return f"Better than random timing and than buy and hold {_after(v.trials)}."
-    return f"Better than random timing {_after(v.trials)}; not proven better than buy and hold."
+        return f"Better than random timing and than {benchmark} {_after(v.trials)}."
+    return f"Better than random timing {_after(v.trials)}; not proven better than {benchmark}."
 
 
 def _reasons(v: Verdict, report: BacktestResult, benchmark: BacktestResult) -> list[str]:

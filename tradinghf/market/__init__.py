@@ -18,6 +18,7 @@ from tradinghf.market._files import (
 from tradinghf.market._fill_account import FillAccount, replay_fills
 from tradinghf.market._fills import read_fills
 from tradinghf.market._lookahead import assert_causal, leaks
+from tradinghf.market._membership import membership
 from tradinghf.market._quality import describe_market, market_warnings
 from tradinghf.market._rolling import lagged, realised_volatility
 from tradinghf.market._source_registry import SOURCES, source
@@ -65,6 +66,7 @@ __all__ = [
     "load_market",
     "market_name",
     "market_warnings",
+    "membership",
     "options_file",
     "read_fills",
     "realised_volatility",

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from tradinghf.errors import MarketDataError, unknown_name
 from tradinghf.market._bar_rules import FIELDS, Floats, violations
 from tradinghf.market._findings import raise_findings, table_findings
+from tradinghf.market._joins import joined, laid_out
 from tradinghf.market._tables import Table
 from tradinghf.market._times import infer_bars_per_year
 
-Join = Literal["exact", "inner"]
+Join = Literal["exact", "inner", "outer"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +39,8 @@ class MarketData:
         bars_per_year: for annualising (252 for daily equities).
         name: short name for people ("sp500").
         source: where the bars came from, and what was done to them.
+        listed: [T, A] bool, whether the asset was traded; None is always. Before and after, its
+            bars stand still without volume, and accounts cannot hold it.
 
     Raises:
         MarketDataError: any array breaks the rules above, or there are fewer than 2 bars; the
@@ -55,6 +58,7 @@ class MarketData:
     bars_per_year: float = 252.0
     name: str = "market"
     source: str = field(default="memory", compare=False)
+    listed: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         for name in FIELDS:
@@ -62,6 +66,8 @@ class MarketData:
         stamps = np.asarray(self.timestamps)
         object.__setattr__(self, "timestamps", _frozen(stamps, "datetime64[ns]"))
         object.__setattr__(self, "symbols", tuple(self.symbols))
+        if self.listed is not None:
+            object.__setattr__(self, "listed", _frozen(self.listed, np.bool_))
         self._check_shapes()
         self._check_times()
         self._check_bars()
@@ -88,6 +94,8 @@ class MarketData:
         digest.update(self.timestamps.astype("<M8[ns]").tobytes())
         for name in FIELDS:
             digest.update(getattr(self, name).astype("<f8").tobytes())
+        if self.listed is not None:
+            digest.update(self.listed.tobytes())
         return digest.hexdigest()
 
     def __repr__(self) -> str:
@@ -124,7 +132,9 @@ class MarketData:
             adjust: scale open, high, low and close by adj_close / close where the frame has an
                 adjusted close; `source` says whether it was used.
             join: "exact" demands that all assets have the same times; "inner" keeps those that
-                they share, and `source` says how many rows went.
+                they share, and `source` says how many rows went; "outer" keeps all: an asset is
+                not `listed` before its first and after its last bar, and bars missing between
+                repeat its last close without volume.
             zone: IANA zone ("Europe/Berlin") of times without one, and of daily sessions whose
                 times are in UTC; bars keep the session's date, other times become UTC.
 
@@ -180,12 +190,12 @@ class MarketData:
         """
         called = error_name or name
         if join not in get_args(Join):
-            raise MarketDataError(f"{called}: join is {join!r}; expected 'exact' or 'inner'.")
-        table = table.common() if join == "inner" else table
-        raise_findings(called, table_findings(table), hint=hint)
-        arrays, timestamps, symbols = table.arrays()
+            raise MarketDataError(f"{called}: join is {join!r}; expected {get_args(Join)}.")
+        table = joined(table, join)
+        raise_findings(called, table_findings(table, aligned=join != "outer"), hint=hint)
+        arrays, timestamps, symbols, listed, gaps = laid_out(table)
         per_year = infer_bars_per_year(timestamps) if bars_per_year is None else bars_per_year
-        note = f"{source}; {table.note}" if table.note else source
+        note = "; ".join(part for part in (source, table.note, gaps) if part)
         return cls(
             **arrays,
             timestamps=timestamps,
@@ -193,12 +203,20 @@ class MarketData:
             bars_per_year=per_year,
             name=name,
             source=note,
+            listed=listed,
         )
 
     def to_frame(self) -> pd.DataFrame:
-        """Bars as a DataFrame indexed by UTC time; several assets get columns (symbol, field)."""
+        """Bars as a DataFrame indexed by UTC time; several assets get columns (symbol, field).
+
+        Where an asset was not listed, it is empty (`from_frame(..., join="outer")` reads it again).
+        """
+        there = np.ones(self.close.shape, dtype=bool) if self.listed is None else self.listed
         parts = {
-            symbol: pd.DataFrame({f: getattr(self, f)[:, i] for f in FIELDS}, index=self.index)
+            symbol: pd.DataFrame(
+                {f: np.where(there[:, i], getattr(self, f)[:, i], np.nan) for f in FIELDS},
+                index=self.index,
+            )
             for i, symbol in enumerate(self.symbols)
         }
         if self.assets == 1:
@@ -206,13 +224,14 @@ class MarketData:
         return pd.concat(parts, axis=1, names=["symbol", "field"]).rename_axis("timestamp")
 
     def to_long(self) -> pd.DataFrame:
-        """One row per bar and asset: timestamp, symbol, open, high, low, close, volume."""
+        """One row per bar and listed asset: timestamp, symbol, open, high, low, close, volume."""
         columns: dict[str, Any] = {
             "timestamp": np.tile(self.index, self.assets),
             "symbol": np.repeat(np.array(self.symbols, dtype=object), self.bars),
             **{f: getattr(self, f).ravel(order="F") for f in FIELDS},
         }
-        return pd.DataFrame(columns)
+        table = pd.DataFrame(columns)
+        return table if self.listed is None else table[self.listed.ravel(order="F")]
 
     def select(self, symbols: Sequence[str]) -> Self:
         """Only these assets, in this order.
@@ -229,7 +248,8 @@ class MarketData:
                 )
         columns = [self.symbols.index(symbol) for symbol in names]
         arrays: dict[str, Any] = {f: getattr(self, f)[:, columns] for f in FIELDS}
-        return replace(self, symbols=tuple(names), **arrays)
+        listed = None if self.listed is None else self.listed[:, columns]
+        return replace(self, symbols=tuple(names), listed=listed, **arrays)
 
     def rows(self, start: int, stop: int) -> Self:
         """Bars start (inclusive) to stop (exclusive); at least 2."""
@@ -240,7 +260,8 @@ class MarketData:
                 f"at least 2 are needed. The data runs from {self.index[0]} to {self.index[-1]}."
             )
         arrays: dict[str, Any] = {name: getattr(self, name)[rows] for name in FIELDS}
-        return replace(self, timestamps=self.timestamps[rows], **arrays)
+        listed = None if self.listed is None else self.listed[rows]
+        return replace(self, timestamps=self.timestamps[rows], listed=listed, **arrays)
 
     def between(self, start: Any = None, end: Any = None) -> Self:
         """Bars from `start` to `end`, both inclusive: ISO dates, a year ("2012"), or times.
@@ -274,6 +295,10 @@ class MarketData:
         for name in FIELDS:
             if (got := getattr(self, name).shape) != shape:
                 raise MarketDataError(f"{self.name}: {name} has shape {got}; expected {shape}.")
+        if self.listed is not None and self.listed.shape != shape:
+            raise MarketDataError(
+                f"{self.name}: listed has shape {self.listed.shape}; expected {shape}."
+            )
         if self.timestamps.shape != shape[:1]:
             raise MarketDataError(
                 f"{self.name}: timestamps has shape {self.timestamps.shape}; expected {shape[:1]}."

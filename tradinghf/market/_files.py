@@ -26,6 +26,7 @@ from tradinghf.market._data import Join, MarketData
 from tradinghf.market._dialects import ColumnChoice, PlainBars, Reading, plain_bars
 from tradinghf.market._excel import sheet_rows
 from tradinghf.market._findings import table_findings
+from tradinghf.market._joins import joined
 from tradinghf.market._quality import market_warnings
 from tradinghf.market._source_registry import Source
 from tradinghf.market._tables import ADJUSTED_OFFER, Table
@@ -67,7 +68,8 @@ def load_file(
         path: the file.
         symbol: the asset, where the file has no such column; by default the file's stem.
         adjust: scale prices by adj_close / close where the file has an adjusted close.
-        join: "inner" keeps the times that all assets share; "exact" demands equal times.
+        join: "inner" keeps the times that all assets share, "outer" all of them (an asset is not
+            `listed` before its first and after its last bar); "exact" demands equal times.
         columns: which column is what, where names do not tell: {"close": "Price"}, or
             "close=Price;open=2" with names or numbers.
         decimal: "point" or "comma" ("." or ","), where the file leaves it open.
@@ -201,8 +203,9 @@ def check_market_file(path: Path | str, **options: Any) -> list[Finding]:
         symbol, adjust = given.pop("symbol", None), given.pop("adjust", False)
         market = {name: given.pop(name) for name in ("join", "bars_per_year") if name in given}
         table = read_table(path, Reading(**given), symbol=symbol, adjust=adjust)
-        judged = table.common() if market.get("join") == "inner" else table
-        found = [*table_findings(judged), *_ignored_columns(table)]
+        join = market.get("join", "exact")
+        judged = joined(table, join)
+        found = [*table_findings(judged, aligned=join != "outer"), *_ignored_columns(table)]
         if any(finding.severity == "error" for finding in found):
             return found
         bars = MarketData.from_table(table, name=str(path), **market)
@@ -232,7 +235,9 @@ def save_market(market: MarketData, path: Path | str) -> None:
             frame.to_parquet(draft, index=False, engine="pyarrow", write_page_checksum=True)
         else:
             times = np.datetime_as_string(market.timestamps, unit="ns")
-            frame["timestamp"] = np.tile(np.char.add(times, "Z"), market.assets)
+            stamps = np.tile(np.char.add(times, "Z"), market.assets)
+            kept = slice(None) if market.listed is None else market.listed.ravel("F")
+            frame["timestamp"] = stamps[kept]
             frame.to_csv(draft, index=False, sep="\t" if suffix == ".tsv" else ",")
 
 

@@ -28,12 +28,15 @@ _FIX_OTHER = "The two rows differ: find out which time is wrong, and correct it"
 _FIX_ZONE = "Give every time a zone (append Z for UTC), or none"
 
 
-def table_findings(table: Table) -> list[Finding]:
-    """Every broken rule, the earliest row first: cells, bars, times, and what assets lack."""
+def table_findings(table: Table, *, aligned: bool = True) -> list[Finding]:
+    """Every broken rule, the earliest row first: cells, bars, times, and what assets lack.
+
+    `aligned`: the assets have to share their times.
+    """
     if not len(table.rows):
         return [Finding("", "", "there are no rows", "Add bars below the header", rule="empty")]
     found = [*table.problems, *_bar_findings(table), *_time_findings(table)]
-    return sorted(found, key=_row) or _alignment_findings(table)
+    return sorted(found, key=_row) or _alignment_findings(table, aligned)
 
 
 def _row(finding: Finding) -> float:
@@ -129,7 +132,7 @@ def _clocks_went_back(table: Table, stamps: NDArray[np.datetime64], back: NDArra
     return bool((stamps[back - 1] - stamps[back] < np.timedelta64(1, "h")).all())
 
 
-def _alignment_findings(table: Table) -> list[Finding]:
+def _alignment_findings(table: Table, aligned: bool) -> list[Finding]:
     nameless = np.isin(table.symbols, [s for s in table.assets if s in ("", "nan", "None", "<NA>")])
     if nameless.any():
         at, problem = np.flatnonzero(nameless).tolist(), "the row names no asset"
@@ -140,12 +143,15 @@ def _alignment_findings(table: Table) -> list[Finding]:
         problem = "there is one bar; at least 2 are needed"
         return [Finding("", "", problem, "Load a longer history", rule="one_bar")]
     found = []
-    for symbol, rows in table.rows_of.items() if several else ():
+    for symbol, rows in table.rows_of.items() if several and aligned else ():
         own = table.times.stamps[rows]
         if not np.array_equal(own, every):
             missing = np.setdiff1d(every, own)
             first = str(missing[0].astype("datetime64[s]")).replace("T00:00:00", "")
             problem = f"{symbol!r} lacks {len(missing)} of {len(every)} times, first {first}"
-            fix = "Add the bars, or load with join='inner' to keep the common times"
+            fix = (
+                "Add the bars, or load with join='inner' to keep the common times, or with "
+                "join='outer' where assets are listed later or gone"
+            )
             found.append(Finding("", "", problem, fix, rule="assets_not_aligned"))
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +63,7 @@ def synthetic(
         columns = np.flatnonzero(kinds == kind)
         if len(columns):
             base[:, columns], scale[:, columns] = _REGIMES[kind](noise, columns)
-    fields = _bars(base, scale, noise)
+    fields: dict[str, Any] = _bars(base, scale, noise)
     timestamps, per_year = _calendar(bars)
     return MarketData(
         **fields,

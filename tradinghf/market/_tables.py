@@ -225,9 +225,14 @@ class Table:
         keep |= np.isnat(self.times.stamps)
         if keep.all():
             return self
+        lost = f"{(~keep).sum()} rows dropped to keep the times common to all assets"
+        note = "; ".join(part for part in (self.note, lost) if part)
+        return replace(self.only(keep), note=note)
+
+    def only(self, keep: NDArray[np.bool_]) -> Self:
+        """The rows [n] marked in `keep`."""
         at = np.flatnonzero(keep)
         new = {int(old): i for i, old in enumerate(at)}
-        lost = f"{(~keep).sum()} rows dropped to keep the times common to all assets"
         return replace(
             self,
             times=self.times.take(at),
@@ -235,7 +240,6 @@ class Table:
             bars={f: v[at] for f, v in self.bars.items()},
             rows=self.rows[at],
             unread=frozenset((new[i], c) for i, c in self.unread if i in new),
-            note="; ".join(part for part in (self.note, lost) if part),
         )
 
     def _placed(self, zone: str) -> Self:

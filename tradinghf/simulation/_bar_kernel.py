@@ -65,6 +65,7 @@ def _delist(m: Any, p: Any, d: Any, x: Any, i: Any) -> None:
         for k in range(at.LANES):
             gone = t[at.LISTED + k] == zero
             t[at.HIT + k], t[at.PRICE + k] = (one if gone else zero), t[at.CLOSE + k]
+            t[at.WAITING + k] = zero if gone else t[at.WAITING + k]
             hits += gone
     close_hits(m, p, d, hits, at.FEE, False, x, i)
 

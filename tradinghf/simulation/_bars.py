@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tradinghf.errors import ConfigError
-from tradinghf.market import FIELDS, MarketData, lagged, realised_volatility
+from tradinghf.market import FIELDS, MarketData, lagged, membership, realised_volatility
 from tradinghf.simulation._given import frame_rows
 from tradinghf.simulation._ledger import Bar
 
@@ -47,14 +48,22 @@ class Extras:
     def of(cls, market: MarketData, **given: Any) -> Extras:
         """From arrays [T, A] or [T], or DataFrames by time and symbol.
 
+        `member` may be a file (`tradinghf.market.membership`).
+
+        Where the market says which assets were listed, that holds unless `member` is given.
+
         Raises:
             ConfigError: a shape does not fit, a value is not finite, or a split is not positive.
 
         """
         found: dict[str, Any] = {}
+        if given.get("member") is None and market.listed is not None:
+            found["member"] = market.listed
         for name, value in given.items():
             if value is None:
                 continue
+            if name == "member" and isinstance(value, str | Path):
+                value = membership(value, market)
             array = np.asarray(_aligned(market, value, name), dtype=np.float64)
             array = array[:, None] if array.ndim == 1 else array
             if array.shape not in {(market.bars, market.assets), (market.bars, 1)}:

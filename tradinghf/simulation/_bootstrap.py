@@ -69,6 +69,7 @@ def bootstrap(market: MarketData, seed: int, block: float = 20.0) -> MarketData:
         low=low,
         close=close,
         volume=volume,
+        listed=None,  # bars of before and after the listing stand still
         name=f"{market.name}~{seed}",
         source=f"stationary bootstrap (seed {seed}, block {block:g}) of {market.source}",
     )
@@ -86,4 +87,4 @@ def with_bootstrap(market: MarketData, randomise: Randomisation, seed: int) -> M
         for name in ("open", "high", "low", "close", "volume")
     }
     names = [market.symbols, *([f"{s}~{i}" for s in market.symbols] for i in range(len(copies)))]
-    return replace(market, symbols=tuple(n for part in names for n in part), **arrays)
+    return replace(market, symbols=tuple(n for part in names for n in part), listed=None, **arrays)

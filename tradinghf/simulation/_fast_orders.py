@@ -23,7 +23,7 @@ def compiled_covers(setup: Setup, extras: Extras, kind: str) -> bool:
     unlimited = all(
         is_off(x) for x in (limits.lot, limits.max_size, limits.max_position, limits.min_notional)
     )
-    raw = (extras.split, extras.dividend, extras.member)
+    raw = (extras.split, extras.dividend)
     return (
         kind != "percent"
         and unlimited
@@ -45,7 +45,7 @@ def run_compiled(
         market: [T, A] bars.
         orders: [S, T, A] numbers of the kind `kind`; NaN is none.
         setup: one that `compiled_covers` allows.
-        extras: at most funding.
+        extras: at most funding and membership.
         kind: what the numbers mean.
         cash: of each account to start with.
 
@@ -63,18 +63,21 @@ def run_compiled(
     table = np.array([*numbers, setup.ruin, *holding], dtype=np.float64)
     none = np.empty((0, market.assets))
     funding = none if extras.funding is None else np.ascontiguousarray(extras.funding)
+    member = none if extras.member is None else np.ascontiguousarray(extras.member, np.float64)
     prices = market.close if at_close else market.open
     shape = orders.shape
     found: dict[str, Any] = {name: np.empty(shape[:2]) for name in _NUMBERS}
     found["shares"], found["fees"] = np.empty(shape), np.zeros(shape)
     fills: list[NDArray[np.float64]] = []
     for s, rows in enumerate(orders):
-        records = np.empty((int(np.isfinite(rows).sum()) + market.assets, 6))
+        leaving = int((np.diff(member, axis=0) < 0).sum())
+        records = np.empty((int(np.isfinite(rows).sum()) + market.assets + leaving, 6))
         count = kernel.trade(
             np.ascontiguousarray(rows),
             prices,
             market.close,
             funding,
+            member,
             at_close,
             kernel.KINDS.index(kind),
             _SIDES[setup.limits.side],
@@ -95,7 +98,8 @@ def run_compiled(
 def _fill_frame(rows: NDArray[np.float64], slippage: float) -> pd.DataFrame:
     """Rows account, bar, asset, signed size, price, fee as the table that `Simulation` has.
 
-    Within a bar the order is that of the assets, ruin last, as in the tensor step.
+    Within a bar the order is that of the assets, delistings first and ruin last, as in the tensor
+    step.
     """
     account, bar, asset, size, price, fee, forced = rows.T
     whole = {"account": account, "bar": bar, "asset": asset, "side": np.sign(size)}

@@ -118,6 +118,35 @@ def _fill(
 
 
 @njit(**_SHARED)
+def _delist(
+    t: Any, member: Any, last: Any, rates: Any, cash: Any, debt: Any, shares: Any, fees: Any,
+    records: Any, count: Any,
+) -> Any:  # fmt: skip
+    """Close what is not listed any more at its last close; see `_forced_trades.force_close`."""
+    total, left, hits = 0.0, 0.0, 0
+    for a in range(len(shares)):
+        held = shares[a]
+        if held != 0 and member[a] == 0:
+            paid = last[a] * (1.0 - rates[3]) if held > 0 else last[a] * (1.0 + rates[3])
+            amount = abs(held)
+            fee = amount * paid * rates[0] + rates[1] + amount * rates[2]
+            total += -held * paid + fee
+            fees[a] += fee
+            records[count, 0], records[count, 1], records[count, 2] = t, a, -held
+            records[count, 3], records[count, 4], records[count, 5] = paid, fee, -1.0
+            count += 1
+            shares[a] = 0.0
+            hits += 1
+        left += abs(shares[a])
+    if hits:
+        cash -= total
+        if left == 0 and cash < 0:
+            debt -= cash
+            cash = 0.0
+    return cash, debt, count
+
+
+@njit(**_SHARED)
 def _accrue(cash: Any, shares: Any, close: Any, funding: Any, ruined: Any, rates: Any) -> Any:
     """Interest, borrow and funding of one bar, received less paid; see `financing.accrue`."""
     carried = short = 0.0
@@ -131,9 +160,9 @@ def _accrue(cash: Any, shares: Any, close: Any, funding: Any, ruined: Any, rates
 
 @njit(**_SHARED)
 def trade(
-    orders: Any, price: Any, close: Any, funding: Any, at_close: bool, kind: int, side: int,
-    rates: Any, cash: float, equity: Any, cashes: Any, held: Any, fees: Any, financing: Any,
-    owed: Any, records: Any,
+    orders: Any, price: Any, close: Any, funding: Any, member: Any, at_close: bool, kind: int,
+    side: int, rates: Any, cash: float, equity: Any, cashes: Any, held: Any, fees: Any,
+    financing: Any, owed: Any, records: Any,
 ) -> int:  # fmt: skip
     """Carry one account through all bars.
 
@@ -142,6 +171,7 @@ def trade(
         price: [T, A] reference prices of the fills.
         close: [T, A].
         funding: [T, A] rates, or [0, A] for none.
+        member: [T, A] 0 where an asset is not listed, or [0, A] for always.
         at_close: fills come at the bar's close, after everything else.
         kind: index into `KINDS`.
         side: 0 both, 1 long only, -1 short only.
@@ -149,8 +179,8 @@ def trade(
         cash: to start with.
         equity, cashes, financing, owed: [T], written.
         held, fees: [T, A], written; fees 0 before.
-        records: [n, 6] bar, asset, signed size, price, fee, and 1 where ruin forced it, of each
-            fill; n must suffice.
+        records: [n, 6] bar, asset, signed size, price, fee, and 1 where ruin forced it, -1 where a
+            delisting did, of each fill; n must suffice.
 
     Returns:
         The number of fills.
@@ -166,6 +196,13 @@ def trade(
             wanted = wanted or orders[t, a] == orders[t, a]
         paid = 0.0
         if t:
+            if len(member):
+                cash, debt, count = _delist(
+                    t, member[t], close[t - 1], rates, cash, debt, shares, fees[t], records, count
+                )
+                for a in range(assets):
+                    if member[t, a] == 0 and not at_close:
+                        asked[a] = np.nan
             if wanted and not at_close and not ruined:
                 cash, count = _fill(
                     t, asked, price[t], kind, side, rates, cash, shares, fees[t], records, count
@@ -188,6 +225,10 @@ def trade(
                         count += 1
                         shares[a] = 0.0
                 ruined = True
+        if len(member) and at_close:
+            for a in range(assets):
+                if member[t, a] == 0:
+                    asked[a] = np.nan
         if wanted and at_close and not ruined:
             cash, count = _fill(
                 t, asked, close[t], kind, side, rates, cash, shares, fees[t], records, count

@@ -77,6 +77,7 @@ def trade_weights(
         np.ascontiguousarray(price),
         np.ascontiguousarray(close),
         np.empty((0, assets)),
+        np.empty((0, assets)),
         at_close,
         kernel.KINDS.index("target_percent"),
         0,  # both sides

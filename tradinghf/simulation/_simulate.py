@@ -20,6 +20,7 @@ from tradinghf.simulation._cost_tables import CostTables, plain_costs
 from tradinghf.simulation._fast_orders import compiled_covers, run_compiled
 from tradinghf.simulation._ledger import Ledger, Tape
 from tradinghf.simulation._orders import SizeKind
+from tradinghf.simulation._programs import program_covers, run_programs
 from tradinghf.simulation._setup import Setup
 from tradinghf.simulation._step import trade_at_close, trade_through_bar
 from tradinghf.simulation._working_orders import BarOrders
@@ -135,12 +136,18 @@ def simulate(
             "give their size as value, amount or a target."
         )
     extras = Extras.of(market, funding=funding, split=split, dividend=dividend, member=member)
+    if fill == "close" and extras.member is not None:  # what is not listed has no close to fill at
+        listed = torch.as_tensor(np.array(extras.member), device=orders["size"].device)
+        orders["size"] = orders["size"].masked_fill(~listed, torch.nan)
     several = np.ndim(weights) == 3
     plain = list(given) == ["size"] and dtype == "float64" and like["device"].type == "cpu"
     plain = plain and not costs.varies and len(set(kinds)) == 1
     if plain and compiled_covers(setup, extras, kinds[0]):
         sizes = orders["size"].numpy()
         return _of_arrays(*run_compiled(market, sizes, setup, extras, kinds[0], cash), several)
+    precise = dtype == "float64" and like["device"].type == "cpu" and not costs.varies
+    if precise and program_covers(setup, extras, kinds):
+        return _programs(market, orders, kinds, setup, extras, cash, several)
     bars = Bars.of(market, extras, portfolio=True, **like)
     setup = replace(setup, skips=like["device"].type == "cpu")
 
@@ -154,6 +161,30 @@ def simulate(
             return done
         hoped = run(replace(setup, reading="optimistic"))
     return replace(done, optimistic_gain=hoped.equity[..., -1] - done.equity[..., -1])
+
+
+def _programs(
+    market: MarketData,
+    orders: dict[str, Tensor],
+    kinds: Sequence[SizeKind],
+    setup: Setup,
+    extras: Extras,
+    cash: float,
+    several: bool,
+) -> Simulation:
+    """The results of the compiled way of orders that wait, in both readings where they differ."""
+    tables = {name: tensor.numpy() for name, tensor in orders.items()}
+    how = (market, tables, kinds)
+    found, fills = run_programs(*how, setup, extras, cash)
+    gain = np.zeros(len(found["equity"]))
+    if found["ambiguous"].any():
+        hoped, _ = run_programs(*how, replace(setup, reading="optimistic"), extras, cash)
+        gain = hoped["equity"][:, -1] - found["equity"][:, -1]
+    return Simulation(
+        **{name: array if several else array[0] for name, array in found.items()},
+        fills=fills if several else fills.drop(columns="account"),
+        optimistic_gain=gain if several else gain[0],
+    )
 
 
 def _orders(name: str, value: Any, market: MarketData) -> Tensor:

@@ -93,7 +93,11 @@ def _open(ledger: Ledger, tape: Tape, bar: Bar, setup: Setup) -> tuple[Ledger, T
     ledger, tape = corporate_actions(ledger, tape, bar)
     if bar.member is not None:
         # A delisted asset leaves at its last price.
-        ledger, tape = force_close(ledger, tape, bar.member == 0, ledger.close, setup.rates)
+        gone = bar.member == 0
+        ledger, tape = force_close(ledger, tape, gone, ledger.close, setup.rates)
+        if ledger.working is not None:  # its orders go with it
+            left = ledger.working.size.masked_fill(gone, 0.0)
+            ledger = replace(ledger, working=replace(ledger.working, size=left))
     if setup.margin.maintenance:
         ledger, tape = liquidate(ledger, tape, bar.open, setup)
     if setup.exits:

@@ -11,15 +11,16 @@ import torch
 from torch import Tensor
 
 from tradinghf.config import CostModel, EnvConfig, Fill
+from tradinghf.errors import ConfigError, unknown_name
 from tradinghf.market import Floats, MarketData
 from tradinghf.simulation._bars import Bars, Extras
 from tradinghf.simulation._cost_tables import CostTables, plain_costs
-from tradinghf.simulation._ledger import Ledger, Tape
+from tradinghf.simulation._ledger import Tape
+from tradinghf.simulation._program_kernel import KINDS
+from tradinghf.simulation._programs import TABLES, ProgramAccount, program_covers
 from tradinghf.simulation._setup import Setup
 from tradinghf.simulation._step import trade_at_close, trade_through_bar
 from tradinghf.simulation._working_orders import BarOrders
-
-_TABLES = ("size", "limit", "stop", "stop_loss", "take_profit")
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +69,6 @@ def decide_stepwise(
 
     """
     config = replace(config, fill=fill, cash=cash, dtype="float64", portfolio=True)
-    like: dict[str, Any] = {"dtype": torch.float64, "device": torch.device("cpu")}
     setup = Setup.of(
         config,
         plain_costs(costs),
@@ -78,44 +78,106 @@ def decide_stepwise(
         exits=True,
     )
     setup = replace(setup, skips=True)
-    bars = Bars.of(market, Extras.of(market, **events), portfolio=True, **like)
-    costly = CostTables.of(setup, costs, market, like) if costs.varies else None
-    kept = {name: np.full(market.close.shape, np.nan) for name in _TABLES}
+    extras = Extras.of(market, **events)
+    kept = {name: np.full(market.close.shape, np.nan) for name in TABLES}
     kinds = ["target_percent"] * market.bars
-    zero, traded = torch.zeros(1, dtype=torch.int64), list[Tensor]()
+    compiled = not costs.varies and program_covers(setup, extras, ())
+    account: ProgramAccount | _TensorAccount = (
+        ProgramAccount(market, setup, extras, cash)
+        if compiled
+        else _TensorAccount(market, setup, extras, cash, costs)
+    )
     with torch.inference_mode():
-        first = bars.at(zero)
-        ledger = setup.open(torch.full_like(first.close[:, :1], cash), first)
-        asked = _bar_orders(kinds[0], kept, 0)
         for t in range(market.bars):
-            setup = setup if costly is None else costly.at(t, traded)
-            tape = Tape.blank(ledger.close)
             if t:
-                now = asked if fill == "next_open" else None
-                ledger, tape = trade_through_bar(ledger, tape, bars.at(zero + t), setup, now)
-            decided = decide(t, _state(ledger))
+                account.carry(t, kinds[t - 1], _row(kept, t - 1))
+            decided = decide(
+                t, AccountState(account.cash, account.equity, account.shares, account.waiting)
+            )
             if decided is not None:
-                kinds[t] = decided[0]
+                kinds[t] = _known(decided[0])
                 for name, values in decided[1].items():
                     kept[name][t] = values
-            asked = _bar_orders(kinds[t], kept, t)
             if fill == "close":
-                ledger, tape = trade_at_close(ledger, tape, asked, setup)
-            traded += [tape.notional.sum(1, keepdim=True)] if costly is not None else []
+                if extras.member is not None:
+                    kept["size"][t][~extras.member[t]] = np.nan
+                account.fill_at_close(t, kinds[t], _row(kept, t))
     return tuple(kinds), kept
 
 
-def _state(ledger: Ledger) -> AccountState:
-    waiting = ledger.account.shares * 0 if ledger.working is None else ledger.working.size
-    return AccountState(
-        float(ledger.account.cash),
-        float(ledger.equity),
-        ledger.account.shares[0].numpy().copy(),
-        waiting[0].numpy().copy(),
-    )
+def _known(kind: str) -> str:
+    if kind not in KINDS:
+        raise ConfigError(unknown_name("kind of an order that may wait", kind, KINDS))
+    return kind
 
 
-def _bar_orders(kind: Any, tables: Mapping[str, Floats], bar: int) -> BarOrders:
-    return BarOrders(
-        kind=kind, **{name: torch.from_numpy(table[bar][None]) for name, table in tables.items()}
-    )
+def _row(tables: Mapping[str, Floats], bar: int) -> Floats:
+    """[5, A] the orders of a bar."""
+    return np.stack([tables[name][bar] for name in TABLES])
+
+
+class _TensorAccount:
+    """One account in tensor steps, for what the compiled one does not know."""
+
+    def __init__(
+        self, market: MarketData, setup: Setup, extras: Extras, cash: float, costs: CostModel
+    ) -> None:
+        """Open it, flat, at the first close."""
+        like: dict[str, Any] = {"dtype": torch.float64, "device": torch.device("cpu")}
+        self._bars = Bars.of(market, extras, portfolio=True, **like)
+        self._setup, self._zero = setup, torch.zeros(1, dtype=torch.int64)
+        self._tables = CostTables.of(setup, costs, market, like) if costs.varies else None
+        self._traded: list[Tensor] = []
+        first = self._bars.at(self._zero)
+        self._ledger = setup.open(torch.full_like(first.close[:, :1], cash), first)
+        self._tape = Tape.blank(first.close)
+
+    def carry(self, bar: int, kind: str, orders: Floats) -> None:
+        """Through a bar, with `orders` [5, A] for its open."""
+        self._count(bar)
+        now = _bar_orders(kind, orders) if self._setup.fill == "next_open" else None
+        self._tape = Tape.blank(self._ledger.close)
+        self._ledger, self._tape = trade_through_bar(
+            self._ledger, self._tape, self._bars.at(self._zero + bar), self._setup, now
+        )
+
+    def fill_at_close(self, bar: int, kind: str, orders: Floats) -> None:
+        """Fill `orders` [5, A] at a bar's close."""
+        if not bar:
+            self._count(bar)
+        self._ledger, self._tape = trade_at_close(
+            self._ledger, self._tape, _bar_orders(kind, orders), self._setup
+        )
+
+    def _count(self, bar: int) -> None:
+        """Take the costs of a bar, which may depend on what was traded before."""
+        if self._tables is not None:
+            if bar:
+                self._traded.append(self._tape.notional.sum(1, keepdim=True))
+            self._setup = self._tables.at(bar, self._traded)
+
+    @property
+    def cash(self) -> float:
+        """[currency]."""
+        return float(self._ledger.account.cash)
+
+    @property
+    def equity(self) -> float:
+        """At the last close [currency]."""
+        return float(self._ledger.equity)
+
+    @property
+    def shares(self) -> Floats:
+        """[A] held."""
+        return self._ledger.account.shares[0].numpy().copy()
+
+    @property
+    def waiting(self) -> Floats:
+        """[A] signed shares of orders that wait."""
+        working = self._ledger.working
+        return self.shares * 0 if working is None else working.size[0].numpy().copy()
+
+
+def _bar_orders(kind: Any, orders: Floats) -> BarOrders:
+    named = zip(TABLES, orders, strict=True)
+    return BarOrders(kind=kind, **{name: torch.tensor(row[None]) for name, row in named})
