@@ -24,12 +24,12 @@ BLOCK = 100
 def measure(programs: int) -> dict[str, object]:
     """Compare so many programs: nine in ten with vectorbt, one in ten with backtesting.py."""
     blocks = max(programs // BLOCK, 1)
-    compared = {"from_orders": 0, "from_signals": 0, "backtesting": 0}
+    compared = {"from_orders": 0, "from_signals": 0, "backtesting.py": 0}
     left_out, start = 0, time.perf_counter()
     for block in range(blocks):
         turn = block % 10
         if turn == 9:
-            agreed, name = brackets(block, BLOCK), "backtesting"
+            agreed, name = brackets(block, BLOCK), "backtesting.py"
         elif turn % 2:
             agreed, name = signal_brackets(block, BLOCK), "from_signals"
         else:
