@@ -164,8 +164,12 @@ def worth(values: list[dict]) -> go.Figure:
         error_x={
             "type": "data",
             "symmetric": False,
-            "array": [row["high"] - row["weight"] for row in values],
-            "arrayminus": [row["weight"] - row["low"] for row in values],
+            "array": [
+                None if row["high"] is None else row["high"] - row["weight"] for row in values
+            ],
+            "arrayminus": [
+                None if row["low"] is None else row["weight"] - row["low"] for row in values
+            ],
             "color": ui.GREY,
             "thickness": 1.5,
         },

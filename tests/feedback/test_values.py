@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from tradinghf.feedback import PROFIT, USUAL, unclear_sentence, value_sentence, worth_axis
+from tradinghf.feedback import (
+    PROFIT,
+    USUAL,
+    learned_in_words,
+    unclear_sentence,
+    value_sentence,
+    worth_axis,
+)
 from tradinghf.learning.reward._explain import value_rows
 from tradinghf.learning.reward._terms import Term
 
@@ -96,3 +103,17 @@ def test_what_a_posterior_believes_is_read_back_from_its_sentences(
 def test_the_axis_names_the_yardstick() -> None:
     assert worth_axis([{"yardstick": USUAL}]) == f"worth of one unit [% of {USUAL}]"
     assert worth_axis([{"name": "of an older run"}]).endswith("[% of profit]")
+
+
+def test_no_interval_is_given_where_no_term_is_right() -> None:
+    terms = [Term("profit"), Term("max_drawdown")]
+    draws = torch.tensor([[1.0, -2.0]], dtype=torch.float64).repeat(100, 1)
+    about = (terms, 2, torch.ones(2), draws, torch.ones(2))
+    (_, sure), (profit, unsure) = value_rows(*about), value_rows(*about, described=False)
+    assert "95 % sure" in sure["sentence"]
+    assert (profit["low"], unsure["low"], unsure["high"]) == (None, None, None)
+    assert unsure["weight"] == sure["weight"]
+    assert "seems to cost you about" in unsure["sentence"]
+    assert "no such term foresees your answers" in unsure["sentence"]
+    assert "95 %" not in unsure["sentence"]
+    assert learned_in_words([profit, unsure]).startswith("You seem to mind")

@@ -82,8 +82,8 @@ def learned_in_words(values: Sequence[Mapping[str, Any]], became: str = "") -> s
 
 
 def _finding(row: Mapping[str, Any], *, first: bool) -> str:
-    weight, low, high = (float(row[name]) for name in ("weight", "low", "high"))
-    sure = low > 0 or high < 0
+    weight, low, high = (row[name] for name in ("weight", "low", "high"))
+    sure = low is not None and (low > 0 or high < 0)
     verb = "mind" if weight < 0 else "like"
     start = ("You" if sure else "You seem to") if first else ("You also" if sure else "Perhaps you")
     text = f"{start} {verb} {_named(row)}{' most' if first else ''}"

@@ -11,6 +11,8 @@ USUAL = "the usual difference between episodes"
 """The yardstick where the rankings do not settle what profit is worth."""
 _MATTERS = 0.5  # probability below which nothing is said of an aspect but its name
 
+_WITHHELD = "how sure that is cannot be said, for no such term foresees your answers well"
+
 Row = Mapping[str, Any]
 
 
@@ -19,19 +21,23 @@ def value_sentence(row: Row) -> str:
 
     Args:
         row: `name`, `says` (one unit in words), `yardstick`, `probability` that it matters, and
-            `weight`, `low`, `high`: worth of one unit with its 95 % interval [% of the yardstick].
+            `weight`, `low`, `high`: worth of one unit with its 95 % interval [% of the yardstick];
+            the ends are None where held-out answers do not bear the terms out.
 
     """
     if row["name"] == PROFIT and row["yardstick"] == PROFIT:
         return "1 % of profit is the yardstick."
     if row["name"] != PROFIT and not matters(row):
         return unclear_sentence([row])
-    weight, low, high = (float(row[k]) for k in ("weight", "low", "high"))
+    weight = float(row["weight"])
     says = row["says"][0].upper() + row["says"][1:]
     amount = f"{_number(weight)} % of {row['yardstick']}"
     verbs = ("costs", "seems to cost") if weight < 0 else ("is worth", "seems to be worth")
     if row["name"] == PROFIT:
         says = f"The rankings do not settle what profit is worth to you: {row['says']}"
+    if row["low"] is None:
+        return f"{says} {verbs[1]} you about {amount}; {_WITHHELD}."
+    low, high = float(row["low"]), float(row["high"])
     if low > 0 or high < 0:
         ends = " to ".join(_number(end) for end in sorted((low, high), key=abs))
         return f"{says} {verbs[0]} you as much as {amount} (95 % sure: {ends} %)."

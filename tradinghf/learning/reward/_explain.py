@@ -22,7 +22,13 @@ _SHOWN = 0.25  # thresholds and conditions less probable than this are not worth
 
 
 def value_rows(
-    terms: Sequence[Term], plain: int, chances: Tensor, draws: Tensor, importance: Tensor
+    terms: Sequence[Term],
+    plain: int,
+    chances: Tensor,
+    draws: Tensor,
+    importance: Tensor,
+    *,
+    described: bool = True,
 ) -> list[dict[str, Any]]:
     """What is valued, most important first: `RewardModel.explain`.
 
@@ -34,6 +40,8 @@ def value_rows(
         chances: [Q] probability that each matters.
         draws: [M, Q] weights under the posterior, of scores with spread 1 within a question.
         importance: [Q] share of the ranked episodes' spread that each explains.
+        described: whether held-out answers bear the terms out. Where they do not, no term is
+            right, and an interval around one would be surely wrong: `low` and `high` are None.
 
     """
     units = torch.tensor([term.unit for term in terms], dtype=torch.float64)
@@ -55,8 +63,8 @@ def value_rows(
             "says": term.says,
             "yardstick": yardstick,
             "weight": middle,
-            "low": low,
-            "high": high,
+            "low": low if described else None,
+            "high": high if described else None,
             "probability": chance,
             "share": float(importance[members].sum()),
         }

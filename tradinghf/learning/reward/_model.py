@@ -16,7 +16,7 @@ from tradinghf.learning.config import AspectConfig, RewardConfig
 from tradinghf.learning.reward._answers import AnswerTable, Choices, teaches
 from tradinghf.learning.reward._aspects import ASPECTS
 from tradinghf.learning.reward._book_aspects import plain_aspects
-from tradinghf.learning.reward._cautions import answers_explained, cautions
+from tradinghf.learning.reward._cautions import MOSTLY_BEYOND, answers_explained, cautions
 from tradinghf.learning.reward._explain import value_rows
 from tradinghf.learning.reward._facts import bar_volatility
 from tradinghf.learning.reward._paths import TradePaths, increments, per_episode
@@ -26,10 +26,11 @@ from tradinghf.learning.reward._posterior import (
     TermPosterior,
     WidePrior,
     fit_term_posterior,
+    quickly,
 )
 from tradinghf.learning.reward._protocol import NEVER_TIED, CalibratedReward
 from tradinghf.learning.reward._saved import Saveable
-from tradinghf.learning.reward._stacking import foresight, learned_share, quickly, stacked
+from tradinghf.learning.reward._stacking import foresight, learned_share, stacked
 from tradinghf.learning.reward._terms import (
     LEARNED,
     Term,
@@ -340,8 +341,8 @@ class RewardModel(Saveable, CalibratedReward):
             One dict per aspect, and per threshold or condition that was found: name, `says` (one
             unit in words), sentence, `weight` (worth of one unit, in percent of the `yardstick`,
             which is profit where its own worth is settled) with `low` and `high` (95 %
-            interval), `probability` that it matters, `share` of the ranked episodes' spread that
-            it explains.
+            interval, None where held-out answers follow something else), `probability` that it
+            matters, `share` of the ranked episodes' spread that it explains.
 
         """
         self._require_fit()
@@ -364,7 +365,8 @@ class RewardModel(Saveable, CalibratedReward):
             draws = torch.cat([draws, usual], dim=1)
             chances = torch.cat([chances, chances.new_tensor([self.beyond])])
             share = torch.cat([share, self._spread((self.weights * ~named)[None])])
-        return value_rows(terms, len(self.aspects), chances, draws, share)
+        described = self.beyond < MOSTLY_BEYOND
+        return value_rows(terms, len(self.aspects), chances, draws, share, described=described)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready settings and findings."""

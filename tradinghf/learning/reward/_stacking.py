@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from tradinghf.learning.config import AspectConfig
 from tradinghf.learning.reward._answers import Choices
 from tradinghf.learning.reward._posterior import TermPosterior
 
@@ -89,11 +88,6 @@ def foresight(
             into[of[held].unique()] = said
     held_out = fold < turns
     return Foresight(narrow[held_out], wide[held_out], len(answers))
-
-
-def quickly(head: AspectConfig, noise: float) -> AspectConfig:
-    """The same search with fewer trials, and slips as likely as all answers together found them."""
-    return replace(head, noise=(noise,), beam=2, branch=6, trials=24, rounds=min(head.rounds, 3))
 
 
 def learned_share(posterior: TermPosterior, learned: frozenset[int]) -> float:
