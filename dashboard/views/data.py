@@ -11,6 +11,7 @@ from tradinghf.market import MarketData, drawn_again, market_warnings
 from tradinghf.serving import Asking, QuestionPlan, Uploads, parts, ui
 from tradinghf.strategies import strategy_names
 
+MOST_FILES = 20  # of a session, each read once
 MOST_FINDINGS = 20
 CHART_POINTS = 1000
 TRAINED_SHARE = 0.7  # of the bars; what comes later stays unseen, for judging policies
@@ -73,6 +74,28 @@ def keep(file: Any, options: dict[str, str], *, replace: bool) -> str:
     return kept
 
 
+@st.cache_data(max_entries=MOST_FILES, show_spinner="Reading the bars …")
+def looked_at(_file: Any, identity: str, options: dict[str, str]) -> MarketData | str:
+    """The bars of a file that is not kept yet, or why they cannot be read."""
+    try:
+        return uploads.look(_file.name, _file.getvalue(), **options)
+    except TradingHFError as error:
+        return str(error)
+
+
+def look_at(files: list[Any], options: dict[str, str]) -> None:
+    """Each file as it would be kept: a chart and the findings, or what to choose or mend."""
+    for file in files:
+        market = looked_at(file, file.file_id, options)
+        with st.container(border=True):
+            st.text(file.name)
+            if isinstance(market, str):
+                st.text(market)
+            else:
+                draw(market, key=f"look {file.file_id}", drawn=False)
+                tell_findings(market)
+
+
 def assets_of(market: MarketData) -> str:
     """Its one symbol, or how many there are."""
     return market.symbols[0] if market.assets == 1 else f"{market.assets} assets"
@@ -93,6 +116,7 @@ def upload() -> None:
     if not files:
         return
     options = reading_options()
+    look_at(files, options)
     replace = st.checkbox(
         "They replace sets of the same names",
         help="A longer file of the same bars: seals, counted trials and questions stay with it.",
@@ -103,8 +127,8 @@ def upload() -> None:
             st.session_state["data"] = kept[-1]
 
 
-def preview(name: str, market: MarketData) -> None:
-    """A chart, the size, and what is odd about them."""
+def draw(market: MarketData, *, key: str, drawn: bool) -> None:
+    """The closes; where bars are not drawn again, with those that stay unseen."""
     step = max(market.bars // CHART_POINTS, 1)
     close = pd.DataFrame(market.close[::step], market.index[::step], list(market.symbols))
     many = market.assets > 1
@@ -116,7 +140,7 @@ def preview(name: str, market: MarketData) -> None:
         ]
     )
     figure.update_layout(showlegend=many)
-    if not drawn_again(name):
+    if not drawn:
         figure.add_vrect(
             last_trained(market),
             market.index[-1],
@@ -124,13 +148,23 @@ def preview(name: str, market: MarketData) -> None:
             opacity=0.15,
             line_width=0,
             annotation_text="left unseen, to judge policies on",
-            annotation_position="top left",
+            annotation_position="top right",
         )
     figure.update_yaxes(title_text="close, first = 100" if many else "close")
-    ui.show_chart(figure, height=260, key=f"preview {name}")
+    ui.show_chart(figure, height=260, key=key)
+
+
+def preview(name: str, market: MarketData) -> None:
+    """A chart, the size, and what is odd about them."""
+    draw(market, key=f"preview {name}", drawn=drawn_again(name))
+    tell_findings(market, f" In a terminal beside the runs: --data {name}")
+
+
+def tell_findings(market: MarketData, more: str = "") -> None:
+    """How many bars there are, what was done on the way in, and what looks odd."""
     st.caption(
         f"{market.bars:,} bars of {assets_of(market)}, {market.index[0]:%Y-%m-%d} to "
-        f"{market.index[-1]:%Y-%m-%d}. In a terminal beside the runs: --data {name}"
+        f"{market.index[-1]:%Y-%m-%d}.{more}"
     )
     if note := market.source.partition("; ")[2]:
         st.caption(note)

@@ -24,6 +24,19 @@ def text(seed: int, bars: int, *, scale: float = 1.0) -> bytes:
     return frame.to_csv().encode()
 
 
+def test_files_can_be_looked_at_before_they_are_kept(tmp_path: Path) -> None:
+    uploads = Uploads(tmp_path)
+    semicolons = text(1, 100).replace(b",", b";")
+    assert uploads.look("mine.csv", semicolons, decimal="point").bars == 100
+    with pytest.raises(MarketDataError, match=r"^bad\.csv: row 2: 2 cells; the header has 6"):
+        uploads.look("bad.csv", b"date,open,high,low,close,volume\n1,2\n" + text(1, 9)[30:])
+    assert list(uploads.names()) == []
+    assert list(uploads.folder.iterdir()) == []
+    uploads.add("mine.csv", text(1, 100))
+    assert uploads.look("mine.csv", text(1, 150)).bars == 150  # as when it shall replace the set
+    assert uploads.load("mine").bars == 100
+
+
 def test_a_longer_file_takes_the_place_of_a_set_and_is_the_same_to_the_store(
     tmp_path: Path,
 ) -> None:

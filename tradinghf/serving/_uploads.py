@@ -7,6 +7,8 @@ import re
 import secrets
 import threading
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -197,6 +199,32 @@ class Uploads:
             )
         if known is not None and not options:
             options = _options_of(known)
+        with self._read(given, stem, suffix, data, options) as (draft, market):
+            if known is not None:
+                check_continues(self.load(stem), market)
+                _remove(known)
+            kept = self.folder / f"{stem}{draft.suffix}"
+            if options:
+                write_atomic(options_file(kept), json.dumps(options).encode())
+            draft.rename(kept)
+        return stem, market
+
+    def look(self, name: str, data: bytes, **options: str) -> MarketData:
+        """The bars of a file as `add` would keep them; nothing is kept.
+
+        Raises:
+            MarketDataError: another kind of file, too large, or bad bars.
+
+        """
+        given = Path(name.replace("\\", "/")).name
+        with self._read(given, *self._checked(given, data), data, options) as (_, market):
+            return market
+
+    @contextmanager
+    def _read(
+        self, given: str, stem: str, suffix: str, data: bytes, options: dict[str, str]
+    ) -> Iterator[tuple[Path, MarketData]]:
+        """A draft of the file in the folder, and its bars; what is left of it goes at the end."""
         sent = draft = self.folder / f".{secrets.token_hex(8)}{suffix}"
         try:
             write_atomic(sent, data)
@@ -208,17 +236,10 @@ class Uploads:
                 # The message names the file it read; people know it by another name.
                 said = str(error).replace(str(draft), given).replace(str(sent), given)
                 raise MarketDataError(said) from error
-            if known is not None:
-                check_continues(self.load(stem), market)
-                _remove(known)
-            kept = self.folder / f"{stem}{draft.suffix}"
-            if options:
-                write_atomic(options_file(kept), json.dumps(options).encode())
-            draft.rename(kept)
+            yield draft, market
         finally:
             draft.unlink(missing_ok=True)
             sent.unlink(missing_ok=True)
-        return stem, market
 
     def _checked(self, given: str, data: bytes) -> tuple[str, str]:
         """Name and suffix under which a file may be kept.
