@@ -56,3 +56,14 @@ def test_a_short_password_is_refused_and_nobody_is_added(
 
 def test_the_roles_are_those_of_the_dashboard() -> None:
     assert set(get_args(Role)) == set(ROLES)
+
+
+def test_a_prompt_that_nobody_answers_gets_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def ended(_prompt: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr("getpass.getpass", ended)
+    assert main(["accounts", "add", "ann", "--store", str(tmp_path / "store")]) == 2
+    assert "No password for ann was typed" in capsys.readouterr().err

@@ -126,6 +126,8 @@ def test_unknown_names_suggest_close_matches(
         ["backtest", "sma_cross", "--start", "nan"],
         ["backtest", "sma_cross", "--data", ""],
         ["data", "show", "."],
+        ["data", "show", "a\0b"],
+        ["accounts", "list", "--store", "postgresql://x:y@[::1"],
         ["doctor", "--runs", "nope"],
         ["train", "--reward", "pnl", "--out", ""],
         ["check", "sma_cross", "--points", "99999999999"],

@@ -8,6 +8,7 @@ from tyro.conf import Positional
 
 from tradinghf.cli import _output as output
 from tradinghf.cli._options import StoreName
+from tradinghf.errors import ConfigError
 
 Role = Literal["rater", "lead", "admin"]
 
@@ -70,4 +71,9 @@ def accounts_list(*, store: StoreName) -> None:
 def _password(name: str) -> str:
     from getpass import getpass
 
-    return getpass(f"Password for {name}: ")
+    try:
+        return getpass(f"Password for {name}: ")
+    except EOFError as error:
+        raise ConfigError(
+            f"No password for {name} was typed; expected one at the prompt."
+        ) from error

@@ -162,11 +162,12 @@ def run(args: Sequence[str]) -> int:
     """Parse and call; raises what the command raises. `--help` exits."""
     from tyro.conf import DisallowNone, FlagCreatePairsOff, PositionalMetavarFromFieldName
 
-    if "" in args:
-        raise ConfigError(
-            f"Argument {list(args).index('') + 1} is empty; expected a value. Is a variable of the "
-            "shell not set?"
-        )
+    for number, word in enumerate(args, start=1):
+        if not word or "\0" in word:
+            what = "holds a NUL" if word else "is empty"
+            raise ConfigError(
+                f"Argument {number} {what}; expected a value. Is a variable of the shell not set?"
+            )
     tree = commands()
     brief = resolve(tree, args) is None
     if not brief:

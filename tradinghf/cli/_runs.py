@@ -33,7 +33,7 @@ def read_json(run: Path, name: str) -> dict[str, Any]:
     """
     try:
         found: dict[str, Any] = json.loads((run / name).read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(
             f"{run} holds no readable {name}. Expected a run directory, as written by "
             "`tradinghf rlhf`, `tradinghf train` or `tradinghf reward fit`."

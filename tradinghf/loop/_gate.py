@@ -88,7 +88,7 @@ class Deployment:
         file = path / DEPLOYMENT if path.is_dir() else path
         try:
             return cls(**json.loads(file.read_text()))
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             raise CheckpointError(
                 f"{file} holds no readable decision of the gate ({type(error).__name__}). Expected "
                 "the file that `tradinghf gate ... --out FILE` or `tradinghf train` wrote."

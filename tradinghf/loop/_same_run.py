@@ -92,7 +92,7 @@ def check_settings(run: Path, now: Mapping[str, Any]) -> None:
     """
     try:
         then = json.loads((run / "config.json").read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return
     if isinstance(then, dict) and "experiment" in then:
         kept = ("experiment", "data_sha256")

@@ -114,7 +114,7 @@ def _options_beside(path: Path) -> dict[str, str]:
     try:
         found = json.loads(beside.read_text(encoding="utf-8")) if beside.is_file() else {}
         return {str(name): str(value) for name, value in found.items()}
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise MarketDataError(
             f'{beside}: not a set of options ({error}). Write {{"dayfirst": "true"}}, or delete it.'
         ) from error

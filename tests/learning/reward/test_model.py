@@ -86,7 +86,7 @@ def test_a_saved_model_is_loaded_as_it_was(tmp_path):
     with pytest.raises(FeedbackError, match="has not been fitted"):
         RewardModel().save(tmp_path / "x.json")
     altered = (tmp_path / "taste.json").read_text().replace("tradinghf-reward-1", "other")
-    for text in (altered, "{}", "no json"):
+    for text in (altered, "{}", "no json", "[" * 100_000):
         (tmp_path / "x.json").write_text(text)
         with pytest.raises(FeedbackError, match=r"x.json is no saved reward model"):
             RewardModel.load(tmp_path / "x.json")

@@ -225,7 +225,7 @@ def _check(source: Path) -> None:
         found = hashlib.sha256((source / DATABASE).read_bytes()).hexdigest()
         genuine = about["format"] == _FORMAT and about["database_sha256"] == found
         counts = {name: about[name] for name in ("rankings", "episodes")}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise StoreError(f"{source} is not a backup ({type(error).__name__}: {error}).") from error
     if not genuine:
         raise StoreError(

@@ -90,7 +90,7 @@ def locate(target: str | os.PathLike[str]) -> Location:
     try:
         url = make_url(str(target))
         backend = url.get_backend_name()
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:  # the latter of a port or a host
         raise StoreError("The store URL cannot be parsed; expected postgresql://...") from error
     if backend == "sqlite" and url.database and url.database != ":memory:":
         return locate(url.database)

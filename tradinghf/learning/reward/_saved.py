@@ -69,7 +69,7 @@ class Saveable:
             episodes = [Episode.from_bytes(base64.b64decode(e)) for e in found["episodes"]]
             rankings = [_ranking(fields) for fields in found["rankings"]]
             model = cls(_config(found["config"]))  # type: ignore[call-arg]
-        except (OSError, KeyError, TypeError, ValueError) as error:
+        except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
             detail = str(error) if isinstance(error, TradingHFError | OSError) else repr(error)
             raise FeedbackError(
                 f"{path} is no saved reward model ({detail}). Expected a file of "

@@ -288,7 +288,7 @@ def _json(path: Path) -> dict[str, Any]:
     """One object of columns, or a list of rows."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FeedbackError(f"{path.name} is no JSON: {error}.") from error
     if isinstance(found, dict):
         return found
@@ -303,7 +303,7 @@ def _json_lines(path: Path) -> dict[str, Any]:
                     continue
                 try:
                     yield json.loads(line)
-                except ValueError as error:
+                except (ValueError, RecursionError) as error:
                     raise FeedbackError(f"{path.name}, line {number}: no JSON: {error}.") from error
 
     return _columns(path.name, list(rows()))
