@@ -394,3 +394,11 @@ def test_any_text_in_a_cell(text: str, column: str) -> None:
     frame.loc[1, column] = text
     with contextlib.suppress(MarketDataError):
         MarketData.from_frame(frame)
+
+
+def test_a_line_without_end_is_refused_at_once(tmp_path: Path) -> None:
+    """It took minutes and gigabytes to look for a header in it."""
+    for text in ("," * 2**21, "open" * 2**20):
+        (tmp_path / "a.csv").write_text(text)
+        with pytest.raises(MarketDataError, match=r"line 1 has .* no table of bars"):
+            load_market(tmp_path / "a.csv")

@@ -26,6 +26,7 @@ _COMMENT_SIGNS = ("#", "/", "%")
 HARMLESS = ("empty rows", "comment lines")
 _WHY = (*HARMLESS, "repeated headers")
 _PREAMBLE = 30  # lines above the header that a file may have
+_LONGEST_LINE = 2**20  # ten thousand columns and more
 _BLOCK = 10_000
 _FEWEST = 5  # a time and four prices
 _GAPS = re.compile(r"(?<=\S)[ \t]+(?=[^\s])|[ \t]+$", re.MULTILINE)
@@ -68,7 +69,7 @@ def split_text(text: str, what: str, *, known: Iterable[str] = ()) -> TextTable:
         known: further names of columns that the user gave.
 
     Raises:
-        MarketDataError: there is no text, or its quotes are broken.
+        MarketDataError: there is no text, a line without end, or its quotes are broken.
 
     """
     # Spreadsheets append rows of bare separators, old programs an end mark; the first line break
@@ -78,6 +79,12 @@ def split_text(text: str, what: str, *, known: Iterable[str] = ()) -> TextTable:
     lines = [line.rstrip("\r") for line in text.split("\n", _PREAMBLE)[:_PREAMBLE]]
     if not any(line.strip() for line in lines):
         raise MarketDataError(f"{what}: the file holds no text. Export it again.")
+    longest = max(range(len(lines)), key=lambda i: len(lines[i]))
+    if len(lines[longest]) > _LONGEST_LINE:
+        raise MarketDataError(
+            f"{what}: line {longest + 1} has {len(lines[longest]):,} characters; expected at most "
+            f"{_LONGEST_LINE:,}. This is no table of bars."
+        )
     head, delimiter = _find_header(lines, set(known))
     body = text[_offset(text, head) :]
     if delimiter not in lines[head] and len(lines[head].split()) >= _FEWEST:
