@@ -20,6 +20,7 @@ from tradinghf.feedback.store import Store
 from tradinghf.learning.config import RLHFConfig
 from tradinghf.learning.policy import ActorCritic, frozen
 from tradinghf.learning.ppo import PPO
+from tradinghf.loop._brought import BroughtAgent
 from tradinghf.loop._collect import Actor, collect
 from tradinghf.market import FeatureScaler, MarketData
 from tradinghf.simulation import MarketEnv, Windows
@@ -184,7 +185,7 @@ def copy_demonstrations(
 
 
 def begin_as_demonstrated(
-    agent: PPO,
+    agent: PPO | BroughtAgent,
     env: MarketEnv,
     store: Store | None,
     until: np.datetime64 | None,
@@ -200,9 +201,10 @@ def begin_as_demonstrated(
         return []
     names = [n for n, source in store.sources().items() if source.startswith(OWN_SOURCE)]
     own = [e for e in store.episodes(names) if until is None or e.timestamps[-1] <= until]
-    if not own or env.config.portfolio or env.config.overlay:
-        return []  # a portfolio begins from nothing, and an overlay as its base
-    copied = copy_demonstrations(agent.network, env, own, passes=config.imitate, seed=config.seed)
+    network, other = agent.network, env.config.portfolio or env.config.overlay
+    if not own or other or not isinstance(network, ActorCritic):
+        return []  # a portfolio and others' agents begin from nothing, and an overlay as its base
+    copied = copy_demonstrations(network, env, own, passes=config.imitate, seed=config.seed)
     return [] if copied is None else [{"round": 0, "copied": dataclasses.asdict(copied)}]
 
 

@@ -64,7 +64,7 @@ def departures(policy: Policy, env: MarketEnv, market: MarketData, seed: int = 0
     found: dict[str, Any] = {"base": base, "departs": float(departs[counts].mean())}
     if not counts.any() or found["departs"] < 0.001:
         return found | {"moves": {}, "text": f"It does what {base} does."}
-    names = overlay.moves if policy.network.shape["discrete"] else ()
+    names = overlay.moves if policy.config.actions == "discrete" else ()
     kinds = {
         _WORDS.get(name, f"takes {name}"): float((moves[counts] == k).mean())
         for k, name in enumerate(names)
@@ -107,7 +107,7 @@ def _observe(policy: Policy, env: MarketEnv, seed: int) -> tuple[_Ints, Floats, 
         fall = (1.0 - state.ledger.equity / state.peak).double().numpy()[:, 0]
         facts = np.column_stack([told[bar, asset], fall, base])
         differs = np.abs(wanted - base) > _SAME
-        move = actions.numpy() if policy.network.shape["discrete"] else np.zeros(len(wanted))
+        move = actions.numpy() if policy.config.actions == "discrete" else np.zeros(len(wanted))
         counts = (np.abs(wanted) > _SAME) | (np.abs(base) > _SAME)
         rows.append((np.where(differs, move, -1), facts, counts))
         obs, *_ = env.step(actions)

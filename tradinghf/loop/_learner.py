@@ -14,6 +14,8 @@ from tradinghf.feedback import SyntheticTrader
 from tradinghf.learning.config import RLHFConfig
 from tradinghf.learning.ppo import PPO, Stream, env_reward, learned_stream, sparse_pnl
 from tradinghf.learning.reward import PlainReward, Reward, RewardModel
+from tradinghf.learning.tasks import agent_of
+from tradinghf.loop._brought import BroughtAgent
 from tradinghf.loop._overlay import overlay_settings, start_as_base
 from tradinghf.loop._questions import Answers
 from tradinghf.simulation import MarketEnv
@@ -41,17 +43,22 @@ def market_env_of(given: Any) -> MarketEnv:
     return own
 
 
-def reward_of(given: Any) -> Reward:
+def reward_of(given: Any, bars: int) -> Reward:
     """The learned reward that a caller means: `RewardModel` for None, a network as `PlainReward`.
+
+    Args:
+        given: what the caller gave.
+        bars: of an episode L.
 
     Raises:
         ConfigError: something that is no learned reward.
+        FeedbackError: a network that does not turn facts of bars into a number for each.
 
     """
     if given is None:
         return RewardModel()
     if isinstance(given, nn.Module):
-        return PlainReward(network=given)
+        return PlainReward(network=given).checked(bars)
     members = ("blank", "explained", "fit", "fitted", "member_scores", "rewards")
     # Read from the class: a property of a reward that is not fitted yet may refuse.
     if missing := [name for name in members if not hasattr(type(given), name)]:
@@ -81,38 +88,31 @@ def answering(trader: Answers | str | None, seed: int) -> Answers | None:
     return SyntheticTrader(trader, seed=seed) if isinstance(trader, str) else trader
 
 
-def checked_agent(given: Any) -> PPO:
-    """The learner that a caller brought.
+def learner(env: MarketEnv, model: Reward, config: RLHFConfig, given: Any) -> PPO | BroughtAgent:
+    """Who is paid the learned reward, sparse profit, and a reward that the environment was given.
 
-    Raises:
-        ConfigError: it is none of ours.
-
-    """
-    if isinstance(given, PPO):
-        return given
-    raise ConfigError(
-        f"agent is a {type(given).__module__}.{type(given).__name__}; expected "
-        "tradinghf.learning.ppo.PPO. Agents of other libraries train on the environments "
-        'themselves: gymnasium.make("tradinghf/Market-v0", reward=...).'
-    )
-
-
-def learner(env: MarketEnv, model: Reward, config: RLHFConfig) -> PPO:
-    """PPO on the learned reward and sparse profit, and on a reward that the environment was given.
-
-    Where actions modulate a base, it starts as the base.
+    Our PPO, which starts as the base where actions modulate one, or an agent of another library.
 
     Args:
         env: training environment.
         model: the learned reward.
         config: weights of the rewards, PPO's settings, the seed.
+        given: the learner that a caller brought: a PPO of ours, which has its own streams, or what
+            `agent_of` takes; None: ours is made.
+
+    Raises:
+        ConfigError: it cannot learn.
 
     """
+    if isinstance(given, PPO):
+        return given
     streams = {
         "learned": Stream(learned_stream(model), 1.0),
         "pnl": Stream(sparse_pnl, config.pnl_weight),
     }
     if env.own_reward:
         streams["env"] = Stream(env_reward, config.env_weight)
+    if given is not None:
+        return BroughtAgent(agent_of(given), env, streams, config.seed)
     ppo = overlay_settings(env, config.ppo)
     return start_as_base(PPO(env, streams, config=ppo, seed=config.seed))

@@ -18,14 +18,13 @@ from tradinghf.feedback import Query, Ranking, SyntheticTrader
 from tradinghf.feedback.store import Store
 from tradinghf.learning.config import RLHFConfig
 from tradinghf.learning.policy import Policy
-from tradinghf.learning.ppo import PPO
 from tradinghf.learning.reward import Reward, ended_by, predicted_pairs, summarise
 from tradinghf.learning.runs import RunDirectory, Scores, State, recall
 from tradinghf.loop._collect import Actor, Progress, env_like, trading_metrics
 from tradinghf.loop._demonstrations import begin_as_demonstrated
 from tradinghf.loop._gaming import Foreseen, compare_policies, foresee, training_scores
 from tradinghf.loop._gated import Gated, bars_of
-from tradinghf.loop._learner import answering, checked_agent, learner, market_env_of, reward_of
+from tradinghf.loop._learner import answering, learner, market_env_of, reward_of
 from tradinghf.loop._paired import Contender
 from tradinghf.loop._plan import RoundPlan, schedule_changes
 from tradinghf.loop._questions import Answers, ask, held_out_scores, own_actors, quiz_scores
@@ -52,7 +51,8 @@ class RLHF(Gated):
             own reward pays too (`RLHFConfig.env_weight`). Any other makes this a `TaskRLHF`.
         reward_model: learns from the rankings; `RewardModel` when not given. A `torch.nn.Module`
             from facts of bars [B, L, 8] to [B, L] is trained as `PlainReward` is.
-        agent: the learner; made from the environment when not given.
+        agent: the learner: `PPO` of ours, made from the environment when not given, or an agent of
+            another library (`tradinghf.learning.tasks.Agent`), paid the same rewards.
         trader: who answers: a synthetic trader, its name, or `FILE.py:function`; None: the store.
         store: where episodes, queries and rankings are kept, or its folder; in memory when not
             given.
@@ -76,7 +76,7 @@ class RLHF(Gated):
         env: Any,
         reward_model: Reward | nn.Module | None = None,
         *,
-        agent: PPO | None = None,
+        agent: Any = None,
         trader: Answers | str | None = None,
         store: Store | Path | str | None = None,
         validation_market: MarketLike | None = None,
@@ -92,7 +92,7 @@ class RLHF(Gated):
         super().__init__(test_market, baseline, look)
         self.env = market_env_of(env)
         self.config = settings_of(RLHFConfig, config, "config")
-        self.reward_model = reward_of(reward_model)
+        self.reward_model = reward_of(reward_model, self.env.config.horizon)
         self.trader = answering(trader, self.config.seed)
         self.store = Store(store) if isinstance(store, str | Path) else store
         self.validation_market = bars_of(validation_market)
@@ -108,11 +108,7 @@ class RLHF(Gated):
         self.round = 0  # rounds done
         self._answered = False  # whether the questions of the present round are
         self._trained = False  # whether `train` has ended once
-        self.agent = (
-            learner(self.env, self.reward_model, self.config)
-            if agent is None
-            else checked_agent(agent)
-        )
+        self.agent = learner(self.env, self.reward_model, self.config, agent)
         self.training = Training(
             self.agent,
             run=self.run,

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Container, Iterator, Sequence
 from typing import Any
 
-from tradinghf.learning.policy import ActorCritic, Policy, frozen
+from tradinghf.learning.policy import ActorCritic, Policy
 from tradinghf.learning.ppo import PPO, Metrics
 from tradinghf.learning.runs import (
     RunDirectory,
@@ -19,6 +19,7 @@ from tradinghf.learning.runs import (
     stop_training,
     understood,
 )
+from tradinghf.loop._brought import BroughtAgent, kept, resumable
 from tradinghf.loop._collect import EpisodeScore, Progress, best_network, env_like
 from tradinghf.loop._same_run import check_origin, origin
 from tradinghf.market import MarketData
@@ -50,7 +51,7 @@ class Training:
 
     def __init__(
         self,
-        agent: PPO,
+        agent: PPO | BroughtAgent,
         phase: str = "train",
         *,
         run: RunDirectory | None = None,
@@ -70,11 +71,9 @@ class Training:
         self._saved_at = self._iterated_at = time.monotonic()
 
     @property
-    def network(self) -> ActorCritic:
+    def network(self) -> Any:
         """The chosen candidate; the learner's present network where none was chosen."""
-        network = self._chosen or self.agent.network
-        assert network is not None
-        return network
+        return self._chosen or self.agent.network
 
     @property
     def steps(self) -> int:
@@ -89,7 +88,7 @@ class Training:
                 self.run.start_over()
             config = getattr(self.agent.env, "config", None)
             if getattr(config, "overlay", None) is not None and not self.candidates:
-                self.candidates.append(frozen(self.agent.network))
+                self.candidates.append(kept(self.agent))
             yield
 
     def lock(self) -> contextlib.AbstractContextManager[None]:
@@ -113,10 +112,10 @@ class Training:
             return
         self._chosen = None
 
-        def after(agent: PPO, metrics: Metrics) -> None:
+        def after(agent: Any, metrics: Metrics) -> None:
             if agent.iteration in candidates:
                 # Before the checkpoint, which would otherwise lack it for good.
-                self.candidates.append(frozen(agent.network))
+                self.candidates.append(kept(agent))
             self._record(metrics, total * agent.steps_per_iteration)
 
         with deferring_stops():
@@ -198,7 +197,7 @@ class Training:
 
     def checkpoint(self) -> None:
         """Write everything that `resume` needs; nothing without a run directory."""
-        if self.run is None:
+        if self.run is None or isinstance(self.agent, BroughtAgent):
             return
         state = {
             "origin": origin(self.agent),
@@ -220,12 +219,13 @@ class Training:
         """
         if self.run is None:
             return False
+        learner = resumable(self.agent)
         with self.run.lock():
             found = self.run.latest()
             if found is None:
                 return False
             where = f"{self.run.path}, checkpoint {found[0]}"
-            check_origin(where, found[1].get("origin"), self.agent)
+            check_origin(where, found[1].get("origin"), learner)
             with understood(where):
                 self._restore(found[1])
             self.run.trim_metrics(self.steps)
@@ -235,7 +235,7 @@ class Training:
         self.agent.restore(state["agent"])
         self.candidates = []
         for weights in state["candidates"]:
-            self.candidates.append(frozen(self.agent.network))
+            self.candidates.append(kept(self.agent))
             self.candidates[-1].load_state_dict(weights)
         marked = state["marked"]
         self._marked = None if marked is None else (marked[0], int(marked[1]))

@@ -112,8 +112,7 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
         base: Any = None,
     ) -> None:
         num_envs, device = environment_count(num_envs), device_of(device)
-        if seed is not None:
-            seed = environment_seeds(seed, 1)[0]
+        seed = seed if seed is None else environment_seeds(seed, 1)[0]
         market = as_market(market)
         config = settings_of(EnvConfig, config, "config")
         costs = settings_of(CostModel, costs, "costs")
@@ -197,7 +196,12 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
         self._left = self.config.horizon - int(done[0]) if together else None
 
     def like(
-        self, market: MarketLike | None = None, *, num_envs: int, config: EnvConfig | None = None
+        self,
+        market: MarketLike | None = None,
+        *,
+        num_envs: int,
+        config: EnvConfig | None = None,
+        reward: str | Reward | None = None,
     ) -> MarketEnv:
         """The same task once more: costs, scaler, device, and what was given beside the bars.
 
@@ -205,6 +209,7 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
             market: other bars; None: the same.
             num_envs: N.
             config: a changed task.
+            reward: as of a new one; the environment's own is `self.reward`.
 
         Raises:
             ConfigError: an array such as `own_features` is not known at the other bars.
@@ -216,6 +221,7 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
             num_envs=num_envs,
             config=config or self.config,
             costs=self.costs,
+            reward=reward,
             scaler=self.scaler,
             device=self.device,
             **given_for(self._given, self.market, market),

@@ -30,21 +30,22 @@ class Policy:
     """A trained network together with the task it was trained for; trades anywhere.
 
     Attributes:
-        network: the actor-critic.
+        network: the actor-critic, or an agent of another library that acts in its place.
         config: the task: features, lookback, actions, fill.
         scaler: feature normalisation of the training market.
         name: shown in reports, hidden from raters.
 
     """
 
-    network: ActorCritic
+    network: Any
     config: EnvConfig
     scaler: FeatureScaler
     name: str = "policy"
 
     def act(self, obs: Tensor, deterministic: bool = True, uniform: Tensor | None = None) -> Tensor:
         """[N, D] observations to [N] actions (see `ActorCritic.act`)."""
-        return self.network.act(obs, deterministic, uniform)
+        found: Tensor = self.network.act(obs, deterministic, uniform)
+        return found
 
     @property
     def fingerprint(self) -> str:
@@ -59,8 +60,14 @@ class Policy:
 
         Raises:
             WriteError: the disk refused (full, read-only).
+            CheckpointError: the agent is another library's.
 
         """
+        if not isinstance(self.network, ActorCritic):
+            raise CheckpointError(
+                f"The policy {self.name!r} is an agent of another library; files hold tradinghf's "
+                "own networks. Save the agent by its library's own means."
+            )
         about = {
             "format": _FORMAT,
             "name": self.name,

@@ -46,6 +46,17 @@ class PlainReward(CalibratedReward):
         self.config = settings_of(RewardConfig, config, "config")
         self.network = network
 
+    def checked(self, bars: int) -> PlainReward:
+        """Itself, if a network of one's own takes episodes of so many bars.
+
+        Raises:
+            FeedbackError: it does not.
+
+        """
+        if self.network is not None:
+            _check_output(self.network, torch.zeros(2, bars, _FACTS))
+        return self
+
     def blank(self) -> PlainReward:
         """Networks that have learned nothing."""
         return PlainReward(self.config, network=self.network)
@@ -151,7 +162,7 @@ def bounded_facts(paths: TradePaths, scale: float) -> Tensor:
     move = paths.close.clamp(min=1e-9).log().diff(dim=-1)
     span = scale * TREND_BARS**0.5
     in_hand, best = paths.open_profit, paths.best_open_profit
-    past = torch.cat([torch.zeros_like(move[..., :TREND_BARS]), move], dim=-1).cumsum(-1)
+    past = torch.nn.functional.pad(move, (TREND_BARS, 0)).cumsum(-1)
     trend = past[..., TREND_BARS:] - past[..., : move.shape[-1]]
     progress = torch.linspace(0, 1, paths.bars, device=move.device).expand_as(move)
     columns = (

@@ -393,6 +393,8 @@ def _conditions(reference: TradePaths, plain: Sequence[str]) -> Iterator[Term]:
 def _knots(values: Tensor, quantiles: Sequence[float]) -> list[float]:
     """Distinct quantiles, without zero."""
     flat = values.flatten().double()
+    if not len(flat):  # episodes too short to show any
+        return []
     at = torch.tensor(quantiles, dtype=torch.float64)
     found = torch.quantile(flat[:: max(1, len(flat) // 100_000)], at)
     return sorted({float(f"{v:.6g}") for v in found.tolist()} - {0.0})

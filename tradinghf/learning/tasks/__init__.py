@@ -7,13 +7,14 @@ work on the tasks that they publish.
 
 from __future__ import annotations
 
-from tradinghf.learning.tasks._agents import Agent
+from tradinghf.learning.tasks._agents import Agent, agent_of
 from tradinghf.learning.tasks._config import TaskConfig
 from tradinghf.learning.tasks._env import TaskEnv
 from tradinghf.learning.tasks._fragments import Fragments
 from tradinghf.learning.tasks._loop import TaskRLHF
 from tradinghf.learning.tasks._network import NetworkReward
 from tradinghf.learning.tasks._paid import PaidEnv
+from tradinghf.learning.tasks._paying import PayingEnv
 from tradinghf.learning.tasks._preferences import Preferences
 from tradinghf.learning.tasks._reward import TaskReward, TaskRewardConfig
 from tradinghf.learning.tasks._teacher import Teacher
@@ -23,6 +24,7 @@ __all__ = [
     "Fragments",
     "NetworkReward",
     "PaidEnv",
+    "PayingEnv",
     "Preferences",
     "TaskConfig",
     "TaskEnv",
@@ -30,4 +32,5 @@ __all__ = [
     "TaskReward",
     "TaskRewardConfig",
     "Teacher",
+    "agent_of",
 ]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from gymnasium.spaces import Dict
 
 from tradinghf.errors import ConfigError
-from tradinghf.learning.tasks._paid import PaidEnv
+from tradinghf.learning.tasks._paying import PayingEnv
 
 _NEEDED = ("begin", "learn", "act")
 
@@ -19,10 +21,12 @@ _NEEDED = ("begin", "learn", "act")
 class Agent(Protocol):
     """A learner that is paid by what people value.
 
-    `begin` comes once, then `learn` and `reward_changed` in turns.
+    `begin` comes once, then `learn` and `reward_changed` in turns. On markets, those who also have
+    `state()`, `restore(state)` and `snapshot()`, something that acts as they do now, have their
+    earlier selves chosen from, and what games the reward undone.
     """
 
-    def begin(self, env: PaidEnv, seed: int) -> None:
+    def begin(self, env: PayingEnv, seed: int) -> None:
         """Take the environment to learn in, a Gymnasium vector environment (same-step resets)."""
 
     def learn(self, steps: int) -> None:
@@ -31,8 +35,8 @@ class Agent(Protocol):
     def act(self, obs: Any) -> Any:
         """[N, ..] best actions for observations [N, ..] of the task."""
 
-    def reward_changed(self, env: PaidEnv) -> None:
-        """The environment pays by a new reward; those who remember steps use `env.pay`."""
+    def reward_changed(self, env: PayingEnv) -> None:
+        """The environment pays by a new reward; `env.pay` and `env.paid_again` say what for."""
 
 
 class StableBaselines:
@@ -63,7 +67,7 @@ class StableBaselines:
         """Environments that it was made for; None: any number."""
         return None if isinstance(self.algorithm, type) else int(self.algorithm.n_envs)
 
-    def begin(self, env: PaidEnv, seed: int) -> None:
+    def begin(self, env: PayingEnv, seed: int) -> None:
         """See `Agent`.
 
         Raises:
@@ -73,16 +77,19 @@ class StableBaselines:
         from tradinghf.learning.tasks._stable_baselines import vec_env
 
         wrapped = vec_env(env)
-        if isinstance(self.algorithm, type):
-            self.algorithm = self.algorithm("MlpPolicy", wrapped, seed=seed, device="cpu")
-            return
+        kind = "MultiInputPolicy" if isinstance(env.observation_space, Dict) else "MlpPolicy"
         try:
-            self.algorithm.set_env(wrapped, force_reset=True)
+            if isinstance(self.algorithm, type):
+                self.algorithm = self.algorithm(kind, wrapped, seed=seed, device="cpu")
+            else:
+                self.algorithm.set_env(wrapped, force_reset=True)
         except (ValueError, AssertionError) as error:
+            name = getattr(self.algorithm, "__name__", type(self.algorithm).__name__)
             raise ConfigError(
-                f"The agent {type(self.algorithm).__name__} does not fit the task: {error} Make it "
-                f"with an environment of {env.task.name}."
+                f"The agent {name} does not fit the task: {error} Make it "
+                f"with an environment of {env.name}, or take another algorithm."
             ) from error
+        env.remembers = getattr(self.algorithm, "replay_buffer", None) is not None
 
     def learn(self, steps: int) -> None:
         """See `Agent`."""
@@ -92,11 +99,32 @@ class StableBaselines:
         """See `Agent`."""
         return self.algorithm.predict(obs, deterministic=True)[0]
 
-    def reward_changed(self, env: PaidEnv) -> None:
+    def state(self) -> dict[str, Any]:
+        """Weights and optimisers."""
+        found: dict[str, Any] = self.algorithm.get_parameters()
+        return found
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to `state()`."""
+        self.algorithm.set_parameters(state, device=self.algorithm.device)
+
+    def snapshot(self) -> Any:
+        """Its policy as it is now; built anew, since what it last drew cannot be copied."""
+        policy = self.algorithm.policy
+        twin = type(policy)(**policy._get_constructor_parameters()).to(policy.device)
+        twin.load_state_dict(policy.state_dict())
+        return twin.requires_grad_(False)
+
+    def reward_changed(self, env: PayingEnv) -> None:
         """Pay what the replay buffer remembers anew, where single steps say what they are paid."""
         memory: Any = getattr(self.algorithm, "replay_buffer", None)
         held = 0 if memory is None else memory.buffer_size if memory.full else memory.pos
-        if not held or not env.repays or isinstance(memory.observations, dict):
+        if not held:
+            return
+        if (again := env.paid_again(held)) is not None:
+            memory.rewards[(memory.pos - held + np.arange(held)) % memory.buffer_size] = again
+            return
+        if not env.repays or isinstance(memory.observations, dict):
             return
         rows, space = held * memory.n_envs, memory.action_space
         obs = memory.observations[:held].reshape(rows, *memory.obs_shape)
@@ -120,10 +148,10 @@ class FunctionAgent:
 
     def __init__(self, train: Callable[..., Any]) -> None:
         self._train = train
-        self._env: PaidEnv | None = None
+        self._env: PayingEnv | None = None
         self._act: Any = None
 
-    def begin(self, env: PaidEnv, seed: int) -> None:
+    def begin(self, env: PayingEnv, seed: int) -> None:
         """See `Agent`."""
         self._env = env
 
@@ -147,7 +175,19 @@ class FunctionAgent:
         """See `Agent`."""
         return np.asarray(getattr(self._act, "act", self._act)(obs))
 
-    def reward_changed(self, env: PaidEnv) -> None:
+    def state(self) -> Any:
+        """What the function returned."""
+        return self._act
+
+    def restore(self, state: Any) -> None:
+        """Go on from what it returned earlier."""
+        self._act = state
+
+    def snapshot(self) -> Any:
+        """What the function returned, as it is now."""
+        return copy.deepcopy(self._act)
+
+    def reward_changed(self, env: PayingEnv) -> None:
         """Nothing: such a function remembers no steps."""
 
 

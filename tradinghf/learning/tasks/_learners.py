@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tradinghf.errors import ConfigError
 from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.ppo import PPO, Rollout, Stream, env_reward
 from tradinghf.learning.tasks._agents import Agent
@@ -114,16 +113,7 @@ class BroughtLearner:
         if not self._began:
             self.agent.begin(self.env, self._seed)
             self._began = True
-        before = self.env.steps
-        if stop <= before:
-            return
-        self.agent.learn(stop - before)
-        if self.env.steps == before:
-            raise ConfigError(
-                f"The agent {type(self.agent).__name__} was to learn for {stop - before:,} steps "
-                "and took none in its environment; expected it to step the environment it was "
-                "given. Train in `envs`, not in one of your own."
-            )
+        self.env.teach(self.agent, stop)
 
     def taken(self) -> list[Experience]:
         """What was done since the last call."""

@@ -8,12 +8,12 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from gymnasium.vector import AutoresetMode, VectorEnv
 from torch import Tensor
 
 from tradinghf.learning.tasks._env import TaskEnv
 from tradinghf.learning.tasks._experience import Experience
 from tradinghf.learning.tasks._fragments import Fragments
+from tradinghf.learning.tasks._paying import PayingEnv
 
 
 class StepReward(Protocol):
@@ -64,38 +64,23 @@ class Pay:
         return parts["learned"] + self.env_weight * parts.get("env", torch.zeros_like(own))
 
 
-class PaidEnv(VectorEnv[Any, Any, Any]):
+class PaidEnv(PayingEnv):
     """The task with another reward: observations and actions are its own, in NumPy.
-
-    `info["task_reward"]` [N] is the task's own reward, `info["episode"]` its sum over an episode
-    that ended, as of Gymnasium's `RecordEpisodeStatistics`. Ended episodes begin again in the same
-    step; `info["final_obs"]` has their last observations.
 
     Args:
         env: the task.
         pay: what steps are paid.
         seed: of the first reset that names none.
 
-    Attributes:
-        steps: environment steps so far.
-
     """
 
     def __init__(self, env: TaskEnv, pay: Pay, seed: int = 0) -> None:
-        self.task, self._pay = env, pay
+        super().__init__(env.vector)
+        self.task, self.name, self._pay = env, env.name, pay
         self._first: int | None = seed
-        inner = env.vector
-        self.num_envs, self.render_mode = inner.num_envs, inner.render_mode
-        self.spec = inner.spec
-        self.single_observation_space = inner.single_observation_space
-        self.single_action_space = inner.single_action_space
-        self.observation_space, self.action_space = inner.observation_space, inner.action_space
-        self.metadata = inner.metadata | {"autoreset_mode": AutoresetMode.SAME_STEP}
-        self.steps = 0
         self._shown = torch.zeros(0)
         self._rows: list[tuple[Tensor, ...]] = []
         self._windows: list[Tensor] = []
-        self._sum, self._length = np.zeros(self.num_envs), np.zeros(self.num_envs, dtype=np.int64)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -107,7 +92,7 @@ class PaidEnv(VectorEnv[Any, Any, Any]):
         obs, info = self.task.vector.reset(seed=seed, options=options)
         self._shown = self.task.tensor(obs)
         self._windows = [torch.zeros(0) for _ in range(self.num_envs)]
-        self._sum[:], self._length[:] = 0, 0
+        self._begin_count()
         return obs, info
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
@@ -120,13 +105,7 @@ class PaidEnv(VectorEnv[Any, Any, Any]):
         self._rows.append((self._shown, acted, reward, *flags))
         paid = self._paid(torch.cat([self._shown, acted], -1), reward, torch.from_numpy(done))
         self._shown = self.task.tensor(obs)
-        self.steps += self.num_envs
-        self._sum, self._length = self._sum + own, self._length + 1
-        told = {**info, "task_reward": np.array(own)}
-        if done.any():
-            told |= {"episode": {"r": self._sum.copy(), "l": self._length.copy()}, "_episode": done}
-            self._sum[done], self._length[done] = 0, 0
-        return obs, paid, terminated, truncated, told
+        return obs, paid, terminated, truncated, self._told(info, own, done)
 
     def _paid(self, features: Tensor, own: Tensor, done: Tensor) -> Any:
         """[N] what a step is paid; networks that look back see the episode's last steps."""
@@ -172,6 +151,10 @@ class PaidEnv(VectorEnv[Any, Any, Any]):
         features = self.task.features_of(obs, actions)
         ends = torch.ones(len(features), dtype=torch.bool)
         return self._pay.total(features, ends, torch.zeros(len(features))).numpy()
+
+    def render(self) -> Any:
+        """Pictures of the copies, where they were made to draw."""
+        return self.task.vector.render()
 
     def close_extras(self, **_: Any) -> None:
         """Free the copies."""

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from stable_baselines3.common.vec_env import VecEnv
 
-from tradinghf.learning.tasks._paid import PaidEnv
+from tradinghf.learning.tasks._paying import PayingEnv
 
 
 class _VecEnv(VecEnv):
-    """`PaidEnv` in the older interface of Stable-Baselines3."""
+    """A `PayingEnv` in the older interface of Stable-Baselines3."""
 
-    def __init__(self, env: PaidEnv) -> None:
+    def __init__(self, env: PayingEnv) -> None:
         self._env, self._actions = env, np.zeros(0)
         self.render_mode = env.render_mode
         self._began = time.monotonic()
@@ -41,7 +41,7 @@ class _VecEnv(VecEnv):
             total, length = (told["episode"][name][row] for name in ("r", "l"))
             spent = round(time.monotonic() - self._began, 3)
             infos[row] |= {
-                "terminal_observation": told["final_obs"][row],
+                "terminal_observation": _row(told["final_obs"], row),
                 "TimeLimit.truncated": bool(truncated[row] and not terminated[row]),
                 "episode": {"r": float(total), "l": int(length), "t": spent},
             }
@@ -75,9 +75,14 @@ class _VecEnv(VecEnv):
 
     def get_images(self) -> Sequence[Any]:
         """Pictures of the copies, where they were made to draw."""
-        return self._env.task.vector.render() or ()
+        return self._env.render() or ()
 
 
-def vec_env(env: PaidEnv) -> VecEnv:
+def _row(obs: Any, row: Any) -> Any:
+    """One environment's observation, of arrays or dicts of them."""
+    return {k: _row(v, row) for k, v in obs.items()} if isinstance(obs, dict) else obs[row]
+
+
+def vec_env(env: PayingEnv) -> VecEnv:
     """The environment in the interface of Stable-Baselines3."""
     return _VecEnv(env)
