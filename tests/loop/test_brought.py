@@ -111,13 +111,14 @@ def test_ppo_of_others_learns_with_a_network_as_reward(tmp_path: Path) -> None:
 
 
 def test_what_a_replay_buffer_remembers_is_paid_anew() -> None:
-    config = EnvConfig(horizon=8, actions="continuous")
+    config = EnvConfig(horizon=8, actions="continuous", observation="dict")
     env = MarketEnv(MARKET, num_envs=4, config=config)
     loop = RLHF(env, nn.Linear(8, 1), agent=sb3.SAC, trader="drawdown", config=TINY)
     loop.train(steps=96)
     memory = loop.agent.agent.algorithm.replay_buffer
     held = memory.pos
     assert held == loop.agent.market.steps // 4
+    assert loop.evaluate(rankings=2, windows=4)["mean_exposure"] >= 0
     loop.agent.weigh("pnl", 7.0)
     loop.agent.train(1)
     np.testing.assert_allclose(memory.rewards[:held], loop.agent.market.paid_again(

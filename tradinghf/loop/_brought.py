@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -76,8 +77,11 @@ class BroughtAgent:
         self.agent, self.env, self.streams, self.seed = agent, env, streams, seed
         self.config = PPOConfig(final_learning_rate=PPOConfig.learning_rate, entropy=0.0)
         count = getattr(agent, "num_envs", None) or env.num_envs
-        self.market = PaidMarket(env.like(num_envs=count, seed=seed), streams, seed)
-        self._shown = arrays(env.like(num_envs=64, seed=seed).reset(seed=seed)[0])
+        # Whoever lets a policy trade shows it flat observations.
+        task = replace(env.config, observation="flat")
+        market = env.like(num_envs=count, seed=seed, config=task)
+        self.market = PaidMarket(market, streams, seed)
+        self._shown = arrays(market.like(num_envs=64).reset(seed=seed)[0])
         self.iteration = 0
         self._paid_anew = True
         agent.begin(self.market, seed)
