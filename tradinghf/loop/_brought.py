@@ -79,7 +79,7 @@ class BroughtAgent:
         count = getattr(agent, "num_envs", None) or env.num_envs
         # Whoever lets a policy trade shows it flat observations.
         task = replace(env.config, observation="flat")
-        market = env.like(num_envs=count, seed=seed, config=task)
+        market = env.like(num_envs=count, config=task)
         self.market = PaidMarket(market, streams, seed)
         self._shown = arrays(market.like(num_envs=64).reset(seed=seed)[0])
         self.iteration = 0

@@ -50,7 +50,7 @@ class PaidMarket(PayingEnv):
         self._units = dict.fromkeys(streams, 1.0)
         self._running: Recording | None = None
         self._kept: deque[Recording] = deque()
-        self._explored = explored(env.like(num_envs=_EXPLORED, reward=env.reward), seed)
+        self._explored = explored(env.like(num_envs=_EXPLORED), seed)
 
     @torch.no_grad()
     def measure(self) -> None:

@@ -196,20 +196,14 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
         self._left = self.config.horizon - int(done[0]) if together else None
 
     def like(
-        self,
-        market: MarketLike | None = None,
-        *,
-        num_envs: int,
-        config: EnvConfig | None = None,
-        reward: str | Reward | None = None,
+        self, market: MarketLike | None = None, *, num_envs: int, config: EnvConfig | None = None
     ) -> MarketEnv:
-        """The same task once more: costs, scaler, device, and what was given beside the bars.
+        """The same task once more: costs, reward, scaler, device, what was given beside the bars.
 
         Args:
             market: other bars; None: the same.
             num_envs: N.
             config: a changed task.
-            reward: as of a new one; the environment's own is `self.reward`.
 
         Raises:
             ConfigError: an array such as `own_features` is not known at the other bars.
@@ -221,7 +215,7 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
             num_envs=num_envs,
             config=config or self.config,
             costs=self.costs,
-            reward=reward,
+            reward=self.reward if self.own_reward else None,
             scaler=self.scaler,
             device=self.device,
             **given_for(self._given, self.market, market),
