@@ -134,12 +134,8 @@ class UploadSessions:
 
         """
         session = path.removeprefix(UPLOAD_ROUTE).strip("/").partition("/")[0]
-        fits = (
-            length.isascii()
-            and length.isdecimal()
-            and len(length) < 10
-            and int(length) <= _MOST_REQUEST
-        )
+        digits = length.isascii() and length.isdecimal() and len(length) < 10
+        fits = digits and int(length) <= _MOST_REQUEST
         with self._lock:
             if not fits or self._sent.get(session, MOST_FILES) >= MOST_FILES:
                 return False
@@ -210,12 +206,7 @@ class Uploads:
         return stem, market
 
     def look(self, name: str, data: bytes, **options: str) -> MarketData:
-        """The bars of a file as `add` would keep them; nothing is kept.
-
-        Raises:
-            MarketDataError: another kind of file, too large, or bad bars.
-
-        """
+        """The bars of a file as `add` would keep them, or its error; nothing is kept."""
         given = Path(name.replace("\\", "/")).name
         with self._read(given, *self._checked(given, data), data, options) as (_, market):
             return market
