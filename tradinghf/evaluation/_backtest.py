@@ -23,7 +23,7 @@ from tradinghf.evaluation._order_tables import (
     scaled_targets,
     short_of_cash,
 )
-from tradinghf.evaluation._policies import ActingPolicy, policy_orders
+from tradinghf.evaluation._policies import ActingPolicy, policy_orders, seen_share
 from tradinghf.evaluation._report import Report
 from tradinghf.evaluation._sources import reading
 from tradinghf.evaluation._study import Record, study_of, trial_name
@@ -169,6 +169,7 @@ def trade(
         params=made.params,
         expression=_expression(x, made.name),
         notes=tuple(note for note in (made.note, *report.notes, *_doubts(read)) if note),
+        seen=seen_share(x, market),
     )
 
 

@@ -46,6 +46,12 @@ def load_tradable(name: str, folder: Path | None = None) -> Strategy | ActingPol
     return load_strategy(name, folder)
 
 
+def seen_share(x: object, market: MarketData) -> float:
+    """Share of some bars that a policy was trained or chosen on; 0 of what says nothing of it."""
+    told = getattr(x, "seen_share", None)
+    return float(told(market)) if callable(told) else 0.0
+
+
 def policy_orders(
     policy: ActingPolicy, market: MarketData, *, costs: CostModel, fill: Fill, cash: float
 ) -> Floats:

@@ -45,6 +45,7 @@ class BacktestResult:
         yardstick: what it is compared with; None is buying and holding.
         prices: [T, A] limit, stop and exit prices of the orders, by name.
         kind: what `targets` mean where they are no target weights, as in `Orders`.
+        seen: share of the bars that what was traded had been trained or chosen on.
 
     """
 
@@ -63,6 +64,7 @@ class BacktestResult:
     notes: tuple[str, ...] = ()
     prices: Mapping[str, Floats] = field(default_factory=dict)
     kind: str | tuple[str, ...] = "target_percent"
+    seen: float = 0.0
     yardstick: BacktestResult | None = None
 
     def benchmark(self) -> BacktestResult:

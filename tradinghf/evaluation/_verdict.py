@@ -23,7 +23,8 @@ class Verdict:
     Attributes:
         headline: one sentence.
         passed: True where timing and Sharpe ratio both survive the number of trials; False where
-            one does not; None where there is nothing to judge: no decisions, or a rehearsal.
+            one does not; None where there is nothing to judge: no decisions, a rehearsal, or
+            bars that were seen in training.
         reasons: sentences, most important first.
         trials: how many variants were tried, this one included.
         timing: the random-timing baseline.
@@ -97,7 +98,7 @@ def judge(
     passed, rehearsal = None, is_synthetic(report)
     tables = OrderTables(report.targets, report.kind, report.prices)
     doubt = unreal_timing(tables, report.market)
-    if timing_p is not None and deflated is not None and not rehearsal:
+    if timing_p is not None and deflated is not None and not (rehearsal or report.seen):
         passed = timing_p <= 0.05 and deflated >= 0.95 and not doubt
     found = Verdict(
         headline="",
@@ -152,6 +153,8 @@ def _finding(v: Verdict, report: BacktestResult, benchmark: str) -> str:
         return "Lost all of the money."
     if v.doubt:
         return "Too good to be true: its orders know the next bars."
+    if report.seen:
+        return f"Not judged: {report.seen:.0%} of these bars were seen in training."
     if v.timing_p is None or v.deflated is None:
         return "Takes no timing decisions, so skill cannot be judged."
     if v.timing_p > 0.05:
@@ -165,6 +168,11 @@ def _finding(v: Verdict, report: BacktestResult, benchmark: str) -> str:
 
 def _reasons(v: Verdict, report: BacktestResult, benchmark: BacktestResult) -> list[str]:
     found = [v.doubt] if v.doubt else []
+    if report.seen:
+        found.append(
+            "On bars that a policy was trained or chosen on, figures are no evidence. Begin after "
+            "them."
+        )
     if v.rehearsal:
         found.append(
             "The bars were made up, and built to be learned from: this shows that the machinery "

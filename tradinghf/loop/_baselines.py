@@ -86,4 +86,4 @@ def train_baseline(
                 training.checkpoint()
     if validation is not None:
         training.choose(validation, [(1.0, score)], config.seed)
-    return Policy(training.network, env.config, env.scaler, f"ppo_{name}")
+    return Policy.trained(training.network, env, f"ppo_{name}", validation)

@@ -126,7 +126,7 @@ class RLHF(Gated):
     @property
     def policy(self) -> Policy:
         """The present policy; trades anywhere (`backtest(agent.policy, market)`)."""
-        return Policy(self.training.network, self.env.config, self.env.scaler, "rlhf")
+        return Policy.trained(self.training.network, self.env, "rlhf", self.validation_market)
 
     def train(
         self, *, rankings: int | None = None, steps: int | None = None, **others: Any

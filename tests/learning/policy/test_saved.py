@@ -10,6 +10,7 @@ import torch
 
 from tradinghf.config import EnvConfig, Overlay
 from tradinghf.errors import CheckpointError, ConfigError
+from tradinghf.evaluation import backtest, judge
 from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.policy import ActorCritic, Policy
 from tradinghf.learning.ppo import PPO, GymnasiumEnv, Stream, env_reward, sparse_pnl
@@ -124,3 +125,26 @@ def test_a_policy_says_when_its_base_has_changed(tmp_path: Path) -> None:
         Policy.load(tmp_path / "over.safetensors")
     rule.unlink()
     Policy.load(tmp_path / "over.safetensors")  # trading says that it is gone
+
+
+def test_figures_on_bars_seen_in_training_are_no_evidence(tmp_path: Path) -> None:
+    """The file remembers its bars; the verdict on them is withheld, and that on later ones not."""
+    bars = replace(synthetic(seed=1, bars=600, assets=2), source="mine.csv")
+    past, chosen, later = bars.rows(0, 300), bars.rows(300, 400), bars.rows(400, 600)
+    env = MarketEnv(past, num_envs=2, config=EnvConfig(horizon=16, lookback=4))
+    network = PPO(env, {"pnl": Stream(env_reward)}, seed=0).network
+    Policy.trained(network, env, "mine", chosen).save(tmp_path / "policy.safetensors")
+    policy = Policy.load(tmp_path / "policy.safetensors")
+    assert policy.seen_share(bars) == pytest.approx(2 / 3)
+    assert policy.seen_share(replace(bars, symbols=("X", "Y"))) == 0
+    made_up = [replace(bars, source=f"synthetic:seed={seed}") for seed in (1, 2)]
+    told = Policy.trained(network, MarketEnv(made_up[0], config=env.config), "mine")
+    assert [told.seen_share(market) for market in made_up] == [1.0, 0.0]
+
+    reports = [backtest(policy, market, record=False) for market in (bars, later)]
+    verdicts = [judge(report, report.buy_and_hold(), draws=20) for report in reports]
+    assert verdicts[0].headline == "Not judged: 67% of these bars were seen in training."
+    assert verdicts[0].passed is None
+    assert "no evidence" in verdicts[0].reasons[0]
+    assert "seen in training" not in str(verdicts[1])
+    assert Policy(network, env.config, env.scaler).seen_share(bars) == 0

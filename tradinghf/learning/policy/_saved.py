@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -18,7 +19,8 @@ from tradinghf.durable import write_atomic
 from tradinghf.errors import CheckpointError
 from tradinghf.learning.policy._base_files import base_files, warn_of_changes
 from tradinghf.learning.policy._networks import ActorCritic
-from tradinghf.market import FeatureScaler
+from tradinghf.market import FeatureScaler, MarketData
+from tradinghf.simulation import MarketEnv
 
 _FORMAT = "tradinghf-policy-1"
 _BAD_CONTENT = (LookupError, TypeError, AttributeError, ValueError, RuntimeError)
@@ -34,6 +36,8 @@ class Policy:
         config: the task: features, lookback, actions, fill.
         scaler: feature normalisation of the training market.
         name: shown in reports, hidden from raters.
+        seen: the bars that it was trained and chosen on: their symbols, first and last time, and
+            how they were made up, if they were; empty where that is not known.
 
     """
 
@@ -41,6 +45,30 @@ class Policy:
     config: EnvConfig
     scaler: FeatureScaler
     name: str = "policy"
+    seen: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def trained(
+        cls, network: ActorCritic, env: MarketEnv, name: str, chosen_on: MarketData | None = None
+    ) -> Policy:
+        """A policy that was trained in an environment, and perhaps chosen on further bars."""
+        times = [m.timestamps[[0, -1]] for m in (env.market, chosen_on) if m is not None]
+        seen = {
+            "symbols": list(env.market.symbols),
+            "first": str(min(first for first, _ in times)),
+            "last": str(max(last for _, last in times)),
+            "made_up": _made_up(env.market),
+        }
+        return cls(network, env.config, env.scaler, name, seen)
+
+    def seen_share(self, market: MarketData) -> float:
+        """Which share of some bars it was trained or chosen on: there, figures are no evidence."""
+        if not self.seen or not set(self.seen["symbols"]) & set(market.symbols):
+            return 0.0
+        if self.seen["made_up"] != _made_up(market):
+            return 0.0  # other paths, whose names and times are the same
+        first, last = (np.datetime64(self.seen[end]) for end in ("first", "last"))
+        return float(((market.timestamps >= first) & (market.timestamps <= last)).mean())
 
     def act(self, obs: Tensor, deterministic: bool = True, uniform: Tensor | None = None) -> Tensor:
         """[N, D] observations to [N] actions (see `ActorCritic.act`)."""
@@ -75,6 +103,7 @@ class Policy:
             "config": dataclasses.asdict(self.config),
             "scaler": self.scaler.to_dict(),
             "bases": base_files(self.config),
+            "seen": self.seen,
         }
         tensors = {k: v.detach().cpu().contiguous() for k, v in self.network.state_dict().items()}
         # One metadata key only: safetensors writes several in random order.
@@ -99,13 +128,32 @@ class Policy:
             config = EnvConfig(**_tupled(about["config"]))
             scaler = FeatureScaler.from_dict(about["scaler"])
             name, bases = str(about["name"]), dict(about.get("bases", {}))
+            seen = _bars_seen(about.get("seen", {}))
         except _UNREADABLE as error:
             raise CheckpointError(
                 f"{path} is not a usable policy ({type(error).__name__}: {error}). "
                 f"Expected a file written by Policy.save ({_FORMAT})."
             ) from error
         warn_of_changes(name, bases, config)
-        return cls(network, config, scaler, name)
+        return cls(network, config, scaler, name, seen)
+
+
+def _bars_seen(told: dict[str, Any]) -> dict[str, Any]:
+    """`Policy.seen` as a file tells it; earlier files tell nothing.
+
+    Raises:
+        ValueError: a time is none.
+
+    """
+    if not told:
+        return {}
+    times = {end: str(np.datetime64(str(told[end]))) for end in ("first", "last")}
+    return {"symbols": [str(s) for s in told["symbols"]], "made_up": str(told["made_up"]), **times}
+
+
+def _made_up(market: MarketData) -> str:
+    """How synthetic bars were made; empty for real ones."""
+    return market.source if market.source.partition(":")[0] == "synthetic" else ""
 
 
 def _network(shape: dict[str, Any], tensors: dict[str, Tensor]) -> ActorCritic:
