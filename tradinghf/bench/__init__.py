@@ -15,7 +15,8 @@ from tradinghf.bench._core import BENCHMARKS, run_benchmark, stamp
 if TYPE_CHECKING:
     from tradinghf.bench._coverage import coverage_table, measure_coverage
     from tradinghf.bench._no_harm import measure_gate
-    from tradinghf.bench._own import OwnBench, measure_own
+    from tradinghf.bench._own import measure_own
+    from tradinghf.bench._own_bench import OwnBench
     from tradinghf.bench._trust import measure_trust
 
 __all__ = [
@@ -36,7 +37,7 @@ __getattr__ = on_first_use(
         "coverage_table": "tradinghf.bench._coverage",
         "measure_coverage": "tradinghf.bench._coverage",
         "measure_gate": "tradinghf.bench._no_harm",
-        "OwnBench": "tradinghf.bench._own",
+        "OwnBench": "tradinghf.bench._own_bench",
         "measure_own": "tradinghf.bench._own",
         "measure_trust": "tradinghf.bench._trust",
     },

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,64 +19,13 @@ import numpy as np
 
 from tradinghf._intervals import clusters, means, ratio_ends
 from tradinghf.bench._core import stamp
+from tradinghf.bench._own_bench import OwnBench
 from tradinghf.bench._own_table import own_table, pooled
-from tradinghf.bench._own_world import GRIDS, Row, measure_world
+from tradinghf.bench._own_world import Row, measure_world
 from tradinghf.durable import write_atomic
-from tradinghf.errors import check_setting
 
 if TYPE_CHECKING:
     from tradinghf.market import Floats
-
-
-@dataclass(frozen=True)
-class OwnBench:
-    """What is measured.
-
-    Attributes:
-        runs: worlds of each taste and base, each with rankings and trainings of its own.
-        reached: in so many of them the best is also sought with the true utility.
-        traders: hidden tastes.
-        bases: strategies that are traded now.
-        rankings: answers of five.
-        regime: of the synthetic market.
-        bars: of one asset to train on, and of 8 assets for the gate, and of 8 more to judge by.
-        steps: environment steps of each training.
-        envs: environments.
-        margin: a mean profit a window lower by up to this is no harm [fraction of equity].
-        data: real bars instead: policies learn from the first 55 % and are chosen, among those
-            that a training passed through, on the next 15 %; parameters are tuned on both; the
-            rest judges and is the gate's too.
-
-    """
-
-    runs: int = 200
-    reached: int = 40
-    traders: tuple[str, ...] = ("drawdown",)
-    bases: tuple[str, ...] = ("sma_cross",)
-    rankings: int = 15
-    regime: str = "momentum"
-    bars: int = 8_192
-    steps: int = 128_000
-    envs: int = 128
-    margin: float = 0.0025
-    data: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        check_setting(self.runs >= 1, "runs", self.runs, "at least 1")
-        check_setting(self.reached >= 0, "reached", self.reached, "0 or more")
-        check_setting(self.bars >= 2_048, "bars", self.bars, "at least 2048")
-        check_setting(len(self.traders) > 0, "traders", self.traders, "at least one")
-        for base in self.bases:
-            check_setting(base in GRIDS, "bases", base, f"one of {', '.join(GRIDS)}")
-
-    def cells(self) -> list[tuple[int, str, str]]:
-        """Every world: seed, taste and base."""
-        return [
-            (seed, trader, base)
-            for seed in range(self.runs)
-            for trader in self.traders
-            for base in self.bases
-        ]
 
 
 def measure_own(

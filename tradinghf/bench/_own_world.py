@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tradinghf.bench._own_bench import GRIDS, OwnBench
 from tradinghf.config import EnvConfig
 
 if TYPE_CHECKING:
-    from tradinghf.bench._own import OwnBench
     from tradinghf.episodes import EpisodeBatch
     from tradinghf.feedback import SyntheticTrader
     from tradinghf.learning.config import RLHFConfig
@@ -23,26 +23,6 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 Score = Callable[["EpisodeBatch"], "Floats"]
-GRIDS: dict[str, dict[str, tuple[Any, ...]]] = {
-    "sma_cross": {
-        "fast": (3, 5, 8, 12, 20, 30),
-        "slow": (10, 20, 35, 50, 75, 100),
-        "short": (False, True),
-    },
-    "momentum": {
-        "lookback": (10, 20, 40, 60, 120, 180),
-        "every": (1, 5, 20),
-        "short": (False, True),
-    },
-    "donchian_breakout": {"enter": (10, 20, 35, 50, 75, 100), "leave": (5, 10, 20, 35, 50)},
-    "rsi_reversion": {
-        "period": (3, 5, 10, 14, 21),
-        "enter": (20.0, 30.0, 40.0, 50.0),
-        "leave": (50.0, 60.0, 70.0),
-    },
-    "vol_target": {"target_pct": (5.0, 10.0, 15.0, 20.0, 30.0), "window": (10, 20, 40, 60)},
-    "buy_and_hold": {"weight": (0.0, 0.25, 0.5, 0.75, 1.0)},
-}
 TASK = EnvConfig(lookback=1, features=("momentum_5", "momentum_20", "volatility_20", "drawdown_60"))
 TRAINED = 0.7  # of real bars, from the first; nothing is fitted to the rest
 _CHOSEN_FROM = 0.55  # of real bars, on which policies learn; up to TRAINED one of each is chosen
