@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal, Protocol, TypeVar
 
 from tradinghf.errors import ConfigError, MissingExtraError
+from tradinghf.registry import FILE_MODULE
 
 _Setting = TypeVar("_Setting")
 _Task = TypeVar("_Task")
@@ -118,4 +119,4 @@ def _files_of(setting: Any) -> list[Any]:
     """Modules of strategies that were loaded from a file, which a worker cannot import by name."""
     parts = setting if isinstance(setting, tuple) else (setting,)
     names = {getattr(getattr(part, "function", None), "__module__", "") for part in parts}
-    return [sys.modules[n] for n in sorted(names) if n.startswith("tradinghf_strategy_")]
+    return [sys.modules[n] for n in sorted(names) if n.startswith(FILE_MODULE)]
