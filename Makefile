@@ -1,4 +1,4 @@
-# make setup | demo | test | slow | check | bench | docs | clean. Each works as the first command on a fresh clone.
+# make setup | demo | test | slow | test-extras | check | bench | docs | clean. Each works as the first command on a fresh clone.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -8,10 +8,10 @@ STAMP := .venv/.tradinghf-installed
 WORKERS ?= 2
 ARGS ?=
 
-.PHONY: help setup demo test slow quick check docs drills bench lock clean
+.PHONY: help setup demo test slow test-extras quick check docs drills bench lock clean
 
 help: ## Show this list.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Create .venv and install everything.
 
@@ -31,6 +31,19 @@ slow: $(STAMP) ## Run the tests that take longer: whole loops, months, every pag
 	scripts/system_packages
 	$(BIN)/python scripts/fetch_assets.py --tests
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m slow $(ARGS)
+
+# What needs packages that make setup leaves out, in an environment that has every one of them.
+EXTRAS_VENV := .venv-extras
+EXTRAS_STAMP := $(EXTRAS_VENV)/.tradinghf-installed
+EVERY_EXTRA := dev,team,agents,cluster,export,interop,mlflow,mujoco,search
+
+$(EXTRAS_STAMP): pyproject.toml constraints.txt scripts/setup
+	VENV=$(EXTRAS_VENV) EXTRAS=$(EVERY_EXTRA) scripts/setup
+	@touch $@
+
+test-extras: export OMP_NUM_THREADS ?= 1
+test-extras: $(EXTRAS_STAMP) ## Run the tests that need optional packages; none may be skipped.
+	TRADINGHF_TEST_EVERY_EXTRA=1 $(EXTRAS_VENV)/bin/python -m pytest -n $(WORKERS) -m extra $(ARGS)
 
 quick: $(STAMP) ## Run the tests that take less than ten seconds each and no browser.
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow and not browser" $(ARGS)
@@ -71,6 +84,6 @@ lock: $(STAMP) ## Rewrite constraints.txt and requirements.lock from what .venv 
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/python scripts/lock.py
 
-clean: ## Remove caches and build outputs; keeps .venv and runs.
+clean: ## Remove caches and build outputs; keeps .venv, .venv-extras and runs.
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
-	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+	find . -name __pycache__ -not -path './.venv*/*' -prune -exec rm -rf {} +

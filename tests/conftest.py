@@ -23,7 +23,7 @@ def pytest_configure() -> None:
     use_unique_files()
 
 
-pytest_plugins = ("support.store_fixtures",)
+pytest_plugins = ("support.extras", "support.store_fixtures")
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -169,7 +169,7 @@ def test_episodes_are_collected_ranked_and_shown(capsys: pytest.CaptureFixture[s
     assert main(["episodes", "show", lines[0].split()[0]]) == 0
     assert "return_pct" in capsys.readouterr().out
     assert main(["episodes", "show", ""]) == 2
-    assert "episodes begin with it" in capsys.readouterr().err
+    assert "Argument 3 is empty" in capsys.readouterr().err
     assert main(["doctor"]) == 0
     assert "6 rankings" in capsys.readouterr().out
 

@@ -161,8 +161,8 @@ def test_without_a_store_nothing_is_written_and_it_is_said(
     assert "Trials are not counted" not in capsys.readouterr().out
 
 
+@pytest.mark.extra("optuna")
 def test_optuna_runs_a_part_of_the_grid_each_once() -> None:
-    pytest.importorskip("optuna")
     from tradinghf.evaluation import search
 
     market = make_market(200, seed=1)

@@ -171,9 +171,9 @@ def test_chunks_may_run_anywhere_as_long_as_they_come_back_in_order() -> None:
         as_executor("dask")  # type: ignore[arg-type]
 
 
+@pytest.mark.extra("ray")
 def test_a_sweep_on_ray_equals_the_one_here(tmp_path: Path) -> None:
     """In a process of its own: Ray starts several, and warns in ways that fail tests."""
-    pytest.importorskip("ray", reason="Ray is not installed: pip install 'tradinghf[cluster]'")
     rule = tmp_path / "mine.py"
     rule.write_text(
         textwrap.dedent('''

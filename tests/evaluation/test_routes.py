@@ -88,11 +88,15 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.fixture(params=ROUTES, ids=lambda route: route[0].__name__)
+_NEEDING = [
+    pytest.param(route, marks=pytest.mark.extra("optuna")) if route[0] is _search else route
+    for route in ROUTES
+]
+
+
+@pytest.fixture(params=_NEEDING, ids=lambda route: route[0].__name__)
 def route(request: pytest.FixtureRequest) -> tuple[Callable[..., Any], int]:
     """What is run, and how many trials it is."""
-    if request.param[0] is _search:
-        pytest.importorskip("optuna")
     return request.param
 
 

@@ -83,8 +83,8 @@ def test_profit_counts_beside_the_taste_where_it_has_a_weight() -> None:
     assert np.argsort(gains).tolist() == np.argsort(found.table["taste_and_profit"]).tolist()
 
 
+@pytest.mark.extra("optuna")
 def test_search_proposes_by_taste_and_finds_the_best_of_the_grid() -> None:
-    pytest.importorskip("optuna")
     market = make_market(300, seed=7)
     grid = {"fast": list(range(2, 10)), "slow": list(range(10, 40, 3))}
     whole = sweep("sma_cross", market, grid, objective=calm)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -101,9 +102,11 @@ def test_a_loop_in_the_style_of_cleanrl_learns_to_be_long() -> None:
     assert earned[-1] > 0.06, "8 bars of 1 %, less one bar's wait and costs, are about 0.077"
 
 
+@pytest.mark.extra("torchrl")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of its own parts
 def test_torchrl_wraps_and_collects_unmodified() -> None:
-    envs = pytest.importorskip("torchrl.envs", reason="torchrl is not installed")
-    collectors = pytest.importorskip("torchrl.collectors", reason="torchrl is not installed")
+    envs = importlib.import_module("torchrl.envs")
+    collectors = importlib.import_module("torchrl.collectors")
     env = envs.GymEnv(ENV_ID, device="cpu", **OPTIONS)
     envs.utils.check_env_specs(env, seed=0)
     # Named Collector since torchrl 0.11.
@@ -208,9 +211,10 @@ def test_mlflow_gets_each_training_row_once() -> None:
     ]
 
 
+@pytest.mark.extra("mlflow")
 @pytest.mark.filterwarnings("default")  # of its own tables
 def test_mlflow_itself_keeps_the_rows(tmp_path: Path) -> None:
-    mlflow = pytest.importorskip("mlflow", reason="mlflow is not installed")
+    mlflow = importlib.import_module("mlflow")
     place = f"sqlite:///{tmp_path}/mlflow.db"
     with MLflowLogger("desk", tracking_uri=place) as log:
         for row in ROWS:

@@ -195,9 +195,9 @@ def test_others_make_vectors_that_can_be_drawn() -> None:
     assert frame.shape[0] * frame.shape[1] == 2 * HEIGHT * WIDTH
 
 
+@pytest.mark.extra("moviepy")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 def test_videos_of_single_and_vector_environments(tmp_path: Path) -> None:
-    pytest.importorskip("moviepy", reason="moviepy is not installed")
     from gymnasium.wrappers import RecordVideo
     from gymnasium.wrappers.vector import RecordVideo as RecordVideos
     from stable_baselines3.common.vec_env import VecVideoRecorder

@@ -162,11 +162,13 @@ def run(args: Sequence[str]) -> int:
     """Parse and call; raises what the command raises. `--help` exits."""
     from tyro.conf import DisallowNone, FlagCreatePairsOff, PositionalMetavarFromFieldName
 
-    for number, word in enumerate(args, start=1):
+    for number, word in enumerate(args):
         if not word or "\0" in word:
+            before = args[number - 1] if number else ""
+            which = before if before.startswith("--") else f"Argument {number + 1}"
             what = "holds a NUL" if word else "is empty"
             raise ConfigError(
-                f"Argument {number} {what}; expected a value. Is a variable of the shell not set?"
+                f"{which} {what}; expected a value. Is a variable of the shell not set?"
             )
     tree = commands()
     brief = resolve(tree, args) is None

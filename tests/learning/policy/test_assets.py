@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -113,9 +114,9 @@ def test_training_saving_and_trading(actions: str, head: str, shared: bool, tmp_
         assert len(signal(loaded, market)) == market.assets
 
 
+@pytest.mark.extra("onnxruntime", "onnxscript")
 def test_the_exported_graph_decides_as_the_policy_does(tmp_path: Path) -> None:
-    runtime = pytest.importorskip("onnxruntime")
-    pytest.importorskip("onnxscript")
+    runtime = importlib.import_module("onnxruntime")
     env = MarketEnv(MARKET, num_envs=4, config=TASK)
     own = network("continuous", "gaussian")
     path = export_onnx(Policy(own, TASK, env.scaler, "set"), tmp_path / "set.onnx")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -36,6 +37,7 @@ def policy(
     return Policy(network, EnvConfig(horizon=16), env.scaler, "exported")
 
 
+@pytest.mark.extra("onnxruntime", "onnxscript")
 @pytest.mark.parametrize(
     ("actions", "discrete", "head", "attends"),
     [
@@ -51,8 +53,7 @@ def policy(
 def test_onnxruntime_takes_the_same_actions(
     actions: int, discrete: bool, head: str, attends: bool, shared: bool, tmp_path: Path
 ) -> None:
-    pytest.importorskip("onnxscript")
-    runtime = pytest.importorskip("onnxruntime")
+    runtime = importlib.import_module("onnxruntime")
     own = policy(actions, discrete, shared, head, attends)
     path = export_onnx(own, tmp_path / "out" / "policy.onnx")
     session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])

@@ -275,8 +275,8 @@ def test_agreement_counts_untied_pairs() -> None:
     assert agreement(scores, ranks) == pytest.approx(3 / 5)
 
 
+@pytest.mark.extra("mujoco")
 def test_a_mujoco_task_takes_a_step_of_the_loop() -> None:
-    pytest.importorskip("mujoco")
     config = TaskConfig(
         questions=2, rounds=1, steps=200, envs=2, fragment=10, reward=TaskRewardConfig(count=8)
     )
