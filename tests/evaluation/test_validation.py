@@ -175,9 +175,10 @@ def test_shifts_by_fft_equal_shifts_by_rolling(name: str, fill: str) -> None:
     assert timing.sharpe == pytest.approx(report.metrics["sharpe_annual"], abs=0.01)
 
 
-def test_foresight_passes_and_its_reverse_fails() -> None:
+def test_skill_passes_its_reverse_fails_and_foresight_is_too_good() -> None:
     market = make_market(800, seed=9)
-    up = np.append(market.close[1:, 0] > market.close[:-1, 0], False)
+    sure = np.append(market.close[1:, 0] > market.close[:-1, 0], False)
+    up = sure ^ (np.random.default_rng(0).random(len(sure)) < 0.3)
     clever = backtest(lambda m: np.where(up, 1.0, 0.0), market, fill="close")
     foolish = backtest(lambda m: np.where(up, 0.0, 1.0), market, fill="close")
     timing = random_timing(clever)
@@ -189,6 +190,10 @@ def test_foresight_passes_and_its_reverse_fails() -> None:
     assert verdict.passed is True
     assert verdict.headline.startswith("Better than random timing and than buy and hold")
     assert judge(foolish, held, draws=100).passed is False
+    prophet = backtest(lambda m: np.where(sure, 1.0, 0.0), market, fill="close")
+    verdict = judge(prophet, held, draws=100)
+    assert verdict.passed is False
+    assert verdict.headline.startswith("Too good to be true")
 
 
 def test_more_trials_make_it_harder() -> None:

@@ -64,9 +64,8 @@ def visit(browser: Browser, url: str, *, practised: bool = True, **options: Any)
     context = browser.new_context(**options)
     if practised:
         context.add_init_script(PRACTISED)
-    origin = "/".join(url.split("/")[:3])
-    if origin in OPENED:
-        name, _, value = OPENED[origin].partition("=")
+    for origin, opened in OPENED.items():
+        name, _, value = opened.partition("=")
         context.add_cookies([{"name": name, "value": value, "url": origin}])
     page = context.new_page()
     problems: list[str] = []
