@@ -22,7 +22,7 @@ $(STAMP): pyproject.toml constraints.txt requirements.lock scripts/setup scripts
 # Two busy thread pools on two cores slow each other down: workers, not threads, fill the cores.
 test slow quick: export OMP_NUM_THREADS ?= 1
 
-test: $(STAMP) ## Run the tests, with a browser and servers (a quarter of an hour on two cores).
+test: $(STAMP) ## Run the tests that take less than ten seconds each, with a browser and servers.
 	scripts/system_packages
 	$(BIN)/python scripts/fetch_assets.py --tests
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow" $(ARGS)
