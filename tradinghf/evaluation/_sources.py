@@ -102,7 +102,7 @@ def _bets(weights: Floats, market: MarketData) -> tuple[Floats, Floats]:
 
 def unreal_timing(orders: OrderTables, market: MarketData) -> str:
     """A sentence where orders foresee the next bars as only their answers can; else nothing."""
-    if market.bars < 3 or market.source.partition(":")[0] == "synthetic":
+    if market.bars < 3 or market.made_up:
         return ""
     weights = wanted(orders)
     z, share = timing_score(weights, market), share_of_perfect(weights, market)

@@ -95,7 +95,7 @@ def judge(
 
     known = track_intervals(returns, bars_per_year)
     needed = min_track_record(returns)
-    passed, rehearsal = None, is_synthetic(report)
+    passed, rehearsal = None, report.market.made_up
     tables = OrderTables(report.targets, report.kind, report.prices)
     doubt = unreal_timing(tables, report.market)
     if timing_p is not None and deflated is not None and not (rehearsal or report.seen):
@@ -119,11 +119,6 @@ def judge(
     return Verdict(
         **{**vars(found), "headline": _headline(found, report, benchmark.name), "reasons": reasons}
     )
-
-
-def is_synthetic(report: BacktestResult) -> bool:
-    """Whether the bars were made up by `tradinghf.market._synthetic`."""
-    return report.market.source.partition(":")[0] == "synthetic"
 
 
 def _after(trials: int) -> str:

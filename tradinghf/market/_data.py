@@ -87,6 +87,11 @@ class MarketData:
         """[T] timestamps as a UTC index."""
         return pd.DatetimeIndex(self.timestamps).tz_localize("UTC")
 
+    @property
+    def made_up(self) -> bool:
+        """Whether the bars are synthetic: what earns on them proves nothing about a real market."""
+        return self.source.partition(":")[0] == "synthetic"
+
     @cached_property
     def sha256(self) -> str:
         """Hash of bars, timestamps and symbols: the identity of the data."""

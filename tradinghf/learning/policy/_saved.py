@@ -153,7 +153,7 @@ def _bars_seen(told: dict[str, Any]) -> dict[str, Any]:
 
 def _made_up(market: MarketData) -> str:
     """How synthetic bars were made; empty for real ones."""
-    return market.source if market.source.partition(":")[0] == "synthetic" else ""
+    return market.source if market.made_up else ""
 
 
 def _network(shape: dict[str, Any], tensors: dict[str, Tensor]) -> ActorCritic:
