@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
+from tradinghf._json import parse_json
 from tradinghf.durable import write_atomic
 from tradinghf.errors import EpisodeError
 
@@ -183,7 +184,7 @@ class Episode(_EquityPaths):
             )
         try:
             size = int.from_bytes(data[:8], "little")
-            about = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["episode"])
+            about = parse_json(parse_json(data[8 : 8 + size])["__metadata__"]["episode"])
             if about.pop("format") != _FORMAT:
                 raise KeyError("format")
             tensors: dict[str, Any] = load_tensors(data)
@@ -196,6 +197,7 @@ class Episode(_EquityPaths):
             TypeError,
             AttributeError,
             ValueError,
+            OverflowError,
             RecursionError,
         ) as error:
             raise EpisodeError(

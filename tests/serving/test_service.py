@@ -282,14 +282,14 @@ def test_missing_field_is_refused() -> None:
 
 def test_practice_has_an_answer_and_is_never_stored() -> None:
     for number in (0, 1):
-        payload = practice_query(number)
+        payload = practice_query(str(number))
         equity = [decoded(panel["equity"])[-1] for panel in payload["panels"]]
         best_first = sorted(set(equity), reverse=True)
         right = [best_first.index(value) + 1 for value in equity]
         assert "Most would say" not in practice_comment(payload["query"], right)
         assert "Most would say" in practice_comment(payload["query"], [3, 3, 3])
     with pytest.raises(FeedbackError, match="practice"):
-        practice_query(2)
+        practice_query("2")
 
 
 def test_a_share_of_the_answered_queries_is_asked_again(tmp_path: Path) -> None:

@@ -17,9 +17,11 @@ from support.dashboard import fill_store
 
 from tradinghf import logs
 from tradinghf.errors import ConfigError, FeedbackError, MarketDataError, StoreError
+from tradinghf.feedback import Ranking
 from tradinghf.feedback.store import Store, locate
 from tradinghf.serving import BackgroundJobs, DashboardSettings, UserAccounts, _accounts, ui
 from tradinghf.serving._access import AccessError, Identity, load_secret
+from tradinghf.serving._accounts import AccountError
 from tradinghf.serving._dashboard import Dashboard, current_dashboard
 from tradinghf.serving._service import RankingService
 from tradinghf.serving._uploads import MOST_FILES, Uploads, UploadSessions
@@ -121,6 +123,7 @@ def test_a_clock_that_ran_ahead_locks_nobody_out(
                 people.sign_in("ann", "wrong password")
     who = people.sign_in("ann", PASSWORD)
     assert people.still_valid(who, datetime.now(UTC), people.stamp("ann")).role == "lead"
+    assert people.still_valid(who, datetime.now(UTC)).role == "lead"
 
 
 class User(dict[str, Any]):
@@ -166,6 +169,8 @@ def test_claims_that_only_look_like_an_account_are_raters_or_nobody(provided: An
         assert who is None or who.role == "rater"
     assert provided(email=["boss@example.org"], email_verified=True) is None
     assert provided(email="a" * 200 + "@example.org", email_verified=True) is None
+    for email in ("local", "sub:Boss@example.org", "a b@example.org", "\uff41@example.org"):
+        assert provided(email=email, sub="x", email_verified=True) is None
 
 
 def test_silence_about_an_address_is_accepted_only_by_setting(provided: Any) -> None:
@@ -310,3 +315,13 @@ def test_bars_that_unpack_to_more_than_the_memory_are_refused_unread(tmp_path: P
     with pytest.raises(MarketDataError, match="unpacks to 2,000,000 rows of 6 columns"):
         Uploads(tmp_path).add("bomb.parquet", data)
     assert Uploads(tmp_path).names() == {}
+
+
+def test_an_account_looks_like_no_other_rater(people: UserAccounts) -> None:
+    store = people._store
+    (query,) = fill_store(store, queries=1, panels=2, bars=20)
+    store.submit(Ranking("k", query.episodes, (1, 2), query.id, "lea"))
+    for name in ("Lea", "LEA"):
+        with pytest.raises(AccountError, match="looks like"):
+            people.add(name, PASSWORD, "rater", by="test")
+    people.add("lea", PASSWORD, "rater", by="test")

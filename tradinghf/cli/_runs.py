@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tradinghf._json import parse_json
 from tradinghf.cli import _output as output
 from tradinghf.errors import CheckpointError
 
@@ -32,7 +32,7 @@ def read_json(run: Path, name: str) -> dict[str, Any]:
 
     """
     try:
-        found: dict[str, Any] = json.loads((run / name).read_text())
+        found: dict[str, Any] = parse_json((run / name).read_text())
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(
             f"{run} holds no readable {name}. Expected a run directory, as written by "

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tradinghf._json import parse_json
 from tradinghf.errors import FeedbackError, TradingHFError
 
 _MAX_LINE = 2**22
@@ -34,10 +34,12 @@ def read_json_lines(
             try:
                 if len(line) > _MAX_LINE:
                     raise ValueError(f"longer than {_MAX_LINE} bytes")
-                yield parse(number, json.loads(line))
+                yield parse(number, parse_json(line))
             except TradingHFError as error:
                 raise FeedbackError(f"{place}: {error}") from error
-            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            except (
+                ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError,
+            ) as error:  # fmt: skip
                 raise FeedbackError(
                     f"{place}: {type(error).__name__}: {error}. Expected {expected}."
                 ) from error

@@ -41,14 +41,14 @@ def _name(what: str, value: str, *, empty: bool = False) -> str:
 
 
 def clean_text(text: str) -> str:
-    """Free text without control characters or broken Unicode, trimmed and cut to `MAX_TEXT`.
+    """Free text without control characters or broken Unicode, trimmed.
 
     New lines and tabs stay. Databases refuse NUL and lone surrogates, and a trader who pasted one
     should not lose an answer to it.
     """
     whole = str(text).encode("utf-8", "ignore").decode("utf-8").replace("\r\n", "\n")
     kept = "".join(c for c in whole if c in "\n\t" or (ord(c) >= 32 and not 127 <= ord(c) < 160))
-    return kept.strip()[:MAX_TEXT]
+    return kept.strip()
 
 
 def _whole(values: Sequence[object]) -> tuple[int, ...]:
@@ -63,7 +63,14 @@ def _whole(values: Sequence[object]) -> tuple[int, ...]:
 def _text(what: str, value: str) -> str:
     if not isinstance(value, str):
         raise FeedbackError(f"{what} is {type(value).__name__}; expected text.")
-    return clean_text(value)
+    long = len(value) > 10 * MAX_TEXT  # not worth cleaning
+    clean = value if long else clean_text(value)
+    if len(clean) > MAX_TEXT:
+        raise FeedbackError(
+            f"{what} has {len(clean):,} characters; expected at most {MAX_TEXT:,}. Shorten it: "
+            "nothing was cut off or stored."
+        )
+    return clean
 
 
 def _episodes(what: str, ids: Sequence[str]) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from tradinghf._json import parse_json
 from tradinghf.config import CostModel, Fill
 from tradinghf.durable import write_atomic
 from tradinghf.errors import CheckpointError, ConfigError
@@ -87,7 +88,7 @@ class Deployment:
         """
         file = path / DEPLOYMENT if path.is_dir() else path
         try:
-            return cls(**json.loads(file.read_text()))
+            return cls(**parse_json(file.read_text()))
         except (OSError, ValueError, TypeError, RecursionError) as error:
             raise CheckpointError(
                 f"{file} holds no readable decision of the gate ({type(error).__name__}). Expected "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from tradinghf._json import parse_json
 from tradinghf.errors import MarketDataError, unknown_name
 from tradinghf.market import (  # noqa: F401  (they register their sources)
     _real_samples,
@@ -112,7 +112,7 @@ def options_file(path: Path) -> Path:
 def _options_beside(path: Path) -> dict[str, str]:
     beside = options_file(path)
     try:
-        found = json.loads(beside.read_text(encoding="utf-8")) if beside.is_file() else {}
+        found = parse_json(beside.read_text(encoding="utf-8")) if beside.is_file() else {}
         return {str(name): str(value) for name, value in found.items()}
     except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise MarketDataError(

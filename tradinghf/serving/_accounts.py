@@ -20,7 +20,14 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Row, func, select
 
 from tradinghf.errors import MissingExtraError, TradingHFError, unknown_name
-from tradinghf.feedback.store import Store, audit, next_seq, note_in_journal, users
+from tradinghf.feedback.store import (
+    Store,
+    audit,
+    next_seq,
+    note_in_journal,
+    raters_who_look_like,
+    users,
+)
 from tradinghf.serving._access import ROLES, AccessError, Identity, Role
 
 if TYPE_CHECKING:
@@ -124,8 +131,9 @@ class UserAccounts:
         account = self.get(identity.rater)
         if account is None or not account.active:
             raise AccessError("Sign in again.")
-        # Tokens are dated to the second, changes more finely.
-        changed = issued + timedelta(seconds=1) < account.changed
+        # Tokens are dated to the second, changes more finely; a change of tomorrow was noted by a
+        # clock that ran ahead.
+        changed = issued + timedelta(seconds=1) < account.changed <= _now()
         if stamp != self.stamp(account.name) if stamp else changed:
             raise AccessError("Sign in again.")
         return Identity(account.name, account.role)
@@ -158,7 +166,8 @@ class UserAccounts:
         """Add a person; without a password, somebody who signs in at the identity provider.
 
         Raises:
-            AccountError: a bad name, a short password, an unknown role, or the name is taken.
+            AccountError: a bad name, a short password, an unknown role, or the name is taken or
+                looks like another rater's.
 
         """
         if _NAME.fullmatch(name) is None:
@@ -181,6 +190,11 @@ class UserAccounts:
             taken = select(users.c.name).where(func.lower(users.c.name) == name.lower())
             if connection.execute(taken).first() is not None:
                 raise AccountError(f"There is a user {name!r} already.")
+            if others := raters_who_look_like(connection, name):
+                raise AccountError(
+                    f"Answers of {others[0]!r}, which looks like {name!r}, are in the store. Use "
+                    "that name, or one that looks different."
+                )
             connection.execute(users.insert().values(values))
             note_in_journal(connection, "user", [values])
             _note(connection, by, "add user", f"{name} as {role}")

@@ -150,7 +150,8 @@ class RequestGuard:
         origin = given.get("origin")
         if origin is None:
             return scope["type"] == "http" and "authorization" in given
-        return urlsplit(origin).netloc == given.get("host")
+        found = urlsplit(origin)
+        return found.scheme in ("http", "https") and found.netloc == given.get("host")
 
     def _with_headers(self, send: Send) -> Send:
         async def wrapped(message: Message) -> None:

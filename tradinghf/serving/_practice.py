@@ -63,23 +63,33 @@ def _episode(open_: np.ndarray, close: np.ndarray, weight: float) -> Episode:
 _ANSWERS = ((2, 1, 3), (2, 1, 1))  # ranks in the order shown
 
 
-def practice_query(number: int) -> dict[str, Any]:
-    """Payload of practice query 0 or 1.
+def practice_query(name: str) -> dict[str, Any]:
+    """Payload of practice query "0" or "1".
 
     Raises:
         FeedbackError: no such lesson.
 
     """
-    if number not in (0, 1):
-        raise FeedbackError(f"There is no practice query {number}; expected 0 or 1.")
+    number = _lesson(name)
     title, hint, _ = _LESSONS[number]
     payload = query_payload(f"practice-{number}", _lesson_episodes(number))
     return payload | {"practice": {"title": title, "hint": hint}}
 
 
+def _lesson(name: str) -> int:
+    if name not in ("0", "1"):
+        raise FeedbackError(f"There is no practice query {name[:20]!r}; expected 0 or 1.")
+    return int(name)
+
+
 def practice_comment(query: str, ranks: Sequence[int]) -> str:
-    """What to tell the rater about an answer to a practice query."""
-    number = 1 if query.endswith("1") else 0
+    """What to tell the rater about an answer to a practice query.
+
+    Raises:
+        FeedbackError: no such lesson.
+
+    """
+    number = _lesson(query.removeprefix("practice-"))
     if tuple(ranks) == _ANSWERS[number]:
         return "Right: that is how ties work." if number else "Right, and easy. One more."
     best_first = ", ".join(dict.fromkeys(_LESSONS[number][2]))

@@ -107,8 +107,8 @@ class RankingRoutes:
         """A practice query; or what to say about its answer."""
         if body is None:
             number = request.query_params.get("number", "0")
-            return {"query": practice_query(int(number) if number in "01" else 0)}
-        ranks = [rank for rank in _field(body, "ranks", list, "list") if isinstance(rank, int)]
+            return {"query": practice_query(number)}
+        ranks = _field(body, "ranks", list, "list")
         return {"text": practice_comment(_field(body, "query", str, "text"), ranks)}
 
     def answer(self, _request: Request, who: Identity, body: Any) -> dict[str, Any]:

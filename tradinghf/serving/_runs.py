@@ -8,7 +8,6 @@ RUNS/NAME/result.json     figures at the end
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
+
+from tradinghf._json import parse_json
 
 METRICS_FILE = "metrics.jsonl"
 REWARD_FILE = "reward.json"
@@ -49,7 +50,7 @@ class RunFolder:
     def document(self, name: str) -> dict[str, Any]:
         """A JSON file of the run; empty when missing or half written."""
         try:
-            found = json.loads((self.folder / name).read_text())
+            found = parse_json((self.folder / name).read_text())
         except (OSError, ValueError, RecursionError):
             return {}
         return found if isinstance(found, dict) else {"values": found}
@@ -63,7 +64,7 @@ class RunFolder:
             lines = []
         for line in lines:
             try:
-                rows.append(json.loads(line))
+                rows.append(parse_json(line))
             except (ValueError, RecursionError):
                 continue
         return pd.DataFrame([row for row in rows if isinstance(row, dict)])

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
+from tradinghf._json import parse_json
 from tradinghf.durable import write_atomic
 from tradinghf.errors import MarketDataError, TradingHFError, unknown_name
 from tradinghf.market import (
@@ -385,7 +386,7 @@ def _plain(name: str) -> str:
 def _options_of(path: Path) -> dict[str, str]:
     """How a kept file is read."""
     beside = options_file(path)
-    found = json.loads(beside.read_text(encoding="utf-8")) if beside.is_file() else {}
+    found = parse_json(beside.read_text(encoding="utf-8")) if beside.is_file() else {}
     return {str(name): str(value) for name, value in found.items()}
 
 

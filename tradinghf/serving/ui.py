@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import re
+import unicodedata
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -27,6 +29,7 @@ _CHART_HEIGHT = 300
 _NUMBER = "%.1f"
 _LONGEST_NAME = 100
 _CONFIRMED = "confirmed"
+_ADDRESS = re.compile(r"[^\s@:]+@[^\s@:]+")
 
 
 def say_failed(error: OSError) -> None:
@@ -88,6 +91,8 @@ def _provided_name(board: Dashboard) -> str:
     if account is not None:
         return account.name
     email, subject = _claim("email"), _claim("sub")
+    if email and not _ADDRESS.fullmatch(email):
+        return ""  # "local", say, is another's name here
     return (email.lower() if email.isascii() else email) or (f"sub:{subject}" if subject else "")
 
 
@@ -99,7 +104,8 @@ def _provided_problem(board: Dashboard) -> str:
     said = verified is True or str(verified).lower() == "true"
     silent = verified is None and board.settings.unverified_email == "accept"
     name = _provided_name(board)
-    if not (said or silent) or not name.isprintable() or not 0 < len(name) <= _LONGEST_NAME:
+    plain = name.isprintable() and unicodedata.normalize("NFKC", name) == name
+    if not (said or silent) or not plain or not 0 < len(name) <= _LONGEST_NAME:
         return "Your identity provider gave no verified e-mail address."
     account = _provided_account(board)
     if account is not None and not account.active:

@@ -144,16 +144,24 @@ def _query(**values: Any) -> Edit:
         (_ranking(created="0999-01-01T00:00:00.000000Z"), "in the year 999"),
         (_ranking(created="9999-12-31T23:59:59.999999Z"), "in the year 9999"),
         (_ranking(seconds=True), "seconds is True"),
-        (_ranking(seconds=10**400), "seconds is 1"),
+        (_ranking(seconds=10**400), "401 digits"),
         (_ranking(seconds=1e30), "at most a year"),
         (_ranking(ranks=[True, True, True]), "whole numbers"),
         (_ranking(ranks=[10**30, 1, 2]), "whole numbers"),
         (_ranking(ratings=[10**30, 1, 2]), "expected nothing"),
         (_ranking(ratings="123"), "expected nothing"),
         (_ranking(comment=5), "expected text"),
-        (_ranking(rater="ann "), "no space around"),
-        (_ranking(rater="\ud800"), "printable"),
-        (_ranking(query="\ud800"), "printable"),
+        (_ranking(rater="ann "), "space around"),
+        (_ranking(rater="Ann"), "looks the same"),
+        (_ranking(rater="a\u0301nn"), "unusual spelling"),
+        (_ranking(rater="\uff41nn"), "unusual spelling"),
+        (_ranking(rater="ann\u3164"), "nobody sees"),
+        (_ranking(comment="x" * 4001), "4,001 characters"),
+        (_ranking(comment="\ud800"), "half a character"),
+        (_query(note="\udfff"), "half a character"),
+        (_query(note="x" * 10**6), "1,000,000 characters"),
+        (_ranking(rater="\ud800"), "half a character"),
+        (_ranking(rater="ann\u202e"), "printable"),
         (_query(round=10**30), "Query.round"),
         (_query(round=True), "Query.round"),
         (_query(raters=True), "no whole number"),
@@ -322,3 +330,29 @@ def test_a_table_that_unpacks_to_more_than_the_memory_is_refused_early(
             assert (tmp_path / f"{name}.parquet").stat().st_size < 2**20
             with pytest.raises(StoreError, match=said):
                 store.import_from(tmp_path / f"{name}.parquet")
+
+
+@pytest.mark.parametrize(
+    ("known", "new"),
+    [
+        ("ann", "Ann"),
+        ("ann", "\u0430nn"),
+        ("avo", "a\u03bd\u03bf"),
+        ("a b", "A  b"),
+        ("Max", "\u041cax"),
+    ],
+)
+def test_a_new_rater_who_looks_like_another_is_refused(
+    store: Store, ids: list[str], known: str, new: str
+) -> None:
+    store.submit(Ranking("k1", tuple(ids[:3]), (1, 2, 3), rater=known))
+    with pytest.raises(FeedbackError, match="looks the same"):
+        store.submit(Ranking("k2", tuple(ids[:3]), (1, 2, 3), rater=new))
+    assert store.submit(Ranking("k2", tuple(ids[:3]), (1, 2, 3), rater=f"{known}a"))
+    assert [r.rater for r in store.rankings()] == [known, f"{known}a"]
+
+
+def test_an_account_answers_whatever_it_looks_like(store: Store, ids: list[str]) -> None:
+    UserAccounts(store).add("ann", None, "rater", by="test")
+    store.submit(Ranking("k1", tuple(ids[:3]), (1, 2, 3), rater="Ann"))
+    assert store.submit(Ranking("k2", tuple(ids[:3]), (1, 2, 3), rater="ann"))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save
 
 from tradinghf.config import EnvConfig, Overlay
 from tradinghf.errors import CheckpointError, ConfigError
@@ -77,6 +80,34 @@ def test_a_file_that_lies_about_its_kind_is_refused(
     Policy(network, env.config, env.scaler).save(tmp_path / "bad.safetensors")
     with pytest.raises(CheckpointError, match="not a usable policy"):
         Policy.load(tmp_path / "bad.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("config", "cash"), 10**400),
+        (("config", "lookback"), 10**9),
+        (("config", "margin", "leverage"), -500),
+        (("config", "levels"), [float("nan"), 1.0]),
+        (("name",), "\ud800"),
+        (("name",), None),
+        (("seen", "symbols"), [1]),
+    ],
+)
+def test_edited_metadata_is_refused(tmp_path: Path, place: tuple[str, ...], value: object) -> None:
+    env = market_env(2)
+    path = tmp_path / "policy.safetensors"
+    Policy.trained(ActorCritic(env.obs_dim, 5, 1, (8,), True), env, "mine").save(path)
+    with safe_open(str(path), framework="pt") as file:
+        about = json.loads(file.metadata()["policy"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    part = about
+    for name in place[:-1]:
+        part = part[name]
+    part[place[-1]] = value
+    path.write_bytes(save(tensors, metadata={"policy": json.dumps(about)}))
+    with pytest.raises(CheckpointError, match="not a usable policy"):
+        Policy.load(path)
 
 
 def test_unusable_settings_are_refused() -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tradinghf.feedback.store._engine import Location, locate
     from tradinghf.feedback.store._episodes import EpisodeInfo
     from tradinghf.feedback.store._journal import note_in_journal
+    from tradinghf.feedback.store._rankings import raters_who_look_like
     from tradinghf.feedback.store._schema import audit, rankings, users
     from tradinghf.feedback.store._statements import next_seq
     from tradinghf.feedback.store._store import Store
@@ -30,6 +31,7 @@ __all__ = [
     "next_seq",
     "note_in_journal",
     "rankings",
+    "raters_who_look_like",
     "remove_drafts",
     "restore",
     "users",
@@ -49,6 +51,7 @@ __getattr__ = on_first_use(
         "locate": "tradinghf.feedback.store._engine",
         "EpisodeInfo": "tradinghf.feedback.store._episodes",
         "note_in_journal": "tradinghf.feedback.store._journal",
+        "raters_who_look_like": "tradinghf.feedback.store._rankings",
         "audit": "tradinghf.feedback.store._schema",
         "rankings": "tradinghf.feedback.store._schema",
         "users": "tradinghf.feedback.store._schema",

@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
+from tradinghf._json import parse_json
 from tradinghf.durable import sync_folder, write_atomic
 from tradinghf.errors import EpisodeError, StoreError
 from tradinghf.feedback.store import _schema as t
@@ -221,7 +222,7 @@ def _fill_server(source: Path, location: Location) -> None:
 def _check(source: Path) -> None:
     """Refuse a folder that is no backup, or whose database differs from its manifest."""
     try:
-        about = json.loads((source / _MANIFEST).read_text())
+        about = parse_json((source / _MANIFEST).read_text())
         found = hashlib.sha256((source / DATABASE).read_bytes()).hexdigest()
         genuine = about["format"] == _FORMAT and about["database_sha256"] == found
         counts = {name: about[name] for name in ("rankings", "episodes")}

@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from tradinghf._json import parse_json
 from tradinghf.durable import write_atomic
 from tradinghf.episodes import Episode
 from tradinghf.errors import FeedbackError, StoreError, TradingHFError
@@ -180,7 +181,7 @@ def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             with _reported(path, f"line {number}"):
                 if len(line) > _MAX_LINE:
                     raise FeedbackError(f"longer than {_MAX_LINE} bytes.")
-                record = json.loads(line, object_pairs_hook=_without_repeats)
+                record = parse_json(line, object_pairs_hook=_without_repeats)
                 if not isinstance(record, dict):
                     raise FeedbackError("expected a JSON object.")
             yield number, record

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, Select, exists, func, insert, not_, sele
 
 from tradinghf.errors import FeedbackError
 from tradinghf.feedback import Purpose, Ranking
+from tradinghf.feedback._look_alikes import look_of, name_problem
 from tradinghf.feedback.store import _schema as t
 from tradinghf.feedback.store._chain import GENESIS, link
 from tradinghf.feedback.store._episodes import require_episodes, require_one_window
@@ -31,6 +32,7 @@ def submit_ranking(
             "Use a new key for every answer."
         )
     _check_plausible(ranking)
+    _check_rater(connection, ranking)
     _check_query(connection, ranking)
     _check_superseded(connection, ranking)
     require_episodes(connection, ranking.episodes)
@@ -148,11 +150,34 @@ def _check_plausible(ranking: Ranking) -> None:
         )
     for name in ("key", "rater", "session"):
         value = getattr(ranking, name)
-        if value != value.strip():
+        if problem := name_problem(value):
             raise FeedbackError(
-                f"Ranking.{name} is {value!r}; expected no space around it: it would pass for "
-                "another one that looks the same."
+                f"Ranking.{name} is {value!r}, which {problem}: it would pass for another one that "
+                "looks the same. Write it plainly."
             )
+
+
+def raters_who_look_like(connection: Connection, name: str) -> list[str]:
+    """Others who have answered and whose names look the same.
+
+    None for who has answered before, or has an account: nobody at work is kept from answering.
+    """
+    rater = t.rankings.c.rater
+    for known in (rater, t.users.c.name):
+        if connection.scalar(select(known).where(known == name).limit(1)) is not None:
+            return []
+    look = look_of(name)
+    raters = connection.scalars(select(rater).distinct())
+    return [other for other in raters if look_of(other) == look]
+
+
+def _check_rater(connection: Connection, ranking: Ranking) -> None:
+    """Refuse a new rater whom everybody would take for another one."""
+    if others := raters_who_look_like(connection, ranking.rater):
+        raise FeedbackError(
+            f"Ranking {ranking.key!r} is by {ranking.rater!r}; answers of {others[0]!r}, which "
+            "looks the same, are in the store. Use that name, or one that looks different."
+        )
 
 
 def _check_query(connection: Connection, ranking: Ranking) -> None:

@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from tradinghf._json import parse_json
 from tradinghf.config import EnvConfig
 from tradinghf.durable import write_atomic
 from tradinghf.errors import CheckpointError
@@ -23,7 +24,14 @@ from tradinghf.market import FeatureScaler, MarketData
 from tradinghf.simulation import MarketEnv
 
 _FORMAT = "tradinghf-policy-1"
-_BAD_CONTENT = (LookupError, TypeError, AttributeError, ValueError, RuntimeError)
+_BAD_CONTENT = (
+    LookupError,
+    TypeError,
+    AttributeError,
+    ValueError,
+    OverflowError,
+    RuntimeError,
+)
 _UNREADABLE = (OSError, SafetensorError, *_BAD_CONTENT)  # what a damaged file raises
 
 
@@ -120,14 +128,15 @@ class Policy:
         """
         try:
             with safe_open(str(path), framework="pt") as file:
-                about = json.loads((file.metadata() or {})["policy"])
+                about = parse_json((file.metadata() or {})["policy"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             if about["format"] != _FORMAT:
                 raise KeyError(f"format {about['format']}")
             network = _network(about["network"], tensors)
             config = EnvConfig(**_tupled(about["config"]))
+            _check_fits(about["network"], config)
             scaler = FeatureScaler.from_dict(about["scaler"])
-            name, bases = str(about["name"]), dict(about.get("bases", {}))
+            name, bases = _text(about["name"]), dict(about.get("bases", {}))
             seen = _bars_seen(about.get("seen", {}))
         except _UNREADABLE as error:
             raise CheckpointError(
@@ -148,7 +157,28 @@ def _bars_seen(told: dict[str, Any]) -> dict[str, Any]:
     if not told:
         return {}
     times = {end: str(np.datetime64(str(told[end]))) for end in ("first", "last")}
-    return {"symbols": [str(s) for s in told["symbols"]], "made_up": str(told["made_up"]), **times}
+    symbols = [_text(symbol) for symbol in tuple(told["symbols"])]
+    return {"symbols": symbols, "made_up": _text(told["made_up"]), **times}
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text"[:200])
+    return value
+
+
+def _check_fits(shape: dict[str, Any], config: EnvConfig) -> None:
+    """Refuse a task whose market part alone is more, or other, than the network takes in.
+
+    Raises:
+        ValueError: they do not belong together.
+
+    """
+    seen = config.lookback * len(config.features)
+    if seen > shape["inputs"]:
+        raise ValueError(
+            f"the task shows {seen:,} numbers of the market, the network takes {shape['inputs']}"
+        )
 
 
 def _made_up(market: MarketData) -> str:

@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
+from tradinghf._json import parse_json
 from tradinghf.durable import write_atomic
 from tradinghf.episodes import Episode
 from tradinghf.errors import FeedbackError, TradingHFError
@@ -21,6 +22,7 @@ from tradinghf.feedback import Ranking
 from tradinghf.learning.config import AspectConfig, RewardConfig
 
 _FORMAT = "tradinghf-reward-1"
+_BAD_CONTENT = (KeyError, TypeError, AttributeError, ValueError, OverflowError, RecursionError)
 
 
 class Saveable:
@@ -63,13 +65,13 @@ class Saveable:
 
         """
         try:
-            found = json.loads(Path(path).read_bytes())
+            found = parse_json(Path(path).read_bytes())
             if found["format"] != _FORMAT:
                 raise ValueError(f"format {found['format']!r}")
             episodes = [Episode.from_bytes(base64.b64decode(e)) for e in found["episodes"]]
             rankings = [_ranking(fields) for fields in found["rankings"]]
             model = cls(_config(found["config"]))  # type: ignore[call-arg]
-        except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+        except (OSError, *_BAD_CONTENT) as error:
             detail = str(error) if isinstance(error, TradingHFError | OSError) else repr(error)
             raise FeedbackError(
                 f"{path} is no saved reward model ({detail}). Expected a file of "

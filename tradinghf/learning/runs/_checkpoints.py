@@ -31,6 +31,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from tradinghf._json import parse_json
 from tradinghf.durable import make_folder, sync_folder, write_atomic
 from tradinghf.errors import CheckpointError
 
@@ -52,6 +53,7 @@ _DAMAGE = (
     LookupError,
     TypeError,
     AttributeError,
+    OverflowError,
     RecursionError,
     SafetensorError,
 )
@@ -327,13 +329,13 @@ def _written(path: Path) -> Iterator[None]:
 
 
 def _read(folder: Path) -> State:
-    manifest = json.loads((folder / "manifest.json").read_bytes())
+    manifest = parse_json((folder / "manifest.json").read_bytes())
     files = {name: (folder / name).read_bytes() for name in ("state.safetensors", "state.json")}
     for name, data in files.items():
         if hashlib.sha256(data).hexdigest() != manifest[name]:
             raise ValueError(f"{folder / name} does not match its manifest")
     tensors = load(files["state.safetensors"])
-    state: State = unpack(json.loads(files["state.json"]), tensors)
+    state: State = unpack(parse_json(files["state.json"]), tensors)
     if not isinstance(state, dict):
         raise ValueError(f"{folder} holds no state of a run")
     return state

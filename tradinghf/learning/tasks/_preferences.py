@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tradinghf._json import parse_json
 from tradinghf.errors import FeedbackError
 from tradinghf.learning.tasks._fragments import Fragments
 
@@ -287,7 +287,7 @@ def _arrays(path: Path) -> dict[str, _Array]:
 def _json(path: Path) -> dict[str, Any]:
     """One object of columns, or a list of rows."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = parse_json(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise FeedbackError(f"{path.name} is no JSON: {error}.") from error
     if isinstance(found, dict):
@@ -302,7 +302,7 @@ def _json_lines(path: Path) -> dict[str, Any]:
                 if not line.strip():
                     continue
                 try:
-                    yield json.loads(line)
+                    yield parse_json(line)
                 except (ValueError, RecursionError) as error:
                     raise FeedbackError(f"{path.name}, line {number}: no JSON: {error}.") from error
 
