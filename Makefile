@@ -74,10 +74,12 @@ check: $(STAMP) ## Lint, formatting, types, security, and generated documents.
 	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml tradinghf strategies dashboard scripts benchmarks
 	$(BIN)/python scripts/reference.py --check
 	$(BIN)/python scripts/reliability.py --check
+	$(BIN)/python scripts/dependencies.py --check
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --clean
 
-docs: $(STAMP) ## Regenerate docs/cli.md and docs/api.md, and build the site in site/.
+docs: $(STAMP) ## Regenerate docs/cli.md, api.md and dependencies.md, and build the site in site/.
 	$(BIN)/python scripts/reference.py
+	$(BIN)/python scripts/dependencies.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --clean
 
 lock: $(STAMP) ## Rewrite constraints.txt and requirements.lock from what .venv holds.

@@ -1,4 +1,5 @@
-"""Build hook: put the pinned chart library into the wheel (see fetch_assets.py).
+"""Build hook: put the pinned chart library (fetch_assets.py) and the bill of materials
+(dependencies.py) into the wheel.
 
 Without npm or a network the wheel is built all the same; the dashboard's page Rank then says in
 one sentence what is missing.
@@ -23,7 +24,13 @@ class FetchAssets(BuildHookInterface):  # type: ignore[type-arg]  # hatchling's 
         if version != "standard":
             return
         sys.path.insert(0, str(Path(self.root) / "scripts"))
+        import dependencies
         import fetch_assets
+
+        bill = Path(self.root) / "build" / "sbom.cdx.json"
+        bill.parent.mkdir(exist_ok=True)
+        dependencies.main(["--sbom", str(bill)])
+        build_data["force_include"][str(bill)] = "tradinghf/_bundled/sbom.cdx.json"
 
         try:
             fetch_assets.fetch(fetch_assets.CHARTS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import shutil
@@ -92,6 +93,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for path in ROOT.iterdir():
         if path.is_file():
             shutil.copy(path, copy)
+    (copy / "docs").mkdir()
+    shutil.copy(ROOT / "docs" / "dependencies.md", copy / "docs")
     (copy / "data" / "mine.csv").write_text("private")
     assets = copy / "dashboard" / "component" / "assets"
     assets.mkdir(parents=True, exist_ok=True)
@@ -103,6 +106,29 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     assert built.returncode == 0, built.stdout + built.stderr
     return next(out.glob("*.whl"))
+
+
+def test_the_wheel_says_what_it_rests_on(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        bill = json.loads(archive.read("tradinghf/_bundled/sbom.cdx.json"))
+    assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
+    assert bill["metadata"]["component"]["version"] == PROJECT["version"]
+    found = {part["name"]: part for part in bill["components"]}
+    pins = constraints()
+    for line in PROJECT["dependencies"]:
+        if (name := canonicalize_name(Requirement(line).name)) != "torch":
+            assert found[name]["purl"] == f"pkg:pypi/{name}@{pins[name]}"
+            assert found[name]["externalReferences"][0]["hashes"]
+    licences = {name: part["licenses"][0]["license"]["name"] for name, part in found.items()}
+    assert licences["psycopg"] == "LGPL-3.0-only"
+    assert licences["certifi"] == "MPL-2.0"
+    assert "Commons-Clause" in licences["vectorbt"]
+    assert [name for name, said in licences.items() if said == "unknown"] == ["httpx2-jsfetch"]
+
+
+def test_the_page_of_dependencies_is_up_to_date() -> None:
+    done = run(sys.executable, ROOT / "scripts" / "dependencies.py", "--check", cwd=ROOT)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture(scope="module")
