@@ -3,6 +3,8 @@
 import gc
 import multiprocessing
 import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -11,7 +13,7 @@ import torch
 
 from tradinghf import MarketEnv
 from tradinghf.market import synthetic
-from tradinghf.workers import Pace, Team, usable_cores
+from tradinghf.workers import Pace, Team, threads_to_share, torch_threads_lent, usable_cores
 
 
 def halves(first: int, last: int, numbers: list[int]) -> int:
@@ -80,13 +82,50 @@ def test_several_threads_are_left_where_they_are_slower():
 
     for _ in range(40):
         pace.run(lambda: one("several", 0.004), lambda: one("alone", 0.0))
-    assert calls == {"several": 3, "alone": 37}
+    assert calls == {"several": 1 + 3, "alone": 36}  # one to load what there is to load
 
 
 def test_several_threads_are_kept_where_they_are_faster():
     pace = Pace()
     found = [pace.run(lambda: "several", lambda: time.sleep(0.002)) for _ in range(20)]
-    assert found[6:] == ["several"] * 14
+    assert found[7:] == ["several"] * 13
+
+
+def test_what_is_shared_out_is_done_once_by_however_many_threads_pay(monkeypatch):
+    monkeypatch.setattr("tradinghf.workers.usable_cores", lambda: 3)
+    before, team, done = torch.get_num_threads(), Team(), torch.zeros(10, dtype=torch.int64)
+
+    def mark(first: int, last: int) -> None:
+        done[first:last] += 1
+
+    torch.set_num_threads(3)
+    try:
+        with torch_threads_lent():
+            assert (torch.get_num_threads(), threads_to_share()) == (1, 3)
+            with torch_threads_lent():  # one lender within another
+                assert threads_to_share() == 3
+            for _ in range(20):
+                team.share(mark, 10, 2)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    assert done.tolist() == [20] * 10
+
+
+def test_threads_that_wait_sleep_unless_the_user_wants_them_to_spin():
+    """Beside a busy process, spinning made two threads ten times slower than one."""
+    ask = "import os, tradinghf; print(os.environ.get('OMP_WAIT_POLICY'))"
+    own = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+
+    def policy(code: str, **more: str) -> str:
+        run = [sys.executable, "-c", code]
+        return subprocess.run(
+            run, env=own | more, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    assert policy(ask) == "PASSIVE"
+    assert policy(ask, OMP_WAIT_POLICY="active") == "active"
+    assert policy("import torch; " + ask) == "None"
 
 
 def test_usable_cores_are_those_of_the_affinity():

@@ -7,10 +7,14 @@ import logging
 import sys
 from typing import TYPE_CHECKING
 
+from tradinghf.workers import wait_asleep
+
 __version__ = "0.1.0"
 
 # Without a log of their own, people are not written to: errors reach them as exceptions.
 logging.getLogger(__name__).addHandler(logging.NullHandler())
+
+wait_asleep()  # before anything imports torch
 
 _EXPORTS = {
     "CostModel": "tradinghf.config",

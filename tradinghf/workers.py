@@ -1,6 +1,8 @@
 """Threads for compiled code that releases Python's lock, with calls handed over in microseconds.
 
 Such calls take some hundred microseconds, of which `concurrent.futures` would spend a quarter.
+On a machine that others use too, several threads can be many times slower than one: here they
+are taken where they have been measured to be faster, and wait without keeping a processor busy.
 """
 
 from __future__ import annotations
@@ -9,11 +11,25 @@ import os
 import sys
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any
+
+
+def wait_asleep() -> None:
+    """Let torch's threads sleep where they wait for one another, if torch is still to come.
+
+    They would spin instead, each on a processor that another may need to go on: beside one busy
+    process two threads were ten times slower than one (docs/benchmarks.md). OpenMP reads this
+    once, when it is loaded; who has set it, or imported torch before, keeps what they have.
+    """
+    if "torch" not in sys.modules:
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def use_one_thread_in_forks() -> None:
@@ -38,6 +54,7 @@ def _use_one_thread() -> None:
         torch.set_num_threads(1)
 
 
+@lru_cache
 def usable_cores() -> int:
     """Processors that this process may keep busy: by its affinity and its control group's quota."""
     affinity = getattr(os, "sched_getaffinity", None)
@@ -56,7 +73,7 @@ class Pace:
     On a machine whose processors are busy the second thread starts late, and all wait for it.
     """
 
-    _TRIALS, _PERIOD = 6, 512  # calls, half of them alone; until they are repeated
+    _TRIALS, _PERIOD = 7, 512  # calls, half of them alone; until they are repeated
 
     def __init__(self) -> None:
         self._calls, self._several = 0, True
@@ -67,14 +84,44 @@ class Pace:
         turn, self._calls = self._calls % self._PERIOD, self._calls + 1
         if turn >= self._TRIALS:
             return several() if self._several else alone()
-        if not turn:
+        if not turn:  # the first may have to compile or to load something: it does not count
             self._spent = {True: 0.0, False: 0.0}
+            return several()
         chosen = turn % 2 == 0
         begin = time.perf_counter()
         found = several() if chosen else alone()
         self._spent[chosen] += time.perf_counter() - begin
         self._several = self._spent[True] <= self._spent[False]
         return found
+
+
+@contextmanager
+def torch_threads_lent() -> Iterator[None]:
+    """Torch computes with one thread for a while; compiled code may take those that it had.
+
+    Torch's numbers then do not depend on how many there are either.
+    """
+    global _lent
+    import torch
+
+    own, lent_before = torch.get_num_threads(), _lent
+    _lent = lent_before or own
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        _lent = lent_before
+        torch.set_num_threads(own)
+
+
+_lent = 0
+
+
+def threads_to_share() -> int:
+    """Threads that compiled code may take: as many as torch has, or has lent, and processors."""
+    import torch
+
+    return min(_lent or torch.get_num_threads(), usable_cores())
 
 
 _Job = tuple[Callable[..., Any], tuple[Any, ...]]
@@ -114,7 +161,27 @@ class Team:
 
     def __init__(self) -> None:
         self._workers: list[_Worker] = []
-        self._process = os.getpid()
+        self._process, self._pace = os.getpid(), Pace()
+
+    def share(self, function: Callable[..., Any], parts: int, least: int, *arguments: Any) -> None:
+        """Call function(first, last, *arguments) for all of `parts`, in threads where that pays.
+
+        Args:
+            function: writes its results; what they are does not depend on where parts are cut.
+            parts: how many there are.
+            least: parts that are worth a thread of their own.
+            arguments: handed on.
+
+        """
+        threads = max(min(threads_to_share(), parts // least), 1)
+        cuts = list(pairwise(parts * t // threads for t in range(threads + 1)))
+        if threads == 1:
+            function(0, parts, *arguments)
+        else:
+            self._pace.run(
+                lambda: self.run(function, cuts, *arguments),
+                lambda: function(0, parts, *arguments),
+            )
 
     def run(
         self, function: Callable[..., Any], cuts: Sequence[tuple[int, int]], *arguments: Any

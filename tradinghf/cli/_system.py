@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 from collections.abc import Iterator
@@ -73,7 +74,9 @@ def _check_device() -> _Check:
 
     if torch.cuda.is_available():
         return "device", True, f"cuda: {torch.cuda.get_device_name(0)}"
-    return "device", True, f"cpu, {torch.get_num_threads()} threads (no CUDA device)"
+    spin = os.environ.get("OMP_WAIT_POLICY", "").lower() != "passive"
+    waits = "spin while they wait, slow beside other work" if spin else "sleep while they wait"
+    return "device", True, f"cpu, {torch.get_num_threads()} threads that {waits} (no CUDA device)"
 
 
 def _check_folders() -> Iterator[_Check]:

@@ -18,7 +18,7 @@ from torch import Tensor
 from tradinghf.simulation._dynamics import Dynamics, EnvState, Info
 from tradinghf.simulation._observe import Observation
 from tradinghf.simulation._rewards import Transition
-from tradinghf.workers import Pace, Team, usable_cores
+from tradinghf.workers import Pace, Team, threads_to_share
 
 SIDES = {"both": 0, "long": 1, "short": -1}
 _HEAD_START = 0.625  # of a thread's smallest share: the caller's lead while another one wakes up
@@ -158,7 +158,7 @@ class FusedEngine(ABC):
     ) -> None:
         _keep_freed_memory()
         self.dynamics, self._threads, self._team = dynamics, threads, Team()
-        self._cores, self._pace = usable_cores(), Pace()
+        self._pace = Pace()
         self._share, observer = accounts_per_thread, dynamics.observer
         self._dtype = dynamics.bars.rows.dtype
         self._kind: Any = np.float64 if self._dtype == torch.float64 else np.float32
@@ -234,7 +234,7 @@ class FusedEngine(ABC):
         """Call the kernel, over several threads where there is enough to do."""
         shares = count // self._share
         if shares >= 2:
-            threads = self._threads or min(torch.get_num_threads(), self._cores)
+            threads = self._threads or threads_to_share()
             shares = min(threads, shares)
         if shares < 2:
             return self._check(self._advance(0, count, *arguments))

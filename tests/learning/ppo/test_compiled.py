@@ -19,6 +19,7 @@ from tradinghf.learning.ppo._forward import CompiledForward, blas, forward_of
 from tradinghf.learning.ppo._network import PackedActorCritic
 from tradinghf.learning.ppo._transitions import Transitions
 from tradinghf.learning.ppo._update import LossWeights, Update, policy_gradients, policy_loss
+from tradinghf.workers import Team
 
 WEIGHTS = LossWeights(0.2, 0.5, 0.01)
 
@@ -150,13 +151,13 @@ def test_the_products_use_one_thread_while_shares_are_dealt(
 ) -> None:
     counts: list[list[int]] = []
     learner, table = both(network_of(), PPOConfig())[0], random_table(4_000)
-    share_out: Callable[..., None] = CompiledUpdate._share_out
+    share: Callable[..., None] = Team.share
 
-    def watched(self: CompiledUpdate, *arguments: Any) -> None:
+    def watched(self: Team, *arguments: Any) -> None:
         counts.append([library.get_num_threads() for library in blas().lib_controllers])
-        share_out(self, *arguments)
+        share(self, *arguments)
 
-    monkeypatch.setattr(CompiledUpdate, "_share_out", watched)
+    monkeypatch.setattr(Team, "share", watched)
     before = [library.get_num_threads() for library in blas().lib_controllers]
     with learner.threads():
         learner.epoch(torch.arange(4_000), 4_000, table, WEIGHTS, 1e-3)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from tradinghf.learning.ppo._forward import blas, layer_tables
 from tradinghf.learning.ppo._network import PackedActorCritic
 from tradinghf.learning.ppo._transitions import Transitions
 from tradinghf.learning.ppo._update import LossWeights, Update
-from tradinghf.workers import Team
+from tradinghf.workers import Team, torch_threads_lent
 
 _ROWS_PER_SHARE = 1024  # that are worth a thread of their own
 
@@ -55,7 +54,7 @@ class CompiledUpdate(Update):
         self._kernel = compiled_kernel
         self._layers, self._widest = layer_tables(network)
         self._share_grads = network.grad[None]
-        self._team, self._threads = Team(), 1
+        self._team = Team()
 
     @contextmanager
     def threads(self) -> Iterator[None]:
@@ -64,16 +63,9 @@ class CompiledUpdate(Update):
         Those that torch has started wait busily for its next operation, on cores that are needed
         here: it gets one thread meanwhile.
         """
-        before = torch.get_num_threads()
-        torch.set_num_threads(1)
-        self._threads = before
-        try:
-            # Products of blocks are too small to share out, and threads share out blocks.
-            with blas().limit(limits=1):
-                yield
-        finally:
-            self._threads = 1
-            torch.set_num_threads(before)
+        # Products of blocks are too small to share out, and threads share out blocks.
+        with torch_threads_lent(), blas().limit(limits=1):
+            yield
 
     def gradients(self, rows: Tensor, table: Transitions, weights: LossWeights) -> Tensor:
         """See `Update`."""
@@ -81,9 +73,10 @@ class CompiledUpdate(Update):
         shares = max(size // _ROWS_PER_SHARE, 1)
         grads = self.network.grad[None] if shares == 1 else self._room(shares)
         stats = torch.empty(shares, self._kernel.STATS, dtype=torch.float64)
-        self._share_out(
+        self._team.share(
             self._kernel.gradients,
             shares,
+            1,
             *(x.numpy() for x in (self.network.data, grads, stats, table.obs, table.columns)),
             rows.contiguous().numpy(),
             *(self._layers, self._widest, _loss_numbers(size, table, weights)),
@@ -116,12 +109,6 @@ class CompiledUpdate(Update):
         if len(self._share_grads) != shares:
             self._share_grads = self.network.grad.new_empty(shares, len(self.network.grad))
         return self._share_grads
-
-    def _share_out(self, function: Callable[..., None], shares: int, *arguments: Any) -> None:
-        """Call the kernel for all shares, some in each thread."""
-        threads = max(min(self._threads, shares), 1)
-        cuts = list(pairwise(shares * t // threads for t in range(threads + 1)))
-        self._team.run(function, cuts, *arguments)
 
 
 def _loss_numbers(size: int, table: Transitions, weights: LossWeights) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -57,12 +56,9 @@ class CompiledForward:
         out, values = torch.empty(count, self._outs), torch.empty(count, self._critics)
         kept = obs.new_empty(0, obs.shape[1]) if copy is None else copy
         blocks = -(-count // self._kernel.ACTING)
-        threads = max(min(torch.get_num_threads(), blocks // _BLOCKS_PER_THREAD), 1)
-        cuts = list(pairwise(blocks * t // threads for t in range(threads + 1)))
         tensors = (self._network.data, obs, kept, out, values)
-        self._team.run(
-            self._kernel.outputs, cuts, *(x.numpy() for x in tensors), self._layers, self._widest
-        )
+        given = (*(x.numpy() for x in tensors), self._layers, self._widest)
+        self._team.share(self._kernel.outputs, blocks, _BLOCKS_PER_THREAD, *given)
         return out, values
 
 

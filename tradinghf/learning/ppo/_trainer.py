@@ -159,7 +159,8 @@ class PPO:
         history: list[Metrics] = []
         unread: list[Tensor] = []
         for left in range(iterations - 1, -1, -1):
-            unread.append(self._iterate(min(self.iteration / max(total - 1, 1), 1.0)))
+            with self._update.threads():
+                unread.append(self._iterate(min(self.iteration / max(total - 1, 1), 1.0)))
             if after is not None or left == 0 or len(unread) == _READ_TOGETHER:
                 history += self._read(unread)
                 unread = []
@@ -259,9 +260,8 @@ class PPO:
         rate = config.learning_rate + progress * (config.final_learning_rate - config.learning_rate)
         entropy = config.entropy + progress * (config.final_entropy - config.entropy)
         weights = LossWeights(config.clip, config.value_weight, entropy, config.reference_kl)
-        with self._update.threads():
-            table = Transitions.of(rollout, advantages, targets, self._reference_out(rollout))
-            return self._update.run(table, weights, rate, generator)
+        table = Transitions.of(rollout, advantages, targets, self._reference_out(rollout))
+        return self._update.run(table, weights, rate, generator)
 
     def _reference_out(self, rollout: Rollout) -> tuple[Tensor, Tensor] | None:
         """Outputs [L, N, O] and log standard deviations [A] of the reference policy."""
