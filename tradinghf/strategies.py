@@ -323,12 +323,21 @@ def fresh(rule: Strategy) -> Strategy:
 
     A strategy that does not come from a file is returned as it is.
     """
+    path = strategy_file(rule)
+    if path is None:
+        return rule
+    again = getattr(run_file(path), rule.function.__name__, None)
+    return again if isinstance(again, Strategy) else rule
+
+
+def strategy_file(rule: Strategy) -> Path | None:
+    """The file that a strategy comes from, from here if it lies below; None of one in memory."""
     module = sys.modules.get(rule.function.__module__)
     path = getattr(module, "__file__", None)
     if path is None or not rule.function.__module__.startswith(FILE_MODULE):
-        return rule
-    again = getattr(run_file(Path(path)), rule.function.__name__, None)
-    return again if isinstance(again, Strategy) else rule
+        return None
+    file = Path(path).resolve()
+    return file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
 
 
 def strategy_names(folder: Path | str | None = None) -> list[str]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import signal
 import subprocess
 import sys
 import urllib.request
+from inspect import signature
 from pathlib import Path
 
 import pytest
@@ -59,8 +61,7 @@ def test_help_of_every_command_teaches_with_an_example_and_documents_every_optio
     assert f"`tradinghf {' '.join(words)}" in text
     function = dict(app.command_paths(app.commands()))[words]
     about = function.__doc__ or ""
-    names = function.__code__.co_varnames
-    for name in names[: function.__code__.co_argcount + function.__code__.co_kwonlyargcount]:
+    for name in signature(function).parameters:
         assert f"\n        {name}: " in about, f"{words}: {name} is not documented"
 
 
@@ -72,6 +73,57 @@ def test_examples_in_help_name_real_commands() -> None:
         assert examples, words
         for example in examples:
             assert app.resolve(app.commands(), example.split()) is not None, example
+
+
+def test_every_command_writes_what_it_prints_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    without = [
+        w for w, f in app.command_paths(app.commands()) if "json" not in signature(f).parameters
+    ]
+    assert without == [("dashboard",)]  # which prints no result
+    Path("mine.py").write_text(MINE)
+    bars = "synthetic:seed=3,bars=200"
+    for words in (
+        ["data", "show", bars],
+        ["signal", "mine.py", "--data", bars],
+        ["strategies", "list"],
+    ):
+        assert main(words) == 0
+        text = " ".join(capsys.readouterr().out.split())
+        assert main([*words, "--json", "found.json"]) == 0
+        assert " ".join(capsys.readouterr().out.split()) == text
+        assert main([*words, "--json", "-"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found == json.loads(Path("found.json").read_text())
+        assert " ".join(words).startswith(found["command"])
+    rows = found["tables"][0]["rows"]
+    assert "sma_cross" in [row["strategy"] for row in rows]
+
+
+def test_a_check_that_fails_says_so_in_json_too(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("bad.csv").write_text(
+        "date,open,high,low,close\n2020-01-01,1,0.5,0.6,1\n2020-01-02,1,1,1,1\n"
+    )
+    assert main(["data", "check", "bad.csv", "--json", "-"]) == 2
+    found = json.loads(capsys.readouterr().out)
+    assert found["exit_code"] == 2
+    assert found["tables"][0]["rows"][0]["column"] == "high"
+
+
+def test_a_reader_that_leaves_does_not_end_the_work() -> None:
+    """As `| head -1` does: the command still writes its files and ends with its own code."""
+    read, write = os.pipe()
+    os.close(read)
+    words = ["data", "show", "synthetic:seed=3,bars=200", "--json", "found.json"]
+    with os.fdopen(write) as broken:
+        done = subprocess.run(
+            [sys.executable, "-m", "tradinghf", *words],
+            stdout=broken,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(Path("found.json").read_text())["values"]["bars"] == 200
 
 
 @pytest.mark.parametrize("args", [[], ["data"], ["--help"], ["data", "--help"]])

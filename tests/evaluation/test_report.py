@@ -8,17 +8,23 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from support.evaluation import make_market
 
-from tradinghf import CostModel, MarketData, backtest
+from tradinghf import CostModel, MarketData, MarketEnv, Policy, backtest, load_market
+from tradinghf.config import Brackets, Margin
 from tradinghf.errors import ConfigError
 from tradinghf.evaluation import Report, comparison_report
 from tradinghf.evaluation._charts import Series, bars_to_draw, line_chart, log_ticks, nice_ticks
 from tradinghf.evaluation._page import number
+from tradinghf.learning.policy import ActorCritic
+from tradinghf.market import save_market
+from tradinghf.strategies import load_strategy
 
 CHROMIUM = Path("/usr/bin/chromium")
 VOID = {"meta", "link", "br", "line", "path", "circle", "rect", "img"}
@@ -123,18 +129,59 @@ def test_numbers_on_the_page_are_the_reports(report: Report, tmp_path: Path) -> 
         assert needed in text, needed
 
 
-def test_the_lines_to_reproduce_give_the_same_equity(tmp_path: Path) -> None:
-    from tradinghf import load_market
+_RULE = '''
+from tradinghf import strategy
 
+@strategy
+def turn(market, *, every: int = 9):
+    """In and out.
+
+    Args:
+        every: length of a cycle [bars].
+    """
+    import numpy as np
+    return np.where(np.arange(market.bars) % every < 4, 1.0, 0.0)
+'''
+
+
+@pytest.mark.parametrize("case", ["plain", "file", "policy"])
+def test_the_code_on_the_page_runs_as_pasted(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     market = load_market("synthetic:seed=3,bars=300,assets=2")
-    report = backtest("momentum", market, costs=CostModel(fee_bps=0), lookback=20)
+    how: dict[str, Any] = {"costs": CostModel(fee_bps=0), "lookback": 20}
+    what: Any = "momentum"
+    if case == "file":
+        Path("turn.py").write_text(_RULE)
+        save_market(market.select([market.symbols[0]]), "bars.csv")
+        save_market(market.select([market.symbols[1]]), "other.csv")
+        market = load_market("bars.csv").between("2000-02", "2000-12")
+        what = load_strategy("turn.py", None)
+        how = {
+            "costs": CostModel(
+                by_asset={market.symbols[0]: {"fee_bps": 7.0}}, fee_tiers=((5e4, 1.0),)
+            ),
+            "brackets": Brackets(stop_loss=0.02),
+            "margin": Margin(leverage=2.0),
+            "benchmark": "other.csv",
+            "cash": 1234567.25,
+            "every": 7,
+        }
+    if case == "policy":
+        env = MarketEnv(market, num_envs=1)
+        torch.manual_seed(0)
+        network = ActorCritic(env.obs_dim, env.single_action_space.n, 1, (8,), True)
+        Policy(network, env.config, env.scaler).save(Path("mine/policy.safetensors"))
+        what, how = "mine", {}
+    report = backtest(what, market, **how)
     text = saved(report, tmp_path).text
-    program = text[text.index("from tradinghf import") : text.index("report.save")]
-    scope: dict[str, object] = {}
+    lines = text[text.index("from tradinghf import") :]
+    program = lines[: lines.index(")", lines.index("report.save")) + 1]
+    scope: dict[str, Any] = {}
     exec(program, scope)
-    again = scope["report"]
-    assert isinstance(again, Report)
-    np.testing.assert_array_equal(again.equity, report.equity)
+    np.testing.assert_array_equal(scope["report"].equity, report.equity)
+    assert Path("report.html").is_file()
 
 
 def test_what_cannot_be_named_is_said_to_be_needed(tmp_path: Path) -> None:

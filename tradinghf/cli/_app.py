@@ -12,6 +12,7 @@ from contextlib import nullcontext, redirect_stdout
 from typing import TYPE_CHECKING
 
 from tradinghf import logs
+from tradinghf.cli._json import gives_json, json_printed
 from tradinghf.errors import ConfigError, Stopped, TradingHFError, unknown_name
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ _ABOUT = """Learn trading policies from how traders rank trading episodes.
 
 Start: `tradinghf backtest sma_cross --data sp500`, then `tradinghf rlhf --help`.
 
-With --quiet, a command writes its files and its errors, and prints nothing else."""
+With --quiet, a command writes its files and its errors, and prints nothing else. With --json FILE
+every command writes its result for programs; with --json - it prints that instead."""
 
 _OK, _BAD_INPUT, _INTERRUPTED = 0, 2, 130
 
@@ -48,61 +50,82 @@ def commands() -> Tree:
     from tradinghf.cli import _system as system
     from tradinghf.cli import _walk as walk
 
+    return _with_json(
+        {
+            "data": (
+                "Market data: what there is, what it holds, whether it can be trusted.",
+                {"list": market.data_list, "show": market.data_show, "check": market.data_check},
+            ),
+            "strategies": ("Rule-based strategies.", {"list": backtests.strategies_list}),
+            "backtest": backtests.backtest,
+            "sweep": research.sweep,
+            "walkforward": walk.walkforward,
+            "check": research.check,
+            "signal": research.signal,
+            "export": research.export,
+            "seal": research.seal,
+            "episodes": (
+                "Recorded stretches of trading, and questions about them.",
+                {
+                    "collect": feedback.episodes_collect,
+                    "import-trades": own.episodes_import_trades,
+                    "list": feedback.episodes_list,
+                    "show": feedback.episodes_show,
+                },
+            ),
+            "rank": feedback.rank,
+            "feedback": (
+                "Answers as files, also for other preference learners.",
+                {"export": exchange.feedback_export, "import": exchange.feedback_import},
+            ),
+            "reward": (
+                "The reward model: what the rankings value.",
+                {"fit": reward.reward_fit, "show": reward.reward_show},
+            ),
+            "train": learn.train,
+            "rlhf": learn.rlhf,
+            "gate": gate.gate,
+            "monitor": gate.monitor,
+            "report": pages.report,
+            "dashboard": system.dashboard,
+            "accounts": (
+                "Who may sign in to the dashboard.",
+                {
+                    "add": accounts.accounts_add,
+                    "password": accounts.accounts_password,
+                    "list": accounts.accounts_list,
+                },
+            ),
+            "store": (
+                "The feedback store: copies, and proof that it is whole.",
+                {
+                    "backup": store.store_backup,
+                    "restore": store.store_restore,
+                    "verify": store.store_verify,
+                },
+            ),
+            "doctor": system.doctor,
+            "bench": (
+                "How fast this machine is, and how few rankings teach how much.",
+                bench.COMMANDS,
+            ),
+        }
+    )
+
+
+def _with_json(tree: Tree) -> Tree:
+    """The tree; every command that prints a result can write it as JSON."""
+
+    def group(name: str, item: tuple[str, Mapping[str, Command]]) -> tuple[str, dict[str, Command]]:
+        return item[0], {k: gives_json(f"{name} {k}", f) for k, f in item[1].items()}
+
     return {
-        "data": (
-            "Market data: what there is, what it holds, whether it can be trusted.",
-            {"list": market.data_list, "show": market.data_show, "check": market.data_check},
-        ),
-        "strategies": ("Rule-based strategies.", {"list": backtests.strategies_list}),
-        "backtest": backtests.backtest,
-        "sweep": research.sweep,
-        "walkforward": walk.walkforward,
-        "check": research.check,
-        "signal": research.signal,
-        "export": research.export,
-        "seal": research.seal,
-        "episodes": (
-            "Recorded stretches of trading, and questions about them.",
-            {
-                "collect": feedback.episodes_collect,
-                "import-trades": own.episodes_import_trades,
-                "list": feedback.episodes_list,
-                "show": feedback.episodes_show,
-            },
-        ),
-        "rank": feedback.rank,
-        "feedback": (
-            "Answers as files, also for other preference learners.",
-            {"export": exchange.feedback_export, "import": exchange.feedback_import},
-        ),
-        "reward": (
-            "The reward model: what the rankings value.",
-            {"fit": reward.reward_fit, "show": reward.reward_show},
-        ),
-        "train": learn.train,
-        "rlhf": learn.rlhf,
-        "gate": gate.gate,
-        "monitor": gate.monitor,
-        "report": pages.report,
-        "dashboard": system.dashboard,
-        "accounts": (
-            "Who may sign in to the dashboard.",
-            {
-                "add": accounts.accounts_add,
-                "password": accounts.accounts_password,
-                "list": accounts.accounts_list,
-            },
-        ),
-        "store": (
-            "The feedback store: copies, and proof that it is whole.",
-            {
-                "backup": store.store_backup,
-                "restore": store.store_restore,
-                "verify": store.store_verify,
-            },
-        ),
-        "doctor": system.doctor,
-        "bench": ("How fast this machine is, and how few rankings teach how much.", bench.COMMANDS),
+        name: group(name, item)
+        if isinstance(item, tuple)
+        else item
+        if name == "dashboard"
+        else gives_json(name, item)
+        for name, item in tree.items()
     }
 
 
@@ -208,8 +231,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = [word for word in args if word != "--quiet"]
     try:
         logs.start_log()
-        with redirect_stdout(io.StringIO()) if quiet else nullcontext():
-            return _run_logged(args)
+        with (
+            json_printed(args) as words,
+            redirect_stdout(io.StringIO()) if quiet else nullcontext(),
+        ):
+            return _run_logged(words)
     except Stopped as stopped:
         sys.stderr.write(f"\n{stopped}\n")
         return stopped.code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from inspect import signature
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -113,6 +114,7 @@ def backtest(
         open_study,
         trial_name,
     )
+    from tradinghf.strategies import Strategy
 
     model, tables = costs.model, {"split": split, "dividend": dividend}
     rule = load_tradable(strategy, strategies)
@@ -132,6 +134,8 @@ def backtest(
         how |= terms.options | events | {"intrabar": intrabar}
         how["benchmark"] = None if benchmark == "buy_and_hold" else benchmark
         result = run(rule, study.market, record=study, **how, **settings)
+        if not isinstance(rule, Strategy):
+            result = replace(result, expression=repr(strategy))
         standing, counted = study.standing(name), study.trials_text()
     held = result.benchmark()
     verdict = judge(result, held, trials=result.trials, draws=200)

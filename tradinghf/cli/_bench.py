@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tradinghf.bench import BENCHMARKS
 from tradinghf.cli import _output as output
+from tradinghf.cli._files import write_values
 from tradinghf.cli._options import OutputFile, OutputPath
 from tradinghf.cli._progress import progress
 from tradinghf.durable import write_atomic
@@ -32,8 +32,7 @@ def _speed_command(name: str) -> _Command:
         where = f"{about['gpu'] or about['cpu']}, {about['cores']} cores"
         output.table(["case", "median", "best", "unit"], rows, title=f"{name} on {where}")
         if json is not None:
-            write_atomic(json, (dumps(found, indent=1) + "\n").encode())
-            output.line(f"Results: {json}")
+            _write_json(json, found)
 
     run.__doc__ = f"""Measure: {BENCHMARKS[name].help}.
 
@@ -278,7 +277,7 @@ def _cell(value: Any) -> Any:
 
 
 def _write_json(file: Path, found: dict[str, Any]) -> None:
-    write_atomic(file, (dumps(found, indent=1) + "\n").encode())
+    write_values(file, found)
     output.line(f"Results: {file}")
 
 
@@ -288,8 +287,7 @@ def _write_results(file: Path, bench: LabelBench, rows: list[Any], found: list[A
     from tradinghf.loop.labels import markdown
 
     about = {"benchmark": "labels", **stamp(), "settings": to_dict(bench)}
-    text = dumps(about | {"summary": rows, "trainings": found}, indent=1) + "\n"
-    write_atomic(file, text.encode())
+    write_values(file, about | {"summary": rows, "trainings": found})
     write_atomic(file.with_suffix(".md"), markdown(rows).encode())
 
 

@@ -1,9 +1,15 @@
-"""Files that commands write about a backtest: its round trips and all its numbers."""
+"""Files that commands write: values as JSON; of a backtest, its round trips and all its numbers."""
 
 from __future__ import annotations
 
+import json as json_text
+from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
+from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from tradinghf.durable import write_atomic
 
 if TYPE_CHECKING:
     from tradinghf.evaluation import BacktestResult, Verdict
@@ -21,3 +27,24 @@ def write_files(
     if json is not None:
         written.append(f"Numbers: {write_json(report, verdict, json)}")
     return written
+
+
+def write_values(file: Path, found: Mapping[str, Any]) -> None:
+    """Write values as one JSON object: what is not finite as null, times and paths as text."""
+    text = json_text.dumps(_plain(found), indent=1, allow_nan=False) + "\n"
+    write_atomic(file, text.encode())
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it."""
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [_plain(v) for v in value]
+    if hasattr(value, "item") and getattr(value, "ndim", 1) == 0:  # a number of NumPy
+        value = value.item()
+    if isinstance(value, float) and not isfinite(value):
+        return None
+    return value if isinstance(value, int | float | str | None) else str(value)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,14 +18,32 @@ if TYPE_CHECKING:
 
 # Wide enough that a table piped to a file is not cut.
 _PIPED_WIDTH = 200
+_record: ContextVar[dict[str, Any] | None] = ContextVar("what is printed", default=None)
+
+
+@contextmanager
+def recorded() -> Iterator[dict[str, Any]]:
+    """What is printed meanwhile, as values: {"values": {}, "tables": [], "lines": []}."""
+    found: dict[str, Any] = {"values": {}, "tables": [], "lines": []}
+    before = _record.set(found)
+    try:
+        yield found
+    finally:
+        _record.reset(before)
 
 
 def console() -> Console:
-    """Where commands print."""
+    """Where commands print; a reader that leaves (`| head -1`) does not end their work."""
     from rich.console import Console
 
+    class Patient(Console):
+        """Prints no more once nobody reads, where rich would exit."""
+
+        def on_broken_pipe(self) -> None:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
     width = None if sys.stdout.isatty() else _PIPED_WIDTH
-    return Console(width=width, highlight=False, soft_wrap=False, emoji=False)
+    return Patient(width=width, highlight=False, soft_wrap=False, emoji=False)
 
 
 def number(value: object, digits: int = 4) -> str:
@@ -50,11 +71,27 @@ def table(
 
     Columns of numbers are right-aligned; numeric: all but the first column are.
     """
+    rows = [list(row) for row in rows]
+    if (record := _record.get()) is not None:
+        names = [
+            column or ("name" if k == 0 else f"column {k + 1}") for k, column in enumerate(columns)
+        ]
+        found = [dict(zip(names, row, strict=True)) for row in rows]
+        record["tables"].append({"title": title, "rows": found})
+    _print_table(columns, rows, title, digits, numeric)
+
+
+def _print_table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    title: str | None,
+    digits: int = 4,
+    numeric: bool = False,
+) -> None:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    rows = [list(row) for row in rows]
     out = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=any(columns))
     for i, column in enumerate(columns):
         figures = all(isinstance(row[i], int | float | None) for row in rows) and bool(rows)
@@ -63,17 +100,25 @@ def table(
     for row in rows:
         out.add_row(*(Text(number(cell, digits)) for cell in row))
     if title:
-        line(title)
+        _print_line(title)
     console().print(out)
 
 
 def pairs(values: Mapping[str, object], *, title: str | None = None) -> None:
     """Print names and values, one per line."""
-    table(["", ""], [(name, number(value)) for name, value in values.items()], title=title)
+    if (record := _record.get()) is not None:
+        record["values"] |= values if title is None else {title: dict(values)}
+    _print_table(["", ""], [(name, number(value)) for name, value in values.items()], title)
 
 
 def line(text: str) -> None:
     """Print one line of plain text."""
+    if (record := _record.get()) is not None:
+        record["lines"].append(text)
+    _print_line(text)
+
+
+def _print_line(text: str) -> None:
     console().print(text, markup=False, soft_wrap=True)
 
 

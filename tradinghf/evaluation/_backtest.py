@@ -23,7 +23,7 @@ from tradinghf.evaluation._order_tables import (
     scaled_targets,
     short_of_cash,
 )
-from tradinghf.evaluation._policies import ActingPolicy, policy_orders, seen_share
+from tradinghf.evaluation._policies import ActingPolicy, load_tradable, policy_orders, seen_share
 from tradinghf.evaluation._report import Report
 from tradinghf.evaluation._sources import reading
 from tradinghf.evaluation._study import Record, study_of, trial_name
@@ -32,7 +32,12 @@ from tradinghf.evaluation._variants import backtest_variant
 from tradinghf.evaluation._yardstick import yardstick
 from tradinghf.market import MarketData, MarketLike, as_market
 from tradinghf.resources import resource_dir
-from tradinghf.strategies import Strategy, held_targets, load_strategy, target_changes
+from tradinghf.strategies import (
+    Strategy,
+    held_targets,
+    strategy_file,
+    target_changes,
+)
 
 Tradable = str | Strategy | ActingPolicy | pd.DataFrame | Signals | Orders | Callable[..., Any]
 
@@ -65,7 +70,8 @@ def backtest(
     share the cash; sales come first.
 
     Args:
-        x: a strategy's name or file ("sma_cross", "mine.py:rule"), a `@strategy`, a plain
+        x: a strategy's name or file ("sma_cross", "mine.py:rule"), a run directory or the
+            policy.safetensors in it, a `@strategy`, a plain
             function of the market, a trained policy, a DataFrame of target weights [T, A],
             `Signals`, `Orders`, or a class with `next(bar, account)`, and perhaps `init(market)`,
             whose attributes are its parameters; functions and strategies may return the last
@@ -103,7 +109,7 @@ def backtest(
     market = as_market(market)
     events = {"funding": funding, "split": split, "dividend": dividend, "member": member}
     terms = as_terms(rules=rules, margin=margin, brackets=brackets, **events)
-    x = load_strategy(x) if isinstance(x, str) else x
+    x = load_tradable(x) if isinstance(x, str) else x
     name = _called(x)
     with study_of(market, record, open_sealed, f"backtest {name}") as study:
         report = trade(
@@ -123,7 +129,9 @@ def backtest(
             like: dict[str, Any] = {"costs": costs, "fill": fill, "cash": cash}
             other = yardstick(benchmark, report, lambda rule: trade(rule, market, **like))
             report = replace(report, yardstick=other)
-        return replace(report, trials=trials)
+        also = {"intrabar": intrabar, "benchmark": benchmark}
+        given = {name: value for name, value in also.items() if value is not None}
+        return replace(report, trials=trials, given=given)
 
 
 def _doubts(read: list[str]) -> list[str]:
@@ -262,7 +270,9 @@ def _expression(x: Tradable, name: str) -> str:
     if isinstance(x, str):
         return repr(x)
     if isinstance(x, Strategy):
-        return repr(name) if (resource_dir("strategies") / f"{name}.py").is_file() else name
+        bundled = (resource_dir("strategies") / f"{name}.py").is_file()
+        file = None if bundled else strategy_file(x)
+        return repr(name) if bundled else name if file is None else repr(f"{file}:{name}")
     if isinstance(x, ActingPolicy):
         return "policy"
     return name if name.isidentifier() else "rule"
@@ -308,7 +318,7 @@ def decisions(
 
     """
     terms = Terms() if terms is None else terms
-    x = load_strategy(x) if isinstance(x, str) else x
+    x = load_tradable(x) if isinstance(x, str) else x
     how: dict[str, Any] = {"costs": costs, "fill": fill, "cash": cash}
     name, raw, used = _asked(x, market, how, params)
     if isinstance(raw, Signals):

@@ -108,12 +108,14 @@ def heat_table(
     corner: str, columns: Iterable[object], rows: Iterable[tuple[object, Iterable[str]]]
 ) -> str:
     """A table of coloured cells (`heat_cell`) with a heading for each row and column."""
-    head = "".join(f'<th scope="col">{escape(str(name))}</th>' for name in columns)
+    names = list(columns)
+    head = "".join(f'<th scope="col">{escape(str(name))}</th>' for name in names)
     lines = "".join(
         f'<tr><th scope="row">{escape(str(name))}</th>{"".join(cells)}</tr>' for name, cells in rows
     )
     return (
-        f'<div class="scroll"><table class="heat"><thead><tr><th>{escape(corner)}</th>{head}</tr>'
+        f'<div class="scroll"><table class="heat" style="--columns:{len(names)}">'
+        f"<thead><tr><th>{escape(corner)}</th>{head}</tr>"
         f"</thead><tbody>{lines}</tbody></table></div>"
     )
 

@@ -43,6 +43,7 @@ class BacktestResult:
         terms: rules, margin, exits and events.
         notes: sentences that a reader of the numbers should know.
         yardstick: what it is compared with; None is buying and holding.
+        given: further arguments of the backtest, such as finer bars, as they were given.
         prices: [T, A] limit, stop and exit prices of the orders, by name.
         kind: what `targets` mean where they are no target weights, as in `Orders`.
         seen: share of the bars that what was traded had been trained or chosen on.
@@ -66,6 +67,7 @@ class BacktestResult:
     kind: str | tuple[str, ...] = "target_percent"
     seen: float = 0.0
     yardstick: BacktestResult | None = None
+    given: Mapping[str, Any] = field(default_factory=dict)
 
     def benchmark(self) -> BacktestResult:
         """What it is compared with: `yardstick`, or else buying and holding all assets."""

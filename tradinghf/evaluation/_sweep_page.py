@@ -23,7 +23,7 @@ from tradinghf.evaluation._page import (
 from tradinghf.evaluation._sweep import Sweep
 
 _LISTED = 20
-_MOST_CELLS = 40  # per side of a heatmap; beyond that, evenly spaced ones
+_MOST_CELLS = 200  # per side of a heatmap; of more, evenly spaced ones, and the note says so
 
 
 def sweep_page(
@@ -89,7 +89,7 @@ def _heatmap_section(found: Sweep, metric: str) -> str:
     x, y = varied[0], varied[1] if len(varied) > 1 else None
     rows = found.table[y] if y else pd.Series("", index=found.table.index)
     grid = found.table.pivot_table(index=rows, columns=x, values=metric, aggfunc="mean")
-    grid = _thinned(_thinned(grid).T).T
+    whole, grid = grid.shape, _thinned(_thinned(grid).T).T
     values = grid.to_numpy(np.float64)
     known = np.abs(values[np.isfinite(values)])
     scale = max(float(np.quantile(known, 0.95)) if len(known) else 0.0, 1e-9)
@@ -101,6 +101,7 @@ def _heatmap_section(found: Sweep, metric: str) -> str:
     rest = ", ".join(spaced(str(name)) for name in varied[2:])
     note = "A broad patch of good cells is worth more than one good cell. "
     note += f"Mean over {rest}. " if rest else ""
+    note += "" if grid.shape == whole else f"{grid.size:,} of {whole[0] * whole[1]:,} cells. "
     note += "Empty: it never traded." if not np.isfinite(values).all() else ""
     return section(f"{spaced(metric).capitalize()} on {found.market.name}", html, note=note.strip())
 

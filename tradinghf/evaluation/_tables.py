@@ -8,13 +8,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from html import escape
 from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from tradinghf._intervals import Interval
-from tradinghf.config import CostModel
 from tradinghf.evaluation import _metrics as metrics
 from tradinghf.evaluation._page import (
     code,
@@ -26,9 +24,9 @@ from tradinghf.evaluation._page import (
     span_of,
     table,
 )
+from tradinghf.evaluation._program import program
 from tradinghf.evaluation._result import BacktestResult
 from tradinghf.evaluation._verdict import Verdict
-from tradinghf.market import MarketData
 from tradinghf.resources import code_version
 
 
@@ -157,12 +155,6 @@ def regime_section(reports: Sequence[BacktestResult]) -> str:
     )
 
 
-def _market_spec(market: MarketData) -> str:
-    """What `load_market` takes to load these bars again: a source with options, or a file."""
-    explicit = market.source.startswith(f"{market.name}:") or Path(market.source).suffix
-    return market.source if explicit else market.name
-
-
 def reproduce_section(report: BacktestResult, trials: int) -> str:
     """Data hash, code version, settings, and the lines that give this report again."""
     market = report.market
@@ -175,27 +167,7 @@ def reproduce_section(report: BacktestResult, trials: int) -> str:
         ("engine", report.engine),
         ("code", f"tradinghf {code_version()}, Python {platform.python_version()}, {libraries}"),
     ]
-    chosen = asdict(report.costs)
-    defaults = asdict(CostModel())
-    costs = ", ".join(f"{k}={v!r}" for k, v in chosen.items() if v != defaults[k])
-    params = "".join(f", {k}={v!r}" for k, v in report.params.items())
-    named, events = report.terms.named, sorted(report.terms.events)
-    terms = "".join(f",\n                  {k}={v!r}" for k, v in named.items())
-    terms += "".join(f", {k}={k}" for k in events)
-    kinds = "".join(f", {type(v).__name__}" for v in named.values())
-    own = report.expression.isidentifier()
-    needed = f"# {report.expression}: the object that was backtested\n" if own else ""
-    extra_import = f"from tradinghf.config import {kinds[2:]}\n" if kinds else ""
-    needed += "".join(f"# {name}: the table that was given\n" for name in events)
-    lines = (
-        f"from tradinghf import CostModel, backtest, load_market\n{extra_import}{needed}\n"
-        f'market = load_market("{_market_spec(market)}")'
-        f'.between("{report.metrics["start"]}", "{report.metrics["end"]}")\n'
-        f"report = backtest({report.expression}, market, costs=CostModel({costs}),\n"
-        f'                  fill="{report.fill}", engine="{report.engine}", '
-        f"cash={report.cash:g}{terms}{params})\n"
-        f'report.save("report.html", trials={trials})'
-    )
-    settings = {"costs": chosen, "params": report.params, "cash": report.cash}
+    settings = {"costs": asdict(report.costs), "params": report.params, "cash": report.cash}
     extra = f"<details><summary>All settings</summary>{code(json.dumps(settings, indent=2))}"
-    return section("To reproduce this page", facts(items), code(lines), extra + "</details>")
+    lines = code(program(report, trials))
+    return section("To reproduce this page", facts(items), lines, extra + "</details>")

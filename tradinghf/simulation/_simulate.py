@@ -189,7 +189,8 @@ def _programs(
 
 def _orders(name: str, value: Any, market: MarketData) -> Tensor:
     """[S, T, A] tensor of an argument of `simulate`."""
-    tensor = torch.as_tensor(np.asarray(value))
+    # A copy: arrays of pandas may be read-only, which torch warns of.
+    tensor = torch.as_tensor(np.array(value))
     tensor = tensor[:, None] if tensor.ndim == 1 else tensor
     tensor = tensor if tensor.ndim == 3 else tensor[None]
     if tensor.shape[1:] != (market.bars, market.assets):
