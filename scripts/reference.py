@@ -26,12 +26,12 @@ COMMANDS = """# Commands
 
 Written by `make docs` from the commands' own `--help`; edit the docstrings in `tradinghf/cli/`.
 
-Exit codes: 0 done, 1 internal error or a check that failed, 2 bad input (one sentence says what was
-expected), 130 interrupted. `TRADINGHF_DEBUG=1` shows the traceback of any error. `--quiet` with any
-command prints nothing but errors; a reader which leaves early (`| head -1`) ends no work and loses no file.
-`--json FILE` writes what is printed as one object: command, exit_code, values (names and numbers), tables
-(title, rows) and lines, nothing rounded, nothing NaN; `--json -` prints it and nothing else, as for `jq`.
-Backtests, sweeps, walks and benchmarks write their full result instead.
+Exit codes: 0 done, 1 internal error or a check that failed, 2 bad input (one sentence says what
+was expected), 130 interrupted. `TRADINGHF_DEBUG=1` shows the traceback of any error. `--quiet` with
+any command prints nothing but errors; a reader which leaves early (`| head -1`) ends no work and
+loses no file. `--json FILE` writes what is printed as one object: command, exit_code, values (names
+and numbers), tables (title, rows) and lines, nothing rounded, nothing NaN; `--json -` prints it and
+nothing else, as for `jq`. Backtests, sweeps, walks and benchmarks write their full result instead.
 
 Completion of words: `tradinghf --tyro-print-completion bash` (zsh, tcsh) prints a script, for
 `~/.local/share/bash-completion/completions/tradinghf`, or where your shell looks for such.

@@ -139,6 +139,19 @@ def test_a_sweep_takes_exits_and_keeps_quiet(capsys: pytest.CaptureFixture[str])
     assert len(pd.read_csv("t.csv")) == len(best["trades"])
 
 
+def test_compare_prints_numbers_side_by_side(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["compare", "sma_cross:fast=2,slow=10", "sma_cross:fast=4,slow=20", "--data", DATA]
+    assert main([*words, "--risk-free", "0.01", "--report", "c.html", "--json", "c.json"]) == 0
+    found = json.loads(Path("c.json").read_text())
+    sharpe = next(row for row in found["tables"][0]["rows"] if row["name"] == "Sharpe ratio")
+    for name, fast, slow in ((words[1], 2, 10), (words[2], 4, 20)):
+        own = backtest("sma_cross", load_market(DATA), fast=fast, slow=slow, risk_free=0.01)
+        assert sharpe[name] == pytest.approx(own.metrics["sharpe_annual"])
+    assert "points of growth a year" in capsys.readouterr().out
+    assert "risk_free=0.01" in Path("c.html").read_text()
+    assert main([*words[:2], "--data", DATA]) == 2
+
+
 def test_window_and_costs_make_another_trial_on_the_same_data(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

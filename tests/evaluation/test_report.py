@@ -171,7 +171,7 @@ def test_the_code_on_the_page_runs_as_pasted(
     if case == "policy":
         env = MarketEnv(market, num_envs=1)
         torch.manual_seed(0)
-        network = ActorCritic(env.obs_dim, env.single_action_space.n, 1, (8,), True)
+        network = ActorCritic(env.obs_dim, int(env.single_action_space.n), 1, (8,), True)
         Policy(network, env.config, env.scaler).save(Path("mine/policy.safetensors"))
         what, how = "mine", {}
     report = backtest(what, market, **how)

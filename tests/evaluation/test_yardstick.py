@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,9 @@ import pytest
 from support.evaluation import make_market
 
 from tradinghf import backtest
-from tradinghf.errors import StrategyError
-from tradinghf.evaluation import judge
+from tradinghf.errors import ConfigError, StrategyError
+from tradinghf.evaluation import compare_page, excess_growth, grouped, judge, write_json
+from tradinghf.evaluation._page import interval_text
 
 MARKET = make_market(300, 1, 4)
 
@@ -43,3 +45,73 @@ def test_prices_that_begin_later_are_refused() -> None:
         backtest("sma_cross", MARKET, benchmark=late, record=False)
     with pytest.raises(StrategyError, match="has 2 assets; expected one"):
         backtest("sma_cross", MARKET, benchmark=make_market(300, 2, 4), record=False)
+
+
+def test_ratios_count_above_what_cash_would_earn() -> None:
+    market = make_market(300)
+    plain = backtest("sma_cross", market, fast=3, slow=20)
+    rates = pd.Series([0.02, 0.05], [market.index[0], market.index[150]])
+    above = backtest("sma_cross", market, fast=3, slow=20, risk_free=rates)
+    yearly = np.where(np.arange(300) < 150, 0.02, 0.05)
+    excess = plain.returns - ((1 + yearly) ** (1 / market.bars_per_year) - 1)
+    expected = excess.mean() / excess.std(ddof=1) * market.bars_per_year**0.5
+    assert above.metrics["sharpe_annual"] == pytest.approx(expected, rel=1e-12)
+    assert above.metrics["cagr_pct"] == plain.metrics["cagr_pct"]
+    assert judge(above, above.benchmark()).sharpe.value == pytest.approx(expected, rel=1e-12)
+    assert above.buy_and_hold().riskless is above.riskless
+    number = backtest("sma_cross", market, fast=3, slow=20, risk_free=0.02)
+    assert (
+        expected
+        < float(number.metrics["sharpe_annual"] or 0)
+        < float(plain.metrics["sharpe_annual"] or 0)
+    )
+    for wrong in (3.0 * 100, rates[1:], "none.csv"):
+        with pytest.raises(StrategyError, match="risk_free"):
+            backtest("sma_cross", market, risk_free=wrong)
+
+
+def test_metrics_of_ones_own_stand_in_the_table_the_page_and_the_json(tmp_path: Path) -> None:
+    market = make_market(120)
+    (tmp_path / "own.py").write_text(
+        "def ulcer(report):\n    return (report.drawdown**2).mean() ** 0.5\n"
+    )
+    report = backtest(
+        "sma_cross",
+        market,
+        fast=3,
+        slow=20,
+        benchmark="rsi_reversion",
+        metrics=[f"{tmp_path}/own.py:ulcer"],
+    )
+    assert report.metrics["ulcer"] == pytest.approx((report.drawdown**2).mean() ** 0.5)
+    assert report.benchmark().metrics["ulcer"] != report.metrics["ulcer"]
+    assert ("Your own", "ulcer", report.metrics["ulcer"]) in grouped(report.metrics)
+    assert "ulcer" in report.save(tmp_path / "r.html").read_text()
+    verdict = judge(report, report.benchmark())
+    found = json.loads(write_json(report, verdict, tmp_path / "r.json").read_text())
+    assert found["metrics"]["ulcer"] == pytest.approx(report.metrics["ulcer"])
+    for wrong, said in (
+        ({"bars": len}, "one of ours"),
+        ({"odd": lambda r: r.nothing}, "failed on sma_cross"),
+        ({"odd": 3}, "expected a function"),
+    ):
+        with pytest.raises(StrategyError, match=said):
+            _ = backtest("sma_cross", market, metrics=wrong).metrics
+
+
+def test_two_reports_are_compared_with_the_interval_of_their_difference(tmp_path: Path) -> None:
+    market = make_market(400)
+    one = backtest("sma_cross", market, fast=3, slow=20)
+    two = backtest("momentum", market, lookback=20)
+    page = compare_page(tmp_path / "c.html", [one, two]).read_text()
+    gap = excess_growth(one.returns.to_numpy(), two.returns.to_numpy(), market.bars_per_year)
+    assert gap.low is not None
+    assert gap.high is not None
+    assert f"95 % interval {interval_text(gap.low, gap.high)}" in page
+    assert "sma_cross less momentum" in page
+    assert page.count("To reproduce this page") == 2
+    with pytest.raises(ConfigError, match="different names"):
+        compare_page(tmp_path / "c.html", [one, one])
+    shorter = backtest("momentum", market.rows(0, 300))
+    with pytest.raises(ConfigError, match="expected the bars"):
+        compare_page(tmp_path / "c.html", [one, shorter])

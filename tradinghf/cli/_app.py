@@ -37,6 +37,7 @@ def commands() -> Tree:
     from tradinghf.cli import _accounts as accounts
     from tradinghf.cli import _backtests as backtests
     from tradinghf.cli import _bench as bench
+    from tradinghf.cli import _compare as compare
     from tradinghf.cli import _exchange as exchange
     from tradinghf.cli import _feedback as feedback
     from tradinghf.cli import _gate as gate
@@ -58,6 +59,7 @@ def commands() -> Tree:
             ),
             "strategies": ("Rule-based strategies.", {"list": backtests.strategies_list}),
             "backtest": backtests.backtest,
+            "compare": compare.compare,
             "sweep": research.sweep,
             "walkforward": walk.walkforward,
             "check": research.check,

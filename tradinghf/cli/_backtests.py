@@ -15,12 +15,15 @@ from tradinghf.cli._options import (
     InputFile,
     OpenSealed,
     OutputFile,
+    OwnMetrics,
+    RiskFree,
     Settings,
     Start,
     StrategyFolder,
     TrialStore,
     event_tables,
     parse_settings,
+    risk_free_of,
 )
 from tradinghf.cli._terms import CostOptions, TermOptions
 from tradinghf.errors import ConfigError
@@ -61,6 +64,8 @@ def backtest(
     terms: OmitArgPrefixes[TermOptions] = TermOptions(),  # noqa: B008 (frozen)
     intrabar: str | None = None,
     benchmark: str = "buy_and_hold",
+    risk_free: RiskFree = "0",
+    metrics: OwnMetrics = (),
     split: InputFile = None,
     dividend: InputFile = None,
     fill: Literal["next_open", "close"] = "next_open",
@@ -93,6 +98,8 @@ def backtest(
         terms: Exits, margin and order rules.
         intrabar: Finer bars of the same assets and span, in whose order stops and targets are met.
         benchmark: What to compare with: a strategy, or a data set or file of one asset's prices.
+        risk_free: What cash would earn a year [fraction]: a number, or a CSV file of rates.
+        metrics: More numbers: FILE.py:function of the report, one or more.
         split: Table of new shares per old one, for raw prices.
         dividend: Table of dividends per share, for raw prices.
         fill: Fill at the open after the decision, or at the very close it was taken on.
@@ -133,6 +140,7 @@ def backtest(
         how: dict[str, Any] = {"costs": model, "fill": fill, "engine": engine, "cash": cash}
         how |= terms.options | events | {"intrabar": intrabar}
         how["benchmark"] = None if benchmark == "buy_and_hold" else benchmark
+        how |= {"risk_free": risk_free_of(risk_free), "metrics": metrics or None}
         result = run(rule, study.market, record=study, **how, **settings)
         if not isinstance(rule, Strategy):
             result = replace(result, expression=repr(strategy))

@@ -59,10 +59,9 @@ def data_show(
     if rows > 0:
         first = market.select([market.symbols[0]]) if market.assets > 1 else market
         last = first.rows(max(first.bars - max(rows, 2), 0), first.bars)
-        stamps = last.index.strftime("%Y-%m-%d %H:%M")
-        bars = zip(
-            stamps, *(getattr(last, name)[:, 0].tolist() for name in _BAR_FIELDS), strict=True
-        )
+        columns = last.to_long()
+        stamps = columns["timestamp"].dt.strftime("%Y-%m-%d %H:%M")
+        bars = zip(stamps, *(columns[name].tolist() for name in _BAR_FIELDS), strict=True)
         output.table(["close of bar (UTC)", *_BAR_FIELDS], bars, title=first.symbols[0], digits=6)
 
 

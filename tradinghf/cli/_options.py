@@ -43,6 +43,10 @@ OpenSealed = Annotated[
     str | None, arg(metavar="REASON", help_behavior_hint="(default: sealed bars are left out)")
 ]
 Anchor = Annotated[str | None, arg(metavar="HEAD", help_behavior_hint="(default: none)")]
+RiskFree = Annotated[str, arg(metavar="RATE|FILE")]
+OwnMetrics = Annotated[
+    tuple[str, ...], arg(metavar="FILE.py:FUNCTION ...", help_behavior_hint="(default: none)")
+]
 Settings = Annotated[
     tuple[str, ...],
     arg(name="set", metavar="NAME=VALUE ...", help_behavior_hint="(default: the strategy's own)"),
@@ -93,6 +97,14 @@ def parse_settings(items: tuple[str, ...]) -> dict[str, str]:
             raise ConfigError(f"--set got {item!r}; expected NAME=VALUE, such as fast=10.")
         found[name] = value
     return found
+
+
+def risk_free_of(text: str) -> float | str:
+    """A yearly rate, or the name of a file of them."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def event_tables(files: Mapping[str, Path | None], market: MarketData) -> dict[str, pd.DataFrame]:

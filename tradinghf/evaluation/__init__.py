@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from tradinghf.evaluation._backtest import backtest, trade
     from tradinghf.evaluation._check import check_strategy
     from tradinghf.evaluation._columns import column_metrics, run_columns
-    from tradinghf.evaluation._comparison import comparison_report
+    from tradinghf.evaluation._comparison import compare_page, comparison_report
     from tradinghf.evaluation._crossvalidation import CrossValidation, cross_validate_parameters
     from tradinghf.evaluation._crossvalidation_page import cross_validation_page
     from tradinghf.evaluation._engines import order_rows, run_engine
@@ -74,6 +74,7 @@ __all__ = [
     "backtest",
     "check_strategy",
     "column_metrics",
+    "compare_page",
     "comparison_report",
     "cross_validate_parameters",
     "cross_validation_page",
@@ -118,6 +119,7 @@ __getattr__ = on_first_use(
         "check_strategy": "tradinghf.evaluation._check",
         "column_metrics": "tradinghf.evaluation._columns",
         "run_columns": "tradinghf.evaluation._columns",
+        "compare_page": "tradinghf.evaluation._comparison",
         "comparison_report": "tradinghf.evaluation._comparison",
         "CrossValidation": "tradinghf.evaluation._crossvalidation",
         "cross_validate_parameters": "tradinghf.evaluation._crossvalidation",

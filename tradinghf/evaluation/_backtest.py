@@ -23,9 +23,10 @@ from tradinghf.evaluation._order_tables import (
     scaled_targets,
     short_of_cash,
 )
+from tradinghf.evaluation._own_metrics import named_metrics, riskless_returns
 from tradinghf.evaluation._policies import ActingPolicy, load_tradable, policy_orders, seen_share
 from tradinghf.evaluation._report import Report
-from tradinghf.evaluation._sources import reading
+from tradinghf.evaluation._sources import doubts, lifted, reading
 from tradinghf.evaluation._study import Record, study_of, trial_name
 from tradinghf.evaluation._terms import Terms, as_terms
 from tradinghf.evaluation._variants import backtest_variant
@@ -59,6 +60,8 @@ def backtest(
     member: Any = None,
     intrabar: MarketLike | None = None,
     benchmark: Any = None,
+    risk_free: Any = None,
+    metrics: Any = None,
     record: Record = True,
     open_sealed: str | None = None,
     **params: Any,
@@ -95,6 +98,10 @@ def backtest(
         benchmark: what `Report.save` and the verdict compare with: a strategy that trades the same
             bars at the same costs, a Series of prices, or a market, data set or file of one asset;
             None: buying and holding.
+        risk_free: what cash would earn a year [fraction], above which Sharpe and Sortino ratios
+            count: a number, a Series by time, or a CSV file of times and rates.
+        metrics: more numbers for `Report.metrics`, its page and its JSON: functions of the report
+            by name, a list of functions, or of "FILE.py:function".
         record: where the trial is counted, which deflates `Report.save`: True, in ./store where
             there is one; False, nowhere; or a store's name, or an open `Study`.
         open_sealed: why bars are needed that the store keeps sealed; this is logged.
@@ -109,6 +116,7 @@ def backtest(
     market = as_market(market)
     events = {"funding": funding, "split": split, "dividend": dividend, "member": member}
     terms = as_terms(rules=rules, margin=margin, brackets=brackets, **events)
+    given_name = repr(x) if isinstance(x, str) else None
     x = load_tradable(x) if isinstance(x, str) else x
     name = _called(x)
     with study_of(market, record, open_sealed, f"backtest {name}") as study:
@@ -123,25 +131,22 @@ def backtest(
             intrabar=intrabar,
             **params,
         )
+        report = replace(report, expression=given_name or report.expression)
         variant = backtest_variant(x, report, study)
         trials = study.count_trials("backtest", name, [variant])
         if benchmark is not None:
             like: dict[str, Any] = {"costs": costs, "fill": fill, "cash": cash}
             other = yardstick(benchmark, report, lambda rule: trade(rule, market, **like))
             report = replace(report, yardstick=other)
-        also = {"intrabar": intrabar, "benchmark": benchmark}
-        given = {name: value for name, value in also.items() if value is not None}
-        return replace(report, trials=trials, given=given)
-
-
-def _doubts(read: list[str]) -> list[str]:
-    """A sentence about files that a strategy read while it decided."""
-    if not read:
-        return []
-    return [
-        f"It read {', '.join(read[:3])} while it decided; whether that was known at the time of "
-        "each bar cannot be tested."
-    ]
+        also = {"intrabar": intrabar, "benchmark": benchmark, "risk_free": risk_free}
+        given = {k: v for k, v in (also | {"metrics": metrics}).items() if v is not None}
+        more = {
+            "own_metrics": named_metrics(metrics),
+            "riskless": riskless_returns(risk_free, market),
+        }
+        if report.yardstick is not None:
+            report = replace(report, yardstick=replace(report.yardstick, **more))
+        return replace(report, trials=trials, given=given, **more)
 
 
 def trade(
@@ -176,7 +181,7 @@ def trade(
         name=made.name,
         params=made.params,
         expression=_expression(x, made.name),
-        notes=tuple(note for note in (made.note, *report.notes, *_doubts(read)) if note),
+        notes=tuple(n for n in (made.note, *report.notes, *doubts(read), lifted(market)) if n),
         seen=seen_share(x, market),
     )
 

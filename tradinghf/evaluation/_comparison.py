@@ -26,6 +26,8 @@ from tradinghf.evaluation._page import (
 from tradinghf.evaluation._page import facts as fact_list
 from tradinghf.evaluation._people import held_out_section, values_section
 from tradinghf.evaluation._report import Report
+from tradinghf.evaluation._result import BacktestResult
+from tradinghf.evaluation._track_record import excess_growth
 from tradinghf.evaluation._verdict import judge
 from tradinghf.resources import code_version
 
@@ -103,8 +105,55 @@ def comparison_report(
     return write_page(page(title, subtitle, body), path)
 
 
-def _ordered(reports: Mapping[str, Report]) -> list[Report]:
-    """Renamed by their display names, the benchmark last."""
+def difference_section(report: BacktestResult, other: BacktestResult) -> str:
+    """What the first has earned more than the second: a year with its interval, and over time."""
+    gap = excess_growth(
+        report.returns.to_numpy(), other.returns.to_numpy(), report.market.bars_per_year
+    )
+    known = "too few bars for an interval"
+    if gap.low is not None and gap.high is not None:
+        clear = "clear of" if gap.low > 0 or gap.high < 0 else "not told apart from"
+        known = f"95 % interval {interval_text(gap.low, gap.high)}, {clear} no difference"
+    ahead = report.equity.to_numpy() / report.cash - other.equity.to_numpy() / other.cash
+    title = f"{report.name} less {other.name}"
+    chart = sections.curve(report, ahead, title)
+    more = number(gap.value, 2)
+    return section(title, chart, note=f"Growth a year: {more} percentage points more ({known}).")
+
+
+def compare_page(path: Path | str, reports: Sequence[Report], *, trials: int = 1) -> Path:
+    """Write one page about two or more backtests of the same bars: numbers side by side.
+
+    Args:
+        path: where to; .html, or .pdf or .png where Chromium is installed.
+        reports: the first is compared with each other one.
+        trials: how many variants were tried until the first was chosen.
+
+    Raises:
+        ConfigError: fewer than two, of different bars or of the same name.
+
+    """
+    named = {report.name: report for report in reports}
+    if len(named) < 2 or len(named) < len(reports):
+        raise ConfigError("compare_page needs two or more reports with different names.")
+    same = _ordered(named, same_order=True)
+    subject = same[0]
+    judged = judge(subject, same[1], trials=trials)
+    body = [
+        verdict_card(judged.headline, judged.reasons, judged.passed, label=judged.label),
+        *(difference_section(subject, other) for other in same[1:]),
+        _comparison_section(same),
+        sections.equity_section(same),
+        tables.metrics_section(same, judged),
+        *(tables.reproduce_section(report, trials) for report in same),
+    ]
+    market = subject.market
+    subtitle = f"{market.name}; {span_of(subject.metrics)}"
+    return write_page(page(" against ".join(named), subtitle, body), path)
+
+
+def _ordered(reports: Mapping[str, Report], *, same_order: bool = False) -> list[Report]:
+    """Renamed by their display names, the benchmark last, unless they are to stay as they come."""
     if not reports:
         raise ConfigError("comparison_report needs at least one report.")
     first = next(iter(reports.values()))
@@ -115,6 +164,8 @@ def _ordered(reports: Mapping[str, Report]) -> list[Report]:
                 f"of the first report, {span_of(first.metrics)}."
             )
     names = list(reports)
+    if same_order:
+        return [reports[n].renamed(n) for n in names]
     benchmark = next((n for n in names[1:] if "hold" in n.lower()), names[-1])
     names = [*(n for n in names if n != benchmark), benchmark]
     return [reports[n].renamed(n) for n in names]

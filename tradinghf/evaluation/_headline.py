@@ -76,8 +76,10 @@ def headline(report: BacktestResult, held: BacktestResult) -> list[tuple[str, st
 
 def grouped(metrics: Metrics) -> list[tuple[str, str, float | int | str | None]]:
     """(group, key, value) of all metrics; the group is named in its first row only."""
+    ours = {key for keys in GROUPS.values() for key in keys}
+    own = {"Your own": tuple(key for key in metrics if key not in ours)}
     return [
         (group if k == 0 else "", key, metrics[key])
-        for group, keys in GROUPS.items()
+        for group, keys in (GROUPS | own).items()
         for k, key in enumerate(keys)
     ]

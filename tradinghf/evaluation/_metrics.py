@@ -153,15 +153,16 @@ def trade_metrics(trades: pd.DataFrame) -> Metrics:
     }
 
 
-def return_metrics(returns: Floats, bars_per_year: float) -> Metrics:
-    """Everything that follows from the returns alone."""
+def return_metrics(returns: Floats, bars_per_year: float, excess: Floats | None = None) -> Metrics:
+    """Everything that follows from the returns alone; Sharpe and Sortino from those above cash."""
+    above = returns if excess is None else excess
     volatility = spread(returns) * math.sqrt(bars_per_year) if len(returns) > 1 else None
     return {
         "total_return_pct": 100.0 * total_return(returns),
         "cagr_pct": _percent(cagr(returns, bars_per_year)),
         "volatility_annual_pct": _percent(volatility),
-        "sharpe_annual": sharpe(returns, bars_per_year),
-        "sortino_annual": sortino(returns, bars_per_year),
+        "sharpe_annual": sharpe(above, bars_per_year),
+        "sortino_annual": sortino(above, bars_per_year),
         "calmar": calmar(returns, bars_per_year),
         "omega": omega(returns),
         "tail_ratio": tail_ratio(returns),

@@ -58,7 +58,11 @@ def _arguments(report: BacktestResult) -> dict[str, str]:
 
 
 def _named(name: str, value: Any) -> str:
-    """A file or data set by its name, anything else by the argument's."""
+    """A number, file or data set as it is written, anything else by the argument's name."""
+    if isinstance(value, list | tuple) and all(isinstance(each, str) for each in value):
+        return repr(list(value))
+    if isinstance(value, int | float):
+        return repr(value)
     return repr(str(value)) if isinstance(value, str | Path) else name
 
 

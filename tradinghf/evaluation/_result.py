@@ -21,6 +21,7 @@ from tradinghf.evaluation._engines import (
 )
 from tradinghf.evaluation._metrics import Metrics, return_metrics, trade_metrics
 from tradinghf.evaluation._order_tables import OrderTables
+from tradinghf.evaluation._own_metrics import OwnMetrics, own_values
 from tradinghf.evaluation._terms import Terms
 from tradinghf.evaluation._track_record import sharpe_interval
 from tradinghf.evaluation._trades import round_trips
@@ -44,6 +45,8 @@ class BacktestResult:
         notes: sentences that a reader of the numbers should know.
         yardstick: what it is compared with; None is buying and holding.
         given: further arguments of the backtest, such as finer bars, as they were given.
+        own_metrics: functions of the result by name, for `metrics`.
+        riskless: [T] what cash would earn over each bar; None is nothing.
         prices: [T, A] limit, stop and exit prices of the orders, by name.
         kind: what `targets` mean where they are no target weights, as in `Orders`.
         seen: share of the bars that what was traded had been trained or chosen on.
@@ -68,6 +71,8 @@ class BacktestResult:
     seen: float = 0.0
     yardstick: BacktestResult | None = None
     given: Mapping[str, Any] = field(default_factory=dict)
+    own_metrics: OwnMetrics = field(default_factory=dict)
+    riskless: Floats | None = None
 
     def benchmark(self) -> BacktestResult:
         """What it is compared with: `yardstick`, or else buying and holding all assets."""
@@ -101,6 +106,12 @@ class BacktestResult:
         return pd.Series(
             np.where(before > 0, values - 1.0, 0.0), index=self.market.index, name="return"
         )
+
+    @cached_property
+    def excess(self) -> Floats:
+        """[T] returns less what cash would earn, for ratios of return and risk."""
+        returns = self.returns.to_numpy()
+        return returns if self.riskless is None else returns - self.riskless
 
     @cached_property
     def drawdown(self) -> pd.Series:
@@ -189,8 +200,8 @@ class BacktestResult:
         fees, slippage = float(orders["fee"].sum()), float(orders["slippage"].sum())
         financing = self.account.financing
         carry = 0.0 if financing is None else float(financing.sum())
-        return {
-            **return_metrics(self.returns.to_numpy(), market.bars_per_year),
+        found: Metrics = {
+            **return_metrics(self.returns.to_numpy(), market.bars_per_year, self.excess),
             "final_equity": float(self.account.equity[-1]),
             "turnover_per_year": float(self.turnover.sum()) / years,
             "exposure_pct": 100.0 * float(np.mean(gross > 1e-12)),
@@ -206,11 +217,12 @@ class BacktestResult:
             "start": str(market.index[0].date()),
             "end": str(market.index[-1].date()),
         }
+        return found | own_values(self, found)
 
     @cached_property
     def sharpe_interval(self) -> Interval:
         """Annual Sharpe ratio with its 95 % interval."""
-        return sharpe_interval(self.returns.to_numpy(), self.market.bars_per_year)
+        return sharpe_interval(self.excess, self.market.bars_per_year)
 
     @cached_property
     def portfolio(self) -> Any:

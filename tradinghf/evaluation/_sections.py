@@ -11,6 +11,7 @@ from tradinghf.evaluation._charts import Series, histogram, line_chart
 from tradinghf.evaluation._page import heat_cell, heat_table, number, percent, section
 from tradinghf.evaluation._result import BacktestResult
 from tradinghf.evaluation._verdict import Verdict
+from tradinghf.market import Floats
 
 _PALETTE = (1, 2, 4)
 _MOST_NAMES = 20  # of the best, and of the worst, in a table of contributions
@@ -63,6 +64,12 @@ def equity_section(reports: Sequence[BacktestResult], note: str = "") -> str:
         line_chart(index, falls, label="Drawdown over time", show=percent, height=170, include=0),
         note=note,
     )
+
+
+def curve(report: BacktestResult, values: Floats, label: str) -> str:
+    """One line over a report's bars, in shares of the starting equity."""
+    line = Series(label, values, _PALETTE[0], fill=True, last=percent(float(values[-1])))
+    return line_chart(report.market.index, [line], label=label, show=percent, height=230, include=0)
 
 
 def _negative(value: object) -> float | None:

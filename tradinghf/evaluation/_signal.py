@@ -72,7 +72,7 @@ def signal(
     return pd.DataFrame(
         {
             "symbol": list(market.symbols),
-            "close": market.close[-1],
+            "close": market.close[-1] - market.lift,
             "weight": targets[-1],
             "before": targets[-2],
             "order": targets[-1] != targets[-2],
@@ -136,7 +136,7 @@ def _orders_table(orders: OrderTables, market: MarketData, how: dict[str, Any]) 
     return pd.DataFrame(
         {
             "symbol": list(market.symbols),
-            "close": market.close[-1],
+            "close": market.close[-1] - market.lift,
             "held": report.positions.to_numpy()[-1],
             "size": size,
             "kind": orders.kind if isinstance(orders.kind, str) else orders.kind[-1],

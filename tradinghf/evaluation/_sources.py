@@ -118,3 +118,25 @@ def unreal_timing(orders: OrderTables, market: MarketData) -> str:
 def wanted(orders: OrderTables) -> Floats:
     """[T, A] what orders want to hold; of those that say what to trade, the side."""
     return orders.size if orders.targets_a_position else np.sign(orders.size)
+
+
+def doubts(read: list[str]) -> list[str]:
+    """A sentence about files that a strategy read while it decided."""
+    if not read:
+        return []
+    return [
+        f"It read {', '.join(read[:3])} while it decided; whether that was known at the time of "
+        "each bar cannot be tested."
+    ]
+
+
+def lifted(market: MarketData) -> str:
+    """A sentence about assets whose prices carry an offset."""
+    found = [f"{s} {k:g}" for s, k in zip(market.symbols, market.offsets, strict=False) if k]
+    if not found:
+        return ""
+    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    return (
+        f"Units are held against their price and an offset ({', '.join(found[:3])}{more}): they "
+        "pay differences of prices; weights and costs in basis points are of price plus offset."
+    )

@@ -37,7 +37,7 @@ def metrics_section(reports: Sequence[BacktestResult], verdict: Verdict | None =
     for name in reports[0].metrics:
         if name in skip:
             continue
-        cells = [number(r.metrics[name]) for r in reports]
+        cells = [number(r.metrics.get(name)) for r in reports]
         if verdict is not None:
             interval = verdict.intervals.get(name, Interval(None, None, None))
             cells.insert(1, interval_text(interval.low, interval.high, missing=""))

@@ -27,24 +27,29 @@ def sharpe_interval(returns: Floats, bars_per_year: float) -> Interval:
     return track_intervals(returns, bars_per_year)["sharpe_annual"]
 
 
-def track_intervals(returns: Floats, bars_per_year: float) -> dict[str, Interval]:
+def track_intervals(
+    returns: Floats, bars_per_year: float, excess: Floats | None = None
+) -> dict[str, Interval]:
     """Sharpe and Sortino ratio, and CAGR [%], with 95 % intervals.
 
     Args:
         returns: [T] of the bars.
         bars_per_year: of the market.
+        excess: [T] the returns above what cash would earn, for the ratios; None is `returns`.
 
     """
+    above = returns if excess is None else excess
     point = {
-        "sharpe_annual": metrics.sharpe(returns, bars_per_year),
-        "sortino_annual": metrics.sortino(returns, bars_per_year),
+        "sharpe_annual": metrics.sharpe(above, bars_per_year),
+        "sortino_annual": metrics.sortino(above, bars_per_year),
         "cagr_pct": _growth_pct(returns, bars_per_year),
     }
 
     def measured(kept: NDArray[np.int64]) -> Floats:
-        part = returns[kept]
+        part = above[kept]
         found = metrics.sharpe(part, bars_per_year), metrics.sortino(part, bars_per_year)
-        return np.array([*(math.nan if v is None else v for v in found), _log_growth(part)])
+        growth = _log_growth(returns[kept])
+        return np.array([*(math.nan if v is None else v for v in found), growth])
 
     low, high = _between_blocks(measured, len(returns), 3)
     low[2], high[2] = (_annual_pct(ends[2], bars_per_year) for ends in (low, high))

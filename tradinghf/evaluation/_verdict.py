@@ -91,10 +91,10 @@ def judge(
     returns, bars_per_year = report.returns.to_numpy(), report.market.bars_per_year
     timing = random_timing(report)
     timing_p = timing.p_value(trials)
-    deflated = deflated_sharpe(returns, trials, variance)
+    deflated = deflated_sharpe(report.excess, trials, variance)
 
-    known = track_intervals(returns, bars_per_year)
-    needed = min_track_record(returns)
+    known = track_intervals(returns, bars_per_year, report.excess)
+    needed = min_track_record(report.excess)
     passed, rehearsal = None, report.market.made_up
     tables = OrderTables(report.targets, report.kind, report.prices)
     doubt = unreal_timing(tables, report.market)

@@ -71,8 +71,9 @@ class Violation:
 _FIX_MISSING = "Drop the row, or repeat the previous close with volume 0"
 _FIX_RANGE = "Correct the bar at its source, or widen high and low to contain open and close"
 _FIX_PRICE = (
-    "Correct or drop the row; a series back-adjusted by subtraction goes negative: "
-    "use a ratio-adjusted one"
+    "Correct or drop the row; of a spread, a future that fell below 0, or a series back-adjusted "
+    "by subtraction, use a ratio-adjusted one, or load it with offset=, the collateral of a unit "
+    "beyond its price (FILE:offset=100)"
 )
 
 

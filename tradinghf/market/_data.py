@@ -14,9 +14,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tradinghf.errors import MarketDataError, unknown_name
-from tradinghf.market._bar_rules import FIELDS, Floats, violations
+from tradinghf.market._bar_rules import FIELDS, PRICES, Floats, violations
 from tradinghf.market._findings import raise_findings, table_findings
 from tradinghf.market._joins import joined, laid_out
+from tradinghf.market._offsets import Offset, lifted
 from tradinghf.market._tables import Table
 from tradinghf.market._times import infer_bars_per_year
 
@@ -41,6 +42,8 @@ class MarketData:
         source: where the bars came from, and what was done to them.
         listed: [T, A] bool, whether the asset was traded; None is always. Before and after, its
             bars stand still without volume, and accounts cannot hold it.
+        offsets: A numbers that the prices above carry, or (): a unit of an instrument whose price
+            may be negative is held against price plus offset [currency].
 
     Raises:
         MarketDataError: any array breaks the rules above, or there are fewer than 2 bars; the
@@ -59,6 +62,7 @@ class MarketData:
     name: str = "market"
     source: str = field(default="memory", compare=False)
     listed: NDArray[np.bool_] | None = None
+    offsets: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         for name in FIELDS:
@@ -81,6 +85,11 @@ class MarketData:
     def assets(self) -> int:
         """A."""
         return int(self.close.shape[1])
+
+    @property
+    def lift(self) -> Floats:
+        """[A] what to subtract from prices for the quoted ones: `offsets`, or zeros."""
+        return np.asarray(self.offsets or np.zeros(self.assets))
 
     @cached_property
     def index(self) -> pd.DatetimeIndex:
@@ -121,6 +130,7 @@ class MarketData:
         adjust: bool = False,
         join: Join = "exact",
         zone: str | None = None,
+        offset: Offset = 0.0,
     ) -> Self:
         """Bars from a DataFrame.
 
@@ -142,6 +152,9 @@ class MarketData:
                 repeat its last close without volume.
             zone: IANA zone ("Europe/Berlin") of times without one, and of daily sessions whose
                 times are in UTC; bars keep the session's date, other times become UTC.
+            offset: for prices that may be 0 or negative (futures, spreads): what a unit needs
+                as collateral beyond its price [currency], of all assets or by symbol. `open` to
+                `close` then are price + offset, and returns the difference per that.
 
         Raises:
             MarketDataError: a rule is broken; the message names row, column and the fix.
@@ -149,7 +162,12 @@ class MarketData:
         """
         table = Table.from_frame(frame, symbol=symbol or name, adjust=adjust, zone=zone)
         return cls.from_table(
-            table, name=name, bars_per_year=bars_per_year, source=source, join=join
+            table,
+            name=name,
+            bars_per_year=bars_per_year,
+            source=source,
+            join=join,
+            offset=offset,
         )
 
     @classmethod
@@ -175,6 +193,7 @@ class MarketData:
         bars_per_year: float | None = None,
         source: str = "table",
         join: Join = "exact",
+        offset: Offset = 0.0,
         error_name: str = "",
         hint: str = "",
     ) -> Self:
@@ -186,6 +205,7 @@ class MarketData:
             bars_per_year: as in `from_frame`.
             source: as in `from_frame`.
             join: as in `from_frame`.
+            offset: as in `from_frame`.
             error_name: what errors call the data; by default `name`.
             hint: where to see all problems, for the error message.
 
@@ -196,6 +216,7 @@ class MarketData:
         called = error_name or name
         if join not in get_args(Join):
             raise MarketDataError(f"{called}: join is {join!r}; expected {get_args(Join)}.")
+        table, offsets = lifted(table, offset, called)
         table = joined(table, join)
         raise_findings(called, table_findings(table, aligned=join != "outer"), hint=hint)
         arrays, timestamps, symbols, listed, gaps = laid_out(table)
@@ -209,17 +230,19 @@ class MarketData:
             name=name,
             source=note,
             listed=listed,
+            offsets=offsets,
         )
 
     def to_frame(self) -> pd.DataFrame:
         """Bars as a DataFrame indexed by UTC time; several assets get columns (symbol, field).
 
+        Prices are the quoted ones, without `offsets`.
         Where an asset was not listed, it is empty (`from_frame(..., join="outer")` reads it again).
         """
         there = np.ones(self.close.shape, dtype=bool) if self.listed is None else self.listed
         parts = {
             symbol: pd.DataFrame(
-                {f: np.where(there[:, i], getattr(self, f)[:, i], np.nan) for f in FIELDS},
+                {f: np.where(there[:, i], self._quoted(f)[:, i], np.nan) for f in FIELDS},
                 index=self.index,
             )
             for i, symbol in enumerate(self.symbols)
@@ -233,7 +256,7 @@ class MarketData:
         columns: dict[str, Any] = {
             "timestamp": np.tile(self.index, self.assets),
             "symbol": np.repeat(np.array(self.symbols, dtype=object), self.bars),
-            **{f: getattr(self, f).ravel(order="F") for f in FIELDS},
+            **{f: self._quoted(f).ravel(order="F") for f in FIELDS},
         }
         table = pd.DataFrame(columns)
         return table if self.listed is None else table[self.listed.ravel(order="F")]
@@ -254,7 +277,8 @@ class MarketData:
         columns = [self.symbols.index(symbol) for symbol in names]
         arrays: dict[str, Any] = {f: getattr(self, f)[:, columns] for f in FIELDS}
         listed = None if self.listed is None else self.listed[:, columns]
-        return replace(self, symbols=tuple(names), listed=listed, **arrays)
+        offsets = tuple(self.offsets[k] for k in columns) if self.offsets else ()
+        return replace(self, symbols=tuple(names), listed=listed, offsets=offsets, **arrays)
 
     def rows(self, start: int, stop: int) -> Self:
         """Bars start (inclusive) to stop (exclusive); at least 2."""
@@ -290,6 +314,11 @@ class MarketData:
             )
         return self.rows(int(span.iloc[0]), int(span.iloc[-1]) + 1)
 
+    def _quoted(self, field: str) -> Floats:
+        """[T, A] prices as quoted, or the volume."""
+        values: Floats = getattr(self, field)
+        return values - self.lift if self.offsets and field in PRICES else values
+
     def _check_shapes(self) -> None:
         shape = self.close.shape
         if len(shape) != 2 or shape[0] < 2 or shape[1] < 1:
@@ -303,6 +332,10 @@ class MarketData:
         if self.listed is not None and self.listed.shape != shape:
             raise MarketDataError(
                 f"{self.name}: listed has shape {self.listed.shape}; expected {shape}."
+            )
+        if len(self.offsets) not in (0, shape[1]):
+            raise MarketDataError(
+                f"{self.name}: {len(self.offsets)} offsets; expected {shape[1]}, one per asset."
             )
         if self.timestamps.shape != shape[:1]:
             raise MarketDataError(

@@ -27,6 +27,7 @@ from tradinghf.market._dialects import ColumnChoice, PlainBars, Reading, plain_b
 from tradinghf.market._excel import sheet_rows
 from tradinghf.market._findings import table_findings
 from tradinghf.market._joins import joined
+from tradinghf.market._offsets import lifted
 from tradinghf.market._quality import market_warnings
 from tradinghf.market._source_registry import Source
 from tradinghf.market._tables import ADJUSTED_OFFER, Table
@@ -54,6 +55,7 @@ def load_file(
     sheet: str | None = None,
     zone: str | None = None,
     bars_per_year: float | None = None,
+    offset: float = 0.0,
 ) -> MarketData:
     """Validated bars from a file: text, Parquet or Excel, also packed as .gz or .zip.
 
@@ -79,6 +81,8 @@ def load_file(
         zone: IANA zone ("Europe/Berlin") of times without one, and of daily sessions whose times
             are in UTC.
         bars_per_year: for annualising; by default inferred from the spacing of the bars.
+        offset: for prices that may be 0 or negative: collateral of a unit beyond its price, as in
+            `MarketData.from_frame`.
 
     Raises:
         MarketDataError: a rule is broken; the message names file, row, column and the fix.
@@ -86,6 +90,9 @@ def load_file(
 
     """
     path = Path(path)
+    given = {
+        k: v for k, v in locals().items() if k != "path" and v not in (None, False, 0.0, "exact")
+    }
     reading = Reading(columns, decimal, dayfirst, date_format, sheet, zone)
     table = read_table(path, reading, symbol=symbol, adjust=adjust)
     return MarketData.from_table(
@@ -93,8 +100,9 @@ def load_file(
         name=market_name(path),
         error_name=str(path),
         bars_per_year=bars_per_year,
-        source=str(path),
+        source=str(path) + ":" * bool(given) + ",".join(f"{k}={v}" for k, v in given.items()),
         join=join,
+        offset=offset,
         hint=f"; see all with: tradinghf data check {path}",
     )
 
@@ -201,10 +209,12 @@ def check_market_file(path: Path | str, **options: Any) -> list[Finding]:
     try:
         given = FILE.converted(options)
         symbol, adjust = given.pop("symbol", None), given.pop("adjust", False)
-        market = {name: given.pop(name) for name in ("join", "bars_per_year") if name in given}
+        market = {
+            name: given.pop(name) for name in ("join", "bars_per_year", "offset") if name in given
+        }
         table = read_table(path, Reading(**given), symbol=symbol, adjust=adjust)
         join = market.get("join", "exact")
-        judged = joined(table, join)
+        judged = joined(lifted(table, market.get("offset", 0.0), str(path))[0], join)
         found = [*table_findings(judged, aligned=join != "outer"), *_ignored_columns(table)]
         if any(finding.severity == "error" for finding in found):
             return found

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tradinghf.market._bar_rules import PRICES, Finding, Floats
+from tradinghf.market._bar_rules import PRICES, Finding
 from tradinghf.market._data import MarketData
 
 _SPLITS = (2.0, 3.0, 4.0, 5.0, 7.0, 10.0, 20.0, 1.5)
@@ -116,22 +116,21 @@ def describe_market(market: MarketData) -> dict[str, Any]:
         "last": market.index[-1].isoformat(),
         "bars_per_year": market.bars_per_year,
         "longest_gap_days": float(step.max()),
-        "per_asset": {
-            symbol: _statistics(market.close[:, i], market.volume[:, i], market.bars_per_year)
-            for i, symbol in enumerate(market.symbols)
-        },
+        "per_asset": {symbol: _statistics(market, i) for i, symbol in enumerate(market.symbols)},
         "warnings": [str(finding) for finding in market_warnings(market)],
     }
 
 
-def _statistics(close: Floats, volume: Floats, per_year: float) -> dict[str, float | None]:
+def _statistics(market: MarketData, asset: int) -> dict[str, float | None]:
+    close, volume = market.close[:, asset], market.volume[:, asset]
+    per_year, offset = market.bars_per_year, float(market.lift[asset])
     simple = close[1:] / close[:-1] - 1
     log = pd.Series(np.log(close[1:] / close[:-1]))
     drawdown = 1 - close / np.maximum.accumulate(close)
     skew, kurtosis = (_finite(log.skew()), _finite(log.kurt()))
     return {
-        "first_close": float(close[0]),
-        "last_close": float(close[-1]),
+        "first_close": float(close[0]) - offset,
+        "last_close": float(close[-1]) - offset,
         "total_return_pct": 100 * float(close[-1] / close[0] - 1),
         "annual_return_pct": _finite(100 * np.expm1(min(log.mean() * per_year, 700.0))),
         "annual_volatility_pct": _finite(100 * log.std() * np.sqrt(per_year)),
