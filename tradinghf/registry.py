@@ -81,6 +81,12 @@ FILE_MODULE = "tradinghf_file_"
 """How the names of modules begin that users' files are run as."""
 
 
+def file_of(function: Callable[..., object]) -> Path | None:
+    """The file that `import_file` has a function from; None of one from elsewhere."""
+    path = getattr(sys.modules.get(function.__module__), "__file__", None)
+    return Path(path) if path and function.__module__.startswith(FILE_MODULE) else None
+
+
 def import_file(file: Path | str, kind: str, error: type[TradingHFError]) -> ModuleType:
     """Run a user's Python file as a module of its own; again only when its content changed.
 

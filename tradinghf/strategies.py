@@ -15,7 +15,6 @@ from __future__ import annotations
 import inspect
 import operator
 import re
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +24,7 @@ import numpy as np
 
 from tradinghf.errors import StrategyError, unknown_name
 from tradinghf.market import Floats, MarketData
-from tradinghf.registry import FILE_MODULE, Registry, import_file, run_file
+from tradinghf.registry import Registry, file_of, import_file, run_file
 from tradinghf.resources import resource_dir
 
 _Value = int | float | bool | str
@@ -323,21 +322,11 @@ def fresh(rule: Strategy) -> Strategy:
 
     A strategy that does not come from a file is returned as it is.
     """
-    path = strategy_file(rule)
+    path = file_of(rule.function)
     if path is None:
         return rule
     again = getattr(run_file(path), rule.function.__name__, None)
     return again if isinstance(again, Strategy) else rule
-
-
-def strategy_file(rule: Strategy) -> Path | None:
-    """The file that a strategy comes from, from here if it lies below; None of one in memory."""
-    module = sys.modules.get(rule.function.__module__)
-    path = getattr(module, "__file__", None)
-    if path is None or not rule.function.__module__.startswith(FILE_MODULE):
-        return None
-    file = Path(path).resolve()
-    return file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
 
 
 def strategy_names(folder: Path | str | None = None) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, cast
 
 import pandas as pd
@@ -32,11 +33,11 @@ from tradinghf.evaluation._terms import Terms, as_terms
 from tradinghf.evaluation._variants import backtest_variant
 from tradinghf.evaluation._yardstick import yardstick
 from tradinghf.market import MarketData, MarketLike, as_market
+from tradinghf.registry import file_of
 from tradinghf.resources import resource_dir
 from tradinghf.strategies import (
     Strategy,
     held_targets,
-    strategy_file,
     target_changes,
 )
 
@@ -276,7 +277,9 @@ def _expression(x: Tradable, name: str) -> str:
         return repr(x)
     if isinstance(x, Strategy):
         bundled = (resource_dir("strategies") / f"{name}.py").is_file()
-        file = None if bundled else strategy_file(x)
+        file = None if bundled else file_of(x.function)
+        if file is not None and file.is_relative_to(Path.cwd()):
+            file = file.relative_to(Path.cwd())
         return repr(name) if bundled else name if file is None else repr(f"{file}:{name}")
     if isinstance(x, ActingPolicy):
         return "policy"

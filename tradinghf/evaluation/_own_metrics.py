@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,9 +13,6 @@ from tradinghf.errors import StrategyError
 from tradinghf.evaluation._metrics import Metrics
 from tradinghf.market import Floats, MarketData, session_times
 from tradinghf.registry import Registry
-
-if TYPE_CHECKING:
-    from tradinghf.evaluation._result import BacktestResult
 
 METRICS: Registry[Callable[[Any], Any]] = Registry("metric", StrategyError)
 """Empty: metrics are found as FILE.py:function."""
@@ -48,8 +45,8 @@ def named_metrics(given: Mapping[str, Any] | Sequence[Any] | None) -> OwnMetrics
     return dict(pairs)
 
 
-def own_values(report: BacktestResult, taken: Metrics) -> Metrics:
-    """The value of each metric of one's own.
+def own_values(report: Any, taken: Metrics) -> Metrics:
+    """The value of each metric of one's own of a `BacktestResult`, which has them.
 
     Raises:
         StrategyError: a name is taken, or a function fails or returns no number.

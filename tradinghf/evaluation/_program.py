@@ -16,12 +16,16 @@ _MOST_NAMED = 8
 def program(report: BacktestResult, trials: int) -> str:
     """Lines to paste; what has no name, such as a table of one's own, is asked for in a comment."""
     market, call = report.market, _arguments(report)
-    needed = [] if not report.expression.isidentifier() else [(report.expression, "the object")]
-    needed += [(name, "the table") for name, text in call.items() if text == name]
+    needed = (
+        []
+        if not report.expression.isidentifier()
+        else [(report.expression, "the object that was backtested")]
+    )
+    needed += [(name, "the table that was given") for name, text in call.items() if text == name]
     imports = "".join(f", {type(v).__name__}" for v in report.terms.named.values())
     head = ["from tradinghf import CostModel, backtest, load_market"]
     head += [f"from tradinghf.config import {imports[2:]}"] if imports else []
-    head += [f"# {name}: {what} that was given" for name, what in needed]
+    head += [f"# {name}: {what}" for name, what in needed]
     arguments = ",\n    ".join(f"{name}={text}" for name, text in call.items())
     bars = _loading(market)
     head += [] if bars else ["# market: the bars that were given"]
@@ -32,7 +36,7 @@ def program(report: BacktestResult, trials: int) -> str:
             *bars,
             f'market = market.between("{report.metrics["start"]}", "{report.metrics["end"]}")',
             f'assert market.sha256 == "{market.sha256}"',
-            f"report = backtest(\n    {report.expression},\n    market,\n    {arguments},\n)",
+            f"report = backtest({report.expression}, market,\n    {arguments},\n)",
             f'report.save("report.html", trials={trials})',
         ]
     )
