@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import is_dataclass
 from functools import cache
 from numbers import Integral, Real
@@ -47,6 +47,8 @@ def _fits(wanted: Any, value: object) -> bool:
         return parts[-1:] != (...,) or all(_fits(parts[0], each) for each in value)
     if wanted is NoneType:
         return value is None
+    if origin is Callable:
+        return callable(value)
     # Settings within settings may come as a dict of theirs, as files hold them.
     nested = isinstance(wanted, type) and is_dataclass(wanted)
     return not nested or isinstance(value, (wanted, Mapping))
@@ -73,4 +75,6 @@ def _words(wanted: Any) -> str:
     if origin is tuple:
         each = {int: "whole numbers", float: "numbers", str: "texts"}.get(parts[0], "values")
         return f"a tuple of {each}"
+    if origin is Callable:
+        return "a function"
     return "None" if wanted is NoneType else f"{getattr(wanted, '__name__', wanted)}(...)"

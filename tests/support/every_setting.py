@@ -20,6 +20,7 @@ SETTINGS: dict[str, tuple[Any, ...]] = {
     "fill": ("next_open", "close"),
     "review": (None, 3),
     "observation": ("flat", "dict", "index"),
+    "time_left": (False, True),
     "reward": ("log_equity", "differential_sharpe"),
     "ruin": (1e-3, 0.4),
     "random_fee": (None, (0, 30)),

@@ -148,6 +148,9 @@ class EnvConfig(NamedOptions):
         allocation: how a portfolio's action becomes weights.
         observation: "flat" is one vector; "dict" has its parts "market" and "account"; "index"
             has the "window" that the market part is, for `MarketEnv.dense`, and "account".
+        time_left: whether the account part ends with the share of the review period that is left,
+            1 at its start and 0 at its end: for learners that take an episode's end for the end of
+            all reward. PPO's critics know it anyhow, while its policies do not.
         autoreset: when an ended env starts again (Gymnasium's `AutoresetMode`); "auto" is
             "same_step" in `MarketEnv`, and "next_step" in `gymnasium.make_vec`, whose wrappers
             expect that.
@@ -180,6 +183,7 @@ class EnvConfig(NamedOptions):
     portfolio: bool = False
     allocation: Allocation = field(default_factory=Allocation)
     observation: Literal["flat", "dict", "index"] = "flat"
+    time_left: bool = False
     autoreset: Autoreset = "auto"
     ruin: float = 1e-3
     rules: TradingRules = field(default_factory=TradingRules)

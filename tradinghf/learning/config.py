@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -11,6 +12,8 @@ from tradinghf.errors import NamedOptions, check_memory, check_range, check_sett
 Network = Literal["auto", "mlp", "attention", "assets"]
 ContinuousHead = Literal["gaussian", "beta"]
 Precision = Literal["float32", "bfloat16"]
+Schedule = Callable[[float], float]
+"""Of the share of the training that is left, from 1 to 0, as in Stable-Baselines3."""
 ATTENTION_HEADS = 4
 
 
@@ -98,9 +101,13 @@ class PPOConfig(NamedOptions):
     Attributes:
         hidden: widths of the hidden layers of actor and critic.
         shared: whether actor and critics share their hidden layers.
-        learning_rate: Adam step size at the start; decays linearly to `final_learning_rate`.
+        learning_rate: Adam step size at the start; decays linearly to `final_learning_rate`. A
+            function of the share of the training that is left, from 1 to 0, takes the place of
+            both; so it does for `clip` and for `entropy`.
         final_learning_rate: step size at the end of training.
         epochs: passes over each rollout.
+        target_kl: no further pass once the mean KL(old || new) of a pass is above this; None: all
+            passes.
         minibatches: gradient steps per pass.
         clip: largest change of the probability ratio.
         gamma: discount per bar.
@@ -111,7 +118,8 @@ class PPOConfig(NamedOptions):
         max_gradient_norm: gradients are scaled down to this norm.
         reference_kl: weight of KL(policy || reference policy), if there is a reference.
         bootstrap: whether the end of an episode by time limit continues with the critic's value
-            (a window cut out of ongoing trading) or ends all reward (the episode is the task).
+            (a window cut out of ongoing trading) or ends all reward (the episode is the task;
+            critics then know which bar of it they judge, while the policy does not).
         network: "mlp", "attention" over the bars of the window, or "assets", whose weights are
             shared by the assets of a portfolio; "auto" is "assets" for portfolios, else "mlp".
         head: distribution of continuous actions.
@@ -125,14 +133,15 @@ class PPOConfig(NamedOptions):
 
     hidden: tuple[int, ...] = (64, 64)
     shared: bool = False
-    learning_rate: float = 1e-3
+    learning_rate: float | Schedule = 1e-3
     final_learning_rate: float = 1e-4
     epochs: int = 4
+    target_kl: float | None = None
     minibatches: int = 16
-    clip: float = 0.2
+    clip: float | Schedule = 0.2
     gamma: float = 1.0
     gae_lambda: float = 0.95
-    entropy: float = 0.005
+    entropy: float | Schedule = 0.005
     final_entropy: float = 0.0
     value_weight: float = 0.5
     max_gradient_norm: float = 0.5
@@ -164,10 +173,19 @@ class PPOConfig(NamedOptions):
             self.hidden,
             f"a first width divisible by {ATTENTION_HEADS} for network='attention'",
         )
-        for name in ("learning_rate", "clip", "max_gradient_norm"):
+        check_setting(
+            not self.graphs or not callable(self.clip),
+            "PPOConfig.clip",
+            self.clip,
+            "a number for graphs=True, which records it",
+        )
+        for name in ("learning_rate", "clip", "max_gradient_norm", "target_kl"):
             value = getattr(self, name)
-            check_setting(value > 0, f"PPOConfig.{name}", value, "above 0")
-        check_range(self, "final_learning_rate entropy final_entropy value_weight reference_kl", 0)
+            fits = value is None or callable(value) or value > 0
+            check_setting(fits, f"PPOConfig.{name}", value, "above 0")
+        check_range(self, "final_learning_rate final_entropy value_weight reference_kl", 0)
+        if not callable(self.entropy):
+            check_range(self, "entropy", 0)
         check_setting(0 < self.gamma <= 1, "PPOConfig.gamma", self.gamma, "in (0, 1]")
         check_setting(
             0 <= self.gae_lambda <= 1, "PPOConfig.gae_lambda", self.gae_lambda, "in [0, 1]"

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from tradinghf.errors import CheckpointError
 from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.policy import ActorCritic, frozen
-from tradinghf.learning.ppo import PPO, Metrics, Stream
+from tradinghf.learning.ppo import PPO, Callback, Metrics, Stream
 from tradinghf.learning.tasks import Agent
 from tradinghf.loop._paid_market import PaidMarket, arrays
 from tradinghf.simulation import MarketEnv
@@ -68,6 +68,8 @@ class BroughtAgent:
     Attributes:
         market: where the agent trains.
         iteration: of the loop, done.
+        callbacks: as of `PPO`: called with the learner and its metrics; False ends the training.
+        stopped: one of them ended it.
 
     """
 
@@ -75,7 +77,7 @@ class BroughtAgent:
         self, agent: Agent, env: MarketEnv, streams: Mapping[str, Stream], seed: int
     ) -> None:
         self.agent, self.env, self.streams, self.seed = agent, env, streams, seed
-        self.config = PPOConfig(final_learning_rate=PPOConfig.learning_rate, entropy=0.0)
+        self.config = PPOConfig(learning_rate=1e-3, final_learning_rate=1e-3, entropy=0.0)
         count = getattr(agent, "num_envs", None) or env.num_envs
         # Whoever lets a policy trade shows it flat observations.
         task = replace(env.config, observation="flat")
@@ -83,6 +85,8 @@ class BroughtAgent:
         self.market = PaidMarket(market, streams, seed)
         self._shown = arrays(market.like(num_envs=64).reset(seed=seed)[0])
         self.iteration = 0
+        self.callbacks: list[Callback] = []
+        self.stopped = False
         self._paid_anew = True
         agent.begin(self.market, seed)
 
@@ -109,12 +113,14 @@ class BroughtAgent:
         total: int | None = None,
         after: Callable[[Any, Metrics], None] | None = None,
     ) -> list[Metrics]:
-        """Train for about so many iterations at once.
+        """Train for about so many iterations at once; not once a callback has ended it.
 
         Raises:
             ConfigError: the agent took no steps in its environment.
 
         """
+        if self.stopped:
+            return []
         if self._paid_anew:
             self.market.measure()
             if self.market.steps and hasattr(self.agent, "reward_changed"):
@@ -127,8 +133,8 @@ class BroughtAgent:
         count = max(market.episodes - ended, 1)
         metrics = {"step": float(self.iteration * self.steps_per_iteration)}
         metrics |= {f"reward/{k}": (v - before[k]) / count for k, v in market.earned.items()}
-        if after is not None:
-            after(self, metrics)
+        told = [*self.callbacks, *([] if after is None else [after])]
+        self.stopped = not all([tell(self, metrics) is not False for tell in told])
         return [metrics]
 
     def state(self) -> dict[str, Any]:

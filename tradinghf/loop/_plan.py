@@ -83,6 +83,7 @@ def schedule_changes(ppo: PPOConfig, before: int, after: int) -> str:
     decays = {
         "learning rate": ppo.learning_rate != ppo.final_learning_rate,
         "entropy": ppo.entropy != ppo.final_entropy,
+        "clip": callable(ppo.clip),
     }
     names = " and ".join(name for name, decaying in decays.items() if decaying)
     return names and (

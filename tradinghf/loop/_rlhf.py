@@ -18,6 +18,7 @@ from tradinghf.feedback import Query, Ranking, SyntheticTrader
 from tradinghf.feedback.store import Store
 from tradinghf.learning.config import RLHFConfig
 from tradinghf.learning.policy import Policy
+from tradinghf.learning.ppo import Callback
 from tradinghf.learning.reward import Reward, ended_by, predicted_pairs, summarise
 from tradinghf.learning.runs import RunDirectory, Scores, State, recall
 from tradinghf.loop._collect import Actor, Progress, env_like, trading_metrics
@@ -62,6 +63,7 @@ class RLHF(Gated):
         config: the loop's settings.
         out: run directory; nothing is written when not given.
         progress: called with (phase, done, total, metrics).
+        callbacks: of the learner, see `PPO`; the loop then ends with the policy as it is.
         safe: end `train` with `gate`; needs a test market.
         baseline: trades now; `deployed` unless the gate lets the policy through.
         look: called before the test market is first looked at.
@@ -85,6 +87,7 @@ class RLHF(Gated):
         config: RLHFConfig | None = None,
         out: Path | str | None = None,
         progress: Progress | None = None,
+        callbacks: Sequence[Callback] = (),
         safe: bool = False,
         baseline: Contender | str = "buy_and_hold",
         look: Callable[[], None] | None = None,
@@ -109,6 +112,7 @@ class RLHF(Gated):
         self._answered = False  # whether the questions of the present round are
         self._trained = False  # whether `train` has ended once
         self.agent = learner(self.env, self.reward_model, self.config, agent)
+        self.agent.callbacks += callbacks
         self.training = Training(
             self.agent,
             run=self.run,

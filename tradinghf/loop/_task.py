@@ -49,12 +49,12 @@ def task_loop(
         ConfigError: an argument that only a market has a use for.
 
     """
-    progress = others.pop("progress", None)
+    progress, callbacks = others.pop("progress", None), list(others.pop("callbacks", ()))
     given = [name for name, value in others.items() if value not in (None, False)]
     if unknown := [name for name in given if name not in _OF_MARKETS]:
         raise ConfigError(
             f"RLHF has no argument {', '.join(unknown)}. For a task it takes the environment, "
-            "reward_model, agent, trader, config and progress."
+            "reward_model, agent, trader, config, progress and callbacks."
         )
     if given:
         text = ", ".join(f"{name} ({_OF_MARKETS[name]})" for name in given)
@@ -73,4 +73,12 @@ def task_loop(
             "RLHFConfig is about market episodes; give config=TaskConfig(questions=..., steps=...) "
             "of tradinghf.learning.tasks."
         )
-    return TaskRLHF(env, config, trader, reward=reward_model, agent=agent, progress=progress)
+    loop = TaskRLHF(env, config, trader, reward=reward_model, agent=agent, progress=progress)
+    if callbacks and not hasattr(loop.agent, "callbacks"):
+        raise ConfigError(
+            f"callbacks are told of our PPO's iterations; {type(loop.agent).__name__} takes those "
+            "of its own library. Give them to the agent."
+        )
+    if callbacks:
+        loop.agent.callbacks += callbacks
+    return loop

@@ -308,7 +308,7 @@ class Dynamics:
     # ------------------------------------------------------------------ observe
 
     def account_obs(self, state: EnvState) -> Tensor:
-        """[N, 3 A' + 1] account part of the observation."""
+        """[N, 3 A' + 1 or 2] account part of the observation."""
         ledger = state.ledger
         equity = ledger.equity
         safe = equity.clamp_min(self.setup.ruin)
@@ -318,6 +318,7 @@ class Dynamics:
             volatility=state.volatility,
             since=state.since,
             drawdown=1.0 - equity / state.peak,
+            elapsed=state.bar - state.start,
         )
 
     def held(self, state: EnvState) -> Tensor:

@@ -214,6 +214,10 @@ class FusedEngine(ABC):
             after.bars,
             *places,
         )
+        if self.dynamics.observer.time_left:
+            account = shown if not isinstance(shown, dict) else shown["account"]
+            elapsed = torch.from_numpy(after.bars - episodes.arrays[1])
+            account[:, -1] = self.dynamics.observer.left(elapsed).numpy()
         return after
 
     def _blank_observation(self, count: int) -> tuple[Any, tuple[Any, ...]]:

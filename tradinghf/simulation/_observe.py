@@ -29,7 +29,8 @@ class Observer:
 
     The market part is one gather from precomputed windows, so that it can also be recomputed
     later from (asset, bar) alone; the account part is 3 A' + 1 numbers: positions, open profits
-    in units of 20-bar volatility, time since the last trade, and drawdown. The last feature of a
+    in units of 20-bar volatility, time since the last trade, and drawdown; with `time_left` one
+    more, the share of the review period that is left. The last feature of a
     portfolio's assets is 1 while they are listed; of others all features are 0.
 
     Attributes:
@@ -39,6 +40,8 @@ class Observer:
         width: F' = A' * F features per bar; of portfolios A' * (F + 1).
         assets: A'.
         review: bars that the time since the last trade is measured against.
+        horizon: L bars of an episode.
+        time_left: whether the time left is shown.
         kind: one vector ("flat"), a dict of both parts ("dict"), or a dict of the market part's
             row in `windows` and the account part ("index").
 
@@ -50,6 +53,8 @@ class Observer:
     width: int
     assets: int
     review: int
+    horizon: int
+    time_left: bool
     kind: str
 
     @classmethod
@@ -72,13 +77,15 @@ class Observer:
             width=table.shape[-1],
             assets=assets,
             review=config.review or config.horizon,
+            horizon=config.horizon,
+            time_left=config.time_left,
             kind=config.observation,
         )
 
     @property
     def account_dim(self) -> int:
         """Numbers in the account part."""
-        return 3 * self.assets + 1
+        return 3 * self.assets + 1 + self.time_left
 
     @property
     def dim(self) -> int:
@@ -114,8 +121,9 @@ class Observer:
         volatility: Tensor,
         since: Tensor,
         drawdown: Tensor,
+        elapsed: Tensor,
     ) -> Tensor:
-        """[N, 3 A' + 1] float32 account part, each number within ±5.
+        """[N, 3 A' + 1 or 2] float32 account part, each number within ±5.
 
         Args:
             position: [N, A'] signed fraction of equity.
@@ -123,12 +131,21 @@ class Observer:
             volatility: [N, A'] of one bar's log return.
             since: [N, A'] bars since the last trade.
             drawdown: [N, 1] fall from the highest equity of the review period [fraction].
+            elapsed: [N] bars since the start of the episode.
 
         """
         profit = open_profit / (volatility * PROFIT_BARS**0.5)
         waited = (since / self.review).clamp_max(1.0)
-        parts = (position, profit, waited, drawdown)
+        parts = [position, profit, waited, drawdown]
+        if self.time_left:
+            parts.append(self.left(elapsed)[:, None])
         return torch.cat([p.to(torch.float32) for p in parts], dim=1).clamp(-LIMIT, LIMIT)
+
+    def left(self, elapsed: Tensor) -> Tensor:
+        """[N] share of the review period that is left after so many bars of the episode."""
+        if self.review < self.horizon:
+            elapsed = elapsed % self.review
+        return 1.0 - elapsed / self.review
 
     def join(self, asset: Tensor, bar: Tensor, account: Tensor) -> Observation:
         """The observation at [N] bars of [N] assets, with its account part."""

@@ -18,7 +18,13 @@ from tradinghf.learning.ppo._compiled import CompiledUpdate
 from tradinghf.learning.ppo._forward import CompiledForward, blas, forward_of
 from tradinghf.learning.ppo._network import PackedActorCritic
 from tradinghf.learning.ppo._transitions import Transitions
-from tradinghf.learning.ppo._update import LossWeights, Update, policy_gradients, policy_loss
+from tradinghf.learning.ppo._update import (
+    STATISTICS,
+    LossWeights,
+    Update,
+    policy_gradients,
+    policy_loss,
+)
 from tradinghf.workers import Team
 
 WEIGHTS = LossWeights(0.2, 0.5, 0.01)
@@ -124,11 +130,11 @@ def test_an_epoch_skips_gradients_that_are_not_finite() -> None:
     table.columns[2, 5] = torch.nan  # an advantage of the first minibatch
     before = learner.network.data.clone()
     stats = learner.epoch(torch.arange(200), 200, table, WEIGHTS, 1e-3)
-    assert stats[-1] == 1.0
+    assert stats[STATISTICS.index("bad_gradients")] == 1.0
     assert bool(stats.isfinite().all())
     assert torch.equal(learner.network.data, before)
     stats = learner.epoch(torch.arange(400), 200, table, WEIGHTS, 1e-3)
-    assert stats[-1] == 1.0
+    assert stats[STATISTICS.index("bad_gradients")] == 1.0
     assert bool(stats.isfinite().all())
     assert not torch.equal(learner.network.data, before)
     assert float(learner.adam.count) == 1.0

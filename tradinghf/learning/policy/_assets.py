@@ -23,6 +23,7 @@ class AssetBody(nn.Module):
     [.., W*A*F' + 3A + 1] -> [.., A, H + 1]. A row begins as an asset's window of features (the last
     of them is 1 while it is listed), its position, open profit and waiting time, and the account's
     drawdown; the mean is over listed assets. The last number of what comes out is the listing.
+    The time left (`EnvConfig.time_left`), where it is shown, is not looked at.
 
     Args:
         bars: W.
@@ -51,8 +52,9 @@ class AssetBody(nn.Module):
         each = self.bars * self.features
         assets = (obs.shape[-1] - 1) // (each + ACCOUNT)
         market = obs[..., : each * assets].unflatten(-1, (self.bars, assets, self.features))
-        account = obs[..., each * assets : -1].unflatten(-1, (ACCOUNT, assets)).transpose(-1, -2)
-        drawdown = obs[..., None, -1:].expand(*account.shape[:-1], 1)
+        ends = (each + ACCOUNT) * assets
+        account = obs[..., each * assets : ends].unflatten(-1, (ACCOUNT, assets)).mT
+        drawdown = obs[..., None, ends : ends + 1].expand(*account.shape[:-1], 1)
         rows = torch.cat([market.transpose(-2, -3).flatten(-2), account, drawdown], -1)
         listed = market[..., -1, :, -1:]
         for own, mean in zip(self.own, self.mean, strict=True):

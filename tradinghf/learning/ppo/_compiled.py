@@ -94,7 +94,7 @@ class CompiledUpdate(Update):
         shared = self.group.size > 1 or size >= 2 * _ROWS_PER_SHARE
         if shared:
             return super().epoch(order, size, table, weights, rate)
-        stats = torch.empty(self._kernel.STATS + 1, dtype=torch.float64)
+        stats = torch.empty(self._kernel.STATS + 2, dtype=torch.float64)
         adam = self.adam
         written = (adam.data, adam.grad, adam.mean, adam.square, adam.count.view(1), stats)
         self._kernel.epoch(

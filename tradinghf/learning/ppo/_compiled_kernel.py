@@ -333,10 +333,10 @@ def _norm(grads: Any) -> Any:
 
 @njit(**OPTIONS)
 def _adam(
-    params: Any, grads: Any, mean: Any, square: Any, count: Any, rate: float, limit: float, eps: Any
-) -> bool:
-    """`update.Adam.step`; returns whether it skipped the step."""
-    norm = _norm(grads)
+    params: Any, grads: Any, mean: Any, square: Any, count: Any, rate: float, limit: float,
+    eps: Any, norm: Any,
+) -> bool:  # fmt: skip
+    """`update.Adam.step`, of a gradient's norm; returns whether it skipped the step."""
     if not math.isfinite(norm):
         return True
     count[0] += 1
@@ -367,8 +367,8 @@ def epoch(
         rate, limit, eps: see `update.Adam`.
         params, grads, mean, square: [P]; `grads` receives the last minibatch's gradient.
         count: [1] steps taken.
-        stats: [6] float64, written: `STATS` and skipped steps, as means per row or minibatch
-            summed over minibatches.
+        stats: [7] float64, written: `STATS`, skipped steps and the gradient's norm, as means per
+            row or minibatch summed over minibatches.
         obs, columns: see `gradients`.
         order: [R] rows in the order of minibatches; a rest shorter than B is left out.
         networks, widest, loss: see `gradients`.
@@ -381,5 +381,7 @@ def epoch(
         _write_gradient(params, grads, found, obs, columns, rows, networks, widest, loss)
         for n in range(STATS):
             stats[n] += found[n] / size if math.isfinite(found[n]) else 0.0
-        skipped = _adam(params, grads, mean, square, count, rate, limit, eps)
+        norm = _norm(grads)
+        skipped = _adam(params, grads, mean, square, count, rate, limit, eps, norm)
         stats[STATS] += 1.0 if skipped else 0.0
+        stats[STATS + 1] += 0.0 if skipped else norm

@@ -56,14 +56,17 @@ class ProcessGroup:
             x /= self.size
         return x
 
-    def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def moments(self, x: Tensor, *, bars_apart: bool = False) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation [C] of [L, N, C] over L, N and the group.
 
-        The standard deviation is the unbiased one over all rows of the group.
+        The standard deviation is the unbiased one over all rows of the group. With `bars_apart`
+        both are [L, C], over N and the group alone.
         """
-        count = self.size * x.shape[0] * x.shape[1]
-        mean = self.mean_(x.mean((0, 1)))
-        variance = self.mean_((x - mean).square().mean((0, 1)))
+        over = (1,) if bars_apart else (0, 1)
+        count = self.size * x[..., 0].numel() // (len(x) if bars_apart else 1)
+        mean = self.mean_(x.mean(over))
+        centred = x - (mean[:, None] if bars_apart else mean)
+        variance = self.mean_(centred.square().mean(over))
         return mean, (variance * (count / max(count - 1, 1))).sqrt()
 
 

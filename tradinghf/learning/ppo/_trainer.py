@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from tradinghf.learning.ppo._fresh import network_for
 from tradinghf.learning.ppo._gae import discounted, gae
 from tradinghf.learning.ppo._graphs import RecordedUpdate
 from tradinghf.learning.ppo._network import PackedActorCritic
+from tradinghf.learning.ppo._returns import ReturnUnits
 from tradinghf.learning.ppo._rollout import (
     RewardStream,
     Rollout,
@@ -29,13 +30,13 @@ from tradinghf.learning.ppo._rollout import (
     collect_rollout,
     flat_obs,
 )
+from tradinghf.learning.ppo._schedule import Callback, Rates, tell
 from tradinghf.learning.ppo._streams import check_stream
 from tradinghf.learning.ppo._transitions import Transitions
 from tradinghf.learning.ppo._update import STATISTICS, LossWeights, Update
 
 Metrics = dict[str, float]
 MAX_BAD_ITERATIONS = 3
-_SCALE_DECAY = 0.9
 _READ_TOGETHER = 16  # iterations whose metrics are read at once where nobody waits for them
 
 
@@ -68,11 +69,13 @@ class PPO:
         steps: rollout length L; the environment's horizon when it has one.
         seed: of everything random.
         group: processes that train the same policy, each in environments of its own.
+        callbacks: each is called with the learner and the metrics of every iteration, and may
+            change the learner; one that returns False ends the training.
 
     Attributes:
         iteration: iterations done.
         whole_episodes: whether every rollout is one whole episode per environment.
-        scale: [C] running scale of each stream's returns.
+        stopped: a callback ended the training.
 
     Raises:
         ConfigError: the network has not one critic per stream, or suits no such environment.
@@ -88,7 +91,9 @@ class PPO:
         steps: int | None = None,
         seed: int = 0,
         group: ProcessGroup = ALONE,
+        callbacks: Sequence[Callback] = (),
     ) -> None:
+        self.callbacks, self.stopped = list(callbacks), False
         self.env, self.streams, self.seed, self.group = env, streams, seed, group
         self.config = settings_of(PPOConfig, config, "config")
         self._obs = flat_obs(env, env.reset(seed=seed)[0])
@@ -110,11 +115,23 @@ class PPO:
         self.whole_episodes = self.steps == horizon
         self.iteration = 0
         self._bad_iterations = 0
-        self.scale = torch.ones(len(streams), device=self._obs.device)
+        bars = 0 if self.config.bootstrap else self._bars_apart(horizon)
+        self._units = ReturnUnits(bars, len(streams), self._obs.device)
+        self._age = 0  # bar of the episodes at which the next rollout begins
         weights = [stream.weight for stream in streams.values()]
         self._weights = torch.tensor(weights, dtype=torch.float32, device=self._obs.device)
         self._reference: ActorCritic | None = None
         self._memory = RolloutMemory()
+
+    def _bars_apart(self, horizon: int | None) -> int:
+        """Bars of an episode, where all end in step and the critics see no time; else 0."""
+        task: Any = getattr(self.env, "config", None)
+        in_step = self.whole_episodes or hasattr(self.env, "dynamics")
+        if not horizon or not in_step:
+            return 0
+        told = getattr(task, "time_left", False) and (task.review or horizon) >= horizon
+        # Networks over assets do not look at it.
+        return 0 if told and self.network.shape["assets"] is None else horizon
 
     @property
     def steps_per_iteration(self) -> int:
@@ -123,7 +140,24 @@ class PPO:
 
     def restart(self, seed: int) -> None:
         """Begin new episodes at the next rollout: somebody else has stepped the environments."""
-        self._obs = flat_obs(self.env, self.env.reset(seed=seed)[0])
+        self._obs, self._age = flat_obs(self.env, self.env.reset(seed=seed)[0]), 0
+
+    @property
+    def scale(self) -> Tensor:
+        """[C] running spread of each stream's returns, in units of its rewards."""
+        return self._units.whole
+
+    @torch.no_grad()
+    def values(self, obs: Any, bar: int = 0) -> Tensor:
+        """[N, C] what is left to be paid from observations on, in units of each stream's rewards.
+
+        Args:
+            obs: as the environment shows them.
+            bar: of the episode, from 0 on; it matters where episodes end all reward.
+
+        """
+        out = self.network.value_out(flat_obs(self.env, obs))
+        return self._units.value(out[None], bar)[0]
 
     def weigh(self, stream: str, weight: float) -> None:
         """Change the weight of a reward stream from the next iteration on."""
@@ -138,15 +172,15 @@ class PPO:
         iterations: int,
         *,
         total: int | None = None,
-        after: Callable[[PPO, Metrics], None] | None = None,
+        after: Callable[[PPO, Metrics], bool | None] | None = None,
     ) -> list[Metrics]:
-        """Run iterations.
+        """Run iterations; none once a callback has ended the training.
 
         Args:
             iterations: how many to run now.
             total: length of the whole schedule (learning rate, entropy); default: until the end
                 of this call.
-            after: called after each iteration with its metrics (progress, logging, checkpoints).
+            after: called after each iteration as `callbacks` are (progress, logging, checkpoints).
 
         Returns:
             One dict of metrics per iteration.
@@ -157,28 +191,35 @@ class PPO:
         """
         total = total or self.iteration + iterations
         history: list[Metrics] = []
-        unread: list[Tensor] = []
+        unread: list[tuple[Rates, Tensor]] = []
+        told = [*self.callbacks, *([] if after is None else [after])]
         for left in range(iterations - 1, -1, -1):
+            if self.stopped:
+                break
+            rates = Rates.at(self.config, min(self.iteration / max(total - 1, 1), 1.0))
             with self._update.threads():
-                unread.append(self._iterate(min(self.iteration / max(total - 1, 1), 1.0)))
-            if after is not None or left == 0 or len(unread) == _READ_TOGETHER:
+                unread.append((rates, self._iterate(rates)))
+            if told or left == 0 or len(unread) == _READ_TOGETHER:
                 history += self._read(unread)
                 unread = []
-            if after is not None:
-                after(self, history[-1])
+            if told:
+                self.stopped = not tell(told, self, history[-1])
         return history
 
-    def _read(self, rows: list[Tensor]) -> list[Metrics]:
+    def _read(self, rows: list[tuple[Rates, Tensor]]) -> list[Metrics]:
         """Metrics of the last iterations, from rows of numbers that may lie on a device."""
-        found, first = [], self.iteration - len(rows) + 1
-        for iteration, row in enumerate(torch.stack(rows).tolist(), first):
+        found, iteration = [], self.iteration - len(rows)
+        numbers = torch.stack([row for _, row in rows]).tolist()
+        for (rates, _), row in zip(rows, numbers, strict=True):
+            iteration += 1
             metrics = dict(zip(self._names, row, strict=True))
             self._stop_if_bad(metrics, iteration)
-            found.append({"step": float(iteration * self.steps_per_iteration), **metrics})
+            step = {"step": float(iteration * self.steps_per_iteration)}
+            found.append(step | metrics | rates.metrics())
         return found
 
-    def _iterate(self, progress: float) -> Tensor:
-        """One iteration, at a share `progress` of the schedule; returns what `_names` names.
+    def _iterate(self, rates: Rates) -> Tensor:
+        """One iteration; returns what `_names` names.
 
         The host waits for nothing here, after the first iteration.
         """
@@ -186,8 +227,9 @@ class PPO:
         generator.manual_seed(_mix(self.seed, self.iteration))
         rollout = self._act(generator)
         advantages, targets, paid = self._advantages(rollout)
-        learned = self._improve(rollout, advantages, targets, progress, generator)
+        learned = self._improve(rollout, advantages, targets, rates, generator)
         self.iteration += 1
+        self._age = (self._age + self.steps) % (self._units.bars or 1)
         facts = self._facts(rollout)
         self._names = [*(f"reward/{name}" for name in self.streams), *facts, *STATISTICS]
         return self.group.mean_(torch.cat([paid, *facts.values(), learned]))
@@ -197,7 +239,7 @@ class PPO:
         if self.whole_episodes:
             seed = (_mix(self.seed, self.iteration) >> 1) + rank * envs
             shown, info = self.env.reset(seed=seed)
-            self._obs, first_close = flat_obs(self.env, shown), info.get("close")
+            self._obs, first_close, self._age = flat_obs(self.env, shown), info.get("close"), 0
         # This process's share of what one process with all environments would draw.
         shape = (self.steps, envs * self.group.size, self._packed.actions)
         uniform = torch.rand(shape, generator=generator, device=generator.device)
@@ -216,10 +258,11 @@ class PPO:
     def _advantages(self, rollout: Rollout) -> tuple[Tensor, Tensor, Tensor]:
         """Combined advantage [L, N], critics' targets [L, N, C], reward per episode [C].
 
-        Every stream is divided by a running scale of its returns, and its advantage by its
-        standard deviation: A = Σ_c w_c · Â_c / σ_c.
+        The critics' outputs become values by the running mean and spread of what is left to be
+        paid (`ReturnUnits`), and every stream's advantage is divided by its standard deviation:
+        A = Σ_c w_c · Â_c / σ_c.
         """
-        config = self.config
+        config, units = self.config, self._units
         done = (rollout.terminated | rollout.truncated)[..., None]
         ended = rollout.terminated[..., None] if config.bootstrap else done
         paid = {name: stream.reward(rollout) for name, stream in self.streams.items()}
@@ -227,16 +270,16 @@ class PPO:
             check_stream(name, rows, rollout, finite=self.iteration == 0)
         rewards = torch.stack([rows.to(rollout.values) for rows in paid.values()], -1)
         stay = config.gamma * (~done).to(rewards)
-        to_go = discounted(rewards, stay.expand_as(rewards))
-        size = self.group.moments(to_go)[1].clamp(min=1e-8)
-        first = self.iteration == 0
-        blend = size if first else _SCALE_DECAY * self.scale + (1 - _SCALE_DECAY) * size
-        # Rewards that are not finite spoil this iteration, not the scale of all that follow.
-        self.scale = torch.where(blend.isfinite(), blend, self.scale)
+        following = units.value(rollout.next_values, self._age + 1)
+        left = rewards
+        if units.bars and not self.whole_episodes:  # of episodes that go on: what critics expect
+            left = torch.cat([rewards[:-1], rewards[-1:] + stay[-1:] * following[-1:]])
+        units.learn(discounted(left, stay.expand_as(left)), self._age, self.group)
+        values = units.value(rollout.values, self._age)
         advantage = gae(
-            rewards / self.scale,
-            rollout.values,
-            rollout.next_values,
+            rewards,
+            values,
+            units.value(rollout.next_values, self._age + 1),
             ended,
             done,
             gamma=config.gamma,
@@ -245,23 +288,21 @@ class PPO:
         mean, spread = self.group.moments(advantage)
         total = ((advantage - mean) / spread.clamp(min=1e-8) * self._weights).sum(-1)
         per_episode = rewards.sum((0, 1)) / done.sum().clamp(min=1)
-        return total, advantage + rollout.values, per_episode
+        return total, units.target(advantage + values, self._age), per_episode
 
     def _improve(
         self,
         rollout: Rollout,
         advantages: Tensor,
         targets: Tensor,
-        progress: float,
+        rates: Rates,
         generator: torch.Generator,
     ) -> Tensor:
-        """[6] mean statistics of the update."""
+        """[7] mean statistics of the update."""
         config = self.config
-        rate = config.learning_rate + progress * (config.final_learning_rate - config.learning_rate)
-        entropy = config.entropy + progress * (config.final_entropy - config.entropy)
-        weights = LossWeights(config.clip, config.value_weight, entropy, config.reference_kl)
+        weights = LossWeights(rates.clip, config.value_weight, rates.entropy, config.reference_kl)
         table = Transitions.of(rollout, advantages, targets, self._reference_out(rollout))
-        return self._update.run(table, weights, rate, generator)
+        return self._update.run(table, weights, rates.learning_rate, generator)
 
     def _reference_out(self, rollout: Rollout) -> tuple[Tensor, Tensor] | None:
         """Outputs [L, N, O] and log standard deviations [A] of the reference policy."""
@@ -302,7 +343,7 @@ class PPO:
         return {
             "iteration": self.iteration,
             "bad_iterations": self._bad_iterations,
-            "scale": self.scale,
+            "units": self._units.state(),
             "optimiser": self._update.adam.state(),
             "network": self.network.state_dict(),
             "reference": None if self._reference is None else self._reference.state_dict(),
@@ -316,7 +357,7 @@ class PPO:
         """
         self.iteration = int(state["iteration"])
         self._bad_iterations = int(state["bad_iterations"])
-        self.scale = state["scale"].to(self.scale)
+        self._units.restore(state["units"])
         self._update.adam.restore(state["optimiser"])
         self.network.load_state_dict(state["network"])
         self._reference = None

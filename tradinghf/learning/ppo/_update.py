@@ -19,7 +19,11 @@ from tradinghf.learning.ppo._distributed import ALONE, ProcessGroup
 from tradinghf.learning.ppo._network import PackedActorCritic
 from tradinghf.learning.ppo._transitions import Minibatch, Transitions
 
-STATISTICS = ("loss/policy", "entropy", "kl", "clip_fraction", "loss/value", "bad_gradients")
+STATISTICS = (
+    *("loss/policy", "entropy", "kl", "clip_fraction", "loss/value", "bad_gradients"),
+    "gradient_norm",
+)
+_KL = STATISTICS.index("kl")
 PART_ROWS = 4096  # rows whose activations stay in a processor's cache for the way back
 
 
@@ -147,6 +151,7 @@ class Adam:
     Attributes:
         mean, square: [P] moving averages of the gradient and its square.
         count: steps taken.
+        norm: of the last gradient, before it was scaled down.
     Source: Kingma and Ba 2015, arXiv:1412.6980, algorithm 1.
 
     """
@@ -155,11 +160,13 @@ class Adam:
         self.data, self.grad, self.limit, self.eps = data, grad, limit, eps
         self.mean, self.square = torch.zeros_like(data), torch.zeros_like(data)
         self.count = torch.zeros((), device=data.device)
+        self.norm = torch.zeros((), device=data.device)
 
     @torch.no_grad()
     def step(self, rate: float | Tensor) -> Tensor:
         """One step with step size `rate`; returns 1 where it was skipped, else 0."""
         norm = torch.linalg.vector_norm(self.grad)
+        self.norm.copy_(norm)
         skipped: Tensor = norm.isfinite().logical_not_().to(norm)
         excess = norm.add_(1e-6).div_(self.limit).clamp_(min=1)
         self.count += 1 - skipped
@@ -218,7 +225,7 @@ class Update:
     def run(
         self, table: Transitions, weights: LossWeights, rate: float, generator: torch.Generator
     ) -> Tensor:
-        """All epochs; returns [6] mean statistics (`STATISTICS`).
+        """All epochs, or as many as `target_kl` allows; returns [7] mean `STATISTICS`.
 
         Args:
             table: what the policy saw, did, and what came of it.
@@ -231,9 +238,16 @@ class Update:
         sums, updates = torch.zeros(len(STATISTICS), device=table.obs.device), 0
         for _ in range(self.config.epochs):
             order = torch.randperm(len(table), generator=generator, device=generator.device)
-            sums += self.epoch(order, size, table, weights, rate)
-            updates += len(table) // size
+            found = self.epoch(order, size, table, weights, rate)
+            sums, updates = sums + found, updates + len(table) // size
+            if self._far_enough(found[_KL] / (len(table) // size)):
+                break
         return sums / updates
+
+    def _far_enough(self, kl: Tensor) -> bool:
+        """Whether a pass of such a mean KL was the last one; all processes say the same."""
+        most = self.config.target_kl
+        return most is not None and float(self.group.mean_(kl.clone())) > most
 
     def epoch(
         self, order: Tensor, size: int, table: Transitions, weights: LossWeights, rate: float
@@ -253,11 +267,12 @@ class Update:
     def step(
         self, rows: Tensor, table: Transitions, weights: LossWeights, rate: float | Tensor
     ) -> Tensor:
-        """One gradient step on the rows [B] of the table; returns [6] `STATISTICS`."""
+        """One gradient step on the rows [B] of the table; returns [7] `STATISTICS`."""
         stats = self.gradients(rows, table, weights)
         self.group.mean_(self.network.grad)
         skipped = self.adam.step(rate)
-        return torch.cat([stats, skipped[None]]).nan_to_num_()
+        facts = torch.stack([skipped, self.adam.norm])
+        return torch.cat([stats, facts]).nan_to_num_(posinf=0.0, neginf=0.0)
 
     def gradients(self, rows: Tensor, table: Transitions, weights: LossWeights) -> Tensor:
         """Put the loss's gradient into the network's; returns the first five `STATISTICS`.
