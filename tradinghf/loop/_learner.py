@@ -25,9 +25,20 @@ def market_env_of(given: Any) -> MarketEnv:
     """The tensor environment in an environment of `gymnasium.make` or `make_vec`, or itself.
 
     Raises:
-        ConfigError: it is no environment.
+        ConfigError: it is no environment, or its episodes may end early.
 
     """
+    env = _market_env(given)
+    if env.early_end is not None:
+        raise ConfigError(
+            "RLHF ranks episodes of one length, so that it tells nothing of their worth; the "
+            "environment has termination=... Leave it out (a ruined account trades no more "
+            "anyhow), or train with PPO alone."
+        )
+    return env
+
+
+def _market_env(given: Any) -> MarketEnv:
     if isinstance(given, MarketEnv):
         return given
     inner = getattr(getattr(given, "unwrapped", None), "env", None)

@@ -13,8 +13,10 @@ from tradinghf.workers import use_one_thread_in_forks
 if TYPE_CHECKING:
     from tradinghf.simulation._edits import Change, edited_episode
     from tradinghf.simulation._env import MarketEnv
+    from tradinghf.simulation._hooks import Fills
     from tradinghf.simulation._plain_orders import trade_weights
     from tradinghf.simulation._rewards import Transition, reward
+    from tradinghf.simulation._sampling import LabelledWindows
     from tradinghf.simulation._simulate import simulate
     from tradinghf.simulation._stepped import AccountState, decide_stepwise
     from tradinghf.simulation._windows import Windows, random_windows, splitmix64
@@ -47,6 +49,8 @@ for _id, _settings in _ENV_IDS.items():
 __all__ = [
     "AccountState",
     "Change",
+    "Fills",
+    "LabelledWindows",
     "MarketEnv",
     "Transition",
     "Windows",
@@ -66,6 +70,8 @@ __getattr__ = on_first_use(
         "decide_stepwise": "tradinghf.simulation._stepped",
         "Change": "tradinghf.simulation._edits",
         "edited_episode": "tradinghf.simulation._edits",
+        "Fills": "tradinghf.simulation._hooks",
+        "LabelledWindows": "tradinghf.simulation._sampling",
         "MarketEnv": "tradinghf.simulation._env",
         "Transition": "tradinghf.simulation._rewards",
         "reward": "tradinghf.simulation._rewards",

@@ -13,11 +13,15 @@ import torch
 from torch import Tensor
 
 from tradinghf.config import CostModel, EnvConfig
+from tradinghf.errors import ConfigError
 from tradinghf.market import MarketData
 from tradinghf.simulation._bars import Bars, Extras, Floats
+from tradinghf.simulation._forced_trades import close_ruined
+from tradinghf.simulation._hooks import FillCost, charge
 from tradinghf.simulation._ledger import Bar, Ledger, Tape, sum_assets
 from tradinghf.simulation._observe import Observation, Observer
 from tradinghf.simulation._rewards import Reward, Transition, moments
+from tradinghf.simulation._sampling import Sampler, WindowDraw
 from tradinghf.simulation._setup import Setup
 from tradinghf.simulation._step import step_account
 from tradinghf.simulation._windows import WindowSpace, uniform
@@ -87,6 +91,8 @@ class Dynamics:
         windows: where episodes may start.
         reward: of a transition.
         tracks_moments: the reward needs moving averages of the return.
+        fill_cost: what a user charges for fills, beside the costs of `setup`.
+        sampler: draws windows in the place of `windows`.
 
     """
 
@@ -97,6 +103,8 @@ class Dynamics:
     windows: WindowSpace
     reward: Reward
     tracks_moments: bool
+    fill_cost: FillCost | None = None
+    sampler: WindowDraw | None = None
 
     @classmethod
     def of(
@@ -110,10 +118,31 @@ class Dynamics:
         *,
         tracks_moments: bool,
         device: torch.device,
+        sampler: Sampler | None = None,
+        fill_cost: FillCost | None = None,
     ) -> Dynamics:
-        """Lay a market with scaled features [T, A, F] out on a device."""
+        """Lay a market with scaled features [T, A, F] out on a device.
+
+        Raises:
+            ConfigError: a setting that does not suit the market, or a hook that is no function.
+
+        """
+        if not callable(fill_cost) and fill_cost is not None:
+            raise ConfigError(
+                f"fill_cost is {fill_cost!r:.60}; expected a function of Fills to a tensor [N, A'] "
+                "of what they cost [currency], or None."
+            )
         dtype = torch.float64 if config.dtype == "float64" else torch.float32
         assets = 1 if config.portfolio else market.assets
+        windows = WindowSpace.of(
+            market.bars,
+            assets,
+            config.lookback,
+            config.horizon,
+            market.name,
+            member=None if config.portfolio else extras.member,
+            device=device,
+        )
         return cls(
             config=config,
             setup=Setup.of(
@@ -124,17 +153,11 @@ class Dynamics:
             ),
             bars=Bars.of(market, extras, portfolio=config.portfolio, dtype=dtype, device=device),
             observer=Observer.of(market, values, config, device, extras.member),
-            windows=WindowSpace.of(
-                market.bars,
-                assets,
-                config.lookback,
-                config.horizon,
-                market.name,
-                member=None if config.portfolio else extras.member,
-                device=device,
-            ),
+            windows=windows,
             reward=reward,
             tracks_moments=tracks_moments,
+            fill_cost=fill_cost,
+            sampler=None if sampler is None else WindowDraw.of(sampler, windows),
         )
 
     # ------------------------------------------------------------------ begin
@@ -155,7 +178,9 @@ class Dynamics:
             start: [N] bar of the first decision, instead of a draw.
 
         """
-        if self.config.windows == "sequential":
+        if self.sampler is not None:
+            drawn = self.sampler(key, episode)
+        elif self.config.windows == "sequential":
             drawn = self.windows.sequential(episode)
         else:
             drawn = self.windows.random(key, episode)
@@ -222,7 +247,11 @@ class Dynamics:
 
         """
         bar = self.bars.at(self.bars.row(state.asset, state.bar + 1))
-        ledger, tape = step_account(state.ledger, BarOrders(orders), bar, self._setup(state))
+        setup = self._setup(state)
+        ledger, tape = step_account(state.ledger, BarOrders(orders), bar, setup)
+        if self.fill_cost is not None:
+            ledger, tape = charge(self.fill_cost, state.ledger, ledger, tape)
+            ledger, tape = close_ruined(ledger, tape, setup)
         after = self._carry(state, ledger, tape, bar, orders)
         happened = self._transition(state, after, tape, last)
         return after, happened, self._info(happened, after, tape)

@@ -99,7 +99,8 @@ class TensorEngine:
 
 def fused_covers(dynamics: Dynamics) -> bool:
     """Whether compiled kernels do all that this task's step consists of."""
-    return dynamics.bars.rows.device.type == "cpu" and dynamics.setup.rates.fused
+    known = dynamics.setup.rates.fused and dynamics.fill_cost is None
+    return dynamics.bars.rows.device.type == "cpu" and known
 
 
 def make_engine(engine: str, dynamics: Dynamics, threads: int | None = None) -> StepEngine:
@@ -115,6 +116,10 @@ def make_engine(engine: str, dynamics: Dynamics, threads: int | None = None) -> 
         raise ConfigError(
             "engine='fused' steps on a CPU, with the costs of CostModel; this task has another "
             "device or other costs. Use engine='auto' or 'tensor'."
+        )
+    if engine == "compiled" and dynamics.fill_cost is not None:
+        raise ConfigError(
+            "engine='compiled' compiles no function of yours; with fill_cost use engine='auto'."
         )
     if engine == "fused" or (engine == "auto" and fused_covers(dynamics)):
         return (PlainEngine if is_plain(dynamics) else TaskEngine)(dynamics, threads)

@@ -18,16 +18,19 @@ from tradinghf.errors import ConfigError, NamedOptions
 from tradinghf.market import FeatureScaler, Floats, MarketLike, as_market
 from tradinghf.simulation._actions import ActionMap, action_space
 from tradinghf.simulation._arguments import device_of, environment_count
+from tradinghf.simulation._autoreset import Result, step_in_phase, step_out_of_phase
 from tradinghf.simulation._bars import Extras
 from tradinghf.simulation._bootstrap import with_bootstrap
 from tradinghf.simulation._dynamics import Dynamics, EnvState, Info, merge_states
 from tradinghf.simulation._engines import Engine, make_engine
 from tradinghf.simulation._fused_task import TaskEngine
 from tradinghf.simulation._given import given_for
+from tradinghf.simulation._hooks import FillCost, Termination, early_end_of
 from tradinghf.simulation._observe import Observation, market_features
 from tradinghf.simulation._overlay import Modulator, overlay_of, with_bases
-from tradinghf.simulation._resets import environment_seeds, final_info, window_options
+from tradinghf.simulation._resets import environment_seeds, window_options
 from tradinghf.simulation._rewards import Reward, check_rewards, find_reward
+from tradinghf.simulation._sampling import Sampler
 from tradinghf.simulation._windows import keys
 
 _AUTORESET = {
@@ -35,7 +38,6 @@ _AUTORESET = {
     "next_step": AutoresetMode.NEXT_STEP,
     "disabled": AutoresetMode.DISABLED,
 }
-Result = tuple[Observation, Tensor, Tensor, Tensor, Info]
 
 
 class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
@@ -49,7 +51,8 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
     scaled down together where they exceed the leverage in sum; see `Allocation` for more.
     With a `base`, what to make of its target: see `Overlay`.
     Reward: [N], see `tradinghf.simulation._rewards`.
-    Termination: never; ruin is absorbing. Truncation: after `config.horizon` bars.
+    Termination: where `termination` says so; ruin is absorbing. Truncation: after
+    `config.horizon` bars.
     State: `EnvState`, on `device`; a step synchronises nothing with the host as long as all
     environments are reset together.
 
@@ -80,11 +83,17 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
         base: a strategy, or several, that actions modulate: a `@strategy`, its name with
             parameters ("sma_cross:fast=10"), FILE.py:function, or an `Overlay`. Their targets are
             observed, and the first action is to do what the first of them does.
+        termination: function of a `Transition` to [N] bool, the episodes that end at this bar
+            before their time; what is open there counts as realised.
+        sampler: draws where episodes start, in the place of `config.windows`: a function of
+            (`Windows` [W], uniform numbers [N]) to [N] indices, such as `LabelledWindows`.
+        fill_cost: function of `Fills` to [N, A'], what they cost beside `costs` [currency].
 
     Attributes:
         dynamics: the environment as pure functions.
         base_targets: [T, A, K] standing targets of the bases at each close; None without a base.
         own_reward: whether a `reward` was given.
+        early_end: the `termination`, told of each step; None without one.
 
     Raises:
         ConfigError: the market is shorter than an episode, or a name is unknown.
@@ -110,6 +119,9 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
         dividend: Any = None,
         member: Any = None,
         base: Any = None,
+        termination: Termination | None = None,
+        sampler: Sampler | None = None,
+        fill_cost: FillCost | None = None,
     ) -> None:
         num_envs, device = environment_count(num_envs), device_of(device)
         seed = seed if seed is None else environment_seeds(seed, 1)[0]
@@ -134,6 +146,7 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
         self.market, self.num_envs, self.config, self.costs = market, num_envs, config, costs
         self.device = device
         self.own_reward, self.reward = reward is not None, find_reward(reward)
+        self.early_end = early_end_of(termination, self.reward)
         self.base_targets: Floats | None
         self.base_targets, shown = with_bases(market, config)
         values, self.scaler = market_features(market, config, scaler, own_features, shown)
@@ -143,9 +156,11 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
             extras,
             config,
             costs,
-            self.reward,
+            self.reward if self.early_end is None else self.early_end.reward,
             tracks_moments=callable(reward) or reward == "differential_sharpe",
             device=self.device,
+            sampler=sampler,
+            fill_cost=fill_cost,
         )
         self._assets = self.dynamics.observer.assets
         rows = self.dynamics.bars.rows
@@ -158,11 +173,12 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
         self._map = ActionMap.of(
             config, num_envs, self._assets, rows, extras.member, compiled=compiled
         )
-        self._seed = seed
+        self._seed, self._sampler = seed, sampler
         self._now: Any = None  # state in the form of the engine
         self._left: int | None = None  # bars left while all environments are in step, else None
         # [N] ended and not reset yet, while they are not in step
         self._waiting = torch.zeros(num_envs, dtype=torch.bool, device=self.device)
+        self._stopped = self._waiting  # [N] of them, those that ended before their time
 
     def _set_spaces(self) -> None:
         config = self.config
@@ -191,7 +207,7 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
     @state.setter
     def state(self, state: EnvState) -> None:
         done = state.bar - state.start
-        together = bool((done == done[0]).all())
+        together = bool((done == done[0]).all()) and self.early_end is None
         self._now, self._waiting = self._engine.pack(state), self._ended(state)
         self._left = self.config.horizon - int(done[0]) if together else None
 
@@ -218,6 +234,9 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
             reward=self.reward if self.own_reward else None,
             scaler=self.scaler,
             device=self.device,
+            termination=None if self.early_end is None else self.early_end.function,
+            sampler=self._sampler if market is self.market else None,
+            fill_cost=self.dynamics.fill_cost,
             **given_for(self._given, self.market, market),
         )
 
@@ -255,10 +274,13 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
         mask = given.get("reset_mask")
         if self._now is None or mask is None or bool((mask > 0).all()):
             state, self._left = fresh, self.config.horizon
+            self._waiting = torch.zeros_like(self._waiting)
         else:
             state = merge_states(mask > 0, fresh, self.state)
             self._left = None
-            self._waiting = self._ended(state)
+            self._waiting = self._ended(state) | (self._waiting & (mask == 0))
+        self._stopped = self._stopped & self._waiting
+        self._left = self._left if self.early_end is None else None
         self._now = self._engine.pack(state)
         close = state.ledger.close if self.config.portfolio else state.ledger.close[:, 0]
         info = {"bar": state.bar, "asset": state.asset, "start": state.start, "close": close}
@@ -334,56 +356,8 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
 
     def _step(self, target: Tensor, *, on_change: bool) -> Result:
         """One bar on, to target weights [N, A']; `on_change`: only changed targets are orders."""
-        step = self._step_out_of_phase if self._left is None else self._step_in_phase
-        return step(target, on_change=on_change)
-
-    def _step_in_phase(self, target: Tensor, *, on_change: bool) -> Result:
-        """All environments are at the same bar of their episodes: their end is known here."""
-        state = self._packed()
-        if self._left == 0:
-            if self.config.autoreset == "disabled":
-                raise ResetNeeded("The episodes have ended. Call reset(), autoreset is disabled.")
-            self._now, self._left = self._engine.pack(self._next(state)), self.config.horizon
-            none = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
-            zero = torch.zeros(self.num_envs, dtype=self._dtype, device=self.device)
-            return self._engine.observe(self._now), zero, none, none.clone(), {}
-        last = self._left == 1
-        after, reward, info = self._engine.step(state, target, last, on_change=on_change)
-        self._look_at(reward)
-        terminated = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
-        truncated = torch.ones_like(terminated) if last else torch.zeros_like(terminated)
-        self._now, self._left = after, (self._left or 0) - 1
-        if last and self.config.autoreset == "same_step":
-            info |= final_info(self._engine.observe(after), info, truncated)
-            self._now, self._left = self._engine.pack(self._next(after)), self.config.horizon
-        return self._engine.observe(self._now), reward, terminated, truncated, info
-
-    def _step_out_of_phase(self, target: Tensor, *, on_change: bool) -> Result:
-        """Environments are at different bars of their episodes (after a masked reset)."""
-        state, mode = self.state, self.config.autoreset
-        waiting = self._waiting
-        ends = state.bar + 1 - state.start >= self.config.horizon
-        stays = self._engine.pack(replace(state, bar=state.bar - waiting.long()))
-        now, reward, info = self._engine.step(stays, target, ends[:, None], on_change=on_change)
-        self._look_at(reward)
-        after = self._engine.unpack(now)
-        reward = torch.where(waiting, 0.0, reward)
-        if mode == "same_step":
-            if bool(ends.any()):
-                info |= final_info(self._engine.observe(now), info, ends)
-            after = merge_states(ends, self._next(after), after)
-            truncated = ends
-        elif mode == "next_step":
-            after = merge_states(waiting, self._next(state), after)
-            truncated = ends & ~waiting
-            self._waiting = truncated
-        else:
-            after = merge_states(waiting, state, after)
-            truncated = ends | waiting
-            self._waiting = truncated
-        self._now = self._engine.pack(after)
-        terminated = torch.zeros_like(truncated)
-        return self._engine.observe(self._now), reward, terminated, truncated, info
+        step = step_out_of_phase if self._left is None else step_in_phase
+        return step(self, target, on_change=on_change)
 
     def _look_at(self, reward: Tensor) -> None:
         """Check the first rewards: a function of somebody's own may pay anything."""

@@ -62,6 +62,7 @@ class SingleStep:
         engine = env._engine
         known = getattr(env.reward, "__module__", "") == log_equity.__module__  # keeps no tensor
         usual = not env.config.portfolio and env.config.overlay is None
+        usual = usual and env.early_end is None and env.dynamics.sampler is None
         if env.num_envs == 1 and known and usual and isinstance(engine, FusedEngine):
             return cls(env, engine)
         return None

@@ -160,6 +160,12 @@ class WindowSpace:
         number = number % (self.assets * per_asset)
         return number // per_asset, self.first + number % per_asset * self.horizon
 
+    def all(self) -> Windows:
+        """Every window, by its asset and then by its start."""
+        every = torch.arange(self.assets * self.count) if self.allowed is None else self.allowed
+        asset, start = self._split(every.cpu())
+        return Windows(asset.numpy(), start.numpy())
+
     def _split(self, number: Tensor) -> tuple[Tensor, Tensor]:
         return number // self.count, self.first + number % self.count
 

@@ -57,8 +57,11 @@ class ReturnUnits:
             kept = [_DECAY if self._seen[age] else 0.0 for age in ages]
             decay = torch.tensor(kept, device=to_go.device)[:, None]
             at = torch.tensor(ages, device=to_go.device)
-            self.mean[at] = _blend(self.mean[at], mean[rows], decay)
-            self.spread[at] = _blend(self.spread[at], spread[rows], decay)
+            # Not in place: what `state` gave stays as it was.
+            new = _blend(self.mean[at], mean[rows], decay)
+            self.mean = self.mean.index_copy(0, at, new)
+            new = _blend(self.spread[at], spread[rows], decay)
+            self.spread = self.spread.index_copy(0, at, new)
             for age in ages:
                 self._seen[age] = True
 
@@ -87,7 +90,7 @@ class ReturnUnits:
     def restore(self, state: dict[str, Tensor]) -> None:
         """Continue from `state()`."""
         own = ("mean", "spread", "whole")
-        self.mean, self.spread, self.whole = (state[n].to(self.whole).clone() for n in own)
+        self.mean, self.spread, self.whole = (state[n].to(self.whole) for n in own)
         self._begun, *self._seen = state["seen"].bool().tolist()
 
 

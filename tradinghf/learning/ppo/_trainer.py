@@ -112,10 +112,11 @@ class PPO:
         # Observations and about a dozen numbers a step; the update packs them a second time.
         per_step = 4.0 * (self._obs.shape[-1] + 12) * 2
         check_memory(per_step * self.steps * env.num_envs, f"{env.num_envs:,} environments")
-        self.whole_episodes = self.steps == horizon
+        early = getattr(env, "early_end", None) is not None
+        self.whole_episodes = self.steps == horizon and not early
         self.iteration = 0
         self._bad_iterations = 0
-        bars = 0 if self.config.bootstrap else self._bars_apart(horizon)
+        bars = 0 if self.config.bootstrap or early else self._bars_apart(horizon)
         self._units = ReturnUnits(bars, len(streams), self._obs.device)
         self._age = 0  # bar of the episodes at which the next rollout begins
         weights = [stream.weight for stream in streams.values()]
