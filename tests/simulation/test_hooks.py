@@ -18,7 +18,7 @@ from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.ppo import PPO, Stream, env_reward
 from tradinghf.loop import RLHF
 from tradinghf.market import features, synthetic
-from tradinghf.simulation import Fills, LabelledWindows, MarketEnv, Transition, Windows
+from tradinghf.simulation import BarFills, LabelledWindows, MarketEnv, Transition, Windows
 
 MARKET = synthetic(seed=0, bars=400, assets=2)
 TASK = EnvConfig(horizon=12)
@@ -167,7 +167,7 @@ def test_a_regime_by_a_feature_and_a_function_of_ones_own() -> None:
 
 
 def test_a_cost_of_fills_is_paid_from_cash_and_told_as_costs() -> None:
-    def squared(fills: Fills) -> Tensor:
+    def squared(fills: BarFills) -> Tensor:
         return 1e-6 * fills.notional**2 / 1e3
 
     plain = MarketEnv(MARKET, num_envs=3, config=TASK, costs=CostModel(0.0, 0.0, 0.0))
@@ -222,7 +222,7 @@ def test_fill_costs_add_up_in_what_is_realised() -> None:
         ({"sampler": lambda w, u: (u * 0).long() + len(w)}, "whole numbers from 0 to"),
         ({"sampler": LabelledWindows(np.zeros((50, 2), int))}, "labels are .50, 2., but"),
         ({"sampler": LabelledWindows(np.zeros(400, int), {3: 1.0})}, "weights are"),
-        ({"fill_cost": 1.0}, "fill_cost is 1.0; expected a function of Fills"),
+        ({"fill_cost": 1.0}, "fill_cost is 1.0; expected a function of BarFills"),
         ({"fill_cost": lambda f: f.notional.sum()}, r"fill_cost=...\) returned float32 \[\]"),
         ({"fill_cost": lambda f: f.notional / 0}, "not finite"),
         ({"fill_cost": lambda f: f.notional, "engine": "fused"}, "engine='fused' steps on"),

@@ -179,6 +179,8 @@ class PPOConfig(NamedOptions):
             self.clip,
             "a number for graphs=True, which records it",
         )
+        widths = all(width >= 1 for width in self.hidden)
+        check_setting(widths, "PPOConfig.hidden", self.hidden, "widths of at least 1")
         for name in ("learning_rate", "clip", "max_gradient_norm", "target_kl"):
             value = getattr(self, name)
             fits = value is None or callable(value) or value > 0
@@ -230,6 +232,12 @@ class RewardConfig(NamedOptions):
     pessimism: float = 0.03
     across_windows: bool = False
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_range(self, "folds members", 1)
+        check_range(self, "learned rating_weight", 0, 1)
+        check_range(self, "trust_prior pessimism", 0)
+        _check_seed(self.seed)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from tradinghf.workers import use_one_thread_in_forks
 if TYPE_CHECKING:
     from tradinghf.simulation._edits import Change, edited_episode
     from tradinghf.simulation._env import MarketEnv
-    from tradinghf.simulation._hooks import Fills
+    from tradinghf.simulation._hooks import BarFills
     from tradinghf.simulation._plain_orders import trade_weights
     from tradinghf.simulation._rewards import Transition, reward
     from tradinghf.simulation._sampling import LabelledWindows
@@ -48,8 +48,8 @@ for _id, _settings in _ENV_IDS.items():
 
 __all__ = [
     "AccountState",
+    "BarFills",
     "Change",
-    "Fills",
     "LabelledWindows",
     "MarketEnv",
     "Transition",
@@ -70,7 +70,7 @@ __getattr__ = on_first_use(
         "decide_stepwise": "tradinghf.simulation._stepped",
         "Change": "tradinghf.simulation._edits",
         "edited_episode": "tradinghf.simulation._edits",
-        "Fills": "tradinghf.simulation._hooks",
+        "BarFills": "tradinghf.simulation._hooks",
         "LabelledWindows": "tradinghf.simulation._sampling",
         "MarketEnv": "tradinghf.simulation._env",
         "Transition": "tradinghf.simulation._rewards",

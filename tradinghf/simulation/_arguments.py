@@ -25,6 +25,22 @@ def environment_count(given: Any) -> int:
     return int(given)
 
 
+def thread_count(given: Any) -> int | None:
+    """Threads of the fused step; None chooses.
+
+    Raises:
+        ConfigError: not a whole number of at least 1.
+
+    """
+    if given is None:
+        return None
+    if isinstance(given, Integral) and not isinstance(given, bool) and int(given) >= 1:
+        return int(given)
+    raise ConfigError(
+        f"MarketEnv: threads is {given!r}; expected a whole number of at least 1, or None."
+    )
+
+
 def device_of(given: Any) -> torch.device:
     """A device that this installation of torch can use.
 

@@ -129,8 +129,8 @@ class Dynamics:
         """
         if not callable(fill_cost) and fill_cost is not None:
             raise ConfigError(
-                f"fill_cost is {fill_cost!r:.60}; expected a function of Fills to a tensor [N, A'] "
-                "of what they cost [currency], or None."
+                f"fill_cost is {fill_cost!r:.60}; expected a function of BarFills to a tensor "
+                "[N, A'] of what they cost [currency], or None."
             )
         dtype = torch.float64 if config.dtype == "float64" else torch.float32
         assets = 1 if config.portfolio else market.assets

@@ -17,7 +17,7 @@ from tradinghf.config import CostModel, EnvConfig, settings_of
 from tradinghf.errors import ConfigError, NamedOptions
 from tradinghf.market import FeatureScaler, Floats, MarketLike, as_market
 from tradinghf.simulation._actions import ActionMap, action_space
-from tradinghf.simulation._arguments import device_of, environment_count
+from tradinghf.simulation._arguments import device_of, environment_count, thread_count
 from tradinghf.simulation._autoreset import Result, step_in_phase, step_out_of_phase
 from tradinghf.simulation._bars import Extras
 from tradinghf.simulation._bootstrap import with_bootstrap
@@ -87,7 +87,7 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
             before their time; what is open there counts as realised.
         sampler: draws where episodes start, in the place of `config.windows`: a function of
             (`Windows` [W], uniform numbers [N]) to [N] indices, such as `LabelledWindows`.
-        fill_cost: function of `Fills` to [N, A'], what they cost beside `costs` [currency].
+        fill_cost: function of `BarFills` to [N, A'], what they cost beside `costs` [currency].
 
     Attributes:
         dynamics: the environment as pure functions.
@@ -168,7 +168,7 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
         self._modulator = Modulator.of(config, self.base_targets, num_envs, rows)
         self._set_spaces()
         self._unpaid = True  # no reward has been looked at
-        self._engine = make_engine(engine, self.dynamics, threads)
+        self._engine = make_engine(engine, self.dynamics, thread_count(threads))
         compiled = isinstance(self._engine, TaskEngine)
         self._map = ActionMap.of(
             config, num_envs, self._assets, rows, extras.member, compiled=compiled

@@ -18,7 +18,7 @@ from tradinghf.simulation._rewards import Reward, Transition
 
 
 @dataclass(frozen=True)
-class Fills:
+class BarFills:
     """What was traded in one bar, for a function that charges for it; tensors [N, A'].
 
     Attributes:
@@ -41,7 +41,7 @@ class Fills:
     equity: Tensor
 
 
-FillCost = Callable[[Fills], Tensor]
+FillCost = Callable[[BarFills], Tensor]
 Termination = Callable[[Transition], Tensor]
 
 
@@ -60,7 +60,7 @@ def charge(function: FillCost, before: Ledger, ledger: Ledger, tape: Tape) -> tu
 
     """
     traded, shares = tape.volume > 0, ledger.account.shares
-    fills = Fills(
+    fills = BarFills(
         *(tape.size, tape.volume, tape.notional, tape.price, tape.fees + tape.slippage),
         *(before.account.shares, ledger.equity),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import gymnasium
 import pytest
 
 from tradinghf.config import EnvConfig
@@ -91,3 +92,35 @@ def test_callbacks_see_every_iteration_and_may_end_the_training() -> None:
     assert seen == [(1, 128.0), (2, 256.0)]
     assert agent.stopped
     assert agent.train(5) == []
+
+
+# ---------------------------------------------------------------------- mistakes
+
+
+@pytest.mark.parametrize(
+    ("streams", "options", "said"),
+    [
+        ({"env": env_reward}, {}, "streams is .*expected at least one reward stream by name"),
+        ([Stream(env_reward)], {}, "streams is "),
+        ({}, {}, "streams is {}"),
+        (None, {"steps": -4}, "steps is -4; expected a whole number of at least 1"),
+        (None, {"callbacks": [1]}, "callbacks holds 1; expected functions"),
+        (None, {"config": {"hidden": (0,)}}, "hidden is .0,.; expected widths of at least 1"),
+    ],
+)
+def test_what_ppo_cannot_be_given_is_named(streams: Any, options: Any, said: str) -> None:
+    env = MarketEnv(MARKET, num_envs=4, config=EnvConfig(horizon=16))
+    streams = {"env": Stream(env_reward)} if streams is None else streams
+    with pytest.raises(ConfigError, match=said):
+        PPO(env, streams, **options)
+
+
+def test_ppo_says_which_environments_numbers_and_names_it_takes() -> None:
+    stream = {"env": Stream(env_reward)}
+    with pytest.raises(ConfigError, match=r"TimeLimit as environment; expected a vector"):
+        PPO(gymnasium.make("CartPole-v1"), stream)  # type: ignore[arg-type]
+    agent = agent_of()
+    with pytest.raises(ConfigError, match=r"iterations is 1\.5"):
+        agent.train(1.5)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"Unknown reward stream .evn.\. Did you mean .env."):
+        agent.weigh("evn", 1.0)

@@ -14,7 +14,7 @@ Callback = Callable[[Any, dict[str, float]], bool | None]
 
 
 @dataclass(frozen=True)
-class Rates:
+class StepRates:
     """Settings of one iteration.
 
     Attributes:
@@ -29,7 +29,7 @@ class Rates:
     entropy: float
 
     @classmethod
-    def at(cls, config: PPOConfig, progress: float) -> Rates:
+    def at(cls, config: PPOConfig, progress: float) -> StepRates:
         """At a share `progress` of the training, from 0 to 1.
 
         Raises:

@@ -19,6 +19,12 @@ from tradinghf.learning.ppo._distributed import ALONE, ProcessGroup
 from tradinghf.learning.ppo._forward import forward_of
 from tradinghf.learning.ppo._fresh import network_for
 from tradinghf.learning.ppo._gae import discounted, gae
+from tradinghf.learning.ppo._given import (
+    callbacks_of,
+    check_given,
+    stream_index,
+    whole_number,
+)
 from tradinghf.learning.ppo._graphs import RecordedUpdate
 from tradinghf.learning.ppo._network import PackedActorCritic
 from tradinghf.learning.ppo._returns import ReturnUnits
@@ -30,7 +36,7 @@ from tradinghf.learning.ppo._rollout import (
     collect_rollout,
     flat_obs,
 )
-from tradinghf.learning.ppo._schedule import Callback, Rates, tell
+from tradinghf.learning.ppo._schedule import Callback, StepRates, tell
 from tradinghf.learning.ppo._streams import check_stream
 from tradinghf.learning.ppo._transitions import Transitions
 from tradinghf.learning.ppo._update import STATISTICS, LossWeights, Update
@@ -91,9 +97,10 @@ class PPO:
         steps: int | None = None,
         seed: int = 0,
         group: ProcessGroup = ALONE,
-        callbacks: Sequence[Callback] = (),
+        callbacks: Callback | Sequence[Callback] = (),
     ) -> None:
-        self.callbacks, self.stopped = list(callbacks), False
+        check_given(env, streams, steps)
+        self.callbacks, self.stopped = callbacks_of(callbacks), False
         self.env, self.streams, self.seed, self.group = env, streams, seed, group
         self.config = settings_of(PPOConfig, config, "config")
         self._obs = flat_obs(env, env.reset(seed=seed)[0])
@@ -162,7 +169,7 @@ class PPO:
 
     def weigh(self, stream: str, weight: float) -> None:
         """Change the weight of a reward stream from the next iteration on."""
-        self._weights[list(self.streams).index(stream)] = weight
+        self._weights[stream_index(self.streams, stream)] = weight
 
     def freeze_reference(self) -> None:
         """Make the present policy the one that `reference_kl` refers to."""
@@ -190,14 +197,15 @@ class PPO:
             CheckpointError: gradients were not finite in three iterations in a row.
 
         """
+        iterations = whole_number("PPO.train: iterations", iterations, 0)
         total = total or self.iteration + iterations
         history: list[Metrics] = []
-        unread: list[tuple[Rates, Tensor]] = []
+        unread: list[tuple[StepRates, Tensor]] = []
         told = [*self.callbacks, *([] if after is None else [after])]
         for left in range(iterations - 1, -1, -1):
             if self.stopped:
                 break
-            rates = Rates.at(self.config, min(self.iteration / max(total - 1, 1), 1.0))
+            rates = StepRates.at(self.config, min(self.iteration / max(total - 1, 1), 1.0))
             with self._update.threads():
                 unread.append((rates, self._iterate(rates)))
             if told or left == 0 or len(unread) == _READ_TOGETHER:
@@ -207,7 +215,7 @@ class PPO:
                 self.stopped = not tell(told, self, history[-1])
         return history
 
-    def _read(self, rows: list[tuple[Rates, Tensor]]) -> list[Metrics]:
+    def _read(self, rows: list[tuple[StepRates, Tensor]]) -> list[Metrics]:
         """Metrics of the last iterations, from rows of numbers that may lie on a device."""
         found, iteration = [], self.iteration - len(rows)
         numbers = torch.stack([row for _, row in rows]).tolist()
@@ -219,7 +227,7 @@ class PPO:
             found.append(step | metrics | rates.metrics())
         return found
 
-    def _iterate(self, rates: Rates) -> Tensor:
+    def _iterate(self, rates: StepRates) -> Tensor:
         """One iteration; returns what `_names` names.
 
         The host waits for nothing here, after the first iteration.
@@ -296,7 +304,7 @@ class PPO:
         rollout: Rollout,
         advantages: Tensor,
         targets: Tensor,
-        rates: Rates,
+        rates: StepRates,
         generator: torch.Generator,
     ) -> Tensor:
         """[7] mean statistics of the update."""
