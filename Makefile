@@ -32,13 +32,13 @@ slow: $(STAMP) ## Run the tests that take longer: whole loops, months, every pag
 	$(BIN)/python scripts/fetch_assets.py --tests
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m slow $(ARGS)
 
-# What needs packages that make setup leaves out, in an environment that has every one of them.
+# What needs packages that make setup leaves out, in an environment that has them beside those of .venv.
 EXTRAS_VENV := .venv-extras
 EXTRAS_STAMP := $(EXTRAS_VENV)/.tradinghf-installed
-EVERY_EXTRA := dev,team,agents,cluster,export,interop,mlflow,mujoco,search
+EVERY_EXTRA := agents,cluster,export,interop,mlflow,mujoco,search
 
-$(EXTRAS_STAMP): pyproject.toml constraints.txt scripts/setup
-	VENV=$(EXTRAS_VENV) EXTRAS=$(EVERY_EXTRA) scripts/setup
+$(EXTRAS_STAMP): $(STAMP)
+	VENV=$(EXTRAS_VENV) BASE=.venv EXTRAS=$(EVERY_EXTRA) scripts/setup
 	@touch $@
 
 test-extras: export OMP_NUM_THREADS ?= 1
