@@ -51,6 +51,27 @@ def imitation(path: Path) -> None:
     np.savez(path, obs=obs, acts=acts, pairs=pairs, preferences=likes)
 
 
+LOG = {"observations": OBSERVED.reshape(-1, OBS), "actions": ACTED.reshape(-1, ACTS)}
+STARTS = STEPS * np.arange(2 * COUNT).reshape(2, COUNT)
+
+
+def human_indices(path: Path) -> None:
+    """Preference Transformer's human labels: where fragments begin in D4RL's log of steps."""
+    columns = {"start_indices": STARTS[0], "start_indices_2": STARTS[1], "labels": SECOND}
+    np.savez(path, **columns)
+
+
+def uni_rlhf_label(path: Path) -> None:
+    """label.csv of Uni-RLHF's export: fields of a query, of its video and of its label."""
+    names = "start_indices_1,end_indices_1,start_indices_2,end_indices_2"
+    head = f"id,query_id,project_id,save_time,{names},label,annotator_id,annotator_name\n"
+    rows = [
+        f"{i},q{i},p1,2024-01-01,{a},{a + STEPS},{b},{b + STEPS},{label},7,ann\n"
+        for i, (a, b, label) in enumerate(zip(*STARTS, SECOND, strict=True))
+    ]
+    path.write_text(head + "".join(rows))
+
+
 def in_order() -> list[tuple[Any, Any]]:
     """(winner, loser) of each pair."""
     return [(BOTH[s, i], BOTH[1 - s, i]) for i, s in enumerate(SECOND)]
@@ -79,13 +100,16 @@ def as_json(path: Path) -> None:
         ("imitation.npz", imitation),
         ("dpo.jsonl", dpo),
         ("columns.json", as_json),
+        ("indices.npz", human_indices),
+        ("label.csv", uni_rlhf_label),
     ],
 )
 def test_files_of_other_libraries_are_read_and_fitted(
     tmp_path: Path, name: str, write: Any
 ) -> None:
     write(tmp_path / name)
-    given = Preferences.load(tmp_path / name)
+    np.savez(tmp_path / "log.npz", **LOG)
+    given = Preferences.load(tmp_path / name, segments=tmp_path / "log.npz", steps=STEPS)
     assert given.inputs == OBS + ACTS
     assert given.fragments.features.shape == (COUNT, 2, STEPS, OBS + ACTS)
     won = given.fragments.features[torch.arange(COUNT), (given.ranks[:, 1] == 1).long()]
@@ -116,6 +140,20 @@ def test_a_network_learns_from_winners_by_name_and_of_any_length(tmp_path: Path)
         Preferences.load(tmp_path / "said.csv", columns=columns)
 
 
+def test_places_in_a_log_need_the_log_and_lie_in_it(tmp_path: Path) -> None:
+    human_indices(tmp_path / "x.npz")
+    np.savez(tmp_path / "log.npz", **{name: rows[:90] for name, rows in LOG.items()})
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({}, r"x.npz says where fragments begin, not what happens in them. Give segments="),
+        ({"segments": tmp_path / "log.npz"}, r"no first_end; say how long .* steps="),
+        ({"segments": tmp_path / "log.npz", "steps": 7}, r"ends at row \d+ of a log of 90"),
+        ({"segments": tmp_path / "log.npz", "steps": 0}, r"pair 1 takes rows 0 to 0"),
+    ]
+    for options, match in cases:
+        with pytest.raises(FeedbackError, match=match):
+            Preferences.load(tmp_path / "x.npz", **options)
+
+
 def test_ties_are_ties(tmp_path: Path) -> None:
     for label in ([0, 1, -1], [0, 1, 0.5], [[1, 0], [0, 1], [0.5, 0.5]]):
         np.savez(tmp_path / "x.npz", obs_1=BOTH[0, :3], obs_2=BOTH[1, :3], label=np.array(label))
@@ -125,7 +163,10 @@ def test_ties_are_ties(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("columns", "match"),
     [
-        ({"a": [1]}, r"has the columns a; expected winner and loser, or first, second and label"),
+        (
+            {"a": [1]},
+            r"has the columns a; expected winner and loser, or first, second and label",
+        ),
         ({"first": BOTH[0], "second": BOTH[1], "label": SECOND[:5]}, r"label is \[5\].* 60 pairs"),
         ({"first": BOTH[0], "second": BOTH[1, :, :3], "label": SECOND}, r"second \[60, 3, 4\]"),
         ({"first": BOTH[0] * np.nan, "second": BOTH[1], "label": SECOND}, r"first is nan at \[0"),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tradinghf._json import parse_json
 from tradinghf.errors import FeedbackError
 from tradinghf.learning.tasks._fragments import Fragments
+from tradinghf.learning.tasks._preference_files import read_arrays, read_columns
 
 _Array = NDArray[Any]
-_MOST_BYTES = 2**31  # of a file, unpacked
 _NAMES: dict[str, tuple[str, ...]] = {
     "first": (
         "first", "observations", "obs_1", "obs1", "segment_1", "seg1", "buffer_seg1", "sa_t_1",
@@ -29,11 +26,20 @@ _NAMES: dict[str, tuple[str, ...]] = {
     ),
     "first_actions": ("first_actions", "actions", "actions_1", "action_1", "act_1", "acts_1"),
     "second_actions": ("second_actions", "actions_2", "action_2", "act_2", "acts_2"),
+    "first_start": ("first_start", "start_indices_1", "start_indices", "indices"),
+    "second_start": ("second_start", "start_indices_2", "indices_2"),
+    "first_end": ("first_end", "end_indices_1", "end_indices"),
+    "second_end": ("second_end", "end_indices_2"),
     "label": ("label", "labels", "buffer_label", "human_label", "preferences", "preference"),
     "winner": ("winner", "chosen", "preferred", "better", "win"),
     "loser": ("loser", "rejected", "dispreferred", "worse", "lose"),
 }  # fmt: skip
 """What a column is, and what libraries call it: B-Pref, Preference Transformer, Uni-RLHF, trl."""
+_ENOUGH = (
+    ("winner", "loser"),
+    ("first", "second", "label"),
+    ("first_start", "second_start", "label"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +77,7 @@ class Preferences:
         *,
         columns: Mapping[str, str] | None = None,
         segments: Path | str | None = None,
+        steps: int | None = None,
     ) -> Preferences:
         """Read a file of preferences, whoever wrote it.
 
@@ -81,12 +88,16 @@ class Preferences:
         `preferences` [Q], the probability that the first is preferred.
         `.json`, `.jsonl`: `winner` and `loser`, each the features [l, D] of a fragment, or its
         name in `segments`; or the columns of an `.npz`. `.csv`: `winner` and `loser` by name.
+        In any of them, `first_start` and `second_start` [Q] rows of a log of steps in `segments`
+        where the fragments begin, `first_end` and `second_end` where they stop, and `label`.
 
         Args:
             path: the file.
             columns: what they are called in the file, by the names above, where it is not known:
                 {"winner": "better_id", "loser": "worse_id"}.
-            segments: `.npz` in which each name is the features [l, D] of one fragment.
+            segments: `.npz` in which each name is the features [l, D] of one fragment; or the log:
+                `observations` [S, D], and `actions` [S, A] where there are any.
+            steps: of each fragment of a log, where the file does not say where they stop.
 
         Raises:
             FeedbackError: columns are missing or unknown, shapes do not fit, or numbers are not
@@ -94,22 +105,16 @@ class Preferences:
 
         """
         path = Path(path)
-        readers = {".npz": _arrays, ".json": _json, ".jsonl": _json_lines, ".csv": _csv}
-        if path.suffix not in readers:
-            raise FeedbackError(
-                f"Cannot read {path.name}; expected .npz, .json, .jsonl or .csv. Files of pickled "
-                "objects may run code: save their arrays with numpy.savez instead."
-            )
-        if not path.is_file():
-            raise FeedbackError(f"There is no file {path}.")
-        table = readers[path.suffix](path)
+        table = read_columns(path)
         if path.suffix == ".npz" and {"obs", "acts", "pairs", "preferences"} <= set(table):
             return _of_imitation(path.name, table)
         found = _named(path.name, table, dict(columns or {}))
-        if "winner" in found:
-            known = None if segments is None else _arrays(Path(segments))
+        known = None if segments is None else read_arrays(Path(segments))
+        if {"winner", "loser"} <= set(found):
             return _of_winners(path.name, found, known)
-        return _of_pairs(path.name, found)
+        if {"first", "second"} <= set(found):
+            return _of_pairs(path.name, found)
+        return _of_places(path.name, found, known, steps)
 
 
 def _named(name: str, table: Mapping[str, Any], columns: dict[str, str]) -> dict[str, Any]:
@@ -130,12 +135,12 @@ def _named(name: str, table: Mapping[str, Any], columns: dict[str, str]) -> dict
         here = columns.get(what) or next((c for c in called if c in table), None)
         if here is not None:
             found[what] = table[here]
-    if {"winner", "loser"} <= set(found) or {"first", "second", "label"} <= set(found):
+    if any(set(enough) <= set(found) for enough in _ENOUGH):
         return found
     raise FeedbackError(
         f"{name} has the columns {', '.join(sorted(table)) or '(none)'}; expected winner and "
-        "loser, or first, second and label. Say which they are: "
-        'columns={"winner": "...", "loser": "..."}.'
+        "loser, or first, second and label, or first_start, second_start and label. Say which they "
+        'are: columns={"winner": "...", "loser": "..."}.'
     )
 
 
@@ -231,19 +236,78 @@ def _of_winners(
     for number, pair in enumerate(pairs, 1):
         for side, given in zip(sides, pair, strict=True):
             side.append(_segment(f"{name}, pair {number}", given, known))
+    return _of_any_length(name, sides, torch.tensor([[1, 2]]).repeat(len(pairs), 1))
+
+
+def _of_places(
+    name: str, found: Mapping[str, Any], log: Mapping[str, Any] | None, steps: int | None
+) -> Preferences:
+    """From where fragments lie in a log of steps, as human labels of offline data are published."""
+    if log is None or "observations" not in log:
+        raise FeedbackError(
+            f"{name} says where fragments begin, not what happens in them. Give segments=FILE.npz "
+            "with the log: observations [S, D], and actions [S, A] where there are any."
+        )
+    given = [_features("the log", n, [log[n]])[0] for n in ("observations", "actions") if n in log]
+    if len(counts := {len(part) for part in given}) != 1:
+        raise FeedbackError(
+            f"The log has {' and '.join(map(str, counts))} rows of observations and actions; "
+            "expected as many of both."
+        )
+    rows = np.concatenate(given, -1)
+    sides: list[list[_Array]] = []
+    for side in ("first", "second"):
+        starts = _numbers(name, f"{side}_start", found[f"{side}_start"]).astype(np.int64)
+        if f"{side}_end" in found:
+            ends = _numbers(name, f"{side}_end", found[f"{side}_end"]).astype(np.int64)
+        elif steps is not None:
+            ends = starts + steps
+        else:
+            raise FeedbackError(f"{name}: no {side}_end; say how long fragments are with steps=.")
+        if bad := [i for i, (a, b) in enumerate(zip(starts, ends, strict=True)) if not 0 <= a < b]:
+            raise FeedbackError(
+                f"{name}: pair {bad[0] + 1} takes rows {starts[bad[0]]} to {ends[bad[0]]}."
+            )
+        if ends.max() > len(rows):
+            raise FeedbackError(
+                f"{name}: a fragment ends at row {ends.max()} of a log of {len(rows)}."
+            )
+        sides.append([rows[a:b] for a, b in zip(starts, ends, strict=True)])
+    label = _numbers(name, "label", found["label"])
+    return _of_any_length(name, sides, _ranks(name, label, len(sides[0])))
+
+
+def _numbers(name: str, what: str, values: Any) -> _Array:
+    """An array of numbers, also of a column of text.
+
+    Raises:
+        FeedbackError: something else is in it, or nothing.
+
+    """
+    try:
+        found = np.asarray(values, dtype=np.float64)
+    except (ValueError, TypeError) as error:
+        raise FeedbackError(f"{name}: {what} holds no numbers: {error}.") from error
+    if not found.size:
+        raise FeedbackError(f"{name} holds no pair.")
+    _check_finite(name, what, found)
+    return found
+
+
+def _of_any_length(name: str, sides: Sequence[Sequence[_Array]], ranks: Tensor) -> Preferences:
+    """From the fragments of both sides, padded to the longest."""
     wide = {part.shape[1] for side in sides for part in side}
     if len(wide) != 1:
         raise FeedbackError(
             f"{name}: steps have {sorted(wide)} features; expected the same number everywhere."
         )
     length = max(len(part) for side in sides for part in side)
-    features = torch.zeros(len(pairs), 2, length, wide.pop())
+    features = torch.zeros(len(ranks), 2, length, wide.pop())
     mask = torch.zeros(features.shape[:-1], dtype=torch.bool)
     for place, side in enumerate(sides):
         for row, part in enumerate(side):
             features[row, place, : len(part)] = torch.from_numpy(part)
             mask[row, place, : len(part)] = True
-    ranks = torch.tensor([[1, 2]]).repeat(len(pairs), 1)
     return Preferences(Fragments(features, torch.zeros(mask.shape), mask), ranks)
 
 
@@ -264,70 +328,3 @@ def _segment(where: str, given: Any, known: Mapping[str, Any] | None) -> _Array:
         given = known[str(given)]
     found: _Array = _features(where, "a fragment", [given])[0]
     return found
-
-
-def _arrays(path: Path) -> dict[str, _Array]:
-    """The arrays of an .npz; no objects, which could run code."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(item.file_size for item in archive.infolist())
-        if size > _MOST_BYTES:
-            raise FeedbackError(f"{path.name} unpacks to {size:,} bytes; at most {_MOST_BYTES:,}.")
-        with np.load(path, allow_pickle=False) as found:
-            return dict(found)
-    except FeedbackError:
-        raise
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
-        raise FeedbackError(
-            f"{path.name} is no .npz of plain arrays: {error}. Save arrays of numbers with "
-            "numpy.savez; objects are not read, since they may run code."
-        ) from error
-
-
-def _json(path: Path) -> dict[str, Any]:
-    """One object of columns, or a list of rows."""
-    try:
-        found = parse_json(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise FeedbackError(f"{path.name} is no JSON: {error}.") from error
-    if isinstance(found, dict):
-        return found
-    return _columns(path.name, found if isinstance(found, list) else [found])
-
-
-def _json_lines(path: Path) -> dict[str, Any]:
-    def rows() -> Iterator[Any]:
-        with path.open(encoding="utf-8") as file:
-            for number, line in enumerate(file, 1):
-                if not line.strip():
-                    continue
-                try:
-                    yield parse_json(line)
-                except (ValueError, RecursionError) as error:
-                    raise FeedbackError(f"{path.name}, line {number}: no JSON: {error}.") from error
-
-    return _columns(path.name, list(rows()))
-
-
-def _columns(name: str, rows: Sequence[Any]) -> dict[str, Any]:
-    """Rows by column, those that all of them have."""
-    if not rows:
-        raise FeedbackError(f"{name} holds no pair.")
-    for number, row in enumerate(rows, 1):
-        if not isinstance(row, dict):
-            raise FeedbackError(
-                f"{name}, row {number} is a {type(row).__name__}; expected an object."
-            )
-    shared = [key for key in rows[0] if all(key in row for row in rows)]
-    return {key: [row[key] for row in rows] for key in shared}
-
-
-def _csv(path: Path) -> dict[str, Any]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file, strict=True))
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise FeedbackError(f"{path.name} is not a CSV file in UTF-8: {error}.") from error
-    if any(None in row or None in row.values() for row in rows):
-        raise FeedbackError(f"{path.name}: expected as many cells in every row as columns.")
-    return _columns(path.name, rows)
