@@ -42,7 +42,8 @@ $(EXTRAS_STAMP): $(STAMP)
 	@touch $@
 
 test-extras: export OMP_NUM_THREADS ?= 1
-test-extras: $(EXTRAS_STAMP) ## Run the tests that need optional packages; none may be skipped.
+test-extras: $(EXTRAS_STAMP) ## Run the tests that need optional packages, and try other libraries.
+	$(EXTRAS_VENV)/bin/python scripts/interop --check
 	TRADINGHF_TEST_EVERY_EXTRA=1 $(EXTRAS_VENV)/bin/python -m pytest -n $(WORKERS) -m extra $(ARGS)
 
 quick: $(STAMP) ## Run the tests that take less than ten seconds each and no browser.
