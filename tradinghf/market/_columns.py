@@ -18,6 +18,7 @@ from tradinghf.market._column_names import (
     is_date,
     ranked_name,
 )
+from tradinghf.market._no_bars import what_else
 from tradinghf.market._time_columns import with_bar_times
 
 Columns = Sequence[tuple[str, Any]]
@@ -38,7 +39,8 @@ def named_columns(columns: Columns, what: str) -> dict[str, Any]:
         named[name] = columns[(used or at)[0]][1]
     missing = [name for name in ("timestamp", *PRICES) if name not in named]
     if missing:
-        raise MarketDataError(_missing(missing, [raw for raw, _ in columns], what))
+        other = what_else(columns, set(named), what)
+        raise MarketDataError(other or _missing(missing, [raw for raw, _ in columns], what))
     return named
 
 
@@ -76,7 +78,8 @@ def renamed(columns: Columns, given: Mapping[str, str] | str | None, what: str) 
 
     Args:
         columns: (name, values) pairs.
-        given: {our name: name or number of a column}, or "close=Price;open=2".
+        given: {our name: name or number of a column}, or "close=Price;open=2"; one column may be
+            several of ours, as where only closes are known.
         what: the file, for messages.
 
     Raises:
@@ -86,7 +89,7 @@ def renamed(columns: Columns, given: Mapping[str, str] | str | None, what: str) 
     if not given:
         return columns
     names = [raw.strip() for raw, _ in columns]
-    chosen: dict[int, str] = {}
+    chosen: dict[int, list[str]] = {}
     for ours, theirs in column_choices(given, what).items():
         by_name = [i for i, n in enumerate(names) if n.casefold() == theirs.casefold()]
         number = int(theirs) if theirs.isascii() and theirs.isdigit() else 0
@@ -95,12 +98,12 @@ def renamed(columns: Columns, given: Mapping[str, str] | str | None, what: str) 
             raise MarketDataError(
                 f"{what}: columns names {theirs!r} for {ours!r}; the file has {listed[:400]}."
             )
-        chosen[by_name[0] if by_name else number - 1] = ours
-    taken = set(chosen.values())
+        chosen.setdefault(by_name[0] if by_name else number - 1, []).append(ours)
+    taken = {name for named in chosen.values() for name in named}
     return [
-        (chosen.get(i, raw), values)
+        (name, values)
         for i, (raw, values) in enumerate(columns)
-        if i in chosen or canonical_name(raw) not in taken
+        for name in chosen.get(i, [] if canonical_name(raw) in taken else [raw])
     ]
 
 

@@ -71,7 +71,9 @@ def cut_units(header: Sequence[str], cells: list[list[str]], odd: dict[int, list
         return False
     row = [column[0].strip() for column in cells]
     unknown = all(cell.casefold() in UNKNOWN or not cell for cell in row)
-    if row[0].lower() == "ticker" or unknown or any(map(_DIGIT.search, row)):
+    # yfinance's second line names tickers, its third the column of times.
+    tickers = row[0].lower() == "ticker" or canonical_name(cells[0][1]) == "timestamp"
+    if tickers or unknown or any(map(_DIGIT.search, row)):
         return False
     for column in cells:
         del column[0]

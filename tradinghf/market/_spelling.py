@@ -32,7 +32,8 @@ _REPUBLIC = re.compile(r"^(\d{3})/(\d{2}/\d{2})(?!\d)")
 _SERIAL = re.compile(r"[2-6]\d{4}(?:\.\d+)?")
 _ROUNDED = re.compile(r"\d(?:\.\d+)?[eE]\+\d{2}")
 _EPOCH = re.compile(r"(\d{9,19})\.(\d+)")
-_WHOLE = ((14, "%Y%m%d%H%M%S"), (12, "%Y%m%d%H%M"))
+# Ten digits that are a day and an hour would be Unix seconds from 2032 on.
+_WHOLE = ((14, "%Y%m%d%H%M%S"), (12, "%Y%m%d%H%M"), (10, "%Y%m%d%H"))
 
 
 def spelled(texts: Sequence[str], *, zone: str | None, what: str) -> list[str]:

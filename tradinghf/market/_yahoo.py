@@ -6,18 +6,24 @@ from dataclasses import replace
 
 import numpy as np
 
+from tradinghf.market._column_names import canonical_name
 from tradinghf.market._text_table import TextTable
+
+_FIRST, _SECOND = ("price", "attributes", ""), ("ticker", "symbols", "")
 
 
 def by_ticker(table: TextTable) -> TextTable:
     """One row per bar and ticker of such a table; any other stays as it is.
 
-    Its header says "Price,Close,High,...", its first rows "Ticker,SPY,SPY,..." and "Date,,...".
+    Its header says "Price,Close,High,...", its first rows "Ticker,SPY,SPY,..." and "Date,,...";
+    older versions leave the first two words out.
     """
     names, cells = table.names, table.cells
-    if not names or names[0].strip().lower() != "price" or len(cells[0]) < 2:
+    if not names or names[0].strip().lower() not in _FIRST or len(cells[0]) < 2:
         return table
-    if cells[0][0].strip().lower() != "ticker":
+    if cells[0][0].strip().lower() not in _SECOND or any(column[1].strip() for column in cells[1:]):
+        return table
+    if canonical_name(cells[0][1]) != "timestamp":
         return table
     tickers = [column[0].strip() for column in cells[1:]]
     fields = list(dict.fromkeys(names[1:]))
