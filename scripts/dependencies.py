@@ -125,7 +125,7 @@ def bill() -> dict[str, Any]:
             "externalReferences": [
                 {
                     "type": "distribution",
-                    "url": f"https://pypi.org/project/{name}/{version}/",
+                    "url": f"pkg:pypi/{name}@{version}",
                     "hashes": [{"alg": "SHA-256", "content": one} for one in hashes],
                 }
             ],

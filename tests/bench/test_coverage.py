@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tradinghf.bench import _coverage as coverage
-from tradinghf.bench import coverage_table, measure_coverage
+from tradinghf.bench import coverage_table, measure_coverage, measure_gate
 from tradinghf.errors import ConfigError
 
 
@@ -41,3 +41,19 @@ def test_a_world_prints_intervals_that_mostly_hold(kind: str) -> None:
     for row in coverage.measure(coverage.WORLDS[kind](), 40, seed=1):
         assert row["printed"] == 40
         assert row["covered"] >= 0.8
+
+
+@pytest.mark.parametrize("text", ["", "[1]", '{"rows": [1e400]}', '{"a": "\\ud800"}'])
+def test_a_file_that_holds_something_else_is_not_overwritten(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "found.json"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match="holds no results"):
+        measure_coverage(1, file=file)
+    assert file.read_text() == text
+
+
+def test_absurd_sizes_of_benchmarks_are_refused() -> None:
+    for measure in (measure_gate, measure_coverage):
+        for sizes in ((-1, 0), (0, 0), (1, -1)):
+            with pytest.raises(ConfigError, match=r"at least 1|0 or more"):
+                measure(sizes[0], seed=sizes[1])

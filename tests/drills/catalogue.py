@@ -137,6 +137,13 @@ DRILLS: dict[str, Drill] = {
         1,
         20,
     ),
+    "routes": Drill(
+        "routes:routes",
+        "whatever schemathesis makes of the routes' OpenAPI schema, from a rater with a valid pass",
+        "an answer with a sentence; never a server error",
+        10,
+        120,
+    ),
     "ports": Drill(
         "ports:ports",
         "everything that is listened on while the dashboard and a training run",

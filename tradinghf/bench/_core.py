@@ -18,7 +18,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from tradinghf.errors import TradingHFError
+from tradinghf._json import parse_json
+from tradinghf.errors import ConfigError, TradingHFError
 from tradinghf.registry import Registry
 
 Row = dict[str, Any]
@@ -174,3 +175,21 @@ def agree(what: str, left: Any, right: Any, tolerance: float) -> None:
             f"{what}: the results differ by {gap:.3g}, more than {tolerance:g}; not timed, since a "
             "fast wrong answer is no benchmark. Please report this."
         )
+
+
+def earlier_results(file: Path | None) -> dict[str, Any]:
+    """What a benchmark that was stopped has written; nothing where there is no such file.
+
+    Raises:
+        ConfigError: the file holds something else.
+
+    """
+    try:
+        found = parse_json(file.read_text()) if file and file.is_file() else {}
+        if not isinstance(found, dict):
+            raise ValueError("not a JSON object")
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError(
+            f"{file} holds no results of a benchmark ({error}). Name another file, or remove it."
+        ) from error
+    return found

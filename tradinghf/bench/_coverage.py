@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tradinghf.bench._core import stamp
+from tradinghf.bench._core import earlier_results, stamp
 from tradinghf.bench._coverage_worlds import (
     Held,
     World,
@@ -23,7 +23,7 @@ from tradinghf.bench._coverage_worlds import (
     windows,
 )
 from tradinghf.durable import write_atomic
-from tradinghf.errors import ConfigError, unknown_name
+from tradinghf.errors import ConfigError, check_setting, unknown_name
 
 LOW, HIGH = 0.93, 0.97
 """A nominal 95 % interval is good where it covers that often."""
@@ -103,9 +103,14 @@ def measure_coverage(
     Returns:
         `rows` with the kind of world and the columns of `measure`, and what `stamp` says.
 
+    Raises:
+        ConfigError: fewer worlds than one, a negative seed, an unknown kind, or a damaged file.
+
     """
-    known: dict[str, Any] = json.loads(file.read_text()) if file and file.is_file() else {}
-    rows = [row for row in known.get("rows", []) if row["worlds"] == worlds and row["seed"] == seed]
+    check_setting(worlds >= 1, "worlds", worlds, "at least 1")
+    check_setting(seed >= 0, "seed", seed, "0 or more")
+    earlier = earlier_results(file).get("rows", [])
+    rows = [row for row in earlier if (row["worlds"], row["seed"]) == (worlds, seed)]
     wanted = tuple(names) or tuple(WORLDS)
     for name in wanted:
         if name not in WORLDS:

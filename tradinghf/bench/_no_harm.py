@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tradinghf.episodes import EpisodeBatch
+from tradinghf.errors import check_setting
 from tradinghf.evaluation import GateConfig, harm_evidence, let_through
 from tradinghf.feedback import SyntheticTrader
 from tradinghf.market import Floats
@@ -87,7 +88,12 @@ def measure_gate(markets: int, seed: int = 0, harm: float = 0.05) -> dict[str, l
         seed: of all of them.
         harm: what the gate promises.
 
+    Raises:
+        ConfigError: fewer markets than one, or a negative seed.
+
     """
+    check_setting(markets >= 1, "markets", markets, "at least 1")
+    check_setting(seed >= 0, "seed", seed, "0 or more")
     rngs = (np.random.default_rng((seed, i)) for i in range(10_000))
     config, fewer = GateConfig(harm=harm), max(markets // 4, 1)
     by_utility = World("profit better, utility worse", utility=True)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tradinghf._intervals import clusters, means, ratio_ends
-from tradinghf.bench._core import stamp
+from tradinghf.bench._core import earlier_results, stamp
 from tradinghf.bench._own_bench import OwnBench
 from tradinghf.bench._own_table import own_table, pooled
 from tradinghf.bench._own_world import Row, measure_world
@@ -47,7 +47,7 @@ def measure_own(
     varied = ("runs", "reached", "traders", "bases")
     about = {k: v for k, v in asdict(bench).items() if k not in varied}
     settings = json.loads(json.dumps(about))
-    known: dict[str, Any] = json.loads(file.read_text()) if file and file.is_file() else {}
+    known = earlier_results(file)
     rows: list[Row] = known.get("worlds", []) if known.get("settings") == settings else []
     done = {(row["seed"], row["trader"], row["base"]) for row in rows}
     cells = bench.cells()
