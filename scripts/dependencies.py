@@ -45,7 +45,7 @@ HEAD = """# Dependencies and their licences
 Every package that `make setup` installs, as `requirements.lock` pins it, with the licence that it
 states. tradinghf itself is Apache-2.0. Written by `scripts/dependencies.py`; each wheel carries the
 same list as a bill of materials (CycloneDX 1.6, with the hashes of the lock) in
-`tradinghf/_bundled/sbom.cdx.json`.
+its bundled files, sbom.cdx.json.
 
 These ask for more than that their author is named:
 

@@ -34,7 +34,7 @@ make drills SIZE=2                             # the same with two cases each; l
 
 They work in a folder of their own that is removed afterwards: no running store or training is
 touched. `make test` and `make slow` run a short version of each. Exit codes: 0 every promise was kept, 1 one was
-not, 3 this machine lacks what the drill needs (PostgreSQL, or permission to mount a file system).
+not, 3 this machine lacks what the drill needs (PostgreSQL, schemathesis, or permission to mount a file system).
 
 ## If something happened
 
