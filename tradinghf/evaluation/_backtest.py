@@ -141,7 +141,7 @@ def backtest(
             report = replace(report, yardstick=other)
         also = {"intrabar": intrabar, "benchmark": benchmark, "risk_free": risk_free}
         given = {k: v for k, v in (also | {"metrics": metrics}).items() if v is not None}
-        more = {
+        more: dict[str, Any] = {
             "own_metrics": named_metrics(metrics),
             "riskless": riskless_returns(risk_free, market),
         }

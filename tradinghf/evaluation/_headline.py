@@ -80,6 +80,6 @@ def grouped(metrics: Metrics) -> list[tuple[str, str, float | int | str | None]]
     own = {"Your own": tuple(key for key in metrics if key not in ours)}
     return [
         (group if k == 0 else "", key, metrics[key])
-        for group, keys in (GROUPS | own).items()
+        for group, keys in {**GROUPS, **own}.items()
         for k, key in enumerate(keys)
     ]
