@@ -37,6 +37,7 @@ def commands() -> Tree:
     from tradinghf.cli import _accounts as accounts
     from tradinghf.cli import _backtests as backtests
     from tradinghf.cli import _bench as bench
+    from tradinghf.cli import _capsule as capsule
     from tradinghf.cli import _compare as compare
     from tradinghf.cli import _exchange as exchange
     from tradinghf.cli import _feedback as feedback
@@ -89,6 +90,8 @@ def commands() -> Tree:
             "gate": gate.gate,
             "monitor": gate.monitor,
             "report": pages.report,
+            "pack": capsule.pack,
+            "verify": capsule.verify,
             "dashboard": system.dashboard,
             "accounts": (
                 "Who may sign in to the dashboard.",

@@ -165,6 +165,8 @@ def command_line(command: str, function: Callable[..., None], values: Mapping[st
             continue
         if isinstance(value, bool):
             words.append(f"--{flag}" if value else f"--no-{flag}")
+        elif isinstance(value, tuple):
+            words += [f"--{flag}", *map(str, value)]
         else:
             text = store_without_password(value) if name == "store" else str(value)
             words += [f"--{flag}", text]

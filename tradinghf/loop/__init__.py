@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tradinghf.loop._attained import attained, preferred
 from tradinghf.loop._baselines import baseline_training, train_baseline
+from tradinghf.loop._capsule import pack_run
 from tradinghf.loop._collect import (
     Acting,
     Actor,
@@ -43,6 +44,7 @@ from tradinghf.loop._gate import (
 from tradinghf.loop._paired import Contender, PairedTask, load_contender
 from tradinghf.loop._portrait import portrait
 from tradinghf.loop._questions import ask, own_actors
+from tradinghf.loop._rerun import verify_capsule
 from tradinghf.loop._rlhf import RLHF
 from tradinghf.loop._same_run import record_settings
 from tradinghf.loop._utility import fitted_reward_of, trader_utility
@@ -76,6 +78,7 @@ __all__ = [
     "load_contender",
     "long_enough",
     "own_actors",
+    "pack_run",
     "pool_actors",
     "portrait",
     "preferred",
@@ -91,5 +94,6 @@ __all__ = [
     "trader_utility",
     "trading_metrics",
     "train_baseline",
+    "verify_capsule",
     "watch",
 ]
