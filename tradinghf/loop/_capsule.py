@@ -22,7 +22,7 @@ import stat
 import tempfile
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -152,6 +152,7 @@ def policy_page(run: Path, path: Path) -> Path:
     config = _config(run)["experiment"]
     names = ("trader", "data", "train_end", "test_start", "end", "seed")
     test = split_market(Experiment(**{n: config[n] for n in names if n in config})).test
+    test = replace(test, source=test.name)  # a path of one machine would make other bytes
     policy = Policy.load(run / "policy.safetensors")
     report = backtest(policy, test, record=False).renamed("the policy")
     return report.save(path)
@@ -209,7 +210,7 @@ def _manifest(archive: zipfile.ZipFile) -> Capsule:
     try:
         with archive.open(MANIFEST) as stream:
             text = stream.read(_MOST_MANIFEST + 1)
-        found = json.loads(text) if len(text) <= _MOST_MANIFEST else None
+        found: Any = json.loads(text) if len(text) <= _MOST_MANIFEST else None
         words = [str(word) for word in found["command"]]
         files = {str(n): (str(d), int(s)) for n, (d, s) in found["files"].items()}
         versions = {str(n): str(v) for n, v in found["packages"].items()}
