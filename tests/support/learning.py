@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from support.episodes import window_groups
 from torch import Tensor, nn
 from torch.distributions import AffineTransform, Beta, TransformedDistribution
 
 from tradinghf.feedback import SyntheticTrader
-from tradinghf.learning.config import RewardConfig
 from tradinghf.learning.ppo._transitions import Minibatch, Transitions
 from tradinghf.learning.reward import RewardModel
 
@@ -36,8 +37,9 @@ def torchs_beta(out: Tensor) -> tuple[TransformedDistribution, Beta]:
     return TransformedDistribution(raw, AffineTransform(-1.0, 2.0)), raw
 
 
-def taught(config: RewardConfig | None = None, taste: str = "drawdown") -> RewardModel:
-    """A reward that a simulated trader taught by twelve rankings."""
+def taught(model: Any = None, taste: str = "drawdown") -> Any:
+    """A reward, our model if none is given, that a simulated trader taught by twelve rankings."""
+    model = RewardModel() if model is None else model
     trader, groups = SyntheticTrader(taste), window_groups(12, length=12)
     answers = [trader.rank(group, f"q{i}") for i, group in enumerate(groups)]
-    return RewardModel(config).fit(answers, {e.id: e for group in groups for e in group})
+    return model.fit(answers, {e.id: e for group in groups for e in group})

@@ -4,7 +4,7 @@ Numbers are computed as usual, so results can be compared with a CPU's. What a G
 is refused here: tensors of two devices in one operation, a generator of another device. Within
 `iteration()` so is whatever makes a processor wait for a GPU: reading a value, a shape that
 depends on values, a copy from ordinary memory; and within `recording()` also what a CUDA graph
-cannot take down, draws of random numbers.
+cannot take down: draws of random numbers, page-locked memory.
 
 A tensor is on the device if its storage is; storages are remembered by weak pointers. Two modes
 work together: torch functions see which device a call asks for, and dispatched operations see
@@ -14,7 +14,7 @@ what happens to tensors, in autograd too.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, Self
 from unittest import mock
 
@@ -44,16 +44,10 @@ _WAITING = {
 _MOVING = {"copy_", "lift_fresh", "detach", "set_", "alias", "_to_copy"}
 _INDEXING = {"index", "index_put", "index_put_", "_unsafe_index"}
 _DRAWS = {
-    "bernoulli_",
-    "exponential_",
-    "multinomial",
-    "normal_",
-    "rand",
-    "randint",
-    "randn",
-    "random_",
-    "randperm",
-    "uniform_",
+    *("bernoulli", "bernoulli_", "binomial", "cauchy_", "exponential_", "geometric_"),
+    *("log_normal_", "multinomial", "native_dropout", "normal", "normal_", "poisson"),
+    *("rand", "rand_like", "randint", "randint_like", "randn", "randn_like", "random_"),
+    *("randperm", "uniform_", "_sample_dirichlet", "_standard_gamma"),
 }
 
 
@@ -92,8 +86,12 @@ class PretendedDevice:
         self._functions, self._operations = _Functions(self), _Operations(self)
 
     def __enter__(self) -> Self:
-        self._patch = mock.patch.object(torch, "Generator", _Generator)
-        self._patch.start()
+        self._patches = ExitStack()
+        for owner, name, stand_in in (
+            (torch, "Generator", _Generator),
+            (torch.cuda, "synchronize", lambda *_: self.waits("synchronize()")),
+        ):
+            self._patches.enter_context(mock.patch.object(owner, name, stand_in))
         self._operations.__enter__()
         self._functions.__enter__()
         return self
@@ -101,7 +99,7 @@ class PretendedDevice:
     def __exit__(self, *failure: Any) -> None:
         self._functions.__exit__(*failure)
         self._operations.__exit__(*failure)
-        self._patch.stop()
+        self._patches.close()
 
     @contextmanager
     def iteration(self) -> Iterator[None]:
@@ -146,6 +144,11 @@ class PretendedDevice:
         """Ordinary memory is copied to the device here."""
         self.transfers += 1
         self.waits(f"{what} copies ordinary memory to the device")
+
+    def allocated(self, what: str) -> None:
+        """Memory of the host is taken from the driver here."""
+        if self._records:
+            raise DeviceError(f"{what} allocates memory of the host, which no capture may.")
 
     def drawn(self, what: str) -> None:
         """Random numbers are drawn here."""
@@ -203,6 +206,8 @@ class _Functions(TorchFunctionMode):
             return self._move(name, args[0], args[1:], kwargs)
         if name in ("numpy", "__array__") and gpu.holds(args[0]):
             raise DeviceError(f"{name}() of a tensor on the device; call cpu() first.")
+        if name == "pin_memory":
+            gpu.allocated(name)
         if name == "tolist" and gpu.holds(args[0]):
             gpu.waits("tolist()")
         return self._call(func, name, args, kwargs)

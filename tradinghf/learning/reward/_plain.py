@@ -45,6 +45,7 @@ class PlainReward(CalibratedReward):
     ) -> None:
         self.config = settings_of(RewardConfig, config, "config")
         self.network = network
+        self._copies: dict[str, tuple[list[nn.Module], list[nn.Module]]] = {}
 
     def checked(self, bars: int) -> PlainReward:
         """Itself, if a network of one's own takes episodes of so many bars.
@@ -96,7 +97,17 @@ class PlainReward(CalibratedReward):
     def _members(self, paths: TradePaths) -> Tensor:
         """[M, B, L] what each network pays, in its own units."""
         inputs = bounded_facts(paths, self.volatility).float()
-        return torch.stack([_paid(network, inputs) for network in self.networks])
+        return torch.stack([_paid(network, inputs) for network in self._members_on(inputs.device)])
+
+    def _members_on(self, device: torch.device) -> list[nn.Module]:
+        """The networks where bars are paid; copied there once, a fit learns on the host."""
+        if device.type == "cpu":
+            return self.networks
+        source, there = self._copies.get(str(device), (None, self.networks))
+        if source is not self.networks:
+            there = [copy.deepcopy(network).to(device) for network in self.networks]
+            self._copies[str(device)] = (self.networks, there)
+        return there
 
     def rewards(self, paths: TradePaths) -> Tensor:
         """[B, L] mean of the members, in units of the ranked episodes' spread."""

@@ -56,6 +56,12 @@ def taste_totals(facts: Tensor, weights: dict[str, Tensor]) -> Tensor:
     return torch.cat([flow, network(facts[..., -1, :], weights, "state")], -1) * weights["scale"]
 
 
+@lru_cache(maxsize=4)
+def _weights_on(device: str, kind: torch.dtype) -> dict[str, Tensor]:
+    """`taste_weights` where they are used, copied there once: a GPU waits for each copy."""
+    return {name: w.to(device=device, dtype=kind) for name, w in taste_weights().items()}
+
+
 @torch.no_grad()
 def taste_rewards(paths: TradePaths, volatility: float) -> Tensor:
     """[B, L, D] what each feature pays in each bar; the sums are the episode's features.
@@ -65,7 +71,7 @@ def taste_rewards(paths: TradePaths, volatility: float) -> Tensor:
         volatility: of one bar in the ranked episodes.
 
     """
-    weights = {k: v.to(paths.equity) for k, v in taste_weights().items()}
+    weights = _weights_on(str(paths.equity.device), paths.equity.dtype)
     facts = facts_tensor(paths, volatility)
     flow = network(facts, weights, "flow") / paths.bars
     state = increments(network(facts, weights, "state").mT).mT
