@@ -37,7 +37,7 @@ class ReturnUnits:
         self.mean = torch.zeros(max(bars, 1), streams, device=device)
         self.spread = torch.ones_like(self.mean)
         self._begun = False
-        self._seen = [False] * bars
+        self._seen = torch.zeros(bars, dtype=torch.bool, device=device)
 
     def learn(self, to_go: Tensor, first: int, group: ProcessGroup = ALONE) -> None:
         """Take in returns [L, N, C] of rows that begin at bar `first` of their episodes.
@@ -53,17 +53,14 @@ class ReturnUnits:
         mean, spread = group.moments(to_go, bars_apart=True)
         for start in range(0, len(to_go), self.bars):
             rows = slice(start, min(start + self.bars, len(to_go)))
-            ages = [(first + row) % self.bars for row in range(rows.start, rows.stop)]
-            kept = [_DECAY if self._seen[age] else 0.0 for age in ages]
-            decay = torch.tensor(kept, device=to_go.device)[:, None]
-            at = torch.tensor(ages, device=to_go.device)
+            at = self._ages(first + rows.start, rows.stop - rows.start)
+            decay = (_DECAY * self._seen[at])[:, None]
             # Not in place: what `state` gave stays as it was.
             new = _blend(self.mean[at], mean[rows], decay)
             self.mean = self.mean.index_copy(0, at, new)
             new = _blend(self.spread[at], spread[rows], decay)
             self.spread = self.spread.index_copy(0, at, new)
-            for age in ages:
-                self._seen[age] = True
+            self._seen = self._seen.index_fill(0, at, True)
 
     def value(self, out: Tensor, first: int) -> Tensor:
         """[L, N, C] values of critics' outputs in rows from bar `first` on, in reward units."""
@@ -77,21 +74,25 @@ class ReturnUnits:
 
     def _rows(self, first: int, count: int) -> tuple[Tensor, Tensor]:
         """[count, 1, C] mean and spread of `count` rows from bar `first` on."""
-        ages = [(first + row) % max(self.bars, 1) for row in range(count)]
-        at = torch.tensor(ages, device=self.mean.device)
+        at = self._ages(first, count)
         spread = torch.maximum(self.spread, _LEAST_SHARE * self.whole)
         return self.mean[at][:, None], spread[at][:, None]
 
+    def _ages(self, first: int, count: int) -> Tensor:
+        """[count] bars of their episodes that rows from bar `first` on are; made on the device."""
+        return (torch.arange(count, device=self.mean.device) + first) % max(self.bars, 1)
+
     def state(self) -> dict[str, Tensor]:
         """Everything that a continuation needs."""
-        seen = torch.tensor([self._begun, *self._seen])
+        seen = torch.cat([torch.tensor([self._begun]), self._seen.cpu()])
         return {"mean": self.mean, "spread": self.spread, "whole": self.whole, "seen": seen}
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Continue from `state()`."""
         own = ("mean", "spread", "whole")
         self.mean, self.spread, self.whole = (state[n].to(self.whole) for n in own)
-        self._begun, *self._seen = state["seen"].bool().tolist()
+        seen = state["seen"].bool()
+        self._begun, self._seen = bool(seen[0]), seen[1:].to(self.whole.device)
 
 
 def _blend(old: Tensor, new: Tensor, decay: float | Tensor) -> Tensor:
