@@ -201,8 +201,6 @@ def unpack(path: Path, folder: Path) -> Capsule:
                 _extract(archive, name, folder / name, digest, size)
     except (OSError, zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, RuntimeError) as error:
         raise CheckpointError(f"{path} is no capsule, or damaged ({error}).") from error
-    except NotImplementedError as error:  # zipfile's word for a compression it does not know
-        raise CheckpointError(f"{path} is compressed in an unknown way ({error}).") from error
     return capsule
 
 
