@@ -91,7 +91,9 @@ def _samples(folder: Path) -> dict[str, bytes]:
 
 def _make_samples(folder: Path) -> None:
     make_episode(1).save(folder / "episode.safetensors")
-    policy = Policy(ActorCritic(4, 3, 1, (8,), True), EnvConfig(), FeatureScaler((0.0,), (1.0,), 5))
+    policy = Policy(
+        ActorCritic(44, 3, 1, (8,), True), EnvConfig(), FeatureScaler((0.0,), (1.0,), 5)
+    )
     policy.save(folder / "policy.safetensors")
     ids = fill_store(folder / "store")
     with Store(folder / "store") as store:

@@ -201,7 +201,7 @@ def _settings(folder: Path, _store: Store) -> None:
 
 
 def _policy(folder: Path, _store: Store | None = None) -> None:
-    network = ActorCritic(4, 3, 1, (128, 128), True)
+    network = ActorCritic(44, 3, 1, (128, 128), True)
     scaler = FeatureScaler((0.0,), (1.0,), 5.0)
     Policy(network, EnvConfig(), scaler).save(folder / "policy.safetensors")
 

@@ -27,7 +27,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from tradinghf.durable import atomic_path
+from tradinghf.durable import atomic_path, write_atomic
 from tradinghf.errors import CheckpointError
 from tradinghf.evaluation import backtest
 from tradinghf.learning.policy import Policy
@@ -243,10 +243,14 @@ def _check_members(archive: zipfile.ZipFile, capsule: Capsule) -> None:
 def _extract(archive: zipfile.ZipFile, name: str, target: Path, digest: str, size: int) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     found = hashlib.sha256()
-    with archive.open(name) as source, target.open("xb") as out:
+
+    def parts() -> Iterator[bytes]:
         for part in _limited(source, size):
             found.update(part)
-            out.write(part)
+            yield part
+
+    with archive.open(name) as source:
+        write_atomic(target, parts())
     if found.hexdigest() != digest:
         raise CheckpointError(f"{name} in the capsule is not what its manifest says: other sha256.")
 

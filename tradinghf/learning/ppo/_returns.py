@@ -55,8 +55,10 @@ class ReturnUnits:
             rows = slice(start, min(start + self.bars, len(to_go)))
             at = self._ages(first + rows.start, rows.stop - rows.start)
             decay = (_DECAY * self._seen[at])[:, None]
+            # A mean may be finite where what it was made of has overflowed.
+            usual = torch.where(spread[rows].isfinite(), mean[rows], torch.nan)
             # Not in place: what `state` gave stays as it was.
-            new = _blend(self.mean[at], mean[rows], decay)
+            new = _blend(self.mean[at], usual, decay)
             self.mean = self.mean.index_copy(0, at, new)
             new = _blend(self.spread[at], spread[rows], decay)
             self.spread = self.spread.index_copy(0, at, new)
