@@ -234,7 +234,7 @@ def test_every_python_block_of_the_backtest_guide_runs(
     monkeypatch.chdir(tmp_path)
     text = (root / "docs" / "backtest.md").read_text("utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 10
+    assert len(blocks) == 11
     for block in blocks:
         exec(compile(block, "docs/backtest.md", "exec"), {"__name__": "guide"})
     assert (tmp_path / "report.html").stat().st_size > 50_000
