@@ -112,7 +112,7 @@ def test_sweep_prints_writes_and_counts(capsys: pytest.CaptureFixture[str]) -> N
     ).table
     np.testing.assert_allclose(table["sharpe_annual"], library["sharpe_annual"])
     page = Path("s.html").read_text()
-    assert page.count('<table class="heat">') == 1
+    assert page.count('<table class="heat"') == 1
     assert "http:" not in page.replace("http://www.w3.org", "")
     assert "https:" not in page
     market = load_market(DATA)
