@@ -1,4 +1,4 @@
-# make setup | demo | test | slow | test-extras | check | bench | docs | clean. Each works as the first command on a fresh clone.
+# make setup | demo | test | slow | test-extras | interop | check | bench | docs | clean. Each works as the first command on a fresh clone.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -8,7 +8,7 @@ STAMP := .venv/.tradinghf-installed
 WORKERS ?= 2
 ARGS ?=
 
-.PHONY: help setup demo test slow test-extras quick check docs drills bench lock clean
+.PHONY: help setup demo test slow test-extras interop quick check docs drills bench lock clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,10 +41,12 @@ $(EXTRAS_STAMP): $(STAMP)
 	VENV=$(EXTRAS_VENV) BASE=.venv EXTRAS=$(EVERY_EXTRA) scripts/setup
 	@touch $@
 
-test-extras: export OMP_NUM_THREADS ?= 1
-test-extras: $(EXTRAS_STAMP) ## Run the tests that need optional packages, and try other libraries.
-	$(EXTRAS_VENV)/bin/python scripts/interop --check
+test-extras interop: export OMP_NUM_THREADS ?= 1
+test-extras: $(EXTRAS_STAMP) ## Run the tests that need optional packages; none may be skipped.
 	TRADINGHF_TEST_EVERY_EXTRA=1 $(EXTRAS_VENV)/bin/python -m pytest -n $(WORKERS) -m extra $(ARGS)
+
+interop: $(EXTRAS_STAMP) ## Try other libraries, unmodified, and compare with the table of docs/interop.md.
+	$(EXTRAS_VENV)/bin/python scripts/interop --check
 
 quick: $(STAMP) ## Run the tests that take less than ten seconds each and no browser.
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow and not browser" $(ARGS)

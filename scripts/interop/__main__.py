@@ -4,7 +4,7 @@
     python scripts/interop --check      # try all; fails where a case ends otherwise than written
     python scripts/interop --table      # only the table, from the results that are there
 
-Run it in an environment with every extra (`make test-extras` does). What cannot live beside the
+Run it in an environment with every extra (`make interop` does). What cannot live beside the
 versions there, or is no extra, gets an environment of its own over this one, in build/interop.
 """
 
