@@ -84,8 +84,8 @@ def test_assets_borrow_at_their_own_rates() -> None:
 
 
 def test_what_varies_is_refused_where_it_cannot_be() -> None:
+    short = EnvConfig(lookback=1, horizon=2)
     with pytest.raises(ConfigError, match="one plain CostModel"):
-        short = EnvConfig(lookback=1, horizon=2)
         MarketEnv(MARKET, num_envs=1, config=short, costs=CostModel(fee_tiers=((1, 2),)))
     with pytest.raises(ConfigError, match="Unknown symbol"):
         simulate(MARKET, ONCE, costs=CostModel(by_asset={"Q": {"fee_bps": 1}}))
