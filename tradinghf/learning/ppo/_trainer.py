@@ -279,10 +279,10 @@ class PPO:
             check_stream(name, rows, rollout, finite=self.iteration == 0)
         rewards = torch.stack([rows.to(rollout.values) for rows in paid.values()], -1)
         stay = config.gamma * (~done).to(rewards)
-        following = units.value(rollout.next_values, self._age + 1)
         left = rewards
         if units.bars and not self.whole_episodes:  # of episodes that go on: what critics expect
-            left = torch.cat([rewards[:-1], rewards[-1:] + stay[-1:] * following[-1:]])
+            following = units.value(rollout.next_values[-1:], self._age + self.steps)
+            left = torch.cat([rewards[:-1], rewards[-1:] + stay[-1:] * following])
         units.learn(discounted(left, stay.expand_as(left)), self._age, self.group)
         values = units.value(rollout.values, self._age)
         advantage = gae(
