@@ -83,14 +83,14 @@ def choose() -> None:
                 st.columns(max(len(rule.parameters), LEAST_COLUMNS)), rule.parameters, strict=False
             ):
                 params[item.name] = setting(column, item, f"{name}.{item.name}")
-        cells = st.columns(6)
+        cells = ui.flow("settings", 140)
         unseen = pd.Timestamp(cuts[-1]).date() if cuts and run else None
-        start = cells[0].date_input("From", unseen, *DAYS, key=f"from {name} {data}")
-        end = cells[1].date_input("To", None, *DAYS, key=f"to {name} {data}")
-        fee = cells[2].number_input("Fee, bps", 0.0, 500.0, 1.0, 0.5)
-        slippage = cells[3].number_input("Slippage, bps", 0.0, 500.0, 1.0, 0.5)
-        fill = cells[4].selectbox("Fill at", list(FILLS), format_func=lambda name: FILLS[name])
-        engine = cells[5].selectbox("Engine", ["simulator", "vectorbt"])
+        start = cells.date_input("From", unseen, *DAYS, key=f"from {name} {data}")
+        end = cells.date_input("To", None, *DAYS, key=f"to {name} {data}")
+        fee = cells.number_input("Fee, bps", 0.0, 500.0, 1.0, 0.5)
+        slippage = cells.number_input("Slippage, bps", 0.0, 500.0, 1.0, 0.5)
+        fill = cells.selectbox("Fill at", list(FILLS), format_func=lambda name: FILLS[name])
+        engine = cells.selectbox("Engine", ["simulator", "vectorbt"])
         if st.form_submit_button("Run backtest", type="primary", disabled=not data):
             beside = parts.rivals(board, strategy_names(), policies=False)[0]
             request = {
@@ -187,7 +187,7 @@ def show(run: RunFolder) -> None:
         (1, "equity", 1, source_label(request["strategy"]), ui.UP),
         (1, "held", 1, "buy & hold", ui.GREY),
         (1, "beside", 1, source_label(request.get("beside", "")), ui.DOWN),
-        (2, "drawdown", -100, "drawdown %", ui.DOWN),
+        (2, "drawdown", -100, "drawdown %", ui.UP),
         (3, "position", 100, "position %", ui.UP),
     ]
     for row, column, scale, shown, colour in lines:
@@ -272,7 +272,8 @@ def deploy() -> None:
     if decision:
         passed = decision.get("answer") == "deploy"
         trades = run.name if passed else source_label(str(decision.get("baseline", "?")))
-        (st.success if passed else st.info)(f"**To trade: {trades}.** {decision.get('text', '')}")
+        said = learned.plain_names(str(decision.get("text", "")))
+        (st.success if passed else st.info)(f"**To trade: {trades}.** {said}")
         st.caption(f"In a terminal beside the runs: `tradinghf signal runs/{run.name}`")
 
 

@@ -226,13 +226,13 @@ def questions(name: str, market: MarketData) -> None:
     first, last = market.index[0].date(), market.index[-1].date()
     until = last if drawn_again(name) else last_trained(market).date()
     with st.form("questions"):
-        cells = st.columns(5)
-        start = cells[0].date_input("From", first, first, last)
-        end = cells[1].date_input("To", until, first, last)
-        windows = cells[2].number_input("Questions", 1, 500, 60)
-        panels = cells[3].number_input("Panels each", 2, 5, 4)
+        cells = ui.flow("questions", 140)
+        start = cells.date_input("From", first, first, last)
+        end = cells.date_input("To", until, first, last)
+        windows = cells.number_input("Questions", 1, 500, 60)
+        panels = cells.number_input("Panels each", 2, 5, 4)
         longest = max(min(500, market.bars // 3), 8)
-        bars = cells[4].number_input("Bars each", 8, longest, min(64, longest))
+        bars = cells.number_input("Bars each", 8, longest, min(64, longest))
         chosen = st.multiselect(
             "Strategies", strategy_names(), placeholder="all of them, and constant positions"
         )

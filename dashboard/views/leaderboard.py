@@ -106,7 +106,8 @@ with right:
     figure.update_yaxes(autorange="reversed", showgrid=False)
     figure.update_xaxes(showgrid=False, tickangle=-60)
     ui.show_chart(figure, height=150 + 32 * len(frame))
-ui.show_table(frame, height="content")
+whole = {name: frame[name].round().astype(int) for name in ("rating", "low", "high", "elo")}
+ui.show_table(frame.assign(**whole), height="content")
 st.caption(
     "Rating: Bradley-Terry with ties (Davidson), intervals from resampling whole rankings; "
     "Elo stands beside it because people know it."

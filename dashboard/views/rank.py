@@ -11,6 +11,7 @@ board, who = current_dashboard(), ui.require_identity()
 def offer_samples() -> None:
     """An empty store: say so, and offer something to rank."""
     asking = Asking(board.settings, board.store)
+    st.space("small")  # the strip above it stands out of the flow on this page
     st.title("Nothing to rank yet", anchor=False)
     st.write(
         "No question has been queued. Collect some from your own bars, or start with samples: the "

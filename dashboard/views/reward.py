@@ -88,17 +88,17 @@ def choose() -> RewardRun:
 
 
 def alarms(model: RewardRun) -> None:
-    """What speaks against using the model."""
+    """What speaks against using the model; what only bounds how to read it is for experts."""
     relation = model.found.get("profit_correlation")
     if relation is not None and relation < 0:
         st.error(
             f"The learned reward runs against profit (rank correlation {relation:+.2f}). Check the "
             "answers on the page Raters and quality before training on it."
         )
-    # What was foreseen of unseen answers says more than this caution of the fit.
+    # What was foreseen of unseen answers says more than these cautions of the fit.
     foresees = bool(model.held_out) and not learned.is_luck(model.held_out)
     for warning in model.found.get("warnings", []):
-        if not (foresees and "no better than chance" in warning):
+        if not foresees or (experts and "no better than chance" not in warning):
             st.warning(warning)
 
 
@@ -265,9 +265,10 @@ def one_answer(row: dict, names: dict[str, str]) -> None:
 
 fit_button()
 model = choose()
-alarms(model)
+experts = learned.expert()
 in_short(model)
-if learned.expert():
+alarms(model)
+if experts:
     figures(model)
     valued(model)
     if model.found.get("calibration"):

@@ -208,7 +208,7 @@ def became(run: RunFolder) -> None:
     decision = run.document("deployment.json")
     if decision.get("text"):
         st.markdown("**May it trade?**")
-        st.text(str(decision["text"]))
+        st.text(learned.plain_names(str(decision["text"])))
     rows = tables.unseen_table(run, list_runs(folder, "result.json"))
     if len(rows):
         st.markdown("**On unseen bars**, means of an episode")

@@ -266,7 +266,11 @@ def test_what_was_learned_is_one_paragraph_and_figures_are_for_experts(
     chance = "The 25 rankings are explained no better than chance: they contradict."
     found = {"held_out": held_out, "profit_correlation": -0.4, "warnings": [chance]}
     write_reward(store, run, **found)
-    (run / "policy.json").write_text(json.dumps({"text": "Stays out of the market."}))
+    portrait = {
+        "text": "Stays out of the market. It departs from buy_and_hold in 3 % of bars.",
+        "departures": {"checked": "This condition foresees 80 % of bars."},
+    }
+    (run / "policy.json").write_text(json.dumps(portrait))
     (run / "metrics.jsonl").write_text('{"step": 1, "pnl": 0.01, "kl": 0.1, "entropy": 1.0}\n')
     app = page("reward")
     assert not app.exception
@@ -274,8 +278,10 @@ def test_what_was_learned_is_one_paragraph_and_figures_are_for_experts(
         "**You mind deep falls from a peak most. The policy became: stays out of the market.**"
     )
     assert (
-        "81 of 100 unseen pairs (95 % sure: 70 to 90) as you did; a coin" in app.markdown[1].value
+        "81 of 100 unseen pairs (95 % sure: 70 to 90) as you did; a coin" in app.markdown[2].value
     )
+    # How it trades stands below, in names that a trader reads, without figures about figures.
+    assert app.markdown[1].value == "It departs from buy and hold in 3 % of bars."
     assert app.button[0].label == "Fit to all 6 rankings"
     assert app.button[0].help == "6 rankings count. Not counted: 1 skipped."
     assert "runs against profit" in app.error[0].value
@@ -285,6 +291,7 @@ def test_what_was_learned_is_one_paragraph_and_figures_are_for_experts(
     app.toggle[0].set_value(True).run()
     assert "Drawdown costs you." in texts(app)
     assert (app.metric[0].label, app.metric[0].value) == ("Calls right", "81 % (70 to 90)")
+    assert app.markdown[1].value.endswith("bars. This condition foresees 80 % of bars.")
     app = page("training")
     curves = "".join(str(text.value) for text in app.markdown)
     assert "You mind deep falls" in curves

@@ -22,6 +22,7 @@ CASES = [
     ("let a nice gain evaporate", "giving_back"),
     ("took profits at the right time", "giving_back"),
     ("drawdown way too deep for my taste", "drawdown"),
+    ("the deepest fall of all of them", "drawdown"),
     ("I hate that hole in the equity in the middle", "drawdown"),
     ("never recovered from the first drop", "drawdown"),
     ("trades like a maniac, the fees will eat it alive", "turnover"),

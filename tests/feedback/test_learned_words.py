@@ -47,6 +47,12 @@ TREND = row("trend_riding", "10 % more of the account with the trend", 0.4, 2.0)
             "is worth less than 0.1 % of profit.",
         ),
         (
+            [PROFIT, DRAWDOWN | {"low": None}, row("something else", "", 1.7)],
+            "",
+            "You seem to mind deep falls from a peak most. Part of what you prefer no "
+            "aspect describes.",
+        ),
+        (
             [PROFIT, DRAWDOWN | {"yardstick": USUAL}],
             "",
             "You mind deep falls from a peak most. How much profit you would give up for that is "

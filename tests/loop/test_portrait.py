@@ -59,7 +59,7 @@ def test_who_buys_after_falls_and_holds_six_bars() -> None:
     assert told["bars_held"] == pytest.approx(6, abs=0.5)
     assert "enters after falls of" in told["text"]
     assert "only long" in told["text"]
-    assert "50%" in told["text"]
+    assert "50 %" in told["text"]
 
 
 class Careful(Policy):

@@ -57,6 +57,7 @@ _WORDS = {
 }
 """What a trader calls an aspect; others go by their own name."""
 _BENT = re.compile(r"(?:,| beyond | above | away from | far from ).*")
+_UNNAMED = "something else"
 _UNSPOKEN = re.compile("squared|cubed|usual difference")  # units that nobody has a feeling for
 
 
@@ -87,6 +88,8 @@ def _finding(row: Mapping[str, Any], *, first: bool) -> str:
     verb = "mind" if weight < 0 else "like"
     start = ("You" if sure else "You seem to") if first else ("You also" if sure else "Perhaps you")
     text = f"{start} {verb} {_named(row)}{' most' if first else ''}"
+    if row["name"] == _UNNAMED:
+        return f"{'Most' if first else 'Part'} of what you prefer no aspect describes."
     says = str(row.get("says", ""))
     spoken = says and not _UNSPOKEN.search(says)
     if not sure or not spoken or row.get("yardstick", PROFIT) != PROFIT:

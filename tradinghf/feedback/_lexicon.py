@@ -50,7 +50,8 @@ _ALL = (
         r"""
         draw\s?-?downs?|dd|underwater
         peak[- ]to[- ](trough|valley)
-        (deep|big|large|huge|long|steep|sharp|ugly|painful) (dips?|falls?|drops?|slumps?|holes?)
+        (big|large|huge|long|steep|sharp|ugly|painful) (dips?|falls?|drops?|slumps?|holes?)
+        deep(er|est)? (an? )?(dips?|falls?|drops?|slumps?|holes?)
         (small|shallow) (dips?|falls?|drops?|slumps?|holes?)
         hole in (the|its) (equity|curve|account)
         equity (dip\w*|fell|falls?|drop\w*|sank|collaps\w*|dived|crater\w*|slump\w*)

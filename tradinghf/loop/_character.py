@@ -61,26 +61,30 @@ def _text(facts: dict[str, Any]) -> str:
         return "It never trades: it stays in cash."
     where = "is always in the market"
     if facts["in_market"] < 0.995:
-        where = f"is in the market in {facts['in_market']:.0%} of bars"
+        where = f"is in the market in {_percent(facts['in_market'])} of bars"
     if facts["short"] < 0.005:
         sides = "only long"
     elif facts["long"] < 0.005:
         sides = "only short"
     else:
-        sides = f"long in {facts['long']:.0%}, short in {facts['short']:.0%}"
-    said = [f"It {where}, {sides}, with {facts['size']:.0%} of its equity on average."]
+        sides = f"long in {_percent(facts['long'])}, short in {_percent(facts['short'])}"
+    said = [f"It {where}, {sides}, with {_percent(facts['size'])} of its equity on average."]
     if facts["in_market"] >= 0.995 and facts["trades_per_100_bars"] < 5:
         said.append("It buys and holds.")
     else:
         after = ""
         if facts["entered_after"] is not None:
             moved = "falls" if facts["entered_after"] < 0 else "rises"
-            after = f" after {moved} of {abs(facts['entered_after']):.1%} in {_BEFORE} bars, and"
-            after = f"enters{after}"
+            size = 100 * abs(facts["entered_after"])
+            after = f"enters after {moved} of {size:.1f} % in {_BEFORE} bars, and"
         holds = f"{after} holds for about {facts['bars_held']:.0f} bars".strip()
         said.append(f"It {holds}, and trades in {facts['trades_per_100_bars']:.0f} % of bars.")
     said.append(
-        f"An episode earns {facts['mean_return']:+.1%} on average, with a deepest fall of "
-        f"{facts['mean_max_drawdown']:.1%}."
+        f"An episode earns {100 * facts['mean_return']:+.1f} % on average, with a deepest fall of "
+        f"{100 * facts['mean_max_drawdown']:.1f} %."
     )
     return " ".join(said)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"

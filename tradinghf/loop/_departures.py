@@ -46,10 +46,10 @@ def departures(policy: Policy, env: MarketEnv, market: MarketData, seed: int = 0
         seed: of the windows.
 
     Returns:
-        JSON values: `text`; departs (share of bars with a position wanted by either), moves (the
-        share of each), when (the condition), share_then, share_else, fidelity (share of bars of
-        the other half that the tree foresees) and by_default (what foreseeing always the commoner
-        of the two would).
+        JSON values: `text`, and `checked`, how far its condition holds; departs (share of bars
+        with a position wanted by either), moves (the share of each), when (the condition),
+        share_then, share_else, fidelity (share of bars of the other half that the tree foresees)
+        and by_default (what foreseeing always the commoner of the two would).
 
     Raises:
         ConfigError: the policy has no base.
@@ -63,7 +63,7 @@ def departures(policy: Policy, env: MarketEnv, market: MarketData, seed: int = 0
     base = overlay.bases[0]
     found: dict[str, Any] = {"base": base, "departs": float(departs[counts].mean())}
     if not counts.any() or found["departs"] < 0.001:
-        return found | {"moves": {}, "text": f"It does what {base} does."}
+        return found | {"moves": {}, "text": f"It does what {base} does.", "checked": ""}
     names = overlay.moves if policy.config.actions == "discrete" else ()
     kinds = {
         _WORDS.get(name, f"takes {name}"): float((moves[counts] == k).mean())
@@ -82,7 +82,11 @@ def departures(policy: Policy, env: MarketEnv, market: MarketData, seed: int = 0
         "fidelity": float(right.mean()),
         "by_default": float(max(commoner, 1 - commoner)),
     }
-    return {"text": _text(found)} | found
+    checked = (
+        f"This condition foresees {_percent(found['fidelity'])} of bars that it was not made from "
+        f"({_percent(found['by_default'])} by always saying the same)."
+    )
+    return {"text": _text(found), "checked": checked if found["when"] else ""} | found
 
 
 @torch.no_grad()
@@ -165,15 +169,15 @@ def _path(tree: DecisionTreeClassifier, leaf: int) -> list[str]:
 
 
 def _text(found: dict[str, Any]) -> str:
-    kinds = ", ".join(f"{words} in {share:.0%}" for words, share in found["moves"].items())
-    said = [f"It departs from {found['base']} in {found['departs']:.0%} of bars: {kinds}."]
+    kinds = ", ".join(f"{words} in {_percent(share)}" for words, share in found["moves"].items())
+    said = [f"It departs from {found['base']} in {_percent(found['departs'])} of bars: {kinds}."]
     if found["when"]:
         said.append(
-            f"Mostly when {found['when']}: in {found['share_then']:.0%} of such bars, against "
-            f"{found['share_else']:.0%} of the others."
+            f"Mostly when {found['when']}: in {_percent(found['share_then'])} of such bars, "
+            f"against {_percent(found['share_else'])} of the others."
         )
-    said.append(
-        f"These conditions foresee {found['fidelity']:.0%} of bars that they were not made from "
-        f"({found['by_default']:.0%} by always saying the same)."
-    )
     return " ".join(said)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"

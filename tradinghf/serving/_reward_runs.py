@@ -48,6 +48,8 @@ class RewardRun:
         parts = [self.run.name]
         if count is not None:
             parts.append(f"{count} rankings")
+        if kept := self.held_out.get("held_out_rankings"):
+            parts.append(f"judged on {kept} others")
         if self.newer:
             parts.append(f"{self.newer} newer")
         return " · ".join(parts)

@@ -30,7 +30,7 @@ _YEAR = 365 * 24 * 3600
 _ASK = {
     "title": "Open tradinghf",
     "text": "This dashboard opens for who started it. Use the whole address that "
-    "`tradinghf dashboard` printed, or paste the token at its end.",
+    "tradinghf printed, or paste the token at its end.",
     "action": START,
     "button": "Open",
     "fields": '<label>Token<input name="token" type="password" autocomplete="off" autofocus '

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from tradinghf.serving._runs import REWARD_FILE, RunFolder
 _PORTRAIT_FILE = "policy.json"
 _EXPERT = "expert figures"
 _BY_CHANCE = 0.5
+_SNAKE = re.compile(r"\b[a-z]+(?:_[a-z0-9]+)+\b")
 
 
 @dataclass(frozen=True)
@@ -76,19 +78,25 @@ def expert(place: Any = st) -> bool:
     return bool(on)
 
 
-def _became(run: RunFolder) -> str:
-    """What the policy of a run does, in its own words; empty where it does not say."""
-    return str(run.document(_PORTRAIT_FILE).get("text", ""))
-
-
 def show_learned(run: RunFolder) -> None:
-    """One paragraph: what the rankings of a run value, and what its policy became."""
+    """What the rankings of a run value and what its policy became, in bold; then how it trades."""
     values = run.document(REWARD_FILE).get("values") or []
-    policy = _became(run)
+    portrait = run.document(_PORTRAIT_FILE)
+    first, _, more = plain_names(str(portrait.get("text", ""))).partition(". ")
+    policy = f"{first}." if more else first
     if values:
         st.markdown(f"**{learned_in_words(values, policy)}**")
     elif policy:
         st.markdown(f"**The policy became: {policy[0].lower()}{policy[1:]}**")
+    if st.session_state.get(_EXPERT):
+        more = f"{more} {(portrait.get('departures') or {}).get('checked', '')}".strip()
+    if more:
+        st.markdown(more)
+
+
+def plain_names(text: str) -> str:
+    """A sentence of a run as pages show it: "buy_and_hold" is "buy and hold" in menus too."""
+    return _SNAKE.sub(lambda found: found[0].replace("_", " "), text)
 
 
 def is_luck(held_out: Mapping[str, Any]) -> bool:

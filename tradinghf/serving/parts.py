@@ -45,7 +45,7 @@ _ON_RANK = """<style>
 </style>"""
 _WHY_NOT = {
     "running": "More are being collected …",
-    "none known": "No more questions. Collect some on the page Data.",
+    "none known": "Few questions are left. Collect more on the page Data.",
     "nothing new": "These bars have no new questions left.",
     "failed": "Collecting more failed; the page Data says why.",
 }
@@ -176,7 +176,8 @@ def _offer_more(board: Dashboard, who: Identity) -> None:
     asking = Asking(board.settings, board.store)
     state = asking.ahead(who.rater)
     if state != "ready":
-        if state != "nothing new" or board.store.pending(who.rater) < FEW_LEFT:
+        few = board.store.pending(who.rater) < FEW_LEFT
+        if board.store.health()["queries"] and (few or state in ("running", "failed")):
             st.caption(_WHY_NOT[state])
         return
     if st.button("Ask me more"):

@@ -24,7 +24,6 @@ from tradinghf.serving._edits import shown_after_the_vote
 _log = logging.getLogger(__name__)
 UP, DOWN, GREY = "#2F81F7", "#E8833A", "#7C8896"
 _INK = {"light": "#3B4450", "dark": "#C3CAD3"}
-_METRICS_PER_ROW = 6
 _CHART_HEIGHT = 300
 _NUMBER = "%.1f"
 _LONGEST_NAME = 100
@@ -224,14 +223,25 @@ def thinned(frame: pd.DataFrame, most: int = 2000) -> pd.DataFrame:
     return frame.iloc[(len(frame) - 1) % step :: step] if step > 1 else frame
 
 
+def flow(key: str, least: int = 150) -> Any:
+    """A row whose parts go on the next line, side by side, where the page is narrow.
+
+    Args:
+        key: of the row, its own on the page.
+        least: width of a part [pixels].
+
+    """
+    row = st.container(horizontal=True, vertical_alignment="bottom", gap="small", key=f"flow-{key}")
+    rule = f"flex: 1 1 {least}px !important; width: auto !important; min-width: {least}px"
+    row.html(f"<style>.st-key-flow-{key} > div {{ {rule}; }}</style>")
+    return row
+
+
 def show_metrics(values: Mapping[str, str], helps: Mapping[str, str] | None = None) -> None:
-    """Rows of figures; `helps` explains some of them in a tooltip."""
-    rows = -(-len(values) // _METRICS_PER_ROW)
-    width = -(-len(values) // rows) if rows else 0
-    columns: list[Any] = []
+    """A row of figures; `helps` explains some of them in a tooltip."""
+    row = flow("metrics")
     for name, value in values.items():
-        columns = columns or list(st.columns(width))
-        columns.pop(0).metric(name, value, border=True, help=(helps or {}).get(name))
+        row.metric(name, value, border=True, help=(helps or {}).get(name))
 
 
 def share_in_percent(value: float | None) -> str:
