@@ -268,7 +268,7 @@ def test_what_was_learned_is_one_paragraph_and_figures_are_for_experts(
     write_reward(store, run, **found)
     portrait = {
         "text": "Stays out of the market. It departs from buy_and_hold in 3 % of bars.",
-        "departures": {"checked": "This condition foresees 80 % of bars."},
+        "checked": "This condition foresees 80 % of bars.",
     }
     (run / "policy.json").write_text(json.dumps(portrait))
     (run / "metrics.jsonl").write_text('{"step": 1, "pnl": 0.01, "kl": 0.1, "entropy": 1.0}\n')

@@ -257,8 +257,7 @@ def tell_portrait(policy: Policy, env: MarketEnv, test: MarketData, out: Path) -
 
     found = portrait(policy, env, test)
     RunDirectory(out).write_json(PORTRAIT, found)
-    checked = (found["departures"] or {}).get("checked", "")
-    output.line(f"What the policy became, on unseen bars: {found['text']} {checked}".rstrip())
+    output.line(f"What the policy became, on unseen bars: {found['text']} {found['checked']}")
 
 
 def _open_test_bars(study: RunStudy, test: MarketData, purpose: str) -> None:

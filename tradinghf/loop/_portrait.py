@@ -24,8 +24,9 @@ def portrait(policy: Policy, env: MarketEnv, market: MarketData, seed: int = 0) 
         seed: of the windows.
 
     Returns:
-        `text`, one paragraph; `character`, see `tradinghf.loop._character.character`; and of an
-        overlay `departures`, see `tradinghf.loop._departures.departures`.
+        `text`, one paragraph; `checked`, how far its last sentence holds; `character`, see
+        `tradinghf.loop._character.character`; and of an overlay `departures`, see
+        `tradinghf.loop._departures.departures`.
 
     """
     batch = episode_batch(env_like(env, market, _EPISODES), Actor("policy", policy=policy), seed)
@@ -33,4 +34,5 @@ def portrait(policy: Policy, env: MarketEnv, market: MarketData, seed: int = 0) 
     if policy.config.overlay is not None and not policy.config.portfolio:
         found["departures"] = departures(policy, env, market, seed)
     said = [part["text"] for part in found.values() if part is not None]
-    return {"text": " ".join(said)} | found
+    checked = (found["departures"] or {}).get("checked", "")
+    return {"text": " ".join(said), "checked": checked} | found

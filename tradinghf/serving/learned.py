@@ -89,7 +89,7 @@ def show_learned(run: RunFolder) -> None:
     elif policy:
         st.markdown(f"**The policy became: {policy[0].lower()}{policy[1:]}**")
     if st.session_state.get(_EXPERT):
-        more = f"{more} {(portrait.get('departures') or {}).get('checked', '')}".strip()
+        more = f"{more} {portrait.get('checked', '')}".strip()
     if more:
         st.markdown(more)
 
