@@ -1,5 +1,6 @@
 """Data: bars of one's own, from the file to questions on the page Rank."""
 
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -8,10 +9,9 @@ import streamlit as st
 
 from tradinghf.errors import TradingHFError
 from tradinghf.market import MarketData, drawn_again, market_warnings
-from tradinghf.serving import Asking, QuestionPlan, Uploads, parts, ui
+from tradinghf.serving import Asking, QuestionPlan, Uploads, parts, reading, ui
 from tradinghf.strategies import strategy_names
 
-MOST_FILES = 20  # of a session, each read once
 MOST_FINDINGS = 20
 CHART_POINTS = 1000
 TRAINED_SHARE = 0.7  # of the bars; what comes later stays unseen, for judging policies
@@ -40,28 +40,10 @@ def stamp(name: str) -> float:
     return path.stat().st_mtime if path else 0.0
 
 
-def reading_options() -> dict[str, str]:
-    """What the user chose where a file can be read in two ways."""
-    with st.expander("How to read them, where the files leave it open"):
-        order = st.selectbox("Dates such as 01/03/2023", ["as found", "day first", "month first"])
-        mark = st.selectbox("Decimals", ["as found", "point", "comma"])
-        zone = st.text_input("Zone of times without one", placeholder="Europe/Berlin")
-        named = st.text_input("Columns, by name or number", placeholder="close=Price;open=2")
-        adjust = st.checkbox("Scale prices by the adjusted close")
-    chosen = {
-        "dayfirst": {"day first": "true", "month first": "false"}.get(order, ""),
-        "decimal": mark if mark != "as found" else "",
-        "zone": zone.strip(),
-        "columns": named.strip(),
-        "adjust": "true" if adjust else "",
-    }
-    return {name: value for name, value in chosen.items() if value}
-
-
-def keep(file: Any, options: dict[str, str], *, replace: bool) -> str:
+def keep(file: reading.BarFile, options: dict[str, str], *, replace: bool) -> str:
     """Check one file and keep it; its name, or nothing where it was refused."""
     try:
-        kept, market = uploads.add(file.name, file.getvalue(), replace=replace, **options)
+        kept, market = uploads.add(file.name, file.data, replace=replace, **options)
     except TradingHFError as error:
         st.error(f"{file.name} was not kept. Fix this first:")
         st.text(str(error))
@@ -74,26 +56,33 @@ def keep(file: Any, options: dict[str, str], *, replace: bool) -> str:
     return kept
 
 
-@st.cache_data(max_entries=MOST_FILES, show_spinner="Reading the bars …")
-def looked_at(_file: Any, identity: str, options: dict[str, str]) -> MarketData | str:
-    """The bars of a file that is not kept yet, or why they cannot be read."""
-    try:
-        return uploads.look(_file.name, _file.getvalue(), **options)
-    except TradingHFError as error:
-        return str(error)
+def look_at(file: reading.BarFile) -> dict[str, str]:
+    """A file as it would be kept: a chart and the findings, or what to choose; how it is read."""
+    with st.container(border=True):
+        st.text(file.name)
+        market, options = reading.read_file(uploads, file)
+        if market is not None:
+            draw(market, key=f"look {file.key}", drawn=False)
+            tell_findings(market)
+    return options
 
 
-def look_at(files: list[Any], options: dict[str, str]) -> None:
-    """Each file as it would be kept: a chart and the findings, or what to choose or mend."""
-    for file in files:
-        market = looked_at(file, file.file_id, options)
-        with st.container(border=True):
-            st.text(file.name)
-            if isinstance(market, str):
-                st.text(market)
-            else:
-                draw(market, key=f"look {file.file_id}", drawn=False)
-                tell_findings(market)
+def from_folder() -> list[reading.BarFile]:
+    """The files chosen from the server's folder, where there is one."""
+    names = board.data_folder.names()
+    if not names:
+        return []
+    chosen = st.multiselect("Or take files from the server's folder", names, placeholder="none")
+    found = []
+    for name in chosen:
+        try:
+            data = board.data_folder.read(name)
+        except TradingHFError as error:
+            st.error(str(error))
+        else:
+            key = f"{name} {board.data_folder.changed(name)}"
+            found.append(reading.BarFile(Path(name).name, key, data))
+    return found
 
 
 def assets_of(market: MarketData) -> str:
@@ -113,16 +102,18 @@ def upload() -> None:
         "Files as vendors write them: Yahoo, Stooq, Binance, MetaTrader, TradingView and others; "
         "time, open, high, low, close and, if there is one, volume. Every row is checked first."
     )
-    if not files:
+    given = [reading.BarFile(file.name, file.file_id, file.getvalue()) for file in files]
+    given += from_folder()
+    if not given:
         return
-    options = reading_options()
-    look_at(files, options)
+    told = [look_at(file) for file in given]
     replace = st.checkbox(
         "They replace sets of the same names",
         help="A longer file of the same bars: seals, counted trials and questions stay with it.",
     )
     if st.button("Check and keep", type="primary"):
-        kept = [name for file in files if (name := keep(file, options, replace=replace))]
+        both = zip(given, told, strict=True)
+        kept = [name for file, how in both if (name := keep(file, how, replace=replace))]
         if kept:
             st.session_state["data"] = kept[-1]
 

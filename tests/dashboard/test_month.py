@@ -6,15 +6,19 @@ Everything a trader does is a click, a tap or a key on a page; only the answers 
 from __future__ import annotations
 
 import re
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 from support.browser import (
     PATIENCE,
+    PHONE,
+    TOUCH_AGENT,
     chromium,
     needs_browser,
     next_query,
@@ -22,6 +26,7 @@ from support.browser import (
     saved,
     settled,
     visit,
+    wait_until,
 )
 from support.dashboard import dashboard_of
 
@@ -32,6 +37,7 @@ from tradinghf.serving._service import panel_order
 pytestmark = [*needs_browser, pytest.mark.slow]
 STEPS = 10_000
 NAME = "eurusd_daily"
+ANSWERS = ("deploy", "keep", "unclear")
 
 
 def metatrader(path: Path, bars: int = 900) -> Path:
@@ -57,102 +63,161 @@ def metatrader(path: Path, bars: int = 900) -> Path:
     return path
 
 
-def go(page: Page, name: str) -> None:
-    """Follow a link of the menu, as a person does."""
-    page.get_by_role("link", name=name, exact=True).first.click()
+@dataclass
+class Trader:
+    """Somebody at a page, with a mouse and keys or with a finger.
+
+    Attributes:
+        page: open.
+        place: the store, which tells what is shown.
+        touch: whether it is a phone.
+
+    """
+
+    page: Page
+    place: Path
+    touch: bool = False
+
+    def press(self, target: Locator) -> None:
+        if self.touch:
+            target.tap()
+        else:
+            target.click()
+
+    def go(self, name: str) -> None:
+        """Follow a link of the menu, which a phone hides."""
+        menu = self.page.get_by_test_id("stExpandSidebarButton")
+        if self.touch:
+            self.press(menu)
+        self.press(self.page.get_by_role("link", name=name, exact=True).first)
+        if self.touch:
+            expect(menu).to_be_visible()
+
+    def click(self, name: str) -> None:
+        self.press(self.page.get_by_role("button", name=name))
+
+    def fill(self, label: str, value: str) -> None:
+        field = self.page.get_by_label(label, exact=True)
+        field.fill(value)
+        field.press("Tab")
+
+    def choose(self, label: str, option: str) -> None:
+        self.press(self.page.get_by_label(label, exact=True))
+        self.press(self.page.get_by_role("option", name=option))
+
+    def rank_them(self, count: int) -> None:
+        """Go from where questions were collected, and rank."""
+        self.press(self.page.get_by_role("link", name="Rank them"))
+        self.rank(count)
+
+    def rank(self, count: int) -> None:
+        """Rank as somebody who minds the deepest fall, best first."""
+        page = self.page
+        with Store(self.place) as store:
+            for _ in range(count):
+                query = ready(page)
+                shown = store.episodes(panel_order(query, "local", store.query(query).episodes))
+                order = sorted(range(len(shown)), key=lambda i: float(shown[i].drawdown.max()))
+                for panel in order:
+                    if self.touch:
+                        self.click(f"Pick panel {panel + 1}")
+                    else:
+                        page.keyboard.press(str(panel + 1))
+                if self.touch:
+                    self.press(page.locator(".action.primary"))
+                else:
+                    page.keyboard.press("Enter")
+                next_query(page, query)
+            saved(page)
+
+    def bring(self, file: Path, questions: int) -> None:
+        """From the empty store to the first questions on one's own bars."""
+        settled(self.page)
+        self.click("Use your own data")
+        self.page.locator("input[type=file]").set_input_files(file)
+        self.click("Check and keep")
+        expect(self.page.get_by_text(f"Kept as {NAME}")).to_be_visible()
+        self.fill("Questions", str(questions))
+        self.click("Collect questions")
+
+    def train(self, name: str, answers: int, ask: int) -> None:
+        self.go("Training")
+        settled(self.page)
+        self.fill("Name", name)
+        self.fill("Steps", str(STEPS))
+        self.fill("Questions afterwards", str(ask))
+        self.click(f"Train on {answers} rankings")
+        done = re.compile(rf"✓ done\s+{name}:")
+        expect(self.page.get_by_text(done)).to_be_visible(timeout=3 * PATIENCE)
+        expect(self.page.get_by_text("The policy became")).to_be_visible()
+        expect(self.page.get_by_text("May it trade?")).to_be_visible()
+
+    def compare(self, name: str) -> None:
+        """Two blind pairs of a policy and buy and hold."""
+        self.go("Compare")
+        settled(self.page)
+        self.choose("With", "buy and hold")
+        self.fill("Pairs", "2")
+        self.click("Queue the pairs")
+        self.rank_them(2)
+        with Store(self.place) as store:
+            (compared,) = tables.comparisons(store).to_dict("records")
+        assert compared["compared"] == f"{name} / buy_and_hold"
+        assert compared["pairs"] == compared["ranked"] == 2
+
+    def backtest(self) -> None:
+        """On bars that the policy has not seen, which is what the page begins with."""
+        self.go("Backtest")
+        settled(self.page)
+        self.click("Run backtest")
+        expect(self.page.get_by_text("None of these bars were seen in training")).to_be_visible()
+        expect(self.page.get_by_text("Verdict.")).to_be_visible()
+
+    def deploy(self, name: str) -> str:
+        """Ask the gate; its answer."""
+        run = RunFolder(self.place / "runs" / name)
+        written = run.folder / "deployment.json"
+        before = written.stat().st_mtime_ns
+        self.click("Ask the gate")
+        wait_until(lambda: written.stat().st_mtime_ns != before)
+        expect(self.page.get_by_text("To trade:")).to_be_visible()
+        settled(self.page)
+        return str(run.document("deployment.json")["answer"])
 
 
-def click(page: Page, name: str) -> None:
-    page.get_by_role("button", name=name).click()
-
-
-def fill(page: Page, label: str, number: int) -> None:
-    field = page.get_by_label(label, exact=True)
-    field.fill(str(number))
-    field.press("Tab")
-
-
-def rank(page: Page, place: Path, count: int) -> None:
-    """Rank as somebody who minds the deepest fall, best first, by keyboard."""
-    with Store(place) as store:
-        for _ in range(count):
-            query = ready(page)
-            shown = store.episodes(panel_order(query, "local", store.query(query).episodes))
-            order = sorted(range(len(shown)), key=lambda i: float(shown[i].drawdown.max()))
-            for panel in order:
-                page.keyboard.press(str(panel + 1))
-            page.keyboard.press("Enter")
-            next_query(page, query)
-        saved(page)
-
-
-def train(page: Page, name: str, answers: int, ask: int) -> None:
-    go(page, "Training")
-    settled(page)
-    page.get_by_label("Name", exact=True).fill(name)
-    page.get_by_label("Name", exact=True).press("Tab")
-    fill(page, "Steps", STEPS)
-    fill(page, "Questions afterwards", ask)
-    click(page, f"Train on {answers} rankings")
-    done = re.compile(rf"✓ done\s+{name}:")
-    expect(page.get_by_text(done)).to_be_visible(timeout=3 * PATIENCE)
-    expect(page.get_by_text("The policy became")).to_be_visible()
-    expect(page.get_by_text("May it trade?")).to_be_visible()
-
-
-def test_a_month_from_the_own_file_to_the_gate(tmp_path: Path) -> None:
-    file = metatrader(tmp_path / "EURUSD_Daily.csv")
-    place = tmp_path / "store"
+@contextmanager
+def alone(place: Path, *, touch: bool) -> Iterator[Trader]:
+    """A trader before an empty store."""
     place.mkdir()
-    runs = place / "runs"
+    held = PHONE | {"user_agent": TOUCH_AGENT} if touch else {}
     with (
         chromium() as browser,
         dashboard_of(place) as running,
-        visit(browser, running.url) as page,
+        visit(browser, running.url, **held) as page,
     ):
-        settled(page)
-        click(page, "Use your own data")
-        page.locator("input[type=file]").set_input_files(file)
-        click(page, "Check and keep")
-        expect(page.get_by_text("Kept as eurusd_daily")).to_be_visible()
-        fill(page, "Questions", 32)
-        click(page, "Collect questions")
-        page.get_by_role("link", name="Rank them").click()
+        yield Trader(page, place, touch)
 
-        rank(page, place, 30)
-        train(page, "first", 30, ask=16)
-        assert RunFolder(runs / "first").document("config.json")["experiment"]["data"] == NAME
 
-        go(page, "Rank")
-        rank(page, place, 15)
-        train(page, "second", 45, ask=0)
+def test_a_month_from_the_own_file_to_the_gate(tmp_path: Path) -> None:
+    with alone(tmp_path / "store", touch=False) as trader:
+        trader.bring(metatrader(tmp_path / "EURUSD_Daily.csv"), 32)
+        trader.rank_them(30)
+        trader.train("first", 30, ask=16)
+        config = RunFolder(tmp_path / "store" / "runs" / "first").document("config.json")
+        assert config["experiment"]["data"] == NAME
+        trader.go("Rank")
+        trader.rank(15)
+        trader.train("second", 45, ask=0)
+        trader.compare("second")
+        trader.backtest()
+        assert trader.deploy("second") in ANSWERS
 
-        go(page, "Compare")
-        settled(page)
-        page.get_by_label("With", exact=True).click()
-        page.get_by_role("option", name="buy and hold").click()
-        fill(page, "Pairs", 2)
-        click(page, "Queue the pairs")
-        page.get_by_role("link", name="Rank them").click()
-        rank(page, place, 2)
-        with Store(place) as store:
-            (compared,) = tables.comparisons(store).to_dict("records")
-        assert compared["compared"] == "second / buy_and_hold"
-        assert compared["pairs"] == compared["ranked"] == 2
 
-        go(page, "Backtest")
-        settled(page)
-        click(page, "Run backtest")
-        expect(page.get_by_text("None of these bars were seen in training")).to_be_visible()
-        expect(page.get_by_text("Verdict.")).to_be_visible()
-        written = runs / "second" / "deployment.json"
-        before = written.stat().st_mtime_ns
-        click(page, "Ask the gate")
-        deadline = time.monotonic() + 240
-        while written.stat().st_mtime_ns == before and time.monotonic() < deadline:
-            page.wait_for_timeout(500)
-        expect(page.get_by_text("To trade:")).to_be_visible()
-        settled(page)
-        assert written.stat().st_mtime_ns != before, "the gate was not asked"
-    decided = RunFolder(runs / "second").document("deployment.json")
-    assert decided["answer"] in ("deploy", "keep", "unclear")
+def test_a_month_by_touch_on_a_phone(tmp_path: Path) -> None:
+    with alone(tmp_path / "store", touch=True) as trader:
+        trader.bring(metatrader(tmp_path / "EURUSD_Daily.csv"), 14)
+        trader.rank_them(12)
+        trader.train("handheld", 12, ask=0)
+        trader.compare("handheld")
+        trader.backtest()
+        assert trader.deploy("handheld") in ANSWERS

@@ -27,7 +27,7 @@ from tradinghf.serving._access import AccessError, Identity, SessionTokens, load
 from tradinghf.serving._accounts import AccountError, UserAccounts
 from tradinghf.serving._server import check_address
 from tradinghf.serving._start import opened_browser
-from tradinghf.serving._uploads import MAX_UPLOAD_BYTES
+from tradinghf.serving._upload_files import MAX_UPLOAD_BYTES
 
 API = "/tradinghf/api"
 STREAM = "/_stcore/stream"

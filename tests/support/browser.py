@@ -29,6 +29,12 @@ PAGES = sorted({path.stem for path in VIEWS.glob("*.py")} - {"rank", "account"})
 """Addresses of the pages that everybody has who is alone, beside Rank."""
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+TOUCH_AGENT = (
+    "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Chrome/131.0.0.0 Mobile Safari/537.36"
+)
+"""Who a phone's browser says it is: by that, Streamlit closes the menu after a tap on a page."""
+
 AXE = Path(__file__).parents[2] / "build" / "assets" / "axe.min.js"
 PRACTISED = "if (location.protocol === 'http:') localStorage.setItem('tradinghf.practised', '1')"
 

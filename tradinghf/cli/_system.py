@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from tradinghf.cli import _output as output
-from tradinghf.cli._options import InputPath, StoreName
+from tradinghf.cli._options import InputFile, InputPath, StoreName
 from tradinghf.errors import check_setting
 from tradinghf.serving import DashboardSettings, SignInMode
 
@@ -172,6 +172,7 @@ def dashboard(
     hosts: str = "",
     runs: InputPath = Path("runs"),
     goal: int = 30,
+    data_folder: InputFile = None,
     browser: bool = False,
 ) -> None:
     """Serve the page where traders rank episodes; stop it with Ctrl+C.
@@ -186,10 +187,14 @@ def dashboard(
         hosts: Names under which a team reaches the server, separated by commas.
         runs: Folder of training runs.
         goal: Rankings per session shown as the goal.
+        data_folder: A folder of this machine whose bar files admins may take on the page Data.
         browser: Open the page in the browser.
 
     """
     from tradinghf.serving import serve
 
-    settings = DashboardSettings(store, str(runs), auth, hosts, goal)
+    served = "" if data_folder is None else str(data_folder)
+    known = data_folder is None or data_folder.is_dir()
+    check_setting(known, "--data-folder", served, "a folder of this machine")
+    settings = DashboardSettings(store, str(runs), auth, hosts, goal, data_folder=served)
     serve(settings, port=port, address=address, open_browser=browser)

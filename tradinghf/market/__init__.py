@@ -11,6 +11,7 @@ from tradinghf.market._features import feature, feature_memory, feature_names, f
 from tradinghf.market._files import (
     SUFFIXES,
     check_market_file,
+    column_names,
     load_file,
     market_name,
     save_market,
@@ -51,6 +52,7 @@ __all__ = [
     "catalogue",
     "change_sentence",
     "check_market_file",
+    "column_names",
     "compare_versions",
     "describe_market",
     "drawn_again",

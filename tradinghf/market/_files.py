@@ -31,7 +31,7 @@ from tradinghf.market._offsets import lifted
 from tradinghf.market._quality import market_warnings
 from tradinghf.market._source_registry import Source
 from tradinghf.market._tables import ADJUSTED_OFFER, Table
-from tradinghf.market._text_table import HARMLESS, read_rows, split_text
+from tradinghf.market._text_table import HARMLESS, TextTable, read_rows, split_text
 from tradinghf.market._usual import usual_bars
 
 _WRITTEN = (".csv", ".tsv")
@@ -158,19 +158,41 @@ def read_table(
     return _table_of(bars, symbol or market_name(path), adjust, what)
 
 
+def column_names(path: Path | str, *, sheet: str | None = None) -> list[str]:
+    """Names of a bar file's columns as it has them; "column 1" and so on where it names none.
+
+    Any of them, or its number, can be chosen as in `load_file`: `columns={"close": "Price"}`.
+
+    Raises:
+        MarketDataError: no file, or no table.
+        MissingExtraError: a workbook, and the package that reads it is not installed.
+
+    """
+    path = Path(path)
+    if path.suffix.lower() in _PARQUET_SUFFIXES:
+        return [name for name, _ in _parquet_columns(path)]
+    data, suffix = unpacked(path, MAX_CSV_BYTES)
+    names = _split(data, suffix, Reading(sheet=sheet), str(path)).names
+    return [name.strip() or f"column {i}" for i, name in enumerate(names, start=1)]
+
+
 def _plain(data: bytes, suffix: str, reading: Reading, what: str) -> PlainBars:
     """Columns of the content of a text file or workbook."""
-    if suffix in EXCEL_SUFFIXES:
-        rows = sheet_rows(io.BytesIO(data), what, reading.sheet)
-        table = read_rows(rows, what, known=reading.column_names(what))
-    elif suffix in TEXT_SUFFIXES:
-        usual = usual_bars(data, reading.zone) if reading.is_open else None
+    if suffix in TEXT_SUFFIXES and reading.is_open:
+        usual = usual_bars(data, reading.zone)
         if usual is not None:
             return usual
-        table = split_text(decoded(data, what), what, known=reading.column_names(what))
-    else:
-        raise MarketDataError(f"{what}: holds a file ending in {suffix!r}. Unpack it first.")
-    return plain_bars(table, reading, what)
+    return plain_bars(_split(data, suffix, reading, what), reading, what)
+
+
+def _split(data: bytes, suffix: str, reading: Reading, what: str) -> TextTable:
+    """Cells of the content of a text file or workbook."""
+    known = reading.column_names(what)
+    if suffix in EXCEL_SUFFIXES:
+        return read_rows(sheet_rows(io.BytesIO(data), what, reading.sheet), what, known=known)
+    if suffix in TEXT_SUFFIXES:
+        return split_text(decoded(data, what), what, known=known)
+    raise MarketDataError(f"{what}: holds a file ending in {suffix!r}. Unpack it first.")
 
 
 def _table_of(bars: PlainBars, symbol: str, adjust: bool, what: str) -> Table:

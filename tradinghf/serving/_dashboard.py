@@ -10,6 +10,7 @@ from tradinghf.feedback.store import Store
 from tradinghf.resources import resource_dir
 from tradinghf.serving._access import AccessError, Identity, SessionTokens, load_secret
 from tradinghf.serving._accounts import UserAccounts
+from tradinghf.serving._data_folder import DataFolder
 from tradinghf.serving._routes import ComponentFiles
 from tradinghf.serving._service import RankingService
 from tradinghf.serving._settings import DashboardSettings
@@ -33,6 +34,7 @@ class Dashboard:
         files: the component.
         accounts: people and the audit trail.
         upload_sessions: browsers that may send files.
+        data_folder: files of the server that admins may take as bars.
 
     """
 
@@ -45,6 +47,7 @@ class Dashboard:
     files: ComponentFiles
     accounts: UserAccounts
     upload_sessions: UploadSessions
+    data_folder: DataFolder
 
     def identity_of(self, tokens: SessionTokens, token: str) -> Identity:
         """Who a token stands for now.
@@ -120,4 +123,5 @@ def _open_dashboard(settings: DashboardSettings) -> Dashboard:
         files=ComponentFiles(resource_dir("dashboard") / "component"),
         accounts=UserAccounts(store),
         upload_sessions=UploadSessions(),
+        data_folder=DataFolder(settings.data_folder),
     )

@@ -29,6 +29,7 @@ class DashboardSettings:
         unverified_email: with "oidc", what to do with people of whose e-mail address the identity
             provider does not say whether it verified it: "refuse" or "accept". An address that it
             calls unverified is always refused.
+        data_folder: a folder of the server whose files admins may take as bars; empty for none.
 
     """
 
@@ -38,6 +39,7 @@ class DashboardSettings:
     hosts: str = ""
     goal: int = _DEFAULT_GOAL
     unverified_email: UnverifiedEmail = "refuse"
+    data_folder: str = ""
 
     def __post_init__(self) -> None:
         if self.auth not in get_args(SignInMode):

@@ -6,7 +6,6 @@ import json
 import re
 import secrets
 import threading
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -19,93 +18,29 @@ from tradinghf.market import (
     SOURCES,
     MarketData,
     catalogue,
+    column_names,
     compare_versions,
     drawn_again,
     load_market,
     market_name,
     options_file,
     traces,
-    unpacked,
+)
+from tradinghf.serving._upload_files import (
+    KEPT,
+    MAX_UPLOAD_BYTES,
+    TAKEN,
+    check_unpacked,
+    opened,
 )
 
-_KEPT = (".csv", ".tsv", ".txt", ".parquet", ".xlsx")
-_PACKED = (".gz", ".zip")
-TAKEN = (*_KEPT, *_PACKED)
-MAX_UPLOAD_BYTES = 20 * 2**20  # of a packed file, of what it holds too
 _MOST_REQUEST = MAX_UPLOAD_BYTES + 2**20  # the file and the form around it
 UPLOAD_ROUTE = "/_stcore/upload_file"
 MOST_FILES = 20
-_MOST_NUMBERS = 6_000_000
-_MOST_UNPACKED = 128 * 2**20
-_MOST_SHEETS = 48 * 2**20  # a cell takes ten times as much while it is read
 _MOST_SESSIONS = 1000
 _TRAINED = (0.7, 0.8)  # as `tradinghf.loop.split_market` cuts real bars
 _UNSAFE = re.compile(r"[^a-z0-9_-]+")
 _OPTIONS = re.compile(r"[A-Za-z0-9][A-Za-z0-9_:=,./^-]*")
-
-
-def _opened(path: Path) -> Path:
-    """The file itself, or the one that it holds, written beside it.
-
-    Raises:
-        MarketDataError: damaged, more than may be uploaded, or not one file of bars.
-
-    """
-    if path.suffix not in _PACKED:
-        return path
-    data, suffix = unpacked(path, MAX_UPLOAD_BYTES)
-    if suffix not in _KEPT:
-        raise MarketDataError(f"It holds a file ending in {suffix!r}. Unpack it first.")
-    inner = path.with_name(f"{path.stem}.held{suffix}")
-    write_atomic(inner, data)
-    return inner
-
-
-def _check_sheets(path: Path) -> None:
-    """Refuse a workbook that is small only as long as it is packed.
-
-    Raises:
-        MarketDataError: more than the server's memory is meant for.
-
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(info.file_size for info in archive.infolist())
-    except (zipfile.BadZipFile, OSError):
-        return  # the reader of bars says what is wrong with it
-    if size > _MOST_SHEETS:
-        raise MarketDataError(
-            f"The workbook unpacks to {size / 2**20:,.0f} MB; at most {_MOST_SHEETS >> 20} are "
-            "taken. Save its sheet as CSV."
-        )
-
-
-def _check_unpacked(path: Path) -> None:
-    """Refuse a workbook or Parquet file that is small only as long as it is packed.
-
-    Raises:
-        MarketDataError: too many numbers, or too much text, for the server's memory.
-
-    """
-    if path.suffix == ".xlsx":
-        _check_sheets(path)
-    if path.suffix != ".parquet":
-        return
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        about = pq.read_metadata(path)
-        groups = [about.row_group(i) for i in range(about.num_row_groups)]
-        rows, columns = about.num_rows, about.num_columns
-    except (pa.ArrowException, OSError, ValueError):
-        return  # the reader of bars says what is wrong with it
-    size = sum(group.total_byte_size for group in groups)
-    if rows * columns > _MOST_NUMBERS or size > _MOST_UNPACKED:
-        raise MarketDataError(
-            f"The file unpacks to {rows:,} rows of {columns:,} columns ({size / 2**20:,.0f} MB); "
-            f"at most {_MOST_NUMBERS:,} numbers are taken. Split it by asset or by year."
-        )
 
 
 class UploadSessions:
@@ -157,7 +92,7 @@ class Uploads:
 
     def names(self) -> dict[str, Path]:
         """Names of the sets and their files."""
-        found = sorted(p for p in self.folder.glob("*") if p.suffix in _KEPT)
+        found = sorted(p for p in self.folder.glob("*") if p.suffix in KEPT)
         return {market_name(path): path for path in found if not path.name.startswith(".")}
 
     def offered(self) -> list[str]:
@@ -212,23 +147,38 @@ class Uploads:
         with self._read(given, *self._checked(given, data), data, options) as (_, market):
             return market
 
+    def columns(self, name: str, data: bytes) -> list[str]:
+        """Names of a file's columns, for somebody to say which is what.
+
+        Raises:
+            MarketDataError: another kind of file, too large, or no table.
+
+        """
+        given = Path(name.replace("\\", "/")).name
+        with self._drafted(given, self._checked(given, data)[1], data) as draft:
+            return column_names(draft)
+
     @contextmanager
     def _read(
         self, given: str, stem: str, suffix: str, data: bytes, options: dict[str, str]
     ) -> Iterator[tuple[Path, MarketData]]:
-        """A draft of the file in the folder, and its bars; what is left of it goes at the end."""
+        """A draft of the file in the folder, and its bars."""
+        with self._drafted(given, suffix, data) as draft:
+            yield draft, load_market(draft, **{"symbol": stem, **options})
+
+    @contextmanager
+    def _drafted(self, given: str, suffix: str, data: bytes) -> Iterator[Path]:
+        """A draft of the file in the folder; what is left of it goes at the end."""
         sent = draft = self.folder / f".{secrets.token_hex(8)}{suffix}"
         try:
             write_atomic(sent, data)
-            try:
-                draft = _opened(sent)
-                _check_unpacked(draft)
-                market = load_market(draft, **{"symbol": stem, **options})
-            except MarketDataError as error:
-                # The message names the file it read; people know it by another name.
-                said = str(error).replace(str(draft), given).replace(str(sent), given)
-                raise MarketDataError(said) from error
-            yield draft, market
+            draft = opened(sent)
+            check_unpacked(draft)
+            yield draft
+        except MarketDataError as error:
+            # The message names the file it read; people know it by another name.
+            said = str(error).replace(str(draft), given).replace(str(sent), given)
+            raise MarketDataError(said) from error
         finally:
             draft.unlink(missing_ok=True)
             sent.unlink(missing_ok=True)
