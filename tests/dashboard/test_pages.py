@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from support.dashboard import fill_store, trade, walk
 
 from tradinghf.feedback import Query, Ranking
 from tradinghf.feedback.store import Store
+from tradinghf.market import load_market
 from tradinghf.resources import resource_dir
 from tradinghf.serving import (
     BackgroundJobs,
@@ -29,6 +31,7 @@ from tradinghf.serving import (
 from tradinghf.serving._access import Identity
 from tradinghf.serving._dashboard import _open_dashboard
 from tradinghf.serving._source_names import source_kind
+from tradinghf.strategies import load_strategy
 
 VIEWS = resource_dir("dashboard") / "views"
 PAGES = sorted(path.stem for path in VIEWS.glob("*.py"))
@@ -109,6 +112,30 @@ def test_own_bars_become_questions_of_the_terminal(store: Store, tmp_path: Path)
     assert job.option("--end") == "2015-10-21"  # the 210th of 300 bars
     assert list(job.command[-11:]) == [*words, "--strategies", "momentum", "sma_cross"]
     job.stop()
+
+
+def test_a_download_asks_for_its_symbol_and_days_are_picked(store: Store) -> None:
+    app = page("data")
+    labels = {field.label for field in app.date_input}
+    assert labels == {"From", "To"}
+    app.selectbox[0].set_value("yfinance").run()
+    assert not app.exception
+    assert "Say what to download." in texts(app)
+    assert any(field.label.startswith("Symbols at Yahoo") for field in app.text_input)
+    assert not app.date_input  # nothing to collect from yet
+
+
+def test_a_window_too_short_for_its_rule_says_from_when_on_it_counts(tmp_path: Path) -> None:
+    bars = pd.DataFrame(walk(3, 299), pd.bdate_range("2015-01-01", periods=300, name="date"))
+    file = tmp_path / "mine.csv"
+    bars.to_csv(file)
+    cold_start = runpy.run_path(str(VIEWS.parent / "workers" / "backtest.py"))["cold_start"]
+    rule, market = load_strategy("sma_cross"), load_market(file)
+    request = {"data": str(file), "end": None, "params": {}, "store": str(tmp_path / "store")}
+    late = market.between(market.index[200], None)
+    (said,) = cold_start(rule, late, request | {"start": str(market.index[200].date())})
+    assert "The window begins cold: in" in said
+    assert cold_start(rule, market, request | {"start": None}) == []
 
 
 def test_my_feedback_shows_own_answers_only(store: Store) -> None:
@@ -494,6 +521,7 @@ def test_admin_hears_why_a_user_is_refused(store: Store) -> None:
     app.text_input[1].input("short")
     next(b for b in app.button if b.label == "Add user").click().run()
     assert "at least 12" in texts(app)
+    assert app.text_input[0].value == "boss"  # what was typed stays
 
 
 def test_export_defuses_formulas_and_keeps_the_text(store: Store) -> None:

@@ -13,7 +13,8 @@ from streamlit.testing.v1 import AppTest
 from tradinghf.feedback.store import Store
 from tradinghf.market import load_market
 from tradinghf.resources import resource_dir
-from tradinghf.serving import Uploads
+from tradinghf.serving import Uploads, ui
+from tradinghf.serving._access import Identity
 from tradinghf.serving._dashboard import _open_dashboard
 
 DAYS = pd.date_range("2023-01-03", periods=9)
@@ -77,6 +78,13 @@ def test_columns_are_chosen_from_the_files_own(page: AppTest, tmp_path: Path) ->
     assert (
         beside["columns"] == "timestamp=Wann;open=Erster Kurs x;high=Oben;low=Unten;close=Preis x"
     )
+
+
+def test_only_admins_see_the_servers_files(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    label = "Or take files from the server's folder"
+    assert label in [field.label for field in page.multiselect]
+    monkeypatch.setattr(ui, "require_identity", lambda: Identity("lea", "lead"))
+    assert label not in [field.label for field in page.run().multiselect]
 
 
 def test_dates_of_two_readings_are_shown_and_asked(page: AppTest, tmp_path: Path) -> None:
