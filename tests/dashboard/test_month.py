@@ -211,13 +211,3 @@ def test_a_month_from_the_own_file_to_the_gate(tmp_path: Path) -> None:
         trader.compare("second")
         trader.backtest()
         assert trader.deploy("second") in ANSWERS
-
-
-def test_a_month_by_touch_on_a_phone(tmp_path: Path) -> None:
-    with alone(tmp_path / "store", touch=True) as trader:
-        trader.bring(metatrader(tmp_path / "EURUSD_Daily.csv"), 14)
-        trader.rank_them(12)
-        trader.train("handheld", 12, ask=0)
-        trader.compare("handheld")
-        trader.backtest()
-        assert trader.deploy("handheld") in ANSWERS
