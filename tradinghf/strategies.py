@@ -12,6 +12,7 @@ bars 0..t only. No torch here.
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import operator
 import re
@@ -148,6 +149,17 @@ class Strategy:
         Warm-up NaN count as flat; a later NaN keeps the last target.
         """
         return target_changes(self(market, **params))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """By the name of its function, whose place in its module the strategy has taken.
+
+        What another process could not find by name is sent as it is, if anybody can do that.
+        """
+        module, name = self.function.__module__, self.function.__qualname__
+        about = (self.name, self.doc, self.parameters, self.requires)
+        if module == "__main__" or not name.isidentifier():
+            return Strategy, (*about[:3], self.function, self.requires)
+        return _unpacked, (module, name, *about)
 
     def with_defaults(self, **params: Any) -> Strategy:
         """The same strategy with other defaults.
@@ -287,7 +299,7 @@ def _parameter(
     return Parameter(argument.name, kind, argument.default, line[1].strip())
 
 
-def load_strategy(name: str | Strategy, folder: Path | str | None = None) -> Strategy:
+def load_strategy(name: str | Path | Strategy, folder: Path | str | None = None) -> Strategy:
     """A strategy by name from `folder` (default: the bundled strategies), or by file.
 
     Args:
@@ -301,6 +313,7 @@ def load_strategy(name: str | Strategy, folder: Path | str | None = None) -> Str
     """
     if isinstance(name, Strategy):
         return name
+    name = str(name)
     plain, colon, tail = name.rpartition(":")
     if colon and all("=" in item for item in tail.split(",")):
         given = dict(item.split("=", 1) for item in tail.split(","))
@@ -315,6 +328,15 @@ def load_strategy(name: str | Strategy, folder: Path | str | None = None) -> Str
         if name in found:
             return found[name]
     return _scan(place)[name]
+
+
+def _unpacked(
+    module: str, name: str, own: str, doc: str, parameters: tuple[Parameter, ...], requires: str
+) -> Strategy:
+    """A strategy that was sent to another process."""
+    found = getattr(importlib.import_module(module), name)
+    function = found.function if isinstance(found, Strategy) else found
+    return Strategy(own, doc, parameters, function, requires)
 
 
 def fresh(rule: Strategy) -> Strategy:

@@ -42,7 +42,7 @@ def walk(seed: int, bars: int) -> dict[str, np.ndarray]:
     }
 
 
-def trade(bars: dict[str, np.ndarray], seed: int, source: str, start: int = 0) -> Episode:
+def trade(bars: dict[str, Any], seed: int, source: str, start: int = 0) -> Episode:
     """An episode that changes its position now and then; fills at the open, 2 bps of cost."""
     rng = np.random.default_rng([seed, 7])
     length = len(bars["close"]) - 1

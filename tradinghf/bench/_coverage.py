@@ -24,10 +24,12 @@ from tradinghf.bench._coverage_worlds import (
 )
 from tradinghf.durable import write_atomic
 from tradinghf.errors import ConfigError, check_setting, unknown_name
+from tradinghf.executors import ExecutorLike, as_executor, in_order
 
 LOW, HIGH = 0.93, 0.97
 """A nominal 95 % interval is good where it covers that often."""
 
+_TOGETHER = 10  # worlds that are drawn as one task
 WORLDS: dict[str, Callable[[], World]] = {
     "one asset, 31 windows apart": lambda: windows(2020, 1, 0.0, 64, 2048),
     "one asset, 15 windows apart": lambda: windows(1020, 1, 0.0, 64, 2048),
@@ -53,26 +55,37 @@ WORLDS: dict[str, Callable[[], World]] = {
 }
 
 
-def measure(world: World, worlds: int, seed: int) -> list[dict[str, Any]]:
-    """Coverage of each interval that a world prints.
+def measure(
+    kind: str, worlds: int, seed: int, executor: ExecutorLike = "local"
+) -> list[dict[str, Any]]:
+    """Coverage of each interval that a kind of world prints.
 
     Args:
-        world: draws once, and says which intervals held.
+        kind: of `WORLDS`.
         worlds: how many.
         seed: world i draws from (seed, i).
+        executor: where they are drawn, see `tradinghf.executors.as_executor`.
 
     Returns:
         per interval: printed (in how many worlds), covered (a share) and its standard error.
 
     """
+    parts = [range(first, min(first + _TOGETHER, worlds)) for first in range(0, worlds, _TOGETHER)]
     found: dict[str, list[float]] = {}
-    for number in range(worlds):
-        held: Held = world(np.random.default_rng((seed, number)))
-        for name, value in held.items():
-            seen = found.setdefault(name, [])
-            if value is not None:
-                seen.append(float(value))
+    for part in in_order(as_executor(executor)(_draw, (kind, seed), parts)):
+        for held in part:
+            for name, value in held.items():
+                seen = found.setdefault(name, [])
+                if value is not None:
+                    seen.append(float(value))
     return [_row(name, seen) for name, seen in found.items()]
+
+
+def _draw(setting: tuple[str, int], numbers: range) -> list[Held]:
+    """Which intervals held in some worlds of a kind; runs wherever the executor puts it."""
+    kind, seed = setting
+    world = WORLDS[kind]()
+    return [world(np.random.default_rng((seed, number))) for number in numbers]
 
 
 def _row(name: str, seen: Sequence[float]) -> dict[str, Any]:
@@ -88,6 +101,7 @@ def measure_coverage(
     names: Sequence[str] = (),
     seed: int = 0,
     file: Path | None = None,
+    executor: ExecutorLike = "local",
     progress: Callable[[str, int, int, Mapping[str, float]], None] | None = None,
 ) -> dict[str, Any]:
     """Measure the intervals, one kind of world after the other.
@@ -98,6 +112,7 @@ def measure_coverage(
         seed: of the draws.
         file: results so far; kinds that it holds with as many worlds are not drawn again, and
             every kind is written when it is done.
+        executor: where worlds are drawn, see `tradinghf.executors.as_executor`.
         progress: called with (kind, done, total, {}).
 
     Returns:
@@ -109,6 +124,7 @@ def measure_coverage(
     """
     check_setting(worlds >= 1, "worlds", worlds, "at least 1")
     check_setting(seed >= 0, "seed", seed, "0 or more")
+    run = as_executor(executor)
     earlier = earlier_results(file).get("rows", [])
     rows = [row for row in earlier if (row["worlds"], row["seed"]) == (worlds, seed)]
     wanted = tuple(names) or tuple(WORLDS)
@@ -120,7 +136,7 @@ def measure_coverage(
             progress(name, number, len(wanted), {})
         if not any(row["world"] == name for row in rows):
             about = {"world": name, "worlds": worlds, "seed": seed}
-            rows += [about | row for row in measure(WORLDS[name](), worlds, seed)]
+            rows += [about | row for row in measure(name, worlds, seed, run)]
         found = {"benchmark": "coverage", **stamp(), "rows": rows}
         if file:
             write_atomic(file, (json.dumps(found, indent=1) + "\n").encode())

@@ -16,6 +16,7 @@ import numpy as np
 from tradinghf.episodes import EpisodeBatch
 from tradinghf.errors import check_setting
 from tradinghf.evaluation import GateConfig, harm_evidence, let_through
+from tradinghf.executors import ExecutorLike, as_executor
 from tradinghf.feedback import SyntheticTrader
 from tradinghf.market import Floats
 
@@ -80,13 +81,22 @@ LONG_REGIMES = tuple(
 )
 
 
-def measure_gate(markets: int, seed: int = 0, harm: float = 0.05) -> dict[str, list[Row]]:
+def measure_gate(
+    markets: int,
+    seed: int = 0,
+    harm: float = 0.05,
+    *,
+    executor: ExecutorLike = "local",
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, list[Row]]:
     """Tables of the gate: errors, worlds beyond its promise, power, and the monitor.
 
     Args:
         markets: made-up markets per row of errors; a quarter of them in the other tables.
         seed: of all of them.
         harm: what the gate promises.
+        executor: where rows are measured, see `tradinghf.executors.as_executor`.
+        progress: called with (rows done, rows).
 
     Raises:
         ConfigError: fewer markets than one, or a negative seed.
@@ -94,26 +104,39 @@ def measure_gate(markets: int, seed: int = 0, harm: float = 0.05) -> dict[str, l
     """
     check_setting(markets >= 1, "markets", markets, "at least 1")
     check_setting(seed >= 0, "seed", seed, "0 or more")
-    rngs = (np.random.default_rng((seed, i)) for i in range(10_000))
     config, fewer = GateConfig(harm=harm), max(markets // 4, 1)
     by_utility = World("profit better, utility worse", utility=True)
     beyond = (World("rare losses larger than was said", crash=0.02), *LONG_REGIMES)
-    return {
+    tables: dict[str, list[tuple[Callable[..., Row], tuple[Any, ...]]]] = {
         "errors": [
-            _error_row(world, effect, markets, config, next(rngs))
+            (_error_row, (world, effect, markets, config))
             for world, effects in [*((w, (0.0, -0.2)) for w in WORLDS), (by_utility, (0.1,))]
             for effect in effects
         ],
-        "beyond": [_error_row(w, 0.0, markets, config, next(rngs)) for w in beyond],
+        "beyond": [(_error_row, (w, 0.0, markets, config)) for w in beyond],
         "power": [
-            _power_row(windows, effect, worst, fewer, config, next(rngs))
+            (_power_row, (windows, effect, worst, fewer, config))
             for worst in (0.02, 0.1)
             for windows in (16, 32, 64, 128, 256)
             for effect in (0.1, 0.2, 0.4, 0.8)
         ],
-        "monitor": [_alarm_row(world, fewer, harm, next(rngs)) for world in WORLDS[:6]],
-        "breaks": [_break_row(effect, fewer, config, next(rngs)) for effect in (0.2, 0.4, 0.8)],
+        "monitor": [(_alarm_row, (world, fewer, harm)) for world in WORLDS[:6]],
+        "breaks": [(_break_row, (effect, fewer, config)) for effect in (0.2, 0.4, 0.8)],
     }
+    asked = [row for rows in tables.values() for row in rows]
+    found: dict[int, Row] = {}
+    for number, row in as_executor(executor)(_measure_row, seed, list(enumerate(asked))):
+        found[number] = row
+        if progress is not None:
+            progress(len(found), len(asked))
+    rows = (found[number] for number in range(len(asked)))
+    return {name: [next(rows) for _ in table] for name, table in tables.items()}
+
+
+def _measure_row(seed: int, task: tuple[int, tuple[Callable[..., Row], tuple[Any, ...]]]) -> Row:
+    """One row, of random numbers of its own; runs wherever the executor puts it."""
+    number, (row, arguments) = task
+    return row(*arguments, np.random.default_rng((seed, number)))
 
 
 def _error_row(

@@ -23,6 +23,7 @@ from tradinghf.bench._own_bench import OwnBench
 from tradinghf.bench._own_table import own_table, pooled
 from tradinghf.bench._own_world import Row, measure_world
 from tradinghf.durable import write_atomic
+from tradinghf.executors import ExecutorLike, as_executor
 
 if TYPE_CHECKING:
     from tradinghf.market import Floats
@@ -33,6 +34,7 @@ def measure_own(
     *,
     file: Path | None = None,
     until: float | None = None,
+    executor: ExecutorLike = "local",
     progress: Callable[[str, int, int, Mapping[str, float]], None] | None = None,
 ) -> dict[str, Any]:
     """Run all worlds; those that `file` holds already, with the same settings, are kept.
@@ -41,6 +43,7 @@ def measure_own(
         bench: what to measure.
         file: results so far, written after every world.
         until: begin no world after this time (`time.time()`); the summary says how many there are.
+        executor: where worlds are measured, see `tradinghf.executors.as_executor`.
         progress: called with (phase, done, total, {}).
 
     """
@@ -51,16 +54,14 @@ def measure_own(
     rows: list[Row] = known.get("worlds", []) if known.get("settings") == settings else []
     done = {(row["seed"], row["trader"], row["base"]) for row in rows}
     cells = bench.cells()
-    for cell in cells:
-        if cell in done:
-            continue
-        if until is not None and time.time() > until:
-            break
+    missing = [cell for cell in cells if cell not in done]
+    for _, row in as_executor(executor)(_measure, (bench, until), missing):
+        rows += [] if row is None else [row]
         if progress:
             progress("own", len(rows), len(cells), {})
-        rows.append(measure_world(bench, *cell))
         if file:
             _write(file, {"benchmark": "own", **stamp(), "settings": settings, "worlds": rows})
+    rows.sort(key=lambda row: cells.index((row["seed"], row["trader"], row["base"])))
     found = {"benchmark": "own", **stamp(), "settings": settings}
     found |= {"summary": summarise_own(rows, bench.margin), "worlds": rows}
     if bench.data:
@@ -69,6 +70,12 @@ def measure_own(
     if file:
         _write(file, found)
     return found
+
+
+def _measure(setting: tuple[OwnBench, float | None], cell: tuple[int, str, str]) -> Row | None:
+    """One world, or None after its time; runs wherever the executor puts it."""
+    bench, until = setting
+    return None if until is not None and time.time() > until else measure_world(bench, *cell)
 
 
 def summarise_own(rows: Sequence[Row], margin: float) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tradinghf.bench import BENCHMARKS
 from tradinghf.cli import _output as output
 from tradinghf.cli._files import write_values
-from tradinghf.cli._options import OutputFile, OutputPath
+from tradinghf.cli._options import OutputFile, OutputPath, SpreadOver
 from tradinghf.cli._progress import progress
 from tradinghf.durable import write_atomic
 
@@ -55,7 +55,7 @@ def labels(
     seeds: int = 3,
     steps: int = 800_000,
     plain: bool = True,
-    jobs: int = 0,
+    executor: SpreadOver = "processes",
     out: OutputPath = Path("runs/labels"),
     json: OutputFile = None,
 ) -> None:
@@ -77,14 +77,13 @@ def labels(
         seeds: Seeds per market.
         steps: Environment steps of every training.
         plain: Also train the usual baseline: a plain network on as many bits of random pairs.
-        jobs: Trainings at a time; 0 is one per core.
+        executor: Where trainings run: local (this process), processes (one per
+            processor, or processes:N), or a Ray cluster: ray:auto, ray:local, ray:ray://HOST:10001.
         out: Folder of the trainings.
         json: Write summary and trainings, with device, versions and commit, to this file, and
             the tables beside it as Markdown.
 
     """
-    import os
-
     from tradinghf.loop.labels import IN_SPAN, LabelBench, markdown, run_labels, summarise
 
     bench = LabelBench(
@@ -97,7 +96,7 @@ def labels(
         plain=plain,
     )
     with progress() as report:
-        found = run_labels(bench, out, jobs=jobs or os.cpu_count() or 1, progress=report)
+        found = run_labels(bench, out, executor=executor, progress=report)
     rows = summarise(found)
     output.line(markdown(rows))
     if json is not None:
@@ -113,6 +112,7 @@ def tastes(
     markets: tuple[str, ...] = ("momentum", "mean_reversion"),
     seeds: int = 3,
     learned: float = 0.5,
+    executor: SpreadOver = "local",
     out: OutputPath = Path("runs/tastes"),
     json: OutputFile = None,
 ) -> None:
@@ -132,6 +132,8 @@ def tastes(
         markets: Synthetic regimes.
         seeds: Worlds per market.
         learned: Prior probability that a taste needs the learned features; 0 leaves them out.
+        executor: Where they are measured: local (this process), processes (one per
+            processor, or processes:N), or a Ray cluster: ray:auto, ray:local, ray:ray://HOST:10001.
         out: Folder of the results.
         json: Write the rows, with device, versions and commit, to this file, and the table beside
             it as Markdown.
@@ -151,7 +153,7 @@ def tastes(
         reward=RewardConfig(learned=learned),
     )
     with progress() as report:
-        rows = run_tastes(bench, out, progress=report)
+        rows = run_tastes(bench, out, executor=executor, progress=report)
     table = taste_table(rows)
     output.line(table)
     if json is not None:
@@ -160,7 +162,13 @@ def tastes(
         write_atomic(json.with_suffix(".md"), table.encode())
 
 
-def gate(*, markets: int = 1000, seed: int = 0, json: OutputFile = None) -> None:
+def gate(
+    *,
+    markets: int = 1000,
+    seed: int = 0,
+    executor: SpreadOver = "local",
+    json: OutputFile = None,
+) -> None:
     """How often the no-harm gate lets harm through, on made-up markets whose truth is known.
 
     Candidates just at the edge of harm and worse ones, in worlds with fat tails, regimes,
@@ -172,12 +180,20 @@ def gate(*, markets: int = 1000, seed: int = 0, json: OutputFile = None) -> None
     Args:
         markets: Made-up markets per row of errors; a quarter of them in the other tables.
         seed: Of all of them.
+        executor: Where rows are measured: local (this process), processes (one per
+            processor, or processes:N), or a Ray cluster: ray:auto, ray:local, ray:ray://HOST:10001.
         json: Write the tables, with device, versions and commit, to this file.
 
     """
     from tradinghf.bench import measure_gate, stamp
 
-    found = measure_gate(markets, seed)
+    with progress() as tell:
+        found = measure_gate(
+            markets,
+            seed,
+            executor=executor,
+            progress=lambda done, total: tell("rows", done, total, {}),
+        )
     for name, rows in found.items():
         output.table(list(rows[0]), [tuple(map(_cell, row.values())) for row in rows], title=name)
     if json is not None:
@@ -221,6 +237,7 @@ def own(
     steps: int = 128_000,
     data: tuple[str, ...] = (),
     minutes: float = 0.0,
+    executor: SpreadOver = "local",
     json: OutputFile = None,
 ) -> None:
     """From one's own strategy and a few rankings: what tuning and an overlay gain, and never harm.
@@ -242,6 +259,8 @@ def own(
         steps: Environment steps of each training.
         data: Real bars instead of made-up ones; one after the other.
         minutes: Begin no world after so many minutes; 0: all of them.
+        executor: Where worlds are measured: local (this process), processes (one per
+            processor, or processes:N), or a Ray cluster: ray:auto, ray:local, ray:ray://HOST:10001.
         json: Write the summary and the worlds, with device, versions and commit, to this file,
             and of real bars the table beside it as Markdown.
 
@@ -261,7 +280,7 @@ def own(
     )
     until = time.time() + 60 * minutes if minutes else None
     with progress() as report:
-        found = measure_own(bench, file=json, until=until, progress=report)
+        found = measure_own(bench, file=json, until=until, executor=executor, progress=report)
     for name, part in found["summary"].items():
         if isinstance(part, dict):
             output.pairs({k: _cell(v) for k, v in part.items()}, title=name)
@@ -296,6 +315,7 @@ def coverage(
     worlds: int = 1000,
     kinds: tuple[str, ...] = (),
     seed: int = 0,
+    executor: SpreadOver = "local",
     json: OutputFile = None,
 ) -> None:
     """How often the printed intervals hold the truth, in worlds where it is known.
@@ -309,6 +329,8 @@ def coverage(
         worlds: Draws of each kind.
         kinds: Kinds of worlds, as in the table; all by default.
         seed: Of the draws.
+        executor: Where worlds are drawn: local (this process), processes (one per
+            processor, or processes:N), or a Ray cluster: ray:auto, ray:local, ray:ray://HOST:10001.
         json: Write the results, with device, versions and commit, to this file, and the table
             beside it as Markdown.
 
@@ -317,7 +339,9 @@ def coverage(
     from tradinghf.bench import measure_coverage
 
     with progress() as report:
-        found = measure_coverage(worlds, names=kinds, seed=seed, file=json, progress=report)
+        found = measure_coverage(
+            worlds, names=kinds, seed=seed, file=json, executor=executor, progress=report
+        )
     output.line(table(found["rows"]))
     if json is not None:
         write_atomic(json.with_suffix(".md"), table(found["rows"]).encode())

@@ -39,6 +39,7 @@ StoreName = Annotated[str, arg(metavar="FOLDER|URL")]
 TrialStore = Annotated[
     str | None, arg(metavar="FOLDER|URL", help_behavior_hint="(default: ./store, if there is one)")
 ]
+SpreadOver = Annotated[str, arg(metavar="local|processes[:N]|ray[:ADDRESS]")]
 OpenSealed = Annotated[
     str | None, arg(metavar="REASON", help_behavior_hint="(default: sealed bars are left out)")
 ]

@@ -15,6 +15,7 @@ from tradinghf.cli._options import (
     OpenSealed,
     OutputFile,
     Settings,
+    SpreadOver,
     Start,
     StoreName,
     StrategyFolder,
@@ -34,9 +35,6 @@ ParamValues = UseAppendAction[
         tuple[str, ...], arg(metavar="NAME=VALUES", help_behavior_hint="(required; repeatable)")
     ]
 ]
-_Cluster = Annotated[
-    str | None, arg(metavar="ADDRESS", help_behavior_hint="(default: in this process)")
-]
 _Seal = Annotated[str | None, arg(help_behavior_hint="(default: only say what is sealed)")]
 _SHOWN = ("total_return_pct", "sharpe_annual", "max_drawdown_pct", "turnover_per_year")
 
@@ -55,7 +53,7 @@ def sweep(
     metric: str = "sharpe_annual",
     objective: Objective = None,
     optuna: int = 0,
-    ray: _Cluster = None,
+    executor: SpreadOver = "local",
     seed: int = 0,
     store: TrialStore = None,
     open_sealed: OpenSealed = None,
@@ -88,7 +86,8 @@ def sweep(
         metric: What the best has the highest of.
         objective: Choose by what a run's rankings value instead: learned:RUN, or learned+pnl:RUN.
         optuna: Let Optuna choose this many combinations; 0 runs all.
-        ray: Run on a Ray cluster: auto (the one that is running), ray://HOST:10001, or local.
+        executor: Where backtests run: local (this process), processes (one per processor, or
+            processes:N), or a Ray cluster: ray:auto, ray:local, ray:ray://HOST:10001.
         seed: Of Optuna's choices.
         store: Where trials are counted: a folder, a .db file, or a postgresql:// URL.
         open_sealed: Use sealed bars too; this reason is logged.
@@ -101,18 +100,19 @@ def sweep(
     import pandas as pd
 
     from tradinghf.evaluation import open_study, search, sweep_page, write_table
-    from tradinghf.evaluation import ray as cluster
     from tradinghf.evaluation import sweep as run
+    from tradinghf.executors import as_executor
     from tradinghf.strategies import load_strategy
 
+    where = as_executor(executor)
     rule = load_strategy(strategy, strategies)
     taste, metric = read_objective(objective, metric)
     grid = dict(parse_values(item) for item in param)
     check_setting(optuna >= 0, "--optuna", optuna, "a number of combinations, or 0 for all")
-    if optuna and ray is not None:
+    if optuna and executor != "local":
         raise ConfigError(
             "--optuna proposes combinations from the results so far, a few at a time; "
-            "that gains nothing from --ray. Use one of the two."
+            "that gains nothing from --executor. Use one of the two."
         )
     found: list[Sweep] = []
     counted: list[str] = []
@@ -129,11 +129,11 @@ def sweep(
                 "record": study,
                 "progress": lambda done, all_, name=name: tell(f"sweep {name}", done, all_, {}),
             }
-            if ray is not None:
-                options["executor"] = cluster(ray)
             if optuna:
                 options |= {"limit": optuna, "seed": seed}
                 options |= {"metric": metric} if taste is None else {}
+            else:
+                options["executor"] = where
             found.append((search if optuna else run)(rule, study.market, grid, **options))
             counted.append(study.trials_text())
     # Files first: a reader of the output may be gone before its end.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional
@@ -10,7 +11,15 @@ from tyro.conf import OmitArgPrefixes, Positional
 from tradinghf.cli import _output as output
 from tradinghf.cli._files import write_files
 from tradinghf.cli._objective import Objective, read_objective
-from tradinghf.cli._options import End, OpenSealed, OutputFile, Start, StrategyFolder, TrialStore
+from tradinghf.cli._options import (
+    End,
+    OpenSealed,
+    OutputFile,
+    SpreadOver,
+    Start,
+    StrategyFolder,
+    TrialStore,
+)
 from tradinghf.cli._progress import ProgressCall, progress
 from tradinghf.cli._research import ParamValues, parse_values
 from tradinghf.cli._terms import CostOptions, TermOptions
@@ -21,7 +30,6 @@ if TYPE_CHECKING:
 
     from tradinghf.config import CostModel
     from tradinghf.evaluation import CrossValidation, PolicyTrainer, Report, Study
-    from tradinghf.feedback.store import Store
     from tradinghf.strategies import Strategy
 
 _VALIDATION_PARTS = 5
@@ -57,6 +65,7 @@ def walkforward(
     seed: int = 0,
     store: TrialStore = None,
     open_sealed: OpenSealed = None,
+    executor: SpreadOver = "local",
     out: OutputFile = None,
     trades: OutputFile = None,
     json: OutputFile = None,
@@ -105,6 +114,8 @@ def walkforward(
         seed: Of the policies.
         store: Where trials are counted and rankings are: a folder, a .db file, or a URL.
         open_sealed: Use sealed bars too; this reason is logged.
+        executor: Where policies are trained: local (this process), processes (one per processor,
+            or processes:N), or a Ray cluster: ray:auto, ray:local, ray:ray://HOST:10001.
         out: Write the windows to this Parquet file (or .csv).
         trades: Write the round trips of the joined test windows to this CSV file.
         json: Write every number, note and trade of them to this JSON file.
@@ -141,6 +152,11 @@ def walkforward(
             "walkforward: exits, margin and order rules go with --param; a policy trains and "
             "trades in a plain account."
         )
+    if executor != "local" and not train_policy:
+        raise ConfigError(
+            "walkforward: --executor spreads the trainings of --train-policy; the backtests of "
+            "--param take seconds here."
+        )
     if folds and (trades is not None or json is not None):
         raise ConfigError(
             "walkforward: --folds has several histories and no one account; --trades and --json go "
@@ -171,8 +187,9 @@ def walkforward(
         }
         with opened as study, progress() as tell:
             if train_policy:
-                train = _trainer(study.store, reward, steps, envs, model, seed, tell)
-                windows, joined = _walk_policies(study, train, name, account | cut)
+                here = tell if executor == "local" else None
+                train = _Trainer(reward, steps, envs, model, seed, study.store_name or None, here)
+                windows, joined = _walk_policies(study, train, name, account | cut, executor, tell)
             else:
                 rule = load_strategy(strategy, strategies)
                 walked = _walk_parameters(
@@ -263,59 +280,80 @@ def _print_taste(walked: Any, window: int) -> None:
 
 
 def _walk_policies(
-    study: Study, train: PolicyTrainer, name: str, options: Mapping[str, Any]
+    study: Study,
+    train: PolicyTrainer,
+    name: str,
+    options: Mapping[str, Any],
+    executor: str,
+    tell: ProgressCall,
 ) -> tuple[pd.DataFrame, Report]:
     """Windows and joined account of policies trained on each past."""
     from tradinghf.evaluation import walk_forward_policy
 
     share = 1 / _VALIDATION_PARTS
     walked = walk_forward_policy(
-        train, study.market, name=name, validation_share=share, record=study, **options
+        train,
+        study.market,
+        name=name,
+        validation_share=share,
+        record=study,
+        executor=executor,
+        progress=lambda done, total: tell("windows", done, total, {}),
+        **options,
     )
     return walked.windows, walked.report
 
 
-def _trainer(
-    store: Store | None,
-    reward: str,
-    steps: int,
-    envs: int,
-    costs: CostModel,
-    seed: int,
-    tell: ProgressCall,
-) -> PolicyTrainer:
-    """What trains the policy of one window: PPO on sparse PnL, or also on the store's rankings."""
-    if reward == "ranked" and store is None:
-        raise ConfigError("--reward ranked needs a store with rankings; name it with --store.")
-    from tradinghf.learning.config import RLHFConfig
-    from tradinghf.learning.ppo import sparse_pnl
-    from tradinghf.loop import RLHF, train_baseline
-    from tradinghf.simulation import MarketEnv
+@dataclass(frozen=True)
+class _Trainer:
+    """What trains the policy of one window: PPO on sparse PnL, or also on the store's rankings.
 
-    def train(past: Any, validation: Any, number: int) -> Any:
-        loop = RLHFConfig(rounds=1, steps=steps, seed=seed)
-        env = MarketEnv(past, num_envs=envs, costs=costs)
+    Attributes:
+        reward: "pnl" or "ranked".
+        steps: of PPO.
+        envs: N.
+        costs: of the environment.
+        seed: of everything random.
+        store: where rankings are; opened wherever a window is trained.
+        tell: of progress; None where nobody would see it.
+
+    """
+
+    reward: str
+    steps: int
+    envs: int
+    costs: CostModel
+    seed: int
+    store: str | None
+    tell: ProgressCall | None
+
+    def __post_init__(self) -> None:
+        if self.reward == "ranked" and self.store is None:
+            raise ConfigError("--reward ranked needs a store with rankings; name it with --store.")
+
+    def __call__(self, past: Any, validation: Any, number: int) -> Any:
+        from tradinghf.feedback.store import Store
+        from tradinghf.learning.config import RLHFConfig
+        from tradinghf.learning.ppo import sparse_pnl
+        from tradinghf.loop import RLHF, train_baseline
+        from tradinghf.simulation import MarketEnv
+
+        loop = RLHFConfig(rounds=1, steps=self.steps, seed=self.seed)
+        env = MarketEnv(past, num_envs=self.envs, costs=self.costs)
 
         def said(phase: str, *state: Any) -> None:
-            tell(f"window {number + 1} {phase}", *state)
+            if self.tell is not None:
+                self.tell(f"window {number + 1} {phase}", *state)
 
-        if reward == "pnl":
-            return train_baseline(
-                env, "pnl", sparse_pnl, loop, validation=validation, progress=said
-            )
+        about: dict[str, Any] = {"progress": said}
+        if self.reward == "pnl":
+            return train_baseline(env, "pnl", sparse_pnl, loop, validation=validation, **about)
         # Rankings about later windows would tell this policy what is valued there.
-        agent = RLHF(
-            env,
-            store=store,
-            validation_market=validation,
-            until=validation.timestamps[-1],
-            config=loop,
-            progress=said,
-        )
-        agent.train()
+        about |= {"validation_market": validation, "until": validation.timestamps[-1]}
+        with Store(str(self.store)) as store:
+            agent = RLHF(env, store=store, config=loop, **about)
+            agent.train()
         return agent.policy
-
-    return train
 
 
 def _print_walk(windows: pd.DataFrame, joined: Report, counted: str) -> None:

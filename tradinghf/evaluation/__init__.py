@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from tradinghf.evaluation._crossvalidation import CrossValidation, cross_validate_parameters
     from tradinghf.evaluation._crossvalidation_page import cross_validation_page
     from tradinghf.evaluation._engines import order_rows, run_engine
-    from tradinghf.evaluation._executors import ray
     from tradinghf.evaluation._export import write_json, write_table
     from tradinghf.evaluation._gate import (
         PROFIT,
@@ -93,7 +92,6 @@ __all__ = [
     "open_study",
     "order_rows",
     "other_histories",
-    "ray",
     "run_columns",
     "run_engine",
     "search",
@@ -126,7 +124,6 @@ __getattr__ = on_first_use(
         "cross_validation_page": "tradinghf.evaluation._crossvalidation_page",
         "order_rows": "tradinghf.evaluation._engines",
         "run_engine": "tradinghf.evaluation._engines",
-        "ray": "tradinghf.evaluation._executors",
         "write_json": "tradinghf.evaluation._export",
         "write_table": "tradinghf.evaluation._export",
         **dict.fromkeys(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,6 @@ from tradinghf.evaluation._columns import (
     column_metrics,
     run_columns,
 )
-from tradinghf.evaluation._executors import Executor, as_executor, local
 from tradinghf.evaluation._export import write_table
 from tradinghf.evaluation._report import Report
 from tradinghf.evaluation._study import Record, Study, study_of
@@ -30,6 +29,7 @@ from tradinghf.evaluation._terms import Terms, several_terms
 from tradinghf.evaluation._validation import effective_trials, overfitting_probability
 from tradinghf.evaluation._variants import costs_variant, rule_variant, terms_variant
 from tradinghf.evaluation._verdict import Verdict, judge
+from tradinghf.executors import Executor, ExecutorLike, as_executor, in_order, local
 from tradinghf.market import Floats, MarketData, MarketLike, as_market
 from tradinghf.strategies import Strategy, load_strategy
 
@@ -187,7 +187,7 @@ def sweep(
     dividend: Any = None,
     member: Any = None,
     objective: Any = None,
-    executor: Executor | Literal["local", "ray"] = "local",
+    executor: ExecutorLike = "local",
     record: Record = True,
     open_sealed: str | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -206,8 +206,8 @@ def sweep(
         objective: a fitted reward model, a function from B episodes to [B] numbers, or a `Taste`:
             what the best row has the highest mean of, over windows of its account. All rows are
             scored on the same windows, many together.
-        executor: where: "local", "ray" (the Ray cluster that is running, or one of this machine's
-            cores), or `tradinghf.evaluation._executors.ray(ADDRESS)`. The results are the same.
+        executor: where: "local", "processes", "ray", or more exactly as
+            `tradinghf.executors.as_executor` says. The results are the same.
         record, open_sealed: as for `backtest`; every row is a trial.
         progress: called with (done, total).
 
@@ -295,7 +295,9 @@ def run_combinations(
     total, done = len(models) * len(combinations), 0
     returns, metrics, tastes = [], [], []
     setting = (strategy, market, fill, cash, taste)
-    for (_, part), columns in zip(chunks, executor(_columns, setting, chunks), strict=True):
+    for (_, part), columns in zip(
+        chunks, in_order(executor(_columns, setting, chunks)), strict=True
+    ):
         returns.append(columns.returns)
         metrics.append(pd.DataFrame(column_metrics(columns, market.bars_per_year)))
         if taste is not None and columns.tastes is not None:

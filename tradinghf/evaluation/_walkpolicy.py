@@ -18,6 +18,7 @@ from tradinghf.evaluation._report import Report
 from tradinghf.evaluation._study import Record, study_of
 from tradinghf.evaluation._variants import costs_variant
 from tradinghf.evaluation._walkforward import trade_windows, walk_forward_splits
+from tradinghf.executors import ExecutorLike, as_executor, in_order
 from tradinghf.market import MarketData
 from tradinghf.strategies import held_targets
 
@@ -60,6 +61,7 @@ def walk_forward_policy(
     cash: float = 100_000.0,
     record: Record = True,
     open_sealed: str | None = None,
+    executor: ExecutorLike = "local",
     progress: Callable[[int, int], None] | None = None,
 ) -> PolicyWalk:
     """Train a policy on each training window, trade it on the next test window.
@@ -78,6 +80,8 @@ def walk_forward_policy(
         name: of the result.
         costs, fill, cash: of the account.
         record, open_sealed: as for `backtest`; the joined account is one trial.
+        executor: where policies are trained, see `tradinghf.executors.as_executor`; `train` has to
+            reach there, so it is a function or an object of a module or a file, not a closure.
         progress: called with (windows done, windows).
 
     Raises:
@@ -89,13 +93,13 @@ def walk_forward_policy(
     windows = walk_forward_splits(
         market.bars, train_bars=train_bars, test_bars=test_bars, purge=purge, anchored=anchored
     )
+    past_bars = [_cut(market, past, purge, validation_share) for past, _ in windows]
+    tasks = [(*bars, number) for number, bars in enumerate(past_bars)]
+    trained = in_order(as_executor(executor)(_train, train, tasks))
     policies = []
 
-    def choose(number: int, past: slice, test: slice) -> tuple[OrderTables, dict[str, Any]]:
-        cut = past.stop - max(int(validation_share * (past.stop - past.start)), 2)
-        # What reaches across this seam would let training tell on the bars that choose.
-        policy = train(market.rows(past.start, cut - purge), market.rows(cut, past.stop), number)
-        policies.append(policy)
+    def choose(_: int, __: slice, test: slice) -> tuple[OrderTables, dict[str, Any]]:
+        policies.append(policy := next(trained))
         warm = max(test.start - _WARM_BARS, 0)
         replayed = market.rows(warm, test.stop)
         orders = policy_orders(policy, replayed, costs=costs, fill=fill, cash=cash)
@@ -117,3 +121,17 @@ def walk_forward_policy(
         variant = {"orders": joined, "costs": costs_variant(costs), "fill": fill}
         report = replace(report, trials=study.count_trials("walkforward", name, [variant]))
     return PolicyWalk(report.renamed(f"{name}, walk-forward"), table, tuple(policies))
+
+
+def _cut(
+    market: MarketData, past: slice, purge: int, validation_share: float
+) -> tuple[MarketData, MarketData]:
+    """Training and validation bars of a window."""
+    cut = past.stop - max(int(validation_share * (past.stop - past.start)), 2)
+    # What reaches across this seam would let training tell on the bars that choose.
+    return market.rows(past.start, cut - purge), market.rows(cut, past.stop)
+
+
+def _train(train: PolicyTrainer, task: tuple[MarketData, MarketData, int]) -> ActingPolicy:
+    """One window's policy; runs wherever the executor puts it."""
+    return train(*task)

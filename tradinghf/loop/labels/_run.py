@@ -1,17 +1,18 @@
-"""Every training of the benchmark, over the machine's cores, continued where it was left."""
+"""Every training of the benchmark, over cores or machines, continued where it was left."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import multiprocessing
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from tradinghf.durable import make_folder, write_atomic
 from tradinghf.errors import CheckpointError
+from tradinghf.executors import ExecutorLike, as_executor
 from tradinghf.loop.labels._cells import Cell, LabelBench, run_cell
 
 Progress = Callable[[str, int, int, dict[str, float]], None]
@@ -19,14 +20,19 @@ _SETTINGS = "bench.json"
 
 
 def run_labels(
-    bench: LabelBench, folder: Path, *, jobs: int = 1, progress: Progress | None = None
+    bench: LabelBench,
+    folder: Path,
+    *,
+    executor: ExecutorLike = "local",
+    progress: Progress | None = None,
 ) -> list[dict[str, Any]]:
     """Run what is not done yet.
 
     Args:
         bench: settings.
         folder: one JSON file per training; those that exist are not run again.
-        jobs: trainings at a time: one here, or several processes of one thread each.
+        executor: where trainings run, see `tradinghf.executors.as_executor`. Other machines need
+            no access to `folder`; a trader's file travels with its trainings.
         progress: called with (phase, done, total, {}).
 
     Returns:
@@ -37,6 +43,7 @@ def run_labels(
 
     """
     report = progress or (lambda *_: None)
+    run = as_executor(executor)
     make_folder(folder)
     _same_settings(bench, folder)
     phases = bench.cells()
@@ -45,30 +52,35 @@ def run_labels(
     for phase in phases:
         missing = [cell for cell in phase if not _file(folder, cell).is_file()]
         done += len(phase) - len(missing)
-        if not missing:
-            continue
-        for _ in _spread(bench, missing, folder, jobs):
+        for _, made in run(_work, (bench, _needed(missing, folder)), missing):
+            for name, content in made.items():  # the policy of a training before its results
+                write_atomic(folder / name, content)
             done += 1
             report("trainings", done, total, {})
     return [json.loads(_file(folder, c).read_text()) for phase in phases for c in phase]
 
 
-def _spread(bench: LabelBench, cells: list[Cell], folder: Path, jobs: int) -> Iterator[None]:
-    """Run cells, `jobs` at a time; yields after each."""
-    if jobs == 1:
-        for cell in cells:
-            _work(bench, cell, folder)
-            yield
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_one_thread) as pool:
-        running = [pool.submit(_work, bench, cell, folder) for cell in cells]
-        try:
-            for future in as_completed(running):
-                yield future.result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+def _needed(cells: Sequence[Cell], folder: Path) -> dict[str, bytes]:
+    """Files that trainings read: policies of earlier ones, and traders by their paths."""
+    policies = {path.name: path for path in folder.glob("*.safetensors")}
+    traders = {cell.trader.rpartition(":")[0] for cell in cells if ".py:" in cell.trader}
+    files = policies | {name: Path(name) for name in traders}
+    return {name: file.read_bytes() for name, file in files.items()}
+
+
+def _work(setting: tuple[LabelBench, dict[str, bytes]], cell: Cell) -> dict[str, bytes]:
+    """One training in a folder of its own, wherever the executor puts it; the files it made."""
+    bench, needed = setting
+    with TemporaryDirectory() as place:
+        folder, there = Path(place), {}
+        for number, (name, content) in enumerate(needed.items()):
+            there[name] = folder / (name if name.endswith(".safetensors") else f"{number}.py")
+            there[name].write_bytes(content)
+        trader, _, function = cell.trader.rpartition(":")
+        here = replace(cell, trader=f"{there[trader]}:{function}") if trader in there else cell
+        found = run_cell(bench, here, folder) | {"trader": cell.trader}
+        made = {p.name: p.read_bytes() for p in folder.iterdir() if p not in there.values()}
+    return made | {_file(Path(), cell).name: json.dumps(found).encode()}
 
 
 def _same_settings(bench: LabelBench, folder: Path) -> None:
@@ -88,14 +100,3 @@ def _same_settings(bench: LabelBench, folder: Path) -> None:
 
 def _file(folder: Path, cell: Cell) -> Path:
     return folder / f"{cell.name}.json"
-
-
-def _one_thread() -> None:
-    import torch
-
-    torch.set_num_threads(1)
-
-
-def _work(bench: LabelBench, cell: Cell, folder: Path) -> None:
-    found = run_cell(bench, cell, folder)
-    write_atomic(_file(folder, cell), json.dumps(found).encode())

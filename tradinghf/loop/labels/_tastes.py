@@ -13,6 +13,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from scipy.stats import spearmanr
 from tradinghf.durable import make_folder, write_atomic
 from tradinghf.episodes import Episode, EpisodeBatch, Floats
 from tradinghf.errors import check_setting
+from tradinghf.executors import ExecutorLike, as_executor
 from tradinghf.feedback import Ranking, SyntheticTrader
 from tradinghf.learning.config import RewardConfig, RLHFConfig
 from tradinghf.learning.ppo import utility_stream
@@ -104,13 +106,18 @@ class TasteWorld:
 
 
 def run_tastes(
-    bench: TasteBench, folder: Path, *, progress: Progress | None = None
+    bench: TasteBench,
+    folder: Path,
+    *,
+    executor: ExecutorLike = "local",
+    progress: Progress | None = None,
 ) -> list[dict[str, Any]]:
     """Measure what is not measured yet.
 
     Args:
         bench: settings.
         folder: one JSON file per market, seed, trader and teacher; those that exist are kept.
+        executor: where worlds are measured, see `tradinghf.executors.as_executor`.
         progress: called with (phase, done, total, {}).
 
     Returns:
@@ -118,27 +125,40 @@ def run_tastes(
 
     """
     make_folder(folder)
-    places = [(seed, market) for seed in range(bench.seeds) for market in bench.markets]
-    who = [(trader, teacher) for teacher in bench.teachers for trader in bench.traders]
-    rows, done = [], 0
-    for seed, market in places:
-        world: TasteWorld | None = None
-        for trader, teacher in who:
-            label = trader.rpartition(":")[2]
-            file = folder / f"{market}-s{seed}-{label}-{teacher}.json"
-            if not file.is_file():
-                world = world or make_world(bench, market, seed)
-                cell = {"market": market, "seed": seed, "trader": label, "teacher": teacher}
-                judge = SyntheticTrader(trader, teacher, seed)
-                found = [cell | row for row in measure(bench, world, judge)]
-                write_atomic(file, json.dumps(found).encode())
-            rows += json.loads(file.read_text())
-            done += 1
-            if progress is not None:
-                progress("tastes", done, len(places) * len(who), {})
-    return rows
+    tasks = [
+        (seed, market, trader, teacher)
+        for seed in range(bench.seeds)
+        for market in bench.markets
+        for teacher in bench.teachers
+        for trader in bench.traders
+    ]
+    missing = [task for task in tasks if not _file(folder, *task).is_file()]
+    done = len(tasks) - len(missing)
+    for number, rows in as_executor(executor)(_measure, bench, missing):
+        write_atomic(_file(folder, *missing[number]), json.dumps(rows).encode())
+        done += 1
+        if progress is not None:
+            progress("tastes", done, len(tasks), {})
+    return [row for task in tasks for row in json.loads(_file(folder, *task).read_text())]
 
 
+def _file(folder: Path, seed: int, market: str, trader: str, teacher: str) -> Path:
+    return folder / f"{market}-s{seed}-{_label(trader)}-{teacher}.json"
+
+
+def _label(trader: str) -> str:
+    return trader.rpartition(":")[2]
+
+
+def _measure(bench: TasteBench, task: tuple[int, str, str, str]) -> list[dict[str, Any]]:
+    """Rows of one trader in one world; runs wherever the executor puts it."""
+    seed, market, trader, teacher = task
+    cell = {"market": market, "seed": seed, "trader": _label(trader), "teacher": teacher}
+    world, judge = make_world(bench, market, seed), SyntheticTrader(trader, teacher, seed)
+    return [cell | row for row in measure(bench, world, judge)]
+
+
+@lru_cache(maxsize=1)  # traders come one after the other in each world
 def make_world(bench: TasteBench, market: str, seed: int) -> TasteWorld:
     """Questions about one market, and candidates on bars that no question was about."""
     experiment = Experiment(data=f"synthetic:regime={market}", seed=seed, envs=128)
