@@ -19,6 +19,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from tradinghf.durable import write_atomic
 from tradinghf.errors import ConfigError, MissingExtraError, TradingHFError
 from tradinghf.registry import FILE_MODULE, run_file
 from tradinghf.workers import usable_cores
@@ -152,7 +153,7 @@ def _load(*files: tuple[str, str, str]) -> _Files:
         file = Path(path)
         if not file.is_file() or file.read_text() != text:  # another machine, or changed since
             file = Path(tempfile.mkdtemp()) / file.name
-            file.write_text(text)
+            write_atomic(file, text.encode())
         if name not in sys.modules:
             run_file(file, name)
     return _Files()

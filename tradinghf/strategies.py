@@ -23,55 +23,14 @@ from typing import Any, get_type_hints, overload
 
 import numpy as np
 
+from tradinghf._parameters import TYPES, Parameter, Value
 from tradinghf.errors import StrategyError, unknown_name
 from tradinghf.market import Floats, MarketData
 from tradinghf.registry import Registry, file_of, import_file, run_file
 from tradinghf.resources import resource_dir
 
-_Value = int | float | bool | str
-_TYPES: dict[type, str] = {int: "a whole number", float: "a number", bool: "a yes/no", str: "text"}
 _ORDERS: dict[str, Callable[[Any, Any], bool]] = {"<": operator.lt, "<=": operator.le}
 _NONE = inspect.Parameter.empty
-_WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One setting of a strategy.
-
-    Attributes:
-        name: keyword of the function.
-        type: int, float, bool or str.
-        default: used when the caller gives none.
-        doc: its line in the function's docstring, with the unit.
-
-    """
-
-    name: str
-    type: type
-    default: _Value
-    doc: str
-
-    def parse(self, value: object) -> _Value:
-        """`value` (perhaps text from a command line) as this parameter's type.
-
-        Raises:
-            StrategyError: it does not convert without loss.
-
-        """
-        bars = " of bars, 1 or more," if "[bars]" in self.doc else ""
-        try:
-            if self.type in (bool, str):
-                return _WORDS[str(value).lower()] if self.type is bool else str(value)
-            converted: _Value = self.type(number := float(str(value)))
-            if number - float(converted) or (bars and number < min(1, float(self.default))):
-                raise ValueError(value)
-        except (ValueError, KeyError, OverflowError) as error:
-            raise StrategyError(
-                f"The parameter {self.name!r} is {value!r}; expected {_TYPES[self.type]}{bars} "
-                f"such as {self.default!r}."
-            ) from error
-        return converted
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +79,7 @@ class Strategy:
                 f"({type(error).__name__}: {error})."
             ) from error
 
-    def bind(self, **params: Any) -> dict[str, _Value]:
+    def bind(self, **params: Any) -> dict[str, Value]:
         """All parameters, defaults filled in, types and what is required of them checked."""
         bound = self.typed(**params)
         if not self.allows(bound):
@@ -128,7 +87,7 @@ class Strategy:
             raise StrategyError(f"{self.name} requires {self.requires}; got {got}.")
         return bound
 
-    def typed(self, **params: Any) -> dict[str, _Value]:
+    def typed(self, **params: Any) -> dict[str, Value]:
         """All parameters, defaults filled in and types checked."""
         known = {parameter.name: parameter for parameter in self.parameters}
         for name in params:
@@ -136,7 +95,7 @@ class Strategy:
                 raise StrategyError(unknown_name(f"parameter of {self.name}", name, known))
         return {n: p.parse(params[n]) if n in params else p.default for n, p in known.items()}
 
-    def allows(self, bound: Mapping[str, _Value]) -> bool:
+    def allows(self, bound: Mapping[str, Value]) -> bool:
         """Whether complete parameters are what `requires` says; grids leave out the others."""
         if not self.requires:
             return True
@@ -288,7 +247,7 @@ def _parameter(
 ) -> Parameter:
     where = f"The parameter {argument.name!r} of the strategy {owner!r}"
     kind = get_type_hints(function).get(argument.name)
-    if kind not in _TYPES or argument.default is inspect.Parameter.empty:
+    if kind not in TYPES or argument.default is inspect.Parameter.empty:
         raise StrategyError(
             f"{where} needs a default and one of the types int, float, bool, str: "
             f"`{argument.name}: int = 20`."
@@ -331,12 +290,11 @@ def load_strategy(name: str | Path | Strategy, folder: Path | str | None = None)
 
 
 def _unpacked(
-    module: str, name: str, own: str, doc: str, parameters: tuple[Parameter, ...], requires: str
+    module: str, place: str, name: str, doc: str, parameters: tuple[Parameter, ...], requires: str
 ) -> Strategy:
     """A strategy that was sent to another process."""
-    found = getattr(importlib.import_module(module), name)
-    function = found.function if isinstance(found, Strategy) else found
-    return Strategy(own, doc, parameters, function, requires)
+    found = getattr(importlib.import_module(module), place)
+    return Strategy(name, doc, parameters, getattr(found, "function", found), requires)
 
 
 def fresh(rule: Strategy) -> Strategy:

@@ -75,7 +75,7 @@ def _work(setting: tuple[LabelBench, dict[str, bytes]], cell: Cell) -> dict[str,
         folder, there = Path(place), {}
         for number, (name, content) in enumerate(needed.items()):
             there[name] = folder / (name if name.endswith(".safetensors") else f"{number}.py")
-            there[name].write_bytes(content)
+            write_atomic(there[name], content)
         trader, _, function = cell.trader.rpartition(":")
         here = replace(cell, trader=f"{there[trader]}:{function}") if trader in there else cell
         found = run_cell(bench, here, folder) | {"trader": cell.trader}
