@@ -313,3 +313,26 @@ def test_frame_round_trip_is_exact(market: MarketData) -> None:
     back = MarketData.from_frame(market.to_frame(), symbol=market.symbols[0])
     assert back.sha256 == market.sha256
     assert MarketData.from_frame(market.to_long()).sha256 == market.sha256
+
+
+@pytest.mark.parametrize("order", [("symbol", "field"), ("field", "symbol")])
+@pytest.mark.parametrize("cell", [None, np.nan, -1.0])
+def test_wide_frames_are_read_at_once_as_one_by_one(
+    order: tuple[str, str], cell: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = {name: frame().astype({"volume": int}) * (k + 1) for k, name in enumerate("CAB")}
+    wide = pd.concat(parts, axis=1, names=["symbol", "field"]).reorder_levels(order, axis=1)
+    if cell is not None:
+        wide.iloc[2, 4] = cell
+
+    def read() -> tuple[object, ...]:
+        try:
+            market = MarketData.from_frame(wide, join="outer")
+        except MarketDataError as error:
+            return (str(error),)
+        return market.sha256, market.source, market.symbols, market.bars_per_year
+
+    at_once = read()
+    monkeypatch.setattr(MarketData, "_of_wide", lambda *_: None)
+    monkeypatch.setattr("tradinghf.market._tables.wide_bars", lambda *_: None)
+    assert at_once == read()

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tradinghf.config import Brackets, CostModel, EnvConfig, TradingRules
+from tradinghf.config import Brackets, CostModel, EnvConfig, Margin, TradingRules
 from tradinghf.market import MarketData, synthetic
 from tradinghf.simulation import _simulate as module
 from tradinghf.simulation import _stepped as stepped
@@ -17,6 +17,7 @@ from tradinghf.simulation import decide_stepwise, simulate
 KINDS = ("target_percent", "target_value", "target_amount", "value", "amount", "signal")
 SCALE = {"target_percent": 1.0, "signal": 1.0, "target_value": 1e5, "value": 3e4}
 BARS = 40
+_EVENTS = ("funding", "member", "split", "dividend")
 
 
 def _coarse(market: MarketData, rng: np.random.Generator, wild: bool) -> MarketData:
@@ -54,7 +55,10 @@ def _program(seed: int) -> tuple[MarketData, dict[str, Any], dict[str, Any]]:
     costs = CostModel(
         fee_bps=pick(0, 30),
         fixed_fee=pick(0, 20),
-        per_share_fee=pick(0, 0.01),
+        per_share_fee=pick(0, 0.01, -0.02),
+        impact=pick(0, 0, 0.7),
+        min_fee=pick(0, 0, 5),
+        max_fee_bps=pick(0, 0, 40),
         slippage_bps=pick(0, 15),
         borrow_rate=pick(0, 0.5),
         margin_rate=pick(0, 0.3),
@@ -62,14 +66,28 @@ def _program(seed: int) -> tuple[MarketData, dict[str, Any], dict[str, Any]]:
         maker_fee_bps=None if rng.random() < 0.5 else pick(-2, 5),
     )
     side = str(rng.choice(["both", "long", "short"]))
+    rules = TradingRules(
+        side=side,
+        lot=pick(0, 0, 3),
+        lot_mode=str(rng.choice(["exact", "vectorbt"])),
+        max_size=pick(0, 0, 200),
+        max_position=pick(0, 0, 400),
+        min_notional=pick(0, 0, 500),
+        allow_partial=bool(rng.random() < 0.8),
+        participation=0.0 if kind == "percent" else pick(0, 0, 2e-4, 1e-3),
+    )
+    leverage = pick(1, 1, 3)
+    margin = Margin(leverage, pick(0, 0.3) if leverage > 1 else 0.0, penalty_bps=pick(0, 50))
     brackets = Brackets(pick(0, 0.02), pick(0, 0.03), pick(0, 0.02))
     options: dict[str, Any] = {
         "kind": kind,
         "costs": costs,
         "fill": str(rng.choice(["next_open", "close"])),
-        "config": EnvConfig(rules=TradingRules(side=side), brackets=brackets),
+        "config": EnvConfig(rules=rules, margin=margin, brackets=brackets),
         "funding": rng.normal(0, 1e-3, (BARS, assets)) if seed % 3 == 0 else None,
         "member": rng.random((BARS, assets)) < 0.8 if seed % 5 == 0 else None,
+        "split": rng.choice([1.0, 1.0, 2.0, 0.5], (BARS, assets)) if seed % 7 == 0 else None,
+        "dividend": rng.choice([0.0, 0.0, 0.3], (BARS, assets)) if seed % 7 < 2 else None,
     }
     return market, tables, options
 
@@ -102,7 +120,7 @@ def test_a_rule_sees_the_same_account_on_both_ways(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     market, tables, options = _program(seed)
-    kind, events = options.pop("kind"), {k: options.pop(k) for k in ("funding", "member")}
+    kind, events = options.pop("kind"), {k: options.pop(k) for k in _EVENTS}
     seen: list[list[Any]] = []
 
     def decide(bar: int, account: Any) -> tuple[str, dict[str, Any]]:

@@ -28,8 +28,8 @@ def backtest_speed(quick: bool) -> list[Row]:
     """SMA cross and daily rebalancing of A assets through vectorbt and the simulator.
 
     The rate counts bar-assets: bars x assets of one backtest, by its time, from weights to equity;
-    then bars x columns of sweeps, from weights to Sharpe ratios; and whole reports and pages of
-    large data.
+    then bars x columns of sweeps, from weights to Sharpe ratios; accounts with rules, exits and
+    margin; wide frames read; and whole reports and pages of large data.
     """
     from tradinghf.config import CostModel
     from tradinghf.market import synthetic
@@ -50,6 +50,7 @@ def backtest_speed(quick: bool) -> list[Row]:
                 size = f"A={assets:,}" if bars == 5_000 else f"T={bars:,}, A={assets:,}"
                 about = {"case": f"{size}, {case}, {engine}", "bars": bars, "assets": assets}
                 rows.append(about | rate)
+    rows += _terms_speed(quick) + _loading_speed(quick)
     return rows + _sweep_speed(quick, costs) + _report_speed(quick, costs)
 
 
@@ -80,6 +81,42 @@ def _monthly_ranks(market: MarketData) -> Floats:
         best = grown >= np.median(grown) if market.assets > 1 else grown > 1
         orders[bar] = best / max(best.sum(), 1)
     return orders
+
+
+def _terms_speed(quick: bool) -> list[Row]:
+    """Rates of one account of many bars with rules, margin or costs that no plain account has."""
+    from tradinghf.config import Brackets, CostModel, EnvConfig, Margin, TradingRules
+    from tradinghf.market import synthetic
+    from tradinghf.simulation import simulate
+
+    bars, assets = _SMALL[0] if quick else (500_000, 1)
+    market = synthetic(seed=0, bars=bars, assets=assets)
+    orders = _monthly_ranks(market)
+    terms: dict[str, tuple[EnvConfig, CostModel]] = {
+        "least fee and impact": (EnvConfig(), CostModel(min_fee=1.0, impact=1.0)),
+        "lots, volume": (EnvConfig(rules=TradingRules(lot=1.0, participation=0.1)), CostModel()),
+        "margin": (EnvConfig(margin=Margin(leverage=2.0, maintenance=0.25)), CostModel()),
+        "exits": (EnvConfig(brackets=Brackets(0.02, 0.04, 0.03)), CostModel()),
+    }
+    rows = []
+    for name, (config, costs) in terms.items():
+        work = partial(simulate, market, orders, config=config, costs=costs)
+        rate = timed(work, bars * assets, "bar-assets/s", repeats=1 if quick else 2)
+        about = {"case": f"T={bars:,}, A={assets:,}, monthly, simulator, {name}"}
+        rows.append(about | {"bars": bars, "assets": assets} | rate)
+    return rows
+
+
+def _loading_speed(quick: bool) -> list[Row]:
+    """Rates of `MarketData.from_frame` from a wide frame."""
+    from tradinghf.market import MarketData, synthetic
+
+    bars, assets = _SMALL[0] if quick else (2_500, 2_000)
+    wide = synthetic(seed=0, bars=bars, assets=assets).to_frame()
+    work = partial(MarketData.from_frame, wide)
+    rate = timed(work, bars * assets, "bar-assets/s", repeats=1 if quick else 2)
+    about = {"case": f"T={bars:,}, A={assets:,}, a wide frame read and checked"}
+    return [about | {"bars": bars, "assets": assets} | rate]
 
 
 def _report_speed(quick: bool, costs: CostModel) -> list[Row]:

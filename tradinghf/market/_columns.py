@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from tradinghf.errors import MarketDataError
-from tradinghf.market._bar_rules import FIELDS, PRICES, Floats
+from tradinghf.market._bar_rules import PRICES, Floats
 from tradinghf.market._column_names import (
     KNOWN_NAMES,
     canonical_name,
@@ -156,24 +156,33 @@ def frame_columns(frame: pd.DataFrame) -> list[tuple[str, Any]]:
     return [("timestamp", index), *columns] if timed or text else columns
 
 
-def split_symbols(frame: pd.DataFrame, what: str) -> dict[str, pd.DataFrame]:
-    """{symbol: frame} of a frame whose columns are (symbol, field) or (field, symbol).
+def symbol_level(columns: pd.Index, what: str) -> int:
+    """Which of the two levels of a frame's columns holds the symbols; the other has the fields.
 
     Raises:
-        MarketDataError: no column level holds the fields, or a symbol is there twice.
+        MarketDataError: there are not two levels, or not one of them holds the fields.
 
     """
-    columns = frame.columns
     if columns.nlevels != 2:
         raise MarketDataError(f"{what}: columns have {columns.nlevels} levels; expected 1 or 2.")
-    levels = [{canonical_name(v) for v in columns.get_level_values(i)} for i in (0, 1)]
-    fields = [set(PRICES) <= names for names in levels]
+    names = [{canonical_name(v) for v in columns.get_level_values(i).unique()} for i in (0, 1)]
+    fields = [set(PRICES) <= own for own in names]
     if fields[0] == fields[1]:
         raise MarketDataError(
             f"{what}: neither column level holds open, high, low and close. "
             "Expected columns (symbol, field) or (field, symbol)."
         )
-    level = 1 if fields[0] else 0
+    return 1 if fields[0] else 0
+
+
+def split_symbols(frame: pd.DataFrame, what: str) -> dict[str, pd.DataFrame]:
+    """{symbol: frame} of a frame whose columns are (symbol, field) or (field, symbol).
+
+    Raises:
+        MarketDataError: as `symbol_level`.
+
+    """
+    columns, level = frame.columns, symbol_level(frame.columns, what)
     codes, names = pd.factorize(columns.get_level_values(level))
     names_of_fields = columns.get_level_values(1 - level)
     order = np.argsort(codes, kind="stable")
@@ -181,26 +190,6 @@ def split_symbols(frame: pd.DataFrame, what: str) -> dict[str, pd.DataFrame]:
     return {
         str(name): frame.iloc[:, at].set_axis(names_of_fields[at], axis=1)
         for name, at in zip(names, places, strict=True)
-    }
-
-
-def plain_numbers(parts: Mapping[str, pd.DataFrame]) -> dict[str, Floats] | None:
-    """{field: [n * A] floats, asset by asset} where every asset has the same plain columns.
-
-    None where a column is text, is missing, or means something beside a price or a volume.
-    """
-    frames = list(parts.values())
-    names = [canonical_name(c) for c in frames[0].columns]
-    same = all(f.columns.equals(frames[0].columns) for f in frames)
-    if not same or len(set(names)) != len(names) or not set(PRICES) <= set(names) <= set(FIELDS):
-        return None
-    kinds = {kind for frame in frames for kind in frame.dtypes}
-    if not all(isinstance(k, np.dtype) and k.kind in "fiu" for k in kinds):
-        return None
-    cube = np.concatenate([f.to_numpy(np.float64) for f in frames])
-    return {
-        f: np.ascontiguousarray(cube[:, names.index(f)]) if f in names else np.zeros(len(cube))
-        for f in FIELDS
     }
 
 

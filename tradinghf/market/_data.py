@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
 from functools import cached_property
 from typing import Any, Literal, Self, get_args
 
@@ -19,7 +18,8 @@ from tradinghf.market._findings import raise_findings, table_findings
 from tradinghf.market._joins import joined, laid_out
 from tradinghf.market._offsets import Offset, lifted
 from tradinghf.market._tables import Table
-from tradinghf.market._times import infer_bars_per_year
+from tradinghf.market._times import date_bound, infer_bars_per_year, read_times, shown_date
+from tradinghf.market._wide import wide_bars
 
 Join = Literal["exact", "inner", "outer"]
 
@@ -160,15 +160,13 @@ class MarketData:
             MarketDataError: a rule is broken; the message names row, column and the fix.
 
         """
+        if isinstance(frame, pd.DataFrame) and not (zone or offset) and join in get_args(Join):
+            ready = cls._of_wide(frame, name, bars_per_year, source)
+            if ready is not None:
+                return ready
         table = Table.from_frame(frame, symbol=symbol or name, adjust=adjust, zone=zone)
-        return cls.from_table(
-            table,
-            name=name,
-            bars_per_year=bars_per_year,
-            source=source,
-            join=join,
-            offset=offset,
-        )
+        about: Any = {"name": name, "bars_per_year": bars_per_year, "source": source}
+        return cls.from_table(table, join=join, offset=offset, **about)
 
     @classmethod
     def from_frames(cls, frames: Mapping[str, pd.DataFrame], **options: Any) -> Self:
@@ -232,6 +230,22 @@ class MarketData:
             listed=listed,
             offsets=offsets,
         )
+
+    @classmethod
+    def _of_wide(
+        cls, frame: pd.DataFrame, name: str, bars_per_year: float | None, source: str
+    ) -> Self | None:
+        """Bars of a frame of plain numbers; None where something is amiss, for `Table` to say."""
+        wide = wide_bars(frame, name)
+        stamps = read_times(frame.index).stamps if wide else np.empty(0, "datetime64[ns]")
+        if wide is None or len(stamps) < 2 or not (stamps[1:] > stamps[:-1]).all():
+            return None
+        per_year = infer_bars_per_year(stamps) if bars_per_year is None else bars_per_year
+        about: Any = {"bars_per_year": per_year, "name": name, "source": source, **wide.fields}
+        try:
+            return cls(timestamps=stamps, symbols=wide.symbols, **about)
+        except MarketDataError:
+            return None
 
     def to_frame(self) -> pd.DataFrame:
         """Bars as a DataFrame indexed by UTC time; several assets get columns (symbol, field).
@@ -301,11 +315,11 @@ class MarketData:
         """
         try:
             bars = pd.Series(np.arange(self.bars), index=self.index)
-            span = bars.loc[_bound(start) : _bound(end)]
+            span = bars.loc[date_bound(start) : date_bound(end)]
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
             raise MarketDataError(
-                f"{self.name}: cannot read the dates: start {_shown(start)}, end {_shown(end)}. "
-                "Write them as 2012, 2012-06 or 2012-06-30."
+                f"{self.name}: cannot read the dates: start {shown_date(start)}, "
+                f"end {shown_date(end)}. Write them as 2012, 2012-06 or 2012-06-30."
             ) from error
         if span.empty:
             raise MarketDataError(
@@ -379,17 +393,3 @@ def _frozen(values: Any, dtype: Any) -> NDArray[Any]:
     array = np.ascontiguousarray(values, dtype=dtype).view()
     array.flags.writeable = False
     return array
-
-
-def _bound(given: Any) -> Any:
-    """A date as pandas slices by it: text stands for all of its day, month or year."""
-    if given is None or isinstance(given, str):
-        return given or None
-    if isinstance(given, int | np.integer) or type(given) is date:
-        return str(given)  # 2012 is a year
-    time = pd.Timestamp(given)
-    return time.tz_localize("UTC") if time.tz is None else time
-
-
-def _shown(given: Any) -> str:
-    return "not set" if given is None or given == "" else str(given)

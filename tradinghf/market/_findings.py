@@ -14,6 +14,7 @@ from tradinghf.errors import MarketDataError
 from tradinghf.market._bar_rules import Finding, Violation, violations
 from tradinghf.market._columns import quoted
 from tradinghf.market._tables import Table
+from tradinghf.market._wide import NO_SYMBOL
 
 _FIX_TIME = (
     "Write ISO 8601 (2020-01-31 or 2020-01-31T16:00:00Z) or Unix seconds, or name the format, "
@@ -133,7 +134,7 @@ def _clocks_went_back(table: Table, stamps: NDArray[np.datetime64], back: NDArra
 
 
 def _alignment_findings(table: Table, aligned: bool) -> list[Finding]:
-    nameless = np.isin(table.symbols, [s for s in table.assets if s in ("", "nan", "None", "<NA>")])
+    nameless = np.isin(table.symbols, [s for s in table.assets if s in NO_SYMBOL])
     if nameless.any():
         at, problem = np.flatnonzero(nameless).tolist(), "the row names no asset"
         return table.findings(at, "symbol", problem, "Fill it in", "no_symbol")

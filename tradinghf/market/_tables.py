@@ -18,12 +18,12 @@ from tradinghf.market._columns import (
     Columns,
     frame_columns,
     named_columns,
-    plain_numbers,
     quoted,
     read_numbers,
     split_symbols,
 )
 from tradinghf.market._times import Times, dates_in, read_times
+from tradinghf.market._wide import WideBars, wide_bars
 from tradinghf.market._zones import from_local, named_zone
 
 Rows = NDArray[np.int64]
@@ -71,10 +71,10 @@ class Table:
                 f"{symbol}: expected a pandas DataFrame, got {type(frame).__name__}."
             )
         if isinstance(frame.columns, pd.MultiIndex):
+            wide = None if zone else wide_bars(frame, symbol)
+            if wide is not None:
+                return cls._of_wide(frame.index, wide)
             parts = split_symbols(frame, symbol)
-            numbers = None if zone else plain_numbers(parts)
-            if numbers is not None and isinstance(frame.index, pd.DatetimeIndex):
-                return cls._of_numbers(frame.index, tuple(parts), numbers)
             options: Any = {"adjust": adjust, "zone": zone}
             return cls.concat([cls.from_frame(p, symbol=s, **options) for s, p in parts.items()])
         return cls.from_columns(frame_columns(frame), symbol=symbol, adjust=adjust, zone=zone)
@@ -138,16 +138,13 @@ class Table:
         return table if adjusted is None else table._adjusted(adjusted, adjust)
 
     @classmethod
-    def _of_numbers(
-        cls, index: pd.DatetimeIndex, symbols: Sequence[str], numbers: Mapping[str, Floats]
-    ) -> Table:
+    def _of_wide(cls, index: pd.Index, wide: WideBars) -> Table:
         """Assets that share their times and hold numbers only: all at once, not one by one."""
-        assets, times = len(symbols), read_times(index)
-        stamps = np.tile(times.stamps, assets)
+        assets, times = len(wide.symbols), read_times(index)
         return cls(
-            Times(stamps, np.tile(times.aware, assets)),
-            np.repeat(np.array(symbols, dtype=object), len(index)),
-            numbers,
+            Times(np.tile(times.stamps, assets), np.tile(times.aware, assets)),
+            np.repeat(np.array(wide.symbols, dtype=object), len(index)),
+            {name: values.ravel(order="F") for name, values in wide.fields.items()},
             np.tile(np.arange(len(index)), assets),
         )
 

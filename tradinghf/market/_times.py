@@ -211,3 +211,18 @@ def infer_bars_per_year(stamps: NDArray[np.datetime64]) -> float:
         if step <= longest:
             return per_year
     return 1.0
+
+
+def date_bound(given: Any) -> Any:
+    """A date as pandas slices by it: text stands for all of its day, month or year."""
+    if given is None or isinstance(given, str):
+        return given or None
+    if isinstance(given, int | np.integer) or type(given) is date:
+        return str(given)  # 2012 is a year
+    time = pd.Timestamp(given)
+    return time.tz_localize("UTC") if time.tz is None else time
+
+
+def shown_date(given: Any) -> str:
+    """A date that was given, for messages."""
+    return "not set" if given is None or given == "" else str(given)

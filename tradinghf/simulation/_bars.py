@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 _UNKNOWN_VOLATILITY = 0.01  # of one bar, before there are bars to measure it
 
 
-def _volatility_before(market: MarketData, window: int = 20) -> Floats:
+def volatility_before(market: MarketData, window: int = 20) -> Floats:
     """[T, A] volatility of one bar's log return, from the `window` bars before it."""
     known = lagged(realised_volatility(market, window), 1)
     return np.where(np.isnan(known), _UNKNOWN_VOLATILITY, known)
@@ -119,7 +119,7 @@ class Bars:
     ) -> Bars:
         """Lay out a market."""
         named = {name: getattr(market, name) for name in FIELDS}
-        named["volatility"] = _volatility_before(market)
+        named["volatility"] = volatility_before(market)
         named.update({k: v for k, v in vars(extras or Extras()).items() if v is not None})
         planes = np.stack([np.asarray(v, dtype=np.float64) for v in named.values()], axis=1)
         if not portfolio:

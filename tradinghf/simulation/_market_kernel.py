@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
+from numba import boolean, float64, int64, njit, types
 
 from tradinghf.numba_cache import use_unique_files
 
@@ -158,7 +158,14 @@ def _accrue(cash: Any, shares: Any, close: Any, funding: Any, ruined: Any, rates
     return (0.0 if ruined else interest) - carried - short * rates[6]
 
 
-@njit(**_SHARED)
+_READ = types.Array(float64, 2, "C", readonly=True)  # prices of a market may not be written
+_ROWS, _ROW = float64[:, ::1], float64[::1]
+_TRADE = int64(
+    *(_READ,) * 5, boolean, int64, int64, _ROW, float64, _ROW, _ROW, _ROWS, _ROWS, _ROW, _ROW, _ROWS
+)
+
+
+@njit(_TRADE, **_SHARED)  # one compilation, whether arrays may be written or not
 def trade(
     orders: Any, price: Any, close: Any, funding: Any, member: Any, at_close: bool, kind: int,
     side: int, rates: Any, cash: float, equity: Any, cashes: Any, held: Any, fees: Any,

@@ -1,7 +1,8 @@
 """Orders that wait and exits of one account over all bars, compiled by numba.
 
 The events of `step.trade_through_bar` and `step.trade_at_close`, in their order, for accounts
-without margin, lots or volume limits; `_path_kernel` names the numbers and has the inside of a bar.
+whose cash is not locked by shorts. `_account_kernel` names the numbers and fills an order,
+`_path_kernel` has the inside of a bar.
 """
 
 from __future__ import annotations
@@ -10,37 +11,26 @@ from typing import Any
 
 import numpy as np
 
-from tradinghf.simulation import _path_kernel as at
+from tradinghf.simulation import _account_kernel as at
+from tradinghf.simulation._account_kernel import add, execute, part, record
 from tradinghf.simulation._path_kernel import (
-    fee_of,
+    SPAN,
+    STOPPED,
+    SURE_HIGH,
+    SURE_LOW,
     force,
+    higher,
     leave,
     leave_at_open,
-    part,
+    liquidate,
+    lower,
     reach,
-    record,
     rest_of_bar,
     whole_bar,
+    worth,
 )
 
 KINDS = ("target_percent", "target_value", "target_amount", "value", "amount", "signal")
-_RELATIVE, _ABSOLUTE = 1e-9, 1e-12  # those of tolerance.py in float64
-
-
-@part
-def _add(a: Any, b: Any) -> Any:
-    """See `tolerance.snapped_sum`."""
-    total = a + b
-    return 0.0 if abs(total) <= max(abs(a) * _RELATIVE, _ABSOLUTE) else total
-
-
-@part
-def _worth(m: Any, p: Any, price: Any) -> Any:
-    """Cash and positions; see `ledger.account_value`."""
-    total = 0.0
-    for a in range(p.shape[1]):
-        total += p[at.SHARES, a] * price[a]
-    return m[at.CASH] + total
 
 
 @part
@@ -70,37 +60,6 @@ def _rank(kind: Any, asked: Any, held: Any, price: Any, value: Any) -> Any:
 
 
 @part
-def _execute(m: Any, p: Any, w: Any, a: Any, slip: Any, rate: Any, x: Any, i: Any) -> None:
-    """Fill one order as far as cash and sides allow; see `account.execute`."""
-    size, price, held = w[at.WANT, a], w[at.PRICE, a], p[at.SHARES, a]
-    buying = size > 0
-    paid = price * (1.0 + slip) if buying else price * (1.0 - slip)
-    done = abs(size)
-    if i[at.SIDE] > 0 and not buying:
-        done = min(done, held)
-    if i[at.SIDE] < 0 and buying:
-        done = min(done, -held)
-    if buying:
-        room = m[at.CASH]
-        if x[at.FIXED] != 0:
-            room = _add(room, 0.0 - x[at.FIXED])
-        if x[at.PER_SHARE] != 0:
-            room = room * paid / (paid * (1.0 + rate) + x[at.PER_SHARE])
-        elif rate != 0:
-            room = room / (1.0 + rate)
-        done = min(done, room / paid)
-    notional = done * paid
-    fee = fee_of(done, notional, rate, x)
-    least = x[at.LEAST] - max(abs(x[at.LEAST]) * _RELATIVE, _ABSOLUTE)
-    if not (done > _ABSOLUTE and (buying or notional >= fee) and not done < least):
-        done = fee = 0.0
-    signed = done if buying else -done
-    m[at.CASH] = _add(m[at.CASH], -(signed * paid + fee))
-    p[at.SHARES, a] = _add(held, signed)
-    w[at.SIGNED, a], w[at.PAID, a], w[at.COST, a] = signed, paid, fee
-
-
-@part
 def _open_exits(p: Any, w: Any, a: Any, loss: Any, take: Any, x: Any) -> None:
     """Levels of a round trip that a fill opened; see `exits.set_exits`."""
     was, now, price = w[at.WAS, a], p[at.SHARES, a], w[at.PAID, a]
@@ -115,28 +74,42 @@ def _open_exits(p: Any, w: Any, a: Any, loss: Any, take: Any, x: Any) -> None:
 
 
 @part
+def _expose(m: Any, p: Any, w: Any, x: Any) -> None:
+    """Write the gross value at `PRICE`, and what it may become: NaN is a cash account.
+
+    See `Setup.exposure` and `_portfolio.execute_all`.
+    """
+    m[at.EXPOSURE], m[at.GROSS] = np.nan, 0.0
+    if x[at.LEVERAGE] != 1.0:
+        for a in range(p.shape[1]):
+            m[at.GROSS] += abs(p[at.SHARES, a]) * w[at.PRICE, a]
+        m[at.EXPOSURE] = max(worth(m, p, w[at.PRICE]), 0.0) * x[at.LEVERAGE]
+
+
+@part
 def _trade(
-    t: Any, m: Any, p: Any, w: Any, g: Any, passive: Any, fees: Any, out: Any, n: Any, x: Any,
-    i: Any,
+    t: Any, m: Any, p: Any, w: Any, b: Any, g: Any, passive: Any, fees: Any, out: Any, n: Any,
+    x: Any, i: Any,
 ) -> Any:  # fmt: skip
     """Execute the orders in `WANT` (NaN is none) by rising `RANK`, and set their exits in `g`.
 
     `g` is the row of stop losses and the row of targets. See `_working_orders.execute_and_book`.
     """
-    slip = 0.0 if passive else x[at.SLIPPAGE]
+    slip, impact = (0.0, 0.0) if passive else (x[at.SLIPPAGE], x[at.IMPACT])
     rate = x[at.MAKER_FEE] if passive else x[at.FEE]
     assets = p.shape[1]
+    _expose(m, p, w, x)
     for a in range(assets):
         w[at.WAS, a], w[at.SIGNED, a] = p[at.SHARES, a], 0.0
-        p[at.SHARES, a] = _add(p[at.SHARES, a], 0.0)
-    m[at.CASH] = _add(m[at.CASH], 0.0)
+        p[at.SHARES, a] = add(p[at.SHARES, a], 0.0)
+    m[at.CASH] = add(m[at.CASH], 0.0)
     if assets == 1:
         if w[at.WANT, 0] == w[at.WANT, 0]:
-            _execute(m, p, w, 0, slip, rate, x, i)
+            execute(m, p, w, 0, b, slip, impact, rate, x, i)
     else:
         for a in np.argsort(w[at.RANK], kind="mergesort"):
             if w[at.WANT, a] == w[at.WANT, a]:
-                _execute(m, p, w, a, slip, rate, x, i)
+                execute(m, p, w, a, b, slip, impact, rate, x, i)
     for a in range(assets):
         if i[at.EXITS] and w[at.WAS, a] != p[at.SHARES, a]:
             _open_exits(p, w, a, g[0, a], g[1, a], x)
@@ -148,8 +121,9 @@ def _trade(
 
 @part
 def _trade_waiting(
-    t: Any, m: Any, p: Any, w: Any, passive: Any, fees: Any, out: Any, n: Any, x: Any, i: Any
-) -> Any:
+    t: Any, m: Any, p: Any, w: Any, b: Any, passive: Any, fees: Any, out: Any, n: Any, x: Any,
+    i: Any,
+) -> Any:  # fmt: skip
     """Execute the waiting orders marked in `WANT`, at `PRICE`; see `_working_orders._fill`."""
     ready = 0
     for a in range(p.shape[1]):
@@ -158,17 +132,21 @@ def _trade_waiting(
         return n
     for a in range(p.shape[1]):
         if w[at.WANT, a] != 0:
-            w[at.WANT, a], p[at.SIZE, a] = p[at.SIZE, a], 0.0
-            w[at.RANK, a] = w[at.WANT, a] * w[at.PRICE, a]
+            size = p[at.SIZE, a]
+            if x[at.PARTICIPATION] != 0:
+                most = b[at.VOLUME, a] * x[at.PARTICIPATION]
+                size = min(max(size, -most), most)
+            w[at.WANT, a], p[at.SIZE, a] = size, p[at.SIZE, a] - size
+            w[at.RANK, a] = size * w[at.PRICE, a]
         else:
-            w[at.WANT, a], w[at.RANK, a] = np.nan, np.nan
-    return _trade(t, m, p, w, p[at.LOSS :], passive, fees, out, n, x, i)
+            w[at.WANT, a], w[at.RANK, a], w[at.PRICE, a] = np.nan, np.nan, p[at.CLOSE, a]
+    return _trade(t, m, p, w, b, p[at.LOSS :], passive, fees, out, n, x, i)
 
 
 @part
 def _try_waiting(
-    t: Any, m: Any, p: Any, w: Any, price: Any, tried: Any, fees: Any, out: Any, n: Any, x: Any,
-    i: Any,
+    t: Any, m: Any, p: Any, w: Any, b: Any, price: Any, tried: Any, fees: Any, out: Any, n: Any,
+    x: Any, i: Any,
 ) -> Any:  # fmt: skip
     """Fill what waits and is executable at a price; see `_working_orders.fill_at_price`.
 
@@ -182,16 +160,16 @@ def _try_waiting(
             p[at.STOP, a] = np.nan
         tried[a] = 1.0 if tried[a] != 0 and reached and fair and size != 0 else 0.0
         w[at.WANT, a], w[at.PRICE, a] = tried[a], price[a]
-    return _trade_waiting(t, m, p, w, False, fees, out, n, x, i)
+    return _trade_waiting(t, m, p, w, b, False, fees, out, n, x, i)
 
 
 @part
 def give(
-    t: Any, m: Any, p: Any, w: Any, g: Any, kind: Any, price: Any, tried: Any, fees: Any, out: Any,
-    n: Any, x: Any, i: Any,
+    t: Any, m: Any, p: Any, w: Any, b: Any, g: Any, kind: Any, price: Any, tried: Any, fees: Any,
+    out: Any, n: Any, x: Any, i: Any,
 ) -> Any:  # fmt: skip
     """Give the orders `g` [5, A] (size, limit, stop, exits) at a price; see `step._fill`."""
-    value, every = _worth(m, p, price), i[at.AT_CLOSE] == 0
+    value, every = worth(m, p, price), i[at.AT_CLOSE] == 0
     for a in range(p.shape[1]):
         asked = np.nan if m[at.RUINED] != 0 else g[0, a]
         asked = -asked if i[at.SIDE] < 0 else asked
@@ -206,8 +184,8 @@ def give(
                 for k in range(4):
                     p[at.LIMIT + k, a] = g[1 + k, a]
     if i[at.WAITS]:
-        return _try_waiting(t, m, p, w, price, tried, fees, out, n, x, i)
-    return _trade(t, m, p, w, g[3:], False, fees, out, n, x, i)
+        return _try_waiting(t, m, p, w, b, price, tried, fees, out, n, x, i)
+    return _trade(t, m, p, w, b, g[3:], False, fees, out, n, x, i)
 
 
 @part
@@ -231,7 +209,7 @@ def _inside(
             entry = w[at.ENTRY, a]
             w[at.WANT, a] = 1.0 if entry == entry and (w[at.PASSIVE, a] != 0) == passive else 0.0
             w[at.PRICE, a] = entry if w[at.WANT, a] != 0 else p[at.CLOSE, a]
-        n = _trade_waiting(t, m, p, w, passive, fees, out, n, x, i)
+        n = _trade_waiting(t, m, p, w, bar, passive, fees, out, n, x, i)
     w[at.WAS] = held
     rest_of_bar(p, w, s, bar)
     for a in range(assets):  # before exits close what was opened
@@ -249,11 +227,26 @@ def _trail(p: Any, w: Any, s: Any, bar: Any, opens: Any, i: Any) -> None:
         return
     for a in range(p.shape[1]):
         fresh = opens and w[at.RANK, a] != 0
-        high = s[at.SURE_HIGH, a] if fresh else bar[1, a]
-        low = s[at.SURE_LOW, a] if fresh else bar[2, a]
+        high = s[SURE_HIGH, a] if fresh else bar[1, a]
+        low = s[SURE_LOW, a] if fresh else bar[2, a]
         best = p[at.BEST, a]
-        up, down = at.higher(best, high), at.lower(best, low)
+        up, down = higher(best, high), lower(best, low)
         p[at.BEST, a] = up if p[at.SHARES, a] > 0 else down
+
+
+@part
+def _corporate_actions(m: Any, p: Any, bar: Any) -> None:
+    """Splits and dividends of a bar's open; see `financing.corporate_actions`."""
+    paid = 0.0
+    for a in range(p.shape[1]):
+        split = bar[at.SPLIT, a]
+        p[at.SHARES, a] *= split
+        p[at.SIZE, a] *= split
+        for row in (at.CLOSE, at.LIMIT, at.STOP, at.LOSS, at.TAKE, at.EXIT, at.TARGET, at.BEST):
+            p[row, a] /= split
+        paid += p[at.SHARES, a] * bar[at.DIVIDEND, a]
+    m[at.CASH] += paid
+    m[at.FINANCING] -= paid
 
 
 @part
@@ -276,12 +269,12 @@ def _accrue(m: Any, p: Any, close: Any, funding: Any, x: Any) -> None:
 @part
 def _ruin(t: Any, m: Any, p: Any, close: Any, out: Any, n: Any, x: Any) -> Any:
     """See `_forced_trades.close_ruined`."""
-    worth = _worth(m, p, close)
-    if m[at.RUINED] == 0 and not worth <= x[at.RUIN]:
-        m[at.OWED] += max(-worth, 0.0)
+    left = worth(m, p, close)
+    if m[at.RUINED] == 0 and not left <= x[at.RUIN]:
+        m[at.OWED] += max(-left, 0.0)
         return n
-    m[at.RUINED], m[at.CASH] = 1.0, max(worth, 0.0)
-    m[at.OWED] += max(-worth, 0.0)
+    m[at.RUINED], m[at.CASH] = 1.0, max(left, 0.0)
+    m[at.OWED] += max(-left, 0.0)
     for a in range(p.shape[1]):
         if p[at.SHARES, a] != 0:
             n = record(out, n, t, a, -p[at.SHARES, a], close[a], 0.0, close[a])
@@ -299,7 +292,7 @@ def through(
     Args:
         t: the bar's number.
         m, p, w, s: money, positions, and room for work.
-        bar: [4, A] open, high, low, close.
+        bar: [rows, A] open, high, low, close, and what else is needed.
         funding, member: [A] of the bar, or empty.
         g: [5, A] orders for its open; used unless fills come at the close.
         kind: of their sizes.
@@ -314,56 +307,63 @@ def through(
     n, tried = 0, np.ones(p.shape[1])
     m[at.FINANCING] = 0.0
     w[at.UNSURE] = 0.0
+    if i[at.ADJUSTS]:
+        _corporate_actions(m, p, bar)
     if i[at.MEMBERS]:
         for a in range(p.shape[1]):
-            w[at.WANT, a], w[at.PRICE, a] = (at.STOPPED if member[a] == 0 else 0), p[at.CLOSE, a]
+            w[at.WANT, a], w[at.PRICE, a] = (STOPPED if member[a] == 0 else 0), p[at.CLOSE, a]
             if member[a] == 0:
                 g[0, a] = np.nan
                 p[at.SIZE, a] = 0.0
-        n = force(t, m, p, w, at.STOPPED, False, fees, out, n, x)
+        n = force(t, m, p, w, STOPPED, at.FEE, fees, out, n, x)
+    if x[at.MAINTENANCE] != 0:
+        n = liquidate(t, m, p, w, bar[0], fees, out, n, x)
     if i[at.EXITS]:
         n = leave_at_open(t, m, p, w, bar[0], fees, out, n, x)
     if not i[at.AT_CLOSE]:
-        n = give(t, m, p, w, g, kind, bar[0], tried, fees, out, n, x, i)
+        n = give(t, m, p, w, bar, g, kind, bar[0], tried, fees, out, n, x, i)
     elif i[at.WAITS]:
-        n = _try_waiting(t, m, p, w, bar[0], tried, fees, out, n, x, i)
+        n = _try_waiting(t, m, p, w, bar, bar[0], tried, fees, out, n, x, i)
     n = _inside(t, m, p, w, s, bar, tried, fees, out, n, x, i)
     if i[at.FINANCES]:
         _accrue(m, p, bar[3], funding, x)
     p[at.CLOSE] = bar[3]
+    if x[at.MAINTENANCE] != 0 and p.shape[1] > 1:
+        n = liquidate(t, m, p, w, bar[3], fees, out, n, x)
     return _ruin(t, m, p, bar[3], out, n, x)
 
 
 @part
 def run(
-    bars: Any, funding: Any, member: Any, tables: Any, kinds: Any, cash: Any, x: Any, i: Any,
-    money: Any, held: Any, fees: Any, unsure: Any, out: Any,
+    first: Any, bars: Any, funding: Any, member: Any, tables: Any, kinds: Any, x: Any, i: Any,
+    m: Any, p: Any, money: Any, held: Any, fees: Any, unsure: Any, out: Any,
 ) -> Any:  # fmt: skip
-    """Carry one account through all bars.
+    """Carry one account through bars, until the last one or until there is no room for fills.
 
     Args:
-        bars: [T, 4, A] open, high, low, close.
+        first: bar to begin with.
+        bars: [T, rows, A] open, high, low, close, and what else is needed.
         funding, member: [T, A], or [T, 0].
         tables: [T, 5, A] orders in the row where they were decided.
         kinds: [T] index into `KINDS`.
-        cash: to start with.
         x, i: settings and switches.
+        m, p: money and positions before the first bar; carried on.
         money: [T, 4] cash, owed, ruined, financing; written.
         held, fees: [T, A], written; fees 0 before.
         unsure: [A] ambiguous bars, added to.
-        out: [n, 6] bar, asset, signed size, price paid, fee, price before slippage; n must
-            suffice.
+        out: [n, 6] bar, asset, signed size, price paid, fee, price before slippage; n of at least
+            `MOST_FILLS` an asset.
 
     Returns:
-        The number of fills.
+        The bar after the last one, and the number of fills.
 
     """
     length, assets = bars.shape[0], bars.shape[2]
-    m, p, w = np.zeros(at.MONEY), np.full((at.ROWS, assets), np.nan), np.zeros((at.WORK, assets))
-    s, g, tried = np.zeros((at.SPAN, assets)), np.empty((5, assets)), np.zeros(assets)
-    p[at.SHARES], p[at.SIZE], p[at.CLOSE] = 0.0, 0.0, bars[0, 3]
-    m[at.CASH], count = cash, 0
-    for t in range(length):
+    w, s = np.zeros((at.WORK, assets)), np.zeros((SPAN, assets))
+    g, tried, count = np.empty((5, assets)), np.zeros(assets), 0
+    for t in range(first, length):
+        if count + at.MOST_FILLS * assets > len(out):
+            return t, count
         m[at.FINANCING] = 0.0
         if t:
             g[:] = tables[t - 1]
@@ -375,7 +375,9 @@ def run(
                 unsure[a] += w[at.UNSURE, a] != 0
         if i[at.AT_CLOSE]:
             g[:] = tables[t]
-            count += give(t, m, p, w, g, kinds[t], bars[t, 3], tried, fees[t], out[count:], 0, x, i)
-        money[t] = m
+            count += give(
+                t, m, p, w, bars[t], g, kinds[t], bars[t, 3], tried, fees[t], out[count:], 0, x, i
+            )
+        money[t] = m[: at.EXPOSURE]
         held[t] = p[at.SHARES]
-    return count
+    return length, count

@@ -3,43 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from tradinghf.market import Floats, MarketData
-from tradinghf.simulation import _path_kernel as at
-from tradinghf.simulation._bars import Extras
+from tradinghf.simulation import _account_kernel as at
+from tradinghf.simulation._bars import Extras, volatility_before
+from tradinghf.simulation._path_kernel import SPAN
 from tradinghf.simulation._program_kernel import KINDS, give, run, through
 from tradinghf.simulation._setup import Setup
-from tradinghf.simulation._tolerance import is_off
 
 TABLES = ("size", "limit", "stop", "stop_loss", "take_profit")
 _SIDES = {"both": 0, "long": 1, "short": -1}
+_LIMITS = ("min_size", "lot", "max_size", "max_position", "min_notional")
 _FILLS = ("account", "bar", "asset", "signed", "price", "fee", "before")
 
 
 def program_covers(setup: Setup, extras: Extras, kinds: Sequence[str]) -> bool:
     """Whether the kernel does all that these orders may lead to."""
-    limits, rates, margin = setup.limits, setup.rates, setup.margin
-    whole = (limits.lot, limits.max_size, limits.max_position, limits.min_notional)
-    return (
-        all(is_off(value) for value in whole)
-        and all(is_off(value) for value in (rates.impact, rates.least, rates.most))
-        and is_off(setup.participation)
-        and all(isinstance(getattr(rates, n), float | int) for n in ("fee", "fixed", "slippage"))
-        and isinstance(rates.per_share, float | int)
-        and rates.per_share >= 0
-        and isinstance(rates.maker, float | int)
-        and limits.allow_partial
-        and not limits.lock_cash
-        and margin.leverage == 1.0
-        and margin.maintenance == 0
-        and extras.split is None
-        and extras.dividend is None
-        and set(kinds) <= set(KINDS)
-    )
+    rates, limits = setup.rates, setup.limits
+    numbers = [getattr(rates, f.name) for f in fields(rates)]
+    numbers += [getattr(limits, n) for n in _LIMITS]
+    plain = all(isinstance(value, float | int) for value in numbers)
+    return plain and not limits.lock_cash and set(kinds) <= set(KINDS)
 
 
 class _Numbers:
@@ -47,28 +37,64 @@ class _Numbers:
 
     def __init__(self, market: MarketData, setup: Setup, extras: Extras) -> None:
         """Lay them out."""
-        rates, brackets, held = setup.rates, setup.brackets, setup.financing
-        passive = setup.passive_rates
-        x = np.zeros(at.SETTINGS)
-        x[at.FEE], x[at.FIXED], x[at.PER_SHARE] = rates.fee, rates.fixed, rates.per_share
-        x[at.SLIPPAGE], x[at.MAKER_FEE] = rates.slippage, passive.fee
-        x[at.LEAST], x[at.RUIN] = setup.limits.min_size, setup.ruin
-        x[at.STOP_LOSS], x[at.TAKE_PROFIT] = brackets.stop_loss, brackets.take_profit
-        x[at.TRAILING] = brackets.trailing_stop
-        if held is not None:
-            x[at.BORROW], x[at.MARGIN] = held.borrow, held.margin
-            x[at.INTEREST], x[at.FUNDING] = held.cash, held.funding
-        i = np.zeros(at.SWITCHES, dtype=np.int64)
-        i[at.SIDE], i[at.WAITS], i[at.EXITS] = _SIDES[setup.limits.side], setup.waits, setup.exits
-        i[at.FINANCES], i[at.MEMBERS] = held is not None, extras.member is not None
-        i[at.AT_CLOSE], i[at.HOPEFUL] = setup.fill == "close", setup.reading == "optimistic"
-        self.x, self.i = x, i
-        names = ("open", "high", "low", "close")
-        self.bars = np.ascontiguousarray(np.stack([getattr(market, n) for n in names], axis=1))
+        self.x, self.i = _settings(setup), _switches(setup, extras)
+        self.bars = _bars(market, setup, extras)
         none = np.empty((market.bars, 0))
         self.funding = none if extras.funding is None else np.ascontiguousarray(extras.funding)
         member = extras.member
         self.member = none if member is None else np.ascontiguousarray(member, dtype=np.float64)
+
+
+def _settings(setup: Setup) -> Floats:
+    """[SETTINGS] costs, rules and levels."""
+    rates, limits, brackets, held = setup.rates, setup.limits, setup.brackets, setup.financing
+    x = np.zeros(at.SETTINGS)
+    x[at.FEE], x[at.FIXED], x[at.PER_SHARE] = rates.fee, rates.fixed, rates.per_share
+    x[at.MAKER_FEE], x[at.PENALTY_FEE] = setup.passive_rates.fee, setup.penalty_rates.fee
+    x[at.LEAST_FEE], x[at.MOST_FEE] = rates.least, rates.most
+    x[at.SLIPPAGE], x[at.IMPACT] = rates.slippage, rates.impact
+    x[at.LEAST], x[at.LOT], x[at.LEAST_NOTIONAL] = limits.min_size, limits.lot, limits.min_notional
+    x[at.MAX_SIZE], x[at.MAX_POSITION] = limits.max_size, limits.max_position
+    x[at.PARTICIPATION], x[at.RUIN] = setup.participation, setup.ruin
+    x[at.LEVERAGE], x[at.MAINTENANCE] = setup.margin.leverage, setup.margin.maintenance
+    x[at.STOP_LOSS], x[at.TAKE_PROFIT] = brackets.stop_loss, brackets.take_profit
+    x[at.TRAILING] = brackets.trailing_stop
+    if held is not None:
+        x[at.BORROW], x[at.MARGIN] = held.borrow, held.margin
+        x[at.INTEREST], x[at.FUNDING] = held.cash, held.funding
+    return x
+
+
+def _switches(setup: Setup, extras: Extras) -> NDArray[np.int64]:
+    """[SWITCHES] what an account uses."""
+    i = np.zeros(at.SWITCHES, dtype=np.int64)
+    i[at.SIDE], i[at.WAITS], i[at.EXITS] = _SIDES[setup.limits.side], setup.waits, setup.exits
+    i[at.FINANCES], i[at.MEMBERS] = setup.financing is not None, extras.member is not None
+    i[at.AT_CLOSE], i[at.HOPEFUL] = setup.fill == "close", setup.reading == "optimistic"
+    i[at.EXACT_LOTS], i[at.PARTIAL] = setup.limits.exact_lots, setup.limits.allow_partial
+    i[at.ADJUSTS] = extras.split is not None or extras.dividend is not None
+    return i
+
+
+def _bars(market: MarketData, setup: Setup, extras: Extras) -> Floats:
+    """[T, rows, A] prices; volume and volatility, and splits and dividends, where one is used."""
+    rows = [market.open, market.high, market.low, market.close]
+    adjusts = extras.split is not None or extras.dividend is not None
+    if adjusts or setup.participation or setup.rates.impact:
+        rows += [market.volume, volatility_before(market)]
+    if adjusts:
+        shape = market.close.shape
+        rows.append(np.ones(shape) if extras.split is None else extras.split)
+        rows.append(np.zeros(shape) if extras.dividend is None else extras.dividend)
+    return np.ascontiguousarray(np.stack(rows, axis=1))
+
+
+def open_account(market: MarketData, cash: float) -> tuple[Floats, Floats]:
+    """Money and positions of a flat account at the first close."""
+    money, positions = np.zeros(at.MONEY), np.full((at.ROWS, market.assets), np.nan)
+    positions[at.SHARES] = positions[at.SIZE] = 0.0
+    positions[at.CLOSE], money[at.CASH] = market.close[0], cash
+    return money, positions
 
 
 def run_programs(
@@ -103,29 +129,36 @@ def run_programs(
         for k, name in enumerate(TABLES):
             if name in orders:
                 tables[:, k] = orders[name][s if len(orders[name]) > 1 else 0]
-        money, unsure = np.empty((market.bars, at.MONEY)), np.zeros(market.assets)
-        # Every exit closes what an order opened.
-        out = np.empty((2 * int(np.isfinite(tables[:, 0]).sum()) + 2 * market.assets, 6))
-        done = run(
-            n.bars,
-            n.funding,
-            n.member,
-            tables,
-            codes,
-            float(cash),
-            n.x,
-            n.i,
-            money,
-            found["shares"][s],
-            found["fees"][s],
-            unsure,
-            out,
-        )
+        money, unsure = np.empty((market.bars, at.EXPOSURE)), np.zeros(market.assets)
+        m, p = open_account(market, float(cash))
+        # Mostly an order is one fill, and an exit closes what it opened; where volume fills in
+        # parts there is more, and the kernel comes back for another table.
+        room = 2 * int(np.isfinite(tables[:, 0]).sum()) + at.MOST_FILLS * market.assets
+        bar = 0
+        while bar < market.bars:
+            out = np.empty((room, 6))
+            bar, done = run(
+                bar,
+                n.bars,
+                n.funding,
+                n.member,
+                tables,
+                codes,
+                n.x,
+                n.i,
+                m,
+                p,
+                money,
+                found["shares"][s],
+                found["fees"][s],
+                unsure,
+                out,
+            )
+            fills.append(np.column_stack([np.full(done, float(s)), out[:done]]))
         found["cash"][s], found["owed"][s] = money[:, at.CASH], money[:, at.OWED]
         found["financing"][s] = money[:, at.FINANCING]
         found["equity"][s] = money[:, at.CASH] + _held(found["shares"][s], market.close)
         found["ambiguous"][s] = int(unsure.sum())
-        fills.append(np.column_stack([np.full(done, float(s)), out[:done]]))
     return found, _fill_frame(np.concatenate(fills))
 
 
@@ -153,12 +186,10 @@ class ProgramAccount:
     def __init__(self, market: MarketData, setup: Setup, extras: Extras, cash: float) -> None:
         """Open it, flat, at the first close."""
         self._n, assets = _Numbers(market, setup, extras), market.assets
-        self._m, self._p = np.zeros(at.MONEY), np.full((at.ROWS, assets), np.nan)
-        self._w, self._s = np.zeros((at.WORK, assets)), np.zeros((at.SPAN, assets))
-        self._p[at.SHARES] = self._p[at.SIZE] = 0.0
-        self._p[at.CLOSE], self._m[at.CASH] = market.close[0], cash
+        self._m, self._p = open_account(market, cash)
+        self._w, self._s = np.zeros((at.WORK, assets)), np.zeros((SPAN, assets))
         self._fees, self._tried = np.zeros(assets), np.zeros(assets)
-        self._out = np.empty((8 * assets, 6))
+        self._out = np.empty((at.MOST_FILLS * assets, 6))
 
     def carry(self, bar: int, kind: str, orders: Floats) -> None:
         """Through a bar, with `orders` [5, A] for its open."""
@@ -172,8 +203,8 @@ class ProgramAccount:
         """Fill `orders` [5, A] at a bar's close."""
         n = self._n
         give(
-            bar, self._m, self._p, self._w, orders, KINDS.index(kind), n.bars[bar, 3], self._tried,
-            self._fees, self._out, 0, n.x, n.i,
+            bar, self._m, self._p, self._w, n.bars[bar], orders, KINDS.index(kind), n.bars[bar, 3],
+            self._tried, self._fees, self._out, 0, n.x, n.i,
         )  # fmt: skip
 
     @property
