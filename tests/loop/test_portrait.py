@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -87,6 +89,19 @@ def test_departures_find_the_rule_of_a_policy() -> None:
     assert found["share_else"] == 0.0
     assert found["fidelity"] == 1.0 > found["by_default"]
     assert "It departs from buy_and_hold in" in found["text"]
+
+
+def test_windows_of_one_place_leave_the_condition_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on few unseen bars, where no window is left to check a condition on."""
+    policy, env = overlay(Careful)
+    every = np.ones(6, dtype=bool)
+    seen = (np.array([0, -1, 0, -1, -1, -1]), np.zeros((6, 6)), every, every)
+    monkeypatch.setattr("tradinghf.loop._departures._observe", lambda *_: seen)
+    found = departures(policy, env, MARKET)
+    assert found["when"] is None
+    assert found["checked"] == ""
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert found["text"].startswith("It departs from buy_and_hold in 33 % of bars: ")
 
 
 def test_who_does_what_the_base_does_says_so() -> None:

@@ -71,10 +71,15 @@ def departures(policy: Policy, env: MarketEnv, market: MarketData, seed: int = 0
         if (moves[counts] == k).mean() >= _WORTH_SAYING
     } or {"changes the size": found["departs"]}
     found["moves"] = dict(sorted(kinds.items(), key=lambda item: -item[1]))
+    judged = counts & ~half
+    if not judged.any() or not (counts & half).any():
+        # Few bars: all windows begin at one place, and a condition could not be checked.
+        unknown = dict.fromkeys(("when", "share_then", "share_else", "fidelity", "by_default"))
+        found |= unknown
+        return {"text": _text(found), "checked": ""} | found
     tree = DecisionTreeClassifier(
         max_depth=_DEPTH, min_samples_leaf=_LEAST_LEAF, random_state=0
     ).fit(facts[counts & half], departs[counts & half])
-    judged = counts & ~half
     right = tree.predict(facts[judged]) == departs[judged]
     commoner = departs[judged].mean()
     found |= _condition(tree, facts[judged], departs[judged])
