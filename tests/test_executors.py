@@ -19,6 +19,7 @@ from tradinghf.errors import ConfigError, TradingHFError
 from tradinghf.evaluation import sweep, walk_forward_policy
 from tradinghf.executors import as_executor, in_order, local, processes
 from tradinghf.loop.labels import run_labels
+from tradinghf.registry import import_file, loaded_files
 
 DATA = "synthetic:bars=400,seed=3"
 
@@ -48,6 +49,17 @@ def test_what_cannot_be_done_elsewhere_is_said() -> None:
         list(run(ended, None, [3]))
     with pytest.raises(ConfigError, match="file of their own"):
         list(run(lambda _, task: task, None, [3]))
+
+
+def test_a_file_that_changed_or_went_does_not_go_along(tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("kept.py", "changed.py", "gone.py")]
+    for file in files:
+        file.write_text("x = 1\n")
+        import_file(file, "strategy", ConfigError)
+    files[1].write_text("import no_such_module_here\n")
+    files[2].unlink()
+    there = [path for _, path, _ in loaded_files() if path.startswith(str(tmp_path))]
+    assert there == [str(files[0])]
 
 
 def backwards(work, setting, tasks):

@@ -21,7 +21,7 @@ from typing import Any, Protocol, TypeVar
 
 from tradinghf.durable import write_atomic
 from tradinghf.errors import ConfigError, MissingExtraError, TradingHFError
-from tradinghf.registry import FILE_MODULE, run_file
+from tradinghf.registry import loaded_files, run_file
 from tradinghf.workers import usable_cores
 
 _Setting = TypeVar("_Setting")
@@ -142,10 +142,7 @@ class _Files:
     """
 
     def __reduce__(self) -> tuple[Callable[..., _Files], tuple[Any, ...]]:
-        names = [name for name in list(sys.modules) if name.startswith(FILE_MODULE)]
-        files = {name: Path(str(sys.modules[name].__file__)) for name in names}
-        there = ((name, file) for name, file in files.items() if file.is_file())
-        return _load, tuple((name, str(file), file.read_text()) for name, file in there)
+        return _load, tuple(loaded_files())
 
 
 def _load(*files: tuple[str, str, str]) -> _Files:

@@ -120,6 +120,17 @@ def _imported(path: Path, digest: str) -> ModuleType:
     return run_file(path, f"{FILE_MODULE}{path.stem}_{key}_{digest[:8]}")
 
 
+def loaded_files() -> list[tuple[str, str, str]]:
+    """(module, path, text) of the files that `import_file` ran and that are as they were then."""
+    found = []
+    for name in [name for name in sys.modules if name.startswith(FILE_MODULE)]:
+        path = Path(str(sys.modules[name].__file__))
+        content = path.read_bytes() if path.is_file() else b""
+        if name.endswith(hashlib.sha256(content).hexdigest()[:8]):
+            found.append((name, str(path), content.decode()))
+    return found
+
+
 def run_file(path: Path, name: str = f"{FILE_MODULE}anew") -> ModuleType:
     """Run a Python file as a module of that name, whether or not it was before."""
     spec = importlib.util.spec_from_file_location(name, path)
