@@ -35,7 +35,7 @@ slow: $(STAMP) ## Run the tests that take longer: whole loops, months, every pag
 # What needs packages that make setup leaves out, in an environment that has them beside those of .venv.
 EXTRAS_VENV := .venv-extras
 EXTRAS_STAMP := $(EXTRAS_VENV)/.tradinghf-installed
-EVERY_EXTRA := agents,cluster,export,interop,mlflow,mujoco,search
+EVERY_EXTRA := agents,cluster,export,gpu,interop,mlflow,mujoco,search
 
 $(EXTRAS_STAMP): $(STAMP)
 	VENV=$(EXTRAS_VENV) BASE=.venv EXTRAS=$(EVERY_EXTRA) scripts/setup

@@ -9,9 +9,10 @@ where there is no GPU, the processor: it shows that everything runs, not how fas
 - tests: those marked `gpu`;
 - rlhf: one whole loop on the GPU and on the processor: what the policy is worth to the trader, and
   how long it took end to end;
-- env: steps per second of tasks by N, eager and compiled;
-- ppo: steps per second of whole iterations with the learned reward and PnL, by N, precision and
-  CUDA graphs; beside a plain loop (torch.optim, autograd) on the same environment;
+- env: steps per second of tasks by N: eager, compiled, and plain ones by the Triton kernel;
+- ppo: steps per second of whole iterations with the learned reward and PnL, by N, precision, CUDA
+  graphs (of a minibatch step, of the whole iteration) and Triton kernels; beside a plain loop
+  (torch.optim, autograd) on the same environment;
 - kernels: kernels per step and per iteration, and shares of the card's copy and matrix rates.
 """
 
@@ -24,11 +25,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from plain_ppo import plain_loop
 from torch import Tensor
 
 from tradinghf.bench import stamp
@@ -36,6 +39,7 @@ from tradinghf.bench._ceilings import bytes_per_step, copy_rate, flops_per_step
 from tradinghf.bench._training import fitted_reward
 from tradinghf.config import Brackets, EnvConfig
 from tradinghf.durable import atomic_path
+from tradinghf.errors import TradingHFError
 from tradinghf.feedback import SyntheticTrader
 from tradinghf.learning.config import PPOConfig, RLHFConfig
 from tradinghf.learning.ppo import PPO, Stream, learned_stream, sparse_pnl
@@ -86,6 +90,14 @@ def rate(work: Callable[[], object], amount: float, repeats: int = 5) -> float:
         if repeat >= 2:
             found.append(amount / (time.perf_counter() - begin))
     return float(np.median(found))
+
+
+def attempt(case: str, measure: Callable[[], Row]) -> Row:
+    """A row of figures, or of what went wrong: one kind that fails does not cost the others."""
+    try:
+        return {"case": case, **measure()}
+    except (RuntimeError, ValueError, TradingHFError) as error:
+        return {"case": case, "failed": f"{type(error).__name__}: {error}"[:2000]}
 
 
 def market(smoke: bool, assets: int = 16) -> MarketData:
@@ -143,6 +155,11 @@ TASKS = {
 }
 
 
+PLAIN_TASKS = ("plain", "by index")
+# On a processor the kernels would run in Triton's interpreter, which times nothing.
+TRITON: tuple[Engine, ...] = ("triton",) if DEVICE == "cuda" and find_spec("triton") else ()
+
+
 def sizes(smoke: bool) -> tuple[int, ...]:
     """N."""
     return (64,) if smoke else (2_048, 16_384, 65_536, 262_144)
@@ -156,12 +173,14 @@ def env_of(task: EnvConfig, count: int, smoke: bool, engine: Engine = "tensor") 
 
 def env_speed(smoke: bool) -> Iterator[Row]:
     """Environment steps per second."""
-    engines: tuple[Engine, ...] = ("tensor",) if smoke else ("tensor", "compiled")
+    engines: tuple[Engine, ...] = ("tensor", *TRITON, *(() if smoke else ("compiled",)))
     for name, task in TASKS.items():
         for count in sizes(smoke):
             if task.portfolio and count > 65_536:
                 continue  # thirty accounts' worth of memory each
             for engine in engines:
+                if engine == "triton" and name not in PLAIN_TASKS:
+                    continue
                 env = env_of(task, count, smoke, engine)
                 env.reset(seed=0)
                 actions = _actions(env)
@@ -170,10 +189,10 @@ def env_speed(smoke: bool) -> Iterator[Row]:
                     for _ in range(32):
                         env.step(actions)
 
-                yield {
-                    "case": f"env, {name}, N={count}, {engine}",
-                    "steps_per_second": rate(walk, 32.0 * count),
-                }
+                yield attempt(
+                    f"env, {name}, N={count}, {engine}",
+                    lambda walk=walk, count=count: {"steps_per_second": rate(walk, 32.0 * count)},
+                )
 
 
 def _actions(env: MarketEnv) -> Tensor:
@@ -189,9 +208,10 @@ def long_task(smoke: bool) -> EnvConfig:
     return EnvConfig(lookback=16, horizon=12 if smoke else 128)
 
 
-def agent_of(config: PPOConfig, count: int, smoke: bool) -> PPO:
+def agent_of(config: PPOConfig, count: int, smoke: bool, task: EnvConfig | None = None) -> PPO:
     """PPO on the learned reward and PnL, the workload of a round of the loop."""
-    env = env_of(long_task(smoke), count, smoke)
+    engine: Engine = "triton" if config.kernels == "triton" else "tensor"
+    env = env_of(task or long_task(smoke), count, smoke, engine)
     streams = {
         "learned": Stream(learned_stream(fitted_reward(env.market))),
         "pnl": Stream(sparse_pnl),
@@ -199,78 +219,55 @@ def agent_of(config: PPOConfig, count: int, smoke: bool) -> PPO:
     return PPO(env, streams, config, seed=0)
 
 
-def ppo_speed(smoke: bool) -> Iterator[Row]:
-    """Environment steps per second of whole iterations."""
+def iteration_rate(agent: PPO, repeats: int) -> float:
+    """Environment steps per second of iterations after the second, which is the recorded one."""
+    times: list[float] = []
+
+    def note(*_: object) -> None:
+        wait()
+        times.append(time.perf_counter())
+
+    agent.train(repeats + 2, after=note)
+    return float(agent.steps_per_iteration / np.median(np.diff(times)[1:]))
+
+
+def ppo_kinds() -> dict[str, tuple[PPOConfig, str]]:
+    """What is compared: settings, and the precision of float32 products."""
     base = PPOConfig(shared=True, minibatches=4)
+    whole = replace(base, graphs="iteration")
     kinds = {
         "float32": (base, "highest"),
-        "float32, graphs": (replace(base, graphs=True), "highest"),
-        "tf32, graphs": (replace(base, graphs=True), "high"),
-        "bfloat16, graphs": (replace(base, graphs=True, precision="bfloat16"), "high"),
+        "float32, iteration in a graph": (whole, "highest"),
+        "tf32, iteration in a graph": (whole, "high"),
+        "bfloat16, iteration in a graph": (replace(whole, precision="bfloat16"), "high"),
+        "float32, step in a graph": (replace(base, graphs="step"), "highest"),
     }
+    if TRITON:
+        fused = replace(whole, kernels="triton")
+        own = {
+            "float32, iteration in a graph, triton": (fused, "highest"),
+            "tf32, iteration in a graph, triton": (fused, "high"),
+            "float32, triton": (replace(base, kernels="triton"), "highest"),
+        }
+        kinds = own | kinds
+    return kinds
+
+
+def ppo_speed(smoke: bool) -> Iterator[Row]:
+    """Environment steps per second of whole iterations."""
+    kinds = ppo_kinds()
     for count in sizes(smoke):
         for name, (config, products) in kinds.items():
             torch.set_float32_matmul_precision(products)
-            agent = agent_of(config, count, smoke)
-            done = rate(lambda agent=agent: agent.train(2), 2.0 * agent.steps_per_iteration, 3)
-            yield {"case": f"ppo, N={count}, {name}", "steps_per_second": done}
+            yield attempt(
+                f"ppo, N={count}, {name}",
+                lambda config=config, count=count: {
+                    "steps_per_second": iteration_rate(agent_of(config, count, smoke), 3)
+                },
+            )
         torch.set_float32_matmul_precision("highest")
         iteration, steps = plain_loop(env_of(long_task(smoke), count, smoke))
         yield {"case": f"plain loop, N={count}", "steps_per_second": rate(iteration, steps, 3)}
-
-
-def plain_loop(env: MarketEnv) -> tuple[Callable[[], None], float]:
-    """PPO as one would write it in a page: nn.Sequential, autograd, torch.optim.Adam, no graphs.
-
-    The environment's own reward, one body of 2x64, 4 epochs of 4 minibatches, 128 steps.
-    """
-    length, count = env.config.horizon, env.num_envs
-    levels = len(env.config.levels)
-    torch.manual_seed(0)
-    body = torch.nn.Sequential(
-        *(torch.nn.Linear(env.obs_dim, 64), torch.nn.Tanh(), torch.nn.Linear(64, 64)),
-        *(torch.nn.Tanh(), torch.nn.Linear(64, levels + 1)),
-    ).to(env.device)
-    adam = torch.optim.Adam(body.parameters(), lr=1e-3, fused=DEVICE == "cuda")
-
-    def iteration() -> None:
-        shown, taken, chances, values, paid = [], [], [], [], []
-        obs = env.reset(seed=0)[0]
-        with torch.no_grad():
-            for _ in range(length):
-                out = body(obs)
-                log_p = out[:, :levels].log_softmax(-1)
-                action = torch.multinomial(log_p.exp(), 1)
-                shown.append(obs)
-                taken.append(action)
-                chances.append(log_p.gather(1, action))
-                values.append(out[:, levels])
-                obs, reward, *_ = env.step(action[:, 0])
-                paid.append(reward.float())
-            worth, ahead = [], torch.zeros_like(paid[0])
-            for step in range(length - 1, -1, -1):
-                after = values[step + 1] if step + 1 < length else torch.zeros_like(ahead)
-                ahead = paid[step] + after - values[step] + 0.95 * ahead
-                worth.append(ahead)
-        advantage = torch.stack(worth[::-1]).flatten()
-        table = torch.cat(shown), torch.cat(taken), torch.cat(chances)[:, 0], torch.cat(values)
-        for _ in range(4):
-            order = torch.randperm(length * count, device=env.device)
-            for rows in order.chunk(4):
-                seen, action, before, value = (column[rows] for column in table)
-                out = body(seen)
-                log_p = out[:, :levels].log_softmax(-1)
-                ratio = (log_p.gather(1, action)[:, 0] - before).exp()
-                gain = advantage[rows]
-                gain = (gain - gain.mean()) / (gain.std() + 1e-8)
-                actor = torch.minimum(ratio * gain, ratio.clamp(0.8, 1.2) * gain).mean()
-                critic = (out[:, levels] - value - advantage[rows]).square().mean()
-                adam.zero_grad()
-                (0.5 * critic - actor - 0.005 * (-log_p.exp() * log_p).sum(-1).mean()).backward()
-                torch.nn.utils.clip_grad_norm_(body.parameters(), 0.5)
-                adam.step()
-
-    return iteration, float(length * count)
 
 
 def kernels(smoke: bool) -> Iterator[Row]:

@@ -10,19 +10,33 @@ from pathlib import Path
 
 import pytest
 
+LEAST_ROWS = {"tests": 1, "rlhf": 1, "env": 6, "ppo": 6, "kernels": 2}
 
-@pytest.mark.slow
-def test_everything_runs_in_tiny_sizes(root: Path, tmp_path: Path) -> None:
-    command = ["benchmarks/gpu.sh", "--smoke", "--out", str(tmp_path)]
+
+@pytest.mark.parametrize("step", LEAST_ROWS)
+def test_every_step_runs_in_tiny_sizes(step: str, root: Path, tmp_path: Path) -> None:
+    command = ["benchmarks/gpu.sh", "--smoke", "--only", step, "--out", str(tmp_path)]
     about = os.environ | {"PYTHON": sys.executable}
     done = subprocess.run(command, cwd=root, env=about, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    found = {p.stem: json.loads(p.read_text())["results"] for p in tmp_path.glob("*.json")}
-    assert set(found) == {"env", "kernels", "ppo", "rlhf", "tests"}
-    assert found["tests"][0]["passed"]
-    cases = [row["case"] for rows in found.values() for row in rows]
-    assert len(cases) == len(set(cases)) >= 16
-    assert all(row["steps_per_second"] > 0 for row in found["ppo"] + found["env"])
+    (file,) = tmp_path.glob("*.json")
+    assert file.stem == step
+    rows = json.loads(file.read_text())["results"]
+    cases = [row["case"] for row in rows]
+    assert len(cases) == len(set(cases)) >= LEAST_ROWS[step]
+    assert not [row for row in rows if "failed" in row]
+    if step == "tests":
+        assert rows[0]["passed"]
+    if step in ("env", "ppo"):
+        assert all(row["steps_per_second"] > 0 for row in rows)
+
+
+def test_every_step_is_rehearsed(root: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "benchmarks/gpu.py", "--smoke", "--out", str(tmp_path)]
+    command += ["--only", "nothing"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert sorted(done.stderr.strip().partition("known: ")[2].split(", ")) == sorted(LEAST_ROWS)
 
 
 def test_without_a_gpu_and_without_smoke_it_says_so(root: Path, tmp_path: Path) -> None:

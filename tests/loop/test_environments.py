@@ -11,6 +11,7 @@ from torch import nn
 from tradinghf.config import EnvConfig
 from tradinghf.errors import ConfigError
 from tradinghf.learning.config import PPOConfig, RLHFConfig
+from tradinghf.learning.ppo._schedule import StepRates
 from tradinghf.learning.reward import RewardModel, TradePaths
 from tradinghf.loop import RLHF, collect, constant_actor
 from tradinghf.market import synthetic
@@ -41,7 +42,7 @@ def test_a_portfolios_episode_is_what_its_rollout_is_paid_for() -> None:
     """Traders see, and the reward model prices, one and the same account."""
     env = MarketEnv(MARKET, num_envs=4, config=PORTFOLIO)
     agent = RLHF(env, RewardModel(), trader="drawdown", config=TINY).agent
-    rollout = agent._act(torch.Generator().manual_seed(0))
+    rollout = agent._act(agent._draws(StepRates.at(agent.config, 0.0)))
     paths = rollout.paths()
     windows = random_windows(MARKET, PORTFOLIO, 1, seed=0)
     start = int(windows.start[0])

@@ -18,7 +18,7 @@ from tradinghf.market import MarketData, synthetic
 from tradinghf.simulation import MarketEnv
 from tradinghf.simulation._costs import Rates
 from tradinghf.simulation._engines import fused_covers, make_engine
-from tradinghf.simulation._fused_plain import is_plain
+from tradinghf.simulation._plain_rows import is_plain
 
 MARKET = synthetic(0, 220, 3)
 

@@ -14,6 +14,8 @@ ContinuousHead = Literal["gaussian", "beta"]
 Precision = Literal["float32", "bfloat16"]
 Schedule = Callable[[float], float]
 """Of the share of the training that is left, from 1 to 0, as in Stable-Baselines3."""
+Kernels = Literal["torch", "triton"]
+Graphs = Literal["none", "step", "iteration"]
 ATTENTION_HEADS = 4
 
 
@@ -124,9 +126,13 @@ class PPOConfig(NamedOptions):
             shared by the assets of a portfolio; "auto" is "assets" for portfolios, else "mlp".
         head: distribution of continuous actions.
         precision: of the networks' products; parameters, their gradients and the loss are float32.
-        graphs: on a GPU, minibatch steps are recorded once and replayed as one launch
-            (`tradinghf.learning.ppo._graphs`); the rollout's table takes its memory twice. On a
-            CPU the same steps run through the same copies: for checking only, it is slower.
+        graphs: what a GPU records once and replays as one launch: "step" is each minibatch's,
+            "iteration" everything from the first bar of the rollout to the last step of Adam, on a
+            `MarketEnv` whose rollouts are whole episodes (`tradinghf.learning.ppo._graphs`); the
+            rollout's table takes its memory twice. Rewards must be tensor operations then. On a
+            CPU the same runs through the same copies: for checking only, it is slower.
+        kernels: "triton": discounted sums and Adam as Triton kernels on a GPU (`tradinghf[gpu]`),
+            for fewer launches; the environment's is `MarketEnv(engine="triton")`.
     Source: Schulman et al. 2017 (arXiv:1707.06347); Huang et al. 2022, 37 implementation details.
 
     """
@@ -150,11 +156,13 @@ class PPOConfig(NamedOptions):
     network: Network = "auto"
     head: ContinuousHead = "gaussian"
     precision: Precision = "float32"
-    graphs: bool = False
+    graphs: Graphs = "none"
+    kernels: Kernels = "torch"
 
     def __post_init__(self) -> None:
-        kinds_of = (("network", Network), ("head", ContinuousHead), ("precision", Precision))
-        for name, kinds in kinds_of:
+        kinds_of = {"network": Network, "head": ContinuousHead}
+        kinds_of |= {"precision": Precision, "graphs": Graphs, "kernels": Kernels}
+        for name, kinds in kinds_of.items():
             value, known = getattr(self, name), get_args(kinds)
             check_setting(value in known, f"PPOConfig.{name}", value, f"one of {known}")
         plain, name = self.network in ("auto", "mlp"), f"network={self.network!r}"
@@ -165,7 +173,7 @@ class PPOConfig(NamedOptions):
             f"float32 for {name}",
         )
         check_setting(
-            not self.graphs or plain, "PPOConfig.graphs", self.graphs, f"False for {name}"
+            self.graphs == "none" or plain, "PPOConfig.graphs", self.graphs, f'"none" for {name}'
         )
         check_setting(
             self.network != "attention" or (*self.hidden, 1)[0] % ATTENTION_HEADS == 0,
@@ -174,10 +182,10 @@ class PPOConfig(NamedOptions):
             f"a first width divisible by {ATTENTION_HEADS} for network='attention'",
         )
         check_setting(
-            not self.graphs or not callable(self.clip),
-            "PPOConfig.clip",
-            self.clip,
-            "a number for graphs=True, which records it",
+            self.graphs != "iteration" or self.target_kl is None,
+            "PPOConfig.target_kl",
+            self.target_kl,
+            'None for graphs="iteration", whose number of passes is recorded; "step" stops early',
         )
         widths = all(width >= 1 for width in self.hidden)
         check_setting(widths, "PPOConfig.hidden", self.hidden, "widths of at least 1")

@@ -11,11 +11,13 @@ from torch import Tensor
 
 from tradinghf.errors import ConfigError, unknown_name
 from tradinghf.simulation._dynamics import Dynamics, EnvState, Info
-from tradinghf.simulation._fused_plain import PlainEngine, is_plain
+from tradinghf.simulation._fused_plain import PlainEngine
 from tradinghf.simulation._fused_task import TaskEngine
 from tradinghf.simulation._observe import Observation
+from tradinghf.simulation._plain_rows import is_plain
+from tradinghf.simulation._triton_engine import TritonEngine
 
-Engine = Literal["auto", "tensor", "fused", "compiled"]
+Engine = Literal["auto", "tensor", "fused", "compiled", "triton"]
 _StepFunction = Callable[[EnvState, Tensor, bool | Tensor], tuple[EnvState, Tensor, Info]]
 
 
@@ -103,8 +105,16 @@ def fused_covers(dynamics: Dynamics) -> bool:
     return dynamics.bars.rows.device.type == "cpu" and known
 
 
-def make_engine(engine: str, dynamics: Dynamics, threads: int | None = None) -> StepEngine:
+def make_engine(
+    engine: str, dynamics: Dynamics, threads: int | None = None, *, termination: bool = False
+) -> StepEngine:
     """The engine of a name, with the threads that the fused one may take.
+
+    Args:
+        engine: its name.
+        dynamics: of the task.
+        threads: of the fused one.
+        termination: whether a function of the user's ends episodes early.
 
     Raises:
         ConfigError: the engine is unknown, or does not cover the task.
@@ -121,6 +131,8 @@ def make_engine(engine: str, dynamics: Dynamics, threads: int | None = None) -> 
         raise ConfigError(
             "engine='compiled' compiles no function of yours; with fill_cost use engine='auto'."
         )
+    if engine == "triton":
+        return TritonEngine(dynamics, termination=termination)
     if engine == "fused" or (engine == "auto" and fused_covers(dynamics)):
         return (PlainEngine if is_plain(dynamics) else TaskEngine)(dynamics, threads)
     return TensorEngine(

@@ -117,7 +117,7 @@ class TradingEnv(gymnasium.Env[Any, Any]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
         """Start an episode; see `MarketEnv.reset`."""
-        super().reset(seed=None if seed is None else environment_seeds(seed, 1)[0])
+        super().reset(seed=None if seed is None else int(environment_seeds(seed, 1)[0]))
         plain = self._single is not None and seed is None and not options
         found = self._single.reset() if self._single is not None and plain else None
         if found is None:
@@ -204,7 +204,8 @@ class TradingVectorEnv(VectorEnv[Any, Any, Any]):
         self, *, seed: int | list[int] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
         """Start new episodes; see `MarketEnv.reset`."""
-        super().reset(seed=None if seed is None else environment_seeds(seed, self.num_envs)[0])
+        first = None if seed is None else int(environment_seeds(seed, self.num_envs)[0])
+        super().reset(seed=first)
         obs, info = self.env.reset(seed=seed, options=options)
         shown = _numpy(info)
         self._remember(shown)

@@ -18,28 +18,7 @@ import numpy as np
 from numba import njit
 
 from tradinghf.numba_cache import use_unique_files
-
-# Rows of the state's matrix: what an account carries from bar to bar, then what rewards and info
-# are made of. Those that not every task needs come first, and the close last of the first part, so
-# that what info shows is in one piece.
-CARRIED = (
-    *("volatility", "mean", "square"),
-    *("cash", "shares", "flow", "owed", "ruined", "peak", "since", "target", "close"),
-)
-_FOUND = (
-    *("equity", "drawdown_before", "drawdown", "realised", "costs", "turnover"),
-    *("financing", "position", "debt", "price"),
-)
-ROWS = (*CARRIED, *_FOUND)
-# Settings, all of the accounts' precision so that no operation is done in another.
-SETTINGS = (
-    *("zero", "one", "none", "relative", "absolute", "fixed", "per_share", "least", "ruin"),
-    *("start_cash", "borrow", "margin", "interest", "funding", "moment_rate", "profit_unit"),
-    *("review", "limit"),
-)
-SWITCHES = (
-    *("bars", "side", "fill_at_close", "finances", "moments", "review", "lookback", "width"),
-)
+from tradinghf.simulation._plain_rows import CARRIED, ROWS
 
 _LANES = 128  # accounts of a block
 # Where rows of a block's table begin: `ROWS`, then the account's view, then what is gathered.

@@ -19,10 +19,11 @@ _OPTIONS = {"asset", "reset_mask", "start"}
 _LARGEST_SEED = 2**63 - 1  # seeds are signed 64-bit integers on the device
 
 
-def environment_seeds(seed: Any, count: int) -> Sequence[int]:
+def environment_seeds(seed: Any, count: int) -> Sequence[int] | Tensor:
     """The seed of each environment: seed + i for environment i, or the i-th of those given.
 
-    Those that follow one another are a range, which a device can count up by itself.
+    Those that follow one another are a range, which a device can count up by itself. Whole numbers
+    in a GPU's memory stay there: nobody waits for them, so nobody checks that they are positive.
 
     Args:
         seed: a whole number, or `count` of them as a sequence, an array or a tensor.
@@ -32,6 +33,10 @@ def environment_seeds(seed: Any, count: int) -> Sequence[int]:
         ConfigError: a seed is no whole number, negative or too large, or there are not N seeds.
 
     """
+    if isinstance(seed, Tensor) and seed.dtype == torch.int64 and seed.shape == (count,):
+        if seed.device.type == "cpu":
+            _whole_seed(int(seed.min()), _LARGEST_SEED)
+        return seed
     given = seed.tolist() if hasattr(seed, "tolist") else seed
     if not isinstance(given, Sequence) or isinstance(given, str | bytes):
         first = _whole_seed(given, _LARGEST_SEED - (count - 1))

@@ -38,8 +38,10 @@ def splitmix64(x: Tensor) -> Tensor:
     return x ^ _shift(x, 31)
 
 
-def keys(seeds: Sequence[int], device: torch.device) -> Tensor:
+def keys(seeds: Sequence[int] | Tensor, device: torch.device) -> Tensor:
     """[N] the key of each environment, from its seed; a range is counted up on the device."""
+    if isinstance(seeds, Tensor):
+        return splitmix64(seeds.to(device))
     if isinstance(seeds, range):
         count = torch.arange(len(seeds), dtype=torch.int64, device=device)
         return splitmix64(count + seeds.start)

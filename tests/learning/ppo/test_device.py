@@ -11,9 +11,9 @@ import torch
 from support.learning import taught
 from support.pretended_device import DeviceError, PretendedDevice
 
-from tradinghf.config import EnvConfig
+from tradinghf.config import Brackets, EnvConfig, Margin, Randomisation, TradingRules
 from tradinghf.learning.config import PPOConfig, RewardConfig
-from tradinghf.learning.ppo import PPO, Stream, learned_stream, sparse_pnl
+from tradinghf.learning.ppo import PPO, Rollout, Stream, env_reward, learned_stream, sparse_pnl
 from tradinghf.learning.ppo import _graphs as recording
 from tradinghf.learning.ppo._schedule import StepRates
 from tradinghf.learning.reward import PlainReward, RewardModel, TradePaths
@@ -26,6 +26,7 @@ TASK = EnvConfig(horizon=12, lookback=8)
 BOOK = replace(TASK, portfolio=True)
 LEARNED = taught(RewardModel(RewardConfig(learned=0.0)))
 SMALL = PPOConfig(hidden=(8, 8), minibatches=2, epochs=2)
+BEGIN = StepRates.at(SMALL, 0.0)
 CASES = {
     "discrete": (TASK, SMALL),
     "shared body, bootstrapped": (TASK, replace(SMALL, shared=True, bootstrap=True)),
@@ -40,17 +41,18 @@ CASES = {
     "by index": (replace(TASK, observation="index"), SMALL),
     "portfolio": (replace(BOOK, actions="continuous"), SMALL),
     "portfolio, beta": (replace(BOOK, actions="continuous"), replace(SMALL, head="beta")),
-    "portfolio of levels": (BOOK, SMALL),
+    "portfolio of levels": (BOOK, replace(SMALL, shared=True)),
     "portfolio, one network": (
         replace(BOOK, actions="continuous"),
         replace(SMALL, network="mlp"),
     ),
     "towards a reference": (TASK, replace(SMALL, reference_kl=0.1)),
 }
+AUTOMATIC = ("attention", "attention, beta", "portfolio", "portfolio, beta", "portfolio of levels")
 
 
 def _agent(task: EnvConfig, config: PPOConfig, **options: Any) -> PPO:
-    env = MarketEnv(MARKET, num_envs=6, config=task, **options)
+    env = MarketEnv(MARKET, num_envs=4, config=task, **options)
     streams = {
         "learned": Stream(learned_stream(copy.deepcopy(LEARNED))),
         "pnl": Stream(sparse_pnl, 0.5),
@@ -81,59 +83,131 @@ def test_an_iteration_on_the_device_waits_for_nothing(name: str) -> None:
         torch.testing.assert_close(mine, other.detach(), rtol=1e-3, atol=1e-4)
 
 
-def test_what_is_recorded_neither_waits_nor_draws(monkeypatch: pytest.MonkeyPatch) -> None:
-    with PretendedDevice() as gpu:
+EVENTFUL = replace(
+    TASK,
+    fill="close",
+    rules=TradingRules(lot=0.1, participation=0.3),
+    margin=Margin(leverage=2.0, maintenance=0.3),
+    brackets=Brackets(stop_loss=0.02, take_profit=0.03, trailing_stop=0.025),
+    randomise=Randomisation(fee_bps=(0, 10), slippage_bps=(0, 5)),
+)
+SCHEDULES: dict[str, Any] = {
+    "learning_rate": lambda left: 2e-3 * left,
+    "clip": lambda left: 0.05 + 0.1 * left,
+    "entropy": lambda left: 0.01 * left,
+}
+RECORDED = {
+    **{name: CASES[name] for name in CASES if name not in AUTOMATIC},
+    "stops, margin, lots, random costs": (EVENTFUL, SMALL),
+    "modulates a base": (TASK, SMALL),
+    "every rate changes": (TASK, replace(SMALL, **SCHEDULES)),
+    "steps only": (TASK, replace(SMALL, graphs="step", **SCHEDULES)),
+}
 
-        def record(device: torch.device, function: Any) -> Any:
-            assert device.type == "cuda"
+
+def _recording(monkeypatch: pytest.MonkeyPatch, gpu: PretendedDevice) -> list[int]:
+    """Let what a GPU records run under the rules of a recording, every time that it is replayed."""
+    replays = [0]
+
+    def record(device: torch.device, function: Any) -> Any:
+        assert device.type == "cuda"
+
+        def strictly() -> Any:
+            replays[0] += 1
             with gpu.recording():
-                return recording.call_again(function)
+                return function()
 
-        monkeypatch.setattr(recording, "_capture", record)
-        agent = _agent(TASK, replace(SMALL, graphs=True), device="cuda")
-        found = agent.train(2)
-    expected = _agent(TASK, SMALL, engine="tensor").train(2)
-    for ours, theirs in zip(found, expected, strict=True):
-        assert ours == pytest.approx(theirs, rel=1e-3, abs=1e-5)
+        return recording.call_again(strictly)
+
+    monkeypatch.setattr(recording, "_capture", record)
+    return replays
 
 
-def _draws(x: torch.Tensor) -> torch.Tensor:
-    return x * torch.rand_like(x)
+@pytest.mark.parametrize("name", RECORDED)
+def test_what_is_recorded_neither_waits_nor_draws(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Iterations on one and the same memory learn what eager ones do: step sizes have 32 bits."""
+    (task, config), found = RECORDED[name], []
+    base = {"base": "sma_cross:fast=3,slow=8"} if "base" in name else {}
+    with PretendedDevice() as gpu:
+        replays = _recording(monkeypatch, gpu)
+        kind: Any = "iteration" if config.graphs == "none" else config.graphs
+        for graphs in ("none", kind):
+            agent = _agent(task, replace(config, graphs=graphs), device="cuda", **base)
+            rows = agent.train(3)
+            found.append((rows, [p.detach().cpu() for p in agent.network.parameters()]))
+    assert replays[0] == (3 if kind == "iteration" else 3 * 4 + 1)
+    for ours, theirs in zip(found[1][0], found[0][0], strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-4, abs=1e-5)
+    for mine, other in zip(found[1][1], found[0][1], strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-6)
 
 
-def _pins_memory(x: torch.Tensor) -> torch.Tensor:
-    return x * torch.ones(()).pin_memory().item()
+def _reads_a_value(rollout: Rollout) -> torch.Tensor:
+    return rollout.rewards * (1.0 if float(rollout.rewards.sum()) > 0 else 2.0)
 
 
-def _synchronises(x: torch.Tensor) -> torch.Tensor:
+def _mixes_devices(rollout: Rollout) -> torch.Tensor:
+    return rollout.rewards * torch.ones(rollout.rewards.shape)
+
+
+def _draws(rollout: Rollout) -> torch.Tensor:
+    return rollout.rewards * torch.rand_like(rollout.rewards)
+
+
+def _depends_on_values(rollout: Rollout) -> torch.Tensor:
+    return rollout.rewards - rollout.rewards[rollout.rewards > 0].mean()
+
+
+def _sends_numbers(rollout: Rollout) -> torch.Tensor:
+    return rollout.rewards * torch.tensor(2.0, device=rollout.rewards.device)
+
+
+def _pins_memory(rollout: Rollout) -> torch.Tensor:
+    return rollout.rewards * torch.ones(()).pin_memory().item()
+
+
+def _synchronises(rollout: Rollout) -> torch.Tensor:
     torch.cuda.synchronize()
-    return x
+    return rollout.rewards
 
 
 @pytest.mark.parametrize(
-    ("function", "fault"),
+    ("reward", "fault"),
     [
+        (_reads_a_value, "waits for the device"),
+        (_mixes_devices, "two devices"),
         (_draws, "draws random numbers"),
+        (_depends_on_values, "index by a mask"),
+        (_sends_numbers, "copies ordinary memory"),
         (_pins_memory, "allocates memory of the host"),
         (_synchronises, "waits for the device"),
-        (lambda x: x * float(x.sum()), "waits for the device"),
-        (lambda x: x - x[x > 0].mean(), "index by a mask"),
-        (lambda x: x * torch.ones(x.shape), "two devices"),
-        (lambda x: x * torch.tensor(2.0, device=x.device), "copies ordinary memory"),
     ],
 )
-def test_faults_planted_in_what_is_recorded_are_found(function: Any, fault: str) -> None:
+def test_faults_planted_in_what_is_recorded_are_found(
+    reward: Any, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with PretendedDevice() as gpu:
-        given = torch.ones(3, device="cuda")
-        with gpu.recording(), pytest.raises(DeviceError, match=fault):
-            function(given)
+        _recording(monkeypatch, gpu)
+        env = MarketEnv(MARKET, num_envs=6, config=TASK, device="cuda")
+        agent = PPO(env, {"own": Stream(env_reward)}, replace(SMALL, graphs="iteration"))
+        agent._iterate(BEGIN)
+        agent.streams = {"own": Stream(reward)}
+        with pytest.raises(DeviceError, match=fault):
+            agent._iterate(BEGIN)
 
 
-@pytest.mark.parametrize("learn", [taught, lambda: taught(PlainReward())], ids=["terms", "network"])
+@pytest.mark.parametrize(
+    "learn",
+    [taught, lambda: taught(PlainReward())],
+    ids=["with learned features", "a network"],
+)
 def test_what_was_learned_pays_on_the_device(learn: Any) -> None:
     """Fits run where the answers are, on the host; what they found pays for every iteration."""
-    model, agent = learn(), _agent(TASK, SMALL, engine="tensor")
-    paths = agent._act(torch.Generator().manual_seed(0)).paths()
+    model = learn()
+    agent = _agent(TASK, SMALL, engine="tensor")
+    paths = agent._act(agent._draws(BEGIN)).paths()
     expected = model.rewards(paths)
     _weights_on.cache_clear()  # of another device that was not there
     with PretendedDevice() as gpu:

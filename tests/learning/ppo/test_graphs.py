@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from tradinghf.config import EnvConfig
+from tradinghf.config import Brackets, EnvConfig, Margin, Randomisation, TradingRules
 from tradinghf.errors import ConfigError
 from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.policy import ActorCritic
@@ -195,9 +195,9 @@ def test_replayed_steps_train_the_same_weights(
         table.columns.fill_(torch.nan)
 
     histories, weights = [], []
-    for graphs in (False, True):
+    for graphs in ("none", "step"):
         agent = agent_of(replace(SMALL, graphs=graphs, **settings), actions)
-        if not graphs:
+        if graphs == "none":
             agent._update = Update(agent._packed, agent.config)  # not the compiled kernel
         with monkeypatch.context() as patch:
             patch.setattr(RecordedUpdate, "_load", spoiling)
@@ -213,7 +213,7 @@ def test_replayed_steps_train_the_same_weights(
 
 
 def test_a_bad_gradient_is_skipped_and_reported_by_a_replayed_step() -> None:
-    agent = agent_of(replace(SMALL, graphs=True))
+    agent = agent_of(replace(SMALL, graphs="step"))
     agent.train(1)
     before = weights_of(agent)
     agent.streams["env"] = Stream(lambda rollout: rollout.rewards * torch.nan)  # type: ignore[index]
@@ -225,7 +225,7 @@ def test_a_restored_training_continues_in_the_recorded_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     tape = with_tape(monkeypatch)
-    config = replace(SMALL, graphs=True)
+    config = replace(SMALL, graphs="step")
     whole = agent_of(config)
     whole.train(3, total=3)
     halves = agent_of(config)
@@ -233,6 +233,7 @@ def test_a_restored_training_continues_in_the_recorded_memory(
     state = {k: v.clone() if isinstance(v, Tensor) else v for k, v in halves.state().items()}
     state["optimiser"] = {k: v.clone() for k, v in state["optimiser"].items()}
     state["network"] = {k: v.clone() for k, v in state["network"].items()}
+    state["units"] = {k: v.clone() for k, v in state["units"].items()}
     halves.train(1, total=3)  # goes on, is then set back, and goes on again
     halves.restore(state)
     halves.train(1, total=3)
@@ -242,12 +243,88 @@ def test_a_restored_training_continues_in_the_recorded_memory(
 
 def test_graphs_are_refused_where_they_are_not_safe() -> None:
     with pytest.raises(ConfigError, match="graphs"):
-        PPOConfig(graphs=True, network="attention")
+        PPOConfig(graphs="step", network="attention")
     network = ActorCritic(4, 3, 1, (8,), True)
     with pytest.raises(ConfigError, match="processes share gradients"):
         RecordedUpdate(
-            PackedActorCritic(network), replace(SMALL, graphs=True), ProcessGroup(rank=0, size=2)
+            PackedActorCritic(network), replace(SMALL, graphs="step"), ProcessGroup(rank=0, size=2)
         )
+
+
+# ---------------------------------------------------------------------- whole iterations
+
+
+EVENTFUL = EnvConfig(
+    horizon=8,
+    lookback=4,
+    fill="close",
+    rules=TradingRules(lot=0.1, participation=0.3),
+    margin=Margin(leverage=2.0, maintenance=0.3),
+    brackets=Brackets(stop_loss=0.02, take_profit=0.03),
+    randomise=Randomisation(fee_bps=(0, 10)),
+)
+
+
+@pytest.mark.parametrize(
+    ("task", "settings"),
+    [
+        (EnvConfig(horizon=8, lookback=4), {"shared": True}),
+        (replace(EVENTFUL, actions="continuous"), {"head": "beta", "reference_kl": 0.1}),
+    ],
+    ids=["plain", "eventful"],
+)
+def test_a_taped_iteration_replays_as_eager_ones_run(
+    task: EnvConfig, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only tensors are replayed: neither the environment nor anything else of Python runs again."""
+    tape, found = with_tape(monkeypatch), []
+    tape.warm_ups = 1
+    for graphs in ("none", "iteration"):
+        env = MarketEnv(MARKET, num_envs=4, config=task, engine="tensor")
+        config = replace(SMALL, hidden=(8,), minibatches=2, graphs=graphs, **settings)
+        agent = PPO(env, dict(STREAMS), config, seed=3)
+        agent._forward, agent._update = None, Update(agent._packed, config)  # tensors throughout
+        agent.freeze_reference()
+        found.append((agent.train(4, total=6), weights_of(agent), agent.scale.clone()))
+    (eager, *state), (replayed, *same_state) = found
+    assert replayed == eager
+    assert all(torch.equal(a, b) for a, b in zip(state, same_state, strict=True))
+    assert (tape.recordings, tape.replays) == (1, 3)
+
+
+def test_what_is_recorded_sees_what_was_learned_between_two_calls() -> None:
+    """A reward that is fitted anew is another one: a recording lasts for one call of `train`."""
+    found = []
+    for graphs in ("none", "iteration"):
+        pay = {"factor": torch.tensor(1.0)}
+        agent = agent_of(replace(SMALL, graphs=graphs))
+        agent._update = Update(agent._packed, agent.config)
+        own = Stream(lambda r, pay=pay: r.rewards * pay["factor"])  # type: ignore[misc]
+        agent.streams = {"env": own, "pnl": STREAMS["pnl"]}
+        agent.train(3, total=6)
+        pay["factor"] = torch.tensor(-2.0)
+        found.append(agent.train(3, total=6))
+    assert found[0] == found[1]
+
+
+def test_an_iteration_is_recorded_only_where_it_is_the_same_work_every_time() -> None:
+    config = replace(SMALL, graphs="iteration")
+    env = MarketEnv(MARKET, num_envs=4, config=EnvConfig(horizon=16))
+    with pytest.raises(ConfigError, match=r"graphs.*whole episodes"):
+        PPO(env, STREAMS, config, steps=5)
+    with pytest.raises(ConfigError, match=r"graphs.*share gradients"):
+        PPO(env, STREAMS, config, group=ProcessGroup(rank=0, size=2))
+    hooks: dict[str, Any] = {
+        "fill_cost": lambda fills: fills.volume,
+        "sampler": lambda windows, unit: (unit * len(windows)).long(),
+    }
+    for name, function in hooks.items():
+        own = MarketEnv(MARKET, num_envs=4, config=env.config, **{name: function})
+        with pytest.raises(ConfigError, match=rf"graphs.*MarketEnv\({name}=.*on the host"):
+            PPO(own, STREAMS, config)
+    ends = MarketEnv(MARKET, num_envs=4, config=env.config, termination=lambda t: t.drawdown > 0.1)
+    with pytest.raises(ConfigError, match=r"graphs.*whole episodes"):
+        PPO(ends, STREAMS, config)
 
 
 # ---------------------------------------------------------------------- what a capture refuses
@@ -294,7 +371,7 @@ def test_a_capture_can_take_down_a_minibatch_step(
 ) -> None:
     discrete, outputs = head == "categorical", 6 if head == "beta" else 3
     continuous: Any = "gaussian" if discrete else head
-    config = replace(SMALL, graphs=True, precision=precision, head=continuous)
+    config = replace(SMALL, graphs="step", precision=precision, head=continuous)
     network = ActorCritic(6, 3, 2, (8, 8), discrete, False, continuous).to(DEVICE)
     learner = Update(PackedActorCritic(network, precision), config)
     actions = torch.zeros(64, dtype=torch.int64) if discrete else torch.zeros(64, 3)
@@ -337,12 +414,15 @@ def test_the_lint_finds_what_a_capture_refuses(
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("recorded", ["step", "iteration"])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("actions", ["discrete", "continuous"])
-def test_replayed_iterations_equal_eager_ones_on_a_gpu(actions: str, precision: Any) -> None:
+def test_replayed_iterations_equal_eager_ones_on_a_gpu(
+    actions: str, precision: Any, recorded: Any
+) -> None:
     """Capturing may choose other kernels: as close as the same sums in another order."""
     histories, weights = [], []
-    for graphs in (False, True):
+    for graphs in ("none", recorded):
         task = EnvConfig(horizon=16, actions=actions)  # type: ignore[arg-type]
         env = MarketEnv(MARKET, num_envs=64, config=task, device="cuda")
         config = replace(SMALL, graphs=graphs, precision=precision)

@@ -45,7 +45,8 @@ def test_schedules_are_functions_of_the_share_that_is_left() -> None:
         ({"clip": lambda left: 0.0}, "clip: the schedule gave 0.0"),
         ({"entropy": lambda left: {}["x"]}, "entropy: the schedule failed at 1 of"),
         ({"learning_rate": "linear"}, "learning_rate is 'linear', a str; expected a number or a f"),
-        ({"clip": lambda left: 0.1, "graphs": True}, "which records it"),
+        ({"target_kl": 0.1, "graphs": "iteration"}, 'target_kl is 0.1.*"step" stops early'),
+        ({"graphs": True}, "graphs is True"),
         ({"target_kl": 0.0}, "target_kl"),
     ],
 )

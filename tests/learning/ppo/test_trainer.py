@@ -22,7 +22,8 @@ from tradinghf.config import EnvConfig
 from tradinghf.errors import CheckpointError, ConfigError
 from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.policy import ActorCritic
-from tradinghf.learning.ppo import PPO, GymnasiumEnv, Stream, _trainer, env_reward, sparse_pnl
+from tradinghf.learning.ppo import PPO, GymnasiumEnv, Stream, _fastest, env_reward, sparse_pnl
+from tradinghf.learning.ppo._schedule import StepRates
 from tradinghf.learning.runs import RunDirectory
 from tradinghf.market import synthetic
 from tradinghf.simulation import MarketEnv
@@ -98,7 +99,7 @@ def test_a_stream_that_pays_nonsense_is_named_at_the_first_rollout(paid: Any, fo
 
 def test_the_critic_of_a_cut_episode_sees_its_last_state_not_the_next_episodes_first() -> None:
     agent = PPO(market_env(4), rewards(), SMALL)
-    rollout = agent._act(torch.Generator().manual_seed(0))
+    rollout = agent._act(agent._draws(StepRates.at(agent.config, 0.0)))
     with torch.no_grad():
         inside = agent.network.value_out(rollout.obs[1:])
     torch.testing.assert_close(rollout.next_values[:-1], inside, rtol=1e-5, atol=1e-6)
@@ -289,7 +290,7 @@ def test_an_iteration_reads_its_metrics_and_nothing_else(
         engine="tensor",
     )
     streams = {"env": Stream(env_reward), "pnl": Stream(sparse_pnl)}
-    monkeypatch.setattr(_trainer, "covers", lambda *_: False)  # the processor's own way, as is
+    monkeypatch.setattr(_fastest, "covers", lambda *_: False)  # the processor's own way, as is
     agent = PPO(env, streams, config)
     agent._forward = None  # this one
     agent.train(1)

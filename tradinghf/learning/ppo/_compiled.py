@@ -88,7 +88,12 @@ class CompiledUpdate(Update):
         return total.float()
 
     def epoch(
-        self, order: Tensor, size: int, table: Transitions, weights: LossWeights, rate: float
+        self,
+        order: Tensor,
+        size: int,
+        table: Transitions,
+        weights: LossWeights,
+        rate: float | Tensor,
     ) -> Tensor:
         """See `Update`; where a minibatch is too small to share out, all is one call."""
         shared = self.group.size > 1 or size >= 2 * _ROWS_PER_SHARE
@@ -98,7 +103,7 @@ class CompiledUpdate(Update):
         adam = self.adam
         written = (adam.data, adam.grad, adam.mean, adam.square, adam.count.view(1), stats)
         self._kernel.epoch(
-            *(size, rate, adam.limit, np.float32(adam.eps)),
+            *(size, float(rate), adam.limit, np.float32(adam.eps)),
             *(x.numpy() for x in (*written, table.obs, table.columns, order)),
             *(self._layers, self._widest, _loss_numbers(size, table, weights)),
         )
@@ -114,6 +119,7 @@ class CompiledUpdate(Update):
 def _loss_numbers(size: int, table: Transitions, weights: LossWeights) -> Any:
     """See `compiled_kernel.gradients`."""
     pull = 0.0 if table.reference_log_std is None else weights.reference_kl / size
-    bounds = (1.0, 1 - weights.clip, 1 + weights.clip, 1 / size)
+    clip = float(weights.clip)
+    bounds = (1.0, 1 - clip, 1 + clip, 1 / size)
     terms = (2 * weights.value / (size * table.critics), float(weights.entropy) / size, pull)
     return np.array([*bounds, *terms], np.float32)

@@ -39,7 +39,7 @@ def network_for(
             f"PPOConfig(network={kind!r}) has no policy for actions {space}; expected Discrete or "
             "Box. A portfolio needs network='assets' or EnvConfig(actions='continuous')."
         )
-    if kind == "assets" and (config.graphs or config.precision != "float32"):
+    if kind == "assets" and (config.graphs != "none" or config.precision != "float32"):
         raise ConfigError(
             "PPOConfig(network='assets'), which portfolios have by default, trains in float32 "
             f"without graphs; got precision={config.precision!r} and graphs={config.graphs}. Leave "

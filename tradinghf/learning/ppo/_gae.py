@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor
 
 
@@ -36,6 +38,7 @@ def gae(
     *,
     gamma: float,
     lam: float,
+    scan: Callable[[Tensor, Tensor], Tensor] = discounted,
 ) -> Tensor:
     """Generalised advantage estimate.
 
@@ -46,6 +49,7 @@ def gae(
         terminated: [L, ..] no value beyond this step.
         done: [L, ..] the episode ended here (terminated or truncated); the trace stops.
         gamma, lam: discount and trace decay, in [0, 1].
+        scan: computes what `discounted` does.
 
     Returns:
         [L, ..] advantages, in the units of rewards.
@@ -53,4 +57,4 @@ def gae(
 
     """
     deltas = rewards + gamma * next_values * (~terminated).to(rewards) - values
-    return discounted(deltas, gamma * lam * (~done).to(rewards).expand_as(deltas))
+    return scan(deltas, gamma * lam * (~done).to(rewards).expand_as(deltas))

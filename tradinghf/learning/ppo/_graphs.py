@@ -140,7 +140,7 @@ def accelerate(
 
 
 class RecordedUpdate(Update):
-    """`Update` whose step is recorded; table, step size and entropy weight are copied to it.
+    """`Update` whose step is recorded; the table and `StepRates` are copied to it.
 
     It is recorded anew when anything changes that a graph takes down as it is: shapes, and the
     other weights of the loss. The table costs its memory a second time.
@@ -159,20 +159,25 @@ class RecordedUpdate(Update):
         self, network: PackedActorCritic, config: PPOConfig, group: ProcessGroup = ALONE
     ) -> None:
         alone = group.size == 1
-        check_setting(alone, "PPOConfig.graphs", True, "False where processes share gradients")
+        check_setting(alone, "PPOConfig.graphs", "step", '"none" where processes share gradients')
         super().__init__(network, config, group)
         device = network.data.device
         # The optimiser's kernel reads 32 bits on a GPU; elsewhere the number stays as it is.
         precise = torch.float32 if device.type == "cuda" else torch.float64
         self._rate = torch.zeros((), dtype=precise, device=device)
-        self._entropy = torch.zeros((), dtype=torch.float64, device=device)
+        self._clip, self._entropy = torch.zeros(2, dtype=torch.float64, device=device).unbind()
         self._layout: object = None
         self._table: Transitions | None = None
         self._source: Callable[[], Transitions | None] = lambda: None
         self._recorded: Captured | None = None
 
     def epoch(
-        self, order: Tensor, size: int, table: Transitions, weights: LossWeights, rate: float
+        self,
+        order: Tensor,
+        size: int,
+        table: Transitions,
+        weights: LossWeights,
+        rate: float | Tensor,
     ) -> Tensor:
         """See `Update`."""
         self._load(size, table, weights, rate)
@@ -181,9 +186,11 @@ class RecordedUpdate(Update):
         # The outputs of a recording last until its next call.
         return torch.stack([step(rows).clone() for rows in minibatches]).sum(0)
 
-    def _load(self, size: int, table: Transitions, weights: LossWeights, rate: float) -> None:
+    def _load(
+        self, size: int, table: Transitions, weights: LossWeights, rate: float | Tensor
+    ) -> None:
         """Make these what the next steps, of B rows, work on; the same table is copied once."""
-        fixed = (weights.clip, weights.value, weights.reference_kl)
+        fixed = (weights.value, weights.reference_kl)
         layout = (size, fixed, _layout(table))
         if layout != self._layout:
             self._record(table, weights)
@@ -194,6 +201,7 @@ class RecordedUpdate(Update):
                 held.copy_(getattr(table, name))
             self._source = weakref.ref(table)
         self._rate.fill_(rate)
+        self._clip.fill_(weights.clip)
         self._entropy.fill_(weights.entropy)
 
     def _record(self, table: Transitions, weights: LossWeights) -> None:
@@ -201,13 +209,12 @@ class RecordedUpdate(Update):
         self._recorded = self._table = None  # frees their memory first
         like: dict[str, Any] = {name: torch.empty_like(x) for name, x in _parts(table).items()}
         held = replace(table, **like)
-        weights = replace(weights, entropy=self._entropy)
+        weights = replace(weights, clip=self._clip, entropy=self._entropy)
 
         def step(rows: Tensor) -> Tensor:
             return self.step(rows, held, weights, self._rate)
 
-        changes = (self.network.data, self.network.grad, *self.adam.state().values())
-        self._recorded = accelerate(step, self._rate.device, changes)
+        self._recorded = accelerate(step, self._rate.device, self.changes())
         self._table, self._source = held, lambda: None
 
 

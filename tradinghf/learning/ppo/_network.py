@@ -13,6 +13,7 @@ from tradinghf.learning.policy import ActorCritic, Layer, Perceptron, Scratch
 GradientAt = Callable[[Tensor], Tensor]  # outputs [B, ..] to the loss's gradient there
 
 _CHUNK_ROWS = 4096  # decisions that the critics judge at once: more fall out of the cache
+_GPU_CHUNK_ROWS = 1 << 20
 
 
 class PackedActorCritic:
@@ -103,8 +104,9 @@ class PackedActorCritic:
         return self._critic.forward(self._features(obs)).float().contiguous()
 
     def value_outs(self, obs: Tensor) -> Tensor:
-        """[L, N, D] to the critics [L, N, C], in chunks that stay in the cache."""
-        steps = max(_CHUNK_ROWS // obs.shape[1], 1)
+        """[L, N, D] to the critics [L, N, C], in chunks: on a processor they stay in its cache."""
+        rows = _CHUNK_ROWS if obs.device.type == "cpu" else _GPU_CHUNK_ROWS
+        steps = max(rows // obs.shape[1], 1)
         parts = [
             self.value_out(part.flatten(0, 1)).unflatten(0, part.shape[:2]).clone()
             for part in obs.split(steps)

@@ -36,8 +36,8 @@ class ReturnUnits:
         self.whole = torch.ones(streams, device=device)
         self.mean = torch.zeros(max(bars, 1), streams, device=device)
         self.spread = torch.ones_like(self.mean)
-        self._begun = False
-        self._seen = torch.zeros(bars, dtype=torch.bool, device=device)
+        # Whether anything was learned yet; then the same of each bar.
+        self._seen = torch.zeros(1 + bars, dtype=torch.bool, device=device)
 
     def learn(self, to_go: Tensor, first: int, group: ProcessGroup = ALONE) -> None:
         """Take in returns [L, N, C] of rows that begin at bar `first` of their episodes.
@@ -45,24 +45,21 @@ class ReturnUnits:
         What is not finite spoils this iteration, not all that follow.
         """
         size = group.moments(to_go)[1].clamp(min=1e-8)
-        self.whole = _blend(self.whole, size, _DECAY if self._begun else 0.0)
-        self._begun = True
+        self.whole.copy_(_blend(self.whole, size, _DECAY * self._seen[0]))
+        self._seen[:1].fill_(True)
         if not self.bars:
-            self.spread = self.whole[None]
+            self.spread.copy_(self.whole)
             return
         mean, spread = group.moments(to_go, bars_apart=True)
         for start in range(0, len(to_go), self.bars):
             rows = slice(start, min(start + self.bars, len(to_go)))
             at = self._ages(first + rows.start, rows.stop - rows.start)
-            decay = (_DECAY * self._seen[at])[:, None]
+            decay = (_DECAY * self._seen[1 + at])[:, None]
             # A mean may be finite where what it was made of has overflowed.
             usual = torch.where(spread[rows].isfinite(), mean[rows], torch.nan)
-            # Not in place: what `state` gave stays as it was.
-            new = _blend(self.mean[at], usual, decay)
-            self.mean = self.mean.index_copy(0, at, new)
-            new = _blend(self.spread[at], spread[rows], decay)
-            self.spread = self.spread.index_copy(0, at, new)
-            self._seen = self._seen.index_fill(0, at, True)
+            self.mean.index_copy_(0, at, _blend(self.mean[at], usual, decay))
+            self.spread.index_copy_(0, at, _blend(self.spread[at], spread[rows], decay))
+            self._seen.index_fill_(0, 1 + at, True)
 
     def value(self, out: Tensor, first: int) -> Tensor:
         """[L, N, C] values of critics' outputs in rows from bar `first` on, in reward units."""
@@ -85,19 +82,21 @@ class ReturnUnits:
         return (torch.arange(count, device=self.mean.device) + first) % max(self.bars, 1)
 
     def state(self) -> dict[str, Tensor]:
-        """Everything that a continuation needs."""
-        seen = torch.cat([torch.tensor([self._begun]), self._seen.cpu()])
-        return {"mean": self.mean, "spread": self.spread, "whole": self.whole, "seen": seen}
+        """Everything that a continuation needs; the tensors themselves."""
+        return {
+            "mean": self.mean,
+            "spread": self.spread,
+            "whole": self.whole,
+            "seen": self._seen,
+        }
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Continue from `state()`."""
-        own = ("mean", "spread", "whole")
-        self.mean, self.spread, self.whole = (state[n].to(self.whole) for n in own)
-        seen = state["seen"].bool()
-        self._begun, self._seen = bool(seen[0]), seen[1:].to(self.whole.device)
+        for name, own in self.state().items():
+            own.copy_(state[name])
 
 
-def _blend(old: Tensor, new: Tensor, decay: float | Tensor) -> Tensor:
+def _blend(old: Tensor, new: Tensor, decay: Tensor) -> Tensor:
     """A running average, which stays as it is where the new value is not finite."""
     blended = decay * old + (1 - decay) * new
     return torch.where(blended.isfinite(), blended, old)

@@ -76,6 +76,21 @@ class Rollout:
             **book,
         )
 
+    def facts(self) -> dict[str, Tensor]:
+        """Trading facts of whole episodes: name -> [1]; none where nothing is traded."""
+        info = self.info
+        if "equity" not in info:
+            return {}
+        gross = info["position"].abs()
+        if gross.ndim == 3:  # a portfolio holds several assets
+            gross = gross.sum(-1)
+        rows = {
+            "pnl": info["equity"][-1] - 1,
+            "turnover": info["turnover"].sum(0),
+            "exposure": gross.mean(0),
+        }
+        return {name: x.float().mean()[None] for name, x in rows.items()}
+
 
 RewardStream = Callable[[Rollout], Tensor]
 Critics = Callable[[Tensor], Tensor]  # observations [N, D] to values [N, C]

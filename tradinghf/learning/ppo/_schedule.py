@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from torch import Tensor
+
 from tradinghf.errors import ConfigError
 from tradinghf.learning.config import PPOConfig, Schedule
 
@@ -15,7 +17,7 @@ Callback = Callable[[Any, dict[str, float]], bool | None]
 
 @dataclass(frozen=True)
 class StepRates:
-    """Settings of one iteration.
+    """Settings of one iteration; numbers, or tensors on the device where it is recorded.
 
     Attributes:
         learning_rate: step size of Adam.
@@ -24,9 +26,9 @@ class StepRates:
 
     """
 
-    learning_rate: float
-    clip: float
-    entropy: float
+    learning_rate: float | Tensor
+    clip: float | Tensor
+    entropy: float | Tensor
 
     @classmethod
     def at(cls, config: PPOConfig, progress: float) -> StepRates:
@@ -45,9 +47,9 @@ class StepRates:
     def metrics(self) -> dict[str, float]:
         """What is logged of them."""
         return {
-            "learning_rate": self.learning_rate,
-            "clip": self.clip,
-            "entropy_weight": self.entropy,
+            "learning_rate": float(self.learning_rate),
+            "clip": float(self.clip),
+            "entropy_weight": float(self.entropy),
         }
 
 

@@ -14,19 +14,19 @@ from tradinghf.config import settings_of
 from tradinghf.errors import CheckpointError, ConfigError, check_memory
 from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.policy import ActorCritic
-from tradinghf.learning.ppo._compiled import CompiledUpdate, covers
 from tradinghf.learning.ppo._distributed import ALONE, ProcessGroup
+from tradinghf.learning.ppo._fastest import scan_of, update_of
 from tradinghf.learning.ppo._forward import forward_of
 from tradinghf.learning.ppo._fresh import network_for
-from tradinghf.learning.ppo._gae import discounted, gae
+from tradinghf.learning.ppo._gae import gae
 from tradinghf.learning.ppo._given import (
     callbacks_of,
     check_given,
     stream_index,
     whole_number,
 )
-from tradinghf.learning.ppo._graphs import RecordedUpdate
 from tradinghf.learning.ppo._network import PackedActorCritic
+from tradinghf.learning.ppo._recorded import Draws, RecordedIteration, check_recordable
 from tradinghf.learning.ppo._returns import ReturnUnits
 from tradinghf.learning.ppo._rollout import (
     RewardStream,
@@ -39,7 +39,7 @@ from tradinghf.learning.ppo._rollout import (
 from tradinghf.learning.ppo._schedule import Callback, StepRates, tell
 from tradinghf.learning.ppo._streams import check_stream
 from tradinghf.learning.ppo._transitions import Transitions
-from tradinghf.learning.ppo._update import STATISTICS, LossWeights, Update
+from tradinghf.learning.ppo._update import STATISTICS, LossWeights
 
 Metrics = dict[str, float]
 MAX_BAD_ITERATIONS = 3
@@ -113,7 +113,8 @@ class PPO:
         self.network.to(self._obs.device)
         self._packed = PackedActorCritic(self.network, self.config.precision)
         self._forward = forward_of(self._packed)
-        self._update = _update_of(self._packed, self.config, group)
+        self._scan = scan_of(self.config, self._obs.device)
+        self._update = update_of(self._packed, self.config, group)
         horizon = getattr(getattr(env, "config", None), "horizon", None)
         self.steps = int(steps or horizon or 128)
         # Observations and about a dozen numbers a step; the update packs them a second time.
@@ -130,6 +131,9 @@ class PPO:
         self._weights = torch.tensor(weights, dtype=torch.float32, device=self._obs.device)
         self._reference: ActorCritic | None = None
         self._memory = RolloutMemory()
+        self._recorded: RecordedIteration | None = None
+        if self.config.graphs == "iteration":
+            check_recordable(env, whole_episodes=self.whole_episodes, processes=group.size)
 
     def _bars_apart(self, horizon: int | None) -> int:
         """Bars of an episode, where all end in step and the critics see no time; else 0."""
@@ -174,6 +178,7 @@ class PPO:
     def freeze_reference(self) -> None:
         """Make the present policy the one that `reference_kl` refers to."""
         self._reference = copy.deepcopy(self.network).requires_grad_(False)
+        self._recorded = None
 
     def train(
         self,
@@ -199,6 +204,7 @@ class PPO:
         """
         iterations = whole_number("PPO.train: iterations", iterations, 0)
         total = total or self.iteration + iterations
+        self._recorded = None  # rewards may have been learned anew since
         history: list[Metrics] = []
         unread: list[tuple[StepRates, Tensor]] = []
         told = [*self.callbacks, *([] if after is None else [after])]
@@ -232,31 +238,51 @@ class PPO:
 
         The host waits for nothing here, after the first iteration.
         """
-        generator = torch.Generator(device=self._obs.device)
-        generator.manual_seed(_mix(self.seed, self.iteration))
-        rollout = self._act(generator)
-        advantages, targets, paid = self._advantages(rollout)
-        learned = self._improve(rollout, advantages, targets, rates, generator)
+        draws = self._draws(rates)
+        if self._recorded is not None:
+            row = self._recorded(draws)
+        else:  # the first one also looks at what is paid, which a graph cannot
+            row = self._body(draws)
+            self._recorded = self._recording() if self.config.graphs == "iteration" else None
         self.iteration += 1
         self._age = (self._age + self.steps) % (self._units.bars or 1)
-        facts = self._facts(rollout)
+        return row
+
+    def _recording(self) -> RecordedIteration:
+        changes = (*self._update.changes(), *self._units.state().values())
+        return RecordedIteration(self._body, self.env.num_envs, self._obs.device, changes)
+
+    def _draws(self, rates: StepRates) -> Draws:
+        """What the next iteration gets from outside."""
+        return Draws.of(
+            (self.seed, self.iteration),
+            rates,
+            self.group,
+            shape=(self.steps, self.env.num_envs, self._packed.actions),
+            epochs=self.config.epochs,
+            device=self._obs.device,
+        )
+
+    def _body(self, draws: Draws) -> Tensor:
+        """An iteration as a function of its draws; see `_iterate`."""
+        rollout = self._act(draws)
+        advantages, targets, paid = self._advantages(rollout)
+        learned = self._improve(rollout, advantages, targets, draws)
+        facts = rollout.facts() if self.whole_episodes else {}
         self._names = [*(f"reward/{name}" for name in self.streams), *facts, *STATISTICS]
         return self.group.mean_(torch.cat([paid, *facts.values(), learned]))
 
-    def _act(self, generator: torch.Generator) -> Rollout:
-        first_close, envs, rank = None, self.env.num_envs, self.group.rank
+    def _act(self, draws: Draws) -> Rollout:
+        first_close = None
         if self.whole_episodes:
-            seed = (_mix(self.seed, self.iteration) >> 1) + rank * envs
+            seed: Any = draws.seed  # a number; seeds on the device where it is recorded
             shown, info = self.env.reset(seed=seed)
             self._obs, first_close, self._age = flat_obs(self.env, shown), info.get("close"), 0
-        # This process's share of what one process with all environments would draw.
-        shape = (self.steps, envs * self.group.size, self._packed.actions)
-        uniform = torch.rand(shape, generator=generator, device=generator.device)
         rollout, self._obs = collect_rollout(
             self.env,
             self._packed,
             self.steps,
-            uniform[:, rank * envs : (rank + 1) * envs],
+            draws.noise,
             self._obs,
             first_close,
             self._memory,
@@ -283,7 +309,7 @@ class PPO:
         if units.bars and not self.whole_episodes:  # of episodes that go on: what critics expect
             following = units.value(rollout.next_values[-1:], self._age + self.steps)
             left = torch.cat([rewards[:-1], rewards[-1:] + stay[-1:] * following])
-        units.learn(discounted(left, stay.expand_as(left)), self._age, self.group)
+        units.learn(self._scan(left, stay.expand_as(left)), self._age, self.group)
         values = units.value(rollout.values, self._age)
         advantage = gae(
             rewards,
@@ -293,6 +319,7 @@ class PPO:
             done,
             gamma=config.gamma,
             lam=config.gae_lambda,
+            scan=self._scan,
         )
         mean, spread = self.group.moments(advantage)
         total = ((advantage - mean) / spread.clamp(min=1e-8) * self._weights).sum(-1)
@@ -300,18 +327,13 @@ class PPO:
         return total, units.target(advantage + values, self._age), per_episode
 
     def _improve(
-        self,
-        rollout: Rollout,
-        advantages: Tensor,
-        targets: Tensor,
-        rates: StepRates,
-        generator: torch.Generator,
+        self, rollout: Rollout, advantages: Tensor, targets: Tensor, draws: Draws
     ) -> Tensor:
         """[7] mean statistics of the update."""
-        config = self.config
+        config, rates = self.config, draws.rates
         weights = LossWeights(rates.clip, config.value_weight, rates.entropy, config.reference_kl)
         table = Transitions.of(rollout, advantages, targets, self._reference_out(rollout))
-        return self._update.run(table, weights, rates.learning_rate, generator)
+        return self._update.run(table, weights, rates.learning_rate, draws.orders)
 
     def _reference_out(self, rollout: Rollout) -> tuple[Tensor, Tensor] | None:
         """Outputs [L, N, O] and log standard deviations [A] of the reference policy."""
@@ -319,21 +341,6 @@ class PPO:
             return None
         with torch.no_grad():
             return self._reference.policy_out(rollout.obs), self._reference.log_std
-
-    def _facts(self, rollout: Rollout) -> dict[str, Tensor]:
-        """Trading facts of whole episodes: name -> [1]."""
-        info = rollout.info
-        if "equity" not in info or not self.whole_episodes:
-            return {}
-        gross = info["position"].abs()
-        if gross.ndim == 3:  # a portfolio holds several assets
-            gross = gross.sum(-1)
-        rows = {
-            "pnl": info["equity"][-1] - 1,
-            "turnover": info["turnover"].sum(0),
-            "exposure": gross.mean(0),
-        }
-        return {name: x.float().mean()[None] for name, x in rows.items()}
 
     def _stop_if_bad(self, metrics: Metrics, iteration: int) -> None:
         self._bad_iterations = self._bad_iterations + 1 if metrics["bad_gradients"] > 0 else 0
@@ -369,25 +376,8 @@ class PPO:
         self._units.restore(state["units"])
         self._update.adam.restore(state["optimiser"])
         self.network.load_state_dict(state["network"])
-        self._reference = None
+        self._reference = self._recorded = None
         if state["reference"] is not None:
             self.freeze_reference()
             assert self._reference is not None
             self._reference.load_state_dict(state["reference"])
-
-
-def _update_of(network: PackedActorCritic, config: PPOConfig, group: ProcessGroup) -> Update:
-    """The fastest update that suits the network and the device."""
-    if config.graphs:
-        return RecordedUpdate(network, config, group)
-    if covers(network.network, config):
-        return CompiledUpdate(network, config, group)
-    return Update(network, config, group)
-
-
-def _mix(seed: int, index: int) -> int:
-    """splitmix64: well-spread 62-bit seeds from (seed, index)."""
-    z = (seed * 0x9E3779B97F4A7C15 + (index + 1) * 0xBF58476D1CE4E5B9) & (2**64 - 1)
-    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & (2**64 - 1)
-    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & (2**64 - 1)
-    return (z ^ (z >> 31)) >> 2

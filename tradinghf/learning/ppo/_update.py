@@ -6,9 +6,10 @@ can, and are tested against it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -39,7 +40,7 @@ class LossWeights:
 
     """
 
-    clip: float
+    clip: float | Tensor
     value: float
     entropy: float | Tensor
     reference_kl: float = 0.0
@@ -62,7 +63,7 @@ def policy_loss(
     """
     log_ratio = head.log_prob(out, batch.actions, log_std) - batch.log_prob
     ratio = log_ratio.exp()
-    clipped = ratio.clamp(1 - weights.clip, 1 + weights.clip)
+    clipped = _clipped(ratio, weights.clip)
     gain = torch.minimum(ratio * batch.advantage, clipped * batch.advantage)
     entropy = head.entropy(out, log_std)
     loss = -(gain + weights.entropy * entropy).mean()
@@ -72,8 +73,13 @@ def policy_loss(
     return loss, _statistics(gain, entropy, ratio, log_ratio, weights.clip).detach()
 
 
+def _clipped(ratio: Tensor, clip: Any) -> Tensor:
+    """The ratio within 1 ± clip."""
+    return ratio.clamp(1 - clip, 1 + clip)
+
+
 def _statistics(
-    gain: Tensor, entropy: Tensor, ratio: Tensor, log_ratio: Tensor, clip: float
+    gain: Tensor, entropy: Tensor, ratio: Tensor, log_ratio: Tensor, clip: float | Tensor
 ) -> Tensor:
     change = ratio - 1
     # Schulman's low-variance, non-negative estimate of KL(old || new).
@@ -113,7 +119,7 @@ def categorical_gradients(
     log_ratio = log_p.gather(0, chosen)[0] - batch.log_prob
     ratio = log_ratio.exp()
     gain = ratio * batch.advantage
-    bound = ratio.clamp(1 - weights.clip, 1 + weights.clip).mul_(batch.advantage)
+    bound = _clipped(ratio, weights.clip).mul_(batch.advantage)
     # Written so that a NaN stays one: the optimiser skips it, where a zero would pass unseen.
     push = torch.where(gain > bound, 0.0, gain).div_(-len(out))
     entropy = (p * log_p).sum(0).neg_()
@@ -222,8 +228,16 @@ class Update:
         """Around the work on one rollout: threads go to whoever does the arithmetic."""
         return nullcontext()
 
+    def changes(self) -> tuple[Tensor, ...]:
+        """What a step changes in place."""
+        return (self.network.data, self.network.grad, *self.adam.state().values())
+
     def run(
-        self, table: Transitions, weights: LossWeights, rate: float, generator: torch.Generator
+        self,
+        table: Transitions,
+        weights: LossWeights,
+        rate: float | Tensor,
+        orders: Iterable[Tensor],
     ) -> Tensor:
         """All epochs, or as many as `target_kl` allows; returns [7] mean `STATISTICS`.
 
@@ -231,13 +245,12 @@ class Update:
             table: what the policy saw, did, and what came of it.
             weights: of the loss's terms.
             rate: step size.
-            generator: shuffles the table; on its device.
+            orders: [R] rows of the table as each epoch takes them.
 
         """
         size = max(len(table) // self.config.minibatches, 1)
         sums, updates = torch.zeros(len(STATISTICS), device=table.obs.device), 0
-        for _ in range(self.config.epochs):
-            order = torch.randperm(len(table), generator=generator, device=generator.device)
+        for order in orders:
             found = self.epoch(order, size, table, weights, rate)
             sums, updates = sums + found, updates + len(table) // size
             if self._far_enough(found[_KL] / (len(table) // size)):
@@ -250,7 +263,12 @@ class Update:
         return most is not None and float(self.group.mean_(kl.clone())) > most
 
     def epoch(
-        self, order: Tensor, size: int, table: Transitions, weights: LossWeights, rate: float
+        self,
+        order: Tensor,
+        size: int,
+        table: Transitions,
+        weights: LossWeights,
+        rate: float | Tensor,
     ) -> Tensor:
         """A gradient step on each minibatch of B rows; returns the sums of `step`'s statistics.
 
