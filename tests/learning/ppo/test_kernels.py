@@ -6,15 +6,20 @@ from dataclasses import replace
 
 import pytest
 import torch
+from support.learning import table_of
 from support.triton_interpreter import interpreted
 
 from tradinghf.config import EnvConfig
 from tradinghf.errors import ConfigError
 from tradinghf.learning.config import PPOConfig
+from tradinghf.learning.policy import ActorCritic
 from tradinghf.learning.ppo import PPO, Stream, env_reward, sparse_pnl
 from tradinghf.learning.ppo._fused import TritonAdam, triton_discounted
+from tradinghf.learning.ppo._fused_update import FusedUpdate
 from tradinghf.learning.ppo._gae import discounted
-from tradinghf.learning.ppo._update import Adam, Update
+from tradinghf.learning.ppo._network import PackedActorCritic
+from tradinghf.learning.ppo._transitions import Minibatch
+from tradinghf.learning.ppo._update import Adam, LossWeights, Update
 from tradinghf.market import synthetic
 from tradinghf.simulation import MarketEnv
 
@@ -56,10 +61,56 @@ def test_a_step_of_adam_is_torchs(size: int) -> None:
 
 
 @pytest.mark.extra("triton")
+@pytest.mark.parametrize(
+    ("shared", "hidden", "seen", "levels", "critics", "count"),
+    [
+        (True, (64, 64), 33, 3, 2, 150),
+        (False, (64, 64), 20, 3, 1, 64),
+        (False, (5, 20), 70, 16, 3, 1),
+        (True, (17, 8), 7, 2, 1, 131),
+    ],
+)
+def test_a_minibatchs_gradient_is_that_of_the_tensors(
+    shared: bool, hidden: tuple[int, ...], seen: int, levels: int, critics: int, count: int
+) -> None:
+    """Rows in any order, twice too, and numbers of them that fill no block."""
+    torch.manual_seed(0)
+    network = ActorCritic(seen, levels, critics, hidden, True, shared)
+    config = PPOConfig(hidden=hidden, shared=shared)
+    with torch.no_grad():  # as after some training: the last layers of a fresh one are small
+        for parameter in network.parameters():
+            parameter += 0.3 * torch.randn_like(parameter)
+    packed = PackedActorCritic(network)
+    batch = Minibatch(
+        actions=torch.randint(levels, (200,)),
+        log_prob=-torch.rand(200) * 2,
+        advantage=torch.randn(200),
+        target=torch.randn(200, critics),
+    )
+    table = table_of(torch.randn(200, seen), batch)
+    weights = LossWeights(0.2, 0.5, torch.tensor(0.01, dtype=torch.float64))
+    rows, found = torch.randint(200, (count,)), []
+    with interpreted():
+        for kind in (Update, FusedUpdate):
+            packed.grad.fill_(7.0)
+            packed.log_std_grad.zero_()  # which levels do not have
+            stats = kind(packed, config).gradients(rows, table, weights)
+            found.append((stats, packed.grad.clone()))
+    (stats, grad), (own_stats, own_grad) = found
+    torch.testing.assert_close(own_stats, stats, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(own_grad, grad, rtol=1e-4, atol=1e-6)
+    assert grad.abs().max() > 0.01
+    table.columns[2, rows[0]] = torch.nan  # of an advantage: the optimiser is to see it
+    with interpreted():
+        FusedUpdate(packed, config).gradients(rows, table, weights)
+    assert not packed.grad.isfinite().all()
+
+
+@pytest.mark.extra("triton")
 def test_a_training_by_all_kernels_in_a_recorded_iteration_learns_the_same() -> None:
     market, found = synthetic(seed=0, bars=200, assets=2), []
     streams = {"env": Stream(env_reward), "pnl": Stream(sparse_pnl)}
-    base = PPOConfig(hidden=(8,), minibatches=2, epochs=1)
+    base = PPOConfig(hidden=(8, 8), minibatches=2, epochs=1)
     with interpreted():
         for fused in (False, True):
             env = MarketEnv(
@@ -70,6 +121,7 @@ def test_a_training_by_all_kernels_in_a_recorded_iteration_learns_the_same() -> 
             )
             config = replace(base, graphs="iteration", kernels="triton") if fused else base
             agent = PPO(env, streams, config, seed=1)
+            assert isinstance(agent._update, FusedUpdate) == fused
             if not fused:
                 agent._update = Update(agent._packed, config)
             found.append((agent.train(3), agent._packed.data.clone()))

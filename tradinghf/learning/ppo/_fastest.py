@@ -15,6 +15,7 @@ from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.ppo._compiled import CompiledUpdate, covers
 from tradinghf.learning.ppo._distributed import ProcessGroup
 from tradinghf.learning.ppo._fused import MOST_PARAMETERS, TritonAdam, triton_discounted
+from tradinghf.learning.ppo._fused_update import FusedUpdate, fits
 from tradinghf.learning.ppo._gae import discounted
 from tradinghf.learning.ppo._graphs import RecordedUpdate
 from tradinghf.learning.ppo._network import PackedActorCritic
@@ -41,7 +42,13 @@ def update_of(network: PackedActorCritic, config: PPOConfig, group: ProcessGroup
     plain = config.graphs == "none" and config.kernels == "torch"
     if plain and covers(network.network, config):
         return CompiledUpdate(network, config, group)
-    update = (RecordedUpdate if config.graphs == "step" else Update)(network, config, group)
+    update: Update
+    if config.graphs == "step":
+        update = RecordedUpdate(network, config, group)
+    elif config.kernels == "triton" and fits(network.network, config):
+        update = FusedUpdate(network, config, group)
+    else:
+        update = Update(network, config, group)
     adam = update.adam
     if config.kernels == "triton" and len(adam.data) <= MOST_PARAMETERS:
         update.adam = TritonAdam(adam.data, adam.grad, adam.limit, adam.eps)
