@@ -173,6 +173,7 @@ def env_of(task: EnvConfig, count: int, smoke: bool, engine: Engine = "tensor") 
 
 def env_speed(smoke: bool) -> Iterator[Row]:
     """Environment steps per second."""
+    steps, repeats = (4, 1) if smoke else (32, 5)
     engines: tuple[Engine, ...] = ("tensor", *TRITON, *(() if smoke else ("compiled",)))
     for name, task in TASKS.items():
         for count in sizes(smoke):
@@ -186,12 +187,14 @@ def env_speed(smoke: bool) -> Iterator[Row]:
                 actions = _actions(env)
 
                 def walk(env: MarketEnv = env, actions: Tensor = actions) -> None:
-                    for _ in range(32):
+                    for _ in range(steps):
                         env.step(actions)
 
                 yield attempt(
                     f"env, {name}, N={count}, {engine}",
-                    lambda walk=walk, count=count: {"steps_per_second": rate(walk, 32.0 * count)},
+                    lambda walk=walk, count=count: {
+                        "steps_per_second": rate(walk, float(steps * count), repeats)
+                    },
                 )
 
 
@@ -255,19 +258,22 @@ def ppo_kinds() -> dict[str, tuple[PPOConfig, str]]:
 
 def ppo_speed(smoke: bool) -> Iterator[Row]:
     """Environment steps per second of whole iterations."""
-    kinds = ppo_kinds()
+    kinds, repeats = ppo_kinds(), 1 if smoke else 3
     for count in sizes(smoke):
         for name, (config, products) in kinds.items():
             torch.set_float32_matmul_precision(products)
             yield attempt(
                 f"ppo, N={count}, {name}",
                 lambda config=config, count=count: {
-                    "steps_per_second": iteration_rate(agent_of(config, count, smoke), 3)
+                    "steps_per_second": iteration_rate(agent_of(config, count, smoke), repeats)
                 },
             )
         torch.set_float32_matmul_precision("highest")
         iteration, steps = plain_loop(env_of(long_task(smoke), count, smoke))
-        yield {"case": f"plain loop, N={count}", "steps_per_second": rate(iteration, steps, 3)}
+        yield {
+            "case": f"plain loop, N={count}",
+            "steps_per_second": rate(iteration, steps, repeats),
+        }
 
 
 def kernels(smoke: bool) -> Iterator[Row]:
@@ -280,7 +286,7 @@ def kernels(smoke: bool) -> Iterator[Row]:
         actions = _actions(env)
         moved = bytes_per_step(env, actions) * env.num_envs
         env.reset(seed=0)
-        done = rate(lambda env=env, actions=actions: env.step(actions), 1.0, 20)
+        done = rate(lambda env=env, actions=actions: env.step(actions), 1.0, 1 if smoke else 20)
         launches = _launches(lambda env=env, actions=actions: env.step(actions))
         yield {
             "case": f"step, {name}, N={env.num_envs}",
@@ -288,7 +294,7 @@ def kernels(smoke: bool) -> Iterator[Row]:
             "copy_share": done * moved / copied,
         }
     agent = agent_of(PPOConfig(shared=True, minibatches=4), count, smoke)
-    done = rate(lambda: agent.train(1), 1.0, 3)
+    done = rate(lambda: agent.train(1), 1.0, 1 if smoke else 3)
     arithmetic = flops_per_step(agent) * agent.steps_per_iteration
     yield {
         "case": f"iteration, N={count}",

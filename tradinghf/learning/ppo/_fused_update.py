@@ -22,14 +22,14 @@ _WIDEST, _MOST_OUTPUTS = 128, 16  # layers of a block have to fit in shared memo
 
 def fits(network: ActorCritic, config: PPOConfig) -> bool:
     """Whether the kernel computes the gradient of such a network."""
-    shape = network.shape
+    streams: Any = network.shape["streams"]
     return (
         isinstance(network.head, Categorical)
         and network.by_hand
         and config.precision == "float32"
         and len(config.hidden) == 2
         and max(config.hidden) <= _WIDEST
-        and max(network.actions, shape["streams"]) <= _MOST_OUTPUTS
+        and max(network.actions, streams) <= _MOST_OUTPUTS
     )
 
 
