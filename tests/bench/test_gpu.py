@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
+SLOW = pytest.mark.slow
 LEAST_ROWS = {"tests": 1, "rlhf": 1, "env": 4, "ppo": 6, "kernels": 2}
 
 
-@pytest.mark.parametrize("step", LEAST_ROWS)
+@pytest.mark.parametrize(
+    "step", [name if name == "env" else pytest.param(name, marks=SLOW) for name in LEAST_ROWS]
+)
 def test_every_step_runs_in_tiny_sizes(step: str, root: Path, tmp_path: Path) -> None:
     command = ["benchmarks/gpu.sh", "--smoke", "--only", step, "--out", str(tmp_path)]
     about = os.environ | {"PYTHON": sys.executable}
