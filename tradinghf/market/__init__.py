@@ -5,6 +5,7 @@ from __future__ import annotations
 from tradinghf.market._archives import unpacked
 from tradinghf.market._bar_rules import FIELDS, Floats
 from tradinghf.market._catalogue import catalogue
+from tradinghf.market._currencies import in_account_currency
 from tradinghf.market._data import MarketData
 from tradinghf.market._feature_scaler import FeatureScaler
 from tradinghf.market._features import feature, feature_memory, feature_names, features
@@ -18,6 +19,7 @@ from tradinghf.market._files import (
 )
 from tradinghf.market._fill_account import FillAccount, replay_fills
 from tradinghf.market._fills import read_fills
+from tradinghf.market._futures import RolledFuture, roll_contracts
 from tradinghf.market._lookahead import assert_causal, leaks
 from tradinghf.market._membership import membership
 from tradinghf.market._quality import describe_market, market_warnings
@@ -46,6 +48,7 @@ __all__ = [
     "Floats",
     "MarketData",
     "MarketLike",
+    "RolledFuture",
     "VersionChange",
     "as_market",
     "assert_causal",
@@ -61,6 +64,7 @@ __all__ = [
     "feature_names",
     "features",
     "file_and_options",
+    "in_account_currency",
     "lagged",
     "leaks",
     "likely_columns",
@@ -73,6 +77,7 @@ __all__ = [
     "read_fills",
     "realised_volatility",
     "replay_fills",
+    "roll_contracts",
     "save_market",
     "session_times",
     "source",
