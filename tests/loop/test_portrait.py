@@ -102,6 +102,10 @@ def test_windows_of_one_place_leave_the_condition_open(monkeypatch: pytest.Monke
     assert found["checked"] == ""
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert found["text"].startswith("It departs from buy_and_hold in 33 % of bars: ")
+    # Nor is there a share where neither wants a position in any bar.
+    flat = (*seen[:2], ~every, every)
+    monkeypatch.setattr("tradinghf.loop._departures._observe", lambda *_: flat)
+    assert departures(policy, env, MARKET)["departs"] == 0.0
 
 
 def test_who_does_what_the_base_does_says_so() -> None:

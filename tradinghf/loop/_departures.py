@@ -61,8 +61,9 @@ def departures(policy: Policy, env: MarketEnv, market: MarketData, seed: int = 0
     moves, facts, counts, half = _observe(policy, env_like(env, market, _EPISODES), seed)
     departs = moves >= 0
     base = overlay.bases[0]
-    found: dict[str, Any] = {"base": base, "departs": float(departs[counts].mean())}
-    if not counts.any() or found["departs"] < 0.001:
+    share = float(departs[counts].mean()) if counts.any() else 0.0
+    found: dict[str, Any] = {"base": base, "departs": share}
+    if share < 0.001:
         return found | {"moves": {}, "text": f"It does what {base} does.", "checked": ""}
     names = overlay.moves if policy.config.actions == "discrete" else ()
     kinds = {
