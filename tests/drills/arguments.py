@@ -18,12 +18,12 @@ import traceback
 import warnings
 from collections import Counter
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from drills.core import Outcome, Say, Tell, in_child
+from drills.core import Child, Outcome, Say, Tell, in_child
 from drills.samples import EPISODES, answer, fill_store
 from drills.training import load_early
 from tradinghf.cli import main
@@ -91,28 +91,39 @@ def arguments(work: Path, size: int, say: Say) -> Outcome:
     load_early()
     for name in MODULES:  # once, not in every child
         import_module(name)
+    for _, function in command_paths(commands()):
+        _options(function)
     _prepare(work)
-    failures: list[str] = []
-    codes: Counter[str] = Counter()
-    for first in range(0, size, BATCH):
-        numbers = list(range(first, min(first + BATCH, size)))
-        while numbers:
-            code, lines = in_child(partial(_batch, work, numbers))
-            found = [line.removeprefix("! ") for line in lines if line.startswith("! ")]
-            failures += found
-            for failure in found:
-                say(failure)
-            done = [line.split(" ", 1) for line in lines if not line.startswith("! ")]
-            codes.update(word for _, word in done)
-            if code:
-                number = numbers[len(done)]
-                codes["cut off" if code == CUT_OFF else f"ended {code}"] += 1
-                if code != CUT_OFF:
-                    failures.append(f"{line_of(number)}: the process ended with code {code}")
-            numbers = numbers[len(done) + bool(code) :]
-        if first % (BATCH * 4) == 0:
-            say(f"{first + BATCH:,}/{size:,} lines, {len(failures)} failures")
+    count = min(os.cpu_count() or 1, 4)
+    lanes = [Child(partial(_lane, work, range(lane, size, count), say)) for lane in range(count)]
+    lines = [line for lane in lanes for line in lane.rest()]
+    failures = [line.removeprefix("! ") for line in lines if line.startswith("! ")]
+    codes = Counter(line.split(" ", 1)[1] for line in lines if not line.startswith("! "))
+    failures += [f"a lane ended with code {code}" for lane in lanes if (code := lane.wait())]
+    if (ran := codes.total()) != size:
+        failures.append(f"{ran:,} of {size:,} lines were run")
     return Outcome(size, tuple(failures), {"codes": dict(codes)})
+
+
+def _lane(work: Path, numbers: range, say: Say, tell: Tell) -> None:
+    """Run some of the lines, in children that are cut off; tell what they tell, and their end."""
+    left, lane = list(numbers), f"here-{numbers.start}"
+    while left:
+        code, lines = in_child(partial(_batch, work, lane, left[:BATCH]))
+        for line in lines:
+            tell(line)
+        done = sum(not line.startswith("! ") for line in lines)
+        if code:
+            how = "cut off" if code == CUT_OFF else f"ended {code}"
+            tell(f"{left[done]} {how}")
+            if code != CUT_OFF:
+                tell(f"! {line_of(left[done])}: the process ended with code {code}")
+        for failure in lines:
+            if failure.startswith("! "):
+                say(failure)
+        before, left = len(left), left[done + bool(code) :]
+        if before // 200 != len(left) // 200:
+            say(f"{lane}: {len(left):,} lines left")
 
 
 def line_of(number: int) -> list[str]:
@@ -138,6 +149,7 @@ def line_of(number: int) -> list[str]:
     return line
 
 
+@cache
 def _options(function: Command) -> list[argparse.Action]:
     """What the command's parser knows."""
     from tyro.conf import DisallowNone, FlagCreatePairsOff, PositionalMetavarFromFieldName
@@ -192,13 +204,13 @@ def _prepare(work: Path) -> None:
     (sample / "mine.py").write_text("def rule(market):\n    return market.close * 0\n")
 
 
-def _batch(work: Path, numbers: Sequence[int], tell: Tell) -> None:
+def _batch(work: Path, lane: str, numbers: Sequence[int], tell: Tell) -> None:
     """Run lines in turn, each in a fresh copy of the sample; tell "NUMBER CODE" or "! SENTENCE"."""
     null = os.open(os.devnull, os.O_RDWR)
     for handle in (0, 1, 2):
         os.dup2(null, handle)
     signal.signal(signal.SIGALRM, lambda *_: os._exit(CUT_OFF))
-    here = work / "here"
+    here = work / lane
     for number in numbers:
         os.chdir(work)
         shutil.rmtree(here, ignore_errors=True)

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, redirect_stdout
+from functools import cache
 from typing import TYPE_CHECKING
 
 from tradinghf import logs
@@ -32,6 +33,7 @@ every command writes its result for programs; with --json - it prints that inste
 _OK, _BAD_INPUT, _INTERRUPTED = 0, 2, 130
 
 
+@cache
 def commands() -> Tree:
     """Every command by name; a group is (help, its commands)."""
     from tradinghf.cli import _accounts as accounts

@@ -31,7 +31,9 @@ _MAX_FORM = 4096
 _MOST_WAITING = 32
 _FORM_SECONDS = 10.0
 _REFUSAL_SECONDS = 0.5
-"""A refusal takes at least this long, more than checking a password does."""
+"""A refusal takes this long, or a multiple of it: more than checking a password does."""
+_TURNED_AWAY_SECONDS = 1.0
+"""How long those wait who are too many: a client that tries again at once keeps nobody busy."""
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>tradinghf: {title}</title>
@@ -137,17 +139,20 @@ class SignInRoutes:
 
     async def enter(self, request: Request) -> Response:
         """POST /login: set the cookie, or show why not."""
+        if self._waiting >= _MOST_WAITING:
+            return await self._turned_away()
         found = await self._form(request, ("name", "password"))
         if isinstance(found, Response):
             return found
-        if self._waiting >= _MOST_WAITING:
-            return _login_page("Too many people are signing in. Try again in a minute.", 503)
+        if self._waiting >= _MOST_WAITING:  # since
+            return await self._turned_away()
         began = time.monotonic()
         try:
             token = await self._at_work(self._token, *found)
         except AccessError as error:
             # Nobody learns from the time whether there is such a name.
-            await asyncio.sleep(_REFUSAL_SECONDS - (time.monotonic() - began))
+            took = time.monotonic() - began
+            await asyncio.sleep(_REFUSAL_SECONDS - took % _REFUSAL_SECONDS)
             return _login_page(str(error), 401)
         return self._welcome(request, token)
 
@@ -162,12 +167,14 @@ class SignInRoutes:
 
     async def accept_invitation(self, request: Request) -> Response:
         """POST /invite: set the password and sign in, or show why not."""
+        if self._waiting >= _MOST_WAITING:
+            return await self._turned_away()
         found = await self._form(request, ("token", "password", "again"))
         if isinstance(found, Response):
             return found
         token, password, again = found
-        if self._waiting >= _MOST_WAITING:
-            return _login_page("Too many people are signing in. Try again in a minute.", 503)
+        if self._waiting >= _MOST_WAITING:  # since
+            return await self._turned_away()
         try:
             name = await run_in_threadpool(self._board.invited, token)
             if password != again:
@@ -178,6 +185,12 @@ class SignInRoutes:
         except AccountError as error:
             return _invitation_page(token, name, str(error), 422)
         return self._welcome(request, cookie)
+
+    @staticmethod
+    async def _turned_away() -> Response:
+        """The answer to one attempt too many, before its form is read."""
+        await asyncio.sleep(_TURNED_AWAY_SECONDS)
+        return _login_page("Too many people are signing in. Try again in a minute.", 503)
 
     async def _form(self, request: Request, names: tuple[str, ...]) -> tuple[str, ...] | Response:
         """Fields of a small form that came in time, or what to answer instead."""
