@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -10,19 +11,23 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
 from support.dashboard import fill_store
 
 from tradinghf import logs
 from tradinghf.errors import ConfigError, FeedbackError, MarketDataError, StoreError
 from tradinghf.feedback import Ranking
 from tradinghf.feedback.store import Store, locate
-from tradinghf.serving import BackgroundJobs, DashboardSettings, UserAccounts, _accounts, ui
+from tradinghf.serving import BackgroundJobs, DashboardSettings, UserAccounts, _accounts, _login, ui
 from tradinghf.serving._access import AccessError, Identity, load_secret
 from tradinghf.serving._accounts import AccountError
 from tradinghf.serving._dashboard import Dashboard, current_dashboard
+from tradinghf.serving._login import SignInRoutes
 from tradinghf.serving._service import RankingService
 from tradinghf.serving._uploads import MOST_FILES, Uploads, UploadSessions
 
@@ -325,3 +330,47 @@ def test_an_account_looks_like_no_other_rater(people: UserAccounts) -> None:
         with pytest.raises(AccountError, match="looks like"):
             people.add(name, PASSWORD, "rater", by="test")
     people.add("lea", PASSWORD, "rater", by="test")
+
+
+@pytest.fixture
+def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long requests of the sign-in page were made to wait; they do not."""
+    found: list[float] = []
+
+    async def nap(seconds: float) -> None:
+        found.append(seconds)
+
+    stands_in = SimpleNamespace(
+        sleep=nap, timeout=asyncio.timeout, get_running_loop=asyncio.get_running_loop
+    )
+    monkeypatch.setattr(_login, "asyncio", stands_in)
+    return found
+
+
+def _sign_in_page(folder: Path) -> tuple[SignInRoutes, TestClient]:
+    doors = SignInRoutes(current_dashboard(DashboardSettings(str(folder), auth="local")))
+    return doors, TestClient(Starlette(routes=[*doors.routes()]))
+
+
+@pytest.mark.parametrize("path", ["/login", "/invite"])
+def test_one_attempt_too_many_waits_and_is_not_read(
+    tmp_path: Path, naps: list[float], path: str
+) -> None:
+    """Clients that try again at once would keep the server from those who rank."""
+    doors, client = _sign_in_page(tmp_path)
+    doors._waiting = _login._MOST_WAITING
+    assert client.post(path, content=b"x" * 9000).status_code == 503
+    assert naps == [_login._TURNED_AWAY_SECONDS]
+
+
+@pytest.mark.parametrize(("work", "end"), [(0.02, 0.5), (0.49, 0.5), (0.7, 1.0), (2.1, 2.5)])
+def test_a_refusal_ends_at_a_whole_half_second(
+    tmp_path: Path, naps: list[float], monkeypatch: pytest.MonkeyPatch, work: float, end: float
+) -> None:
+    """However long it took on a busy server: what a known name costs more does not show."""
+    _, client = _sign_in_page(tmp_path)
+    clock = iter([0.0, work])
+    monkeypatch.setattr(_login, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    form = {"name": "nobody", "password": "wrong password"}
+    assert client.post("/login", data=form).status_code == 401
+    assert [round(work + seconds, 9) for seconds in naps] == [end]
