@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import time
+import tomllib
 from collections.abc import Iterator
+from http.cookiejar import CookieJar
 from pathlib import Path
+from typing import Any
+from urllib.request import HTTPCookieProcessor, build_opener
 
 import pytest
 from playwright.sync_api import Browser, expect
 from support.browser import needs_browser, ready, saved, settled, visit
 from support.dashboard import Running, dashboard_of, fill_store, free_port, request
-from support.oidc import Provider, provider
+from support.oidc import Provider, provider, signed
 
 from tradinghf.feedback.store import Store
 from tradinghf.serving import UserAccounts
@@ -106,3 +111,42 @@ def test_people_switched_off_or_unverified_stay_outside(
         page.get_by_role("button", name="Sign in").click()
         expect(page.get_by_text(words)).to_be_visible()
         assert page.locator(".rank").count() == 0
+
+
+@pytest.mark.parametrize(
+    ("claims", "signing"),
+    [
+        pytest.param({"exp": 1_700_000_000, "iat": 1_699_999_000}, {}, id="expired"),
+        pytest.param({"aud": "another client"}, {}, id="audience"),
+        pytest.param({"aud": ["another", "third"]}, {}, id="audiences"),
+        pytest.param({"iss": "http://127.0.0.1:9"}, {}, id="issuer"),
+        pytest.param({"nonce": "of another sign-in"}, {}, id="nonce"),
+        pytest.param({"nonce": None}, {}, id="no-nonce"),
+        pytest.param({}, {"key": b"a key that the provider never published"}, id="key"),
+        pytest.param({}, {"algorithm": "none"}, id="unsigned"),
+    ],
+)
+def test_a_token_that_was_not_made_for_this_sign_in_opens_nothing(
+    live: Running,
+    place: Path,
+    authority: Provider,
+    claims: dict[str, object],
+    signing: dict[str, Any],
+) -> None:
+    """The steps of a browser, without one: to the provider and back."""
+    secret = tomllib.loads((place / ".streamlit" / "secrets.toml").read_text())["auth"]
+    pressed = signed(
+        {"provider": "default", "exp": int(time.time()) + 60}, secret["cookie_secret"].encode()
+    )
+    began = authority.sign_ins
+    for person, options, enters in ((LEA, {}, True), (LEA | claims, signing, False)):
+        authority.person, authority.signing = person, options
+        jar = CookieJar()
+        opener = build_opener(HTTPCookieProcessor(jar))
+        try:
+            opener.open(f"{live.url}/auth/login?provider={pressed}", timeout=30).close()
+        finally:
+            authority.signing = {}
+        kept = [cookie for cookie in jar if cookie.name.startswith("_streamlit_user")]
+        assert bool(kept) is enters
+    assert (authority.sign_ins, authority.problems) == (began + 2, [])

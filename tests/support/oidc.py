@@ -28,16 +28,16 @@ def b64(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-def signed(claims: dict[str, Any]) -> str:
-    """A JSON web token by HMAC-SHA256 (RFC 7515)."""
-    head = b64(json.dumps({"alg": "HS256", "typ": "JWT", "kid": "1"}).encode())
+def signed(claims: dict[str, Any], key: bytes = KEY, algorithm: str = "HS256") -> str:
+    """A JSON web token by HMAC-SHA256 (RFC 7515); unsigned where the algorithm is "none"."""
+    head = b64(json.dumps({"alg": algorithm, "typ": "JWT", "kid": "1"}).encode())
     body = b64(json.dumps(claims).encode())
-    mark = hmac.digest(KEY, f"{head}.{body}".encode(), "sha256")
+    mark = hmac.digest(key, f"{head}.{body}".encode(), "sha256") if algorithm != "none" else b""
     return f"{head}.{body}.{b64(mark)}"
 
 
 class Provider(ThreadingHTTPServer):
-    """Signs in `person` (claims) without asking."""
+    """Signs in `person` (claims) without asking; `signing` are options of `signed`."""
 
     daemon_threads = True
 
@@ -45,6 +45,7 @@ class Provider(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
         self.person: dict[str, Any] = {}
+        self.signing: dict[str, Any] = {}
         self.pending: dict[str, dict[str, str]] = {}
         self.problems: list[str] = []
         self.sign_ins = 0
@@ -134,7 +135,11 @@ class Handler(BaseHTTPRequestHandler):
             **self.server.person,
         }
         self.reply(
-            {"access_token": "x", "token_type": "Bearer", "id_token": signed(claims)},
+            {
+                "access_token": "x",
+                "token_type": "Bearer",
+                "id_token": signed(claims, **self.server.signing),
+            },
         )
 
 
