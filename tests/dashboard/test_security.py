@@ -25,7 +25,7 @@ from tradinghf.serving import DashboardSettings, Uploads, serve
 from tradinghf.serving import _accounts as accounts_module
 from tradinghf.serving._access import AccessError, Identity, SessionTokens, load_secret
 from tradinghf.serving._accounts import AccountError, UserAccounts
-from tradinghf.serving._server import check_address
+from tradinghf.serving._server import bind, check_address
 from tradinghf.serving._start import opened_browser
 from tradinghf.serving._upload_files import MAX_UPLOAD_BYTES
 
@@ -94,6 +94,18 @@ def test_other_addresses_need_sign_in(tmp_path: Path, address: str) -> None:
 def test_address_must_be_an_address() -> None:
     with pytest.raises(ConfigError, match="expected an IP address"):
         check_address("localhost", "none")
+
+
+@pytest.mark.parametrize("port", [-1, 65_536, 10**20])
+def test_a_port_that_cannot_be_is_explained(port: int) -> None:
+    with pytest.raises(ConfigError, match=r"expected 0 \(any free one\) to 65535"):
+        bind("127.0.0.1", port)
+
+
+def test_a_goal_of_thousands_of_digits_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRADINGHF_GOAL", "9" * 5000)
+    with pytest.raises(ConfigError, match="TRADINGHF_GOAL"):
+        DashboardSettings.from_environment()
 
 
 def test_taken_port_is_explained(live: Running, tmp_path: Path) -> None:

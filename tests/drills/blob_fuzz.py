@@ -83,13 +83,13 @@ def blob_fuzz(work: Path, count: int, say: Say) -> Outcome:
 def _samples(folder: Path) -> dict[str, bytes]:
     """One good file of each kind; made in a child, for it opens a store."""
     folder.mkdir(parents=True)
-    code, _ = in_child(lambda _tell: _make_samples(folder))
+    code, _ = in_child(lambda _tell: make_samples(folder))
     if code:
         raise RuntimeError("The samples could not be made; see above.")
     return {path.name: path.read_bytes() for path in sorted(folder.glob("*.*"))}
 
 
-def _make_samples(folder: Path) -> None:
+def make_samples(folder: Path) -> None:
     make_episode(1).save(folder / "episode.safetensors")
     policy = Policy(
         ActorCritic(44, 3, 1, (8,), True), EnvConfig(), FeatureScaler((0.0,), (1.0,), 5)

@@ -123,6 +123,13 @@ DRILLS: dict[str, Drill] = {
         300,
         100_000,
     ),
+    "coverage-fuzz": Drill(
+        "coverage:coverage",
+        "files that atheris makes from good ones, keeping what reaches new lines of the readers",
+        "an error of the package, within 20 s and 2 GiB; never another error",
+        2,
+        60,
+    ),
     "bombs": Drill(
         "bombs:bombs",
         "files below the upload limit that unpack, nest or repeat without end",

@@ -33,6 +33,7 @@ from tradinghf.serving._settings import DashboardSettings
 from tradinghf.serving._start import START, StartRoutes, opened_browser
 
 _log = logging.getLogger(__name__)
+_LAST_PORT = 65_535
 _BACKLOG = 128
 _MAX_MESSAGE = 50 * 2**20
 
@@ -106,6 +107,8 @@ def bind(address: str, port: int) -> socket.socket:
         ConfigError: the port is taken or not allowed.
 
     """
+    if not 0 <= port <= _LAST_PORT:
+        raise ConfigError(f"The port is {port}; expected 0 (any free one) to {_LAST_PORT}.")
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     listener = socket.socket(family)
     try:

@@ -12,6 +12,7 @@ SignInMode = Literal["none", "local", "oidc"]
 UnverifiedEmail = Literal["refuse", "accept"]
 _DEFAULT_STORE = "store"
 _DEFAULT_GOAL = 30
+_LONGEST_GOAL = 9  # digits
 _PREFIX = "TRADINGHF_"
 
 
@@ -61,8 +62,10 @@ class DashboardSettings:
         names = [name for name in cls.__dataclass_fields__ if _PREFIX + name.upper() in os.environ]
         given: dict[str, str] = {name: os.environ[_PREFIX + name.upper()] for name in names}
         goal = given.pop("goal", str(_DEFAULT_GOAL))
-        if not goal.isdecimal():
-            raise ConfigError(f"{_PREFIX}GOAL is {goal!r}; expected a whole number of rankings.")
+        if not goal.isdecimal() or len(goal) > _LONGEST_GOAL:
+            raise ConfigError(
+                f"{_PREFIX}GOAL is {goal[:40]!r}; expected a whole number of rankings."
+            )
         return cls(**given, goal=int(goal))  # type: ignore[arg-type]  # checked above
 
     @property
