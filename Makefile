@@ -1,4 +1,4 @@
-# make setup | demo | test | slow | test-extras | interop | check | bench | docs | clean. Each works as the first command on a fresh clone.
+# make setup | demo | test | slow | test-extras | interop | check | bench | audit | docs | clean. Each works as the first command on a fresh clone.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -8,7 +8,7 @@ STAMP := .venv/.tradinghf-installed
 WORKERS ?= 2
 ARGS ?=
 
-.PHONY: help setup demo test slow test-extras interop quick check docs drills bench lock clean
+.PHONY: help setup demo test slow test-extras interop quick check docs drills bench audit lock clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -85,10 +85,13 @@ docs: $(STAMP) ## Regenerate docs/cli.md, api.md and dependencies.md, and build 
 	$(BIN)/python scripts/dependencies.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --clean
 
+audit: $(STAMP) ## Ask whether a pinned package has a known weakness; says so when nobody answers.
+	scripts/audit
+
 lock: $(STAMP) ## Rewrite constraints.txt and requirements.lock from what .venv holds.
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/python scripts/lock.py
 
 clean: ## Remove caches and build outputs; keeps .venv, .venv-extras and runs.
-	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf .venv-audit .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -not -path './.venv*/*' -prune -exec rm -rf {} +

@@ -122,7 +122,10 @@ def _reader(kind: str, work: Path) -> Reader:
         return RewardModel.load
     from tradinghf.feedback.store import Store
 
-    return Store(work / f"importing-{kind}").import_from
+    store = Store(work / f"importing-{kind}")
+    if kind.endswith(".csv"):  # a table names episodes and brings none
+        store.import_from(work / "made" / "export.jsonl")
+    return store.import_from
 
 
 def main(kind: str, work: Path, seconds: str) -> None:

@@ -276,3 +276,29 @@ def test_every_extra_is_named_in_the_readme_or_the_documents() -> None:
     text = "\n".join(page.read_text() for page in pages)
     for extra in PROJECT["optional-dependencies"]:
         assert f"`{extra}`" in text or f"tradinghf[{extra}]" in text, extra
+
+
+@pytest.mark.parametrize(
+    ("writes", "code", "words"),
+    [
+        ("", 3, "NOT RUN: the advisory service gave no answer"),
+        ('{"dependencies": []}', 3, "NOT RUN"),
+        ('{"dependencies": [{"name": "a", "version": "1", "vulns": []}]}', 0, "1 packages, 0"),
+        (
+            '{"dependencies": [{"name": "a", "version": "1", "vulns": [{"id": "CVE-1"}]}]}',
+            1,
+            "a 1: CVE-1",
+        ),
+    ],
+)
+def test_an_audit_that_got_no_answer_does_not_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: str, code: int, words: str
+) -> None:
+    program = tmp_path / "pip-audit"
+    text = f"cat > \"${{@: -1}}\" <<'END'\n{writes}\nEND" if writes else "exit 1"
+    program.write_text(f"#!/usr/bin/env bash\n{text}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PIP_AUDIT", str(program))
+    done = run(ROOT / "scripts" / "audit", cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert words in done.stdout + done.stderr
