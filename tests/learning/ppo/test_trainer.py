@@ -209,16 +209,30 @@ def test_restoring_a_copy_undoes_what_was_learned_since() -> None:
 # ---------------------------------------------------------------------- learning
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_a_planted_signal_is_learned_in_seconds(precision: Any) -> None:
+def planted(precision: Any, seed: int) -> list[float]:
+    """Profit per episode of each iteration on a market with a trend to be found."""
     market = synthetic(seed=0, bars=1024, assets=8, regime="momentum")
     env = MarketEnv(market, num_envs=64, config=EnvConfig(horizon=32))
     config = PPOConfig(hidden=(32, 32), minibatches=8, learning_rate=3e-3, precision=precision)
-    agent = PPO(env, {"env": Stream(env_reward)}, config, seed=0)
-    pnl = [row["pnl"] for row in agent.train(20)]
-    early, late = sum(pnl[:5]) / 5, sum(pnl[-8:]) / 8
-    assert early < 0.003
-    assert late > 0.01
+    agent = PPO(env, {"env": Stream(env_reward)}, config, seed=seed)
+    return [row["pnl"] for row in agent.train(20)]
+
+
+def test_a_planted_signal_is_learned_in_seconds() -> None:
+    pnl = planted("float32", seed=0)
+    assert sum(pnl[:5]) / 5 < 0.003
+    assert sum(pnl[-8:]) / 8 > 0.01
+
+
+@pytest.mark.slow
+def test_half_precision_learns_as_much() -> None:
+    late: dict[str, list[float]] = {"float32": [], "bfloat16": []}
+    for precision, found in late.items():
+        found += [sum(planted(precision, seed)[-8:]) / 8 for seed in range(4)]
+    full, half = (torch.tensor(found) for found in late.values())
+    error = ((full.var() + half.var()) / 4) ** 0.5
+    assert min(map(min, late.values())) > 0.01
+    assert abs(full.mean() - half.mean()) < 3 * error + 0.05 * full.mean(), late
 
 
 def test_cart_pole_balances_after_a_few_seconds() -> None:
