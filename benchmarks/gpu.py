@@ -12,7 +12,7 @@ where there is no GPU, the processor: it shows that everything runs, not how fas
 - env: steps per second of tasks by N: eager, compiled, and plain ones by the Triton kernel;
 - ppo: steps per second of whole iterations with the learned reward and PnL, by N, precision, CUDA
   graphs (of a minibatch step, of the whole iteration) and Triton kernels; beside a plain loop
-  (torch.optim, autograd) on the same environment;
+  (torch.optim, autograd) and torchrl's PPO, where it is installed, on the same environment;
 - kernels: kernels per step and per iteration, and shares of the card's copy and matrix rates.
 """
 
@@ -25,6 +25,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ import numpy as np
 import torch
 from plain_ppo import plain_loop
 from torch import Tensor
+from torchrl_ppo import torchrl_loop
 
 from tradinghf.bench import stamp
 from tradinghf.bench._ceilings import bytes_per_step, copy_rate, flops_per_step
@@ -274,6 +276,23 @@ def ppo_speed(smoke: bool) -> Iterator[Row]:
             "case": f"plain loop, N={count}",
             "steps_per_second": rate(iteration, steps, repeats),
         }
+        if find_spec("torchrl"):
+            yield attempt(f"torchrl, N={count}", partial(torchrl_speed, count, smoke, repeats))
+    if not find_spec("torchrl"):
+        yield {"case": "torchrl", "left_out": "not installed; its wheels go into the folder WHEELS"}
+
+
+def torchrl_speed(count: int, smoke: bool, repeats: int) -> Row:
+    """Environment steps per second of torchrl's PPO, with as many passes and minibatches."""
+    env = env_of(long_task(smoke), count, smoke)
+
+    def network(outputs: int) -> torch.nn.Module:
+        widths = torch.nn.Linear(env.obs_dim, 64), torch.nn.Linear(64, 64)
+        last = torch.nn.Linear(64, outputs)
+        return torch.nn.Sequential(widths[0], torch.nn.Tanh(), widths[1], torch.nn.Tanh(), last)
+
+    iteration, steps = torchrl_loop(env, env.config.horizon, 4, 4, network)
+    return {"steps_per_second": rate(iteration, steps, repeats)}
 
 
 def kernels(smoke: bool) -> Iterator[Row]:

@@ -38,6 +38,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torchrl_ppo import torchrl_loop
 
 from tradinghf.bench._core import commit, device
 from tradinghf.bench._training import fitted_reward
@@ -191,61 +192,8 @@ def cleanrl(count: int) -> Callable[[], object]:
 
 def torchrl(count: int) -> Callable[[], object]:
     """Actor, value, GAE and loss of torchrl."""
-    tensordict, module = load("tensordict", "TensorDict"), load("tensordict.nn", "TensorDictModule")
-    actor = load("torchrl.modules", "ProbabilisticActor")(
-        module(mlp(5), in_keys=["observation"], out_keys=["logits"]),
-        in_keys=["logits"],
-        distribution_class=torch.distributions.Categorical,
-        return_log_prob=True,
-        default_interaction_type=load("torchrl.envs", "ExplorationType").RANDOM,
-    )
-    critic = load("torchrl.modules", "ValueOperator")(mlp(1), in_keys=["observation"])
-    advantages = load("torchrl.objectives.value", "GAE")(
-        gamma=0.999, lmbda=0.95, value_network=critic, vectorized=True
-    )
-    loss_of = load("torchrl.objectives", "ClipPPOLoss")(
-        actor,
-        critic,
-        clip_epsilon=0.2,
-        entropy_coeff=0.005,
-        critic_coeff=0.25,  # of the squared error, which the others halve
-        loss_critic_type="l2",
-        normalize_advantage=True,
-        log_explained_variance=False,
-    )
-    optimiser = torch.optim.Adam(loss_of.parameters(), lr=1e-3, eps=1e-5)
     env = MarketEnv(MARKET, num_envs=count, seed=0)
-    state = {"obs": env.reset(seed=0)[0]}
-    size = count * LENGTH // MINIBATCHES
-
-    def iteration() -> None:
-        steps, obs = [], state["obs"]
-        with torch.no_grad():
-            for _ in range(LENGTH):
-                now = actor(tensordict({"observation": obs}, [count]))
-                obs, reward, terminated, truncated, info = env.step(now["action"])
-                then = {
-                    "observation": info.get("final_obs", obs),
-                    "reward": reward[:, None].float(),
-                    "terminated": terminated[:, None],
-                    "done": (terminated | truncated)[:, None],
-                }
-                steps.append(now.set("next", tensordict(then, [count])))
-            state["obs"] = obs
-            data = torch.stack(steps, 1).contiguous()
-            advantages(data)
-        flat = data.exclude("next").reshape(-1)
-        for _ in range(EPOCHS):
-            order = torch.randperm(count * LENGTH)
-            for start in range(0, count * LENGTH, size):
-                found = loss_of(flat[order[start : start + size]])
-                loss = found["loss_objective"] + found["loss_critic"] + found["loss_entropy"]
-                loss.backward()
-                nn.utils.clip_grad_norm_(loss_of.parameters(), 0.5)
-                optimiser.step()
-                optimiser.zero_grad()
-
-    return iteration
+    return torchrl_loop(env, LENGTH, EPOCHS, MINIBATCHES, mlp)[0]
 
 
 MAKERS = {

@@ -31,7 +31,7 @@ def test_every_step_runs_in_tiny_sizes(step: str, root: Path, tmp_path: Path) ->
     if step == "tests":
         assert rows[0]["passed"]
     if step in ("env", "ppo"):
-        assert all(row["steps_per_second"] > 0 for row in rows)
+        assert all(row["steps_per_second"] > 0 for row in rows if "left_out" not in row)
 
 
 def test_every_step_is_rehearsed(root: Path, tmp_path: Path) -> None:
