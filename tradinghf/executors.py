@@ -156,23 +156,24 @@ def _load(*files: tuple[str, str, str]) -> _Files:
     return _Files()
 
 
-_own: tuple[Callable[[Any, Any], Any], Any]
+_Shared = tuple[_Files, Callable[[Any, Any], Any], Any]
+_own: _Shared
 """What this process, one of several, was started for."""
 
 
-def _begin(_: _Files, work: Callable[[Any, Any], Any], setting: Any) -> None:
+def _begin(*shared: Any) -> None:
     global _own
     import torch
 
     torch.set_num_threads(1)
-    _own = work, setting
+    _own = shared
 
 
 def _call(task: Any) -> Any:
-    return _call_with((None, *_own), task)
+    return _call_with(_own, task)
 
 
-def _call_with(shared: tuple[Any, Callable[[Any, Any], Any], Any], task: Any) -> Any:
+def _call_with(shared: _Shared, task: Any) -> Any:
     _, work, setting = shared
     return work(setting, task)
 
@@ -202,6 +203,8 @@ def ray(address: str | None = None) -> Executor:
     def run(
         work: Callable[[_Setting, _Task], _Result], setting: _Setting, tasks: Sequence[_Task], /
     ) -> Iterator[tuple[int, _Result]]:
+        if not tasks:
+            return
         _join(library, address)
         shared = library.put((_Files(), work, setting))
         remote = library.remote(_call_with)

@@ -61,14 +61,14 @@ def _text(facts: dict[str, Any]) -> str:
         return "It never trades: it stays in cash."
     where = "is always in the market"
     if facts["in_market"] < 0.995:
-        where = f"is in the market in {_percent(facts['in_market'])} of bars"
+        where = f"is in the market in {percent(facts['in_market'])} of bars"
     if facts["short"] < 0.005:
         sides = "only long"
     elif facts["long"] < 0.005:
         sides = "only short"
     else:
-        sides = f"long in {_percent(facts['long'])}, short in {_percent(facts['short'])}"
-    said = [f"It {where}, {sides}, with {_percent(facts['size'])} of its equity on average."]
+        sides = f"long in {percent(facts['long'])}, short in {percent(facts['short'])}"
+    said = [f"It {where}, {sides}, with {percent(facts['size'])} of its equity on average."]
     if facts["in_market"] >= 0.995 and facts["trades_per_100_bars"] < 5:
         said.append("It buys and holds.")
     else:
@@ -86,5 +86,6 @@ def _text(facts: dict[str, Any]) -> str:
     return " ".join(said)
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """A share in words: whole percents."""
     return f"{100 * share:.0f} %"

@@ -12,6 +12,7 @@ from sklearn.tree import DecisionTreeClassifier
 from tradinghf.episodes import Floats
 from tradinghf.errors import ConfigError
 from tradinghf.learning.policy import Policy
+from tradinghf.loop._character import percent
 from tradinghf.loop._collect import batch_windows, env_like
 from tradinghf.market import MarketData, features
 from tradinghf.simulation import MarketEnv
@@ -89,8 +90,8 @@ def departures(policy: Policy, env: MarketEnv, market: MarketData, seed: int = 0
         "by_default": float(max(commoner, 1 - commoner)),
     }
     checked = (
-        f"This condition foresees {_percent(found['fidelity'])} of bars that it was not made from "
-        f"({_percent(found['by_default'])} by always saying the same)."
+        f"This condition foresees {percent(found['fidelity'])} of bars that it was not made from "
+        f"({percent(found['by_default'])} by always saying the same)."
     )
     return {"text": _text(found), "checked": checked if found["when"] else ""} | found
 
@@ -175,15 +176,11 @@ def _path(tree: DecisionTreeClassifier, leaf: int) -> list[str]:
 
 
 def _text(found: dict[str, Any]) -> str:
-    kinds = ", ".join(f"{words} in {_percent(share)}" for words, share in found["moves"].items())
-    said = [f"It departs from {found['base']} in {_percent(found['departs'])} of bars: {kinds}."]
+    kinds = ", ".join(f"{words} in {percent(share)}" for words, share in found["moves"].items())
+    said = [f"It departs from {found['base']} in {percent(found['departs'])} of bars: {kinds}."]
     if found["when"]:
         said.append(
-            f"Mostly when {found['when']}: in {_percent(found['share_then'])} of such bars, "
-            f"against {_percent(found['share_else'])} of the others."
+            f"Mostly when {found['when']}: in {percent(found['share_then'])} of such bars, "
+            f"against {percent(found['share_else'])} of the others."
         )
     return " ".join(said)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"

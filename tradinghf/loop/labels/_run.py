@@ -52,6 +52,8 @@ def run_labels(
     for phase in phases:
         missing = [cell for cell in phase if not _file(folder, cell).is_file()]
         done += len(phase) - len(missing)
+        if not missing:
+            continue
         for _, made in run(_work, (bench, _needed(missing, folder)), missing):
             for name, content in made.items():  # the policy of a training before its results
                 write_atomic(folder / name, content)
