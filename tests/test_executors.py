@@ -160,4 +160,6 @@ def test_a_cluster_of_two_machines_loses_nothing_with_one_of_them(tmp_path: Path
         check=False,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "tests")))},
     )
-    assert done.stdout.strip().endswith("nothing lost"), done.stderr[-3000:]
+    # Not the last line: Ray's own processes may write to the same output while it ends.
+    assert "nothing lost" in done.stdout.splitlines(), done.stdout[-2000:] + done.stderr[-3000:]
+    assert done.returncode == 0, done.stderr[-3000:]
