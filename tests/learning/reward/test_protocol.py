@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -22,7 +23,7 @@ from tradinghf.learning.reward import (
     predicted_pairs,
 )
 from tradinghf.learning.reward import _plain as plain
-from tradinghf.learning.reward._protocol import share_explained
+from tradinghf.learning.reward._protocol import NEVER_TIED, share_explained
 from tradinghf.loop import RLHF
 from tradinghf.market import synthetic
 from tradinghf.simulation import MarketEnv
@@ -143,6 +144,32 @@ def test_fitted_it_pays_scores_predicts_and_tells(made):
     json.dumps({"told": made.to_dict(), "values": made.explain()})
     if isinstance(made, CalibratedReward):
         torch.testing.assert_close(made.score(GROUPS[0]), paid.sum(-1))
+
+
+@pytest.mark.parametrize(
+    ("log_tie", "expected"),
+    [(NEVER_TIED, (0.96, 0.0, 0.04)), (0.0, (0.92 + 0.08 / 3, 0.08 / 3, 0.08 / 3))],
+)
+def test_slips_leave_no_pair_certain(log_tie, expected):
+    made = ScoreModel(calm, stride=8)
+    made.log_tie, made.slip = torch.tensor(log_tie, dtype=torch.float64), 0.08
+    sure, none = torch.full((1, 1), 200.0, dtype=torch.float64), torch.zeros(1, 1).double()
+    found = made.predict_pairs(sure, none)[0]
+    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), atol=1e-6, rtol=0)
+
+
+def test_the_slips_that_answers_show_are_foreseen():
+    rankings = [
+        replace(r, ranks=tuple(5 - rank for rank in r.ranks)) if i % 4 == 0 else r
+        for i, r in enumerate(ANSWERS)
+    ]
+    steady, hasty = RewardModel().fit(ANSWERS, EVERYONE), RewardModel().fit(rankings, EVERYONE)
+    assert steady.slip < hasty.slip
+    assert hasty.posterior is not None
+    assert hasty.slip == hasty.posterior.noise
+    sure, none = torch.full((1, 1), 200.0, dtype=torch.float64), torch.zeros(1, 1).double()
+    wins = hasty.predict_pairs(sure, none)[0, 0]
+    assert float(wins) == pytest.approx(1 - hasty.slip / 2)
 
 
 def test_a_blank_one_is_of_the_same_kind_and_knows_nothing(made):

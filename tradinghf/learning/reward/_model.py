@@ -117,7 +117,7 @@ class RewardModel(Saveable, CalibratedReward):
         wide = self._wide_prior(terms, scale)
         posterior, self.trust = self._posterior_of(choices, chance, desk, wide, table)
         used = posterior.columns
-        self.posterior = posterior
+        self.posterior, self.slip = posterior, posterior.noise
         self.explained = answers_explained(choices.with_terms(used), posterior, self.foreseen)
         self.terms = tuple(terms[i] for i in used.tolist())
         self.scale, totals = scale[used], totals[..., used]

@@ -86,6 +86,7 @@ class CalibratedReward(ABC):
     Attributes:
         temperature: log-odds of a comparison per unit of score.
         log_tie: log tie parameter of the raters.
+        slip: probability that an answer was given at random, whatever the scores.
         answers: how many the fit used; 0 before.
         explained: as in `Reward`.
         ranked_bars: length of most of the ranked episodes [bars]; 0 where it is not known.
@@ -94,6 +95,7 @@ class CalibratedReward(ABC):
 
     temperature: float = 1.0
     log_tie: Tensor = torch.tensor(NEVER_TIED, dtype=torch.float64)
+    slip: float = 0.0
     answers: int = 0
     explained: float = 0.0
     ranked_bars: int = 0
@@ -118,7 +120,9 @@ class CalibratedReward(ABC):
 
     def predict_pairs(self, first: Tensor, second: Tensor) -> Tensor:
         """[..., 3] probability that the first of two scores wins, ties, loses; see `Reward`."""
-        return pair_probabilities(first - second, self.log_tie).mean(0)
+        found = pair_probabilities(first - second, self.log_tie).mean(0)
+        by_slip = found.new_tensor([1.0, float(self.log_tie) > NEVER_TIED, 1.0])
+        return (1 - self.slip) * found + self.slip * by_slip / by_slip.sum()
 
     def explain(self) -> list[dict[str, Any]]:
         """Nothing: such a reward does not say what it values."""
