@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from tradinghf._npz import opened_npz
 from tradinghf.durable import atomic_path
 from tradinghf.episodes import Episode, Floats
 from tradinghf.errors import EpisodeError, FeedbackError, TradingHFError
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 _OBSERVED = ("price", "position", "equity", "drawdown")
 """Columns of an exported fragment's observations; the price starts at 1."""
-_MAX_FILE = 2**31
-"""Largest .npz that is read, unpacked [bytes]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,11 +208,7 @@ def episodes_in_fragments(path: Path | str) -> list[Episode]:
 def _opened(path: Path | str) -> Iterator[Any]:
     """The arrays of an .npz, with a clear error for whatever is no such file."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(item.file_size for item in archive.infolist())
-        if size > _MAX_FILE:
-            raise ValueError(f"unpacks to {size} bytes, more than {_MAX_FILE}")
-        with np.load(path, allow_pickle=False) as arrays:
+        with opened_npz(path) as arrays:
             yield arrays
     except TradingHFError:
         raise

@@ -8,13 +8,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from tradinghf._json import parse_json
+from tradinghf._npz import opened_npz
 from tradinghf.errors import FeedbackError
-
-_MOST_BYTES = 2**31  # of a file, unpacked
 
 
 def read_columns(path: Path) -> dict[str, Any]:
@@ -43,14 +41,8 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
 
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(item.file_size for item in archive.infolist())
-        if size > _MOST_BYTES:
-            raise FeedbackError(f"{path.name} unpacks to {size:,} bytes; at most {_MOST_BYTES:,}.")
-        with np.load(path, allow_pickle=False) as found:
+        with opened_npz(path) as found:
             return dict(found)
-    except FeedbackError:
-        raise
     except (zipfile.BadZipFile, OSError, ValueError) as error:
         raise FeedbackError(
             f"{path.name} is no .npz of plain arrays: {error}. Save arrays of numbers with "
