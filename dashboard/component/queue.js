@@ -35,7 +35,7 @@ export class QueryQueue {
     clearTimeout(this.timer);
     try {
       while (this.ahead.length < AHEAD && (await this.load(this.path())));
-      if (!this.current) this.source.blank("All queries are ranked", "New ones appear here as soon as they are asked.");
+      if (!this.current) this.source.blank("All queries are ranked", "New ones appear here by themselves as soon as they are asked.");
     } catch (error) {
       if (!this.current) this.source.blank("The server cannot be reached", String(error instanceof Error ? error.message : error));
     } finally {

@@ -10,6 +10,8 @@
  * @property {number} goal rankings per session
  * @property {string[]} aspects what a note can be about
  * @property {string=} edit key of an answer to open again
+ * @property {import("./view.js").Link[]} steps where to go on when the goal is reached
+ * @property {import("./view.js").Link[]} more where to go on when no question is left
  *
  * @typedef {import("./codec.js").Query} Query
  * @typedef {import("./model.js").Draft} Draft
@@ -28,7 +30,7 @@ import { call, Outbox } from "./outbox.js";
 import { QueryQueue } from "./queue.js";
 import * as session from "./session.js";
 import { openSettings } from "./settings.js";
-import { contextLine, frame, helpDialog, showKeys, showSaving, updateGoal, welcomeDialog } from "./view.js";
+import { contextLine, frame, helpDialog, links, showKeys, showSaving, updateGoal, welcomeDialog } from "./view.js";
 
 const HISTORY = 20;
 
@@ -90,7 +92,7 @@ export class RankPage {
     });
     host.replaceChildren(this.view.root);
     this.view.name.textContent = data.name;
-    updateGoal(this.view.goal, this.done, data.goal);
+    updateGoal(this.view.goal, this.done, data.goal, data.steps);
     this.listen();
     void this.begin();
   }
@@ -197,6 +199,7 @@ export class RankPage {
   /** @param {string} title @param {string} text */
   blank(title, text) {
     this.ballot.blank(title, text);
+    this.view.blank.children[2].replaceChildren(...links(this.data.more));
     this.view.context.textContent = "";
     this.view.root.dataset.query = "";
   }
@@ -282,7 +285,7 @@ export class RankPage {
     if (!more) return;
     this.done = Math.max(0, this.done + more);
     session.keepAnswered(this.data.owner, this.done);
-    updateGoal(this.view.goal, this.done, this.data.goal);
+    updateGoal(this.view.goal, this.done, this.data.goal, this.data.steps);
   }
 
   undo() {

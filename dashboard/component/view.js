@@ -55,7 +55,7 @@ export function frame(on) {
     cancel: action("Cancel", "cancel", on.cancel),
     skip: action("Skip", "skip", on.skip),
     allBad: action("All bad", "allBad", on.allBad),
-    blank: h("div", { class: "blank", hidden: true }, h("h2"), h("p")),
+    blank: h("div", { class: "blank", hidden: true }, h("h2"), h("p"), h("p", { class: "steps" })),
   };
   const root = h(
     "section",
@@ -204,12 +204,20 @@ export function updateTrack(track, draft, toggle) {
   );  if (focused) track.querySelector(`.chip[data-drag="${focused}"]`)?.focus();
 }
 
-/** @param {HTMLElement} goal @param {number} done @param {number} target */
-export function updateGoal(goal, done, target) {
+/** Where to go on. @typedef {{label: string, href: string}} Link */
+
+/** @param {Link[]} steps */
+export const links = (steps) => steps.map(({ label, href }) => h("a", { class: "step", href, target: "_self" }, label));
+
+/** How far this session is; at its goal, what comes next.
+ * @param {HTMLElement} goal @param {number} done @param {number} target @param {Link[]} steps */
+export function updateGoal(goal, done, target, steps) {
+  const reached = done >= target;
   const share = Math.min(done / target, 1);
+  goal.classList.toggle("reached", reached);
   goal.replaceChildren(
-    h("span", {}, done >= target ? `Goal reached · ${done}` : `${done} / ${target}`),
-    h("progress", { max: 1, value: share, "aria-label": `Session goal: ${done} of ${target} rankings` }),
+    h("span", {}, reached ? `Goal reached · ${done}` : `${done} / ${target}`),
+    ...(reached ? links(steps) : [h("progress", { max: 1, value: share, "aria-label": `Session goal: ${done} of ${target} rankings` })]),
   );
 }
 

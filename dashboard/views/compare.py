@@ -24,8 +24,8 @@ POLICY = "policy.safetensors"
 
 board, who = ui.open_page(
     "Compare",
-    "Two of them trade the same windows; you rank the pairs on the page Rank without names. What "
-    "came of it stands below and on the Leaderboard.",
+    "Two policies, or a policy and a strategy, trade the same windows; you rank the pairs on the "
+    "page Rank, without names. What came of it stands below and on the Leaderboard.",
     role="lead",
 )
 folder = Path(board.settings.runs)

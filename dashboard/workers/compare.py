@@ -50,7 +50,9 @@ def main(store_name: str, data: str, windows: str, seed: str, *names: str) -> No
             Query.of(store.add_episodes(row), purpose="test", note=note) for row in different
         ]
         new = store.add_queries(queries)
-    print(f"{new} new questions; in {len(rows) - len(different)} windows all traded alike.")  # noqa: T201
+    alike = len(rows) - len(different)
+    more = f"; in {alike} windows all traded alike" if alike else ""
+    print(f"{new} new questions{more}.")  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -203,7 +203,24 @@ def test_comparisons_count_answers_alone(store: Store) -> None:
             store.submit(Ranking(f"k{number}", query.episodes, ranks, query.id, "local"))
     (row,) = tables.comparisons(store).to_dict("records")
     said = {"compared": "a / momentum", "pairs": 3, "ranked": 2}
-    assert row == said | {"preferred": "momentum: 0.5, policy a: 1.5"}
+    preferred = "momentum: 0.5, policy a: 1.5"
+    assert row == said | {"preferred": preferred, "so far": "policy a is ahead: too few to tell"}
+
+
+@pytest.mark.parametrize(
+    ("won", "said"),
+    [
+        ({}, ""),
+        ({"a": 2.0, "b": 2.0}, "equal so far"),
+        ({"a": 5.0}, "a is ahead: too few to tell"),  # 2 / 2**5 = 6 %
+        ({"a": 6.0}, "a is preferred"),  # 2 / 2**6 = 3 %
+        ({"a": 5.5, "b": 0.5}, "a is ahead: too few to tell"),
+        ({"b": 10.0, "a": 2.0}, "b is preferred"),  # 79 * 2 / 2**12 = 3.9 %
+        ({"b": 9.0, "a": 3.0}, "b is ahead: too few to tell"),  # 14.6 %
+    ],
+)
+def test_a_comparison_says_whether_it_tells_anything(won: dict[str, float], said: str) -> None:
+    assert tables._verdict(won) == said
 
 
 def test_raters_page_flags_hasty_answers(store: Store) -> None:

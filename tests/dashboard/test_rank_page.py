@@ -6,10 +6,19 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from support.browser import PHONE, needs_browser, next_query, ready, saved, visit, wait_until
-from support.dashboard import Running, fill_store
+from support.browser import (
+    PHONE,
+    needs_browser,
+    next_query,
+    ready,
+    saved,
+    settled,
+    visit,
+    wait_until,
+)
+from support.dashboard import Running, dashboard_of, fill_store, window
 
-from tradinghf.feedback import Ranking
+from tradinghf.feedback import Query, Ranking
 from tradinghf.feedback.store import Store
 
 pytestmark = needs_browser
@@ -187,3 +196,33 @@ def test_heads_stay_in_sight_at_200_percent_and_fingers_find_their_targets(
         page.get_by_role("button", name="Take panel 2 out of the ranking").tap()
         assert order(page) == []
         assert ready(page) == query
+
+
+def test_the_goal_and_an_empty_queue_say_where_to_go_on(browser: Browser, tmp_path: Path) -> None:
+    with Store(tmp_path) as store:
+        fill_store(store, queries=2, panels=3, bars=20)
+        pair = Query.of(store.add_episodes(window(9, panels=2, bars=20)))
+        store.add_queries([pair])
+    with dashboard_of(tmp_path, goal="2") as live, visit(browser, live.url) as page:
+        goal = page.locator(".goal")
+        both_bad = page.get_by_role("button", name="Both bad")
+        for done in range(2):
+            query = ready(page)
+            expect(both_bad).to_have_count(int(query == pair.id))
+            expect(goal.get_by_role("link")).to_have_count(0)
+            press(page, "b")
+            next_query(page, query)
+            expect(goal).to_contain_text("1 / 2" if done == 0 else "Goal reached · 2")
+        assert goal.get_by_role("link").all_inner_texts() == ["See what it learned", "Train"]
+        saved(page)
+        goal.get_by_role("link", name="Train").click()
+        settled(page)
+        expect(page.get_by_role("button", name="Train on 2 rankings")).to_be_visible()
+        page.go_back()
+        ready(page)
+        press(page, "b")
+        expect(page.get_by_text("All queries are ranked")).to_be_visible()
+        saved(page)
+        page.get_by_role("link", name="Collect more questions").click()
+        settled(page)
+        expect(page.get_by_role("button", name="Collect questions")).to_be_visible()

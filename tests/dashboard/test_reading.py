@@ -27,6 +27,9 @@ OPEN_DATES = "date,open,high,low,close\n" + "".join(
 HOURS = "time,open,high,low,close\n" + "".join(
     f"2023-01-03 {i:02d}:00,{10 + i},{12 + i},{9 + i},{11 + i}\n" for i in range(9, 18)
 )
+BELOW_ZERO = "date,open,high,low,close\n" + "".join(
+    f"{day:%Y-%m-%d},{i - 4},{i - 2},{i - 5},{i - 3}\n" for i, day in enumerate(DAYS)
+)
 
 
 @pytest.fixture
@@ -34,7 +37,12 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppTest]:
     """The page Data beside a folder of files."""
     folder = tmp_path / "bars"
     folder.mkdir()
-    for name, text in (("odd", ODD), ("open_dates", OPEN_DATES), ("hours", HOURS)):
+    for name, text in (
+        ("odd", ODD),
+        ("open_dates", OPEN_DATES),
+        ("hours", HOURS),
+        ("spread", BELOW_ZERO),
+    ):
         (folder / f"{name}.csv").write_text(text)
     monkeypatch.setenv("TRADINGHF_STORE", str(tmp_path / "store"))
     monkeypatch.setenv("TRADINGHF_RUNS", str(tmp_path / "runs"))
@@ -104,3 +112,13 @@ def test_times_of_day_ask_for_their_zone(page: AppTest, tmp_path: Path) -> None:
     assert "Kept as hours: 9 bars" in keep(page)
     assert Uploads(tmp_path / "runs").load("hours").index[0].hour == 8
     assert load_market(tmp_path / "bars" / "hours.csv").index[0].hour == 9
+
+
+def test_prices_below_zero_ask_for_their_collateral(page: AppTest, tmp_path: Path) -> None:
+    take(page, "spread.csv")
+    assert "expected more than 0" in "\n".join(str(text.value) for text in page.text)
+    field = next(f for f in page.number_input if f.label.startswith("Collateral of a unit"))
+    field.set_value(100).run()
+    assert "Kept as spread: 9 bars" in keep(page)
+    market = Uploads(tmp_path / "runs").load("spread")
+    assert market.close[:, 0].tolist() == [97.0 + i for i in range(9)]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gzip
 import io
+import warnings
 import zipfile
 from pathlib import Path
 
 import pytest
 from support.dialects import languages, vendors
-from support.dialects.writing import BARS, BIG, DAYS, assert_bars, write
+from support.dialects.layouts import PLAIN
+from support.dialects.writing import BARS, BIG, DAYS, VOLUMES, assert_bars, german, write
 
 from tradinghf import load_market
 from tradinghf.errors import MarketDataError, MissingExtraError
@@ -102,3 +104,24 @@ def test_workbooks(tmp_path: Path) -> None:
     with pytest.raises(MarketDataError, match=r"2 sheets hold something.*sheet='Sheet'"):
         load_market(path)
     assert_bars(load_market(path, sheet="Sheet"), DAYS, BARS)
+
+
+def test_archives_and_workbooks_as_people_pack_them(tmp_path: Path) -> None:
+    text = "\n".join(PLAIN)
+    extra = zipped(**{"__MACOSX/._a_csv": "junk", "a_csv": text})
+    assert_bars(load_market(write(tmp_path, extra, "mac.zip")), DAYS, BARS)
+    with pytest.raises(MarketDataError, match=r"2 bar files \(a\.csv, b\.csv\)"):
+        load_market(write(tmp_path, zipped(a_csv=text, b_csv=text), "two.zip"))
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    names = ["Datum", "Eröffnung", "Tageshoch", "Tagestief", "Schlusskurs", "Volumen"]
+    for row in (["Kursverlauf DAX"], [], names):
+        book.active.append(row)
+    for day, bar, volume in zip(DAYS, BIG, VOLUMES, strict=True):
+        book.active.append([f"{day:%d.%m.%Y}", *map(german, bar), volume])
+    book.active.append(["Summe", None, None, None, None, sum(VOLUMES)])
+    content = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        book.save(content)
+    assert_bars(load_market(write(tmp_path, content.getvalue(), "dax.xlsx")), DAYS, BIG)

@@ -14,7 +14,7 @@ TEXT_SUFFIXES = (".csv", ".tsv", ".txt")
 EXCEL_SUFFIXES = (".xlsx",)
 PACKED_SUFFIXES = (".gz", ".zip")
 # Encodings that spreadsheets still write; taken only when they spell names of columns.
-_OLD = ("cp1252", "gb18030", "cp932", "big5")
+_OLD = ("cp1252", "gb18030", "cp932", "big5", "cp949")
 _NAMES = {"timestamp", "open", "high", "low", "close", "volume", "adj_close"}
 _BOMS = (
     (b"\xef\xbb\xbf", "utf-8-sig"),

@@ -22,11 +22,12 @@ _ALIASES = {
         ),
         *("data_hora", "datum_tijd"),
         *("date", "datum", "fecha", "data", "jour", "tag", "日期", "交易日期", "日付", "日付け"),
-        *("дата", "날짜", "일자", "dtyyyymmdd", "trading_day", "session"),
+        *("дата", "날짜", "일자", "tarih", "dato", "dtyyyymmdd", "trading_day", "session"),
         *("time", "zeit", "uhrzeit", "hora", "heure", "ora", "tijd", "czas", "время"),
         *("时间", "時間", "時刻", "시간"),
         *("unix", "unix_time", "unix_timestamp", "unixtime", "epoch", "t", "ts", "trade_date"),
         *("open_time", "opentime", "time_open", "start_time", "start_at", "bar_time", "mts"),
+        *("window_start", "datetime_utc", "date_utc", "timestamp_utc"),
     ),
     "open": (
         *("open", "open_price", "opening_price", "opening", "o", "eröffnung", "eroeffnung"),
@@ -35,6 +36,7 @@ _ALIASES = {
         *("premier", "apertura", "prezzo_di_apertura", "prezzo_apertura", "abertura"),
         *("preço_de_abertura", "preço_abertura", "precio_de_apertura", "precio_apertura"),
         *("otwarcie", "kurs_otwarcia", "откр", "открытие", "цена_открытия", "시가"),
+        *("öppning", "öppningskurs", "öppen", "öppet", "åbning", "åpning", "åpningskurs", "açılış"),
         *("开盘", "开盘价", "開盤", "開盤價", "今开", "始値", "openprc", "open_prc"),
     ),
     "high": (
@@ -42,6 +44,7 @@ _ALIASES = {
         *("höchster", "tageshoch", "hoog", "hoogste", "hoogste_koers", "haut", "plus_haut"),
         *("+haut", "cours_le_plus_haut", "massimo", "prezzo_massimo", "máximo", "máxima", "máx"),
         *("preço_máximo", "precio_máximo", "najwyższy", "kurs_najwyższy", "макс", "максимум"),
+        *("högst", "högsta", "högstakurs", "højest", "høyest", "høy", "høj", "yüksek"),
         *("고가", "最高", "最高价", "最高價", "高", "高値"),
     ),
     "low": (
@@ -49,6 +52,7 @@ _ALIASES = {
         *("tiefster", "tagestief", "laag", "laagste", "laagste_koers", "bas", "plus_bas"),
         *("+bas", "cours_le_plus_bas", "minimo", "prezzo_minimo", "mínimo", "mínima", "mín"),
         *("preço_mínimo", "precio_mínimo", "najniższy", "kurs_najniższy", "мин", "минимум"),
+        *("lägst", "lägsta", "lägstakurs", "lavest", "lav", "düşük"),
         *("저가", "最低", "最低价", "最低價", "低", "安値"),
     ),
     "close": (
@@ -59,6 +63,8 @@ _ALIASES = {
         *("chiusura", "prezzo_di_chiusura", "prezzo_chiusura", "ultimo", "cierre", "último"),
         *("precio_de_cierre", "precio_cierre", "fechamento", "preço_de_fechamento"),
         *("preço_fechamento", "fecho", "zamknięcie", "kurs_zamknięcia", "цена", "закрытие"),
+        *("stängning", "stängningskurs", "stängt", "senast", "senaste", "siste", "seneste"),
+        *("slutkurs", "sluttkurs", "şimdi", "kapanış"),
         *("цена_закрытия", "종가", "收盘", "收盘价", "收盤", "收盤價", "終値"),
     ),
     "volume": (
@@ -67,6 +73,7 @@ _ALIASES = {
         *("volumen_in_stk", "volumen_stück", "umsatz_in_stück", "omzet", "quantidade"),
         *("volumen_negociado", "wolumen", "объем", "объём", "거래량", "shares_traded"),
         *("成交量", "交易量", "出来高", "売買高", "total_volume", "volume_units"),
+        *("volym", "antal", "hacim", "hac", "total_trade_quantity", "total_traded_quantity"),
         *("tickvol", "tick_vol", "tick_volume", "tickvolume", "up_down_volume"),
     ),
     "symbol": (
@@ -84,7 +91,7 @@ _ALIASES = {
 KNOWN_NAMES = tuple(_ALIASES)
 _OF_DATE = (
     *("date", "datum", "fecha", "data", "jour", "tag", "日期", "交易日期", "日付", "日付け"),
-    *("дата", "날짜", "일자", "dtyyyymmdd", "trading_day"),
+    *("дата", "날짜", "일자", "tarih", "dato", "dtyyyymmdd", "trading_day"),
 )
 _OF_CLOCK = (
     *("time", "zeit", "uhrzeit", "hora", "heure", "ora", "tijd", "czas", "время"),

@@ -18,6 +18,7 @@ from tradinghf.market._edges import UNKNOWN
 from tradinghf.market._layouts import names_of
 from tradinghf.market._numbers import decimal_mark, number_texts
 from tradinghf.market._prefixes import without_prefix
+from tradinghf.market._stated_zones import stated_zone, zone_of
 from tradinghf.market._text_table import TextTable
 from tradinghf.market._times import read_times
 from tradinghf.market._yahoo import by_ticker
@@ -113,6 +114,8 @@ def plain_bars(table: TextTable, reading: Reading, what: str) -> PlainBars:
             named["timestamp"], rows, dayfirst=reading.dayfirst, zone=zone, what=what
         )
         named["timestamp"], date_format, zone = times.texts, times.date_format, times.zone or zone
+    if zone is None and (stated := stated_zone(pairs, what)) is not None:
+        zone = zone_of(stated, named["timestamp"], date_format, what)
     if mark == ",":
         notes.append("decimal commas")
     known = [(name, named[name]) for name in named]

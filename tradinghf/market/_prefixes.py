@@ -42,12 +42,18 @@ def without_prefix(columns: Columns, what: str) -> Columns:
             f"Choose one, for example columns='{chosen}'."
         )
     key = next(iter(whole))
+    if key[0] in _AVERAGED:
+        raise MarketDataError(
+            f"{what}: {whole[key]['open']!r} and its like are Heikin-Ashi candles, averages at "
+            "which nobody traded. Export the plain bars."
+        )
     return [
         (field if (before, after) == key and field else raw, values)
         for (raw, values), (before, field, after) in zip(columns, split, strict=True)
     ]
 
 
+_AVERAGED = {"ha", "heikin", "heikin_ashi", "heikinashi", "heiken_ashi"}
 _FIELDS = {*PRICES, "volume", "adj_close"}
 
 

@@ -22,7 +22,7 @@ def market_warnings(market: MarketData) -> list[Finding]:
 
     Places are bars of the market, counted from 0, with their time.
     """
-    found = list(_gaps(market))
+    found = [*_gaps(market), *_in_the_future(market)]
     for symbol in market.symbols:
         one = market.select([symbol])
         of = "" if market.assets == 1 else f" of {symbol}"
@@ -47,6 +47,16 @@ def _gaps(market: MarketData) -> Iterator[Finding]:
         problem = f"{step[bar] / np.timedelta64(1, 'D'):.1f} days after the bar before"
         place = _place(market, bar + 1)
         yield _warning("timestamp", problem, "Check for missing bars", "gap", place)
+
+
+def _in_the_future(market: MarketData) -> Iterator[Finding]:
+    """Bars of days to come, which nobody can have: a year or a month was read wrongly."""
+    late = market.timestamps > np.datetime64("now") + np.timedelta64(2, "D")
+    if late.any() and not market.made_up:
+        first = int(np.argmax(late))
+        problem = f"{int(late.sum())} bars lie in the future"
+        fix = "Check how their dates are written, or were read"
+        yield _warning("timestamp", problem, fix, "future", _place(market, first))
 
 
 def _jumps(market: MarketData) -> Iterator[Finding]:

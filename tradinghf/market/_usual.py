@@ -18,6 +18,7 @@ import pyarrow.csv as pc
 from tradinghf.market._bar_rules import FIELDS
 from tradinghf.market._column_names import KNOWN_NAMES, canonical_name
 from tradinghf.market._dialects import PlainBars
+from tradinghf.market._stated_zones import stated_zone
 from tradinghf.market._time_columns import with_bar_times
 
 _NUMBERS = (*FIELDS, "adj_close")
@@ -47,6 +48,8 @@ def usual_bars(data: bytes, zone: str | None = None) -> PlainBars | None:
     pairs = [(name, [cell]) for name, cell in zip(names, cells, strict=True)]
     time = cells[kinds.index("timestamp")]
     if with_bar_times(pairs) is not pairs or not _TIME.fullmatch(time):
+        return None
+    if stated_zone(pairs, "") is not None:
         return None
     named = next((word for word in _ZONES if time.endswith(word)), "")
     table = _typed(data, mark, names, kinds, "UTC" if named else None)

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
 
 from tradinghf.episodes import Episode
 from tradinghf.feedback import LEXICON
-from tradinghf.serving._access import Identity
+from tradinghf.serving._access import Identity, Role
 from tradinghf.serving._dashboard import Dashboard
 from tradinghf.serving._payload import open_payload
 from tradinghf.serving._routes import API
+
+# What comes after the goal of a session, and also when no question is left.
+_REACHED: tuple[tuple[str, str, Role], ...] = (
+    ("See what it learned", "/reward", "rater"),
+    ("Train", "/training", "lead"),
+)
+_EMPTY: tuple[tuple[str, str, Role], ...] = (("Collect more questions", "/data", "lead"),)
 
 # All scripts are asked for at once; found one by one through their imports they come later.
 _BOOT = """
@@ -38,6 +46,11 @@ def _mount(board: Dashboard, name: str, script: str, html: str, data: dict[str, 
     component(key=name, data=scripts | data)
 
 
+def _links(who: Identity, pages: Sequence[tuple[str, str, Role]]) -> list[dict[str, str]]:
+    """Where somebody may go on: label and address."""
+    return [{"label": label, "href": href} for label, href, role in pages if who.may(role)]
+
+
 def mount_ranking(board: Dashboard, who: Identity, edit: str = "") -> None:
     """The Rank page's component; `edit` is the key of an answer to correct."""
     data = {
@@ -48,6 +61,8 @@ def mount_ranking(board: Dashboard, who: Identity, edit: str = "") -> None:
         "name": "" if board.settings.auth == "none" else who.rater,
         "aspects": sorted(LEXICON),
         "edit": edit,
+        "steps": _links(who, _REACHED),
+        "more": _links(who, (*_REACHED, *_EMPTY)),
     }
     _mount(board, "rank", "rank.js", '<div class="host"></div>', data)
 

@@ -26,13 +26,19 @@ MARKS = {"running": "● running", "done": "✓ done", "failed": "✕ failed", "
 _STEP = {"done": ":material/check_circle:", "next": ":material/arrow_forward:", "later": ""}
 _REFRESH = 10.0  # seconds: every open page costs the server a run
 _ROLES: dict[str, Role] = {"training": "lead", "compare": "lead", "backtest": "lead"}
-# One line, also on a phone; the Rank page takes the whole window below it.
+# One line, but on a phone as many as it takes: the step that comes next is in sight. Only the page
+# Rank, which takes the whole window below it, keeps one there.
 _STRIP = """<style>
 .st-key-guide { overflow-x: auto; scrollbar-width: none; flex-wrap: nowrap !important; }
 .st-key-guide > * { flex: none !important; width: auto !important; }
 .st-key-guide p { white-space: nowrap; font-size: 13px; }
 .st-key-guide a { padding: 2px 8px; min-height: 28px; }
 .st-key-guide button { min-height: 28px; height: 28px; padding: 0 10px; }
+</style>"""
+_WRAPPED = """<style>
+@media (max-width: 640px) {
+  .st-key-guide { flex-wrap: wrap !important; gap: 4px !important; }
+}
 </style>"""
 _ON_RANK = """<style>
 :root { --page-top: calc(3.75rem + 36px); }
@@ -151,7 +157,7 @@ def guide(board: Dashboard, who: Identity, page: str) -> None:
 
     """
     with st.container(key="guide", horizontal=True, vertical_alignment="center", gap="small"):
-        st.html(_STRIP + (_ON_RANK if page == "rank" else ""))
+        st.html(_STRIP + (_ON_RANK if page == "rank" else _WRAPPED))
         for step in _steps(board.settings, board.store):
             if step.page == "rank" or who.may(_ROLES.get(step.page, "rater")):
                 _show(step)

@@ -17,7 +17,7 @@ from tradinghf.serving.ui import flow
 
 _NEEDED = {"timestamp": "Time", "open": "Open", "high": "High", "low": "Low", "close": "Close"}
 _OPTIONAL = {"volume": "Volume, if any", "symbol": "Symbol, if any"}
-_NAMED = re.compile(r"\b(columns|dayfirst|decimal|zone|sheet)=")
+_NAMED = re.compile(r"\b(columns|dayfirst|decimal|zone|sheet|offset)=")
 # What a terminal would take; a page has fields.
 _CODE = re.compile(r" \(dayfirst=\w+\)|: sheet='[^']*'")
 _NAME_THEM = re.compile(r"or name them: columns='[^']*'")
@@ -147,6 +147,15 @@ def _adjusted(_: Uploads, file: BarFile) -> str:
     return "true" if st.checkbox(label, key=f"adjust {file.key}") else ""
 
 
+def _offset(_: Uploads, file: BarFile) -> str:
+    label = "Collateral of a unit, added to prices that may be zero or negative"
+    help_ = "Of a spread, or a future that fell below 0. Returns are counted on price plus this."
+    offset = st.number_input(
+        label, 0.0, None, None, key=f"offset {file.key}", placeholder="none", help=help_
+    )
+    return f"{offset:g}" if offset else ""
+
+
 def _mapping(uploads: Uploads, file: BarFile) -> str:
     """A field for each of our columns; "close=Price;open=2" of those that were chosen."""
     names = _columns(uploads, file, file.key)
@@ -182,4 +191,5 @@ _FIELDS: dict[str, Callable[[Uploads, BarFile], str]] = {
     "zone": _zone,
     "sheet": _sheet,
     "adjust": _adjusted,
+    "offset": _offset,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from operator import attrgetter, itemgetter
@@ -15,6 +16,7 @@ from tradinghf.feedback.store import EpisodeInfo, Store
 from tradinghf.serving._runs import RunFolder
 from tradinghf.serving._source_names import SOURCE_KINDS, source_kind, source_label
 
+_SURE = 0.05
 _OUTCOMES = {"ranked": "ranked", "skipped": "skipped", "cant_tell": "can't tell"}
 
 
@@ -172,13 +174,32 @@ def comparisons(store: Store) -> pd.DataFrame:
     rows = [
         {
             "compared": note,
-            "pairs": total[note],
-            "ranked": int(sum(tally.values())),
+            "so far": _verdict(tally),
             "preferred": ", ".join(f"{who}: {won:g}" for who, won in sorted(tally.items())),
+            "ranked": int(sum(tally.values())),
+            "pairs": total[note],
         }
         for note, tally in count.items()
     ]
-    return pd.DataFrame(rows, columns=["compared", "pairs", "ranked", "preferred"])
+    return pd.DataFrame(rows, columns=["compared", "so far", "preferred", "ranked", "pairs"])
+
+
+def _verdict(tally: Mapping[str, float]) -> str:
+    """Whether one was preferred more often than a coin would have it (sign test at 5 %).
+
+    Args:
+        tally: {who: pairs won}; a tie is half a pair for each.
+
+    """
+    if not tally:
+        return ""
+    pairs = round(sum(tally.values()))
+    who, won = max(tally.items(), key=itemgetter(1))
+    if 2 * won <= pairs:
+        return "equal so far"
+    least = math.floor(won)  # half a pair is no pair won
+    chance = 2 * sum(math.comb(pairs, k) for k in range(least, pairs + 1)) / 2**pairs
+    return f"{who} is preferred" if chance <= _SURE else f"{who} is ahead: too few to tell"
 
 
 def episodes_table(

@@ -28,6 +28,12 @@ _CHART_HEIGHT = 300
 _NUMBER = "%.1f"
 _LONGEST_NAME = 100
 _CONFIRMED = "confirmed"
+# Figures with intervals go on a second line; where nothing hovers, tables always show their
+# buttons, which would lie on the text above.
+_STYLE = """<style>
+[data-testid="stMetricValue"] * { white-space: normal; overflow-wrap: anywhere; }
+@media (hover: none) { [data-testid="stFullScreenFrame"]:has(> .stDataFrame) { margin-top: 36px; } }
+</style>"""
 _ADDRESS = re.compile(r"[^\s@:]+@[^\s@:]+")
 
 
@@ -132,6 +138,7 @@ def link_here(text: str, path: str) -> None:
 def open_page(title: str, text: str, role: Role = "rater") -> tuple[Dashboard, Identity]:
     """Head of a page, for people with at least this role."""
     who = require_identity()
+    st.html(_STYLE)
     st.title(title, anchor=False)
     if not who.may(role):
         st.warning(f"This page is for the role {role!r}; yours is {who.role!r}.")
