@@ -116,7 +116,11 @@ def test_times_of_day_ask_for_their_zone(page: AppTest, tmp_path: Path) -> None:
 
 def test_prices_below_zero_ask_for_their_collateral(page: AppTest, tmp_path: Path) -> None:
     take(page, "spread.csv")
-    assert "expected more than 0" in "\n".join(str(text.value) for text in page.text)
+    said = "\n".join(str(text.value) for text in page.text)
+    assert "expected more than 0" in said
+    assert "or say below what a unit takes as collateral beyond its price." in said
+    assert "more problems)" in said
+    assert "tradinghf data" not in said
     field = next(f for f in page.number_input if f.label.startswith("Collateral of a unit"))
     field.set_value(100).run()
     assert "Kept as spread: 9 bars" in keep(page)

@@ -19,8 +19,9 @@ _NEEDED = {"timestamp": "Time", "open": "Open", "high": "High", "low": "Low", "c
 _OPTIONAL = {"volume": "Volume, if any", "symbol": "Symbol, if any"}
 _NAMED = re.compile(r"\b(columns|dayfirst|decimal|zone|sheet|offset)=")
 # What a terminal would take; a page has fields.
-_CODE = re.compile(r" \(dayfirst=\w+\)|: sheet='[^']*'")
+_CODE = re.compile(r" \(dayfirst=\w+\)|: sheet='[^']*'|; see all with: tradinghf data check [^)]*")
 _NAME_THEM = re.compile(r"or name them: columns='[^']*'")
+_OFFSET = re.compile(r"or load it with offset=, .* \(FILE:offset=100\)")
 _DAY = pd.Timedelta(days=1)
 
 
@@ -82,6 +83,7 @@ def read_file(uploads: Uploads, file: BarFile) -> tuple[MarketData | None, dict[
 def _say(file: BarFile, found: str) -> None:
     """What is wrong or open, below the file's name."""
     plain = _NAME_THEM.sub("or say here which is which", _CODE.sub("", found))
+    plain = _OFFSET.sub("or say below what a unit takes as collateral beyond its price", plain)
     st.text(plain.removeprefix(f"{file.name}: "))
 
 
