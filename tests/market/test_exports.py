@@ -13,7 +13,6 @@ from support.dialects.writing import (
     EPOCH,
     HEAD,
     LATER,
-    MS,
     OHLCV,
     QUARTERS,
     SEMI,
@@ -46,6 +45,7 @@ def quoted(row: str) -> str:
     return ",".join(f'"{cell}"' for cell in row.split(","))
 
 
+MS = [f"{t}000" for t in EPOCH]
 DASHED = stamps(QUARTERS, "%Y-%m-%d %H:%M")
 YEN = [f"{t.year}年{t.month}月{t.day}日" for t in DAYS]
 
