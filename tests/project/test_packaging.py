@@ -12,15 +12,17 @@ import sys
 import sysconfig
 import tomllib
 import zipfile
+from collections.abc import Mapping
 from email.parser import Parser
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from support.source import ROOT, parsed
 
-ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
@@ -195,11 +197,17 @@ def test_installed_wheel_runs_from_another_folder(installed: Path, tmp_path: Pat
     assert report.stat().st_size > 10_000
 
 
+@cache
+def distributions() -> Mapping[str, list[str]]:
+    """Top-level import -> what installs it."""
+    return metadata.packages_distributions()
+
+
 def third_party_imports(folder: str) -> dict[str, set[str]]:
     """Top-level import -> files, of everything outside the standard library and this package."""
     found: dict[str, set[str]] = {}
     for path in (ROOT / folder).rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(parsed(path)):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
                 names = [node.module]
@@ -219,7 +227,7 @@ def test_every_import_is_a_declared_dependency(folder: str) -> None:
     for name, extra in PROJECT["optional-dependencies"].items():
         lines.extend([] if name == "dev" and for_users else extra)
     declared = {canonicalize_name(Requirement(line).name) for line in lines}
-    owners = metadata.packages_distributions()
+    owners = distributions()
     own = {p.name for p in (ROOT / "tests").iterdir()}  # the folders that tests import from
     own |= {p.stem for place in ("tests", "scripts", folder) for p in (ROOT / place).rglob("*.py")}
     for top, files in third_party_imports(folder).items():

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from support.source import ROOT, parsed
 
-ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ("tradinghf", "dashboard", "strategies", "scripts", "benchmarks")
 
 MODULES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
@@ -79,7 +78,7 @@ def sources(*folders: str) -> Iterator[tuple[str, ast.Module]]:
     """(path from the root, tree) of every Python file."""
     for folder in folders:
         for path in sorted((ROOT / folder).rglob("*.py")):
-            yield path.relative_to(ROOT).as_posix(), ast.parse(path.read_text())
+            yield path.relative_to(ROOT).as_posix(), parsed(path)
 
 
 def aliases(tree: ast.Module) -> dict[str, str]:

@@ -6,10 +6,10 @@ import ast
 import importlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pytest
-from support.source import ROOT, Module, defined, imports, modules
+from support.source import ROOT, Import, Module, defined, imports, modules, parsed
 
 MOST_NAMES = 475
 
@@ -36,24 +36,25 @@ def surface() -> dict[str, list[str]]:
     }
 
 
-def outsiders() -> Iterator[tuple[str, str]]:
-    """Python that is not the package's own: (where, code) of the pages, strategies and docs."""
+def outsiders() -> Iterator[tuple[str, ast.Module]]:
+    """Python that is not the package's own: (where, tree) of the pages, strategies and docs."""
     for folder in ("dashboard", "strategies"):
         for path in sorted((ROOT / folder).rglob("*.py")):
-            yield str(path.relative_to(ROOT)), path.read_text()
+            yield str(path.relative_to(ROOT)), parsed(path)
     for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
         blocks = re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL)
-        yield from ((path.name, block) for block in blocks)
+        yield from ((path.name, ast.parse(block)) for block in blocks)
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         for cell in json.loads(path.read_text())["cells"]:
             if cell["cell_type"] == "code":
-                yield path.name, re.sub(r"^[%!].*", "", "".join(cell["source"]), flags=re.M)
+                code = re.sub(r"^[%!].*", "", "".join(cell["source"]), flags=re.M)
+                yield path.name, ast.parse(code)
 
 
-def private_imports(where: str, code: str, own: str = "") -> list[str]:
+def private_imports(where: str, imported: Iterable[Import], own: str = "") -> list[str]:
     """Imports of what is private to a package other than `own`."""
     found = []
-    for target in {i.target for i in imports(ast.parse(code))}:
+    for target in {i.target for i in imported}:
         package, _, rest = target.partition("._")
         if target.startswith("tradinghf.") and rest and f"{own}.".find(f"{package}.") != 0:
             found.append(f"{where} imports {target}")
@@ -78,18 +79,18 @@ def test_packages_import_each_others_public_names_alone() -> None:
     for name, module in modules().items():
         if name != "tradinghf":
             own = name if module.is_package else name.rpartition(".")[0]
-            found += private_imports(name, module.source, own)
+            found += private_imports(name, module.imports, own)
     assert not found, "\n".join(found)
 
 
 def test_pages_strategies_docs_and_notebooks_need_public_names_alone() -> None:
-    found = [p for where, code in outsiders() for p in private_imports(where, code)]
+    found = [p for where, tree in outsiders() for p in private_imports(where, imports(tree))]
     assert not found, "\n".join(found)
 
 
 def test_an_import_of_what_is_private_is_found() -> None:
-    code = "from tradinghf.market._data import MarketData"
+    code = [Import("tradinghf.market._data.MarketData")]
     assert private_imports("x", code) == ["x imports tradinghf.market._data.MarketData"]
     assert private_imports("x", code, "tradinghf.simulation")
     assert not private_imports("x", code, "tradinghf.market")
-    assert not private_imports("x", "from tradinghf.market import MarketData")
+    assert not private_imports("x", [Import("tradinghf.market.MarketData")])

@@ -7,11 +7,11 @@ import io
 import keyword
 import re
 import tokenize
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-from support.source import ROOT, Module, defined, imports, module_of, modules
+from support.source import ROOT, Module, defined, module_of, modules, parsed
 
 FOLDERS = ("tradinghf", "strategies", "dashboard", "tests", "scripts", "benchmarks", "notebooks")
 ROOMS = "market|simulation|feedback|learning|loop|evaluation|serving|bench|cli"
@@ -26,6 +26,7 @@ SHORT = re.compile(
     r"`((?:learning|loop|evaluation|serving|simulation|feedback|bench)(?:\.[a-z]\w*)+)"
 )
 NAMES = re.compile(r"`([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)(?:\(\w*\))?`")
+NAMED = {"id", "attr", "name", "arg", "module", "asname"}  # fields of nodes
 # Names in backticks that are other programs', or an ending of ours that stands for several.
 FOREIGN = {
     "CombinatorialPurgedCV",
@@ -41,9 +42,9 @@ FOREIGN = {
 }
 
 
-def prose(source: str) -> str:
+def prose(source: str, tree: ast.Module | None = None) -> str:
     """The comments and docstrings of a Python file."""
-    tree = ast.parse(source)
+    tree = ast.parse(source) if tree is None else tree
     kinds = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
     parts = [ast.get_docstring(n) or "" for n in ast.walk(tree) if isinstance(n, kinds)]
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
@@ -55,8 +56,13 @@ def wrong_files(text: str) -> list[str]:
     homes = [ROOT, *(ROOT / name for name in ("tradinghf", "tests", "docs"))]
     cited = [path for path in PATHS.findall(text) if Path(path).stem != "NAME"]
     missing = [path for path in cited if not any((home / path).exists() for home in homes)]
-    tests = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
-    return missing + [name for name in TESTS.findall(text) if name not in tests]
+    return missing + [name for name in TESTS.findall(text) if name not in test_files()]
+
+
+@cache
+def test_files() -> frozenset[str]:
+    """Names of the files of tests."""
+    return frozenset(path.name for path in (ROOT / "tests").rglob("test_*.py"))
 
 
 def wrong_names(text: str) -> list[str]:
@@ -77,7 +83,7 @@ def contents(module: Module) -> set[str]:
     """Top-level names that a module defines, imports or exports."""
     tree = module.tree
     names = {name for name in defined(tree) if "." not in name}
-    return names | {found.target.rpartition(".")[2] for found in imports(tree)}
+    return names | {found.target.rpartition(".")[2] for found in module.imports}
 
 
 @cache
@@ -86,7 +92,7 @@ def words() -> frozenset[str]:
     found: set[str] = set()
     for folder in FOLDERS:
         for path in (ROOT / folder).rglob("*.py"):
-            found |= code_words(ast.parse(path.read_text()))
+            found |= code_words(parsed(path))
     for name in ("Makefile", "pyproject.toml", "mkdocs.yml", "requirements.lock"):
         found |= set(re.findall(r"\w+", (ROOT / name).read_text()))
     for path in (ROOT / "dashboard").rglob("*.js"):
@@ -102,13 +108,12 @@ def code_words(tree: ast.Module) -> set[str]:
         for n in ast.walk(tree)
         if isinstance(n, kinds) and n.body and isinstance(n.body[0], ast.Expr)
     }
-    found: set[str] = set()
+    said: set[str] = set()
     for node in ast.walk(tree):
-        for field in ("id", "attr", "name", "arg", "module", "asname"):
-            found |= set(re.findall(r"\w+", getattr(node, field, None) or ""))
+        said.update(getattr(node, name, None) or "" for name in NAMED & set(node._fields))
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs:
-            found |= set(re.findall(r"\w+", node.value))
-    return found
+            said.add(node.value)
+    return set(re.findall(r"\w+", "\n".join(said)))
 
 
 def unknown_words(text: str) -> list[str]:
@@ -120,13 +125,15 @@ def unknown_words(text: str) -> list[str]:
     return sorted(n for n, left in parts.items() if left - known)
 
 
-def texts() -> Iterator[tuple[Path, str]]:
+@cache
+def texts() -> tuple[tuple[Path, str], ...]:
     """(path, what it says about the code) of every source file and page."""
-    for folder in FOLDERS:
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            yield path, prose(path.read_text())
-    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))):
-        yield path, path.read_text()
+    code = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
+    return (
+        *((path, prose(path.read_text(), parsed(path))) for path in code),
+        *((path, path.read_text()) for path in pages),
+    )
 
 
 def problems(found: Iterable[tuple[Path, list[str]]]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -47,7 +47,12 @@ class Module:
     @cached_property
     def tree(self) -> ast.Module:
         """The parsed source."""
-        return ast.parse(self.source)
+        return parsed(self.path) if self.path.is_file() else ast.parse(self.source)
+
+    @cached_property
+    def imports(self) -> tuple[Import, ...]:
+        """Every import of the module."""
+        return tuple(imports(self.tree))
 
     @property
     def is_package(self) -> bool:
@@ -58,6 +63,12 @@ class Module:
     def lines(self) -> int:
         """Length of the file."""
         return len(self.source.splitlines())
+
+
+@cache
+def parsed(path: Path) -> ast.Module:
+    """The tree of a Python file, which all tests of a process share: none may change it."""
+    return ast.parse(path.read_text())
 
 
 @cache
@@ -96,18 +107,16 @@ def module_of(target: str, known: Mapping[str, object]) -> str | None:
     return target or None
 
 
-def graph(sources: Mapping[str, str]) -> dict[str, set[str]]:
+def graph(imported: Mapping[str, Iterable[Import]]) -> dict[str, set[str]]:
     """Module -> the modules it imports, in any way but as a package's table of contents.
 
     The `__init__` of a package names its content for type checkers; that is no dependency.
     """
-    packages = {name.rpartition(".")[0] for name in sources}
+    packages = {name.rpartition(".")[0] for name in imported}
     found: dict[str, set[str]] = {}
-    for name, source in sources.items():
+    for name, own in imported.items():
         targets = {
-            module_of(i.target, sources)
-            for i in imports(ast.parse(source))
-            if not (i.typing and name in packages)
+            module_of(i.target, imported) for i in own if not (i.typing and name in packages)
         }
         found[name] = {t for t in targets if t is not None} - {name}
     return found
