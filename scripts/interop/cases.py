@@ -391,13 +391,21 @@ def puffer_env(buf: Any = None, seed: int = 0) -> Any:
 
 @case("rllib", "PPO with its new API on tradinghf/Market-v0")
 def rllib_learns() -> None:
-    """One iteration, in this process."""
-    settings = load("ray.rllib.algorithms.ppo", "PPOConfig")()
-    settings = settings.environment(f"tradinghf.simulation:{DISCRETE}", env_config=TASK)
-    settings = settings.env_runners(num_env_runners=0, num_envs_per_env_runner=2)
-    settings = settings.training(train_batch_size=128, minibatch_size=64, num_epochs=1)
-    found = settings.build_algo().train()
-    runners = found["env_runners"]
+    """One iteration, in this process, beside the smallest Ray that RLlib runs on."""
+    ray = importlib.import_module("ray")
+    ray.init(
+        num_cpus=1, include_dashboard=False, log_to_driver=False, object_store_memory=80 * 2**20
+    )
+    try:
+        settings = load("ray.rllib.algorithms.ppo", "PPOConfig")()
+        settings = settings.environment(f"tradinghf.simulation:{DISCRETE}", env_config=TASK)
+        settings = settings.env_runners(num_env_runners=0, num_envs_per_env_runner=2)
+        settings = settings.training(train_batch_size=128, minibatch_size=64, num_epochs=1)
+        algorithm = settings.build_algo()
+        runners = algorithm.train()["env_runners"]
+        algorithm.stop()
+    finally:
+        ray.shutdown()
     assert runners["episode_len_mean"] == 16, runners
     assert np.isfinite(runners["episode_return_mean"])
 
