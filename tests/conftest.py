@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -16,11 +17,40 @@ ROOT = Path(__file__).resolve().parents[1]
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+MEMORY = Path("/dev/shm")  # nosec B108
+ROOM = 4 << 30
+"""What tests may fill: a wheel in an environment of its own, runs, stores [bytes]."""
+
+
+def memory_is_roomy() -> bool:
+    """Whether files in memory can take the place of a disk: large enough, and may be executed."""
+    if not MEMORY.is_dir() or not os.access(MEMORY, os.W_OK):
+        return False
+    place = os.statvfs(MEMORY)
+    return not place.f_flag & os.ST_NOEXEC and place.f_bavail * place.f_frsize >= ROOM
+
+
+# Stores and checkpoints wait for the disk at every write; several tests a second would, too.
+if memory_is_roomy():
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
+
 def pytest_configure() -> None:
     """Let workers compile side by side."""
     from tradinghf.numba_cache import use_unique_files
 
     use_unique_files()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Spare the garbage collector what imports leave: millions of objects, and all of them stay."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 pytest_plugins = ("support.extras", "support.store_fixtures")
