@@ -22,10 +22,14 @@ $(STAMP): pyproject.toml constraints.txt requirements.lock scripts/setup scripts
 # Two busy thread pools on two cores slow each other down: workers, not threads, fill the cores.
 test slow quick: export OMP_NUM_THREADS ?= 1
 
+# A file's tests share servers, browsers, trainings and compiled kernels: one worker makes them, once.
+# In the order of the folders; by their number of tests, those of long ones would come last.
+BY_FILE := --dist loadfile --no-loadscope-reorder
+
 test: $(STAMP) ## Run the tests that take less than ten seconds each, with a browser and servers.
 	scripts/system_packages
 	$(BIN)/python scripts/fetch_assets.py --tests
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) $(BY_FILE) -m "not slow" $(ARGS)
 
 slow: $(STAMP) ## Run the tests that take longer: whole loops, months, every page of the docs.
 	scripts/system_packages
@@ -49,7 +53,7 @@ interop: $(EXTRAS_STAMP) ## Try other libraries, unmodified, and compare with th
 	$(EXTRAS_VENV)/bin/python scripts/interop --check
 
 quick: $(STAMP) ## Run the tests that take less than ten seconds each and no browser.
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow and not browser" $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) $(BY_FILE) -m "not slow and not browser" $(ARGS)
 
 demo: $(STAMP) ## The whole loop on real bars, and its page: runs/demo/report.html.
 	$(BIN)/tradinghf rlhf --trader drawdown --data sp500 --train-end 2012 --test-start 2015 \
