@@ -7,7 +7,9 @@ are taken where they have been measured to be faster, and wait without keeping a
 
 from __future__ import annotations
 
+import ctypes
 import os
+import platform
 import sys
 import time
 import weakref
@@ -65,6 +67,28 @@ def usable_cores() -> int:
         return cores if quota == "max" else max(1, min(cores, int(quota) // int(period)))
     except (OSError, ValueError):
         return cores
+
+
+@lru_cache
+def has_matrix_unit() -> bool:
+    """Whether the processor multiplies tiles of bfloat16 (AMX), and lets this process do so.
+
+    Linux has a process ask before its first use, once, for all of its threads.
+    """
+    if platform.system() != "Linux" or platform.machine() != "x86_64":
+        return False
+    from llvmlite import binding
+
+    try:
+        features = binding.get_host_cpu_features()
+    except RuntimeError:  # a processor that LLVM knows nothing of
+        return False
+    if not all(features.get(name) for name in ("amx-tile", "amx-bf16", "avx512f")):
+        return False
+    return int(ctypes.CDLL(None).syscall(_ARCH_PRCTL, _ASK_FOR_STATE, _TILE_DATA)) == 0
+
+
+_ARCH_PRCTL, _ASK_FOR_STATE, _TILE_DATA = 158, 0x1023, 18  # of Linux on x86-64
 
 
 class Pace:

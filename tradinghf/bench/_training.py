@@ -26,22 +26,29 @@ class _Case:
     joint: bool = False
     device: str = "cpu"
     graphs: Literal["none", "step"] = "none"
+    precision: Literal["float32", "bfloat16"] = "float32"
 
     def __str__(self) -> str:
         joint = ", one body, 16 bars" if self.joint else ""
         threads = f", {self.threads} threads" if self.threads > 1 else ""
         graphs = "" if self.graphs == "none" else ", graphs"
-        return f"N={self.envs}, {self.paid}{joint}, {self.device}{threads}{graphs}"
+        half = ", bfloat16" if self.precision == "bfloat16" else ""
+        return f"N={self.envs}, {self.paid}{joint}, {self.device}{threads}{graphs}{half}"
 
 
 def _cases(quick: bool) -> list[_Case]:
     import torch
 
+    from tradinghf.workers import has_matrix_unit
+
     paid: tuple[Literal["env reward", "learned + PnL"], ...] = ("env reward", "learned + PnL")
     if quick:
         return [_Case(64, each) for each in paid]
     cases = [_Case(envs, each) for envs in (64, 512, 2_048) for each in paid]
-    cases += [_Case(4_096, each, joint=True) for each in paid]
+    joint = [_Case(4_096, each, joint=True) for each in paid]
+    cases += joint
+    if has_matrix_unit():
+        cases += [replace(case, precision="bfloat16") for case in joint]
     if (os.cpu_count() or 1) > 1:
         cases += [replace(c, threads=2) for c in cases if c.envs > 64]
     if torch.cuda.is_available():
@@ -59,10 +66,11 @@ def ppo_speed(quick: bool) -> list[Row]:
     Two streams are what `tradinghf rlhf` trains on: a reward model fitted to rankings, and sparse
     PnL. "One body" is the workload that published trainers of trading agents are compared on: 16
     bars of 5 features and 4 account values, 128 bars per rollout, actor and critics on one 2x64
-    body, 4 epochs of 4 minibatches. Unless `quick`, learning is checked first: on a trending
-    market the policy must earn more. `gemm_share` is the share of the machine's matrix-product
-    rate, measured in the same run, that the arithmetic of the networks amounts to: by processor
-    time on one thread, by the clock on several.
+    body, 4 epochs of 4 minibatches; in bfloat16 as well where there is a matrix unit. Unless
+    `quick`, learning is checked first: on a trending market the policy must earn more.
+    `gemm_share` is the share of the machine's rate of float32 matrix products, measured in the
+    same run, that the arithmetic of the networks amounts to: by processor time on one thread, by
+    the clock on several.
     """
     import torch
 
@@ -97,7 +105,7 @@ def _rate(market: MarketData, case: _Case, streams: dict[str, Stream], repeats: 
     task, config = EnvConfig(), PPOConfig()
     if case.joint:
         task, config = EnvConfig(lookback=16, horizon=128), PPOConfig(shared=True, minibatches=4)
-    config = replace(config, graphs=case.graphs)
+    config = replace(config, graphs=case.graphs, precision=case.precision)
     env = MarketEnv(market, num_envs=case.envs, config=task, device=case.device, seed=0)
     agent = PPO(env, streams, config, seed=0)
     rate = timed(lambda: agent.train(1), agent.steps_per_iteration, "steps/s", repeats=repeats)

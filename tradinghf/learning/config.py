@@ -126,6 +126,7 @@ class PPOConfig(NamedOptions):
             shared by the assets of a portfolio; "auto" is "assets" for portfolios, else "mlp".
         head: distribution of continuous actions.
         precision: of the networks' products; parameters, their gradients and the loss are float32.
+            "bfloat16" is what GPUs and processors with a matrix unit (AMX) are fast at.
         graphs: what a GPU records once and replays as one launch: "step" is each minibatch's,
             "iteration" everything from the first bar of the rollout to the last step of Adam, on a
             `MarketEnv` whose rollouts are whole episodes (`tradinghf.learning.ppo._graphs`); the

@@ -15,6 +15,8 @@ import torch
 from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.policy import ActorCritic
 from tradinghf.learning.ppo._compiled import CompiledUpdate
+from tradinghf.learning.ppo._distributed import ALONE
+from tradinghf.learning.ppo._fastest import update_of
 from tradinghf.learning.ppo._forward import CompiledForward, blas, forward_of
 from tradinghf.learning.ppo._network import PackedActorCritic
 from tradinghf.learning.ppo._transitions import Transitions
@@ -197,11 +199,18 @@ def test_threads_change_nothing_in_acting() -> None:
         assert torch.equal(values, found[0][1])
 
 
-def test_acting_follows_the_weights_and_leaves_other_precisions_alone() -> None:
+def test_acting_follows_the_weights() -> None:
     packed, obs = PackedActorCritic(network_of()), torch.randn(300, 7)
     forward = forward_of(packed)
     assert forward is not None
     before = forward(obs)[0].clone()
     packed.data += 0.1
     assert not torch.equal(forward(obs)[0], before)
-    assert forward_of(PackedActorCritic(network_of(), "bfloat16")) is None
+
+
+def test_without_a_matrix_unit_bfloat16_is_left_to_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("_compiled", "_forward"):
+        monkeypatch.setattr(f"tradinghf.learning.ppo.{module}.has_matrix_unit", lambda: False)
+    half, config = PackedActorCritic(network_of(), "bfloat16"), PPOConfig(precision="bfloat16")
+    assert forward_of(half) is None
+    assert type(update_of(half, config, ALONE)) is Update

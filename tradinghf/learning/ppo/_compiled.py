@@ -13,13 +13,11 @@ from torch import Tensor
 from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.policy import ActorCritic, Categorical
 from tradinghf.learning.ppo._distributed import ALONE, ProcessGroup
-from tradinghf.learning.ppo._forward import blas, layer_tables
+from tradinghf.learning.ppo._forward import blas, kernel_of, layer_tables
 from tradinghf.learning.ppo._network import PackedActorCritic
 from tradinghf.learning.ppo._transitions import Transitions
 from tradinghf.learning.ppo._update import LossWeights, Update
-from tradinghf.workers import Team, torch_threads_lent
-
-_ROWS_PER_SHARE = 1024  # that are worth a thread of their own
+from tradinghf.workers import Team, has_matrix_unit, torch_threads_lent
 
 
 def covers(network: ActorCritic, config: PPOConfig) -> bool:
@@ -27,8 +25,8 @@ def covers(network: ActorCritic, config: PPOConfig) -> bool:
     return (
         isinstance(network.head, Categorical)
         and network.by_hand
-        and config.precision == "float32"
         and next(network.parameters()).device.type == "cpu"
+        and (config.precision == "float32" or has_matrix_unit())
     )
 
 
@@ -45,13 +43,13 @@ class CompiledUpdate(Update):
 
     """
 
+    _rows_per_share = 1024  # that are worth a thread of their own
+
     def __init__(
         self, network: PackedActorCritic, config: PPOConfig, group: ProcessGroup = ALONE
     ) -> None:
-        from tradinghf.learning.ppo import _compiled_kernel as compiled_kernel
-
         super().__init__(network, config, group)
-        self._kernel = compiled_kernel
+        self._kernel = kernel_of(network)
         self._layers, self._widest = layer_tables(network)
         self._share_grads = network.grad[None]
         self._team = Team()
@@ -70,15 +68,15 @@ class CompiledUpdate(Update):
     def gradients(self, rows: Tensor, table: Transitions, weights: LossWeights) -> Tensor:
         """See `Update`."""
         size = len(rows)
-        shares = max(size // _ROWS_PER_SHARE, 1)
+        shares = max(size // self._rows_per_share, 1)
         grads = self.network.grad[None] if shares == 1 else self._room(shares)
         stats = torch.empty(shares, self._kernel.STATS, dtype=torch.float64)
         self._team.share(
             self._kernel.gradients,
             shares,
             1,
-            *(x.numpy() for x in (self.network.data, grads, stats, table.obs, table.columns)),
-            rows.contiguous().numpy(),
+            *(x.numpy() for x in (self.network.data, grads, stats)),
+            *(*self._arrays(table), rows.contiguous().numpy()),
             *(self._layers, self._widest, _loss_numbers(size, table, weights)),
         )
         if shares > 1:
@@ -96,7 +94,7 @@ class CompiledUpdate(Update):
         rate: float | Tensor,
     ) -> Tensor:
         """See `Update`; where a minibatch is too small to share out, all is one call."""
-        shared = self.group.size > 1 or size >= 2 * _ROWS_PER_SHARE
+        shared = self.group.size > 1 or size >= 2 * self._rows_per_share
         if shared:
             return super().epoch(order, size, table, weights, rate)
         stats = torch.empty(self._kernel.STATS + 2, dtype=torch.float64)
@@ -104,16 +102,46 @@ class CompiledUpdate(Update):
         written = (adam.data, adam.grad, adam.mean, adam.square, adam.count.view(1), stats)
         self._kernel.epoch(
             *(size, float(rate), adam.limit, np.float32(adam.eps)),
-            *(x.numpy() for x in (*written, table.obs, table.columns, order)),
+            *(*(x.numpy() for x in written), *self._arrays(table), order.numpy()),
             *(self._layers, self._widest, _loss_numbers(size, table, weights)),
         )
         stats[4] /= table.critics
         return stats.float()
 
+    def _arrays(self, table: Transitions) -> tuple[Any, Any]:
+        """Observations and columns as the kernel reads them."""
+        return table.obs.numpy(), table.columns.numpy()
+
     def _room(self, shares: int) -> Tensor:
         if len(self._share_grads) != shares:
             self._share_grads = self.network.grad.new_empty(shares, len(self.network.grad))
         return self._share_grads
+
+
+class HalfUpdate(CompiledUpdate):
+    """`CompiledUpdate` on the processor's matrix unit, with the products of bfloat16."""
+
+    _rows_per_share = 4096
+
+    def __init__(
+        self, network: PackedActorCritic, config: PPOConfig, group: ProcessGroup = ALONE
+    ) -> None:
+        from tradinghf.learning.ppo._matrix_unit import STEP
+
+        super().__init__(network, config, group)
+        self._multiple = STEP
+        self._table: Transitions | None = None
+        self._narrow: tuple[Any, Any] = None, None
+
+    def _arrays(self, table: Transitions) -> tuple[Any, Any]:
+        """Half the memory, and what belongs to a row side by side: rows are read in no order."""
+        if table is not self._table:
+            obs = table.obs.numpy()
+            width = -(-obs.shape[1] // self._multiple) * self._multiple
+            there = np.empty((len(obs), width), np.uint16)
+            self._team.share(self._kernel.narrow, len(obs), self._rows_per_share, obs, there)
+            self._table, self._narrow = table, (there, table.columns.T.contiguous().numpy())
+        return self._narrow
 
 
 def _loss_numbers(size: int, table: Transitions, weights: LossWeights) -> Any:

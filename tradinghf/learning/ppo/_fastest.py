@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tradinghf._triton import require_triton
 from tradinghf.learning.config import PPOConfig
-from tradinghf.learning.ppo._compiled import CompiledUpdate, covers
+from tradinghf.learning.ppo._compiled import CompiledUpdate, HalfUpdate, covers
 from tradinghf.learning.ppo._distributed import ProcessGroup
 from tradinghf.learning.ppo._fused import MOST_PARAMETERS, TritonAdam, triton_discounted
 from tradinghf.learning.ppo._fused_update import FusedUpdate, fits
@@ -41,7 +41,8 @@ def update_of(network: PackedActorCritic, config: PPOConfig, group: ProcessGroup
     """The fastest update that suits the network, the device and the settings."""
     plain = config.graphs == "none" and config.kernels == "torch"
     if plain and covers(network.network, config):
-        return CompiledUpdate(network, config, group)
+        kind = HalfUpdate if network.half else CompiledUpdate
+        return kind(network, config, group)
     update: Update
     if config.graphs == "step":
         update = RecordedUpdate(network, config, group)

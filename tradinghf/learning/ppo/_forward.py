@@ -13,7 +13,7 @@ from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 from tradinghf.learning.ppo._network import PackedActorCritic
-from tradinghf.workers import Team
+from tradinghf.workers import Team, has_matrix_unit
 
 _BLOCKS_PER_THREAD = 4  # that are worth one
 
@@ -24,14 +24,12 @@ class CompiledForward:
     Blocks are cut by the number of rows alone, so threads change nothing.
 
     Args:
-        network: perceptrons in float32 on the processor (`forward_of`).
+        network: perceptrons on the processor (`forward_of`).
 
     """
 
     def __init__(self, network: PackedActorCritic) -> None:
-        from tradinghf.learning.ppo import _compiled_kernel as kernel
-
-        self._kernel, self._network = kernel, network
+        self._kernel, self._network = kernel_of(network), network
         self._layers, self._widest = layer_tables(network)
         parts = self._layers
         self._outs, self._critics = (int(part[-1, 3]) for part in parts[1:])
@@ -64,8 +62,19 @@ class CompiledForward:
 
 def forward_of(network: PackedActorCritic) -> CompiledForward | None:
     """The compiled pass of networks that the kernel covers; None for others."""
-    covered = network.by_hand and network.data.device.type == "cpu"
-    return CompiledForward(network) if covered else None
+    covered = network.by_hand or (network.half and has_matrix_unit())
+    return CompiledForward(network) if covered and network.data.device.type == "cpu" else None
+
+
+def kernel_of(network: PackedActorCritic) -> Any:
+    """The module of the compiled passes in the network's precision."""
+    if network.half:
+        from tradinghf.learning.ppo import _half_kernel
+
+        return _half_kernel
+    from tradinghf.learning.ppo import _compiled_kernel
+
+    return _compiled_kernel
 
 
 def layer_tables(network: PackedActorCritic) -> tuple[tuple[Any, ...], int]:

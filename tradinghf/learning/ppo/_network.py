@@ -32,6 +32,7 @@ class PackedActorCritic:
         data, grad: [P] float32 parameters and their gradients.
         log_std, log_std_grad: [A] the parts of them for continuous actions.
         by_hand: perceptrons in float32, which a kernel may carry as well.
+        half: perceptrons whose products are in bfloat16.
 
     """
 
@@ -55,6 +56,7 @@ class PackedActorCritic:
         self._used = self.data.to(kind), self.grad.to(kind)
         self._automatic = not network.by_hand
         self.by_hand = network.by_hand and not self._half
+        self.half = network.by_hand and self._half
         scratch = Scratch()
         trunk = any(True for _ in network.trunk.children())
         self._trunk = self._part("trunk", Scratch(), first=True) if trunk else None
