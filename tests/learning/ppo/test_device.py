@@ -51,6 +51,13 @@ CASES = {
 AUTOMATIC = ("attention", "attention, beta", "portfolio", "portfolio, beta", "portfolio of levels")
 
 
+@pytest.fixture(autouse=True)
+def _no_matrix_unit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a processor has one, it rounds in other places than the tensors of a GPU."""
+    for module in ("_compiled", "_forward"):
+        monkeypatch.setattr(f"tradinghf.learning.ppo.{module}.has_matrix_unit", lambda: False)
+
+
 def _agent(task: EnvConfig, config: PPOConfig, **options: Any) -> PPO:
     env = MarketEnv(MARKET, num_envs=4, config=task, **options)
     streams = {

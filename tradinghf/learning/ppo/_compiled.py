@@ -145,7 +145,7 @@ class HalfUpdate(CompiledUpdate):
 
 
 def _loss_numbers(size: int, table: Transitions, weights: LossWeights) -> Any:
-    """See `compiled_kernel.gradients`."""
+    """See `_compiled_kernel.gradients`."""
     pull = 0.0 if table.reference_log_std is None else weights.reference_kl / size
     clip = float(weights.clip)
     bounds = (1.0, 1 - clip, 1 + clip, 1 / size)
