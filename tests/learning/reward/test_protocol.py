@@ -155,7 +155,8 @@ def test_slips_leave_no_pair_certain(log_tie, expected):
     made.log_tie, made.slip = torch.tensor(log_tie, dtype=torch.float64), 0.08
     sure, none = torch.full((1, 1), 200.0, dtype=torch.float64), torch.zeros(1, 1).double()
     found = made.predict_pairs(sure, none)[0]
-    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), atol=1e-6, rtol=0)
+    wanted = torch.tensor(expected, dtype=torch.float64)
+    torch.testing.assert_close(found, wanted, atol=1e-6, rtol=0)
 
 
 def test_the_slips_that_answers_show_are_foreseen():
