@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from support.browser import AXE, PAGES, PHONE, needs_browser, ready, settled, visit
-from support.dashboard import Running, dashboard_of, fill_runs, fill_store, start_dashboard
+from support.dashboard import (
+    Running,
+    dashboard_of,
+    fill_policy,
+    fill_runs,
+    fill_store,
+    start_dashboard,
+)
 
 from tradinghf.feedback.store import Store
 from tradinghf.serving import UserAccounts
@@ -35,6 +42,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running, s
     with Store(folder) as store:
         fill_store(store, queries=8, panels=4, bars=60)
         fill_runs(store, folder / "runs")
+        fill_policy(store, folder / "runs")
         episode = store.rankings()[0].episodes[0]
     running = start_dashboard(folder)
     yield running, episode

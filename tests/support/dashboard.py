@@ -135,6 +135,46 @@ def fill_runs(store: Store, runs: Path, rater: str = "local") -> None:
     (test / "backtest.json").write_text(json.dumps(found))
 
 
+def fill_policy(store: Store, runs: Path, rater: str = "local") -> Path:
+    """A policy that was trained, compared, backtested and judged, as its run leaves it; its run."""
+    run, test = runs / "careful", runs / "backtest-2"
+    run.mkdir(parents=True)
+    test.mkdir()
+    (run / "policy.safetensors").write_bytes(b"")
+    means = dict.fromkeys(("mean_return", "mean_max_drawdown", "mean_exposure", "win_rate"), 0.01)
+    value = {"name": "max_drawdown", "sentence": "Drawdown costs you.", "says": "1 % of drawdown",
+             "weight": -1.5, "low": -2.0, "high": -1.0, "probability": 0.99}  # fmt: skip
+    health = store.health()
+    answers = {"head": health["head"], "count": health["rankings"]}
+    written = {
+        "config": {"experiment": {"data": "sp500", "trader": f"store:{store.location}"}},
+        "reward": {"values": [value], "rankings": health["rankings"], "answers": answers},
+        "result": means | {"yardsticks": {"buy_and_hold": means}},
+        "policy": {"text": "Stays out of the market. It departs from buy_and_hold in 3 % of bars."},
+        "deployment": {"answer": "keep", "baseline": "buy_and_hold", "text": "No evidence."},
+    }
+    for name, content in written.items():
+        (run / f"{name}.json").write_text(json.dumps(content))
+    rows = ({"step": 8192 * i, "pnl": 0.01 * i, "steps_per_s": 900.0} for i in range(1, 9))
+    (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    days = pd.date_range("2020-01-01", periods=20)
+    columns = ("equity", "drawdown", "position", "held", "beside")
+    curves = {name: np.linspace(0, 1, 20) for name in columns}
+    pd.DataFrame(curves, index=days).to_parquet(test / "curves.parquet")
+    (test / "report.html").write_text("<p>report</p>")
+    request = {"strategy": "policy:careful", "policy": str(run / "policy.safetensors")}
+    request |= {"data": "sp500", "beside": "momentum"}
+    cuts = {"cuts": ["2020-01-06", "2020-01-11"]}
+    verdict = {"label": "Verdict", "headline": "Too few bars.", "passed": False, "reasons": ["20."]}
+    found = {"request": request | cuts, "metrics": {"sharpe_annual": 1.0}, "trials": 3}
+    (test / "backtest.json").write_text(json.dumps(found | {"verdict": verdict}))
+    both = store.add_episodes(window(99, panels=2))
+    pair = Query.of(both, purpose="test", note="careful / sma_cross")
+    store.add_queries([pair])
+    store.submit(Ranking(f"{99:032x}", pair.episodes, (1, 2), pair.id, rater, seconds=4.0))
+    return run
+
+
 OPENED: dict[str, str] = {}
 """Address of a server without sign-in -> the cookie, "name=value", of who started it."""
 
