@@ -19,6 +19,8 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
+from io import TextIOWrapper
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
 
@@ -30,6 +32,9 @@ _KEPT_FILES = 5  # rotated files: NAME.1 (the newest) to NAME.5
 _STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
 _PASSWORD = re.compile(r"(://[^:/@\s]*:).*@|((?:password|secret|token)=)[^&]+", re.I | re.S)
 """Greedy up to the last @ of a value: a password may hold any character, also unescaped ones."""
+
+
+_private = partial(os.open, mode=0o600)
 
 
 class _JsonLines(logging.Formatter):
@@ -81,9 +86,14 @@ class _SharedFile(WatchedFileHandler):
     """
 
     def __init__(self, path: Path, most: int = _MAX_BYTES) -> None:
+        self.path, self.most = path, most  # before the file is opened
         super().__init__(path, encoding="utf-8")
-        self.path, self.most = path, most
         self.setFormatter(_JsonLines())
+
+    def _open(self) -> TextIOWrapper:
+        """Open the file, also a new one after a rotation, for its owner alone."""
+        handle = os.open(self.path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
+        return os.fdopen(handle, "a", encoding="utf-8")
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line; a full disk is reported and stops nothing."""
@@ -99,7 +109,7 @@ class _SharedFile(WatchedFileHandler):
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        with open(f"{self.path}.lock", "ab") as lock:
+        with open(f"{self.path}.lock", "ab", opener=_private) as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
@@ -128,7 +138,6 @@ def start_log() -> None:
     path = Path(name).absolute()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600))
         handler = _SharedFile(path)
     except OSError as error:
         raise ConfigError(

@@ -112,9 +112,7 @@ class UserAccounts:
         No time is compared, so that a clock that was set back locks nobody out.
         """
         account = self.get(name)
-        if account is None:
-            return ""
-        return hashlib.sha256(account.changed.isoformat().encode()).hexdigest()[:16]
+        return "" if account is None else _stamp(account)
 
     def still_valid(self, identity: Identity, issued: datetime, stamp: str = "") -> Identity:
         """The identity of a sign-in that is still valid, with the present role.
@@ -215,11 +213,20 @@ class UserAccounts:
         password: str | None = None,
         role: Role | None = None,
         active: bool | None = None,
+        stamp: str | None = None,
     ) -> None:
         """Change a person; their sign-ins end.
 
+        Args:
+            name: of the person.
+            by: who changes it, for the trail.
+            password, role, active: new values; None leaves what is.
+            stamp: only where the account still has it (`stamp`), so that of two changes at once,
+                also through two servers, one is made.
+
         Raises:
             AccountError: nobody of that name, a short password, or the last admin would go.
+            AccessError: the account has another stamp.
 
         """
         values: dict[str, object] = {"changed": _now().isoformat()}
@@ -233,6 +240,8 @@ class UserAccounts:
             before = connection.execute(select(users).where(users.c.name == name)).one_or_none()
             if before is None:
                 raise AccountError(f"There is no user {name[:70]!r}.")
+            if stamp is not None and stamp != _stamp(_account(before)):
+                raise AccessError("This account was changed meanwhile.")
             connection.execute(users.update().where(users.c.name == name).values(**values))
             row = connection.execute(select(users).where(users.c.name == name)).mappings().one()
             note_in_journal(connection, "user", [dict(row)])
@@ -357,6 +366,10 @@ def _note(connection: Connection, who: str, what: str, detail: str) -> None:
     note_in_journal(connection, "audit", [row])
     about = {"rater": row["who"], "what": row["what"], "detail": row["detail"]}
     _log.info("audit trail", extra=about)
+
+
+def _stamp(account: UserAccount) -> str:
+    return hashlib.sha256(account.changed.isoformat().encode()).hexdigest()[:16]
 
 
 def _account(row: Row[Any]) -> UserAccount:

@@ -76,8 +76,8 @@ class Dashboard:
         token = self.invitations.issue(Identity(name), self.accounts.stamp(name))
         return f"/invite?token={token}"
 
-    def invited(self, token: str) -> str:
-        """Whom an invitation names.
+    def invited(self, token: str) -> tuple[str, str]:
+        """(whom an invitation names, the account's stamp, which it may change once).
 
         Raises:
             AccessError: forged, expired, used, or the account has changed since.
@@ -85,7 +85,7 @@ class Dashboard:
         """
         try:
             identity, issued, stamp = self.invitations.check(token)
-            return self.accounts.still_valid(identity, issued, stamp or "none").rater
+            return self.accounts.still_valid(identity, issued, stamp or "none").rater, stamp
         except AccessError as error:
             raise AccessError(
                 "This link was used, has expired, or is not whole. Ask an admin for a new one."

@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -177,7 +178,8 @@ class BackgroundJobs:
     def _alone(self) -> Iterator[None]:
         """One starter at a time, over all threads and processes; a killed one frees the lock."""
         make_folder(self.folder, mode=0o700)
-        with (self.folder / ".lock").open("ab") as file:
+        private = partial(os.open, mode=0o600)
+        with open(self.folder / ".lock", "ab", opener=private) as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 

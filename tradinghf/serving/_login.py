@@ -24,7 +24,7 @@ from starlette.routing import Route
 from tradinghf.serving._access import TOKEN_SECONDS, AccessError
 from tradinghf.serving._accounts import AccountError
 from tradinghf.serving._dashboard import COOKIE, Dashboard
-from tradinghf.serving._routes import API
+from tradinghf.serving._routes import API_PATHS
 
 _PUBLIC = ("/login", "/invite", "/_stcore/health")
 _MAX_FORM = 4096
@@ -122,14 +122,13 @@ class SignInRoutes:
     def __init__(self, board: Dashboard) -> None:
         self._board = board
         self._waiting = 0
-        self._accepting = threading.Lock()
         # Threads of their own, which give way: a flood of attempts leaves the raters' alone.
         workers = max(1, (os.cpu_count() or 2) // 4)
         self._work = ThreadPoolExecutor(workers, "sign-in", initializer=_give_way)
 
     def allowed(self, path: str, headers: Headers) -> bool:
         """Whether a request may be served: it is signed in, or asks for the sign-in page."""
-        if path in _PUBLIC or path.startswith(f"{API}/"):  # those check their tokens themselves
+        if path in _PUBLIC or path in API_PATHS:  # those check their tokens themselves
             return True
         return self._board.signed_in(cookie_parser(headers.get("cookie", ""))) is not None
 
@@ -160,7 +159,7 @@ class SignInRoutes:
         """GET /invite: the form for a first password."""
         token = request.query_params.get("token", "")
         try:
-            name = await run_in_threadpool(self._board.invited, token)
+            name, _ = await run_in_threadpool(self._board.invited, token)
         except AccessError as error:
             return _login_page(str(error), 401)
         return _invitation_page(token, name)
@@ -176,7 +175,7 @@ class SignInRoutes:
         if self._waiting >= _MOST_WAITING:  # since
             return await self._turned_away()
         try:
-            name = await run_in_threadpool(self._board.invited, token)
+            name, _ = await run_in_threadpool(self._board.invited, token)
             if password != again:
                 return _invitation_page(token, name, "The two passwords differ.", 422)
             cookie = await self._at_work(self._accept, token, password)
@@ -229,9 +228,8 @@ class SignInRoutes:
     def _accept(self, token: str, password: str) -> str:
         """Set an invited person's password; a sign-in token. Of two who try at once, one wins."""
         board = self._board
-        with self._accepting:
-            name = board.invited(token)
-            board.accounts.change(name, password=password, by=name)
+        name, stamp = board.invited(token)
+        board.accounts.change(name, password=password, by=name, stamp=stamp)
         board.accounts.note(name, "invitation accepted")
         return self._token(name, password)
 

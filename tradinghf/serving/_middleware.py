@@ -8,6 +8,7 @@ and, for websockets and writes, from a page of this very server.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable, Collection
 from urllib.parse import urlsplit
 
@@ -17,6 +18,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tradinghf.serving._uploads import UPLOAD_ROUTE
 
+# A name or an address and at most a port: what else a reader would see in it is refused.
+_HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+)(?::[0-9]{1,5})?", re.ASCII)
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 # Streamlit's page has one inline script and inline styles, and loads component code from blob:
 # URLs; everything is served from here, and nothing may be fetched from anywhere else.
@@ -52,11 +55,9 @@ def _reply_headers(script_hash: str) -> dict[str, str]:
 
 
 def _host_name(host: str) -> str:
-    """Host header without its port, in lower case."""
-    try:
-        return (urlsplit(f"//{host}").hostname or "").rstrip(".")
-    except ValueError:
-        return ""
+    """Host header without its port, in lower case; empty where it is no host and port alone."""
+    found = _HOST.fullmatch(host)
+    return found[1].strip("[]").lower().removesuffix(".") if found else ""
 
 
 def _is_loopback(client: tuple[str, int] | None) -> bool:
@@ -126,7 +127,8 @@ class RequestGuard:
     def _problem(self, scope: Scope, given: Headers) -> str | None:
         if self._loopback_only and not _is_loopback(scope.get("client")):
             return "This dashboard serves its own machine only."
-        if self._hosts and _host_name(given.get("host", "")) not in self._hosts:
+        hosts = [_host_name(host) for host in given.getlist("host")]
+        if len(hosts) != 1 or not hosts[0] or (self._hosts and hosts[0] not in self._hosts):
             return "Unknown host name."
         if scope["path"].startswith(_HIDDEN):
             return _GONE

@@ -26,6 +26,10 @@ from tradinghf.serving._practice import practice_comment, practice_query
 from tradinghf.serving._service import AnsweredElsewhereError, RankingService
 
 API = "/tradinghf/api"
+API_PATHS = frozenset(
+    f"{API}/{name}" for name in ("query", "practice", "answer", "edit", "aspects")
+)
+"""Every route that checks a token itself; whatever else lies below `API` needs a sign-in."""
 _COMPONENT = "/tradinghf/component"
 _MAX_BODY = 16 * 1024
 _MAX_IDS = 64

@@ -22,7 +22,7 @@ from starlette.routing import Route
 from tradinghf.durable import write_atomic
 from tradinghf.serving._dashboard import Dashboard
 from tradinghf.serving._login import form_page
-from tradinghf.serving._routes import API
+from tradinghf.serving._routes import API_PATHS
 
 START = "/start"
 _PUBLIC = (START, "/_stcore/health")
@@ -61,7 +61,7 @@ class StartRoutes:
 
     def allowed(self, path: str, headers: Headers) -> bool:
         """Whether a request may be served: it has the cookie, or is about to get it."""
-        if path in _PUBLIC or path.startswith(f"{API}/"):  # those check their tokens themselves
+        if path in _PUBLIC or path in API_PATHS:  # those check their tokens themselves
             return True
         given = cookie_parser(headers.get("cookie", "")).get(self.cookie, "")
         return _same(given, self._value)

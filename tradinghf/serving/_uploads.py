@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import secrets
 import threading
@@ -12,8 +13,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from tradinghf._json import parse_json
-from tradinghf.durable import write_atomic
-from tradinghf.errors import MarketDataError, TradingHFError, unknown_name
+from tradinghf.durable import sync_folder, write_atomic
+from tradinghf.errors import MarketDataError, TradingHFError, WriteError, unknown_name
 from tradinghf.market import (
     SOURCES,
     MarketData,
@@ -40,6 +41,7 @@ MOST_FILES = 20
 _MOST_SESSIONS = 1000
 _TRAINED = (0.7, 0.8)  # as `tradinghf.loop.split_market` cuts real bars
 _UNSAFE = re.compile(r"[^a-z0-9_-]+")
+_keeping = threading.Lock()  # of two people who keep a set of one name, the first does
 _OPTIONS = re.compile(r"[A-Za-z0-9][A-Za-z0-9_:=,./^-]*")
 
 
@@ -134,12 +136,36 @@ class Uploads:
         with self._read(given, stem, suffix, data, options) as (draft, market):
             if known is not None:
                 check_continues(self.load(stem), market)
-                _remove(known)
-            kept = self.folder / f"{stem}{draft.suffix}"
-            if options:
-                write_atomic(options_file(kept), json.dumps(options).encode())
-            draft.rename(kept)
+            with _keeping:
+                if self.names().get(stem) != known:
+                    raise MarketDataError(
+                        f"Somebody changed the set {stem!r} meanwhile. Look again."
+                    )
+                self._keep(draft, self.folder / f"{stem}{draft.suffix}", options)
         return stem, market
+
+    def _keep(self, draft: Path, kept: Path, options: dict[str, str]) -> None:
+        """Give a draft its name; the old set goes when the new one is there, not before.
+
+        Raises:
+            WriteError: the disk refused; the bars are what they were.
+
+        """
+        beside = options_file(kept)
+        said = json.dumps(options).encode()
+        if options or beside.is_file():  # also one that a set of that name left behind
+            write_atomic(beside, said)
+        try:
+            os.replace(draft, kept)
+            sync_folder(self.folder)
+        except OSError as error:
+            raise WriteError(kept, error) from error
+        if not options:
+            beside.unlink(missing_ok=True)
+        others = (self.folder / f"{market_name(kept)}{suffix}" for suffix in KEPT)
+        for other in others:
+            if other != kept and other.is_file():
+                _remove(other)
 
     def look(self, name: str, data: bytes, **options: str) -> MarketData:
         """The bars of a file as `add` would keep them, or its error; nothing is kept."""
