@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import sqlite3
+import stat
 import tempfile
 import uuid
 from pathlib import Path
@@ -192,6 +193,17 @@ def _check_files(source: Path) -> None:
             ) from error
 
 
+def _check_ordinary(source: Path) -> None:
+    """Refuse links, pipes and devices: one would be waited for, or read without end."""
+    for place, _, names in os.walk(source):
+        for path in (Path(place, name) for name in names):
+            if not stat.S_ISREG(path.lstat().st_mode):
+                raise StoreError(
+                    f"{path} is a link, a pipe or a device; a backup holds files alone. Nothing of "
+                    "it was read; copy the backup again with what its links lead to."
+                )
+
+
 def _copy_rows(read: Connection, write: Connection) -> None:
     """Every row of every table, parents first, by the order of their numbers."""
     for table in t.metadata.sorted_tables:
@@ -221,6 +233,7 @@ def _fill_server(source: Path, location: Location) -> None:
 
 def _check(source: Path) -> None:
     """Refuse a folder that is no backup, or whose database differs from its manifest."""
+    _check_ordinary(source)
     try:
         about = parse_json((source / _MANIFEST).read_text())
         found = hashlib.sha256((source / DATABASE).read_bytes()).hexdigest()

@@ -31,6 +31,10 @@ _BETWEEN_TURNS = (0.002, 0.02)  # [s] between two attempts of a waiting writer
 _LEAST_ROOM = 2**20  # [bytes] free, below which SQLite's failures are the disk's
 DATABASE = "feedback.db"
 _DEFAULT_FOLDER = "store"
+_LOST = (
+    "The connection was lost: whether the last of it was written is not known. Repeat it; the same "
+    "answer is stored once."
+)
 _LOCK = 0x7472_6164_6868  # one advisory lock key for every writer of a PostgreSQL store
 
 
@@ -251,7 +255,8 @@ def _translated(location: Location) -> Iterator[None]:
         reason = disk_reason(reason, location.folder)
         if "locked" in reason or "lock timeout" in reason:
             reason = f"another process has held it locked for {BUSY_SECONDS:g} seconds"
-        raise StoreError(f"The store {location} failed: {reason}. Nothing was written.") from error
+        said = _LOST if error.connection_invalidated else "Nothing was written."
+        raise StoreError(f"The store {location} failed: {reason}. {said}") from error
     except (UnicodeError, OverflowError) as error:
         # Half a character, or a number of more than 64 bits: the driver refuses it by itself.
         raise StoreError(

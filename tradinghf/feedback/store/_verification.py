@@ -16,7 +16,7 @@ from tradinghf.feedback.store._chain import GENESIS, link
 from tradinghf.feedback.store._engine import Database
 from tradinghf.feedback.store._episode_files import read_episode_file
 from tradinghf.feedback.store._episodes import EpisodeInfo, episode_columns, find_episodes
-from tradinghf.feedback.store._guards import missing_guards
+from tradinghf.feedback.store._guards import wrong_guards
 from tradinghf.feedback.store._journal import check_journal, journal_head
 from tradinghf.feedback.store._migrate import newest
 from tradinghf.feedback.store._rankings import chain_head
@@ -85,7 +85,7 @@ def verify(database: Database, folder: Path, anchor: str | None) -> Verification
         count, head, broken, heads = _chain(connection)
         unnoted, entries = check_journal(connection)
         journal = journal_head(connection)
-        problems += broken + unnoted + missing_guards(connection)
+        problems += broken + unnoted + wrong_guards(connection)
         if anchor is not None and not broken and anchor not in {GENESIS} | heads | entries:
             problems.append(_cut_off(anchor))
         recorded = find_episodes(connection)
