@@ -13,6 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from tradinghf import logs
+from tradinghf._outside_text import printable
 from tradinghf.cli._json import gives_json, json_printed
 from tradinghf.errors import ConfigError, Stopped, TradingHFError, unknown_name
 
@@ -256,7 +257,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (TradingHFError, OSError) as error:  # also a full disk, a read-only one
         if os.environ.get("TRADINGHF_DEBUG"):
             raise
-        sys.stderr.write(f"error: {_sentence(error)}\n")
+        sys.stderr.write(f"error: {printable(_sentence(error))}\n")
         return _BAD_INPUT
 
 

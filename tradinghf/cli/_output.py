@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+from tradinghf._outside_text import printable
+
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
@@ -96,9 +98,11 @@ def _print_table(
     for i, column in enumerate(columns):
         figures = all(isinstance(row[i], int | float | None) for row in rows) and bool(rows)
         right = figures or (numeric and i > 0)
-        out.add_column(column, justify="right" if right else "left", overflow="fold")
+        out.add_column(
+            Text(printable(column)), justify="right" if right else "left", overflow="fold"
+        )
     for row in rows:
-        out.add_row(*(Text(number(cell, digits)) for cell in row))
+        out.add_row(*(Text(printable(number(cell, digits))) for cell in row))
     if title:
         _print_line(title)
     console().print(out)
@@ -119,7 +123,7 @@ def line(text: str) -> None:
 
 
 def _print_line(text: str) -> None:
-    console().print(text, markup=False, soft_wrap=True)
+    console().print(printable(text), markup=False, soft_wrap=True)
 
 
 def frame(values: pd.DataFrame, *, title: str | None = None) -> None:

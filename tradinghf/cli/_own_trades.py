@@ -234,6 +234,7 @@ def _write_report(trades: OwnTrades, path: Path) -> None:
     """One line per row of the file and finding."""
     import pandas as pd
 
+    from tradinghf._outside_text import defused_table
     from tradinghf.durable import atomic_path
 
     said: dict[str, list[Any]] = {}
@@ -248,4 +249,4 @@ def _write_report(trades: OwnTrades, path: Path) -> None:
         lines += [] if found else [(row, fate, "", "", "", "")]
     columns = ["row", "became", "severity", "rule", "what", "so"]
     with atomic_path(path) as draft:
-        pd.DataFrame(lines, columns=columns).to_csv(draft, index=False)
+        defused_table(pd.DataFrame(lines, columns=columns)).to_csv(draft, index=False)

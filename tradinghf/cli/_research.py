@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
+from tradinghf._outside_text import defused_table
 from tradinghf.cli import _output as output
 from tradinghf.cli._files import write_files
 from tradinghf.cli._objective import Objective, read_objective
@@ -327,7 +328,8 @@ def signal(
     moment = f"{market.index[-1]:%Y-%m-%d %H:%M} UTC"
     if out is not None:  # before anything is printed: a reader may be gone before the end
         with atomic_path(out) as draft:
-            found.assign(bar=market.index[-1].isoformat()).to_csv(draft, index=False)
+            told = defused_table(found.assign(bar=market.index[-1].isoformat()))
+            told.to_csv(draft, index=False)
     output.frame(found, title=f"{trial_name(rule)} on {market.name}, after the close of {moment}")
     if out is not None:
         output.line(f"Weights: {out}")

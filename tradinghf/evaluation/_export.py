@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tradinghf._outside_text import defused_table
 from tradinghf.durable import atomic_path, write_atomic
 from tradinghf.errors import ConfigError
 
@@ -51,11 +52,14 @@ def write_page(html: str, path: Path | str) -> Path:
 
 
 def write_table(table: pd.DataFrame, path: Path | str) -> Path:
-    """Write a table as CSV where `path` says so, else as Parquet; parent folders are created."""
+    """Write a table as CSV where `path` says so, else as Parquet; parent folders are created.
+
+    In CSV, text that a spreadsheet would run as a formula gets an apostrophe before it.
+    """
     target = Path(path)
     with atomic_path(target) as draft:
         if target.suffix.lower() == ".csv":
-            table.to_csv(draft, index=False)
+            defused_table(table).to_csv(draft, index=False)
         else:
             table.to_parquet(draft)
     return target

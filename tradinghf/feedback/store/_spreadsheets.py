@@ -7,6 +7,7 @@ import io
 from pathlib import Path
 from typing import Any
 
+from tradinghf._outside_text import defused, undefused
 from tradinghf.errors import FeedbackError, StoreError
 from tradinghf.feedback import Ranking
 from tradinghf.feedback.store import _schema as t
@@ -21,8 +22,6 @@ _BATCH = 1_000
 _MOST_BYTES = 128 * 2**20  # unpacked
 _COLUMNS = _PER_RANKING + _PER_EPISODE
 _WHOLE_NUMBERS = ("panel", "rank", "rating")
-# Spreadsheets take the full-width forms (U+FF1D and so on) and U+2212 for the same signs.
-_FORMULA = tuple("=+-@\t\r\n'\uff1d\uff0b\uff0d\uff20\u2212")
 
 
 def encode_rankings(rankings: list[Ranking], sources: dict[str, str], suffix: str) -> bytes:
@@ -99,19 +98,8 @@ def _to_csv(records: list[dict[str, Any]]) -> bytes:
     writer = csv.DictWriter(text, _COLUMNS)
     writer.writeheader()
     for record in records:
-        writer.writerow({name: _defused(record[name]) for name in _COLUMNS})
+        writer.writerow({name: defused(record[name]) for name in _COLUMNS})
     return text.getvalue().encode()
-
-
-def _defused(value: Any) -> Any:
-    if isinstance(value, str) and value.startswith(_FORMULA):
-        return "'" + value
-    return value
-
-
-def _undefused(value: str) -> str:
-    """Reverse of `_defused`."""
-    return value[1:] if value.startswith("'") and value[1:].startswith(_FORMULA) else value
 
 
 def _from_csv(path: Path) -> list[dict[str, Any]]:
@@ -129,7 +117,7 @@ def _from_csv(path: Path) -> list[dict[str, Any]]:
 def _typed_cells(path: Path, number: int, record: dict[str, Any]) -> dict[str, Any]:
     if None in record or None in record.values():
         raise StoreError(f"{path.name}, row {number}: expected {len(record)} cells, one a column.")
-    values: dict[str, Any] = {name: _undefused(record.get(name, "")) for name in _COLUMNS}
+    values: dict[str, Any] = {name: undefused(record.get(name, "")) for name in _COLUMNS}
     for name in _WHOLE_NUMBERS:
         text = values[name]
         try:
