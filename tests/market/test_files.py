@@ -227,6 +227,20 @@ def test_huge_files_are_refused_before_reading(
             load_market(tmp_path / name)
 
 
+def test_a_parquet_file_that_repeats_without_end_is_refused_before_it_is_decoded(
+    tmp_path: Path,
+) -> None:
+    names = ("timestamp", "open", "high", "low", "close", "volume")
+    one = pa.table({name: pa.repeat(1.0, 1_000_000) for name in names})
+    path = tmp_path / "bomb.parquet"
+    with pq.ParquetWriter(path, one.schema, compression="zstd") as writer:
+        for _ in range(12):
+            writer.write_table(one)
+    assert path.stat().st_size < 2**20
+    with pytest.raises(MarketDataError, match=r"unpack to 549 MiB of numbers"):
+        load_file(path)
+
+
 def test_parquet_variants(tmp_path: Path) -> None:
     frame = load_market(write(tmp_path, GOOD)).to_frame()
     expected = MarketData.from_frame(frame, symbol="p").sha256

@@ -14,6 +14,9 @@ Fill = Literal["next_open", "close"]
 Autoreset = Literal["auto", "same_step", "next_step", "disabled"]
 
 
+_MOST_BARS, _OF_32_BITS = 2**31 - 1, " (a number of 32 bits)"
+
+
 @dataclass(frozen=True)
 class Allocation(NamedOptions):
     """How a portfolio's action, one score in [-1, 1] per asset, becomes weights.
@@ -194,15 +197,18 @@ class EnvConfig(NamedOptions):
 
     def __post_init__(self) -> None:
         self._coerce()
-        check_setting(self.horizon >= 2, "EnvConfig.horizon", self.horizon, "at least 2 bars")
-        check_setting(self.lookback >= 1, "EnvConfig.lookback", self.lookback, "at least 1 bar")
+        long, deep = 2 <= self.horizon <= _MOST_BARS, 1 <= self.lookback <= _MOST_BARS
+        check_setting(long, "EnvConfig.horizon", self.horizon, f"at least 2 bars{_OF_32_BITS}")
+        check_setting(deep, "EnvConfig.lookback", self.lookback, f"at least 1 bar{_OF_32_BITS}")
         check_setting(self.cash > 0, "EnvConfig.cash", self.cash, "a positive amount")
         check_setting(
             len(self.levels) >= 2, "EnvConfig.levels", self.levels, "at least 2 positions"
         )
         check_range(self, "ruin", 1e-9, 0.5)
-        review = self.review is None or self.review >= 1
-        check_setting(review, "EnvConfig.review", self.review, "at least 1 bar, or None")
+        review = self.review is None or 1 <= self.review <= _MOST_BARS
+        check_setting(
+            review, "EnvConfig.review", self.review, f"at least 1 bar{_OF_32_BITS}, or None"
+        )
         check_choices(self)
 
     def _coerce(self) -> None:

@@ -40,6 +40,8 @@ SUFFIXES = (*TEXT_SUFFIXES, *_PARQUET_SUFFIXES, *EXCEL_SUFFIXES, *PACKED_SUFFIXE
 # Text needs about ten times its size in memory while it is parsed; Parquet about twice.
 MAX_CSV_BYTES = 512 * 2**20
 MAX_PARQUET_BYTES = 4 * 2**30
+_BOMB_BYTES, _BOMB_RATIO = 512 * 2**20, 100
+"""Numbers this large in memory, and this many times the file: no bars are so alike."""
 
 
 def load_file(
@@ -279,7 +281,9 @@ def _parquet_columns(path: Path) -> list[tuple[str, Any]]:
             about = file.metadata
             groups = (about.row_group(i) for i in range(about.num_row_groups))
             size = sum(group.total_byte_size for group in groups)
-            _check_size(path, size, MAX_PARQUET_BYTES, "split it by asset or by year")
+            decoded = 8 * about.num_rows * about.num_columns
+            _check_size(path, max(size, decoded), MAX_PARQUET_BYTES, "split it by asset or by year")
+            _check_repeats(path, decoded)
             # Without the pandas metadata: an untrusted file has no say in how it is rebuilt. Each
             # column is given back as soon as it has been converted.
             frame = file.read().to_pandas(
@@ -311,6 +315,16 @@ def _check_size(path: Path, size: int, limit: int, fix: str) -> None:
         raise MarketDataError(
             f"{path}: {size / 2**20:,.0f} MiB of bars; at most {limit / 2**20:,.0f} MiB are read "
             f"at once. Please {fix}."
+        )
+
+
+def _check_repeats(path: Path, decoded: int) -> None:
+    """Refuse a file of a few values, each said millions of times, before it is decoded."""
+    size = path.stat().st_size
+    if decoded > max(_BOMB_BYTES, _BOMB_RATIO * size):
+        raise MarketDataError(
+            f"{path}: {size / 2**20:,.1f} MiB that unpack to {decoded / 2**20:,.0f} MiB of "
+            "numbers. Bars are not so alike; look at what wrote it, or split it by asset."
         )
 
 

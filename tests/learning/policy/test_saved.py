@@ -87,6 +87,8 @@ def test_a_file_that_lies_about_its_kind_is_refused(
     [
         (("config", "cash"), 10**400),
         (("config", "lookback"), 10**9),
+        (("config", "horizon"), 10**30),
+        (("config", "review"), 10**30),
         (("config", "margin", "leverage"), -500),
         (("config", "levels"), [float("nan"), 1.0]),
         (("name",), "\ud800"),
