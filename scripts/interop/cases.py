@@ -23,9 +23,8 @@ import gymnasium
 import numpy as np
 import torch
 
-import tradinghf.simulation  # registers the ids
-
-assert tradinghf.simulation
+from tradinghf import EnvConfig, MarketEnv
+from tradinghf.simulation import torchrl_env  # registers the ids
 
 HERE = Path(__file__).resolve().parent
 MARKET = "synthetic:bars=300"
@@ -280,6 +279,36 @@ def torchrl_vector() -> None:
     ends = found["next", "done"][0].flatten().nonzero().flatten().tolist()
     assert ends == [15, 31], ends
     assert torch.isfinite(found["next", "reward"]).all()
+
+
+@case("torchrl", "torchrl_env: check_env_specs, a Collector, the rewards of MarketEnv")
+def torchrl_native() -> None:
+    """Native tensors of every kind of task."""
+    check = load("torchrl.envs.utils", "check_env_specs")
+    settings: tuple[dict[str, Any], ...] = (
+        {},
+        {"observation": "dict"},
+        {"actions": "continuous"},
+        {"actions": "continuous", "portfolio": True},
+    )
+    for task in settings:
+        config = EnvConfig(horizon=16, **task)
+        env = torchrl_env(MarketEnv(f"{MARKET},assets=3", num_envs=4, config=config))
+        check(env, seed=0)
+    own = MarketEnv(f"{MARKET},assets=3", num_envs=4, config=EnvConfig(horizon=16))
+    env = torchrl_env(own)
+    collector = load("torchrl.collectors", "Collector")(
+        env, None, frames_per_batch=96, total_frames=192
+    )
+    done = [batch["next", "done"][1].flatten().nonzero().flatten().tolist() for batch in collector]
+    collector.shutdown()
+    assert done == [[15], [7, 23]], done
+    env.set_seed(7)
+    state, (obs, _) = env.reset(), own.reset(seed=7)
+    assert torch.equal(state["observation"], obs)
+    for action in (4, 0, 2, 1):
+        state = env.step(state.set("action", torch.full((4,), action)))["next"]
+        torch.testing.assert_close(state["reward"][:, 0], own.step([action] * 4)[1].float())
 
 
 # ----------------------------------------------------------------------- skrl

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -120,6 +121,25 @@ def test_torchrl_wraps_and_collects_unmodified() -> None:
         assert batch["next", "reward"].isfinite().all()
     collector.shutdown()
     assert frames == 96
+
+
+@pytest.mark.extra("torchrl")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_the_native_environment_of_torchrl(root: Path) -> None:
+    """Specs, ends of episodes and rewards of four kinds of task: the case of `make interop`."""
+    path = root / "scripts" / "interop" / "cases.py"
+    spec = importlib.util.spec_from_file_location("interop_cases", path)
+    assert spec is not None
+    assert spec.loader is not None
+    cases = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(cases)
+    cases.torchrl_native()
+
+
+def test_without_torchrl_the_message_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tradinghf.simulation._tensordict", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'tradinghf\[interop\]'"):
+        tradinghf.simulation.torchrl_env(tradinghf.MarketEnv(MARKET))
 
 
 def test_pandas_in_and_out() -> None:

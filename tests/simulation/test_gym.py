@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import json
 import subprocess
@@ -19,9 +20,9 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.env_checker import check_env as check_env_for_sb3
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from tradinghf.config import Brackets, Margin
+from tradinghf.config import Brackets, CostModel, EnvConfig, Margin
 from tradinghf.errors import ConfigError
-from tradinghf.market import synthetic
+from tradinghf.market import load_market, synthetic
 from tradinghf.simulation import _ENV_IDS
 from tradinghf.simulation._gym import TradingEnv, TradingVectorEnv
 
@@ -236,3 +237,44 @@ def test_one_environment_steps_in_numpy_as_it_does_in_tensors(options: dict[str,
     assert usual._single is None
     with pytest.raises(IndexError if not options.get("actions") else ConfigError):
         quick.step(7 if not options.get("actions") else np.zeros(2, np.float32))
+
+
+def test_copies_go_on_as_the_original() -> None:
+    one = gymnasium.make("tradinghf/Market-v0", market=MARKET, horizon=16)
+    many = gymnasium.make_vec("tradinghf/Market-v0", 2, market=MARKET, horizon=16)
+    for env, action in ((one, 4), (many, np.array([4, 0]))):
+        env.reset(seed=1)  # type: ignore[attr-defined]
+        env.step(action)  # type: ignore[attr-defined]
+        twin = copy.deepcopy(env)
+        for _ in range(15):
+            mine, its = (each.step(action) for each in (env, twin))  # type: ignore[attr-defined]
+            np.testing.assert_array_equal(mine[1], its[1])
+        for mine, its in zip(env.reset(), twin.reset(), strict=True):  # type: ignore[attr-defined]
+            if not isinstance(mine, dict):
+                np.testing.assert_array_equal(mine, its)
+
+
+def test_a_specification_says_what_json_cannot_hold() -> None:
+    one = gymnasium.make("tradinghf/Market-v0", market=MARKET, horizon=16)
+    many = gymnasium.make_vec("tradinghf/Market-v0", 2, market=MARKET, horizon=16)
+    for spec in (one.spec, many.spec):
+        assert spec is not None
+        with pytest.raises(ConfigError, match=r"market, a MarketData in memory.*Give what has a"):
+            spec.to_json()
+    again = gymnasium.make(one.spec)  # type: ignore[arg-type]
+    assert again.reset(seed=1)[1]["bar"] >= 0
+    costs = {"costs": CostModel(fee_bps=3), "config": EnvConfig(horizon=16)}
+    named = gymnasium.make("tradinghf/Market-v0", market="synthetic:bars=300", **costs)
+    same = gymnasium.envs.registration.EnvSpec.from_json(named.spec.to_json())  # type: ignore[union-attr]
+    np.testing.assert_array_equal(gymnasium.make(same).reset(seed=4)[0], named.reset(seed=4)[0])
+
+
+def test_bars_of_other_years_take_the_scaler_of_training() -> None:
+    bars = load_market("sp500")
+    early, late = bars.between("1999", "2005"), bars.between("2006", "2010")
+    training = gymnasium.make("tradinghf/Market-v0", market=early, horizon=17, lookback=11)
+    with pytest.warns(UserWarning, match=r"2006-01-03 to 2010-12-31.*1999-01-04 to 2005-12-30"):
+        gymnasium.make("tradinghf/Market-v0", market=late, horizon=16, lookback=11)
+    scaler = training.get_wrapper_attr("scaler")
+    shared = gymnasium.make("tradinghf/Market-v0", market=late, lookback=11, scaler=scaler)
+    assert shared.get_wrapper_attr("scaler") == scaler

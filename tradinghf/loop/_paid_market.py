@@ -50,6 +50,7 @@ class PaidMarket(PayingEnv):
         self._units = dict.fromkeys(streams, 1.0)
         self._running: Recording | None = None
         self._kept: deque[Recording] = deque()
+        self.late = 0
         self._explored = explored(env.like(num_envs=_EXPLORED), seed)
 
     @torch.no_grad()
@@ -94,10 +95,12 @@ class PaidMarket(PayingEnv):
         running.add(info, own)
         bar = running.bars - 1
         paid = torch.zeros_like(own, dtype=torch.float64)
-        for name, rows in self._parts(running).items():
-            self.earned[name] += float(rows[bar].sum())
-            paid += self.weights[name] * rows[bar] / self._units[name]
         done = (terminated | truncated).cpu().numpy()
+        if not self.late or done.all():
+            for name, rows in self._parts(running).items():
+                self.earned[name] += float((rows if self.late else rows[bar]).sum())
+                if not self.late:
+                    paid += self.weights[name] * rows[bar] / self._units[name]
         if done.all():
             self.episodes += self.num_envs
             close = self.env.state.ledger.close
@@ -107,9 +110,10 @@ class PaidMarket(PayingEnv):
 
     def _record(self, close: Tensor) -> None:
         """A new episode begins at closes [N] or [N, A]."""
-        if self._running is not None and self.remembers:
+        if self._running is not None and (self.remembers or self.late):
             self._kept.append(self._running)
-            while sum(len(each.own) for each in self._kept) * self.num_envs > _MOST_KEPT:
+            most = self.late or _MOST_KEPT // self.num_envs
+            while sum(each.bars for each in self._kept) - self._kept[0].bars >= most:
                 self._kept.popleft()
         self._running = Recording(close.clone(), self.env.config.horizon)
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tradinghf.simulation._sampling import LabelledWindows
     from tradinghf.simulation._simulate import simulate
     from tradinghf.simulation._stepped import AccountState, decide_stepwise
+    from tradinghf.simulation._torchrl import torchrl_env
     from tradinghf.simulation._windows import Windows, random_windows, splitmix64
 
 from typing import Any
@@ -60,6 +61,7 @@ __all__ = [
     "reward",
     "simulate",
     "splitmix64",
+    "torchrl_env",
     "trade_weights",
 ]
 
@@ -73,6 +75,7 @@ __getattr__ = on_first_use(
         "BarFills": "tradinghf.simulation._hooks",
         "LabelledWindows": "tradinghf.simulation._sampling",
         "MarketEnv": "tradinghf.simulation._env",
+        "torchrl_env": "tradinghf.simulation._torchrl",
         "Transition": "tradinghf.simulation._rewards",
         "reward": "tradinghf.simulation._rewards",
         "simulate": "tradinghf.simulation._simulate",

@@ -16,12 +16,13 @@ from torch import Tensor
 
 from tradinghf.config import CostModel, EnvConfig, settings_of
 from tradinghf.errors import ConfigError, UnexpectedOptionError, unknown_name
-from tradinghf.market import MarketLike
+from tradinghf.market import FeatureScaler, MarketLike
 from tradinghf.simulation._env import MarketEnv
 from tradinghf.simulation._frames import episode_frame
 from tradinghf.simulation._render import History, episode_figure, episode_text
 from tradinghf.simulation._resets import environment_seeds
 from tradinghf.simulation._single import SingleStep
+from tradinghf.simulation._spec import Specified, warn_of_own_scaler
 
 _Array = NDArray[Any]
 _SINGLE_MODES = ["ansi", "human", "plotly", "rgb_array"]
@@ -58,7 +59,10 @@ def _make_market_env(
     costs = settings_of(CostModel, options.pop("costs", None), "costs")
     costs = replace(costs, **{k: v for k, v in options.items() if k in cost})
     rest = {k: v for k, v in options.items() if k in own}
-    return MarketEnv(market, num_envs=num_envs, config=config, costs=costs, **rest)
+    env = MarketEnv(market, num_envs=num_envs, config=config, costs=costs, **rest)
+    if rest.get("scaler") is None:
+        warn_of_own_scaler(env)
+    return env
 
 
 def _check_mode(mode: str | None, modes: list[str]) -> str | None:
@@ -79,7 +83,7 @@ def _render(env: MarketEnv, mode: str | None, history: History) -> Any:
     return None
 
 
-class TradingEnv(gymnasium.Env[Any, Any]):
+class TradingEnv(Specified, gymnasium.Env[Any, Any]):
     """One trading account with NumPy observations: `gymnasium.make("tradinghf/Market-v0")`.
 
     Observation, action, reward and episode are those of `MarketEnv`; `info` holds the same
@@ -112,6 +116,15 @@ class TradingEnv(gymnasium.Env[Any, Any]):
         self.action_space = self.env.single_action_space
         self._history: list[dict[str, Any]] = []
         self._single: SingleStep | None = None
+
+    @property
+    def scaler(self) -> FeatureScaler:
+        """What brings features to unit scale; an environment for evaluation takes the same."""
+        return self.env.scaler
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and pickles hold: not the fast step, which reads this one's memory."""
+        return self.__dict__ | {"_single": None}
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -155,7 +168,7 @@ class TradingEnv(gymnasium.Env[Any, Any]):
             sys.stdout.write(episode_text(self.env.market, self._history) + "\n")
 
 
-class TradingVectorEnv(VectorEnv[Any, Any, Any]):
+class TradingVectorEnv(Specified, VectorEnv[Any, Any, Any]):
     """N trading accounts with NumPy arrays: `gymnasium.make_vec("tradinghf/Market-v0", 8)`.
 
     `autoreset` is "next_step" unless given, as in Gymnasium's own vector environments. A reset
@@ -189,6 +202,11 @@ class TradingVectorEnv(VectorEnv[Any, Any, Any]):
         self.observation_space = self.env.observation_space
         self.action_space = self.env.action_space
         self._histories: list[list[dict[str, Any]]] = [[] for _ in range(num_envs)]
+
+    @property
+    def scaler(self) -> FeatureScaler:
+        """What brings features to unit scale; an environment for evaluation takes the same."""
+        return self.env.scaler
 
     @property
     def autoreset_mode(self) -> AutoresetMode:

@@ -333,6 +333,19 @@ def test_fifty_rankings_teach_an_agent_of_stable_baselines() -> None:
     assert (loop.evaluate()["mean_return"] - 22) / (500 - 22) >= 0.9
 
 
+@pytest.mark.slow
+def test_fifty_rankings_teach_continuous_actions_to_sac() -> None:
+    """S >= 0.9, between random torques (-1,230) and what is reached on the true reward (-150)."""
+    from stable_baselines3 import SAC
+
+    network = nn.Sequential(nn.Linear(4, 64), nn.Tanh(), nn.Linear(64, 1))
+    agent = SAC("MlpPolicy", "Pendulum-v1", learning_rate=1e-3, device="cpu", seed=0)
+    config = TaskConfig(questions=50, steps=10_000)
+    loop = RLHF("Pendulum-v1", network, agent=agent, config=config).train()
+    assert len(loop.ranks) == 50
+    assert (loop.evaluate(episodes=32)["mean_return"] + 1_230) / (1_230 - 150) >= 0.9
+
+
 def test_vector_environments_of_ones_own_are_used_as_they_are() -> None:
     envs = SyncVectorEnv([Walk] * 2, autoreset_mode=AutoresetMode.SAME_STEP)
     wrapped = gym.vector.VectorWrapper(envs)

@@ -119,6 +119,27 @@ def test_files_of_other_libraries_are_read_and_fitted(
     assert agreement(reward.scores(given.fragments).mean(0), given.ranks) > 0.95
 
 
+def test_a_file_of_preferences_that_imitation_collected() -> None:
+    """Its rollouts, fragments and answers, by scripts/interop/imitation_preferences.py."""
+    given = Preferences.load(Path(__file__).with_name("imitation.npz"))
+    assert given.inputs == 3 + 1, "Pendulum's observation and torque"
+    assert given.fragments.features.shape == (60, 2, 10, 4)
+    with np.load(Path(__file__).with_name("imitation.npz")) as arrays:
+        returns = arrays["rews"].sum(-1)[arrays["pairs"]]
+    assert ((given.ranks[:, 0] == 1).numpy() == (returns[:, 0] > returns[:, 1])).all()
+    learned = slice(0, 40), slice(40, 60)
+    fitted, fresh = (given.fragments[rows, :] for rows in learned)  # type: ignore[index]
+    for reward in (TaskReward(4), NetworkReward(per_step(), 4)):
+        reward.fit(fitted, given.ranks[learned[0]], given.steps)
+        assert agreement(reward.scores(fresh).mean(0), given.ranks[learned[1]]) >= 0.85
+
+
+def per_step() -> nn.Module:
+    """A reward of each step."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 32), nn.Tanh(), nn.Linear(32, 1))
+
+
 def test_a_network_learns_from_winners_by_name_and_of_any_length(tmp_path: Path) -> None:
     lengths = [4 + i % 3 for i in range(COUNT)]
     pairs = [(w[:n], x[: n - 1]) for (w, x), n in zip(in_order(), lengths, strict=True)]

@@ -71,18 +71,33 @@ class GymnasiumEnv:
 
     @property
     def action_size(self) -> int:
-        """Columns A of `encode`.
+        """Columns A of an action as features: one for each choice, or each number.
 
         Raises:
-            ConfigError: actions that are neither Discrete nor a Box.
+            ConfigError: actions of another kind.
 
         """
         space = self.single_action_space
         if isinstance(space, spaces.Discrete):
             return int(space.n)
+        if (choices := self.choices) is not None:
+            return int(choices.sum())
         if isinstance(space, spaces.Box):
             return int(torch.Size(space.shape or ()).numel())
-        raise ConfigError(f"{self.name}: actions are {space}; expected Discrete or a Box.")
+        raise ConfigError(
+            f"{self.name}: actions are {space}; expected Discrete, MultiDiscrete, MultiBinary or a "
+            "Box. Wrap it: gymnasium.wrappers.TransformAction."
+        )
+
+    @property
+    def choices(self) -> Any:
+        """[C] sizes of several choices at once (MultiDiscrete, MultiBinary); None of others."""
+        space: Any = self.single_action_space
+        if isinstance(space, spaces.MultiDiscrete):
+            return space.nvec.reshape(-1)
+        if isinstance(space, spaces.MultiBinary):
+            return np.full(int(np.prod(space.shape)), 2)
+        return None
 
     def tensor(self, obs: Any) -> Tensor:
         """[N, D] observations of `vector` as the policy sees them."""
@@ -107,6 +122,9 @@ class GymnasiumEnv:
         space, raw = self.single_action_space, actions.numpy()
         if isinstance(space, spaces.Discrete):
             return raw + space.start
+        if self.choices is not None:
+            shaped = raw.reshape(self.num_envs, *(space.shape or ()))
+            return (shaped + getattr(space, "start", 0)).astype(space.dtype)
         if self._range is None:
             raise ConfigError(
                 f"{self.name}: actions are {space}; expected Discrete or a bounded Box. Wrap it: "
@@ -120,6 +138,9 @@ class GymnasiumEnv:
         space = self.single_action_space
         if isinstance(space, spaces.Discrete):
             return torch.from_numpy(np.asarray(raw) - space.start).long()
+        if self.choices is not None:
+            chosen = np.asarray(raw).astype(np.int64) - getattr(space, "start", 0)
+            return torch.from_numpy(chosen.reshape(len(chosen), -1))
         found = np.asarray(raw, dtype=np.float32)
         if self._range is not None:
             found = 2 * (found - self._low) / np.maximum(self._range, 1e-12) - 1

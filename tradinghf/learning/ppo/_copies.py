@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
 from tradinghf.errors import ConfigError, MissingExtraError
@@ -72,6 +74,7 @@ def _copies(given: Given, num_envs: int, options: dict[str, Any]) -> VectorEnv[A
         raise ConfigError(
             f"{name_of(given)}() made a {type(first).__name__}; expected a gymnasium.Env."
         )
+    check_protocol(first, name_of(given))
     first.close()
     return SyncVectorEnv([partial(given, **options)] * num_envs, autoreset_mode=_SAME)
 
@@ -114,10 +117,51 @@ def _maker(given: gym.Env[Any, Any]) -> Callable[[], gym.Env[Any, Any]]:
     except (gym.error.Error, ValueError, TypeError, AttributeError):
         pass  # a wrapper that does not say how it was made
     try:
-        copy.deepcopy(given)
+        twin = copy.deepcopy(given)
     except Exception as error:
         raise ConfigError(
             f"{type(given).__name__} cannot be copied ({type(error).__name__}: {error}). Give its "
             "class, or a function that makes one: RLHF(lambda: MyEnv(...), ...)."
         ) from error
+    check_protocol(twin, name_of(given))
     return partial(copy.deepcopy, given)
+
+
+def check_protocol(env: gym.Env[Any, Any], name: str) -> None:
+    """Try a reset and a step of an environment that nobody has checked.
+
+    Raises:
+        ConfigError: they return something else than Gymnasium has asked for since 0.26.
+
+    """
+    if "seed" not in (taken := inspect.signature(env.reset).parameters) and not any(
+        each.kind is each.VAR_KEYWORD for each in taken.values()
+    ):
+        raise ConfigError(
+            f"{name}.reset() takes no seed; expected reset(self, *, seed=None, options=None), "
+            "with super().reset(seed=seed) in it."
+        )
+    started = env.reset(seed=0)
+    if not (isinstance(started, tuple) and len(started) == 2 and isinstance(started[1], dict)):
+        raise ConfigError(
+            f"{name}.reset() returned {_shape_of(started)}; expected (observation, info), info a "
+            "dict: Gymnasium's interface since 0.26."
+        )
+    moved = env.step(env.action_space.sample())
+    if not (isinstance(moved, tuple) and len(moved) == 5 and isinstance(moved[4], dict)):
+        raise ConfigError(
+            f"{name}.step() returned {_shape_of(moved)}; expected (observation, reward, "
+            "terminated, truncated, info): Gymnasium's interface since 0.26, which tells the end "
+            "of a task from that of its time."
+        )
+    reward: Any = moved[1]
+    if np.ndim(reward):
+        raise ConfigError(
+            f"{name}.step() returned a reward of shape {np.shape(reward)}; expected one number. "
+            "Return float(reward)."
+        )
+
+
+def _shape_of(given: Any) -> str:
+    kind = f"a {type(given).__name__}"
+    return f"{kind} of {len(given)}" if isinstance(given, tuple | list) else kind

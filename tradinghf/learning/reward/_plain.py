@@ -72,17 +72,20 @@ class PlainReward(CalibratedReward):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.config.seed)
             self.networks = [self._member() for _ in range(_MEMBERS)]
-        _check_output(self.networks[0], inputs)
-        tie = torch.tensor(NEVER_TIED)
-        likelihood = RankingLikelihood(ranks, mask)
-        for network in self.networks if len(ranks) else ():
-            optimiser = torch.optim.Adam(network.parameters(), _RATE, weight_decay=_DECAY)
-            for _ in range(_STEPS):
-                scores = _paid(network, inputs).sum(-1)[index]
-                loss = -likelihood(scores, tie).mean()
-                optimiser.zero_grad()
-                loss.backward()
-                optimiser.step()
+            _check_output(self.networks[0], inputs)
+            tie = torch.tensor(NEVER_TIED)
+            likelihood = RankingLikelihood(ranks, mask)
+            for network in self.networks if len(ranks) else ():
+                optimiser = torch.optim.Adam(network.parameters(), _RATE, weight_decay=_DECAY)
+                network.train()
+                for _ in range(_STEPS):
+                    scores = _paid(network, inputs).sum(-1)[index]
+                    loss = -likelihood(scores, tie).mean()
+                    optimiser.zero_grad()
+                    loss.backward()
+                    optimiser.step()
+        for network in self.networks:
+            network.eval()  # dropout is for training alone
         with torch.no_grad():
             scores = torch.stack([_paid(n, inputs).sum(-1) for n in self.networks])
         self.temperature = float(scores.std().clamp(min=1e-9))
@@ -121,8 +124,11 @@ class PlainReward(CalibratedReward):
 
 
 def fresh_copy(network: nn.Module) -> nn.Module:
-    """A copy of a network, whose layers are drawn anew where they can be (`reset_parameters`)."""
-    member = copy.deepcopy(network)
+    """A copy of a network, whose layers are drawn anew where they can be (`reset_parameters`).
+
+    In single precision, as what it is shown.
+    """
+    member = copy.deepcopy(network).float()
     for part in member.modules():
         if callable(reset := getattr(part, "reset_parameters", None)):
             reset()

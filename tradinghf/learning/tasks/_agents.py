@@ -55,6 +55,7 @@ class StableBaselines:
 
     def __init__(self, algorithm: Any) -> None:
         self.algorithm = algorithm
+        self._callback: Any = None
         normalises = getattr(algorithm, "get_vec_normalize_env", lambda: None)
         if not isinstance(algorithm, type) and normalises() is not None:
             raise ConfigError(
@@ -74,7 +75,7 @@ class StableBaselines:
             ConfigError: the algorithm was made for other spaces.
 
         """
-        from tradinghf.learning.tasks._stable_baselines import vec_env
+        from tradinghf.learning.tasks._stable_baselines import PaidLate, collects_first, vec_env
 
         wrapped = vec_env(env)
         kind = "MultiInputPolicy" if isinstance(env.observation_space, Dict) else "MlpPolicy"
@@ -90,10 +91,13 @@ class StableBaselines:
                 f"with an environment of {env.name}, or take another algorithm."
             ) from error
         env.remembers = getattr(self.algorithm, "replay_buffer", None) is not None
+        if env.late is not None and collects_first(self.algorithm):
+            env.late = int(self.algorithm.n_steps)
+            self._callback = PaidLate(env)
 
     def learn(self, steps: int) -> None:
         """See `Agent`."""
-        self.algorithm.learn(steps, reset_num_timesteps=False)
+        self.algorithm.learn(steps, self._callback, reset_num_timesteps=False)
 
     def act(self, obs: Any) -> Any:
         """See `Agent`."""

@@ -72,6 +72,9 @@ class TaskEnv(GymnasiumEnv):
         """Actions as features [.., A]: one-hot if discrete, else as they are in [-1, 1]."""
         if isinstance(self.single_action_space, spaces.Discrete):
             return torch.nn.functional.one_hot(actions.long(), self.action_size).float()
+        if (choices := self.choices) is not None:
+            parts = zip(actions.long().unbind(-1), choices.tolist(), strict=True)
+            return torch.cat([torch.nn.functional.one_hot(a, n) for a, n in parts], -1).float()
         return actions
 
     def tensor(self, obs: Any) -> Tensor:

@@ -95,20 +95,14 @@ def explore(env: TaskEnv, seed: int) -> Experience:
     generator = torch.Generator().manual_seed(seed)
     obs, _ = env.reset(seed=seed)
     hold = torch.tensor(_HOLDS).repeat(-(-env.num_envs // len(_HOLDS)))[: env.num_envs]
-    discrete = isinstance(env.single_action_space, spaces.Discrete)
     rows: list[tuple[Tensor, ...]] = []
     actions, early = torch.zeros(env.num_envs), False
     for step in range(env.config.horizon or LONGEST_LOOK):
         if step >= LONGEST_LOOK and early:
             break
-        if discrete:
-            fresh = torch.randint(env.action_size, (env.num_envs,), generator=generator)
-            actions = torch.where(step % hold == 0, fresh, actions.long())
-        else:
-            fresh = torch.rand(env.num_envs, env.action_size, generator=generator) * 2 - 1
-            actions = (
-                fresh if step == 0 else torch.where((step % hold == 0)[:, None], fresh, actions)
-            )
+        fresh, again = _random_actions(env, generator), step % hold == 0
+        again = again if fresh.ndim == 1 else again[:, None]
+        actions = fresh if step == 0 else torch.where(again, fresh, actions)
         seen, acted = obs, env.encode(actions)
         obs, reward, terminated, truncated, _ = env.step(actions)
         early = early or bool(terminated.any())
@@ -117,6 +111,16 @@ def explore(env: TaskEnv, seed: int) -> Experience:
     _check_finite(env.name, observation=raw, reward=paid)
     env.standardise(raw)
     return Experience.of_rows(env.standard(raw), acted, paid, ended, cut)
+
+
+def _random_actions(env: TaskEnv, generator: torch.Generator) -> Tensor:
+    """[N] or [N, A] uniform: one choice, several choices, or numbers in [-1, 1]."""
+    if isinstance(env.single_action_space, spaces.Discrete):
+        return torch.randint(env.action_size, (env.num_envs,), generator=generator)
+    if (choices := env.choices) is not None:
+        drawn = torch.rand(env.num_envs, len(choices), generator=generator)
+        return (drawn * torch.from_numpy(choices)).long()
+    return torch.rand(env.num_envs, env.action_size, generator=generator) * 2 - 1
 
 
 def _check_finite(name: str, **columns: Tensor) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tradinghf.errors import ConfigError
 from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.ppo import PPO, Rollout, Stream, env_reward
 from tradinghf.learning.tasks._agents import Agent
@@ -29,11 +30,20 @@ class OwnLearner:
         ppo: the learner.
         each: environment steps of one iteration.
 
+    Raises:
+        ConfigError: the task takes several choices at once.
+
     """
 
     def __init__(
         self, env: TaskEnv, pay: Pay | None, config: PPOConfig, early: bool, seed: int
     ) -> None:
+        if env.choices is not None:
+            raise ConfigError(
+                f"{env.name}: actions are {env.single_action_space}, several choices at once, "
+                "which tradinghf's own PPO does not make; expected Discrete or a bounded Box. Give "
+                "an agent that does, such as agent=stable_baselines3.PPO."
+            )
         self.env, self._pay = env, pay
         self._taken: list[Experience] = []
         streams = {}

@@ -57,7 +57,7 @@ class NetworkReward:
         """
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            self.members = [fresh_copy(self.network) for _ in range(_MEMBERS)]
+            self.members = [fresh_copy(self.network).eval() for _ in range(_MEMBERS)]
         self._look(pool[torch.arange(2 * steps) % len(pool)].view(2, steps, -1))
         return self
 
@@ -97,18 +97,26 @@ class NetworkReward:
         if not len(ranks):
             raise FeedbackError("No rankings to learn from; expected at least one question.")
         self.guess(pool, questions.mask.shape[-1])
-        likelihood = RankingLikelihood(ranks)
-        for member in self.members:
-            log_tie = torch.tensor(_TIE, requires_grad=True)
-            weights = [*member.parameters(), log_tie]
-            optimiser = torch.optim.Adam(weights, _RATE, weight_decay=_DECAY)
-            for _ in range(_STEPS):
-                loss = -likelihood(self._score(member, questions), log_tie).mean()
-                optimiser.zero_grad()
-                loss.backward()
-                optimiser.step()
+        with torch.random.fork_rng(devices=[]):  # of dropout
+            torch.manual_seed(self.seed)
+            for member in self.members:
+                self._train(member.train(), questions, RankingLikelihood(ranks))
+                member.eval()
         self._set_units(questions, pool)
         return self
+
+    def _train(
+        self, member: nn.Module, questions: Fragments, likelihood: RankingLikelihood
+    ) -> None:
+        """Fit one member."""
+        log_tie = torch.tensor(_TIE, requires_grad=True)
+        weights = [*member.parameters(), log_tie]
+        optimiser = torch.optim.Adam(weights, _RATE, weight_decay=_DECAY)
+        for _ in range(_STEPS):
+            loss = -likelihood(self._score(member, questions), log_tie).mean()
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
 
     @torch.no_grad()
     def _set_units(self, questions: Fragments, pool: Tensor) -> None:

@@ -21,11 +21,14 @@ class PayingEnv(VectorEnv[Any, Any, Any]):
         name: of the task.
         steps: environment steps so far.
         remembers: whether `paid_again` will be called; set by an agent that remembers steps.
+        late: steps of each environment after which a learner asks for their pay (`paid_again`),
+            which until then is 0; 0: every step is paid at once. None: it cannot be otherwise.
 
     """
 
     name = "the task"
     remembers = False
+    late: int | None = None
 
     def __init__(self, inner: VectorEnv[Any, Any, Any]) -> None:
         self.num_envs, self.render_mode, self.spec = inner.num_envs, inner.render_mode, inner.spec

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from tradinghf.learning.tasks._paying import PayingEnv
@@ -81,6 +83,35 @@ class _VecEnv(VecEnv):
 def _row(obs: Any, row: Any) -> Any:
     """One environment's observation, of arrays or dicts of them."""
     return {k: _row(v, row) for k, v in obs.items()} if isinstance(obs, dict) else obs[row]
+
+
+class PaidLate(BaseCallback):
+    """Pays a rollout at its end: a market prices whole episodes, the same for one step as for all.
+
+    Args:
+        env: whose steps were paid 0 until then.
+
+    """
+
+    def __init__(self, env: PayingEnv) -> None:
+        super().__init__()
+        self._env = env
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_end(self) -> None:
+        buffer: Any = getattr(self.model, "rollout_buffer")  # noqa: B009
+        # Values of the last observations of cut episodes are in the rewards already.
+        buffer.rewards += self._env.paid_again(buffer.buffer_size).astype(np.float32)
+        last = {"last_values": self.locals["values"], "dones": self.locals["dones"]}
+        buffer.compute_returns_and_advantage(**last)
+
+
+def collects_first(algorithm: Any) -> bool:
+    """Whether rewards are read at the end of a rollout only (PPO, A2C)."""
+    collect = getattr(type(algorithm), "collect_rollouts", None)
+    return collect is OnPolicyAlgorithm.collect_rollouts
 
 
 def vec_env(env: PayingEnv) -> VecEnv:
