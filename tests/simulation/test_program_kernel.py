@@ -10,6 +10,7 @@ import pytest
 
 from tradinghf.config import Brackets, CostModel, EnvConfig, Margin, TradingRules
 from tradinghf.market import MarketData, synthetic
+from tradinghf.simulation import _program_kernel as kernel
 from tradinghf.simulation import _simulate as module
 from tradinghf.simulation import _stepped as stepped
 from tradinghf.simulation import decide_stepwise, simulate
@@ -135,3 +136,16 @@ def test_a_rule_sees_the_same_account_on_both_ways(
                 patch.setattr(stepped, "program_covers", lambda *_: False)
             decide_stepwise(market, decide, cash=1e5, **options, **events)
     assert seen[0] == seen[1]
+
+
+def test_arrays_that_may_not_be_written_need_no_second_compilation() -> None:
+    market, tables, options = _program(0)
+    signatures = []
+    for given in (None, 1e-3):
+        funding = None if given is None else np.full(market.close.shape, given)
+        if funding is not None:
+            funding.flags.writeable = False
+        before = set(kernel.run.signatures)
+        simulate(market, **tables, **options | {"funding": funding, "member": None})
+        signatures.append(set(kernel.run.signatures) - before)
+    assert not signatures[1]

@@ -39,10 +39,11 @@ class _Numbers:
         """Lay them out."""
         self.x, self.i = _settings(setup), _switches(setup, extras)
         self.bars = _bars(market, setup, extras)
+        # Copies: for arrays that may not be written the kernels would be compiled once more.
         none = np.empty((market.bars, 0))
-        self.funding = none if extras.funding is None else np.ascontiguousarray(extras.funding)
-        member = extras.member
-        self.member = none if member is None else np.ascontiguousarray(member, dtype=np.float64)
+        funding, member = extras.funding, extras.member
+        self.funding = none if funding is None else np.array(funding, np.float64, order="C")
+        self.member = none if member is None else np.array(member, np.float64, order="C")
 
 
 def _settings(setup: Setup) -> Floats:
