@@ -13,6 +13,7 @@ from support.evaluation import make_market
 
 from tradinghf import MarketData, backtest, strategy
 from tradinghf.evaluation import judge, signal
+from tradinghf.evaluation._sources import reading
 
 MARKET = make_market(400, 1, 3)
 
@@ -73,3 +74,11 @@ def test_a_signal_from_too_few_bars_is_flagged(bars: int, params: dict, said: st
         signal("sma_cross", market, **params)
     texts = [str(w.message) for w in caught]
     assert any(said in text for text in texts) if said else not texts
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="files in memory are Linux's")
+def test_a_file_in_memory_is_named_and_a_device_is_not() -> None:
+    with tempfile.NamedTemporaryFile(dir="/dev/shm", suffix=".csv") as file:
+        names = (file.name, "/dev/null")
+        _, seen = reading(lambda: [Path(name).read_bytes() for name in names])
+    assert seen == [file.name]

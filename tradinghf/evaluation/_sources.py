@@ -23,6 +23,7 @@ _watching: list[list[str]] = []
 _CODE = (".py", ".pyc", ".pyi", ".so", ".pyd", ".nbc", ".nbi", ".zip", ".pth")
 _CACHED = {"__pycache__", ".cache", ".config", ".matplotlib"}  # of libraries
 _SYSTEM = ("/dev/", "/proc/", "/sys/", "/etc/")
+_MEMORY = "/dev/shm/"  # a folder for anybody's files  # nosec B108
 
 
 def reading(work: Callable[[], Result]) -> tuple[Result, list[str]]:
@@ -59,7 +60,9 @@ def _install() -> None:
             return
         name = details[0] if event != "socket.connect" else f"the network ({details[1]})"
         name = name.decode() if isinstance(name, bytes) else name
-        ours = isinstance(name, str | Path) and not str(name).startswith((*roots, *_SYSTEM))
+        path = str(name)
+        known = path.startswith((*roots, *_SYSTEM)) and not path.startswith(_MEMORY)
+        ours = isinstance(name, str | Path) and not known
         if ours and not str(name).endswith(_CODE) and not _CACHED & set(Path(name).parts):
             _watching[-1].append(str(name))
 
