@@ -3,7 +3,7 @@
     python scripts/screenshots.py [--only rank,reward] [--out FOLDER] [--phone] [--keep FOLDER]
 
 A store is made for it: shipped strategies on S&P 500 bars, ranked by three synthetic traders; a
-reward model, two short training runs and a backtest. `--phone` adds every page at 390 pixels; with
+reward model, two short training runs, a comparison and a backtest. `--phone` adds every page at 390 pixels; with
 `--keep` the store is made in a folder that the next call uses again. Needs Chromium and
 scripts/fetch_assets.py.
 """
@@ -26,6 +26,7 @@ from playwright.sync_api import Browser, Page, expect  # noqa: E402
 from support.browser import PAGES, PHONE, chromium, ready, settled, visit  # noqa: E402
 from support.dashboard import dashboard_of  # noqa: E402
 
+from tradinghf.feedback import Ranking  # noqa: E402
 from tradinghf.feedback.store import Store  # noqa: E402
 from tradinghf.serving import UserAccounts  # noqa: E402
 
@@ -57,6 +58,13 @@ def prepare(folder: Path) -> None:
         run("-m", "tradinghf", "train", "--store", store, "--data", "sp500", "--train-end", "2012",
             "--steps", "150000", "--envs", "128", "--seed", seed,
             "--out", str(runs / f"train-{seed}"))  # fmt: skip
+    compared = [str(runs / f"train-{seed}") for seed in ("1", "0")]
+    run("dashboard/workers/compare.py", store, "sp500", "3", "7", *compared, "--start", "2015")
+    with Store(folder) as opened:
+        for number, query in enumerate(q for q in opened.queries(purpose="test") if q.note):
+            opened.submit(
+                Ranking(f"pair-{number}", query.episodes, (1, 2), query.id, "local", seconds=5.0)
+            )
 
 
 def keep(page: Page, name: str, out: Path) -> None:

@@ -26,7 +26,7 @@ MARKS = {"running": "● running", "done": "✓ done", "failed": "✕ failed", "
 _STEP = {"done": ":material/check_circle:", "next": ":material/arrow_forward:", "later": ""}
 _REFRESH = 10.0  # seconds: every open page costs the server a run
 _ROLES: dict[str, Role] = {"training": "lead", "compare": "lead", "backtest": "lead"}
-# One line, but on a phone as many as it takes: the step that comes next is in sight. Only the page
+# One line, but on a narrow screen as many as it takes: the step that comes next is in sight. Only the page
 # Rank, which takes the whole window below it, keeps one there.
 _STRIP = """<style>
 .st-key-guide { overflow-x: auto; scrollbar-width: none; flex-wrap: nowrap !important; }
@@ -36,7 +36,7 @@ _STRIP = """<style>
 .st-key-guide button { min-height: 28px; height: 28px; padding: 0 10px; }
 </style>"""
 _WRAPPED = """<style>
-@media (max-width: 640px) {
+@media (max-width: 900px) {
   .st-key-guide { flex-wrap: wrap !important; gap: 4px !important; }
 }
 </style>"""

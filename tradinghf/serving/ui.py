@@ -31,7 +31,7 @@ _CONFIRMED = "confirmed"
 # Figures with intervals go on a second line; where nothing hovers, tables always show their
 # buttons, which would lie on the text above.
 _STYLE = """<style>
-[data-testid="stMetricValue"] * { white-space: normal; overflow-wrap: anywhere; }
+[data-testid="stMetricValue"] *, [data-testid="stMetricLabel"] * { white-space: normal !important; }
 @media (hover: none) { [data-testid="stFullScreenFrame"]:has(> .stDataFrame) { margin-top: 36px; } }
 </style>"""
 _ADDRESS = re.compile(r"[^\s@:]+@[^\s@:]+")
