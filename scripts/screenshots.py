@@ -3,9 +3,9 @@
     python scripts/screenshots.py [--only rank,reward] [--out FOLDER] [--phone] [--keep FOLDER]
 
 A store is made for it: shipped strategies on S&P 500 bars, ranked by three synthetic traders; a
-reward model, two short training runs, a comparison and a backtest. `--phone` adds every page at 390 pixels; with
-`--keep` the store is made in a folder that the next call uses again. Needs Chromium and
-scripts/fetch_assets.py.
+reward model, two short training runs, a comparison and a backtest. `--phone` adds every page at 390
+pixels; with `--keep` the store is made in a folder that the next call uses again. Needs Chromium
+and scripts/fetch_assets.py.
 """
 
 from __future__ import annotations

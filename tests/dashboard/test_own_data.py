@@ -1,4 +1,4 @@
-"""One's own files and further questions, in a real Chromium: several at once, and more on request."""
+"""One's own files and further questions, in a real Chromium: several at once, more on request."""
 
 from __future__ import annotations
 

@@ -26,8 +26,8 @@ MARKS = {"running": "● running", "done": "✓ done", "failed": "✕ failed", "
 _STEP = {"done": ":material/check_circle:", "next": ":material/arrow_forward:", "later": ""}
 _REFRESH = 10.0  # seconds: every open page costs the server a run
 _ROLES: dict[str, Role] = {"training": "lead", "compare": "lead", "backtest": "lead"}
-# One line, but on a narrow screen as many as it takes: the step that comes next is in sight. Only the page
-# Rank, which takes the whole window below it, keeps one there.
+# One line, but on a narrow screen as many as it takes: the step that comes next is in sight. Only
+# the page Rank, which takes the whole window below it, keeps one there.
 _STRIP = """<style>
 .st-key-guide { overflow-x: auto; scrollbar-width: none; flex-wrap: nowrap !important; }
 .st-key-guide > * { flex: none !important; width: auto !important; }
