@@ -91,6 +91,44 @@ def test_the_pull_to_a_reference_is_the_losss() -> None:
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-7)
 
 
+def continuous_table(rows: int, seed: int = 0) -> Transitions:
+    """Rows of 7 observations, 2 raw actions far and near, and 2 critics."""
+    g = torch.Generator().manual_seed(seed)
+    columns = torch.randn(6, rows, generator=g)
+    columns[:2] *= 2
+    columns[2] = columns[2] * 0.3 - 2.5
+    return Transitions(torch.randn(rows, 7, generator=g), columns, 2, False, 2, single=False)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("pull", [0.0, 0.3])
+@pytest.mark.parametrize("size", [1, 161, 2_500])
+def test_gaussians_have_the_gradients_of_the_loss(size: int, pull: float, shared: bool) -> None:
+    """Of means and log standard deviations, near to a reference or without one."""
+    table, rows = continuous_table(3_000), torch.randperm(3_000)[:size]
+    if pull:
+        means = torch.randn(2, 3_000, generator=torch.Generator().manual_seed(5))
+        away = torch.tensor([-0.4, 0.2])
+        columns = torch.cat([table.columns, means])
+        table = replace(table, columns=columns, reference_log_std=away)
+    weights = replace(WEIGHTS, reference_kl=pull)
+    network = ActorCritic(7, 2, 2, (16, 12), False, shared=shared)
+    network.log_std.data = torch.tensor([-0.7, 0.1])
+    ours, theirs = both(network, PPOConfig(max_gradient_norm=1e9))
+    stats = [x.step(rows, table, weights, 0.0) for x in (ours, theirs)]
+    torch.testing.assert_close(*stats, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(ours.network.grad, theirs.network.grad, rtol=1e-3, atol=2e-6)
+    assert float(ours.network.log_std_grad.abs().min()) > 0
+
+
+def test_an_epoch_of_gaussians_is_its_steps() -> None:
+    table, order = continuous_table(500), torch.randperm(500)
+    ours, theirs = both(ActorCritic(7, 2, 2, (16, 12), False), PPOConfig())
+    stats = [x.epoch(order, 60, table, WEIGHTS, 1e-3) for x in (ours, theirs)]
+    torch.testing.assert_close(*stats, rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(ours.network.data, theirs.network.data, rtol=1e-4, atol=2e-5)
+
+
 def test_threads_change_nothing() -> None:
     table, rows = random_table(6_000), torch.randperm(6_000)
     before, found = torch.get_num_threads(), []

@@ -17,6 +17,8 @@ _LOG_2 = math.log(2)
 class Head(Protocol):
     """What a policy needs of a distribution; `out` is [.., O], `log_std` [.., A] broadcasts."""
 
+    closed_form: bool = False  # PPO's compiled passes know the gradients
+
     def outputs(self, actions: int) -> int:
         """O, numbers that a network puts out for A actions."""
         return actions
@@ -49,6 +51,8 @@ class Head(Protocol):
 
 class Categorical(Head):
     """Logits over A actions."""
+
+    closed_form = True
 
     def noise(self, uniform: Tensor) -> Tensor:
         """Gumbel noise: the largest noisy logit is a draw, without a host synchronisation."""
@@ -86,6 +90,8 @@ def _normalised(out: Tensor) -> Tensor:
 
 class SquashedGaussian(Head):
     """tanh of a Gaussian with mean `out`, per dimension; actions in [-1, 1]."""
+
+    closed_form = True
 
     def noise(self, uniform: Tensor) -> Tensor:
         """Standard normal noise."""

@@ -1,4 +1,4 @@
-"""PPO's update through a kernel that numba compiles, for perceptrons with discrete actions."""
+"""PPO's update through a kernel that numba compiles, for perceptrons."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tradinghf.workers import Team, has_matrix_unit, torch_threads_lent
 def covers(network: ActorCritic, config: PPOConfig) -> bool:
     """Whether the kernel computes the gradient of such a network."""
     return (
-        isinstance(network.head, Categorical)
+        network.head.closed_form
         and network.by_hand
         and next(network.parameters()).device.type == "cpu"
         and (config.precision == "float32" or has_matrix_unit())
@@ -52,6 +52,9 @@ class CompiledUpdate(Update):
         self._kernel = kernel_of(network)
         self._layers, self._widest = layer_tables(network)
         self._share_grads = network.grad[None]
+        choices = isinstance(network.head, Categorical)
+        log_std = -1 if choices else network.offset("log_std")
+        self._head = np.array([1 if choices else network.actions, log_std], np.int64)
         self._team = Team()
 
     @contextmanager
@@ -77,7 +80,7 @@ class CompiledUpdate(Update):
             1,
             *(x.numpy() for x in (self.network.data, grads, stats)),
             *(*self._arrays(table), rows.contiguous().numpy()),
-            *(self._layers, self._widest, _loss_numbers(size, table, weights)),
+            *(self._layers, self._widest, self._head, _loss_numbers(size, table, weights)),
         )
         if shares > 1:
             torch.sum(grads, 0, out=self.network.grad)
@@ -103,7 +106,7 @@ class CompiledUpdate(Update):
         self._kernel.epoch(
             *(size, float(rate), adam.limit, np.float32(adam.eps)),
             *(*(x.numpy() for x in written), *self._arrays(table), order.numpy()),
-            *(self._layers, self._widest, _loss_numbers(size, table, weights)),
+            *(self._layers, self._widest, self._head, _loss_numbers(size, table, weights)),
         )
         stats[4] /= table.critics
         return stats.float()
@@ -146,8 +149,9 @@ class HalfUpdate(CompiledUpdate):
 
 def _loss_numbers(size: int, table: Transitions, weights: LossWeights) -> Any:
     """See `_compiled_kernel.gradients`."""
-    pull = 0.0 if table.reference_log_std is None else weights.reference_kl / size
+    reference = table.reference_log_std
+    pull = 0.0 if reference is None else weights.reference_kl / size
     clip = float(weights.clip)
     bounds = (1.0, 1 - clip, 1 + clip, 1 / size)
     terms = (2 * weights.value / (size * table.critics), float(weights.entropy) / size, pull)
-    return np.array([*bounds, *terms], np.float32)
+    return np.array([*bounds, *terms, *([] if reference is None else reference)], np.float32)

@@ -1,4 +1,4 @@
-"""PPO's minibatch gradient of tanh perceptrons with categorical actions, compiled by numba.
+"""PPO's minibatch gradient of tanh perceptrons, compiled by numba.
 
 The tensor code walks over a whole minibatch per operation: its activations fall out of the cache,
 and a small minibatch waits for Python. Here a block of rows is gathered, carried through the
@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from tradinghf.learning.ppo._loss_kernel import STATS, judge_policy, judge_values
 from tradinghf.learning.ppo._tanh_kernel import OPTIONS, tanh
 
 _BLOCK = 160  # rows that are in the cache together
 ACTING = 256  # the same where no gradients follow
 _FEW = 8  # outputs for which loops are faster than BLAS
 _single = np.float32
-STATS = 5  # sums over rows: surrogate, entropy, KL(old || new), clipped, squared errors
 
 
 @njit(**OPTIONS)
@@ -183,77 +183,9 @@ def _backward(
 
 
 @njit(**OPTIONS)
-def _pull(grad: Any, p: Any, apart: Any, reference: Any, weight: Any) -> None:
-    """Add the gradient of KL(policy || reference) at the logits, as `update` defines it.
-
-    `apart` holds the policy's log-probabilities, `reference` the other's logits.
-    """
-    largest, total, kl = reference[0], _single(0), _single(0)
-    for j in range(1, len(p)):
-        largest = reference[j] if reference[j] > largest else largest
-    for j in range(len(p)):
-        total += math.exp(reference[j] - largest)
-    norm = largest + math.log(total)
-    for j in range(len(p)):
-        apart[j] -= reference[j] - norm
-        kl += p[j] * apart[j]
-    for j in range(len(p)):
-        grad[j] += weight * p[j] * (apart[j] - kl)
-
-
-@njit(**OPTIONS)
-def _judge_policy(out: Any, rows: Any, columns: Any, loss: Any, stats: Any) -> None:
-    """Turn logits [n, A] into the loss's gradient there; see `update.categorical_gradients`."""
-    one, lowest, highest, per_row = loss[0], loss[1], loss[2], loss[3]
-    bonus, p, apart = loss[5], np.empty(out.shape[1], np.float32), np.empty_like(out[0])
-    for i in range(len(out)):
-        logits, row = out[i], rows[i]
-        action, old, advantage = int(columns[0, row]), columns[1, row], columns[2, row]
-        largest = logits[0]
-        for j in range(1, len(logits)):
-            largest = logits[j] if logits[j] > largest else largest
-        total = _single(0)
-        for j in range(len(logits)):
-            p[j] = math.exp(logits[j] - largest)
-            total += p[j]
-        norm = largest + math.log(total)
-        log_ratio = logits[action] - norm - old
-        ratio = math.exp(log_ratio)
-        within = lowest if ratio < lowest else (highest if ratio > highest else ratio)
-        gain, bound = ratio * advantage, within * advantage
-        push = _single(0) if gain > bound else -gain * per_row  # NaN stays: the step is skipped
-        entropy = _single(0)
-        for j in range(len(logits)):
-            logits[j] -= norm
-            p[j] /= total
-            entropy -= p[j] * logits[j]
-        for j in range(len(logits)):
-            apart[j] = logits[j]
-            logits[j] = p[j] * ((logits[j] + entropy) * bonus - push)
-        logits[action] += push
-        if loss[6] > _single(0):
-            _pull(logits, p, apart, columns[len(columns) - len(logits) :, row], loss[6])
-        change = ratio - one
-        stats[0] -= bound if gain > bound else gain
-        stats[1] += entropy
-        stats[2] += change - log_ratio
-        stats[3] += one if ratio < lowest or ratio > highest else _single(0)
-
-
-@njit(**OPTIONS)
-def _judge_values(out: Any, rows: Any, columns: Any, loss: Any, stats: Any) -> None:
-    """Turn the critics' values [n, C] into the loss's gradient there."""
-    for i in range(len(out)):
-        for c in range(out.shape[1]):
-            error = out[i, c] - columns[3 + c, rows[i]]
-            stats[4] += error * error
-            out[i, c] = error * loss[4]
-
-
-@njit(**OPTIONS)
 def _write_gradient(
     params: Any, grads: Any, stats: Any, obs: Any, columns: Any, rows: Any, networks: Any,
-    widest: int, loss: Any,
+    widest: int, head: Any, loss: Any,
 ) -> None:  # fmt: skip
     """Write the gradient and the sums of statistics of some rows."""
     grads[:] = 0
@@ -279,13 +211,13 @@ def _write_gradient(
         joint = len(trunk) > 0
         # One network after the other: the second works in the memory of the first.
         out = _forward(critic, params, turned_critic, features, values)
-        _judge_values(out, some, columns, loss, stats)
+        judge_values(out, some, columns[head[0] :], loss, stats)
         grad = _backward(critic, params, grads, features, values, out, spare, joint)
         if joint:
             kept = above[0, : grad.size]
             kept[:] = grad.ravel()
         out = _forward(actor, params, turned_actor, features, values)
-        _judge_policy(out, some, columns, loss, stats)
+        judge_policy(out, some, columns, head, params, grads, loss, stats)
         grad = _backward(actor, params, grads, features, values, out, spare, joint)
         if joint:
             both = above[0, : grad.size]
@@ -296,7 +228,7 @@ def _write_gradient(
 @njit(**OPTIONS)
 def gradients(
     first: int, last: int, params: Any, grads: Any, stats: Any, obs: Any, columns: Any,
-    rows: Any, networks: Any, widest: int, loss: Any,
+    rows: Any, networks: Any, widest: int, head: Any, loss: Any,
 ) -> None:  # fmt: skip
     """Work on the shares [first, last) of a minibatch; threads take some shares each.
 
@@ -306,20 +238,22 @@ def gradients(
         grads: [J, P] float32, written: gradient of a share's rows, as part of the whole's.
         stats: [J, 5] float64, written: sums over a share's rows (`STATS`).
         obs: [R, D] float32.
-        columns: [3 + C, R] float32 action, log-probability, advantage, targets; with a reference
-            policy [3 + C + A, R], its logits last.
+        columns: [E, R] float32 action, log-probability, advantage, targets and, with a reference
+            policy, its outputs.
         rows: [B] of `obs` and `columns`.
         networks: layers of trunk, actor and critics; the trunk may have none.
         widest: the largest number of a layer's inputs or outputs.
-        loss: [7] float32 numbers of the loss: 1, 1 - clip, 1 + clip, 1 / B, and what critics'
-            errors, the entropy and the divergence from the reference weigh in a row's gradient.
+        head: see `_loss_kernel.judge_policy`.
+        loss: [7 + A] float32 numbers of the loss: 1, 1 - clip, 1 + clip, 1 / B, what critics'
+            errors, the entropy and the divergence from the reference weigh in a row's gradient,
+            and the reference's log standard deviations.
 
     """
     shares, size = len(grads), len(rows)
     for share in range(first, last):
         own = rows[size * share // shares : size * (share + 1) // shares]
         _write_gradient(
-            params, grads[share], stats[share], obs, columns, own, networks, widest, loss
+            params, grads[share], stats[share], obs, columns, own, networks, widest, head, loss
         )
 
 
@@ -358,7 +292,7 @@ def _adam(
 def epoch(
     size: int, rate: float, limit: float, eps: Any, params: Any, grads: Any, mean: Any,
     square: Any, count: Any, stats: Any, obs: Any, columns: Any, order: Any, networks: Any,
-    widest: int, loss: Any,
+    widest: int, head: Any, loss: Any,
 ) -> None:  # fmt: skip
     """Take a gradient step of Adam on each minibatch; parameters and moments stay in the cache.
 
@@ -371,14 +305,14 @@ def epoch(
             row or minibatch summed over minibatches.
         obs, columns: see `gradients`.
         order: [R] rows in the order of minibatches; a rest shorter than B is left out.
-        networks, widest, loss: see `gradients`.
+        networks, widest, head, loss: see `gradients`.
 
     """
     found = np.empty(STATS, np.float64)
     stats[:] = 0
     for begin in range(0, len(order) - size + 1, size):
         rows = order[begin : begin + size]
-        _write_gradient(params, grads, found, obs, columns, rows, networks, widest, loss)
+        _write_gradient(params, grads, found, obs, columns, rows, networks, widest, head, loss)
         for n in range(STATS):
             stats[n] += found[n] / size if math.isfinite(found[n]) else 0.0
         norm = _norm(grads)

@@ -14,14 +14,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from tradinghf.learning.ppo._compiled_kernel import (
-    ACTING,
-    STATS,
-    _adam,
-    _judge_policy,
-    _judge_values,
-    _norm,
-)
+from tradinghf.learning.ppo._compiled_kernel import ACTING, _adam, _norm
+from tradinghf.learning.ppo._loss_kernel import STATS, judge_policy, judge_values
 from tradinghf.learning.ppo._matrix_unit import (
     STEP,
     configure,
@@ -299,7 +293,7 @@ def _unpack(layers: Any, weights: Any, biases: Any, grads: Any) -> None:
 @njit(**OPTIONS)
 def _write_gradient(
     params: Any, grads: Any, stats: Any, obs: Any, columns: Any, rows: Any, networks: Any,
-    widest: int, loss: Any,
+    widest: int, head: Any, loss: Any,
 ) -> None:  # fmt: skip
     """Write the gradient and the sums of statistics of some rows."""
     grads[:] = 0
@@ -339,14 +333,15 @@ def _write_gradient(
             below = under[: full * features].reshape(full, features)
         # One network after the other: the second works in the memory of the first.
         _, out = _forward(critic, forward[2], biases[2], x, z, above, pairs_above)
-        _judge_values(out[:count, : critic[-1, 3]], some, columns.T, loss, stats)
+        judge_values(out[:count, : critic[-1, 3]], some, columns.T[head[0] :], loss, stats)
         out[count:] = 0
         _backward(
             critic, backward[2], source, above, pairs_above, out, spare, room, weight_grads[2],
             bias_grads[2], below, False,
         )  # fmt: skip
         _, out = _forward(actor, forward[1], biases[1], x, z, above, pairs_above)
-        _judge_policy(out[:count, : actor[-1, 3]], some, columns.T, loss, stats)
+        outs = out[:count, : actor[-1, 3]]
+        judge_policy(outs, some, columns.T, head, params, grads, loss, stats)
         out[count:] = 0
         _backward(
             actor, backward[1], source, above, pairs_above, out, spare, room, weight_grads[1],
@@ -365,7 +360,7 @@ def _write_gradient(
 @njit(**OPTIONS)
 def gradients(
     first: int, last: int, params: Any, grads: Any, stats: Any, obs: Any, columns: Any,
-    rows: Any, networks: Any, widest: int, loss: Any,
+    rows: Any, networks: Any, widest: int, head: Any, loss: Any,
 ) -> None:  # fmt: skip
     """See `_compiled_kernel.gradients`; `obs` are `narrow`, and `columns` are [R, 3 + C]."""
     configure(_TILES)
@@ -373,7 +368,7 @@ def gradients(
     for share in range(first, last):
         own = rows[size * share // shares : size * (share + 1) // shares]
         _write_gradient(
-            params, grads[share], stats[share], obs, columns, own, networks, widest, loss
+            params, grads[share], stats[share], obs, columns, own, networks, widest, head, loss
         )
     release()
 
@@ -382,7 +377,7 @@ def gradients(
 def epoch(
     size: int, rate: float, limit: float, eps: Any, params: Any, grads: Any, mean: Any,
     square: Any, count: Any, stats: Any, obs: Any, columns: Any, order: Any, networks: Any,
-    widest: int, loss: Any,
+    widest: int, head: Any, loss: Any,
 ) -> None:  # fmt: skip
     """See `_compiled_kernel.epoch`."""
     configure(_TILES)
@@ -390,7 +385,7 @@ def epoch(
     stats[:] = 0
     for begin in range(0, len(order) - size + 1, size):
         rows = order[begin : begin + size]
-        _write_gradient(params, grads, found, obs, columns, rows, networks, widest, loss)
+        _write_gradient(params, grads, found, obs, columns, rows, networks, widest, head, loss)
         for n in range(STATS):
             stats[n] += found[n] / size if math.isfinite(found[n]) else 0.0
         norm = _norm(grads)
