@@ -17,7 +17,7 @@ from tradinghf.learning.config import AspectConfig, RewardConfig
 from tradinghf.learning.reward import RewardModel
 from tradinghf.learning.reward._protocol import NEVER_TIED
 
-HEAD = AspectConfig(shapes=0, conditions=0, thresholds=0, levels=0)
+HEAD = AspectConfig(shapes=0, conditions=0, thresholds=0, levels=0, whiles=0)
 PLAIN = RewardConfig(learned=0.0, head=HEAD)
 GROUPS, HELD = window_groups(20, length=32), window_groups(40, length=32, seed=1)
 EVERYONE = {e.id: e for group in GROUPS + HELD for e in group}

@@ -271,7 +271,7 @@ _TASK = EnvConfig(horizon=32)
 _PLAIN = RewardConfig(
     aspects=("profit", "max_drawdown", "turnover", "time_in_market", "short_exposure"),
     learned=0.0,
-    head=AspectConfig(shapes=0, conditions=0, thresholds=0, levels=0, noise=(0.02,)),
+    head=AspectConfig(shapes=0, conditions=0, thresholds=0, levels=0, whiles=0, noise=(0.02,)),
 )
 
 

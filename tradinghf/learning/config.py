@@ -37,7 +37,7 @@ class AspectConfig(NamedOptions):
         again: factor of its odds each time that they name it again; one that the rater confirmed
             as what decided an answer counts as named twice.
         surest: highest probability that naming alone can give.
-        shapes, conditions, thresholds, levels: how many of each further family of terms
+        shapes, conditions, thresholds, levels, whiles: how many of each further family of terms
             (`tradinghf.learning.reward._terms`) are expected to matter; 0 leaves the family out.
         prior_scales: prior standard deviations of a standardised weight; averaged over.
         profit_prior: prior mean of profit's weight, in prior standard deviations.
@@ -70,6 +70,7 @@ class AspectConfig(NamedOptions):
     conditions: float = 0.2
     thresholds: float = 0.2
     levels: float = 0.1
+    whiles: float = 0.3
     prior_scales: tuple[float, ...] = (1.0, 3.0, 10.0)
     profit_prior: float = 1.0
     tie_prior_scale: float = 5.0

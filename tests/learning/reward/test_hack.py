@@ -14,7 +14,7 @@ from tradinghf.learning.config import AspectConfig, RewardConfig
 from tradinghf.learning.reward import PlainReward, RewardModel, TradePaths
 from tradinghf.loop._gaming import Foreseen, check_gaming, contradicted
 
-HEAD = AspectConfig(shapes=0, conditions=0, thresholds=0, levels=0)
+HEAD = AspectConfig(shapes=0, conditions=0, thresholds=0, levels=0, whiles=0)
 TRADER = SyntheticTrader("drawdown")
 WINDOWS, TRIES, COST = 24, 100, 4e-3
 BLIND = [1, 2, 3, 4, 5]  # what the network is not shown: drawdown, open profit, returns, trend

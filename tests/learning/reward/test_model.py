@@ -27,7 +27,7 @@ from tradinghf.learning.reward._protocol import NEVER_TIED
 
 PLAIN = RewardConfig(learned=0.0)
 PLAIN_ASPECTS = RewardConfig(
-    learned=0.0, head=AspectConfig(shapes=0, conditions=0, thresholds=0, levels=0)
+    learned=0.0, head=AspectConfig(shapes=0, conditions=0, thresholds=0, levels=0, whiles=0)
 )
 GROUPS = window_groups(40)
 HELD = window_groups(30, seed=1)

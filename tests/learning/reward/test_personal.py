@@ -14,7 +14,7 @@ from tradinghf.learning.config import AspectConfig, RewardConfig
 from tradinghf.learning.reward import RewardModel
 
 # Plain aspects only: the tastes here are of that kind, and the fits many.
-HEAD = AspectConfig(shapes=0, conditions=0, thresholds=0, levels=0)
+HEAD = AspectConfig(shapes=0, conditions=0, thresholds=0, levels=0, whiles=0)
 PLAIN = RewardConfig(learned=0.0, head=HEAD)
 GROUPS, HELD = window_groups(45, length=32), window_groups(60, length=32, seed=1)
 EVERYONE = {e.id: e for group in GROUPS + HELD for e in group}

@@ -30,7 +30,9 @@ from tradinghf.simulation import MarketEnv
 
 GROUPS = window_groups(12, size=4, length=24)
 EVERYONE = {e.id: e for group in GROUPS for e in group}
-SMALL = RewardConfig(learned=0.0, head=AspectConfig(shapes=0, conditions=0, thresholds=0, levels=0))
+SMALL = RewardConfig(
+    learned=0.0, head=AspectConfig(shapes=0, conditions=0, thresholds=0, levels=0, whiles=0)
+)
 TRADER = SyntheticTrader("drawdown")
 ANSWERS = [TRADER.rank(group, f"q{i}") for i, group in enumerate(GROUPS)]
 

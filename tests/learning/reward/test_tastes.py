@@ -27,7 +27,7 @@ from tradinghf.learning.reward._tastes import (
 GROUPS, HELD = window_groups(24), window_groups(20, seed=1)
 EVERYONE = {e.id: e for group in GROUPS + HELD for e in group}
 PATHS = TradePaths.from_episodes([e for group in window_groups(3, length=32) for e in group])
-FEW = AspectConfig(shapes=0, conditions=0, thresholds=0, levels=0)
+FEW = AspectConfig(shapes=0, conditions=0, thresholds=0, levels=0, whiles=0)
 DOUBLE = torch.float64
 
 

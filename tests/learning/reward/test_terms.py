@@ -16,7 +16,8 @@ from tradinghf.learning.config import RewardConfig
 from tradinghf.learning.reward import RewardModel, TradePaths
 from tradinghf.learning.reward._aspects import ASPECTS
 from tradinghf.learning.reward._book_aspects import plain_aspects, rare_aspects
-from tradinghf.learning.reward._terms import LEVELS, STATES, Term, TermValues, candidate_terms
+from tradinghf.learning.reward._states import COUNTED, KNOWN, LEVELS, STATES
+from tradinghf.learning.reward._terms import FAMILIES, Term, TermValues, candidate_terms
 
 PLAIN = RewardConfig(learned=0.0)
 GROUPS, HELD = window_groups(40), window_groups(40, seed=1)
@@ -27,7 +28,7 @@ PATHS = TradePaths.from_episodes(FEW)
 
 def every_term(paths):
     found = dict(candidate_terms(paths, plain_aspects()))
-    assert set(found) == {"shapes", "conditions", "thresholds", "levels"}
+    assert set(found) == set(FAMILIES)
     return [term for terms in found.values() for term in terms]
 
 
@@ -154,6 +155,50 @@ def test_states_and_their_opposites_divide_an_aspect():
         torch.testing.assert_close(parts.sum(-1), PATHS.turnover.sum(-1))
     assert set(LEVELS).isdisjoint(ASPECTS)
     assert all(state.says for state in STATES.values())
+
+
+def test_what_is_counted_above_and_below_a_threshold_is_the_whole():
+    measured = TermValues(PATHS)
+    for state in KNOWN:
+        knot = float(measured.known(state).median())
+        forms = ("while_above", "while_below")
+        for base in COUNTED:
+            parts = measured.totals([Term(base, form, knot, state) for form in forms])
+            torch.testing.assert_close(
+                parts.sum(-1), measured.base(base).sum(-1), atol=1e-5, rtol=1e-4
+            )
+
+
+def test_a_condition_is_known_when_its_bar_begins():
+    """Of a flat account that then trades, the trade's own bar cannot fulfil the condition."""
+    close = torch.tensor([[100.0, 100.0, 105.0, 105.0, 105.0]])
+    position = torch.tensor([[0.0, 1.0, 1.0, 0.0]])
+    equity = torch.tensor([[1.0, 1.0, 1.05, 1.05, 1.05]])
+    turnover = torch.tensor([[0.0, 1.0, 0.0, 1.0]])
+    paths = TradePaths(close, position, equity, turnover, torch.zeros(1, 4))
+    term = Term("time_in_market", "while_above", 0.03, "the best result so far is")
+    torch.testing.assert_close(
+        TermValues(paths).per_bar(term), torch.tensor([[0.0, 0.0, 0.25, 0.0]])
+    )
+    added = TradePaths(
+        close, torch.tensor([[0.25, 1.0, 1.0, -1.0]]), equity, turnover + 1, turnover
+    )
+    found = TermValues(added).base("adding")
+    torch.testing.assert_close(found, torch.tensor([[0.0, 0.75, 0.0, 0.0]]))
+
+
+def test_a_condition_on_the_account_is_found_and_told_in_words():
+    judge = SyntheticTrader("profit")
+    judge.function, judge.label = risk_is_for_the_rich, "risk_is_for_the_rich"
+    model = RewardModel(PLAIN).fit([judge.rank(g, f"q{i}") for i, g in enumerate(GROUPS)], EVERYONE)
+    assert held_out_accuracy(model, judge) >= 0.96
+    said = [row["sentence"] for row in model.explain() if row["probability"] > 0.5]
+    assert any("while the account's result is below" in text for text in said), said
+
+
+def risk_is_for_the_rich(e):
+    poor = e.equity[..., :-1] < 1.015
+    return e.net_return - 0.4 * (np.abs(e.position) * poor).mean(axis=-1)
 
 
 @pytest.mark.parametrize(

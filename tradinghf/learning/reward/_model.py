@@ -32,6 +32,7 @@ from tradinghf.learning.reward._protocol import NEVER_TIED, CalibratedReward
 from tradinghf.learning.reward._saved import Saveable
 from tradinghf.learning.reward._stacking import foresight, learned_share, stacked
 from tradinghf.learning.reward._terms import (
+    FAMILIES,
     LEARNED,
     Term,
     TermValues,
@@ -140,7 +141,7 @@ class RewardModel(Saveable, CalibratedReward):
         head = self.config.head
         terms = [Term(name) for name in self.aspects]
         chance = [head.chance(table.mentioned[name]) for name in self.aspects]
-        expected = {f: getattr(head, f) for f in ("shapes", "conditions", "thresholds", "levels")}
+        expected = {f: getattr(head, f) for f in FAMILIES}
         if any(expected.values()):
             reference = TradePaths.from_episodes(table.commonest_length)
             for family, found in candidate_terms(reference, self.aspects):

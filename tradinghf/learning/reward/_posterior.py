@@ -23,6 +23,7 @@ from tradinghf.learning.reward._laplace import laplace, score_gain
 Columns = tuple[int, ...]
 _TWINS = 0.98  # correlation above which two terms say the same
 _WORTH_HALVING = 80  # answers from which on a search also begins at what half of them say
+_SURE = 4  # of the terms that promise most in a set, always tried
 _SEEDS = 12  # sets that it begins at
 
 
@@ -260,17 +261,24 @@ class _Search:
 
     def grow(self) -> None:
         """Add a term to the leading sets, take one away, or exchange one."""
-        fresh = [s for s in self.leaders(self.config.beam) if s not in self.expanded]
+        ranked = self.leaders(len(self.found))
+        alone = {len(s): s for s in reversed(ranked)}  # the best set of each size
+        leading = dict.fromkeys([*ranked[: self.config.beam], *alone.values()])
+        fresh = [s for s in leading if s not in self.expanded]
         self.expanded.update(fresh)
         smaller = {s: [tuple(c for c in s if c != out) for out in s[1:]] for s in fresh}
         self.fit(less for columns in fresh for less in smaller[columns])  # in one batch
         trials: dict[Columns, float] = {}
+        sure: list[Columns] = []
         for columns in fresh:
             if len(columns) <= self.most:
-                trials |= self._with_one_more(columns, columns)
+                grown = self._with_one_more(columns, columns)
+                sure += list(grown)[:_SURE]
+                trials |= grown
             for less in smaller[columns]:
                 trials |= self._with_one_more(less, columns)
-        self.fit(sorted(trials, key=trials.__getitem__, reverse=True)[: self.config.trials])
+        best = sorted(trials, key=trials.__getitem__, reverse=True)
+        self.fit([*best[: self.config.trials], *sure])
 
     def _with_one_more(self, columns: Columns, used: Columns) -> dict[Columns, float]:
         """The set with each of the most promising further terms, no two of them twins.

@@ -8,7 +8,7 @@ episode's total (potential-based shaping: Ng, Harada & Russell 1999, ICML).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -18,76 +18,40 @@ from torch import Tensor
 
 from tradinghf.learning.reward._aspects import ASPECTS, Aspect
 from tradinghf.learning.reward._book_aspects import rare_aspects
-from tradinghf.learning.reward._paths import TradePaths, increments, run_lengths
+from tradinghf.learning.reward._paths import TradePaths, increments
+from tradinghf.learning.reward._states import (
+    COUNTED,
+    EVENTS,
+    KNOWN,
+    LEVELS,
+    STATES,
+    TWICE,
+    VOLATILITY_BARS,
+    Level,
+    volatility,
+)
 from tradinghf.learning.reward._tastes import taste_count, taste_rewards
 
-Form = Literal["plain", "beyond", "above", "away", "square", "bars_above", "bars_beyond"]
+Form = Literal[
+    "plain",
+    "beyond",
+    "above",
+    "away",
+    "square",
+    "bars_above",
+    "bars_beyond",
+    "while_above",
+    "while_below",
+]
 _QUANTILES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-_VOLATILITY_BARS = 10
-_EPS = 1e-9
+_WHILE: tuple[Form, ...] = ("while_above", "while_below")
+_FIFTHS = (0.2, 0.4, 0.6, 0.8)  # the thresholds of conditions
+_MANY = 32  # conditioned terms from which on they are computed together
+FAMILIES = ("shapes", "conditions", "thresholds", "levels", "whiles")
 LEARNED = "something else"
 """Base of the terms that no person can name: the learned features."""
 
 
-def _trend(p: TradePaths, bars: int) -> Tensor:
-    """[B, L] change of the price over the bars before each bar."""
-    return p.close[..., :-1] / p.earlier_close(bars) - 1
-
-
-def _volatility(p: TradePaths) -> Tensor:
-    """[B, L] root mean square log return of the last bars before each bar."""
-    square = p.close.clamp(min=_EPS).log().diff(dim=-1).square()
-    total = torch.cat([torch.zeros_like(square[..., :1]), square.cumsum(-1)], dim=-1)
-    bar = torch.arange(p.bars, device=square.device)
-    first = (bar - _VOLATILITY_BARS).clamp(min=0)
-    gap = (total[..., bar] - total[..., first]).clamp(min=0)
-    return (gap / (bar - first).clamp(min=1)).sqrt()
-
-
-@dataclass(frozen=True)
-class State:
-    """A condition that is known when a bar begins (or, of a window, up to the present bar).
-
-    Attributes:
-        says: how a person names it.
-        holds: (paths, level) -> [B, L] booleans.
-        window: whether the whole total counts only if the condition holds at the end.
-
-    """
-
-    says: str
-    holds: Callable[[TradePaths, float], Tensor]
-    window: bool = False
-
-
-STATES: Mapping[str, State] = {
-    "rising5": State("while the last 5 bars rose", lambda p, _: _trend(p, 5) >= 0),
-    "falling5": State("while the last 5 bars fell", lambda p, _: _trend(p, 5) < 0),
-    "rising10": State("while the last 10 bars rose", lambda p, _: _trend(p, 10) >= 0),
-    "falling10": State("while the last 10 bars fell", lambda p, _: _trend(p, 10) < 0),
-    "rising20": State("while the last 20 bars rose", lambda p, _: _trend(p, 20) >= 0),
-    "falling20": State("while the last 20 bars fell", lambda p, _: _trend(p, 20) < 0),
-    "higher": State(
-        "while the price is above the window's first", lambda p, _: _trend(p, p.bars) >= 0
-    ),
-    "lower": State(
-        "while the price is below the window's first", lambda p, _: _trend(p, p.bars) < 0
-    ),
-    "turbulent": State(
-        "in turbulent times (over {:.2g} % per bar)", lambda p, v: _volatility(p) > v
-    ),
-    "calm": State("in calm times (under {:.2g} % per bar)", lambda p, v: _volatility(p) <= v),
-    "early": State("in the first {:.0f} % of the time", lambda p, v: _progress(p) < v),
-    "late": State("after {:.0f} % of the time", lambda p, v: _progress(p) >= v),
-    "ahead": State("while the account is ahead", lambda p, _: p.equity[..., :-1] > 1 + _EPS),
-    "behind": State("while the account is behind", lambda p, _: p.equity[..., :-1] < 1 - _EPS),
-    "risen": State(
-        "in windows where the market rose", lambda p, _: _whole_window(p) >= 0, window=True
-    ),
-    "fallen": State(
-        "in windows where the market fell", lambda p, _: _whole_window(p) < 0, window=True
-    ),
-}
 _MOODS = ("turbulent", "calm")  # states with a level of volatility
 _TIMES = ("early", "late")  # states with a share of the episode
 _QUARTERS = (0.25, 0.5, 0.75)
@@ -106,51 +70,6 @@ _PACED = ("time_in_market", "short_exposure", "long_exposure")
 
 
 @dataclass(frozen=True)
-class Level:
-    """A quantity of each bar, of which a trader may count the bars beyond a threshold.
-
-    Attributes:
-        values: paths -> [B, L].
-        unit: of its threshold.
-        counts: what the threshold is read in.
-
-    """
-
-    values: Callable[[TradePaths], Tensor]
-    unit: float = 0.01
-    counts: str = "%"
-
-
-def _idle(p: TradePaths) -> Tensor:
-    return run_lengths(p.position == 0).to(p.equity)
-
-
-def _since_peak(p: TradePaths) -> Tensor:
-    return run_lengths(p.drawdown[..., 1:] > _EPS).to(p.equity)
-
-
-LEVELS: Mapping[str, Level] = {
-    "position size": Level(lambda p: p.position.abs()),
-    "position age": Level(lambda p: p.held_bars, 1.0, "bars"),
-    "drawdown": Level(lambda p: p.drawdown[..., 1:]),
-    "open loss": Level(lambda p: (-p.open_profit).clamp(min=0)),
-    "open profit": Level(lambda p: p.open_profit.clamp(min=0)),
-    "bars since the peak": Level(_since_peak, 1.0, "bars"),
-    "idle time": Level(_idle, 1.0, "bars"),
-}
-
-
-def _progress(p: TradePaths) -> Tensor:
-    share = torch.arange(p.bars, device=p.equity.device) / p.bars
-    return share.expand(p.position.shape)
-
-
-def _whole_window(p: TradePaths) -> Tensor:
-    """[B, L] change of the price since the window began, at the end of each bar."""
-    return p.close[..., 1:] / p.close[..., :1] - 1
-
-
-@dataclass(frozen=True)
 class Term:
     """One thing that may be valued.
 
@@ -158,9 +77,10 @@ class Term:
         base: an aspect, or a name in `LEVELS` (forms "bars_above", "bars_beyond").
         form: "plain"; of the total X and the knot c: "beyond" max(X - c, 0), "above" X > c,
             "away" |X - c|, "square" (X - c)²; of each bar's level: share of the bars above c,
-            mean excess beyond c.
-        knot: c, in the units of the total.
-        state: counted only in this state; empty means always.
+            mean excess beyond c; "while_above", "while_below": counted where the state is above c.
+        knot: c, in the units of the total, or of the state.
+        state: counted only in this state; empty means always. Of "while_above" and
+            "while_below" a name in `KNOWN`.
         level: the state's threshold (volatility of a bar, share of the episode).
         number: of a learned feature.
 
@@ -197,9 +117,9 @@ class Term:
         if self.base in LEVELS:
             if self.form == "bars_above":
                 return f"10 % of the time with {_article(self.base)} above {self._knot}"
-            amount = _amount(self.unit, self._source.counts)
+            amount = _amount(self.unit, self.source.counts)
             return f"{amount} of average {self.base} beyond {self._knot}"
-        base = ASPECTS[self.base]
+        base = self._aspect
         if self.form == "above":
             return f"{_words(self.base)} above {self._knot}"
         if self.form in ("away", "square"):
@@ -214,21 +134,29 @@ class Term:
         if self.learned:
             return 1.0
         if self.base in LEVELS:
-            return 0.1 if self.form == "bars_above" else self._source.unit
-        unit = self._source.unit
+            return 0.1 if self.form == "bars_above" else self.source.unit
+        unit = self.source.unit
         return {"above": 1.0, "square": unit**2}.get(self.form, unit)
 
     @property
-    def _source(self) -> Aspect | Level:
-        return LEVELS[self.base] if self.base in LEVELS else ASPECTS[self.base]
+    def source(self) -> Aspect | Level:
+        """What the base is computed by."""
+        return LEVELS.get(self.base) or self._aspect
+
+    @property
+    def _aspect(self) -> Aspect:
+        return EVENTS[self.base] if self.base in EVENTS else ASPECTS[self.base]
 
     @property
     def _condition(self) -> str:
+        if self.form in _WHILE:
+            place = self.form.removeprefix("while_")
+            return f"while {self.state} {place} {_amount(self.knot, KNOWN[self.state].counts)}"
         return STATES[self.state].says.format(100 * self.level)
 
     @property
     def _knot(self) -> str:
-        return _amount(self.knot, self._source.counts)
+        return _amount(self.knot, self.source.counts)
 
     def bend(self, total: Tensor) -> Tensor:
         """f(X) of totals or running totals X."""
@@ -276,12 +204,12 @@ class TermValues:
         self.paths, self.volatility = paths, volatility
         self._bases: dict[str, Tensor] = {}
         self._states: dict[tuple[str, float], Tensor] = {}
+        self._known: dict[str, Tensor] = {}
 
     def base(self, name: str) -> Tensor:
         """[B, L] an aspect, or the level of each bar."""
         if name not in self._bases:
-            source = LEVELS[name] if name in LEVELS else ASPECTS[name]
-            self._bases[name] = source.values(self.paths)
+            self._bases[name] = Term(name).source.values(self.paths)
         return self._bases[name]
 
     @cached_property
@@ -291,10 +219,19 @@ class TermValues:
 
     def _holds(self, term: Term) -> Tensor:
         """[B, L] where the term's state holds."""
+        if term.form in _WHILE:
+            above = self.known(term.state) > term.knot
+            return above if term.form == "while_above" else ~above
         key = (term.state, term.level)
         if key not in self._states:
             self._states[key] = STATES[term.state].holds(self.paths, term.level)
         return self._states[key]
+
+    def known(self, name: str) -> Tensor:
+        """[B, L] a quantity that is known when each bar begins."""
+        if name not in self._known:
+            self._known[name] = KNOWN[name].values(self.paths)
+        return self._known[name]
 
     def per_bar(self, term: Term) -> Tensor:
         """[B, L] what a term is worth in each bar."""
@@ -307,7 +244,7 @@ class TermValues:
             return (base - term.knot).clamp(min=0) / self.paths.bars
         if term.state:
             holds = self._holds(term)
-            whole = STATES[term.state].window
+            whole = term.form not in _WHILE and STATES[term.state].window
             return increments(base.cumsum(-1) * holds) if whole else base * holds
         if term.form == "plain":
             return base
@@ -321,8 +258,12 @@ class TermValues:
     def totals(self, terms: Sequence[Term]) -> Tensor:
         """[B, Q] totals of many terms; bent ones from the totals alone."""
         whole: dict[str, Tensor] = {}
+        together = self._conditioned([term for term in terms if term.form in _WHILE])
         columns = []
         for term in terms:
+            if term in together:
+                columns.append(together[term])
+                continue
             if term.learned or term.state or term.form in ("bars_above", "bars_beyond"):
                 columns.append(self.per_bar(term).sum(-1))
                 continue
@@ -333,6 +274,24 @@ class TermValues:
                 total = term.bend(total) - term.bend(torch.zeros_like(total))
             columns.append(total)
         return torch.stack(columns, dim=-1)
+
+    def _conditioned(self, terms: Sequence[Term]) -> dict[Term, Tensor]:
+        """[B] totals of many conditioned terms: one product of matrices for each episode."""
+        if len(terms) < _MANY:
+            return {}
+        bases = list(dict.fromkeys(term.base for term in terms))
+        tests = list(dict.fromkeys((term.state, term.knot) for term in terms))
+        base = torch.stack([self.base(name) for name in bases], dim=-1)
+        above = torch.stack([self.known(name) > knot for name, knot in tests], dim=-2)
+        found = above.to(base) @ base  # [B, tests, bases]
+        rest = base.sum(-2, keepdim=True) - found
+        row, column = ({key: i for i, key in enumerate(keys)} for keys in (tests, bases))
+        return {
+            term: (found if term.form == "while_above" else rest)[
+                :, row[term.state, term.knot], column[term.base]
+            ]
+            for term in terms
+        }
 
 
 def learned_terms() -> list[Term]:
@@ -350,7 +309,7 @@ def candidate_terms(
         plain: names of the plain aspects.
 
     Yields:
-        family ("shapes", "conditions", "thresholds", "levels", as in `AspectConfig`), its terms.
+        family ("shapes", "conditions", ... as in `AspectConfig`), its terms.
 
     """
     values = TermValues(reference)
@@ -378,14 +337,25 @@ def candidate_terms(
             for form in counted
         ],
     )
+    yield (
+        "whiles",
+        [
+            Term(base, form, knot, state)
+            for state in KNOWN
+            for knot in _knots(values.known(state), _FIFTHS)
+            for base in COUNTED
+            if (base, state) not in TWICE
+            for form in _WHILE
+        ],
+    )
 
 
 def _conditions(reference: TradePaths, plain: Sequence[str]) -> Iterator[Term]:
     """Aspects counted only in a state."""
     always = [s for s in STATES if s not in (*_MOODS, *_TIMES) and not STATES[s].window]
     yield from (Term(b, state=s) for b in _CONDITIONED for s in always)
-    volatility = _volatility(reference)[..., _VOLATILITY_BARS:]
-    for states, levels in ((_MOODS, _knots(volatility, (0.3, 0.5, 0.7))), (_TIMES, _QUARTERS)):
+    swings = volatility(reference)[..., VOLATILITY_BARS:]
+    for states, levels in ((_MOODS, _knots(swings, (0.3, 0.5, 0.7))), (_TIMES, _QUARTERS)):
         yield from (Term(b, state=s, level=v) for b in _CONDITIONED for s in states for v in levels)
     yield from (Term(b, state=s) for b in plain for s in STATES if STATES[s].window)
 
