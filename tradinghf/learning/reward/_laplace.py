@@ -177,13 +177,19 @@ def score_gain(
 def _curvature(choices: Choices, share: Tensor, genuine: Tensor) -> Tensor:
     """[X] of the log-likelihood along each column: the variance among options, over the choices.
 
-    Of many choices it is estimated from some of them, evenly spread.
+    Of many choices the least settled are looked at: where one option has all the probability,
+    nothing varies. An even sample would miss them, for a good model settles most.
     """
-    every = -(-len(genuine) // _ENOUGH_CHOICES)
-    share, count = share[::every].float(), genuine[::every].float()
+    open_ = genuine * (1 - share.square().sum(-1))
+    rows = slice(None)
+    if len(genuine) > _ENOUGH_CHOICES:
+        rows = open_.topk(_ENOUGH_CHOICES).indices.sort().values
+    scale = float(open_.sum()) / max(float(open_[rows].sum()), 1e-300)
+    share, count = share[rows].float(), genuine[rows].float()
     weight = (count[:, None] * share).flatten()
     parts = []
-    for rows in choices.rough.unflatten(-1, choices.available.shape)[:, ::every].split(_ROWS):
-        average = (rows * share).sum(-1)
-        parts.append(rows.flatten(1).square() @ weight - average.square() @ count)
-    return torch.cat(parts).double() * (float(genuine.sum()) / float(count.sum()))
+    for columns in choices.rough.unflatten(-1, choices.available.shape).split(_ROWS):
+        some = columns[:, rows]
+        average = (some * share).sum(-1)
+        parts.append(some.flatten(1).square() @ weight - average.square() @ count)
+    return torch.cat(parts).double() * scale

@@ -24,6 +24,7 @@ Columns = tuple[int, ...]
 _TWINS = 0.98  # correlation above which two terms say the same
 _WORTH_HALVING = 80  # answers from which on a search also begins at what half of them say
 _SURE = 4  # of the terms that promise most in a set, always tried
+_KEPT = 64  # sets that are looked at again when the probability of slips changes
 _SEEDS = 12  # sets that it begins at
 
 
@@ -168,14 +169,9 @@ def _searched(
         quick = quickly(config, config.noise[0])
         coarse = _searched(half, chance, plain, quick, _WORTH_HALVING // 2)
         search.fit(coarse.leaders(_SEEDS))
-    search.settle_noise()
-    best = -torch.inf
-    for _ in range(config.rounds):
-        search.grow()
-        now = search.best()
-        if now < best + config.enough:
-            break
-        best = now
+    search.climb()
+    if search.settle_noise():
+        search.climb()
     return search
 
 
@@ -229,23 +225,38 @@ class _Search:
         mean, covariance, evidence = (torch.stack(c, 1) for c in zip(*parts, strict=True))
         return mean, covariance, evidence
 
-    def settle_noise(self) -> None:
-        """Choose the probability of slips under which the leading models explain most."""
+    def climb(self) -> None:
+        """Grow until a round brings little."""
+        best = -torch.inf
+        for _ in range(self.config.rounds):
+            self.grow()
+            now = self.best()
+            if now < best + self.config.enough:
+                break
+            best = now
+
+    def settle_noise(self) -> bool:
+        """Choose the probability of slips under which the leading models explain most.
+
+        After a search, not before it: to the wrong terms right answers look like slips, and slips
+        are not learned from.
+
+        Returns:
+            Whether it changed; then only what is worth a further search is left.
+
+        """
         if len(self.config.noise) == 1:
-            return
-        leaders = self.leaders(self.config.beam)
+            return False
+        before, known = self.noise, self.leaders(_KEPT)
         trials = []
         for noise in self.config.noise:
-            self.noise, kept = noise, self.found
-            self.found = {}
-            self.fit(leaders)
+            self.noise, self.found = noise, {}
+            self.fit(known[: self.config.beam])
             trials.append((self.best(), noise))
-            self.found = kept
-        self.noise = max(trials)[1]
-        if self.noise != self.config.noise[0]:
-            known = list(self.found)
-            self.found = {}
-            self.fit(known)
+        self.noise, self.found = max(trials)[1], {}
+        self.fit(known)
+        self.expanded.clear()
+        return self.noise != before
 
     def worth(self, columns: Columns) -> float:
         """Log joint probability of a set, over the prior scales."""
