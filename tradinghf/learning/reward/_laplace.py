@@ -11,7 +11,7 @@ from tradinghf.learning.config import AspectConfig
 from tradinghf.learning.reward._answers import Choices
 
 _ROWS = 128  # columns looked at together: they stay in the processor's cache
-_ENOUGH_CHOICES = 160  # to tell how much a column varies within a choice
+_ENOUGH_CHOICES = 80  # to tell how much a column varies within a choice
 
 
 @dataclass(frozen=True, eq=False)

@@ -342,7 +342,7 @@ def candidate_terms(
         [
             Term(base, form, knot, state)
             for state in KNOWN
-            for knot in _knots(values.known(state), _FIFTHS)
+            for knot in _with_zero(_knots(values.known(state), _FIFTHS))
             for base in COUNTED
             if (base, state) not in TWICE
             for form in _WHILE
@@ -358,6 +358,12 @@ def _conditions(reference: TradePaths, plain: Sequence[str]) -> Iterator[Term]:
     for states, levels in ((_MOODS, _knots(swings, (0.3, 0.5, 0.7))), (_TIMES, _QUARTERS)):
         yield from (Term(b, state=s, level=v) for b in _CONDITIONED for s in states for v in levels)
     yield from (Term(b, state=s) for b in plain for s in STATES if STATES[s].window)
+
+
+def _with_zero(knots: Sequence[float]) -> list[float]:
+    """The thresholds of what has a sign, and zero: ahead or behind, up or down."""
+    signed = len(knots) > 0 and min(knots) < 0 < max(knots)
+    return sorted({*knots, 0.0}) if signed else list(knots)
 
 
 def _knots(values: Tensor, quantiles: Sequence[float]) -> list[float]:
