@@ -181,9 +181,7 @@ def _curvature(choices: Choices, share: Tensor, genuine: Tensor) -> Tensor:
     nothing varies. An even sample would miss them, for a good model settles most.
     """
     open_ = genuine * (1 - share.square().sum(-1))
-    rows = slice(None)
-    if len(genuine) > _ENOUGH_CHOICES:
-        rows = open_.topk(_ENOUGH_CHOICES).indices.sort().values
+    rows = open_.topk(min(_ENOUGH_CHOICES, len(open_))).indices.sort().values
     scale = float(open_.sum()) / max(float(open_[rows].sum()), 1e-300)
     share, count = share[rows].float(), genuine[rows].float()
     weight = (count[:, None] * share).flatten()
