@@ -92,6 +92,20 @@ def env_peers() -> str:
     return markdown(header, rows) + source(found) + f" Versions: {versions}." + lost
 
 
+def finrl() -> str:
+    """Results of finrl_peer.py."""
+    file = RESULTS / "finrl_peer.json"
+    if not file.exists():
+        return "Not measured."
+    found = json.loads(file.read_text())
+    rows = [
+        [row["contender"], number(row["value"]), number(row["best"]), number(row["times_finrl"])]
+        for row in found["results"]
+    ]
+    header = ["environment", "median steps per CPU second", "best", "times FinRL's"]
+    return markdown(header, rows) + source(found) + f" Accounts apart: {found['parity']:.1g}."
+
+
 def peers() -> str:
     """Results of ppo_peers.py."""
     found = json.loads((RESULTS / "ppo_peers.json").read_text())
@@ -239,6 +253,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "backtest": lambda: bench("backtest"),
     "peers": peers,
     "env-peers": env_peers,
+    "finrl": finrl,
     "classic": classic,
     "gate": gate,
     "trust": trust,
