@@ -13,6 +13,8 @@ from tradinghf.bench import _backtests, _environment, _training  # noqa: F401   
 from tradinghf.bench._core import BENCHMARKS, run_benchmark, stamp
 
 if TYPE_CHECKING:
+    from tradinghf.bench._board import measure_board
+    from tradinghf.bench._board_cells import BoardBench
     from tradinghf.bench._coverage import coverage_table, measure_coverage
     from tradinghf.bench._no_harm import measure_gate
     from tradinghf.bench._own import measure_own
@@ -21,8 +23,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BENCHMARKS",
+    "BoardBench",
     "OwnBench",
     "coverage_table",
+    "measure_board",
     "measure_coverage",
     "measure_gate",
     "measure_own",
@@ -34,6 +38,8 @@ __all__ = [
 __getattr__ = on_first_use(
     __name__,
     {
+        "BoardBench": "tradinghf.bench._board_cells",
+        "measure_board": "tradinghf.bench._board",
         "coverage_table": "tradinghf.bench._coverage",
         "measure_coverage": "tradinghf.bench._coverage",
         "measure_gate": "tradinghf.bench._no_harm",

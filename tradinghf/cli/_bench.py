@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tradinghf.bench import BENCHMARKS
 from tradinghf.cli import _output as output
+from tradinghf.cli._board import board
 from tradinghf.cli._files import write_values
 from tradinghf.cli._options import OutputFile, OutputPath, SpreadOver
 from tradinghf.cli._progress import progress
@@ -349,6 +350,7 @@ def coverage(
 
 
 COMMANDS: dict[str, _Command] = {name: _speed_command(name) for name in BENCHMARKS} | {
+    "board": board,
     "coverage": coverage,
     "gate": gate,
     "own": own,

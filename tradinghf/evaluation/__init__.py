@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tradinghf._exports import on_first_use
 
 if TYPE_CHECKING:
-    from tradinghf.evaluation._backtest import backtest, trade
+    from tradinghf.evaluation._backtest import backtest, decisions, trade
     from tradinghf.evaluation._check import check_strategy
     from tradinghf.evaluation._columns import column_metrics, run_columns
     from tradinghf.evaluation._comparison import compare_page, comparison_report
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tradinghf.evaluation._run_study import RunStudy, store_for_run
     from tradinghf.evaluation._seals import first_sealed_day
     from tradinghf.evaluation._search import search
+    from tradinghf.evaluation._selection import select
     from tradinghf.evaluation._signal import signal
     from tradinghf.evaluation._study import (
         DEFAULT_STORE,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from tradinghf.evaluation._sweep_page import sweep_page
     from tradinghf.evaluation._taste import Taste
     from tradinghf.evaluation._track_record import excess_growth, other_histories, track_intervals
+    from tradinghf.evaluation._validation import deflated_sharpe, overfitting_probability
     from tradinghf.evaluation._verdict import Verdict, judge
     from tradinghf.evaluation._walkforward import walk_forward
     from tradinghf.evaluation._walkpolicy import PolicyTrainer, walk_forward_policy
@@ -79,6 +81,8 @@ __all__ = [
     "cross_validation_page",
     "decide",
     "decision_text",
+    "decisions",
+    "deflated_sharpe",
     "excess_growth",
     "first_sealed_day",
     "grouped",
@@ -92,9 +96,11 @@ __all__ = [
     "open_study",
     "order_rows",
     "other_histories",
+    "overfitting_probability",
     "run_columns",
     "run_engine",
     "search",
+    "select",
     "signal",
     "store_for_run",
     "store_without_password",
@@ -113,6 +119,10 @@ __getattr__ = on_first_use(
     __name__,
     {
         "backtest": "tradinghf.evaluation._backtest",
+        "decisions": "tradinghf.evaluation._backtest",
+        "select": "tradinghf.evaluation._selection",
+        "deflated_sharpe": "tradinghf.evaluation._validation",
+        "overfitting_probability": "tradinghf.evaluation._validation",
         "trade": "tradinghf.evaluation._backtest",
         "check_strategy": "tradinghf.evaluation._check",
         "column_metrics": "tradinghf.evaluation._columns",
