@@ -336,3 +336,10 @@ def test_wide_frames_are_read_at_once_as_one_by_one(
     monkeypatch.setattr(MarketData, "_of_wide", lambda *_: None)
     monkeypatch.setattr("tradinghf.market._tables.wide_bars", lambda *_: None)
     assert at_once == read()
+
+
+def test_assets_whose_names_are_the_same_text_are_refused() -> None:
+    """A number and a text: one would take the place of the other."""
+    wide = pd.concat({1: frame(), "1": frame() * 2}, axis=1)
+    with pytest.raises(MarketDataError, match=r"two assets are called '1'.*Rename"):
+        MarketData.from_frame(wide)

@@ -1,8 +1,8 @@
 """A leaderboard that reruns: rules, tuned rules and trained policies on sealed bars, after costs.
 
-Published leaderboards of reinforcement learning in finance show one seed, of bars that were looked at
-before. Here every contender, seed and data set comes from one command, and the last bars of each
-data set are sealed in a store: opened for the table alone, and the opening is logged.
+Published leaderboards of reinforcement learning in finance show one seed, of bars that were looked
+at before. Here every contender, seed and data set comes from one command, and the last bars of
+each data set are sealed in a store: opened for the table alone, and the opening is logged.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """What is left of published Sharpe ratios of one year: by its length, trials, costs and luck.
 
 TradeMaster's notebooks print, of one test year of the DJ30, Sharpe ratios of 1.30 (EIIE), 1.11
-(SARL) and 1.38 (feature generation), each of one seed, and one return of -199.6 %. Those bars are not
-among the data that ships in packages. So what such a number says is measured where the truth is
-known: accounts without any skill, on the real years of 20 stocks.
+(SARL) and 1.38 (feature generation), each of one seed, and one return of -199.6 %. Those bars are
+not among the data that ships in packages. So what such a number says is measured where the truth
+is known: accounts without any skill, on the real years of 20 stocks.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def what_remains(data: str = "stocks20", *, seeds: int = 10, seed: int = 0) -> d
     """The published ratios beside accounts without skill.
 
     An account without skill holds all stocks by random long-only weights, drawn anew at every
-    close, as an untrained policy does. Each year of the bars is a test year, and has `seeds` of them.
+    close, as an untrained policy does. Each year of the bars is a test year, with `seeds` of them.
 
     Args:
         data: bars of several stocks.

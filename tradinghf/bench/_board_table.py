@@ -60,7 +60,7 @@ def _row(
 
     tracks = [np.array(row["returns"]) for row in seeds]
     ratios = [track_intervals(track, bars_per_year)["sharpe_annual"].value for track in tracks]
-    order = sorted(range(len(ratios)), key=lambda i: -np.inf if ratios[i] is None else ratios[i])
+    order = np.argsort([-np.inf if ratio is None else ratio for ratio in ratios], kind="stable")
     middle, best = order[(len(order) - 1) // 2], order[-1]  # of an even number the lower one
     track = tracks[middle]
     found = track_intervals(track, bars_per_year)
@@ -141,6 +141,12 @@ def _published(remains: Mapping[str, Any]) -> str:
             *(f"{100 * row[key]:.0f} %" for key in ("held", "free", "paid", "best_paid")),
         ]
         lines.append("| " + " | ".join(cells) + " |")
+    lines += [
+        "",
+        f"{remains['years']} years of {remains['data']}, {remains['accounts']} accounts; costs of "
+        f"{remains['fee_bps']:.0f} bp. Lowest return of any account, of three times its equity "
+        f"too: {remains['worst_return_pct']:.1f} %.",
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -179,17 +179,24 @@ def split_symbols(frame: pd.DataFrame, what: str) -> dict[str, pd.DataFrame]:
     """{symbol: frame} of a frame whose columns are (symbol, field) or (field, symbol).
 
     Raises:
-        MarketDataError: as `symbol_level`.
+        MarketDataError: as `symbol_level`; two assets have the same name as text.
 
     """
     columns, level = frame.columns, symbol_level(frame.columns, what)
     codes, names = pd.factorize(columns.get_level_values(level))
+    texts = [str(name) for name in names]
+    if len(set(texts)) < len(texts):
+        twice = next(name for name in texts if texts.count(name) > 1)
+        raise MarketDataError(
+            f"{what}: two assets are called {twice!r}, a number and a text perhaps; expected "
+            "different names. Rename one of them."
+        )
     names_of_fields = columns.get_level_values(1 - level)
     order = np.argsort(codes, kind="stable")
     places = np.split(order, np.cumsum(np.bincount(codes))[:-1])
     return {
-        str(name): frame.iloc[:, at].set_axis(names_of_fields[at], axis=1)
-        for name, at in zip(names, places, strict=True)
+        text: frame.iloc[:, at].set_axis(names_of_fields[at], axis=1)
+        for text, at in zip(texts, places, strict=True)
     }
 
 

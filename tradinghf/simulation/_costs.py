@@ -18,10 +18,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from tradinghf.config import CostModel
+from tradinghf.errors import ConfigError
+from tradinghf.market import MarketData
 from tradinghf.simulation._tolerance import is_off, snapped_sum
 
 Rate = float | Tensor
@@ -172,3 +175,24 @@ def unit_cost(price: Tensor, rates: Rates) -> Tensor:
     if isinstance(rates.per_share, Tensor) or rates.per_share < 0:
         unit = torch.maximum(unit, price * (1.0 - MOST_REBATE))
     return unit
+
+
+def check_volumes(market: MarketData, impact: float, participation: float) -> None:
+    """Refuse what depends on volumes where an asset has none in any bar.
+
+    A fill would cost almost all of its value by impact, and under a share of the volume nothing
+    would ever trade.
+
+    Raises:
+        ConfigError: names the asset and the setting.
+
+    """
+    if not impact and not participation:
+        return
+    without = np.flatnonzero(~(market.volume > 0).any(axis=0))
+    if len(without):
+        name = "CostModel.impact" if impact else "TradingRules.participation"
+        raise ConfigError(
+            f"{name} needs the volumes of the bars; {market.name} has none of "
+            f"{market.symbols[without[0]]!r}. Load bars with volumes, or leave it at 0."
+        )

@@ -21,6 +21,7 @@ from tradinghf.simulation._arguments import device_of, environment_count, thread
 from tradinghf.simulation._autoreset import Result, step_in_phase, step_out_of_phase
 from tradinghf.simulation._bars import Extras
 from tradinghf.simulation._bootstrap import with_bootstrap
+from tradinghf.simulation._costs import check_volumes
 from tradinghf.simulation._dynamics import Dynamics, EnvState, Info, merge_states
 from tradinghf.simulation._engines import Engine, make_engine
 from tradinghf.simulation._fused_task import TaskEngine
@@ -128,6 +129,7 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
         market = as_market(market)
         config = settings_of(EnvConfig, config, "config")
         costs = settings_of(CostModel, costs, "costs")
+        check_volumes(market, costs.impact, config.rules.participation)
         if config.autoreset == "auto":
             config = replace(config, autoreset="same_step")
         if base is not None:

@@ -17,6 +17,7 @@ from tradinghf.errors import ConfigError
 from tradinghf.market import MarketData, MarketLike, as_market
 from tradinghf.simulation._bars import Bars, Extras, Floats
 from tradinghf.simulation._cost_tables import CostTables, plain_costs
+from tradinghf.simulation._costs import check_volumes
 from tradinghf.simulation._fast_orders import compiled_covers, run_compiled
 from tradinghf.simulation._ledger import Ledger, Tape
 from tradinghf.simulation._orders import SizeKind
@@ -119,6 +120,7 @@ def simulate(
     given = {"size": weights, **{k: v for k, v in named.items() if v is not None}}
     orders = {k: _orders(k, v, market).to(**like) for k, v in given.items()}
     costs = settings_of(CostModel, costs, "costs")
+    check_volumes(market, costs.impact, config.rules.participation)
     setup = Setup.of(
         config,
         plain_costs(costs),
