@@ -32,7 +32,10 @@ from tradinghf.serving import UserAccounts  # noqa: E402
 
 OUT = ROOT / "docs" / "screenshots"
 COLOURS = 256
-TALL = {"leaderboard": 1330, "episodes": 1680, "reward": 1000, "training": 1520, "backtest": 1260}
+TALL = {
+    "leaderboard": 1440, "episodes": 1860, "reward": 1000, "training": 1520, "backtest": 1640,
+    "data": 1110,
+}  # fmt: skip
 PASSWORD = "correct horse battery"  # of a store that is thrown away  # nosec B105
 
 

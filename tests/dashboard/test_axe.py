@@ -30,6 +30,7 @@ pytestmark = [
         reason="NO AXE: accessibility is not tested; run scripts/fetch_assets.py --tests",
     ),
 ]
+STEPS = 5
 MENU_OF_A_RATER = (
     "Rank", "My feedback", "Leaderboard", "Episodes", "Reward model", "Account",
 )  # fmt: skip
@@ -83,6 +84,7 @@ def test_axe_finds_nothing_serious_on_any_page(
             page.goto(f"{live.url}/{name}{wanted}")
             settled(page)
             assert page.get_by_role("heading", level=1).count() == 1
+            expect(page.locator(".st-key-guide a")).to_have_count(STEPS)
             found += serious(page)
     assert not found, json.dumps(found, indent=1)
 
@@ -103,6 +105,11 @@ def test_axe_finds_nothing_serious_on_a_phone_or_a_tablet(
             page.goto(f"{live.url}/{name}{wanted}")
             settled(page)
             assert page.evaluate("document.documentElement.scrollWidth") <= width
+            expect(page.locator(".st-key-guide a")).to_have_count(STEPS)
+            for step in page.locator(".st-key-guide a").all():  # none is out of sight
+                box = step.bounding_box()
+                assert box is not None
+                assert box["x"] + box["width"] <= width
             found += serious(page)
     assert not found, json.dumps(found, indent=1)
 

@@ -167,3 +167,14 @@ def test_the_action_that_a_page_is_for_looks_primary(runs: Path) -> None:
     for name, labels in wanted.items():
         found = {b.label for b in page(name).button if b.proto.type == "primary"}
         assert labels <= found, name
+
+
+def test_what_traders_prefer_is_the_first_to_be_beaten(runs: Path) -> None:
+    found = page("leaderboard").dataframe[0].value
+    favourite = found.loc[found["what"] == "Shipped strategies", "who"].iloc[0]
+    for name, label in (("training", "What trades now"), ("backtest", "What trades now")):
+        box = next(b for b in page(name).selectbox if b.label == label)
+        assert box.options[0] == favourite
+    others = next(b for b in page("compare").selectbox if b.label == "With").options
+    assert others[0] == favourite
+    assert "buy and hold" in others

@@ -247,8 +247,9 @@ def flow(key: str, least: int = 150) -> Any:
 def show_metrics(values: Mapping[str, str], helps: Mapping[str, str] | None = None) -> None:
     """A row of figures; `helps` explains some of them in a tooltip."""
     row = flow("metrics")
+    row.html("<style>.st-key-flow-metrics { align-items: stretch !important; }</style>")
     for name, value in values.items():
-        row.metric(name, value, border=True, help=(helps or {}).get(name))
+        row.metric(name, value, border=True, help=(helps or {}).get(name), height="stretch")
 
 
 def share_in_percent(value: float | None) -> str:
