@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -34,6 +36,25 @@ def resource_dir(name: str) -> Path:
         f"The folder {name!r} is missing from this installation of tradinghf. "
         "Reinstall the package, or run from a full checkout."
     )
+
+
+def strategy_hashes(strategies: Iterable[str]) -> dict[str, str]:
+    """Strategy as text -> SHA-256 of its file; those whose file cannot be read are left out.
+
+    Args:
+        strategies: NAME of one that ships, FILE.py or FILE.py:function, with settings or not.
+
+    """
+    found = {}
+    for text in strategies:
+        own = re.match(r"(.+?\.py)(:|$)", text)
+        name = f"{text.partition(':')[0]}.py"
+        try:
+            file = Path(own[1]) if own else resource_dir("strategies") / name
+            found[text] = sha256(file.read_bytes()).hexdigest()
+        except OSError:  # of a notebook, or read elsewhere: trading says what is missing
+            continue
+    return found
 
 
 @lru_cache

@@ -6,10 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from support.evaluation import make_market
 
 from tradinghf import CostModel, RewardModel, load_market
+from tradinghf.cli import main
 from tradinghf.cli._objective import read_objective
 from tradinghf.episodes import EpisodeBatch
 from tradinghf.errors import ConfigError
@@ -142,17 +144,41 @@ def test_windows_that_do_not_fit_and_other_objectives_are_refused() -> None:
         sweep("sma_cross", market, GRID, objective=3)
 
 
-def test_a_runs_rankings_are_an_objective(tmp_path: Path) -> None:
-    market = load_market("synthetic:seed=1,bars=600,assets=2")
-    env = MarketEnv(market, num_envs=1)
+@pytest.fixture(scope="module")
+def ranked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run directory whose store holds twelve rankings."""
+    env = MarketEnv(load_market("synthetic:seed=1,bars=600,assets=2"), num_envs=1)
     questions = ask(env, (), count=12, windows=12, size=4, uniform=0.0, seed=0)
     trader = SyntheticTrader("drawdown")
-    run = tmp_path / "run"
+    run = tmp_path_factory.mktemp("ranked") / "run"
     with Store(run / "store") as store:
         store.add_episodes(e for q in questions for e in q.episodes)
         store.add_queries(q.query for q in questions)
         for q in questions:
             store.submit(trader.rank(q.episodes, q.query.id))
+    return run
+
+
+@pytest.mark.parametrize(
+    "optuna", [0, pytest.param(4, marks=pytest.mark.extra("optuna"))], ids=["grid", "optuna"]
+)
+def test_the_command_line_sweeps_by_taste(
+    optuna: int, ranked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = "synthetic:seed=1,bars=600,assets=1"
+    values = ["--param", "fast=5:20:5", "--param", "slow=30:90:30", "--data", data]
+    part = ["--optuna", str(optuna), "--seed", "3"] if optuna else []
+    wish = ["--objective", f"learned+pnl:{ranked}", "--out", "found.csv"]
+    assert main(["sweep", "sma_cross", *values, *part, *wish]) == 0
+    found = pd.read_csv("found.csv")
+    assert len(found) == (optuna or 12)
+    assert {"taste", "taste_and_profit"} <= set(found.columns)
+    assert found["taste"].nunique() > 1
+
+
+def test_a_runs_rankings_are_an_objective(ranked: Path, tmp_path: Path) -> None:
+    market, run = load_market("synthetic:seed=1,bars=600,assets=2"), ranked
     taste, metric = read_objective(f"learned:{run}", "sharpe_annual")
     assert taste is not None
     assert (metric, taste.window) == ("taste", 64)

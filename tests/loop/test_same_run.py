@@ -105,6 +105,28 @@ def test_another_trader_is_refused_and_a_larger_budget_is_not(tmp_path: Path) ->
         _same_run.check_settings(tmp_path, more)
 
 
+def test_a_base_whose_file_changed_is_another_run(tmp_path: Path) -> None:
+    """The policy would go on modulating a strategy that it never learned with."""
+    file = tmp_path / "mine.py"
+    source = "from tradinghf import strategy\n\n@strategy\ndef rule(bars):\n    'Mine.'\n"
+    source += "    return (bars.close > bars.open).astype(float)\n"
+    file.write_text(source)
+
+    def task() -> MarketEnv:
+        return env(base=f"{file}:rule")
+
+    run = RunDirectory(tmp_path / "run")
+    training, _ = baseline_training(task(), "pnl", sparse_pnl, SMALL, run=run)
+    training.train_to(1, 2)
+    training.checkpoint()
+    assert go_on(run.path, task())
+    file.write_text(source.replace(">", "<"))
+    with pytest.raises(CheckpointError, match=r"base\..*mine\.py:rule was '.*' and is '.*' now"):
+        go_on(run.path, task())
+    file.write_text(source)
+    assert go_on(run.path, task())
+
+
 def test_a_refused_resume_leaves_the_settings_as_they_were(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path)
     then = {"experiment": {"seed": 0}, "data_sha256": {"train": "a" * 64}}

@@ -14,7 +14,7 @@ from tradinghf.config import to_dict
 from tradinghf.errors import CheckpointError
 from tradinghf.learning.ppo import PPO
 from tradinghf.learning.runs import RunDirectory
-from tradinghf.resources import code_version
+from tradinghf.resources import code_version, strategy_hashes
 
 _MAY_DIFFER = {
     "experiment.loop.steps",
@@ -33,10 +33,12 @@ def origin(agent: PPO) -> dict[str, Any]:
     """What a checkpoint says of where it comes from: bars, settings, seed and version."""
     env: Any = agent.env
     market = getattr(env, "market", None)
+    overlay = getattr(getattr(env, "config", None), "overlay", None)
     return {
         "bars": getattr(market, "sha256", ""),
         "environment": _plain(getattr(env, "config", None)),
         "costs": _plain(getattr(env, "costs", None)),
+        "base": strategy_hashes(overlay.bases if overlay is not None else ()),
         "environments": env.num_envs,
         "learner": _plain(agent.config),
         "streams": sorted(agent.streams),

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 import warnings
 from collections.abc import Mapping
-from pathlib import Path
 
 from tradinghf.config import EnvConfig
-from tradinghf.resources import resource_dir
+from tradinghf.resources import strategy_hashes
 
 _SHOWN = 12  # digits of a hash
 
 
 def base_files(config: EnvConfig) -> dict[str, str]:
-    """Base -> SHA-256 of its file; bases without a file that can be read are left out."""
-    found = {}
-    for text in config.overlay.bases if config.overlay is not None else ():
-        try:
-            found[text] = hashlib.sha256(_file(text).read_bytes()).hexdigest()
-        except OSError:  # of a notebook, or read elsewhere: trading says what is missing
-            continue
-    return found
+    """Base -> SHA-256 of its file; see `resources.strategy_hashes`."""
+    return strategy_hashes(() if config.overlay is None else config.overlay.bases)
 
 
 def warn_of_changes(policy: str, then: Mapping[str, str], config: EnvConfig) -> None:
@@ -44,9 +35,3 @@ def warn_of_changes(policy: str, then: Mapping[str, str], config: EnvConfig) -> 
                 "again.",
                 stacklevel=3,
             )
-
-
-def _file(text: str) -> Path:
-    """FILE.py of "FILE.py:function:fast=10"; of a name, the strategy that ships."""
-    own = re.match(r"(.+?\.py)(:|$)", text)
-    return Path(own[1]) if own else resource_dir("strategies") / f"{text.partition(':')[0]}.py"
