@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import stat
@@ -22,7 +23,7 @@ from tradinghf import logs
 from tradinghf.errors import MarketDataError, WriteError
 from tradinghf.market import save_market, synthetic
 from tradinghf.serving import BackgroundJobs, DashboardSettings, Uploads, _jobs, _uploads
-from tradinghf.serving._access import AccessError
+from tradinghf.serving._access import AccessError, Identity
 from tradinghf.serving._dashboard import Dashboard, _open_dashboard, current_dashboard
 from tradinghf.serving._login import SignInRoutes
 from tradinghf.serving._middleware import LOOPBACK_HOSTS, RequestGuard
@@ -56,6 +57,46 @@ def test_known_hosts_are_served_and_two_at_once_are_not() -> None:
         assert host_status(LOOPBACK_HOSTS, host) == 200
     assert host_status(LOOPBACK_HOSTS, "localhost", "evil.example") == 403
     assert host_status([], "desk_1.example:443") == 200
+
+
+def test_a_length_that_is_said_twice_is_refused() -> None:
+    """A proxy that believes the other one would see another request in the rest."""
+
+    def page(_request: Any) -> PlainTextResponse:
+        return PlainTextResponse("in")
+
+    guard = Middleware(RequestGuard, hosts=[], loopback_only=False)
+    routes = [Route("/", page, methods=["POST"])]
+    client = TestClient(Starlette(routes=routes, middleware=[guard]))
+    once = {"authorization": "x", "content-length": "4"}
+    assert client.post("/", content=b"abcd", headers=once).status_code == 200
+    twice = once | {"transfer-encoding": "chunked"}
+    assert client.post("/", content=b"abcd", headers=twice).status_code == 403
+
+
+@pytest.mark.parametrize("path", ["/login", "/invite", "/start", "/tradinghf/api/aspects"])
+def test_who_hangs_up_in_a_request_leaves_no_traceback(tmp_path: Path, path: str) -> None:
+    board = current_dashboard(DashboardSettings(str(tmp_path / "s"), auth="local"))
+    api = RankingRoutes(board.service, lambda _token: Identity("ann"))
+    routes = [*SignInRoutes(board).routes(), *StartRoutes(board).routes(), *api.routes()]
+    headers = [
+        (b"content-type", b"application/x-www-form-urlencoded"),
+        (b"content-length", b"40"),
+        (b"authorization", b"Bearer x"),
+    ]
+    scope = {"type": "http", "method": "POST", "path": path, "raw_path": path.encode(),
+             "query_string": b"", "headers": headers, "client": ("127.0.0.1", 1),
+             "server": ("127.0.0.1", 80), "scheme": "http", "http_version": "1.1"}  # fmt: skip
+    said = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        said.append(message)
+
+    asyncio.run(Starlette(routes=routes)(scope, receive, send))
+    assert said[0]["status"] == 400
 
 
 def test_below_the_api_nothing_but_its_routes_is_open(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from contextlib import suppress
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
-from starlette.requests import Request, cookie_parser
+from starlette.requests import ClientDisconnect, Request, cookie_parser
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
@@ -203,6 +203,8 @@ class SignInRoutes:
                 return tuple(str(form.get(name, "")) for name in names)
         except TimeoutError:
             return _login_page("That took too long. Try again.", 408)
+        except ClientDisconnect:
+            return Response(status_code=400)
 
     async def _at_work(self, work: Callable[..., str], *words: str) -> str:
         """Hash passwords in a thread that gives way."""

@@ -130,6 +130,8 @@ class RequestGuard:
         hosts = [_host_name(host) for host in given.getlist("host")]
         if len(hosts) != 1 or not hosts[0] or (self._hosts and hosts[0] not in self._hosts):
             return "Unknown host name."
+        if "content-length" in given and "transfer-encoding" in given:
+            return "The request says its length twice."  # a proxy may read another than we do
         if scope["path"].startswith(_HIDDEN):
             return _GONE
         writes = scope["type"] == "websocket" or scope["method"] not in ("GET", "HEAD")

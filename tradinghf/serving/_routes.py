@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -77,6 +77,8 @@ class RankingRoutes:
             except AnsweredElsewhereError as error:
                 other = {"key": error.key, "outcome": error.outcome}
                 return JSONResponse({"error": str(error), "answered": other}, 409)
+            except ClientDisconnect:  # its answer comes again, with the same key
+                return Response(status_code=400)
             except FeedbackError as error:
                 _log.warning("request refused", extra={"path": path, "rater": identity.rater})
                 return JSONResponse({"error": str(error)}, 422)

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from starlette.datastructures import Headers
-from starlette.requests import Request, cookie_parser
+from starlette.requests import ClientDisconnect, Request, cookie_parser
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
@@ -76,8 +76,11 @@ class StartRoutes:
         """POST /start: the token of the form."""
         if int(request.headers.get("content-length") or 4097) > 4096:
             return form_page(_ASK, "That was too long.", 413)
-        async with request.form(max_files=0, max_fields=2) as form:
-            return self._enter(request, str(form.get("token", "")).strip())
+        try:
+            async with request.form(max_files=0, max_fields=2) as form:
+                return self._enter(request, str(form.get("token", "")).strip())
+        except ClientDisconnect:
+            return Response(status_code=400)
 
     def _enter(self, request: Request, given: str) -> Response:
         if not _same(given, self.token):

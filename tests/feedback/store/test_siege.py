@@ -16,7 +16,7 @@ from support.store import make_episode
 
 from tradinghf.errors import FeedbackError, StoreError, TradingHFError
 from tradinghf.feedback import Query, Ranking
-from tradinghf.feedback.store import Store, _engine, _queue, _schema, restore
+from tradinghf.feedback.store import Store, _engine, _queue, _schema, restore, verify_backup
 from tradinghf.serving import UserAccounts
 
 Records = list[dict[str, Any]]
@@ -265,9 +265,11 @@ def test_a_store_is_read_where_nothing_may_be_written(
         assert store.verify().ok
         assert len(store.episodes()) == 6
         assert store.export(tmp_path / "x.jsonl") == 2
+        copied = store.backup(tmp_path / "copied")
         with pytest.raises(StoreError, match="may only be read"):
             store.count_trial("backtest", "x", "m" * 64)
     monkeypatch.undo()
+    assert verify_backup(copied).ok
     after = {p.name: p.read_bytes() for p in sorted(copy.glob("feedback.db*"))}
     assert {n: b for n, b in after.items() if n != "feedback.db-shm"} == {
         n: b for n, b in before.items() if n != "feedback.db-shm"

@@ -27,6 +27,8 @@ from tradinghf.feedback.store._engine import (
     Database,
     Location,
     disk_reason,
+    locate,
+    open_read_only,
 )
 from tradinghf.feedback.store._schema import metadata
 
@@ -174,8 +176,12 @@ def _backup_before(location: Location, revision: str) -> None:
 
 
 def copy_database(source: Path, target: Path) -> None:
-    """Online copy of an SQLite file, consistent while others write to it."""
-    reader = sqlite3.connect(source, timeout=BUSY_SECONDS)
+    """Online copy of an SQLite file, consistent while others write to it; also where none may."""
+    reader = (
+        open_read_only(source)
+        if locate(source).read_only
+        else sqlite3.connect(source, timeout=BUSY_SECONDS)
+    )
     writer = _open_private(target, BUSY_SECONDS)
     try:
         reader.backup(writer)
