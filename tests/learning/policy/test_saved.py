@@ -153,9 +153,11 @@ def test_a_policy_says_when_its_base_has_changed(tmp_path: Path) -> None:
     network = ActorCritic(env.obs_dim, 4, 1, (8,), True)
     Policy(network, env.config, env.scaler, "over").save(tmp_path / "over.safetensors")
     Policy.load(tmp_path / "over.safetensors")  # nothing has changed: warnings are errors here
-    rule.write_text(RULE.replace("1.0)", "-1.0)"))
+    ran = tmp_path / "ran"  # reading runs nothing of it; trading does, as SECURITY.md says
+    rule.write_text(f"open({str(ran)!r}, 'w').close()\n" + RULE.replace("1.0)", "-1.0)"))
     with pytest.warns(UserWarning, match=r"mine\.py:mine changed since the policy 'over'"):
         Policy.load(tmp_path / "over.safetensors")
+    assert not ran.exists()
     rule.unlink()
     Policy.load(tmp_path / "over.safetensors")  # trading says that it is gone
 
