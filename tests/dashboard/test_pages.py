@@ -29,7 +29,7 @@ from tradinghf.serving import (
     ui,
 )
 from tradinghf.serving._access import Identity
-from tradinghf.serving._dashboard import _open_dashboard
+from tradinghf.serving._dashboard import _open_dashboard, current_dashboard
 from tradinghf.serving._source_names import source_kind
 from tradinghf.strategies import load_strategy
 
@@ -145,7 +145,7 @@ def test_my_feedback_shows_own_answers_only(store: Store) -> None:
     app = page("feedback")
     frame = app.dataframe[0].value
     assert len(frame) == 6
-    assert HOSTILE in set(frame["comment"])
+    assert f"\u200b{HOSTILE}" in set(frame["comment"])  # no formula when it is saved
     assert [m.value for m in app.metric][:2] == ["6", "0"]
 
 
@@ -275,6 +275,30 @@ def test_who_leads_or_works_alone_stays_blind_until_asking(store: Store) -> None
     app.toggle[0].set_value(True).run()
     assert app.metric[0].value == source_label(store.episode(seen[0]).source)
     assert len(app.dataframe[0].value) == 6
+
+
+def test_an_admin_hears_of_questions_that_cannot_be_shown(store: Store) -> None:
+    (lost, whole) = fill_store(store, queries=2, panels=2, bars=20)
+    next(Path(store.location.folder).glob(f"episodes/*/{lost.episodes[0]}.safetensors")).unlink()
+    shown = current_dashboard().service.next_query("local")
+    assert shown is not None
+    assert shown["query"] == whole.id
+    app = page("admin")
+    next(button for button in app.button if button.label == "Verify everything").click().run()
+    said = f"A question is passed over: The file of episode {lost.episodes[0][:12]} is missing"
+    assert said in texts(app)
+
+
+def test_no_cell_of_a_shown_table_is_a_formula_when_it_is_saved(store: Store) -> None:
+    """The table's own button saves it as CSV, as it is shown."""
+    (query,) = fill_store(store, queries=1, panels=2, bars=20)
+    notes = "=1+1", "-2.5 %"
+    store.submit(Ranking("a", query.episodes, (1, 2), query.id, "local", comment=notes[0]))
+    store.submit(Ranking("b", query.episodes, (1, 2), "", "local", comment=notes[1]))
+    cells = page("feedback").dataframe[0].value.to_numpy().ravel().tolist()
+    assert f"\u200b{notes[0]}" in cells
+    assert notes[0] not in cells
+    assert notes[1] in cells  # a number, and no formula
 
 
 def test_learned_reward_is_read_without_torch(store: Store, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -102,6 +103,18 @@ def test_the_steps_of_the_longest_write_are_found() -> None:
     names = ["os.mkdir", "os.mkdir", "open", "fsync", "os.mkdir", "open", "open", "fsync"]
     assert longest_write(names) == [5, 6, 7, 8]
     assert spread(list(range(10)), 5) == [0, 2, 4, 6, 8]
+
+
+def test_every_promise_names_a_drill_or_a_test_that_is_there(root: Path) -> None:
+    promises = runpy.run_path(str(root / "scripts" / "promises.py"))["PROMISES"]
+    assert len({promise for _, promise, _ in promises}) == len(promises)
+    for where, promise, shown in promises:
+        assert where == "SECURITY" or (root / "docs" / f"{where}.md").is_file()
+        for word in shown.split(", "):
+            path, _, name = word.partition("::")
+            found = (root / "tests" / path).read_text() if path.endswith(".py") else ""
+            there = f"def {name}(" in found if name else path in DRILLS or bool(found)
+            assert there, f"{promise}: there is no {word}"
 
 
 def test_the_page_is_up_to_date(root: Path) -> None:

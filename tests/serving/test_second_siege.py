@@ -220,3 +220,15 @@ def test_an_invitation_is_used_once_also_through_two_servers(tmp_path: Path) -> 
     with pytest.raises(AccessError, match="changed meanwhile"):
         servers[1].accounts.change(name, password="second-password-2", by=name, stamp=stamp)
     assert servers[1].accounts.sign_in("ann", "first-password-1").rater == "ann"
+
+
+def test_half_a_character_in_a_note_costs_no_answer(tmp_path: Path) -> None:
+    board = current_dashboard(DashboardSettings(str(tmp_path / "s")))
+    (query,) = fill_store(board.store, queries=1, panels=2, bars=20)
+    body: dict[str, Any] = dict(
+        key="a" * 32, query=query.id, ranks=[1, 2], outcome="ranked", comment="too \ud800early",
+        aspects=None, ratings=[], seconds=1.0, session="s", supersedes="",
+    )  # fmt: skip
+    assert board.service.answer("ann", body)
+    assert [answer.comment for answer in board.store.rankings()] == ["too early"]
+    assert board.store.verify().ok

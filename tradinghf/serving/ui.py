@@ -15,6 +15,7 @@ import streamlit as st
 from streamlit.errors import StreamlitPageNotFoundError
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from tradinghf._outside_text import defused, defused_table
 from tradinghf.feedback import Leaderboard, Ranking, leaderboard
 from tradinghf.serving._access import LOCAL, Identity, Role
 from tradinghf.serving._accounts import UserAccount
@@ -34,6 +35,7 @@ _STYLE = """<style>
 [data-testid="stMetricValue"] *, [data-testid="stMetricLabel"] * { white-space: normal !important; }
 @media (hover: none) { [data-testid="stFullScreenFrame"]:has(> .stDataFrame) { margin-top: 36px; } }
 </style>"""
+_PLAIN_NUMBER = re.compile(r"[-+\u2212]?[0-9][0-9., ]*%?", re.ASCII)
 _ADDRESS = re.compile(r"[^\s@:]+@[^\s@:]+")
 
 
@@ -172,6 +174,12 @@ def stop_empty(text: str, go_on: str = "") -> None:
     st.stop()
 
 
+def _kept_text(value: object) -> object:
+    """A cell with a character that nobody sees before what a spreadsheet would run."""
+    number = isinstance(value, str) and _PLAIN_NUMBER.fullmatch(value)
+    return value if number or defused(value) == value else f"\u200b{value}"
+
+
 def show_table(
     frame: pd.DataFrame,
     *,
@@ -189,7 +197,7 @@ def show_table(
         name: st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm")
         for name in frame.select_dtypes("datetimetz").columns
     }
-    shown = frame.drop(columns=list(hide))
+    shown = defused_table(frame.drop(columns=list(hide)), _kept_text)  # a button saves it as CSV
     common: dict[str, Any] = {
         "hide_index": True,
         "column_config": config,

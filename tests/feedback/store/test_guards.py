@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -76,6 +78,22 @@ def test_verify_sees_it_on_a_server_too(
         problems = store.verify().problems
     assert problems
     assert any(named in problem for problem in problems), problems
+
+
+def test_readers_wait_for_no_writer(store: Store, ids: list[str]) -> None:
+    store.submit(Ranking("k", tuple(ids[:2]), (1, 2), rater="ann"))
+    with store.writing() as connection:
+        began = time.monotonic()
+        with ThreadPoolExecutor(1) as another:
+            assert len(another.submit(store.rankings).result()) == 1
+        assert time.monotonic() - began < 5
+        assert connection.in_transaction()
+
+
+def test_an_answer_is_on_the_disk_before_it_is_acknowledged(tmp_path: Path) -> None:
+    with Store(tmp_path) as store, store.writing() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2  # FULL
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
 
 
 def _pipe(path: Path) -> None:
