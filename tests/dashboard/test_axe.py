@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -143,4 +145,22 @@ def test_axe_finds_nothing_serious_where_people_sign_in(browser: Browser, tmp_pa
                 page.get_by_role("link", name="Sign out").click()
                 expect(page.get_by_label("Password")).to_be_visible()
                 assert page.url.endswith("/login")
+    assert not found, json.dumps(found, indent=1)
+
+
+def test_axe_finds_nothing_serious_on_a_report_with_a_wide_heatmap(
+    browser: Browser, tmp_path: Path
+) -> None:
+    report = tmp_path / "wide.html"
+    command = [sys.executable, "-m", "tradinghf", "sweep", "sma_cross", "--param", "fast=2:40:1"]
+    command += ["--param", "slow=170,200", "--start", "2014", "--report", str(report)]
+    subprocess.run(command, check=True, capture_output=True, cwd=tmp_path)
+    found = []
+    for scheme in ("dark", "light"):
+        for held in ({}, PHONE):
+            with visit(
+                browser, report.as_uri(), color_scheme=scheme, bypass_csp=True, **held
+            ) as page:
+                expect(page.get_by_text("39 columns: it scrolls sideways.")).to_be_visible()
+                found += serious(page)
     assert not found, json.dumps(found, indent=1)

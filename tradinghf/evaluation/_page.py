@@ -38,7 +38,7 @@ def page(title: str, subtitle: str, body: Iterable[str]) -> str:
 </head>
 <body>
 <header><div><h1>{escape(title)}</h1><div class="sub">{escape(subtitle)}</div></div>
-<button type="button" data-toggle aria-label="Switch between light and dark">Light / dark</button>
+<button type="button" data-toggle aria-label="Light / dark: switch the theme">Light / dark</button>
 </header>
 <main>
 {"".join(body)}
@@ -82,6 +82,11 @@ def kpis(items: Iterable[tuple[str, str, str]]) -> str:
     return f'<section class="kpis">{cells}</section>\n'
 
 
+# What scrolls can be reached by the keyboard, too.
+_FOCUS = 'tabindex="0" role="region" aria-label="Table"'
+_FITTING = 20  # columns of a heatmap
+
+
 def table(
     head: Sequence[str], rows: Iterable[Sequence[str]], *, text_columns: Sequence[int] = (0,)
 ) -> str:
@@ -99,7 +104,7 @@ def table(
         )
         lines.append(f"<tr>{first}{rest}</tr>")
     return (
-        f'<div class="scroll"><table><thead><tr>{top}</tr></thead>'
+        f'<div class="scroll" {_FOCUS}><table><thead><tr>{top}</tr></thead>'
         f"<tbody>{''.join(lines)}</tbody></table></div>"
     )
 
@@ -109,14 +114,16 @@ def heat_table(
 ) -> str:
     """A table of coloured cells (`heat_cell`) with a heading for each row and column."""
     names = list(columns)
+    wide = len(names) > _FITTING
     head = "".join(f'<th scope="col">{escape(str(name))}</th>' for name in names)
     lines = "".join(
         f'<tr><th scope="row">{escape(str(name))}</th>{"".join(cells)}</tr>' for name, cells in rows
     )
     return (
-        f'<div class="scroll"><table class="heat" style="--columns:{len(names)}">'
+        f'<div class="scroll" {_FOCUS}><table class="heat" style="--columns:{len(names)}">'
         f"<thead><tr><th>{escape(corner)}</th>{head}</tr>"
         f"</thead><tbody>{lines}</tbody></table></div>"
+        + (f'<p class="note">{len(names)} columns: it scrolls sideways.</p>' if wide else "")
     )
 
 
