@@ -19,6 +19,7 @@ import numpy as np
 from numba import njit
 
 from tradinghf.learning.ppo._loss_kernel import STATS, judge_policy, judge_values
+from tradinghf.learning.ppo._memory_kernel import ask_for
 from tradinghf.learning.ppo._tanh_kernel import OPTIONS, tanh
 
 _BLOCK = 160  # rows that are in the cache together
@@ -207,6 +208,7 @@ def _write_gradient(
             source, target = obs[some[i]], x[i]
             for j in range(width):
                 target[j] = source[j]
+        ask_for(obs, columns, rows[first + _BLOCK : first + 2 * _BLOCK])
         features = _forward(trunk, params, turned_trunk, x, between)
         joint = len(trunk) > 0
         # One network after the other: the second works in the memory of the first.

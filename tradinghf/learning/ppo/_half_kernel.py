@@ -21,13 +21,13 @@ from tradinghf.learning.ppo._matrix_unit import (
     configure,
     gather,
     half,
-    prefetch,
     product,
     release,
     tile_shapes,
     transpose,
     whole,
 )
+from tradinghf.learning.ppo._memory_kernel import ask_for
 from tradinghf.learning.ppo._tanh_kernel import OPTIONS
 
 _BLOCK = 160  # rows that are in the cache together; a multiple of STEP
@@ -166,17 +166,6 @@ def narrow(first: int, last: int, obs: Any, there: Any) -> None:
         for j in range(width):
             target[j] = np.uint16(half(source[j]))
         target[width:] = 0
-
-
-@njit(**OPTIONS)
-def _ask_for(obs: Any, columns: Any, rows: Any) -> None:
-    """Have the rows of the next block brought into the cache meanwhile."""
-    first, step = obs.ctypes.data, obs.shape[1] * 2
-    others, apart = columns.ctypes.data, columns.shape[1] * 4
-    for row in rows:
-        for line in range(0, step, 64):
-            prefetch(first + row * step + line)
-        prefetch(others + row * apart)
 
 
 @njit(**OPTIONS)
@@ -324,7 +313,7 @@ def _write_gradient(
         count = len(some)
         full = _padded(count)
         gather(obs, some, seen[:full], paired[: full // 2])
-        _ask_for(obs, columns, rows[first + _BLOCK : first + 2 * _BLOCK])
+        ask_for(obs, columns.T, rows[first + _BLOCK : first + 2 * _BLOCK])
         x, _ = _forward(trunk, forward[0], biases[0], seen[:full], z, between, pairs)
         source, below = paired[: full // 2], under[:0].reshape(0, 1)
         if joint:

@@ -138,20 +138,6 @@ def _turn_block(_typing: Any, _source: Any, _step: Any, _target: Any, _onward: A
 
 
 @intrinsic
-def prefetch(_typing: Any, _address: Any) -> Any:
-    """Ask for the cache line of an address, which is read soon."""
-
-    def write(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        kind = [_POINTER, _I32, _I32, _I32]
-        function = _declared(builder.module, "llvm.prefetch.p0", kind)
-        place = builder.inttoptr(arguments[0], _POINTER)
-        builder.call(function, [place, *(ir.Constant(_I32, n) for n in (0, 3, 1))])
-        return context.get_dummy_value()
-
-    return types.void(types.intp), write
-
-
-@intrinsic
 def _pair_block(_typing: Any, _row: Any, _other: Any, _copy: Any, _next: Any, _both: Any) -> Any:
     """Copy two rows of 32 uint16, and interleave them: addresses."""
     narrow = ir.VectorType(ir.IntType(16), 32)
