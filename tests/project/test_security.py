@@ -44,8 +44,8 @@ KEYWORDS = {
     "unsafe_allow" + "_html": False,
     "unsafe_allow_javascript": False,
 }
-# Python files that the user names: a folder of strategies, a taste as FILE.py:function.
-RUNS_FILES = {"tradinghf/registry.py"}
+# Python files that the user names: strategies, a taste as FILE.py:function, FinRL's own to measure.
+RUNS_FILES = {"tradinghf/registry.py", "benchmarks/finrl_peer.py"}
 
 WRITES = {
     "write_text",
