@@ -190,5 +190,5 @@ def _curvature(choices: Choices, columns: Tensor, share: Tensor, genuine: Tensor
     weight = (count[:, None] * share).flatten()
     some = choices.rough.unflatten(-1, choices.available.shape)[columns[:, None], rows]
     average = (some * share).sum(-1)
-    found = some.flatten(1).square() @ weight - average.square() @ count
+    found: Tensor = some.flatten(1).square() @ weight - average.square() @ count
     return found.double() * scale
