@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from sklearn.tree import DecisionTreeClassifier
 
 from tradinghf.config import EnvConfig
 from tradinghf.episodes import EpisodeBatch
@@ -16,7 +17,7 @@ from tradinghf.learning.policy import Policy
 from tradinghf.learning.ppo import sparse_pnl
 from tradinghf.loop import baseline_training, portrait
 from tradinghf.loop._character import character
-from tradinghf.loop._departures import departures
+from tradinghf.loop._departures import _condition, departures
 from tradinghf.market import synthetic
 from tradinghf.simulation import MarketEnv
 
@@ -119,3 +120,18 @@ def test_who_does_what_the_base_does_says_so() -> None:
     assert portrait(nothing, plain, MARKET)["departures"] is None
     with pytest.raises(ConfigError, match="modulates no strategy"):
         departures(nothing, plain, MARKET)
+
+
+@pytest.mark.parametrize(
+    ("fall", "below"),
+    [(0.0, "the account is at its peak"), (0.02, "the account is below its peak")],
+)
+def test_a_threshold_of_nothing_is_said_in_words(fall: float, below: str) -> None:
+    """Not "the account's drawdown is at most 0.0 %"."""
+    facts = np.zeros((200, 6))
+    facts[100:, 4] = 0.02
+    departs = facts[:, 4] == fall
+    tree = DecisionTreeClassifier(max_depth=1, random_state=0)
+    facts[100:, 4] = 0.0006  # so that half of it is shown as nothing
+    found = _condition(tree.fit(facts, departs), facts, departs)
+    assert found["when"] == below

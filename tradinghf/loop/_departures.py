@@ -31,6 +31,10 @@ _FACTS = (
     "the account's drawdown",
     "the base's target",
 )
+_AT_ZERO = {  # feature -> in words where the threshold is nothing: on this side of it, and beyond
+    2: ("the close is the highest of 20 bars", "the close is below the highest of 20 bars"),
+    4: ("the account is at its peak", "the account is below its peak"),
+}
 _WORDS = {"x0": "goes flat", "wait": "keeps what it holds", "x0.5": "cuts size in half"}
 
 
@@ -162,15 +166,19 @@ def _path(tree: DecisionTreeClassifier, leaf: int) -> list[str]:
         int(child): (node, side)
         for node in range(inner.node_count)
         for child, side in (
-            (inner.children_left[node], "at most"),
-            (inner.children_right[node], "above"),
+            (inner.children_left[node], 0),
+            (inner.children_right[node], 1),
         )
         if child >= 0
     }
     said: list[str] = []
     while leaf in parent:
         node, side = parent[leaf]
-        said.append(f"{_FACTS[inner.feature[node]]} is {side} {100 * inner.threshold[node]:.1f} %")
+        feature, threshold = int(inner.feature[node]), f"{100 * inner.threshold[node]:.1f} %"
+        if threshold == "0.0 %" and feature in _AT_ZERO:
+            said.append(_AT_ZERO[feature][side])
+        else:
+            said.append(f"{_FACTS[feature]} is {('at most', 'above')[side]} {threshold}")
         leaf = node
     return said[::-1]
 
