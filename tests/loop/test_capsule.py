@@ -10,6 +10,8 @@ import pytest
 
 from tradinghf.cli import main
 from tradinghf.errors import CheckpointError
+from tradinghf.feedback import SyntheticTrader
+from tradinghf.feedback.store import Store
 from tradinghf.loop import pack_run, verify_capsule
 from tradinghf.loop._capsule import MANIFEST, checked_command, unpack
 from tradinghf.market import save_market, synthetic
@@ -148,3 +150,41 @@ def test_commands_of_strangers_are_refused(command: str) -> None:
     with pytest.raises(CheckpointError):
         checked_command(command.split())
     checked_command(["train", "--data", "a/b.csv", "--out", "runs/z", "--store", "here/s"])
+
+
+@pytest.mark.slow
+def test_a_run_of_rlhf_gives_itself_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    line = "rlhf --trader drawdown --data synthetic:bars=600,assets=2 --rankings 4 --rounds 2"
+    more = "--steps 2048 --envs 16 --test-episodes 64 --no-safe --no-baselines --out runs/r"
+    assert main(["--quiet", *line.split(), *more.split()]) == 0
+    assert main(["--quiet", "pack", "runs/r", "--out", "r.thf"]) == 0
+    capsys.readouterr()
+    assert main(["verify", "r.thf"]) == 0
+    assert "equal byte by byte" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_run_that_learned_from_a_store_brings_its_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_market(synthetic(seed=3, bars=1500, assets=1), "bars.csv")
+    collect = "episodes collect --data bars.csv --windows 8 --horizon 32 --store store"
+    assert main(["--quiet", *collect.split()]) == 0
+    with Store("store") as store:
+        trader = SyntheticTrader("drawdown")
+        for query in store.queries():
+            shown = [store.episode(name) for name in query.episodes]
+            store.submit(trader.rank(shown, query.id))
+    line = "train --store store --data bars.csv --task short --base none --no-safe"
+    more = "--steps 2048 --envs 16 --out runs/s"
+    assert main(["--quiet", *line.split(), *more.split()]) == 0
+    assert main(["--quiet", "pack", "runs/s", "--out", "s.thf", "--bars"]) == 0
+    with zipfile.ZipFile("s.thf") as capsule:
+        assert any(name.startswith("store/") for name in capsule.namelist())
+    capsys.readouterr()
+    assert main(["verify", "s.thf"]) == 0
+    assert "equal byte by byte" in capsys.readouterr().out
