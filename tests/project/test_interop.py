@@ -249,3 +249,19 @@ def test_without_mlflow_the_message_names_the_extra(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "mlflow", None)
     with pytest.raises(MissingExtraError, match=r"tradinghf\[mlflow\]"):
         MLflowLogger("desk")
+
+
+def test_the_table_of_their_suites_is_what_was_run(root: Path) -> None:
+    path = root / "scripts" / "interop" / "suites.py"
+    spec = importlib.util.spec_from_file_location("interop_suites", path)
+    assert spec is not None
+    assert spec.loader is not None
+    suites = importlib.util.module_from_spec(spec)
+    sys.modules["interop_suites"] = suites
+    spec.loader.exec_module(suites)
+    found = json.loads((root / "benchmarks" / "results" / "suites.json").read_text())
+    assert suites.table(found) in (root / "docs" / "interop.md").read_text()
+    for key, row in found.items():
+        failed = {suites._function(name).rpartition(".")[2] for name in row["failed"]}
+        assert failed <= set(suites.SUITES[key].why), "a failure on ours alone needs a reason"
+        assert row["passed"] > 10
