@@ -26,7 +26,7 @@ from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parent.parent
 CONSTRAINTS, LOCK = ROOT / "constraints.txt", ROOT / "requirements.lock"
-EXTRAS = ("dev", "team", "nlp", "samples")  # as in scripts/setup
+EXTRAS = ("dev", "excel", "nlp", "samples", "team")  # as in scripts/setup
 OLDEST_PYTHON = "3.11.5"  # that every pinned version supports
 BUILDS = re.compile(r"(torch|triton|nvidia-|cuda-)")
 LOCK_HEADER = "# make lock; installed by scripts/setup with pip install --require-hashes\n"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gzip
 import io
+import sys
 import warnings
 import zipfile
 from pathlib import Path
 
+import openpyxl
 import pytest
 from support.dialects import languages, vendors
 from support.dialects.layouts import PLAIN
@@ -83,15 +85,14 @@ def test_archives_that_grow_too_large_are_refused(
             load_market(write(tmp_path, content, name))
 
 
+def test_workbooks_need_an_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    with pytest.raises(MissingExtraError, match=r"tradinghf\[excel\]"):
+        load_market(write(tmp_path, zipped(sheet="x"), "bars.xlsx"))
+
+
 def test_workbooks(tmp_path: Path) -> None:
     path = tmp_path / "bars.xlsx"
-    try:
-        import openpyxl
-    except ImportError:
-        write(tmp_path, zipped(sheet="x"), "bars.xlsx")
-        with pytest.raises(MissingExtraError, match=r"tradinghf\[excel\]"):
-            load_market(path)
-        return
     book = openpyxl.Workbook()
     book.active.append(["My bars"])
     book.active.append(["Datum", "Eröffnung", "Hoch", "Tief", "Schluss"])
@@ -112,7 +113,6 @@ def test_archives_and_workbooks_as_people_pack_them(tmp_path: Path) -> None:
     assert_bars(load_market(write(tmp_path, extra, "mac.zip")), DAYS, BARS)
     with pytest.raises(MarketDataError, match=r"2 bar files \(a\.csv, b\.csv\)"):
         load_market(write(tmp_path, zipped(a_csv=text, b_csv=text), "two.zip"))
-    openpyxl = pytest.importorskip("openpyxl")
     book = openpyxl.Workbook()
     names = ["Datum", "Eröffnung", "Tageshoch", "Tagestief", "Schlusskurs", "Volumen"]
     for row in (["Kursverlauf DAX"], [], names):
