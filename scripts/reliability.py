@@ -149,7 +149,6 @@ Read promise by promise; a test is found by its name.
   the whole chain is recomputed: note `store.health()["journal"]` elsewhere ([store.md](store.md)).
 - **Known weaknesses of packages.** `make audit` asks pip-audit, and says NOT RUN, loudly, where nobody
   answers, as where this was written. `.ci/weekly` runs it, and the wheel with the newest versions of all packages.
-- **Workbooks as bombs**: one of the two was refused for want of openpyxl, the other by its size.
 - **What coverage finds in hours.** `coverage-fuzz` gives each reader a minute (15 s in the run above); atheris is not in the
   lock, so the drill says NOT RUN where it is not installed.
 - **Windows.** Locks and signals are those of Linux and macOS.
