@@ -14,6 +14,10 @@ from support.source import ROOT, Function, Module, defined, modules
 FOREIGN = {
     "_repr_pretty_": "IPython, to show results",
     "close_extras": "Gymnasium, to close a vector environment",
+    "_set_seed": "TorchRL, of an environment",
+    **dict.fromkeys(
+        ("_on_rollout_end", "_on_step"), "Stable-Baselines3, of a callback"
+    ),
     **dict.fromkeys(
         (
             "env_is_wrapped", "env_method", "get_attr", "get_images",
