@@ -8,14 +8,9 @@ read; these are the arrays inside, by `numpy.savez`. The tests read the file tha
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 
 import numpy as np
-from imitation.algorithms.preference_comparisons import (
-    PreferenceDataset,
-    RandomFragmenter,
-    SyntheticGatherer,
-)
-from imitation.data.rollout import generate_trajectories
 from stable_baselines3.common.env_util import make_vec_env
 
 PAIRS, STEPS = 60, 10
@@ -23,13 +18,15 @@ PAIRS, STEPS = 60, 10
 
 def main(path: str) -> None:
     """Random play of Pendulum, its fragments in pairs, and its synthetic answers."""
+    theirs = import_module("imitation.algorithms.preference_comparisons")
+    play = import_module("imitation.data.rollout").generate_trajectories
     rng = np.random.default_rng(0)
     env = make_vec_env("Pendulum-v1", 2, seed=0)
     env.action_space.seed(0)
-    played = generate_trajectories(None, env, lambda rows: len(rows) >= 4, rng)
-    pairs = RandomFragmenter(rng=rng)(played, fragment_length=STEPS, num_pairs=PAIRS)
-    answers = SyntheticGatherer(temperature=0, rng=rng)(pairs)
-    dataset = PreferenceDataset()
+    played = play(None, env, lambda rows: len(rows) >= 4, rng)
+    pairs = theirs.RandomFragmenter(rng=rng)(played, fragment_length=STEPS, num_pairs=PAIRS)
+    answers = theirs.SyntheticGatherer(temperature=0, rng=rng)(pairs)
+    dataset = theirs.PreferenceDataset()
     dataset.push(pairs, answers)
     fragments = [*dataset.fragments1, *dataset.fragments2]
     np.savez_compressed(
