@@ -18,8 +18,9 @@ from tradinghf.feedback.store import Store
 from tradinghf.learning.config import PPOConfig, RLHFConfig
 
 PLACE = re.compile(r"`([\w/]+\.(?:py|js)):([\w.]+)`")
-CONTINUOUS = EnvConfig(horizon=16, actions="continuous")  # which the reference update learns
-SMALL = RLHFConfig(rankings=3, rounds=1, steps=200, windows=4, ppo=PPOConfig(hidden=(8,)))
+CONTINUOUS = EnvConfig(horizon=16, actions="continuous")
+PLAIN = PPOConfig(hidden=(8,), head="beta")  # which the reference update learns
+SMALL = RLHFConfig(rankings=3, rounds=1, steps=200, windows=4, ppo=PLAIN)
 
 
 def section(title: str) -> str:

@@ -186,6 +186,8 @@ def _offer_more(board: Dashboard, who: Identity) -> None:
         if board.store.health()["queries"] and (few or state in ("running", "failed")):
             st.caption(_WHY_NOT[state])
         return
-    if st.button("Ask me more"):
+    place = st.empty()
+    if place.button("Ask me more"):
         with suppress(ConfigError):  # somebody else's page was faster
             asking.more()
+        place.caption(_WHY_NOT["running"])  # at once, not when this part is drawn again
