@@ -135,3 +135,14 @@ def test_a_threshold_of_nothing_is_said_in_words(fall: float, below: str) -> Non
     facts[100:, 4] = 0.0006  # so that half of it is shown as nothing
     found = _condition(tree.fit(facts, departs), facts, departs)
     assert found["when"] == below
+
+
+def test_a_condition_that_tells_nothing_is_not_said() -> None:
+    """Not "in 100 % of such bars, against 100 % of the others"."""
+    facts = np.zeros((200, 6))
+    facts[100:, 3] = 0.1
+    departs = np.ones(200, bool)
+    departs[100] = False
+    tree = DecisionTreeClassifier(max_depth=1, random_state=0).fit(facts, departs)
+    assert tree.get_n_leaves() == 2
+    assert _condition(tree, facts, departs)["when"] is None

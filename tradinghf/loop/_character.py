@@ -77,7 +77,8 @@ def _text(facts: dict[str, Any]) -> str:
             moved = "falls" if facts["entered_after"] < 0 else "rises"
             size = 100 * abs(facts["entered_after"])
             after = f"enters after {moved} of {size:.1f} % in {_BEFORE} bars, and"
-        holds = f"{after} holds for about {facts['bars_held']:.0f} bars".strip()
+        bars = f"{facts['bars_held']:.0f}"
+        holds = f"{after} holds for about {bars} bar{'' if bars == '1' else 's'}".strip()
         said.append(f"It {holds}, and trades in {facts['trades_per_100_bars']:.0f} % of bars.")
     said.append(
         f"An episode earns {100 * facts['mean_return']:+.1f} % on average, with a deepest fall of "

@@ -22,6 +22,7 @@ _Bools = NDArray[np.bool_]
 _EPISODES = 256
 _DEPTH, _LEAST_LEAF = 2, 0.02
 _WORTH_SAYING = 0.005  # share of bars
+_TELLING = 0.05  # of bars: by so much commoner a departure is where a condition is worth saying
 _SAME = 1e-9  # targets that differ by less are the same
 _FACTS = (
     "the return of the last 5 bars",
@@ -150,12 +151,12 @@ def _condition(tree: DecisionTreeClassifier, facts: Floats, departs: _Bools) -> 
     shares = {k: float(departs[leaf == k].mean()) for k in np.unique(leaf)}
     chosen = max(shares, key=lambda k: shares[k])
     inside = leaf == chosen
-    if len(shares) < 2:
-        return {"when": None, "share_then": shares[chosen], "share_else": shares[chosen]}
+    others = float(departs[~inside].mean()) if len(shares) > 1 else shares[chosen]
+    telling = shares[chosen] - others >= _TELLING
     return {
-        "when": " and ".join(_path(tree, int(chosen))),
+        "when": " and ".join(_path(tree, int(chosen))) if telling else None,
         "share_then": shares[chosen],
-        "share_else": float(departs[~inside].mean()),
+        "share_else": others,
     }
 
 
