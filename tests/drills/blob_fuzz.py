@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch._dynamo  # which torch loads when it first refuses a shape
 from safetensors.numpy import save
 
 from drills.core import Outcome, Say, Tell, fuzz_in_children, in_child

@@ -188,3 +188,14 @@ def test_options_in_the_name_and_beside_the_file(tmp_path: Path) -> None:
         load_market(path)
     path = write(tmp_path, ANY_MARK, "other.csv")
     assert load_market(f"{path}:decimal=comma").open[0, 0] == 2000
+
+
+@pytest.mark.parametrize("name", ["open", "close", "volume"])
+def test_names_are_known_in_any_case(name: str, tmp_path: Path) -> None:
+    """A volume whose name was not known was none, without a word."""
+    wanted = load_market(write(tmp_path, "\n".join(PLAIN)))
+    for place in range(len(name)):
+        odd = name[:place] + name[place].upper() + name[place + 1 :]
+        head = PLAIN[0].lower().replace(name, odd)
+        found = load_market(write(tmp_path, "\n".join([head, *PLAIN[1:]])))
+        assert np.array_equal(getattr(found, name), getattr(wanted, name)), odd

@@ -132,7 +132,8 @@ def ranked_name(raw: object) -> tuple[str, int]:
     name = plain_name(str(raw))
     if _CURRENCY_VOLUME.fullmatch(name):
         return "volume", 99  # "Volume USDT": after every plain name
-    return _KNOWN.get(name, (name, 0))
+    # "voluMe" has a hump and is no two words.
+    return _KNOWN.get(name) or _KNOWN.get(plain_name(str(raw).lower()), (name, 0))
 
 
 def is_date(raw: str) -> bool:
