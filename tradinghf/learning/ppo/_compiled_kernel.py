@@ -291,6 +291,20 @@ def _adam(
 
 
 @njit(**OPTIONS)
+def take_step(
+    params: Any, grads: Any, mean: Any, square: Any, count: Any, rate: float, limit: float,
+    eps: Any, found: Any, size: int, stats: Any,
+) -> None:  # fmt: skip
+    """Follow the gradient of B rows, whose statistics were `found`; see `epoch`."""
+    for n in range(STATS):
+        stats[n] += found[n] / size if math.isfinite(found[n]) else 0.0
+    norm = _norm(grads)
+    skipped = _adam(params, grads, mean, square, count, rate, limit, eps, norm)
+    stats[STATS] += 1.0 if skipped else 0.0
+    stats[STATS + 1] += 0.0 if skipped else norm
+
+
+@njit(**OPTIONS)
 def epoch(
     size: int, rate: float, limit: float, eps: Any, params: Any, grads: Any, mean: Any,
     square: Any, count: Any, stats: Any, obs: Any, columns: Any, order: Any, networks: Any,
@@ -315,9 +329,4 @@ def epoch(
     for begin in range(0, len(order) - size + 1, size):
         rows = order[begin : begin + size]
         _write_gradient(params, grads, found, obs, columns, rows, networks, widest, head, loss)
-        for n in range(STATS):
-            stats[n] += found[n] / size if math.isfinite(found[n]) else 0.0
-        norm = _norm(grads)
-        skipped = _adam(params, grads, mean, square, count, rate, limit, eps, norm)
-        stats[STATS] += 1.0 if skipped else 0.0
-        stats[STATS + 1] += 0.0 if skipped else norm
+        take_step(params, grads, mean, square, count, rate, limit, eps, found, size, stats)

@@ -8,13 +8,12 @@ holds this to the same roundings in float64.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 from numba import njit
 
-from tradinghf.learning.ppo._compiled_kernel import ACTING, _adam, _norm
+from tradinghf.learning.ppo._compiled_kernel import ACTING, take_step
 from tradinghf.learning.ppo._loss_kernel import STATS, judge_policy, judge_values
 from tradinghf.learning.ppo._matrix_unit import (
     STEP,
@@ -375,10 +374,5 @@ def epoch(
     for begin in range(0, len(order) - size + 1, size):
         rows = order[begin : begin + size]
         _write_gradient(params, grads, found, obs, columns, rows, networks, widest, head, loss)
-        for n in range(STATS):
-            stats[n] += found[n] / size if math.isfinite(found[n]) else 0.0
-        norm = _norm(grads)
-        skipped = _adam(params, grads, mean, square, count, rate, limit, eps, norm)
-        stats[STATS] += 1.0 if skipped else 0.0
-        stats[STATS + 1] += 0.0 if skipped else norm
+        take_step(params, grads, mean, square, count, rate, limit, eps, found, size, stats)
     release()
