@@ -84,6 +84,28 @@ def test_ruin_happens_in_the_crashing_market() -> None:
     assert float(env.state.ledger.owed.max()) > 0
 
 
+@pytest.mark.parametrize("lot", [0.0, 0.01])
+def test_costs_of_fills_at_the_close_ruin_alike(lot: float) -> None:
+    """The plain kernel and that of tasks; see test_a_fill_at_the_close_may_ruin_there."""
+    close = np.array([100.0, 101.0, 99.0, 100.0, 199.6, 150.0, 149.0])[:, None]
+    market = replace(synthetic(0, 7, 1), open=close, high=close, low=close, close=close)
+    envs = pair(
+        market,
+        num_envs=3,
+        config=EnvConfig(horizon=3, lookback=4, fill="close", rules=TradingRules(lot=lot)),
+        costs=CostModel(fee_bps=0.0, slippage_bps=20.0),
+    )
+    for env in envs:
+        env.reset(seed=0, options={"start": np.full(3, 3)})
+    for step in range(2):
+        a, b = (env.step_weights(np.array([-1.0, -0.5, np.nan])) for env in envs)
+        same(a, b, f"step {step}")
+    ledger = envs[1].state.ledger
+    assert ledger.ruined[:, 0].tolist() == [True, False, False]
+    assert float(ledger.owed[0]) > 190
+    assert float(ledger.owed[1:].sum()) == 0
+
+
 @pytest.mark.parametrize("autoreset", ["same_step", "next_step", "disabled"])
 def test_environments_out_of_step_agree(autoreset: Any) -> None:
     config = EnvConfig(horizon=6, lookback=4, autoreset=autoreset)

@@ -18,8 +18,7 @@ from tradinghf.bench._board_cells import BoardBench, Cell, first_sealed, measure
 from tradinghf.bench._board_published import what_remains
 from tradinghf.bench._board_table import board_markdown, board_of
 from tradinghf.bench._core import stamp
-from tradinghf.durable import make_folder, write_atomic
-from tradinghf.errors import CheckpointError
+from tradinghf.durable import keep_settings, make_folder, write_atomic
 from tradinghf.executors import ExecutorLike, as_executor
 
 _SETTINGS = "bench.json"
@@ -50,7 +49,9 @@ def measure_board(
 
     """
     make_folder(folder)
-    _same_settings(bench, folder)
+    # Data and seeds may be added to a folder; how each is trained must not change.
+    own = {k: v for k, v in asdict(bench).items() if k not in ("data", "seeds")}
+    keep_settings(folder / _SETTINGS, own)
     for data in bench.data:
         _seal(data, folder)
     cells = bench.cells()
@@ -100,19 +101,6 @@ def _seal(data: str, folder: Path) -> None:
         if first_sealed_day(market, store) is None:
             day = f"{market.index[first_sealed(market)]:%Y-%m-%d}"
             store.count_trial("seal", day, market.sha256)
-
-
-def _same_settings(bench: BoardBench, folder: Path) -> None:
-    """Data and seeds may be added to a folder; how each is trained must not change."""
-    own = {k: v for k, v in asdict(bench).items() if k not in ("data", "seeds")}
-    now, file = json.dumps(own, indent=1), folder / _SETTINGS
-    if not file.is_file():
-        write_atomic(file, now.encode())
-    elif file.read_text() != now:
-        raise CheckpointError(
-            f"{folder} holds results of other settings (see {file}). Use another --out, or the "
-            "same settings."
-        )
 
 
 def _file(folder: Path, cell: Cell) -> Path:

@@ -140,8 +140,8 @@ def accrue(m: Any, p: Any, d: Any, x: Any, i: Any) -> None:
 
 
 @stage
-def _ruin(m: Any, p: Any, d: Any, x: Any) -> None:
-    """Close the accounts marked in `FALL`, whose equity is in `VALUE`.
+def _close_marked(m: Any, p: Any, d: Any, price: int, x: Any) -> None:
+    """Close the accounts marked in `FALL`, whose equity at the prices is in `VALUE`.
 
     See `_forced_trades.close_ruined`.
     """
@@ -151,7 +151,7 @@ def _ruin(m: Any, p: Any, d: Any, x: Any) -> None:
     for a in range(len(p)):
         t = p[a]
         for k in range(at.LANES):
-            t[at.PART + k] = t[at.FLOW + k] + t[at.SHARES + k] * t[at.CLOSED + k]
+            t[at.PART + k] = t[at.FLOW + k] + t[at.SHARES + k] * t[price + k]
             gone = m[at.FALL + k] != zero
             t[at.SHARES + k] = zero if gone else t[at.SHARES + k]
             t[at.FLOW + k] = zero if gone else t[at.FLOW + k]
@@ -171,22 +171,28 @@ def _ruin(m: Any, p: Any, d: Any, x: Any) -> None:
 
 
 @part
-def close_bar(m: Any, p: Any, d: Any, x: Any, i: Any) -> None:
-    """Margin calls of portfolios at the close, and ruin; see `step.trade_through_bar`."""
+def _ruin(m: Any, p: Any, d: Any, price: int, x: Any) -> None:
+    """Close accounts at or below the ruin level; see `_forced_trades.close_ruined`."""
     zero, one, ruin, ruined = x[at.ZERO], x[at.ONE], x[at.RUIN], 0
-    for a in range(len(p)):
-        t = p[a]
-        for k in range(at.LANES):
-            t[at.CLOSE + k] = t[at.CLOSED + k]
-    if x[at.MAINTENANCE] != zero and len(p) > 1:
-        liquidate(m, p, d, at.CLOSED, x, i)
-    value_at(m, p, d, at.CLOSED, at.VALUE)
+    value_at(m, p, d, price, at.VALUE)
     for k in range(at.LANES):
         gone = m[at.RUINED + k] != zero or m[at.VALUE + k] <= ruin
         m[at.FALL + k] = one if gone else zero
         ruined += gone
     if ruined:
-        _ruin(m, p, d, x)
+        _close_marked(m, p, d, price, x)
+
+
+@part
+def close_bar(m: Any, p: Any, d: Any, x: Any, i: Any) -> None:
+    """Margin calls of portfolios at the close, and ruin; see `step.trade_through_bar`."""
+    for a in range(len(p)):
+        t = p[a]
+        for k in range(at.LANES):
+            t[at.CLOSE + k] = t[at.CLOSED + k]
+    if x[at.MAINTENANCE] != x[at.ZERO] and len(p) > 1:
+        liquidate(m, p, d, at.CLOSED, x, i)
+    _ruin(m, p, d, at.CLOSED, x)
 
 
 @stage
@@ -222,6 +228,7 @@ def trade_bar(m: Any, p: Any, d: Any, work: Any, x: Any, i: Any) -> None:
     wanted, at_close = _ask(m, p, x), i[at.AT_CLOSE] != 0
     if at_close:
         order(wanted, m, p, d, at.CLOSE, at.OLD_TRADED, work, x, i)
+        _ruin(m, p, d, at.CLOSE, x)
     open_bar(m, p, d, x, i)
     if not at_close:
         if i[at.DELISTS]:

@@ -66,6 +66,20 @@ def _bounded(x: Any, limit: Any) -> Any:
     return -limit if x < -limit else (limit if x > limit else x)
 
 
+@_inline
+def _ruin(
+    was: Any, cash: Any, shares: Any, flow: Any, owed: Any, close: Any, ruin: Any, zero: Any
+) -> Any:
+    """See `forced_trades.close_ruined`; returns also what was realised."""
+    worth = cash + shares * close
+    gone = was or worth <= ruin
+    lost = flow + shares * close if gone else zero
+    left = worth if worth > zero else zero
+    cash = left if gone else cash
+    owed = owed + (-worth if gone and -worth > zero else zero)
+    return gone, cash, (zero if gone else shares), (zero if gone else flow), owed, lost
+
+
 @njit(**_SHARED)
 def _settle(t: Any, settings: Any, switches: Any, on_change: bool, random_fee: bool) -> None:
     """Carry the block in table `t` one bar on; see `advance`. Unused lanes hold anything."""
@@ -129,7 +143,12 @@ def _settle(t: Any, settings: Any, switches: Any, on_change: bool, random_fee: b
         gained = zero if held == zero or held * shares > zero else closed
         flow = zero if shares == zero else flow - (outlay + fee) - gained
         notional, slippage = abs(outlay), done * abs(paid - price)
-        realised, financing = gained, zero
+        realised, financing, owed = gained, zero, t[_OWED + k]
+        if at_close:  # its costs may ruin it there (step.trade_at_close)
+            was_ruined, cash, shares, flow, owed, lost = _ruin(
+                was_ruined, cash, shares, flow, owed, old_close, ruin, zero
+            )
+            realised = realised + lost
 
         # Holding (financing.accrue).
         if finances:
@@ -146,15 +165,10 @@ def _settle(t: Any, settings: Any, switches: Any, on_change: bool, random_fee: b
             financing = zero - change
             realised = realised + interest
 
-        # Ruin (forced_trades.close_ruined).
-        worth = cash + shares * close
-        gone = was_ruined or worth <= ruin
-        realised = realised + (flow + shares * close) if gone else realised
-        left = worth if worth > zero else zero
-        cash = left if gone else cash
-        shares = zero if gone else shares
-        flow = zero if gone else flow
-        owed = t[_OWED + k] + (-worth if gone and -worth > zero else zero)
+        gone, cash, shares, flow, owed, lost = _ruin(
+            was_ruined, cash, shares, flow, owed, close, ruin, zero
+        )
+        realised = realised + lost
 
         # The environment's own bookkeeping (dynamics.advance).
         equity = cash + shares * close

@@ -158,6 +158,27 @@ def _accrue(cash: Any, shares: Any, close: Any, funding: Any, ruined: Any, rates
     return (0.0 if ruined else interest) - carried - short * rates[6]
 
 
+@njit(**_SHARED)
+def _ruin(
+    t: int, close: Any, level: float, ruined: bool, cash: float, debt: float, shares: Any,
+    records: Any, count: int,
+) -> Any:  # fmt: skip
+    """Close an account at or below the ruin level; see `_forced_trades.close_ruined`."""
+    worth = cash
+    for a in range(len(shares)):
+        worth += shares[a] * close[a]
+    if not (ruined or worth <= level):
+        return ruined, cash, debt, count
+    for a in range(len(shares)):
+        if shares[a] != 0:
+            records[count, 0], records[count, 1] = t, a
+            records[count, 2], records[count, 3] = -shares[a], close[a]
+            records[count, 4], records[count, 5] = 0.0, 1.0
+            count += 1
+            shares[a] = 0.0
+    return True, max(worth, 0.0), debt + max(-worth, 0.0), count
+
+
 _READ = types.Array(float64, 2, "C", readonly=True)  # prices of a market may not be written
 _ROWS, _ROW = float64[:, ::1], float64[::1]
 _TRADE = int64(
@@ -218,20 +239,9 @@ def trade(
             change = _accrue(cash, shares, close[t], row, ruined, rates)
             cash += change
             paid = -change
-            worth = cash
-            for a in range(assets):
-                worth += shares[a] * close[t, a]
-            if ruined or worth <= rates[5]:
-                debt += max(-worth, 0.0)
-                cash = max(worth, 0.0)
-                for a in range(assets):
-                    if shares[a] != 0:
-                        records[count, 0], records[count, 1] = t, a
-                        records[count, 2], records[count, 3] = -shares[a], close[t, a]
-                        records[count, 4], records[count, 5] = 0.0, 1.0
-                        count += 1
-                        shares[a] = 0.0
-                ruined = True
+            ruined, cash, debt, count = _ruin(
+                t, close[t], rates[5], ruined, cash, debt, shares, records, count
+            )
         if len(member) and at_close:
             for a in range(assets):
                 if member[t, a] == 0:
@@ -239,6 +249,9 @@ def trade(
         if wanted and at_close and not ruined:
             cash, count = _fill(
                 t, asked, close[t], kind, side, rates, cash, shares, fees[t], records, count
+            )
+            ruined, cash, debt, count = _ruin(
+                t, close[t], rates[5], ruined, cash, debt, shares, records, count
             )
         worth = cash
         for a in range(assets):

@@ -86,6 +86,17 @@ def _fill(shares, cash, size, given, price, fee_rate, whole, buy, sell, s, SIDE:
 
 
 @triton.jit
+def _ruin(was, cash, shares, flow, owed, close, ruin):
+    """See `forced_trades.close_ruined`; returns also what was realised."""
+    worth = cash + shares * close
+    gone = was | (worth <= ruin)
+    lost = tl.where(gone, flow + shares * close, 0.0)
+    cash = tl.where(gone, tl.where(worth > 0.0, worth, 0.0), cash)
+    owed = owed + tl.where(gone & (-worth > 0.0), -worth, 0.0)
+    return gone, cash, tl.where(gone, 0.0, shares), tl.where(gone, 0.0, flow), owed, lost
+
+
+@triton.jit
 def advance(before, asset, start, bar, orders, fees, whole, buy, sell, ends, prices, s, after,
             bar_after, account, window, count, bars, lookback, review,
             ON_CHANGE: tl.constexpr, OWN_FEE: tl.constexpr, OWN_SLIP: tl.constexpr,
@@ -145,6 +156,12 @@ def advance(before, asset, start, bar, orders, fees, whole, buy, sell, ends, pri
     realised = tl.where((held == 0.0) | (held * shares > 0.0), 0.0, closed)
     flow = tl.where(shares == 0.0, 0.0, flow - (outlay + fee) - realised)
     notional, slippage = tl.abs(outlay), done * tl.abs(paid - price)
+    owed = tl.load(before + count * _OWED + k, mask=m, other=0.0)
+    if AT_CLOSE:  # its costs may ruin it there (step.trade_at_close)
+        was_ruined, cash, shares, flow, owed, lost = _ruin(
+            was_ruined, cash, shares, flow, owed, old_close, ruin
+        )
+        realised = realised + lost
 
     # Holding (financing.accrue).
     financing = realised * 0.0
@@ -162,15 +179,8 @@ def advance(before, asset, start, bar, orders, fees, whole, buy, sell, ends, pri
         financing = 0.0 - change
         realised = realised + interest
 
-    # Ruin (forced_trades.close_ruined).
-    worth = cash + shares * close
-    gone = was_ruined | (worth <= ruin)
-    realised = tl.where(gone, realised + (flow + shares * close), realised)
-    cash = tl.where(gone, tl.where(worth > 0.0, worth, 0.0), cash)
-    shares = tl.where(gone, 0.0, shares)
-    flow = tl.where(gone, 0.0, flow)
-    owed = tl.load(before + count * _OWED + k, mask=m, other=0.0)
-    owed = owed + tl.where(gone & (-worth > 0.0), -worth, 0.0)
+    gone, cash, shares, flow, owed, lost = _ruin(was_ruined, cash, shares, flow, owed, close, ruin)
+    realised = realised + lost
 
     # The environment's own bookkeeping (dynamics.advance).
     equity = cash + shares * close

@@ -267,7 +267,7 @@ def _accrue(m: Any, p: Any, close: Any, funding: Any, x: Any) -> None:
 
 
 @part
-def _ruin(t: Any, m: Any, p: Any, close: Any, out: Any, n: Any, x: Any) -> Any:
+def close_ruined(t: Any, m: Any, p: Any, close: Any, out: Any, n: Any, x: Any) -> Any:
     """See `_forced_trades.close_ruined`."""
     left = worth(m, p, close)
     if m[at.RUINED] == 0 and not left <= x[at.RUIN]:
@@ -330,7 +330,7 @@ def through(
     p[at.CLOSE] = bar[3]
     if x[at.MAINTENANCE] != 0 and p.shape[1] > 1:
         n = liquidate(t, m, p, w, bar[3], fees, out, n, x)
-    return _ruin(t, m, p, bar[3], out, n, x)
+    return close_ruined(t, m, p, bar[3], out, n, x)
 
 
 @part
@@ -375,9 +375,10 @@ def run(
                 unsure[a] += w[at.UNSURE, a] != 0
         if i[at.AT_CLOSE]:
             g[:] = tables[t]
-            count += give(
+            made = give(
                 t, m, p, w, bars[t], g, kinds[t], bars[t, 3], tried, fees[t], out[count:], 0, x, i
             )
+            count += close_ruined(t, m, p, bars[t, 3], out[count:], made, x)
         money[t] = m[: at.EXPOSURE]
         held[t] = p[at.SHARES]
     return length, count

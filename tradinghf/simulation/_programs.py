@@ -14,7 +14,7 @@ from tradinghf.market import Floats, MarketData
 from tradinghf.simulation import _account_kernel as at
 from tradinghf.simulation._bars import Extras, volatility_before
 from tradinghf.simulation._path_kernel import SPAN
-from tradinghf.simulation._program_kernel import KINDS, give, run, through
+from tradinghf.simulation._program_kernel import KINDS, close_ruined, give, run, through
 from tradinghf.simulation._setup import Setup
 
 TABLES = ("size", "limit", "stop", "stop_loss", "take_profit")
@@ -207,6 +207,7 @@ class ProgramAccount:
             bar, self._m, self._p, self._w, n.bars[bar], orders, KINDS.index(kind), n.bars[bar, 3],
             self._tried, self._fees, self._out, 0, n.x, n.i,
         )  # fmt: skip
+        close_ruined(bar, self._m, self._p, n.bars[bar, 3], self._out, 0, n.x)
 
     @property
     def cash(self) -> float:

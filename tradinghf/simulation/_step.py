@@ -2,7 +2,8 @@
 
 Order of events from one close to the next (docs/simulation.md has the diagram):
 
-1. `fill="close"`: orders fill at the close they were decided on;
+1. `fill="close"`: orders fill at the close they were decided on; accounts that their costs ruined
+   are closed there;
 2. the bar opens: splits and dividends, delistings, margin calls and exits that gapped;
 3. `fill="next_open"`: orders fill at the open; waiting orders fill there in either case;
 4. inside the bar: liquidation, stops, targets and waiting orders as the path must have met them
@@ -59,9 +60,12 @@ def step_account(ledger: Ledger, orders: BarOrders, bar: Bar, setup: Setup) -> t
 def trade_at_close(
     ledger: Ledger, tape: Tape, orders: BarOrders, setup: Setup
 ) -> tuple[Ledger, Tape]:
-    """Fill orders at the close of the ledger's bar; limit and stop orders start to wait."""
+    """Fill orders at the close of the ledger's bar; limit and stop orders start to wait.
+
+    What the fills cost may ruin an account: a short cover is paid whatever it costs.
+    """
     ledger, tape, _ = _fill(ledger, tape, orders, ledger.close, ledger.liquidity, setup)
-    return ledger, tape
+    return close_ruined(ledger, tape, setup)
 
 
 def trade_through_bar(

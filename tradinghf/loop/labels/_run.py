@@ -10,13 +10,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tradinghf.durable import make_folder, write_atomic
-from tradinghf.errors import CheckpointError
+from tradinghf.durable import keep_settings, make_folder, write_atomic
 from tradinghf.executors import ExecutorLike, as_executor
 from tradinghf.loop.labels._cells import Cell, LabelBench, run_cell
 
 Progress = Callable[[str, int, int, dict[str, float]], None]
 _SETTINGS = "bench.json"
+_VARIED = ("traders", "teachers", "markets", "seeds", "rankings", "plain")
 
 
 def run_labels(
@@ -45,7 +45,9 @@ def run_labels(
     report = progress or (lambda *_: None)
     run = as_executor(executor)
     make_folder(folder)
-    _same_settings(bench, folder)
+    # Cells may be added to a folder; how each is trained must not change.
+    own = {k: v for k, v in dataclasses.asdict(bench).items() if k not in _VARIED}
+    keep_settings(folder / _SETTINGS, own)
     phases = bench.cells()
     total = sum(len(phase) for phase in phases)
     done = 0
@@ -83,21 +85,6 @@ def _work(setting: tuple[LabelBench, dict[str, bytes]], cell: Cell) -> dict[str,
         found = run_cell(bench, here, folder) | {"trader": cell.trader}
         made = {p.name: p.read_bytes() for p in folder.iterdir() if p not in there.values()}
     return made | {_file(Path(), cell).name: json.dumps(found).encode()}
-
-
-def _same_settings(bench: LabelBench, folder: Path) -> None:
-    """Cells may be added to a folder; how each is trained must not change."""
-    varied = ("traders", "teachers", "markets", "seeds", "rankings", "plain")
-    own = {k: v for k, v in dataclasses.asdict(bench).items() if k not in varied}
-    now = json.dumps(own, indent=1)
-    file = folder / _SETTINGS
-    if not file.is_file():
-        write_atomic(file, now.encode())
-    elif file.read_text() != now:
-        raise CheckpointError(
-            f"{folder} holds trainings of other settings (see {file}). Use another --out, or the "
-            "same settings."
-        )
 
 
 def _file(folder: Path, cell: Cell) -> Path:
