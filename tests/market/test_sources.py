@@ -455,7 +455,7 @@ def test_catalogue_is_true() -> None:
         assert entry.units
         assert entry.notes
         if not entry.sha256:
-            assert entry.kind == "download"
+            assert entry.kind in ("download", "file")
             continue
         if entry.package:
             continue  # test_real_samples.py

@@ -8,7 +8,7 @@ from typing import Any
 
 from tradinghf.config import CostModel
 from tradinghf.evaluation._result import BacktestResult
-from tradinghf.market import MarketData, catalogue
+from tradinghf.market import SOURCES, MarketData, catalogue
 
 _MOST_NAMED = 8
 
@@ -73,7 +73,9 @@ def _named(name: str, value: Any) -> str:
 def _loading(market: MarketData) -> list[str]:
     """The lines that load these bars: from a source with options, or a file; none from memory."""
     source = market.source.partition("; ")[0]
-    named = source.startswith(f"{market.name}:") or Path(source.partition(":")[0]).suffix
+    head, colon, _ = source.partition(":")
+    spelt = bool(colon) and head in {market.name, *SOURCES}
+    named = spelt or (market.name not in SOURCES and bool(Path(head).suffix))
     if not named and market.name not in {entry.name for entry in catalogue()}:
         return []
     lines = [f"market = load_market({(source if named else market.name)!r})"]

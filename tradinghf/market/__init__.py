@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tradinghf.market._archives import unpacked
 from tradinghf.market._bar_rules import FIELDS, Floats
+from tradinghf.market._beside import options_file
 from tradinghf.market._catalogue import catalogue
 from tradinghf.market._currencies import in_account_currency
 from tradinghf.market._data import MarketData
@@ -31,7 +32,6 @@ from tradinghf.market._sources import (
     drawn_again,
     file_and_options,
     load_market,
-    options_file,
 )
 from tradinghf.market._synthetic import synthetic
 from tradinghf.market._times import session_times

@@ -32,6 +32,7 @@ from tradinghf.market._quality import market_warnings
 from tradinghf.market._source_registry import Source
 from tradinghf.market._tables import ADJUSTED_OFFER, Table
 from tradinghf.market._text_table import HARMLESS, TextTable, read_rows, split_text
+from tradinghf.market._treatments import parted, treated, with_zone
 from tradinghf.market._usual import usual_bars
 
 _WRITTEN = (".csv", ".tsv")
@@ -231,7 +232,8 @@ def check_market_file(path: Path | str, **options: Any) -> list[Finding]:
     """
     path = Path(path)
     try:
-        given = FILE.converted(options)
+        own, after = parted(options)
+        given = FILE.converted(with_zone(own, after))
         symbol, adjust = given.pop("symbol", None), given.pop("adjust", False)
         market = {
             name: given.pop(name) for name in ("join", "bars_per_year", "offset") if name in given
@@ -242,7 +244,7 @@ def check_market_file(path: Path | str, **options: Any) -> list[Finding]:
         found = [*table_findings(judged, aligned=join != "outer"), *_ignored_columns(table)]
         if any(finding.severity == "error" for finding in found):
             return found
-        bars = MarketData.from_table(table, name=str(path), **market)
+        bars = treated(MarketData.from_table(table, name=str(path), **market), after)
         return [*found, *_offers(table), *market_warnings(bars)]
     except (MarketDataError, MissingExtraError) as error:
         return [Finding("", "", str(error).rstrip("."), "")]

@@ -9,16 +9,18 @@ from typing import Any
 
 import pandas as pd
 
-from tradinghf._json import parse_json
 from tradinghf.errors import MarketDataError, unknown_name
 from tradinghf.market import (  # noqa: F401  (they register their sources)
     _real_samples,
+    _rolled_files,
     _samples,
     _vendors,
 )
+from tradinghf.market._beside import options_beside
 from tradinghf.market._data import MarketData
 from tradinghf.market._files import FILE, SUFFIXES, market_name
 from tradinghf.market._source_registry import SOURCES
+from tradinghf.market._treatments import parted, treated, with_zone
 from tradinghf.resources import resource_dir
 
 
@@ -29,7 +31,8 @@ def load_market(spec: str | Path, **options: Any) -> MarketData:
         spec: a source ("sp500"), with options ("synthetic:seed=3,bars=4096,regime=jumps",
             "yfinance:SPY,start=2010-01-01", "ccxt:binance:BTC/USDT:1d"); a path to a bar
             file, with options ("bars.csv:zone=Europe/Berlin"); or the name of a file in
-            the drop-in folder `data/` without its suffix.
+            the drop-in folder `data/` without its suffix. Options of all of them: exchange=,
+            every=, currency= and rates=, see `tradinghf.market._treatments.treated`.
         options: the same options as keywords; they win over those in the spec. For files see
             `tradinghf.market._files.load_file`.
 
@@ -47,7 +50,8 @@ def load_market(spec: str | Path, **options: Any) -> MarketData:
     text = os.fspath(spec)
     if text and (found := file_and_options(text)) is not None:
         path, given = found
-        return FILE([str(path)], {**given, **options})
+        own, after = parted({**given, **options})
+        return treated(FILE([str(path)], with_zone(own, after)), after)
     name, _, rest = text.partition(":")
     if name not in SOURCES:
         known = [*SOURCES, *(market_name(p) for p in drop_in_files())]
@@ -55,7 +59,8 @@ def load_market(spec: str | Path, **options: Any) -> MarketData:
             f"{unknown_name('market', text, known)} Or give a path to a bar file."
         )
     arguments, given = _parts(rest)
-    return SOURCES[name](arguments, {**given, **options})
+    own, after = parted({**given, **options})
+    return treated(SOURCES[name](arguments, own), after)
 
 
 MarketLike = MarketData | pd.DataFrame | Mapping[str, pd.DataFrame] | str | Path
@@ -99,25 +104,9 @@ def file_and_options(text: str) -> tuple[Path, dict[str, str]] | None:
     named, colon, rest = text.rpartition(":")
     arguments, options = _parts(rest)
     if colon and options and not arguments and (path := _as_file(named)) is not None:
-        return path, {**_options_beside(path), **options}
+        return path, {**options_beside(path), **options}
     path = _as_file(text)
-    return None if path is None else (path, _options_beside(path))
-
-
-def options_file(path: Path) -> Path:
-    """The file beside a bar file that holds options for it, if there is one."""
-    return path.parent / f"{path.name}.options.json"
-
-
-def _options_beside(path: Path) -> dict[str, str]:
-    beside = options_file(path)
-    try:
-        found = parse_json(beside.read_text(encoding="utf-8")) if beside.is_file() else {}
-        return {str(name): str(value) for name, value in found.items()}
-    except (OSError, ValueError, AttributeError, RecursionError) as error:
-        raise MarketDataError(
-            f'{beside}: not a set of options ({error}). Write {{"dayfirst": "true"}}, or delete it.'
-        ) from error
+    return None if path is None else (path, options_beside(path))
 
 
 def drawn_again(spec: str) -> bool:
