@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import time
 from pathlib import Path
 
 import pytest
+from numba.core import event
 from numba.core.caching import IndexDataCacheFile
 
+from tradinghf import _compiling
+from tradinghf._compiling import tell_of_compiling, watch_compiling
 from tradinghf.numba_cache import use_unique_files
 
 STEPS = ("_load_index", "_save_index", "_save_data")
@@ -42,3 +46,24 @@ def test_no_type_loads_the_code_of_another(
     loaded = {key: file.load(key) for key in ("first", "second")}
     assert set(loaded.values()) - {None}
     assert all(code in (None, f"{key}'s code") for key, code in loaded.items())
+
+
+def test_long_compiling_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A short compilation, and one within another, say nothing of their own."""
+    said: list[str] = []
+    monkeypatch.setattr(_compiling, "_PATIENCE", 0.2)
+    monkeypatch.setattr(_compiling, "_listeners", [])
+    monkeypatch.setattr(event, "_registered", type(event._registered)(list))
+    tell_of_compiling(said.append)
+    watch_compiling()
+    with event.trigger_event("numba:compile"), event.trigger_event("numba:compile"):
+        pass
+    time.sleep(0.4)
+    assert said == []
+    for _ in range(2):
+        with event.trigger_event("numba:compile"):
+            with event.trigger_event("numba:compile"):
+                pass
+            time.sleep(0.4)
+    assert len(said) == 1
+    assert "Compiling" in said[0]

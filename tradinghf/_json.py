@@ -10,7 +10,11 @@ import json
 import math
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+from tradinghf.durable import write_atomic
+from tradinghf.errors import CheckpointError
 
 _MOST_DIGITS = 40
 """Of a whole number; the state of a random generator has 39."""
@@ -69,3 +73,20 @@ def _require_characters(value: Any) -> None:
     except UnicodeEncodeError as error:
         half = f"\\u{ord(error.object[error.start]):04x}"
         raise ValueError(f"a text holds {half}, half a character") from error
+
+
+def keep_settings(file: Path, settings: dict[str, Any]) -> None:
+    """Keep what results of a folder were made with, or hold it against what it was.
+
+    Raises:
+        CheckpointError: the folder's results are of other settings.
+
+    """
+    now = json.dumps(settings, indent=1)
+    if not file.is_file():
+        write_atomic(file, now.encode())
+    elif file.read_text() != now:
+        raise CheckpointError(
+            f"{file.parent} holds results of other settings (see {file}). Use another --out, or "
+            "the same settings."
+        )

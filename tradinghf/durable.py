@@ -9,16 +9,14 @@ Source: Pillai et al. 2014, "All File Systems Are Not Created Equal".
 from __future__ import annotations
 
 import errno
-import json
 import os
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from tradinghf.errors import CheckpointError, WriteError
+from tradinghf.errors import WriteError
 
 _TRIED = 4096  # bytes: one block of most file systems
 
@@ -132,23 +130,6 @@ def make_folder(path: Path, *, mode: int = 0o777) -> None:
         path.mkdir(parents=True, exist_ok=True, mode=mode)
     except OSError as error:
         raise WriteError(path, error) from error
-
-
-def keep_settings(file: Path, settings: dict[str, Any]) -> None:
-    """Keep what results of a folder were made with, or hold it against what it was.
-
-    Raises:
-        CheckpointError: the folder's results are of other settings.
-
-    """
-    now = json.dumps(settings, indent=1)
-    if not file.is_file():
-        write_atomic(file, now.encode())
-    elif file.read_text() != now:
-        raise CheckpointError(
-            f"{file.parent} holds results of other settings (see {file}). Use another --out, or "
-            "the same settings."
-        )
 
 
 def sync_folder(folder: Path) -> None:

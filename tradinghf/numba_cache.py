@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from tradinghf._compiling import watch_compiling
+
 
 def use_unique_files() -> None:
     """Give every cache file of this process a number of its own; call before compiling.
@@ -28,6 +30,7 @@ def use_unique_files() -> None:
 
     caching.IndexDataCacheFile.save = _save
     caching._SourceFileBackedLocatorMixin.get_source_stamp = _stamp
+    watch_compiling()
 
 
 def _stamp(locator: Any) -> Any:

@@ -13,12 +13,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tradinghf._json import parse_json
+from tradinghf._json import keep_settings, parse_json
 from tradinghf.bench._board_cells import BoardBench, Cell, first_sealed, measure_cell
 from tradinghf.bench._board_published import what_remains
 from tradinghf.bench._board_table import board_markdown, board_of
 from tradinghf.bench._core import stamp
-from tradinghf.durable import keep_settings, make_folder, write_atomic
+from tradinghf.durable import make_folder, write_atomic
 from tradinghf.executors import ExecutorLike, as_executor
 
 _SETTINGS = "bench.json"

@@ -13,6 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from tradinghf import logs
+from tradinghf._compiling import tell_of_compiling
 from tradinghf._outside_text import printable
 from tradinghf.cli._json import gives_json, json_printed
 from tradinghf.errors import ConfigError, Stopped, TradingHFError, unknown_name
@@ -237,6 +238,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _OK
     quiet = "--quiet" in args
     args = [word for word in args if word != "--quiet"]
+    if sys.stderr.isatty() and not quiet:
+        tell_of_compiling(lambda text: sys.stderr.write(text + "\n"))
     try:
         logs.start_log()
         with (

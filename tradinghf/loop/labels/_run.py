@@ -10,7 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tradinghf.durable import keep_settings, make_folder, write_atomic
+from tradinghf._json import keep_settings
+from tradinghf.durable import make_folder, write_atomic
 from tradinghf.executors import ExecutorLike, as_executor
 from tradinghf.loop.labels._cells import Cell, LabelBench, run_cell
 
