@@ -271,14 +271,18 @@ def _compare(market: MarketData, data: bytes) -> None:
     """The market holds exactly the numbers that the text spells, row by row.
 
     What is left of a broken header, and what comes before the first whole row then, is none of
-    the table; a column that lost its name may be known by its place.
+    the table; a column that lost its name may be known by its place. Nor are the line under the
+    header, where it has no digit (units, the names once more), and later copies of the header:
+    the reader leaves them out and says so.
     """
     text = data.decode("utf-8-sig").strip("\r\n")
     separator = max(",;\t|", key=text.partition("\n")[0].count)
     table = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator))
     head = [name.strip().lower() for name in table[0]]
     told = (row for row in table[1:] if any(cell.strip() for cell in row))
-    body = [row for row in told if not row[0].startswith("#")]  # a remark
+    body = [row for row in told if not row[0].startswith("#") and row != table[0]]  # a remark
+    if body and not any(letter.isdigit() for cell in body[0] for letter in cell):
+        del body[0]
     broken = head != list(NAMES)
     while broken and body and not _is_bar(body[0]):
         head += [name.strip().lower() for name in body.pop(0)]
