@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 import zipfile
+from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -12,7 +16,7 @@ from tradinghf.cli import main
 from tradinghf.errors import CheckpointError
 from tradinghf.feedback import SyntheticTrader
 from tradinghf.feedback.store import Store
-from tradinghf.loop import pack_run, verify_capsule
+from tradinghf.loop import _rerun, pack_run, verify_capsule
 from tradinghf.loop._capsule import MANIFEST, checked_command, unpack
 from tradinghf.market import save_market, synthetic
 
@@ -31,8 +35,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def changed(capsule: Path, out: Path, **files: bytes | None) -> Path:
-    """A copy with other bytes under some names, whose manifest fits them."""
+def changed(capsule: Path, out: Path, *, without: str = "", **files: bytes | None) -> Path:
+    """A copy with other bytes under some names, or without one, whose manifest fits them."""
     import hashlib
 
     with zipfile.ZipFile(capsule) as old:
@@ -41,6 +45,8 @@ def changed(capsule: Path, out: Path, **files: bytes | None) -> Path:
     for name, data in files.items():
         held[name] = data or b""
         manifest["files"][name] = [hashlib.sha256(data or b"").hexdigest(), len(data or b"")]
+    if without:
+        del held[without], manifest["files"][without]
     with zipfile.ZipFile(out, "w") as new:
         new.writestr(MANIFEST, json.dumps(manifest))
         for name, data in held.items():
@@ -119,7 +125,8 @@ def test_bombs_and_damage_are_refused(run: Path, tmp_path: Path) -> None:
     foreign = manifest | {"command": ["train", "--base", "evil.py:rule"]}
     for said, made in (
         ("not of the size", lambda: written(manifest, **bomb)),
-        ("other files", lambda: written(manifest, **{"run/more.json": b"{}"})),
+        ("other files", lambda: written(manifest, **{"store/more": b"{}"})),
+        ("must not", lambda: written(manifest, **{"run/more.json": b"{}"})),
         ("no readable manifest", lambda: written("[" * 100_000)),
     ):
         with pytest.raises(CheckpointError, match=said):
@@ -135,6 +142,94 @@ def test_bombs_and_damage_are_refused(run: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.thf").write_bytes(b"no zip")
     with pytest.raises(CheckpointError, match="no capsule"):
         unpack(tmp_path / "bad.thf", tmp_path / "nozip")
+
+
+@pytest.fixture
+def rerun(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A training again that gives what it gave, at once."""
+    page = zipfile.ZipFile(run / "mine.thf").read("report.html")
+
+    def train(_words: list[str], *, cwd: Path, **_more: object) -> SimpleNamespace:
+        shutil.copytree(run / "runs/z", cwd / "run")
+        return SimpleNamespace(returncode=0)
+
+    def draw(_run: Path, path: Path) -> Path:
+        path.write_bytes(page)
+        return path
+
+    monkeypatch.setattr(_rerun.subprocess, "run", train)
+    monkeypatch.setattr(_rerun, "policy_page", draw)
+
+
+NEEDED = ("config.json", "result.json", "metrics.jsonl", "policy.safetensors")
+
+
+@pytest.mark.parametrize("name", [*(f"run/{name}" for name in NEEDED), "report.html"])
+def test_what_lacks_a_part_proves_nothing(
+    run: Path, tmp_path: Path, rerun: None, name: str
+) -> None:
+    assert verify_capsule(run / "mine.thf").same
+    with pytest.raises(CheckpointError, match=f"lacks {name}"):
+        verify_capsule(changed(run / "mine.thf", tmp_path / "part.thf", without=name))
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "value", "said"),
+    [
+        ("config.json", ("experiment", "costs", "fee_bps"), 50.0, "config.json, costs.fee_bps"),
+        ("config.json", ("experiment", "seed"), 7, "contradicts itself"),
+        ("config.json", ("command",), "tradinghf train --reward pnl", "contradicts itself"),
+        ("config.json", ("data_sha256", "test"), "ab", "contradicts itself"),
+        ("metrics.jsonl", ("entropy",), 9.0, "entropy"),
+        ("metrics.jsonl", ("sharpe",), 9.0, "sharpe"),
+        ("policy.json", ("sharpe",), 9.0, "policy.json, sharpe"),
+    ],
+)
+def test_what_a_capsule_says_beside_the_truth_is_seen(
+    run: Path, tmp_path: Path, rerun: None, name: str, place: tuple[str, ...], value: Any, said: str
+) -> None:
+    text = (run / "runs/z" / name).read_text()
+    held = inner = json.loads(text.splitlines()[0] if name.endswith("l") else text)
+    for part in place[:-1]:
+        inner = inner[part]
+    inner[place[-1]] = value
+    files = {f"run/{name}": json.dumps(held).encode()}
+    bad = changed(run / "mine.thf", tmp_path / "bad.thf", **files)
+    if said == "contradicts itself":
+        with pytest.raises(CheckpointError, match=said):
+            verify_capsule(bad)
+        return
+    found = verify_capsule(bad)
+    assert not found.same
+    assert said in " ".join([found.first, *found.differences])
+
+
+@pytest.mark.parametrize("bad", [b"[]", b"7", b"null", b"{}", b"[", b"\xff", b"[" * 100_000])
+@pytest.mark.parametrize("name", ["config.json", "metrics.jsonl", "result.json"])
+def test_malformed_parts_get_a_sentence(
+    run: Path, tmp_path: Path, rerun: None, name: str, bad: bytes
+) -> None:
+    made = changed(run / "mine.thf", tmp_path / "bad.thf", **{f"run/{name}": bad})
+    with suppress(CheckpointError):
+        assert not verify_capsule(made).same
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "--out /tmp/evil",
+        "--data /etc/passwd",
+        "--out x --out --json=/tmp/evil",
+        "--store",
+        "--data bars.csv:funding=/etc/passwd",
+        "--data bars.csv:funding=../x",
+        "--seed 1\0",
+    ],
+)
+def test_a_command_with_a_second_place_is_refused(more: str) -> None:
+    first = [] if "funding" in more else ["--out", "runs/z", "--data", "bars.csv"]
+    with pytest.raises(CheckpointError):
+        checked_command(["train", *first, *more.split(" ")])
 
 
 @pytest.mark.parametrize(

@@ -179,12 +179,23 @@ def read_fragments(path: Path | str) -> list[Ranking]:
     with _opened(path) as arrays:
         ids = arrays["episode"].tolist()
         labels = [arrays[name].tolist() for name in ("ranking", "rater", "session")]
-        rows = zip(arrays["pairs"].tolist(), arrays["preferences"].tolist(), *labels, strict=True)
+        pairs, likes = arrays["pairs"], arrays["preferences"]
+        _check_pairs(pairs, likes, len(ids))
+        rows = zip(pairs.tolist(), likes.tolist(), *labels, strict=True)
         found = [
-            Pair(ids[a], ids[b], float(likes), key, rater=rater, session=session)
-            for (a, b), likes, key, rater, session in rows
+            Pair(ids[a], ids[b], float(liked), key, rater=rater, session=session)
+            for (a, b), liked, key, rater, session in rows
         ]
     return rankings_of(found)
+
+
+def _check_pairs(pairs: NDArray[Any], likes: NDArray[Any], episodes: int) -> None:
+    """Refuse places outside the list, which Python would count from its end, and no preferences."""
+    whole = pairs.dtype.kind in "iu" and pairs.ndim == 2 and pairs.shape[1] == 2
+    if not whole or not ((pairs >= 0) & (pairs < episodes)).all():
+        raise ValueError(f"pairs are no places among {episodes} episodes")
+    if likes.dtype.kind not in "fiu" or not np.isin(likes, (0, 0.5, 1)).all():
+        raise ValueError("preferences hold something else than 1, 0.5 and 0")
 
 
 def episodes_in_fragments(path: Path | str) -> list[Episode]:
@@ -212,7 +223,7 @@ def _opened(path: Path | str) -> Iterator[Any]:
             yield arrays
     except TradingHFError:
         raise
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, IndexError) as error:
+    except (zipfile.BadZipFile, OSError, KeyError, ValueError, TypeError, IndexError) as error:
         raise FeedbackError(
             f"{Path(path).name} is no .npz of fragment pairs ({type(error).__name__}: {error}). "
             "Expected a file of `tradinghf feedback export --format imitation`."

@@ -21,12 +21,14 @@ import shlex
 import stat
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from tradinghf._json import parse_json
 from tradinghf.durable import atomic_path, write_atomic
 from tradinghf.errors import CheckpointError
 from tradinghf.evaluation import backtest
@@ -36,8 +38,18 @@ from tradinghf.loop._experiment import Experiment, split_market
 MANIFEST, PAGE = "manifest.json", "report.html"
 _RUN_FILES = ("config.json", "result.json", "metrics.jsonl", "policy.json", "reward.json")
 _POLICIES = ("policy.safetensors", "pnl.safetensors", "reward.safetensors")
+_NEEDED = (
+    "run/config.json",
+    "run/result.json",
+    "run/metrics.jsonl",
+    "run/policy.safetensors",
+    PAGE,
+)
 _MOST_FILES, _MOST_BYTES, _MOST_MANIFEST = 100_000, 4 * 2**30, 64 * 2**20
-_NAME = re.compile(r"(run|bars|store)(/[A-Za-z0-9_][A-Za-z0-9_.+-]*)+|report\.html")
+_MOST_THREADS = 1024
+_WORD = r"[A-Za-z0-9_][A-Za-z0-9_.+-]*"
+_NAME = re.compile(rf"bars/{_WORD}|store(/{_WORD})+")
+_OTHER_PLACE = re.compile(r"[=,;]\s*(/|~|\.\.)")  # in the options of a source of bars
 _DATE = (2020, 1, 1, 0, 0, 0)  # of every file inside: the same run gives the same bytes
 
 
@@ -51,6 +63,7 @@ class Capsule:
         machine: kind of machine.
         packages: {name: version} that were installed.
         files: {name: (sha256, bytes)}.
+        settings: what else it says: seed, code, and hashes of the bars.
 
     """
 
@@ -59,6 +72,7 @@ class Capsule:
     machine: str
     packages: dict[str, str]
     files: dict[str, tuple[str, int]]
+    settings: dict[str, Any]
 
 
 def pack_run(run: Path, out: Path, *, bars: bool = False) -> dict[str, Any]:
@@ -77,7 +91,7 @@ def pack_run(run: Path, out: Path, *, bars: bool = False) -> dict[str, Any]:
 
     """
     config = _config(run)
-    words = shlex.split(config.get("command") or "")[1:]
+    words = command_of(config)
     checked_command(words)
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder)
@@ -106,14 +120,65 @@ def pack_run(run: Path, out: Path, *, bars: bool = False) -> dict[str, Any]:
 
 
 def _config(run: Path) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads((run / "config.json").read_text())
-        complete = (run / "policy.safetensors").is_file() and (run / "result.json").is_file()
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{run} holds no readable config.json; expected a run.") from error
-    if not complete:
+    found = read_config(run)
+    if not ((run / "policy.safetensors").is_file() and (run / "result.json").is_file()):
         raise CheckpointError(f"{run} has no policy and result yet; let it end (--resume) first.")
     return found
+
+
+_PARTS = {"experiment": dict, "data_sha256": dict, "machine": dict, "command": str, "code": str}
+
+
+def read_config(run: Path) -> dict[str, Any]:
+    """The config.json of a run.
+
+    Raises:
+        CheckpointError: there is none, or it lacks what a run writes.
+
+    """
+    found = read_object(run / "config.json")
+    wrong = [name for name, kind in _PARTS.items() if not isinstance(found.get(name), kind)]
+    if wrong or not {"data", "seed", "trader"} <= set(found["experiment"]):
+        raise CheckpointError(
+            f"{run.name}/config.json lacks {wrong[0] if wrong else 'data, seed or trader'}; "
+            "expected the settings of a run."
+        )
+    return found
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """One object of JSON.
+
+    Raises:
+        CheckpointError: the file holds something else.
+
+    """
+    try:
+        found: Any = parse_json(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(
+            f"{path.parent.name}/{path.name} is not readable: {error}."
+        ) from error
+    if not isinstance(found, dict):
+        raise CheckpointError(f"{path.parent.name}/{path.name} holds no object; expected one.")
+    return found
+
+
+def _short(path: Path) -> str:
+    return f"{path.parent.name}/{path.name}"
+
+
+def command_of(config: dict[str, Any]) -> list[str]:
+    """Words of the command that made a run, without `tradinghf`.
+
+    Raises:
+        CheckpointError: it cannot be taken apart.
+
+    """
+    try:
+        return shlex.split(config["command"])[1:]
+    except ValueError as error:
+        raise CheckpointError(f"The run's command is not readable: {error}.") from error
 
 
 def checked_command(words: list[str]) -> None:
@@ -126,11 +191,21 @@ def checked_command(words: list[str]) -> None:
     if not words or words[0] not in ("train", "rlhf"):
         raise CheckpointError(f"The run was made by {words[:1]}; expected train or rlhf.")
     for option, word in zip(["", *words[:-1]], words, strict=True):
-        if ".py" in word or (option not in PLACES and ("/" in word or "\\" in word)):
+        leads = _OTHER_PLACE.search(word) if option in PLACES else "/" in word or "\\" in word
+        if ".py" in word or leads or not word.isprintable():
             raise CheckpointError(
                 f"The command names {word!r}; a capsule holds no code and names no other place, so "
                 "only runs of shipped strategies, traders and rewards can be packed."
             )
+    for option in PLACES:
+        # Only what stands once, with its value, is replaced by a place of here.
+        at = [i for i, word in enumerate(words) if word.partition("=")[0] == option]
+        if at and (len(at) > 1 or words[at[0]] != option or _no_value(words[at[0] + 1 :])):
+            raise CheckpointError(f"The command has {option} otherwise than once, with one value.")
+
+
+def _no_value(rest: list[str]) -> bool:
+    return not rest or rest[0].startswith("-")
 
 
 PLACES = ("--out", "--store", "--data")
@@ -199,36 +274,63 @@ def unpack(path: Path, folder: Path) -> Capsule:
             _check_members(archive, capsule)
             for name, (digest, size) in capsule.files.items():
                 _extract(archive, name, folder / name, digest, size)
-    except (OSError, zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, RuntimeError) as error:
+    except _DAMAGED as error:
         raise CheckpointError(f"{path} is no capsule, or damaged ({error}).") from error
     return capsule
 
 
+_DAMAGED = (
+    OSError,
+    zipfile.BadZipFile,
+    zipfile.LargeZipFile,
+    zlib.error,
+    EOFError,
+    RuntimeError,
+    UnicodeDecodeError,
+)
+
+
 def _manifest(archive: zipfile.ZipFile) -> Capsule:
+    packed = {member.compress_type for member in archive.infolist()}
+    if not packed <= {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+        raise CheckpointError("The capsule is packed in a way that none is; expected deflate.")
     try:
         with archive.open(MANIFEST) as stream:
             text = stream.read(_MOST_MANIFEST + 1)
-        found: Any = json.loads(text) if len(text) <= _MOST_MANIFEST else None
+        found: Any = parse_json(text) if len(text) <= _MOST_MANIFEST else None
         words = [str(word) for word in found["command"]]
         files = {str(n): (str(d), int(s)) for n, (d, s) in found["files"].items()}
         versions = {str(n): str(v) for n, v in found["packages"].items()}
         about = found["machine"]
-        capsule = Capsule(words, int(about["threads"]), str(about["kind"]), versions, files)
+        says = {"seed": found["seed"], "code": found["code"], "bars": found["data"]["sha256"]}
+        capsule = Capsule(words, int(about["threads"]), str(about["kind"]), versions, files, says)
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError("The capsule has no readable manifest.json.") from error
     checked_command(words)
+    if not 1 <= capsule.threads <= _MOST_THREADS:
+        raise CheckpointError(
+            f"The capsule says {capsule.threads} threads; expected 1 to {_MOST_THREADS}."
+        )
     return capsule
 
 
 def _check_members(archive: zipfile.ZipFile, capsule: Capsule) -> None:
     members = archive.infolist()
     names = [member.filename for member in members]
-    wrong = [n for n in names if n != MANIFEST and not _NAME.fullmatch(n)]
+    known = {MANIFEST, PAGE, *(f"run/{name}" for name in (*_RUN_FILES, *_POLICIES))}
+    wrong = [n for n in names if n not in known and (".py" in n or not _NAME.fullmatch(n))]
     links = [m.filename for m in members if stat.S_ISLNK(m.external_attr >> 16)]
     if wrong or links:
         raise CheckpointError(f"The capsule holds {(wrong + links)[0]!r}, which it must not.")
     if len(set(names)) < len(names) or {MANIFEST, *capsule.files} != set(names):
         raise CheckpointError("The capsule holds other files than its manifest names.")
+    lacks = [name for name in _NEEDED if name not in capsule.files]
+    if lacks or sum(name.startswith("bars/") for name in names) > 1:
+        raise CheckpointError(
+            f"The capsule lacks {lacks[0]}, so nothing could be compared."
+            if lacks
+            else "The capsule holds several files of bars; expected one."
+        )
     total = sum(size for _, size in capsule.files.values())
     if len(names) > _MOST_FILES or total > _MOST_BYTES:
         raise CheckpointError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import tempfile
@@ -11,13 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tradinghf._json import parse_json
 from tradinghf.errors import CheckpointError
 from tradinghf.loop._capsule import (
     PAGE,
     Capsule,
+    command_of,
     installed,
     machine,
     policy_page,
+    read_config,
+    read_object,
     same_environment,
     unpack,
 )
@@ -61,6 +64,7 @@ def verify_capsule(path: Path, *, data: str | None = None) -> Verified:
     with tempfile.TemporaryDirectory() as folder:
         held, again = Path(folder) / "capsule", Path(folder) / "again"
         capsule = unpack(path, held)
+        _check_settings(capsule, read_config(held / "run"))
         again.mkdir()
         command = _command(capsule, held, again, data)
         done = subprocess.run(
@@ -105,6 +109,28 @@ def _command(capsule: Capsule, held: Path, again: Path, data: str | None) -> lis
     return words
 
 
+def _check_settings(capsule: Capsule, config: dict[str, Any]) -> None:
+    """Refuse a capsule whose manifest says another training than its config.json."""
+    said = {
+        "command": capsule.command,
+        "seed": capsule.settings["seed"],
+        "code": capsule.settings["code"],
+        "bars": capsule.settings["bars"],
+    }
+    held = {
+        "command": command_of(config),
+        "seed": config["experiment"]["seed"],
+        "code": config["code"],
+        "bars": config["data_sha256"],
+    }
+    other = [name for name in said if said[name] != held[name]]
+    if other:
+        raise CheckpointError(
+            f"The capsule contradicts itself: its manifest and its config.json name another "
+            f"{other[0]}. Ask for the file as `tradinghf pack` wrote it."
+        )
+
+
 def _compare(capsule: Capsule, before: Path, again: Path) -> Verified:
     run = again / "run"
     found = [*_config_differences(before, run)]
@@ -112,44 +138,69 @@ def _compare(capsule: Capsule, before: Path, again: Path) -> Verified:
     found += [
         f"{name.removeprefix('run/')} has other bytes."
         for name in names
-        if name.startswith("run/")
-        and (again / name).read_bytes() != (before.parent / name).read_bytes()
+        if name.startswith("run/") and not _same_bytes(again / name, before.parent / name)
     ]
-    for name in ("result.json", "policy.json"):
-        if (before / name).is_file():
+    for name in ("result.json", "policy.json", "reward.json"):
+        if (before / name).is_file() or (run / name).is_file():
             found += _json_differences(before / name, run / name, name)
-    page = policy_page(run, again / PAGE)
-    if page.read_bytes() != (before.parent / PAGE).read_bytes():
+    if not _same_bytes(policy_page(run, again / PAGE), before.parent / PAGE):
         found.append(f"{PAGE} has other bytes.")
-    return Verified(not found, _departed(before, run), tuple(found), tuple(_elsewhere(capsule)))
+    first = _departed(before, run)
+    same = not (found or first)
+    return Verified(same, first, tuple(found), tuple(_elsewhere(capsule)))
+
+
+def _same_bytes(one: Path, two: Path) -> bool:
+    return one.is_file() and two.is_file() and one.read_bytes() == two.read_bytes()
 
 
 def _config_differences(before: Path, run: Path) -> Iterator[str]:
-    """Other bars or other code explain everything that follows."""
-    one, two = (json.loads((place / "config.json").read_text()) for place in (before, run))
-    for part, digest in one["data_sha256"].items():
-        if two["data_sha256"].get(part) != digest:
-            yield f"The {part} bars are others: {two['data_sha256'].get(part)}, not {digest}."
+    """Other bars or other settings explain everything that follows."""
+    one, two = read_config(before), read_config(run)
+    for part in sorted({*one["data_sha256"], *two["data_sha256"]}):
+        old, new = (config["data_sha256"].get(part) for config in (one, two))
+        if old != new:
+            yield f"The {part} bars are others: {new}, not {old}."
+    settings = (_anywhere(config["experiment"]) for config in (one, two))
+    for where, old, new in _unequal(*settings):
+        yield f"config.json, {where}: {new!r} here, {old!r} in the capsule."
+
+
+def _anywhere(found: dict[str, Any]) -> dict[str, Any]:
+    """Without the names of places: bars are compared by their hash, answers by what they teach."""
+    places = {"data"} | ({"trader"} if str(found.get("trader")).startswith("store:") else set())
+    return {name: value for name, value in found.items() if name not in places}
 
 
 def _departed(before: Path, run: Path) -> str:
     """The first number of the training's metrics that differs."""
-    rows = [
-        [json.loads(line) for line in (place / "metrics.jsonl").read_text().splitlines()]
-        for place in (before, run)
-    ]
-    for one, two in zip(*rows, strict=False):
-        for name, value in one.items():
-            if name not in _CLOCKS and two.get(name) != value:
-                step = one.get("step", "?")
-                return f"step {step:,.0f}, {name}: {two.get(name)!r} here, {value!r} in the capsule"
+    rows = [_metrics(place) for place in (before, run)]
+    for k, (one, two) in enumerate(zip(*rows, strict=False), 1):
+        for where, old, new in _unequal(one, two):
+            step = one.get("step")
+            at = f"step {step:,.0f}" if isinstance(step, int | float) else f"row {k}"
+            return f"{at}, {where}: {new!r} here, {old!r} in the capsule"
     if len(rows[0]) != len(rows[1]):
         return f"row {min(map(len, rows)) + 1}: {len(rows[1])} rows here, {len(rows[0])} there"
     return ""
 
 
+def _metrics(run: Path) -> list[dict[str, Any]]:
+    """The rows of a run's metrics.jsonl."""
+    try:
+        lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        rows = [parse_json(line) for line in lines]
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"run/metrics.jsonl is not readable: {error}.") from error
+    if not all(isinstance(row, dict) for row in rows):
+        raise CheckpointError("run/metrics.jsonl holds a line that is no object; expected one.")
+    return rows
+
+
 def _json_differences(before: Path, after: Path, what: str) -> list[str]:
-    one, two = json.loads(before.read_text()), json.loads(after.read_text())
+    if not (before.is_file() and after.is_file()):
+        return [f"{what} is {'not made here' if before.is_file() else 'not in the capsule'}."]
+    one, two = _anywhere(read_object(before)), _anywhere(read_object(after))
     return [
         f"{what}, {where}: {new!r} here, {old!r} in the capsule."
         for where, old, new in _unequal(one, two)
@@ -164,7 +215,7 @@ def _unequal(one: Any, two: Any, where: str = "") -> Iterator[tuple[str, Any, An
     elif isinstance(one, list) and isinstance(two, list) and len(one) == len(two):
         for k, pair in enumerate(zip(one, two, strict=True)):
             yield from _unequal(*pair, f"{where}[{k}]")
-    elif one != two:
+    elif one != two and not (one != one and two != two):  # NaN is NaN
         nothing = {id(_MISSING): "nothing"}
         yield where, nothing.get(id(one), one), nothing.get(id(two), two)
 

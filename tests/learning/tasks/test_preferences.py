@@ -191,7 +191,7 @@ def test_ties_are_ties(tmp_path: Path) -> None:
         ({"first": BOTH[0], "second": BOTH[1], "label": SECOND[:5]}, r"label is \[5\].* 60 pairs"),
         ({"first": BOTH[0], "second": BOTH[1, :, :3], "label": SECOND}, r"second \[60, 3, 4\]"),
         ({"first": BOTH[0] * np.nan, "second": BOTH[1], "label": SECOND}, r"first is nan at \[0"),
-        ({"first": BOTH[0], "second": BOTH[1], "label": SECOND + 3}, r"values such as \[[34]\]"),
+        ({"first": BOTH[0], "second": BOTH[1], "label": SECOND + 3}, r"values such as \[[34]"),
     ],
 )
 def test_files_that_do_not_fit_say_what_they_have(
@@ -217,3 +217,71 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     for name, match in cases:
         with pytest.raises(FeedbackError, match=match):
             Preferences.load(tmp_path / name)
+
+
+PLACES = {"first_start": [0, 5], "second_start": [5, 10], "first_end": [3, 8], "label": [0, 1]}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"winner": ["a", "b"], "loser": ["b"]},
+        {"winner": 3, "loser": 4},
+        {"winner": "ab", "loser": "ba"},
+        {"winner": {"a": 1}, "loser": {"b": 1}},
+        {"winner": [], "loser": []},
+        PLACES | {"second_end": [8]},
+        PLACES | {"second_start": [5], "second_end": [8]},
+        PLACES | {"second_end": [8, 13], "first_start": [0.7, 5]},
+        PLACES | {"second_end": [8, 13], "first_start": 3},
+        PLACES | {"second_end": [8, 13], "first_start": [[0], [5]]},
+        PLACES | {"second_end": [8, 2**63]},
+        PLACES | {"second_end": [8, 13], "label": [[0], [0, 1]]},
+        {"first": [[[1.0]]], "second": [[[1.0]]], "label": [[0, 1], [1]]},
+        {"first": [[[1.0]]], "second": [[[1.0]]], "label": [0], "first_actions": [[[1.0], [2.0]]]},
+    ],
+)
+def test_columns_that_contradict_each_other_are_refused(
+    tmp_path: Path, wrong: dict[str, Any]
+) -> None:
+    np.savez(tmp_path / "log.npz", observations=np.zeros((20, 2)), a=np.ones((3, 2)))
+    (tmp_path / "x.json").write_text(json.dumps(wrong))
+    with pytest.raises(FeedbackError):
+        Preferences.load(tmp_path / "x.json", segments=tmp_path / "log.npz")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("obs", ["x"]),
+        ("acts", ["x"]),
+        ("acts", np.zeros((3, 3))),
+        ("preferences", ["x"]),
+        ("preferences", 1.0),
+        ("pairs", [[0, -1]]),
+    ],
+)
+def test_fragments_that_contradict_each_other_are_refused(
+    tmp_path: Path, name: str, value: Any
+) -> None:
+    fragments = {"obs": np.zeros((2, 4, 2)), "acts": np.zeros((2, 3)), "pairs": [[0, 1]]}
+    np.savez(tmp_path / "x.npz", **fragments | {"preferences": [1.0]} | {name: value})
+    with pytest.raises(FeedbackError):
+        Preferences.load(tmp_path / "x.npz")
+
+
+def test_a_column_said_twice_and_lines_in_other_encodings_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("winner,loser,winner\na,b,b\n")
+    with pytest.raises(FeedbackError, match="two columns 'winner'"):
+        Preferences.load(tmp_path / "x.csv")
+    (tmp_path / "x.jsonl").write_bytes(b"\xff\n")
+    with pytest.raises(FeedbackError, match="line 1: no JSON"):
+        Preferences.load(tmp_path / "x.jsonl")
+
+
+def test_a_step_count_beyond_the_log_is_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "log.npz", observations=np.zeros((20, 2)))
+    given = {"first_start": [0], "second_start": [5], "label": [0]}
+    (tmp_path / "x.json").write_text(json.dumps(given))
+    with pytest.raises(FeedbackError, match="of a log of 20"):
+        Preferences.load(tmp_path / "x.json", segments=tmp_path / "log.npz", steps=10**30)

@@ -63,7 +63,7 @@ def _json(path: Path) -> dict[str, Any]:
 
 def _json_lines(path: Path) -> dict[str, Any]:
     def rows() -> Iterator[Any]:
-        with path.open(encoding="utf-8") as file:
+        with path.open("rb") as file:
             for number, line in enumerate(file, 1):
                 if not line.strip():
                     continue
@@ -91,9 +91,13 @@ def _columns(name: str, rows: Sequence[Any]) -> dict[str, Any]:
 def _csv(path: Path) -> dict[str, Any]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file, strict=True))
+            reader = csv.DictReader(file, strict=True)
+            names = list(reader.fieldnames or ())
+            rows = list(reader)
     except (csv.Error, UnicodeDecodeError) as error:
         raise FeedbackError(f"{path.name} is not a CSV file in UTF-8: {error}.") from error
+    if twice := sorted({n for n in names if names.count(n) > 1}):
+        raise FeedbackError(f"{path.name} has two columns {twice[0]!r}; expected each name once.")
     if any(None in row or None in row.values() for row in rows):
         raise FeedbackError(f"{path.name}: expected as many cells in every row as columns.")
     return _columns(path.name, rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,8 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "loser": ("loser", "rejected", "dispreferred", "worse", "lose"),
 }  # fmt: skip
 """What a column is, and what libraries call it: B-Pref, Preference Transformer, Uni-RLHF, trl."""
+_FARTHEST = 2**53  # row of a log: whole numbers are exact up to it
+_MOST = 2**31  # numbers of all fragments, padded to the longest
 _ENOUGH = (
     ("winner", "loser"),
     ("first", "second", "label"),
@@ -151,17 +154,22 @@ def _of_pairs(name: str, found: Mapping[str, Any]) -> Preferences:
         rows = _features(name, side, found[side])
         acted = found.get(f"{side}_actions")
         if acted is not None:
-            rows = np.concatenate([rows, _features(name, f"{side}_actions", acted)], -1)
+            more = _features(name, f"{side}_actions", acted)
+            _check_same(name, side, rows.shape[:2], f"{side}_actions", more.shape[:2])
+            rows = np.concatenate([rows, more], -1)
         sides.append(rows)
-    if sides[0].shape != sides[1].shape:
-        raise FeedbackError(
-            f"{name}: first is {list(sides[0].shape)} and second {list(sides[1].shape)}; expected "
-            "the same shape [Q, l, D]."
-        )
-    ranks = _ranks(name, np.asarray(found["label"]), len(sides[0]))
+    _check_same(name, "first", sides[0].shape, "second", sides[1].shape)
+    ranks = _ranks(name, _numbers(name, "label", found["label"]), len(sides[0]))
     features = torch.from_numpy(np.stack(sides, 1))
     mask = torch.ones(features.shape[:-1], dtype=torch.bool)
     return Preferences(Fragments(features, torch.zeros(mask.shape), mask), ranks)
+
+
+def _check_same(name: str, what: str, one: Sequence[int], other: str, two: Sequence[int]) -> None:
+    if tuple(one) != tuple(two):
+        raise FeedbackError(
+            f"{name}: {what} is {list(one)} and {other} {list(two)}; expected the same shape."
+        )
 
 
 def _features(name: str, what: str, rows: Any) -> _Array:
@@ -206,16 +214,21 @@ def _ranks(name: str, label: _Array, count: int) -> Tensor:
 
 def _of_imitation(name: str, table: Mapping[str, Any]) -> Preferences:
     """From imitation's fragments, whose observations have one row more than actions."""
-    obs, acts = (np.asarray(table[n], dtype=np.float32) for n in ("obs", "acts"))
-    pairs, likes = np.asarray(table["pairs"]), np.asarray(table["preferences"], dtype=np.float64)
+    obs, acts = (_numbers(name, n, table[n]).astype(np.float32) for n in ("obs", "acts"))
+    pairs, likes = np.asarray(table["pairs"]), _numbers(name, "preferences", table["preferences"])
     acts = acts[..., None] if acts.ndim == 2 else acts
-    if obs.ndim != 3 or acts.ndim != 3 or obs.shape[1] != acts.shape[1] + 1:
+    whole = obs.ndim == acts.ndim == 3 and len(obs) == len(acts)
+    if not whole or obs.shape[1] != acts.shape[1] + 1:
         raise FeedbackError(
             f"{name}: obs is {list(obs.shape)} and acts {list(acts.shape)}; expected [E, l + 1, D] "
             "and [E, l, A]."
         )
     inside = pairs.ndim == 2 and pairs.shape[1] == 2 and pairs.dtype.kind in "iu"
-    if not inside or not ((pairs >= 0) & (pairs < len(obs))).all() or len(likes) != len(pairs):
+    if (
+        not inside
+        or not ((pairs >= 0) & (pairs < len(obs))).all()
+        or likes.shape != pairs.shape[:1]
+    ):
         raise FeedbackError(
             f"{name}: pairs is {list(pairs.shape)} and preferences {list(likes.shape)}; expected "
             f"[Q, 2] rows of {len(obs)} fragments, and [Q]."
@@ -230,9 +243,16 @@ def _of_winners(
 ) -> Preferences:
     """From who won and who lost: features, or names of them; of any lengths."""
     sides: list[list[_Array]] = [[], []]
+    for side in ("winner", "loser"):
+        if not isinstance(found[side], list | np.ndarray) or not np.ndim(found[side][:1]):
+            raise FeedbackError(f"{name}: {side} is no list; expected one entry for each pair.")
+    counts = [len(found[side]) for side in ("winner", "loser")]
+    if counts[0] != counts[1] or not counts[0]:
+        raise FeedbackError(
+            f"{name} holds {counts[0]} winners and {counts[1]} losers; expected one of each for "
+            "every pair, and a pair."
+        )
     pairs = list(zip(found["winner"], found["loser"], strict=True))
-    if not pairs:
-        raise FeedbackError(f"{name} holds no pair.")
     for number, pair in enumerate(pairs, 1):
         for side, given in zip(sides, pair, strict=True):
             side.append(_segment(f"{name}, pair {number}", given, known))
@@ -257,13 +277,14 @@ def _of_places(
     rows = np.concatenate(given, -1)
     sides: list[list[_Array]] = []
     for side in ("first", "second"):
-        starts = _numbers(name, f"{side}_start", found[f"{side}_start"]).astype(np.int64)
+        starts = _places(name, f"{side}_start", found[f"{side}_start"])
         if f"{side}_end" in found:
-            ends = _numbers(name, f"{side}_end", found[f"{side}_end"]).astype(np.int64)
+            ends = _places(name, f"{side}_end", found[f"{side}_end"])
         elif steps is not None:
-            ends = starts + steps
+            ends = starts + min(steps, len(rows) + 1)  # longer ones end outside as well
         else:
             raise FeedbackError(f"{name}: no {side}_end; say how long fragments are with steps=.")
+        _check_same(name, f"{side}_start", starts.shape, f"{side}_end", ends.shape)
         if bad := [i for i, (a, b) in enumerate(zip(starts, ends, strict=True)) if not 0 <= a < b]:
             raise FeedbackError(
                 f"{name}: pair {bad[0] + 1} takes rows {starts[bad[0]]} to {ends[bad[0]]}."
@@ -273,8 +294,21 @@ def _of_places(
                 f"{name}: a fragment ends at row {ends.max()} of a log of {len(rows)}."
             )
         sides.append([rows[a:b] for a, b in zip(starts, ends, strict=True)])
+    if len(sides[0]) != len(sides[1]):
+        raise FeedbackError(
+            f"{name}: {len(sides[0])} fragments are first and {len(sides[1])} second; expected "
+            "one of each for every pair."
+        )
     label = _numbers(name, "label", found["label"])
     return _of_any_length(name, sides, _ranks(name, label, len(sides[0])))
+
+
+def _places(name: str, what: str, values: Any) -> _Array:
+    """[Q] rows of a log."""
+    found = _numbers(name, what, values)
+    if found.ndim != 1 or (found != np.floor(found)).any() or (abs(found) > _FARTHEST).any():
+        raise FeedbackError(f"{name}: {what} is {list(found.shape)}; expected [Q] whole numbers.")
+    return found.astype(np.int64)
 
 
 def _numbers(name: str, what: str, values: Any) -> _Array:
@@ -302,7 +336,13 @@ def _of_any_length(name: str, sides: Sequence[Sequence[_Array]], ranks: Tensor) 
             f"{name}: steps have {sorted(wide)} features; expected the same number everywhere."
         )
     length = max(len(part) for side in sides for part in side)
-    features = torch.zeros(len(ranks), 2, length, wide.pop())
+    shape = (len(ranks), 2, length, wide.pop())
+    if math.prod(shape) > _MOST:
+        raise FeedbackError(
+            f"{name}: {shape[0]:,} pairs padded to {length:,} steps are {math.prod(shape):,} "
+            f"numbers; at most {_MOST:,} are read. Cut the long fragments."
+        )
+    features = torch.zeros(shape)
     mask = torch.zeros(features.shape[:-1], dtype=torch.bool)
     for place, side in enumerate(sides):
         for row, part in enumerate(side):
