@@ -9,18 +9,22 @@ import random
 import shutil
 import zipfile
 from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from drills.market_fuzz import damaged
+from drills.market_fuzz import NAMES, bars, damaged
 from tradinghf.feedback import read_fragments
 from tradinghf.learning.tasks import Preferences
-from tradinghf.loop._capsule import MANIFEST, unpack
-from tradinghf.loop._rerun import _check_settings, _metrics, read_config, read_object
+from tradinghf.loop._capsule import MANIFEST, read_config, read_object, unpack
+from tradinghf.loop._rerun import _check_settings, _metrics
+from tradinghf.market import load_file
 
 Malform = Callable[[random.Random, bytes], bytes]
-SUFFIXES = (".npz", ".thf")
+SUFFIXES = (".npz", ".thf", ".xlsx")
 _KINDS = ("<f8", "|O", "<U1000000", "|S2000000000", "<i8", "<zz", "|V8", "<M8[ns]")
 _SHAPES = (
     "(1,)",
@@ -34,7 +38,7 @@ _SHAPES = (
 
 
 def make_archives(folder: Path) -> None:
-    """One good file of each kind: pairs of fragments, preferences of others, a capsule."""
+    """One good file of each kind: pairs of fragments, preferences, a workbook, a capsule."""
     rows = np.random.default_rng(1).normal(size=(2, 3, 2))
     np.savez_compressed(folder / "preferences.npz", first=rows, second=rows, label=[0, 1])
     np.savez_compressed(
@@ -46,7 +50,7 @@ def make_archives(folder: Path) -> None:
         rater=["ann"],
         session=[""],
     )
-    config = {
+    config: dict[str, Any] = {
         "experiment": {"data": "bars.csv", "seed": 0, "trader": "drawdown"},
         "data_sha256": {"train": "ab", "test": "cd"},
         "machine": {"threads": 1},
@@ -70,6 +74,12 @@ def make_archives(folder: Path) -> None:
         "data": {"sha256": config["data_sha256"]},
         "files": {name: _signed(data) for name, data in files.items()},
     }
+    if find_spec("openpyxl"):
+        workbook = import_module("openpyxl").Workbook()
+        workbook.active.append(NAMES)
+        for row in bars(random.Random(1)):  # repeatable  # nosec B311
+            workbook.active.append([row[0], *map(float, row[1:])])
+        workbook.save(folder / "bars.xlsx")
     (folder / "capsule.thf").write_bytes(_zip({MANIFEST: json.dumps(manifest).encode(), **files}))
 
 
@@ -88,10 +98,11 @@ def read_capsule(path: Path) -> None:
         shutil.rmtree(place, ignore_errors=True)
 
 
-READERS = {
+READERS: dict[str, Callable[[Path], object]] = {
     "fragments.npz": read_fragments,
     "preferences.npz": Preferences.load,
     "capsule.thf": read_capsule,
+    "bars.xlsx": load_file,
 }
 
 

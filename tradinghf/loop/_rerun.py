@@ -161,8 +161,7 @@ def _config_differences(before: Path, run: Path) -> Iterator[str]:
         old, new = (config["data_sha256"].get(part) for config in (one, two))
         if old != new:
             yield f"The {part} bars are others: {new}, not {old}."
-    settings = (_anywhere(config["experiment"]) for config in (one, two))
-    for where, old, new in _unequal(*settings):
+    for where, old, new in _unequal(_anywhere(one["experiment"]), _anywhere(two["experiment"])):
         yield f"config.json, {where}: {new!r} here, {old!r} in the capsule."
 
 

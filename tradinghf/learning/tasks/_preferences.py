@@ -243,10 +243,10 @@ def _of_winners(
 ) -> Preferences:
     """From who won and who lost: features, or names of them; of any lengths."""
     sides: list[list[_Array]] = [[], []]
-    for side in ("winner", "loser"):
-        if not isinstance(found[side], list | np.ndarray) or not np.ndim(found[side][:1]):
-            raise FeedbackError(f"{name}: {side} is no list; expected one entry for each pair.")
-    counts = [len(found[side]) for side in ("winner", "loser")]
+    for what in ("winner", "loser"):
+        if not isinstance(found[what], list | np.ndarray) or np.shape(found[what]) == ():
+            raise FeedbackError(f"{name}: {what} is no list; expected one entry for each pair.")
+    counts = [len(found[what]) for what in ("winner", "loser")]
     if counts[0] != counts[1] or not counts[0]:
         raise FeedbackError(
             f"{name} holds {counts[0]} winners and {counts[1]} losers; expected one of each for "
