@@ -186,6 +186,25 @@ def means(values: Floats, blocks: Blocks) -> Means:
     return Means(value, scale * away @ away.T, blocks.freedom, blocks.enough)
 
 
+def kept(differences: Floats, margin: float, blocks: Blocks) -> NDArray[np.bool_]:
+    """[V] whether a mean is above -margin by at least a standard error, or all differences are 0.
+
+    For choosing among many on the bars at hand: the luckiest of those that merely look harmless
+    would be chosen, and disappoint on new bars.
+
+    Args:
+        differences: [V, B] of V candidates to what is there now.
+        margin: what is no harm.
+        blocks: of the B things.
+
+    """
+    found = means(differences, blocks)
+    error = np.sqrt(np.maximum(np.diag(found.covariance), 0.0))
+    same = (np.atleast_2d(differences) == 0.0).all(axis=1)
+    above: NDArray[np.bool_] = same | (found.value - error >= -margin)
+    return above
+
+
 def ratio_ends(numerator: Floats, denominator: Floats, blocks: Blocks) -> Ends | None:
     """95 % interval of mean(numerator) / mean(denominator); None where it would be unbounded.
 

@@ -15,7 +15,7 @@ from tradinghf.errors import ConfigError
 def world(base: str, trader: str, gain: float, chosen: str | None) -> dict[str, Any]:
     noise = np.random.default_rng(0).normal(0, 0.001, 30)
     values = {"utility": (gain + noise).tolist(), "profit": (noise - gain).tolist()}
-    names = ("tuned", "overlay", "from nothing")
+    names = ("tuned", "tuned kept", "overlay", "overlay kept", "from nothing")
     return {
         "base": base,
         "trader": trader,

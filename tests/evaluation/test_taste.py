@@ -14,7 +14,7 @@ from tradinghf import CostModel, RewardModel, load_market
 from tradinghf.cli import main
 from tradinghf.cli._objective import read_objective
 from tradinghf.episodes import EpisodeBatch
-from tradinghf.errors import ConfigError
+from tradinghf.errors import ConfigError, StrategyError
 from tradinghf.evaluation import Taste, cross_validate_parameters, search, sweep, walk_forward
 from tradinghf.feedback import SyntheticTrader
 from tradinghf.feedback.store import Store
@@ -83,6 +83,65 @@ def test_profit_counts_beside_the_taste_where_it_has_a_weight() -> None:
     wealth = np.cumprod(1 + found.returns, axis=0)
     gains = (wealth[starts + 20] / wealth[starts] - 1).mean(axis=0)
     assert np.argsort(gains).tolist() == np.argsort(found.table["taste_and_profit"]).tolist()
+
+
+def _idle(batch: EpisodeBatch) -> np.ndarray:
+    """A taste that minds every bar in the market."""
+    return -np.abs(batch.position).mean(-1)
+
+
+def test_a_taste_that_keeps_profit_leaves_out_what_loses_it() -> None:
+    market = make_market(400, seed=3)
+    keeping = Taste(_idle, window=20, keep=0.001)
+    grid = {"fast": [5, 20, 40], "slow": [50, 60, 90], "short": [False, True]}
+    found = sweep("sma_cross", market, grid, objective=keeping)
+    starts = keeping.starts(market.bars)
+
+    def profit(returns: np.ndarray) -> np.ndarray:
+        wealth = np.cumprod(1 + returns, axis=0)
+        return (wealth[starts + 20] / wealth[starts] - 1).mean(axis=0)  # type: ignore[no-any-return]
+
+    assert found.own is not None
+    assert found.own.shape == (400, 1)
+    own = sweep("sma_cross", market, {"fast": [20]}).returns  # its default
+    np.testing.assert_array_equal(found.own, own)
+    kept = found.table["taste_keeping_profit"].notna().to_numpy()
+    assert 1 < kept.sum() < 18
+    lost = profit(found.returns) - profit(own)
+    assert (lost[kept] >= -0.001).all()  # and by a standard error, so that not all of these are
+    assert kept.sum() <= (lost >= -0.001).sum()
+    loose = sweep("sma_cross", market, grid, objective=replace(keeping, keep=1.0))
+    assert loose.table["taste_keeping_profit"].equals(found.table["taste"])
+    liked = found.table["taste"].where(kept)
+    assert found.best_row() == int(liked.argmax())
+    assert found.best_row() != int(found.table["taste"].argmax())
+
+
+def test_where_nothing_keeps_its_profit_the_strategy_stays_as_it_is() -> None:
+    market = make_market(500, seed=6)
+    keeping, idle = Taste(_idle, window=20, keep=0.0), {"weight": [0.0, 0.1]}
+    rising = replace(
+        market,
+        **{n: getattr(market, n) * np.exp(0.01 * np.arange(500))[:, None] for n in
+           ("open", "high", "low", "close")},
+    )  # fmt: skip
+    with pytest.raises(StrategyError, match="keeps the profit that buy_and_hold makes"):
+        sweep("buy_and_hold", rising, idle, objective=keeping).best_row()
+    walked = walk_forward(
+        "buy_and_hold", rising, idle, objective=keeping, train_bars=200, test_bars=100
+    )
+    assert (walked.windows["weight"] == 1.0).all()
+    plain = replace(keeping, keep=None)
+    walked = walk_forward(
+        "buy_and_hold", rising, idle, objective=plain, train_bars=200, test_bars=100
+    )
+    assert (walked.windows["weight"] == 0.0).all()
+    crossed = cross_validate_parameters(
+        "buy_and_hold", rising, idle, folds=5, test_folds=2, objective=keeping
+    )
+    assert (crossed.splits["weight"] == 1.0).all()
+    with pytest.raises(ConfigError, match="Taste.keep is -1"):
+        Taste(_idle, keep=-1)
 
 
 @pytest.mark.extra("optuna")

@@ -89,7 +89,8 @@ def summarise_own(rows: Sequence[Row], margin: float) -> dict[str, Any]:
         }
     ended = [row["deployed"] for row in rows]
     found["deployed"] = {
-        name: sum(row["chosen"] == name for row in rows) for name in ("overlay", "tuned")
+        name: sum((row["chosen"] or "").removesuffix(" kept") == name for row in rows)
+        for name in ("overlay", "tuned")
     } | {
         "base": sum(row["chosen"] is None for row in rows),
         "profit_worse_than_margin": sum(e["profit"] < -margin for e in ended),

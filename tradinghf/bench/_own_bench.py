@@ -46,7 +46,8 @@ class OwnBench:
         margin: a mean profit a window lower by up to this is no harm [fraction of equity].
         data: real bars instead: policies learn from the first 55 % and are chosen, among those
             that a training passed through, on the next 15 %; parameters are tuned on both; the
-            rest judges and is the gate's too.
+            rest judges and is the gate's too. Both are chosen by taste alone, and by taste among
+            what keeps the base's profit to within the margin ("kept"), which the gate is offered.
 
     """
 

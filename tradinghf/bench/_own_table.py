@@ -11,7 +11,7 @@ from tradinghf._intervals import means, time_blocks
 from tradinghf.bench._own_world import TASK
 
 Row = Mapping[str, Any]
-CONTENDERS = ("tuned", "overlay", "from nothing", "deployed")
+CONTENDERS = ("tuned", "tuned kept", "overlay", "overlay kept", "from nothing", "deployed")
 MEASURES = ("utility", "profit")
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tradinghf._intervals import kept, time_blocks
 from tradinghf.bench._own_bench import GRIDS, OwnBench
 from tradinghf.config import EnvConfig
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from tradinghf.episodes import EpisodeBatch
     from tradinghf.feedback import SyntheticTrader
     from tradinghf.learning.config import RLHFConfig
-    from tradinghf.learning.policy import Policy
+    from tradinghf.loop import RLHF
     from tradinghf.market import Floats, MarketData
     from tradinghf.simulation import Windows
     from tradinghf.strategies import Strategy
@@ -26,7 +27,7 @@ Score = Callable[["EpisodeBatch"], "Floats"]
 TASK = EnvConfig(lookback=1, features=("momentum_5", "momentum_20", "volatility_20", "drawdown_60"))
 TRAINED = 0.7  # of real bars, from the first; nothing is fitted to the rest
 _CHOSEN_FROM = 0.55  # of real bars, on which policies learn; up to TRAINED one of each is chosen
-_TUNED_ON = 512  # windows of one asset each on which parameters are compared
+_TUNED_ON = 1_024  # windows of one asset each on which parameters are compared
 _HIDDEN, _RATE = (32, 32), 3e-3  # few steps, each of which has to count
 _WARM = 256  # bars before the first window, for the slowest average
 _UNSEEN = 1_000_000  # seeds of the bars that the gate sees; twice that, of those that judge
@@ -46,12 +47,16 @@ def measure_world(bench: OwnBench, seed: int, trader: str, base: str) -> Row:
     loop = RLHFConfig(
         rankings=bench.rankings, rounds=1, steps=bench.steps, uniform=0.0, seed=seed, ppo=ppo
     )
-    policy, reward = _trained(bench, markets, judge, loop, base)
-    taste = Taste.of(reward)
-    contenders: dict[str, Any] = {"overlay": policy}
-    contenders["tuned"] = _tuned(rule, markets["tune"], GRIDS[base], taste)
+    agent = _trained(bench, markets, judge, loop, base)
+    taste = Taste.of(agent.reward_model)
+    contenders: dict[str, Any] = {"overlay": agent.policy}
     if bench.data:
-        contenders["from nothing"] = _trained(bench, markets, judge, loop, None)[0]
+        agent.choose(keep=bench.margin)
+        contenders["overlay kept"] = agent.policy
+        contenders |= _tuned_alone(rule, markets["tune"], GRIDS[base], taste, bench.margin)
+        contenders["from nothing"] = _trained(bench, markets, judge, loop, None).policy
+    else:
+        contenders["tuned"] = _tuned(rule, markets["tune"], GRIDS[base], taste)
     if seed < bench.reached:
         contenders |= _reachable(bench, markets, judge, loop, base)
     rows = less_base(markets["truth"], contenders, rule, judge.utilities)
@@ -59,7 +64,8 @@ def measure_world(bench: OwnBench, seed: int, trader: str, base: str) -> Row:
         name: {key: value for m in rows for key, value in _mean(m, rows[m][k]).items()}
         for k, name in enumerate(contenders)
     }
-    offered = {name: contenders[name] for name in ("overlay", "tuned")}
+    keeping = " kept" if bench.data else ""
+    offered = {name: contenders[name] for name in (f"overlay{keeping}", f"tuned{keeping}")}
     config = GateConfig(margin=bench.margin)
     test = less_base(markets["test"], offered, rule, taste.score)
     chosen = decide(list(offered), test, config).chosen
@@ -70,7 +76,7 @@ def measure_world(bench: OwnBench, seed: int, trader: str, base: str) -> Row:
         "trader": trader,
         "base": base,
         "params": {name: float(bound[name]) for name in GRIDS[base]},
-        "explained": reward.explained,
+        "explained": agent.reward_model.explained,
         **found,
         "chosen": chosen,
         "deployed": nothing if chosen is None else found[chosen],
@@ -85,15 +91,16 @@ def _trained(
     judge: SyntheticTrader,
     loop: RLHFConfig,
     base: str | None,
-) -> tuple[Policy, Any]:
-    """A policy, over a base or from nothing, and the reward that it learned from rankings."""
+) -> RLHF:
+    """A loop that has trained a policy, over a base or from nothing, by 15 rankings."""
     from tradinghf.loop import RLHF
     from tradinghf.simulation import MarketEnv
 
     env = MarketEnv(markets["train"], num_envs=bench.envs, config=TASK, base=base, seed=loop.seed)
     agent = RLHF(env, trader=judge, validation_market=markets.get("choose"), config=loop)
     agent.train()
-    return agent.policy, agent.reward_model
+    agent.choose()
+    return agent
 
 
 def _reachable(
@@ -122,30 +129,38 @@ def _reachable(
 def _tuned(
     base: Strategy, market: MarketData, grid: Mapping[str, tuple[Any, ...]], taste: Any
 ) -> Strategy:
-    """The base with the parameters of the grid that the taste likes best.
-
-    One asset is swept as `tradinghf sweep --objective` does. Where there are several, each is
-    traded alone, as it will be judged.
-    """
+    """The base with the parameters that `tradinghf sweep --objective learned:RUN` finds."""
     from tradinghf.evaluation import sweep
+
+    found = sweep(base, market, grid, objective=taste, record=False)
+    return base.with_defaults(**found.params[found.best_row()])
+
+
+def _tuned_alone(
+    base: Strategy,
+    market: MarketData,
+    grid: Mapping[str, tuple[Any, ...]],
+    taste: Any,
+    margin: float,
+) -> dict[str, Strategy]:
+    """The same with each asset traded alone, as it will be judged; and `learned+keep`."""
     from tradinghf.loop import strategy_actor, traded
     from tradinghf.simulation import MarketEnv
 
-    if market.assets == 1:
-        found = sweep(base, market, grid, objective=taste, record=False)
-        return base.with_defaults(**found.params[found.best_row()])
     windows = _windows(market, _TUNED_ON)
     env = MarketEnv(market, num_envs=len(windows), config=TASK)
-    best, kept = -np.inf, base
-    for values in itertools.product(*grid.values()):
-        params = dict(zip(grid, values, strict=True))
-        if not base.allows(base.typed(**params)):
-            continue
-        variant = base.with_defaults(**params)
-        liked = float(taste.score(traded(env, strategy_actor(variant, market), windows)).mean())
-        if liked > best:
-            best, kept = liked, variant
-    return kept
+    every = (dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values()))
+    variants = [base.with_defaults(**p) for p in every if base.allows(base.typed(**p))]
+    batches = (traded(env, strategy_actor(rule, market), windows) for rule in (base, *variants))
+    found = [(float(taste.score(batch).mean()), batch.net_return) for batch in batches]
+    liked = np.array([worth for worth, _ in found])
+    lost = np.stack([profit - found[0][1] for _, profit in found])
+    keeps = kept(lost, margin, time_blocks(windows.start, TASK.horizon))
+    rules = (base, *variants)
+    return {
+        "tuned": variants[int(liked[1:].argmax())],
+        "tuned kept": rules[int(np.where(keeps, liked, -np.inf).argmax())],
+    }
 
 
 def _markets(bench: OwnBench, seed: int) -> dict[str, MarketData]:

@@ -14,17 +14,19 @@ if TYPE_CHECKING:
 
 Objective = Annotated[
     str | None,
-    arg(metavar="learned:RUN|learned+pnl:RUN", help_behavior_hint="(default: the metric)"),
+    arg(metavar="learned:RUN|learned+pnl:RUN|learned+keep:RUN", help_behavior_hint="(default: the metric)"),
 ]
 DEFAULT_METRIC = "sharpe_annual"
-_KINDS = {"learned": False, "learned+pnl": True}
+_KEPT = 0.0025  # a mean profit a window lower by up to this is the strategy's own [of equity]
+_KINDS = ("learned", "learned+pnl", "learned+keep")
 
 
 def read_objective(text: str | None, metric: str) -> tuple[Taste | None, str]:
     """What parameters are chosen by: the taste that a run has learned, and its column.
 
     Args:
-        text: "learned:RUN", or "learned+pnl:RUN" for profit beside it; None for the metric.
+        text: "learned:RUN"; "learned+pnl:RUN" for profit beside it; "learned+keep:RUN" for the
+            best by taste among those that keep the strategy's own profit; None for the metric.
         metric: as it was given.
 
     Raises:
@@ -37,8 +39,8 @@ def read_objective(text: str | None, metric: str) -> tuple[Taste | None, str]:
     kind, _, run = text.partition(":")
     if kind not in _KINDS or not run:
         raise ConfigError(
-            f"--objective got {text!r}; expected learned:RUN or learned+pnl:RUN, where RUN is a "
-            "run directory of `tradinghf reward fit`, `train` or `rlhf`."
+            f"--objective got {text!r}; expected learned:RUN, learned+pnl:RUN or learned+keep:RUN, "
+            "where RUN is a run directory of `tradinghf reward fit`, `train` or `rlhf`."
         )
     if metric != DEFAULT_METRIC:
         raise ConfigError(
@@ -52,5 +54,6 @@ def read_objective(text: str | None, metric: str) -> tuple[Taste | None, str]:
     from tradinghf.evaluation import Taste
     from tradinghf.loop import fitted_reward_of
 
-    taste = Taste.of(fitted_reward_of(Path(run))[0], profit=_KINDS[kind])
+    reward, keep = fitted_reward_of(Path(run))[0], _KEPT if kind == "learned+keep" else None
+    taste = Taste.of(reward, profit=kind == "learned+pnl", keep=keep)
     return taste, taste.name

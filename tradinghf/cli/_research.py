@@ -85,7 +85,9 @@ def sweep(
         terms: Costs, exits, margin and order rules.
         fill: Fill at the open after the decision, or at the very close it was taken on.
         metric: What the best has the highest of.
-        objective: Choose by what a run's rankings value instead: learned:RUN, or learned+pnl:RUN.
+        objective: Choose by what a run's rankings value instead: learned:RUN, learned+pnl:RUN, or
+            learned+keep:RUN, by taste among those that surely cost no more than 0.25 % of equity a
+            window against the strategy with its own parameters.
         optuna: Let Optuna choose this many combinations; 0 runs all.
         executor: Where backtests run: local (this process), processes (one per processor, or
             processes:N), or a Ray cluster: ray:auto, ray:local, ray:ray://HOST:10001.

@@ -104,7 +104,9 @@ def walkforward(
         test_folds: How many of the folds are tests at a time.
         embargo: Bars left out of training after a test, beside the purge; only with --folds.
         metric: What the chosen parameters have the highest of in training.
-        objective: Choose by what a run's rankings value instead: learned:RUN, or learned+pnl:RUN.
+        objective: Choose by what a run's rankings value instead: learned:RUN, learned+pnl:RUN, or
+            learned+keep:RUN, by taste among those that surely cost no more than 0.25 % of equity a
+            window against the strategy with its own parameters.
             The taste and the profit of the joined test windows are shown beside those of the
             default parameters.
         costs: What trading and holding costs.

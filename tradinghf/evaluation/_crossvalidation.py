@@ -217,16 +217,20 @@ def cross_validate_parameters(
         if swept.taste is not None:
             scores = _tastes(swept, train)
         chosen = int(np.argmax(scores))
+        traded, params = swept.returns[:, chosen], swept.params[chosen]
+        if swept.own is not None and not np.isfinite(scores).any():
+            usual = found.bind()  # nothing keeps its profit: it stays as it is
+            traded, params = swept.own[:, 0], {name: usual[name] for name in params}
         parts = []
         for k in tests:
-            part = swept.returns[slice(*bounds[k]), chosen]
+            part = traded[slice(*bounds[k])]
             paths[slice(*bounds[k]), tested[k]] = part
             tested[k] += 1
             parts.append(part)
         rows.append(
             {
                 "test": ", ".join(str(k + 1) for k in tests),
-                **swept.params[chosen],
+                **params,
                 f"train_{swept.metric if swept.taste else metric}": _defined(scores[chosen]),
                 f"test_{metric}": _defined(_score(np.concatenate(parts), metric, year)),
             }
@@ -261,8 +265,10 @@ def _tastes(swept: Sweep, train: NDArray[np.intp]) -> list[float]:
             f"cross-validation: no window of {length} bars, which the taste is measured on, lies "
             "within training bars. Take fewer folds, or a shorter Taste(window=...)."
         )
-    worth = swept.taste.objective(swept.tastes, swept.returns, swept.market)[inside]
-    found: list[float] = worth.mean(axis=0).tolist()
+    worth = swept.taste.scores(
+        swept.tastes, swept.returns, swept.market, own=swept.own, inside=inside
+    )
+    found: list[float] = np.where(np.isnan(worth), -np.inf, worth).tolist()
     return found
 
 

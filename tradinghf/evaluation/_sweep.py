@@ -63,6 +63,8 @@ class Sweep:
         metric: what the best row has the highest of, where nothing else is asked for.
         taste: the objective; None: a metric.
         tastes: [W, N] worth of every window of every row; None without an objective.
+        own: [T, M] returns of the strategy with its own parameters, under each of the M cost
+            models and terms; None unless the objective keeps their profit.
 
     """
 
@@ -81,6 +83,7 @@ class Sweep:
     metric: str = "sharpe_annual"
     taste: Taste | None = None
     tastes: Floats | None = None
+    own: Floats | None = None
 
     @property
     def trials(self) -> int:
@@ -111,8 +114,18 @@ class Sweep:
         if metric not in self.table:
             raise StrategyError(unknown_name("metric", metric, self.table.columns))
         if self.table[metric].isna().all():
-            raise StrategyError(f"No combination has a defined {metric}: none of them traded.")
+            raise StrategyError(self._nothing(metric))
         return int(np.nanargmax(self.table[metric].to_numpy(np.float64)))
+
+    def _nothing(self, metric: str) -> str:
+        """Why no row has a metric."""
+        if self.taste is None or self.taste.keep is None or metric != self.taste.name:
+            return f"No combination has a defined {metric}: none of them traded."
+        return (
+            f"No combination keeps the profit that {self.strategy.name} makes with its own "
+            f"parameters to within {100 * self.taste.keep:g} % a window, so there is "
+            "nothing to change. Try others, or choose by taste alone (learned:RUN)."
+        )
 
     def verdict(self, metric: str | None = None, *, trials: int = 0) -> Verdict:
         """What the best row proves, given that all the others were tried as well.
@@ -295,16 +308,18 @@ def run_combinations(
     total, done = len(models) * len(combinations), 0
     returns, metrics, tastes = [], [], []
     setting = (strategy, market, fill, cash, taste)
-    for (_, part), columns in zip(
-        chunks, in_order(executor(_columns, setting, chunks)), strict=True
-    ):
+    keeps = taste is not None and taste.keep is not None
+    own = [_columns(setting, (model, ({},))).returns for model in models] if keeps else []
+    made = in_order(executor(_columns, setting, chunks))
+    for number, ((_, part), columns) in enumerate(zip(chunks, made, strict=True)):
         returns.append(columns.returns)
         metrics.append(pd.DataFrame(column_metrics(columns, market.bars_per_year)))
         if taste is not None and columns.tastes is not None:
             tastes.append(columns.tastes)
-            worth = taste.objective(columns.tastes, columns.returns, market)
+            usual = own[number // (len(chunks) // len(models))] if own else None
+            worth = taste.scores(columns.tastes, columns.returns, market, own=usual)
             metrics[-1]["taste"] = columns.tastes.mean(axis=0)
-            metrics[-1][taste.name] = worth.mean(axis=0)
+            metrics[-1][taste.name] = worth
         done += len(part)
         if progress is not None:
             progress(done, total)
@@ -332,6 +347,7 @@ def run_combinations(
         metric=Sweep.metric if taste is None else taste.name,
         taste=taste,
         tastes=np.concatenate(tastes, axis=1) if tastes else None,
+        own=np.concatenate(own, axis=1) if own else None,
     )
 
 

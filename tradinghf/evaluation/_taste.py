@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tradinghf._intervals import kept, time_blocks
 from tradinghf.episodes import EpisodeBatch
 from tradinghf.errors import ConfigError, check_setting
 from tradinghf.market import Floats, MarketData
@@ -35,30 +36,46 @@ class Taste:
         window: L bars of each.
         profit: weight of the windows' profit beside it, in units of the spread that holding the
             market has over the same windows; 0: taste alone.
+        keep: only variants whose mean profit a window is above that of the strategy with its own
+            parameters less this, by at least a standard error, are chosen, however well others
+            are liked [fraction of equity]; None: profit does not matter.
 
     """
 
     score: Callable[[EpisodeBatch], Floats]
     window: int = 64
     profit: float = 0.0
+    keep: float | None = None
 
     def __post_init__(self) -> None:
         check_setting(self.window >= 2, "Taste.window", self.window, "at least 2 bars")
         check_setting(self.profit >= 0, "Taste.profit", self.profit, "0 or more")
+        kept = self.keep is None or self.keep >= 0
+        check_setting(kept, "Taste.keep", self.keep, "0 or more, or None")
 
     @property
     def name(self) -> str:
         """The column that variants are chosen by."""
-        return "taste_and_profit" if self.profit else "taste"
+        if self.profit:
+            return "taste_and_profit"
+        return "taste" if self.keep is None else "taste_keeping_profit"
 
     @classmethod
-    def of(cls, reward: Reward, *, window: int | None = None, profit: bool = False) -> Taste:
+    def of(
+        cls,
+        reward: Reward,
+        *,
+        window: int | None = None,
+        profit: bool = False,
+        keep: float | None = None,
+    ) -> Taste:
         """The taste that a fitted reward has learned.
 
         Args:
             reward: fitted to rankings.
             window: bars of a window; None: as most of the ranked episodes.
             profit: count profit too, with a weight that fades as the reward explains more.
+            keep: see the class.
 
         Raises:
             ConfigError: the reward has not been fitted.
@@ -73,7 +90,7 @@ class Taste:
 
         weight = _PROFIT_WEIGHT * (1.0 - reward.explained) ** 2 if profit else 0.0
         ranked = int(getattr(reward, "ranked_bars", 0))
-        return cls(learned_score(reward), window or ranked or cls.window, weight)
+        return cls(learned_score(reward), window or ranked or cls.window, weight, keep)
 
     def starts(self, bars: int) -> NDArray[np.int64]:
         """[W] first bars of the windows in T bars; every fourth of a window, up to the last bar.
@@ -121,22 +138,38 @@ class Taste:
         found = np.asarray(self.score(episodes), dtype=np.float64)
         return found.reshape(-1, len(starts))
 
-    def objective(self, tastes: Floats, returns: Floats, market: MarketData) -> Floats:
-        """[W, N] what variants are chosen by: taste, with profit if that counts too.
+    def scores(
+        self,
+        tastes: Floats,
+        returns: Floats,
+        market: MarketData,
+        *,
+        own: Floats | None = None,
+        inside: NDArray[np.bool_] | None = None,
+    ) -> Floats:
+        """[N] what variants are chosen by: mean worth; NaN for those that do not keep the profit.
 
         Args:
             tastes: [W, N] as from `of_windows`.
             returns: [T, N] of the accounts' bars.
             market: the bars.
+            own: [T, 1] or [T, N] returns of the strategy with its own parameters, for `keep`.
+            inside: [W] windows that count; None: all.
 
         """
-        if not self.profit:
-            return tastes
-        starts = self.starts(market.bars)
-        held = _growth((market.close / market.close[0]).mean(axis=1)[:, None], starts, self.window)
-        scale = max(float(held.std()), 1e-9)
-        wealth = np.maximum(np.cumprod(1.0 + returns, axis=0), 1e-12)
-        return tastes + self.profit * _growth(wealth, starts, self.window) / scale
+        starts, rows = self.starts(market.bars), slice(None) if inside is None else inside
+        worth = tastes[rows].mean(axis=0)
+        if not self.profit and self.keep is None:
+            return worth
+        gains = _gains(returns, starts, self.window)[rows]
+        if self.profit:
+            held = _growth((market.close / market.close[0]).mean(axis=1)[:, None], starts, self.window)
+            worth = worth + self.profit * gains.mean(axis=0) / max(float(held.std()), 1e-9)
+        if self.keep is not None and own is not None:
+            lost = gains - _gains(own, starts, self.window)[rows]
+            keeps = kept(lost.T, self.keep, time_blocks(starts[rows], self.window))
+            worth = np.where(keeps, worth, np.nan)
+        return worth
 
 
 def as_taste(objective: Any) -> Taste | None:
@@ -161,3 +194,8 @@ def as_taste(objective: Any) -> Taste | None:
 def _growth(wealth: Floats, starts: NDArray[np.int64], window: int) -> Floats:
     """[W, N] growth of [T, N] over every window."""
     return np.asarray(wealth[starts + window] / wealth[starts] - 1.0)
+
+
+def _gains(returns: Floats, starts: NDArray[np.int64], window: int) -> Floats:
+    """[W, N] profit of [T, N] returns over every window."""
+    return _growth(np.maximum(np.cumprod(1.0 + returns, axis=0), 1e-12), starts, window)

@@ -193,6 +193,10 @@ def _walk(
 
     made = [decide(**params) for params in options]
     taste: Taste | None = how["taste"]
+    if taste is not None and taste.keep is not None:  # what is kept is always among them
+        usual = found.bind()
+        options.insert(0, {name: usual[name] for name in options[0]})
+        made.insert(0, decide())
     no_test = {**how, "taste": None}
 
     def choose(number: int, train: slice, test: slice) -> tuple[OrderTables, dict[str, Any]]:
@@ -285,13 +289,15 @@ def _scores(
     metric: str,
     how: dict[str, Any],
 ) -> Floats:
-    """[N] a metric, or the objective, of each of several orders over some of the bars."""
+    """[N] a metric, or the objective, of each of several orders over some of the bars.
+
+    An objective that keeps the strategy's profit compares with the first of them.
+    """
     part, taste = market.rows(window.start, window.stop), how["taste"]
     how = how | {"terms": how["terms"].rows(window.start, window.stop)}
     columns = run_columns(part, (restarted(each, window) for each in made), **how)
     if taste is not None and columns.tastes is not None:
-        worth: Floats = taste.objective(columns.tastes, columns.returns, part).mean(axis=0)
-        return worth
+        return taste.scores(columns.tastes, columns.returns, part, own=columns.returns[:, :1])
     metrics = column_metrics(columns, market.bars_per_year)
     if metric not in metrics:
         raise StrategyError(unknown_name("metric", metric, metrics))

@@ -265,6 +265,9 @@ class RLHFConfig(NamedOptions):
         pnl_weight: weight of the sparse PnL stream where the rankings explain nothing; it shrinks
             with the share that the reward model explains. The learned stream's is 1.
         env_weight: weight of the environment's own reward, where `MarketEnv(reward=...)` names one.
+        keep: an overlay is chosen on validation bars among those whose mean profit an episode is
+            above its base's less this, by at least a standard error [fraction of equity]; None:
+            by the rewards alone.
         early: share of the steps before the last answers; the rest trains on what all of them say.
         least_foreseen: warn when fewer fresh comparisons than this share are foreseen.
         checkpoint_seconds: time between checkpoints while the policy trains [seconds].
@@ -283,6 +286,7 @@ class RLHFConfig(NamedOptions):
     uniform: float = 0.2
     pnl_weight: float = 0.5
     env_weight: float = 0.5
+    keep: float | None = 0.0025
     early: float = 0.1
     least_foreseen: float = 0.6
     checkpoint_seconds: float = 10.0
@@ -303,6 +307,8 @@ class RLHFConfig(NamedOptions):
         check_setting(0 <= self.early <= 1, "early", self.early, "a share in [0, 1]")
         check_setting(self.pnl_weight >= 0, "pnl_weight", self.pnl_weight, "at least 0")
         check_setting(self.env_weight >= 0, "env_weight", self.env_weight, "at least 0")
+        kept = self.keep is None or self.keep >= 0
+        check_setting(kept, "keep", self.keep, "at least 0, or None")
         _check_seed(self.seed)
 
     def schedule(self, iterations: int) -> tuple[list[int], list[int]]:

@@ -13,7 +13,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from tradinghf._intervals import Blocks, means, time_blocks
+from tradinghf._intervals import Blocks, kept, means, time_blocks
 from tradinghf.config import EnvConfig, Randomisation
 from tradinghf.episodes import Episode, EpisodeBatch, Floats
 from tradinghf.errors import ConfigError, check_memory
@@ -277,6 +277,7 @@ def best_network(
     seed: int,
     *,
     cautious: bool = False,
+    keep: float | None = None,
 ) -> tuple[int, list[float]]:
     """Which of several policies does best on a market that it was not trained on.
 
@@ -288,6 +289,8 @@ def best_network(
         seed: of the windows, the same for all.
         cautious: the first wins unless the best is better by more than a standard error of the
             difference, between blocks of time.
+        keep: candidates whose mean profit is not above the first's less this by a standard error
+            are out [fraction of equity an episode]; None: profit does not matter.
 
     Returns:
         index of the best, and every candidate's mean score.
@@ -299,9 +302,13 @@ def best_network(
         values = np.stack([score(batch) for batch in batches])
         each += weight * values / max(float(values.std()), 1e-12)
     found = [float(value) for value in each.mean(1)]
-    best = max(range(len(found)), key=lambda i: (found[i], i))
+    blocks, allowed = batch_blocks(env, seed), np.ones(len(found), dtype=bool)
+    if keep is not None:
+        profit = np.stack([batch.net_return for batch in batches])
+        allowed = kept(profit - profit[0], keep, blocks)
+    best = max(np.flatnonzero(allowed).tolist(), key=lambda i: (found[i], i))
     if cautious:
-        gain = means(each[best] - each[0], batch_blocks(env, seed))
+        gain = means(each[best] - each[0], blocks)
         best = best if gain.value[0] > math.sqrt(float(gain.covariance[0, 0])) else 0
     return best, found
 

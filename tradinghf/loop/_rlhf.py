@@ -167,10 +167,7 @@ class RLHF(Gated):
             if self._extend(rankings, steps, read_store=not went_on):
                 went_on = self._run_rounds()
             if went_on or not self._trained:
-                if self.validation_market is not None:
-                    # The policy whose rewards, weighed as in training, are best on validation bars.
-                    scores = training_scores(self.reward_model, self.pnl_weight)
-                    self.training.choose(self.validation_market, scores, self.config.seed)
+                self.choose(keep=self.config.keep)
             else:
                 warnings.warn(
                     f"RLHF.train() has nothing left to do: {len(self.rankings)} rankings were "
@@ -182,6 +179,12 @@ class RLHF(Gated):
         if self.safe:
             self.gate()
         return self
+
+    def choose(self, *, keep: float | None = None) -> None:
+        """Take the candidate whose rewards, weighed as in training, are best on validation bars."""
+        if self.validation_market is not None:
+            scores = training_scores(self.reward_model, self.pnl_weight)
+            self.training.choose(self.validation_market, scores, self.config.seed, keep=keep)
 
     def _extend(self, rankings: int | None, steps: int | None, *, read_store: bool) -> bool:
         """Plan rounds for what the budgets have beyond those planned; False if nothing is new."""

@@ -160,7 +160,12 @@ class Training:
         self.forget_mark()
 
     def choose(
-        self, market: MarketData, scores: Sequence[tuple[float, EpisodeScore]], seed: int
+        self,
+        market: MarketData,
+        scores: Sequence[tuple[float, EpisodeScore]],
+        seed: int,
+        *,
+        keep: float | None = None,
     ) -> None:
         """Make the candidate that is best on a market's bars the `network`.
 
@@ -170,12 +175,14 @@ class Training:
             market: bars that were not trained on.
             scores: weighed functions of episodes, as for `best_network`.
             seed: of the windows.
+            keep: of an overlay, see `RLHFConfig`.
 
         """
         env: Any = self.agent.env
         calm = env_like(env, market, VALIDATION_EPISODES)
         overlay = env.config.overlay is not None
-        best, found = best_network(self.candidates, calm, scores, seed, cautious=overlay)
+        cautious: Any = {"cautious": True, "keep": keep} if overlay else {}
+        best, found = best_network(self.candidates, calm, scores, seed, **cautious)
         self._chosen = self.candidates[best]
         self.choice = {"candidate": best + 1, "of": len(found), "validation_scores": found}
 
