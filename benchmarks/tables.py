@@ -1,4 +1,4 @@
-"""Write the tables of docs/benchmarks.md and its plots from benchmarks/results.
+"""Write the tables of docs/benchmarks.md, its plots and other pages' from benchmarks/results.
 
 Run `python benchmarks/tables.py`; with --check, exit code 1 says that the page is out of date.
 """
@@ -15,6 +15,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "benchmarks.md"
+OWN_PAGE = ROOT / "docs" / "reports" / "own_strategy.md"
 IMAGES = ROOT / "docs" / "images"
 SHARES = {"copy_share": "share of copy rate", "gemm_share": "share of GEMM rate"}
 TIMES = {"times_plain": "times the plain task"}
@@ -247,6 +248,15 @@ def own() -> str:
     return markdown(["own", "measured"], rows) + "\n\n`tradinghf bench own`" + source(found)
 
 
+def own_stocks() -> str:
+    """What tuning, overlays and policies from nothing gain on real stocks, pooled."""
+    found = json.loads((RESULTS / "own_stocks20.json").read_text())
+    lines = found["markdown"].strip().split("\n")
+    pooled = [line for line in lines[2:] if "| all |" in line]
+    return "\n".join([*lines[:2], *pooled]) + source(found)
+
+
+OWN_TABLES: dict[str, Callable[[], str]] = {"own-stocks20": own_stocks}
 TABLES: dict[str, Callable[[], str]] = {
     "env": lambda: bench("env"),
     "ppo": lambda: bench("ppo"),
@@ -261,9 +271,9 @@ TABLES: dict[str, Callable[[], str]] = {
 }
 
 
-def filled(page: str) -> str:
+def filled(page: str, tables: dict[str, Callable[[], str]]) -> str:
     """The page with every table between its markers renewed."""
-    for name, table in TABLES.items():
+    for name, table in tables.items():
         begin, end = f"<!-- {name} -->", f"<!-- end {name} -->"
         before, _, rest = page.partition(begin)
         _, _, after = rest.partition(end)
@@ -337,10 +347,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args()
-    page = PAGE.read_text()
+    pages = {
+        path: (path.read_text(), filled(path.read_text(), tables))
+        for path, tables in ((PAGE, TABLES), (OWN_PAGE, OWN_TABLES))
+    }
     if options.check:
-        return int(filled(page) != page)
-    PAGE.write_text(filled(page))
+        return int(any(before != after for before, after in pages.values()))
+    for path, (_, after) in pages.items():
+        path.write_text(after)
     plot_classic()
     plot_env_peers()
     return 0

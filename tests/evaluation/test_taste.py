@@ -140,7 +140,7 @@ def test_where_nothing_keeps_its_profit_the_strategy_stays_as_it_is() -> None:
         "buy_and_hold", rising, idle, folds=5, test_folds=2, objective=keeping
     )
     assert (crossed.splits["weight"] == 1.0).all()
-    with pytest.raises(ConfigError, match="Taste.keep is -1"):
+    with pytest.raises(ConfigError, match=r"Taste\.keep is -1"):
         Taste(_idle, keep=-1)
 
 

@@ -80,6 +80,18 @@ def test_binance_pairs_units_and_order(tmp_path: Path) -> None:
     assert len(said) == sum(row["fee"] > 0 for row in rows)
 
 
+def test_generated_accounts_of_binance_reconcile(tmp_path: Path) -> None:
+    for seed in range(200, 220):
+        account = made.random_account(seed, assets=1 + seed % 3, long_only=True)
+        path = made.write_binance(tmp_path / f"{seed}.csv", account.rows())
+        names = {f"{symbol}USDT": symbol for symbol in account.market.symbols}
+        found = own_trades(path, account.market, horizon=16, cash=made.CASH, names=names)
+        for name in ("cash", "shares", "equity", "fees"):
+            ours, theirs = (getattr(x, name) for x in (found.account, account.result))
+            np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9 * np.abs(theirs).max())
+        assert "left out" not in found.rows.values()
+
+
 def bars() -> MarketData:
     """Ten trading days of AAPL and MSFT from Monday 2 March 2020; the close rises by 1 a day."""
     days = pd.bdate_range("2020-03-02", periods=10)

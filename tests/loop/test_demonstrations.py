@@ -10,7 +10,7 @@ import pytest
 import torch
 from support.fills import CASH, random_account, write_generic
 
-from tradinghf.config import CostModel, EnvConfig
+from tradinghf.config import Allocation, CostModel, EnvConfig
 from tradinghf.episodes import Episode
 from tradinghf.errors import ConfigError
 from tradinghf.feedback import OWN_SOURCE, own_trades
@@ -25,7 +25,8 @@ from tradinghf.loop import (
     constant_actor,
     strategy_actor,
 )
-from tradinghf.loop._demonstrations import copy_demonstrations
+from tradinghf.loop._copied_books import held_by_hand, pieces, scores_of
+from tradinghf.loop._demonstrations import copy_demonstrations, located
 from tradinghf.market import MarketData, synthetic
 from tradinghf.simulation import MarketEnv, random_windows
 
@@ -74,12 +75,66 @@ def test_a_policy_of_any_position_begins_as_the_trader_trades(head: str) -> None
     assert found.agreement > found.commonest + 0.2
 
 
-def test_a_portfolio_copies_no_single_asset() -> None:
+@pytest.mark.parametrize("kind", ["levels", "any number", "softmax", "perceptron"])
+def test_a_portfolio_begins_as_the_trader_trades_its_assets(kind: str) -> None:
+    market = synthetic(seed=3, bars=1500, assets=3)
+    # Nobody has seen the trader trade the third asset.
+    own = [e for e in demonstrations(market, "momentum", 90, 1, lookback=20, every=1)
+           if e.symbol != market.symbols[2]]  # fmt: skip
+    task = replace(TASK, portfolio=True, horizon=16)
+    if kind != "levels":
+        rules = Allocation(mapping="softmax" if kind == "softmax" else "scaled")
+        task = replace(task, actions="continuous", allocation=rules)
+        own = [halved(e) for e in own]  # two assets of which each may be half the account
+    env = MarketEnv(market, num_envs=2, config=task)
+    ppo = PPOConfig(hidden=(32,), network="mlp" if kind == "perceptron" else "auto")
+    agent = RLHF(env, trader="drawdown", config=RLHFConfig(ppo=ppo)).agent
+    found = copy_demonstrations(agent.network, env, own, passes=200, seed=0)
+    assert found is not None
+    inside = held_by_hand(located(own, market, 2), market)
+    assert found.decisions == np.isfinite(inside).sum()
+    assert found.agreement > max(found.commonest + 0.1, 0.75)
+
+
+def halved(episode: Episode) -> Episode:
+    return replace(episode, position=episode.position / 2)
+
+
+def test_scores_lead_to_what_was_held() -> None:
+    market = synthetic(seed=3, bars=60, assets=4)
+    for mapping, sign in (("scaled", -1.0), ("softmax", 1.0)):
+        task = EnvConfig(
+            lookback=1,
+            horizon=8,
+            portfolio=True,
+            actions="continuous",
+            allocation=Allocation(mapping=mapping),  # type: ignore[arg-type]
+            features=("log_return",),
+        )
+        held = np.array([[0.3, 0.2 * sign, np.nan, 0.1]])
+        scores = scores_of(held, np.ones((1, 4), dtype=bool), task)
+        assert scores[0, 2] == 0.0
+        env = MarketEnv(market, num_envs=1, config=task)
+        weights = env.targets(torch.as_tensor(scores))[0].numpy()
+        if mapping == "softmax":  # a score of 0 holds as much as a share of cash
+            weights = weights / (1 - weights[2])
+        np.testing.assert_allclose(weights[[0, 1, 3]], held[0, [0, 1, 3]], rtol=0.25)
+
+
+def test_pieces_hold_known_bars_once_and_no_more_than_a_window() -> None:
+    known = np.zeros(30, dtype=bool)
+    known[[2, 3, 4, 5, 6, 10, 20, 21]] = True
+    assert pieces(known, 3) == [slice(2, 5), slice(5, 7), slice(20, 22)]
+    assert pieces(~known, 100)[-1] == slice(22, 30)
+    assert pieces(known[:0], 3) == []
+
+
+def test_levels_of_a_portfolio_need_shared_weights() -> None:
     market = synthetic(seed=3, bars=600, assets=2)
     own = demonstrations(market, "momentum", 5, 1, lookback=20, every=1)
     env = MarketEnv(market, num_envs=2, config=replace(TASK, portfolio=True))
     network = ActorCritic(env.obs_dim, 2, 1, (8,), discrete=True)
-    with pytest.raises(ConfigError, match="trade one asset each"):
+    with pytest.raises(ConfigError, match="weights are shared by the assets"):
         copy_demonstrations(network, env, own, passes=5, seed=0)
 
 

@@ -369,6 +369,18 @@ def test_the_best_candidate_is_found_on_validation_bars():
     )
     assert best == 1
     assert scores[1] == 0.0
+    # Who minds being in the market likes to stay out, at the price of what the market earned.
+    rising = dataclasses.replace(
+        UNSEEN,
+        **{n: getattr(UNSEEN, n) * np.exp(0.01 * np.arange(UNSEEN.bars))[:, None] for n in
+           ("open", "high", "low", "close")},
+    )  # fmt: skip
+    env = MarketEnv(rising, num_envs=64, config=ENV)
+    held = [Holds(4), Holds(3), Holds(2)]
+    idle = [(1.0, lambda b: -np.abs(b.position).mean(-1))]
+    assert best_network(held, env, idle, 0, cautious=True)[0] == 2
+    assert best_network(held, env, idle, 0, cautious=True, keep=0.0)[0] == 0
+    assert best_network(held, env, idle, 0, cautious=True, keep=9.0)[0] == 2
     batch = episode_batch(env, constant_actor(UNSEEN, 0.5), seed=0)
     np.testing.assert_allclose(batch.position, 0.5, atol=0.1)
 

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tradinghf.config import CostModel, EnvConfig, Margin, TradingRules
+from tradinghf.config import CostModel, EnvConfig, Margin, Randomisation, TradingRules
 from tradinghf.errors import ConfigError
 from tradinghf.market import MarketData, load_market, synthetic
 from tradinghf.simulation import simulate
@@ -316,6 +316,33 @@ def test_bootstrap_keeps_bars_whole_and_is_seeded() -> None:
     both = with_bootstrap(market, EnvConfig().randomise.__class__(bootstrap_paths=2), 5)
     assert both.assets == 3
     np.testing.assert_array_equal(both.close[:, 0], market.close[:, 0])
+
+
+def test_paths_of_another_regime_keep_the_shape_of_their_bars() -> None:
+    market = synthetic(seed=4, bars=2000)
+    plain = bootstrap(market, 1, 20)
+    other = bootstrap(market, 1, 20, drift=0.1, volatility=2.0)
+    one, two = (np.diff(np.log(m.close), axis=0) for m in (plain, other))
+    np.testing.assert_allclose(two.std(0), 2 * one.std(0), rtol=1e-9)
+    np.testing.assert_allclose(two.mean(0), one.mean(0) + 0.1 * one.std(0), rtol=1e-9)
+    np.testing.assert_allclose(np.corrcoef(one[:, 0], two[:, 0])[0, 1], 1.0)
+    for name in ("open", "low"):
+        assert (getattr(other, name) <= other.high).all()
+        assert (getattr(other, name) >= other.low).all()
+    np.testing.assert_array_equal(other.volume, plain.volume)
+    assert "drift +0.1 spreads, volatility x2" in other.source
+    rules = Randomisation(
+        bootstrap_paths=8, bootstrap_drift=(-0.1, 0.1), bootstrap_volatility=(0.5, 2.0)
+    )
+    paths = np.diff(np.log(with_bootstrap(market, rules, 5).close), axis=0)
+    own = paths[:, 0]
+    drifts = (paths.mean(0) - own.mean()) / own.std()
+    factors = paths.std(0) / own.std()
+    assert factors[1:].min() < 0.9
+    assert factors[1:].max() > 1.4
+    assert drifts.min() < -0.02 < 0.02 < drifts.max()
+    with pytest.raises(ConfigError, match=r"Randomisation\.bootstrap_volatility"):
+        Randomisation(bootstrap_volatility=(0.0, 2.0))
 
 
 def test_stationary_bootstrap_blocks_have_the_mean_length() -> None:

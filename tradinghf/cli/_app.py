@@ -43,6 +43,7 @@ def commands() -> Tree:
     from tradinghf.cli import _bench as bench
     from tradinghf.cli import _capsule as capsule
     from tradinghf.cli import _compare as compare
+    from tradinghf.cli import _ensemble as ensemble
     from tradinghf.cli import _exchange as exchange
     from tradinghf.cli import _feedback as feedback
     from tradinghf.cli import _gate as gate
@@ -70,6 +71,7 @@ def commands() -> Tree:
             "check": research.check,
             "signal": research.signal,
             "export": research.export,
+            "ensemble": ensemble.ensemble,
             "seal": research.seal,
             "episodes": (
                 "Recorded stretches of trading, and questions about them.",

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 Objective = Annotated[
     str | None,
-    arg(metavar="learned:RUN|learned+pnl:RUN|learned+keep:RUN", help_behavior_hint="(default: the metric)"),
+    arg(
+        metavar="learned:RUN|learned+pnl:RUN|learned+keep:RUN",
+        help_behavior_hint="(default: the metric)",
+    ),
 ]
 DEFAULT_METRIC = "sharpe_annual"
 _KEPT = 0.0025  # a mean profit a window lower by up to this is the strategy's own [of equity]

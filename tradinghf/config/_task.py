@@ -67,6 +67,10 @@ class Randomisation(NamedOptions):
         bootstrap_paths: resampled copies of each asset added to the market (stationary block
             bootstrap of its bars).
         bootstrap_block: mean block length [bars].
+        bootstrap_drift: (low, high) of what is added to the mean log return of a copy's bars, in
+            their own spreads; one number a copy, for all assets. A drift that never came is among
+            the paths then.
+        bootstrap_volatility: (low, high) of the factor of a copy's log returns around their mean.
 
     """
 
@@ -74,6 +78,8 @@ class Randomisation(NamedOptions):
     slippage_bps: tuple[float, float] | None = None
     bootstrap_paths: int = 0
     bootstrap_block: float = 20.0
+    bootstrap_drift: tuple[float, float] | None = None
+    bootstrap_volatility: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         for name in ("fee_bps", "slippage_bps"):
@@ -84,6 +90,13 @@ class Randomisation(NamedOptions):
                 check_setting(
                     ok, f"Randomisation.{name}", value, "(low, high) with 0 <= low <= high"
                 )
+        for name, least, most in (("bootstrap_drift", -1, 1), ("bootstrap_volatility", 0.1, 10)):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, tuple(value))
+                ok = len(value) == 2 and least <= value[0] <= value[1] <= most
+                said = f"(low, high) with {least} <= low <= high <= {most}"
+                check_setting(ok, f"Randomisation.{name}", value, said)
         check_range(self, "bootstrap_paths", 0)
         check_range(self, "bootstrap_block", 1)
 

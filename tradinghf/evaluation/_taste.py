@@ -158,12 +158,14 @@ class Taste:
 
         """
         starts, rows = self.starts(market.bars), slice(None) if inside is None else inside
-        worth = tastes[rows].mean(axis=0)
+        worth: Floats = tastes[rows].mean(axis=0)
         if not self.profit and self.keep is None:
             return worth
         gains = _gains(returns, starts, self.window)[rows]
         if self.profit:
-            held = _growth((market.close / market.close[0]).mean(axis=1)[:, None], starts, self.window)
+            held = _growth(
+                (market.close / market.close[0]).mean(axis=1)[:, None], starts, self.window
+            )
             worth = worth + self.profit * gains.mean(axis=0) / max(float(held.std()), 1e-9)
         if self.keep is not None and own is not None:
             lost = gains - _gains(own, starts, self.window)[rows]

@@ -297,7 +297,9 @@ def _scores(
     how = how | {"terms": how["terms"].rows(window.start, window.stop)}
     columns = run_columns(part, (restarted(each, window) for each in made), **how)
     if taste is not None and columns.tastes is not None:
-        return taste.scores(columns.tastes, columns.returns, part, own=columns.returns[:, :1])
+        own = columns.returns[:, :1]
+        worth: Floats = taste.scores(columns.tastes, columns.returns, part, own=own)
+        return worth
     metrics = column_metrics(columns, market.bars_per_year)
     if metric not in metrics:
         raise StrategyError(unknown_name("metric", metric, metrics))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from tradinghf.learning.policy import ActorCritic, frozen
 from tradinghf.learning.ppo import PPO
 from tradinghf.loop._brought import BroughtAgent
 from tradinghf.loop._collect import Actor, collect
+from tradinghf.loop._copied_books import book_decisions
 from tradinghf.market import FeatureScaler, MarketData
 from tradinghf.simulation import MarketEnv, Windows
 
@@ -116,8 +117,8 @@ class Copied:
     """What came of copying demonstrations.
 
     Attributes:
-        windows: demonstrations that were copied.
-        decisions: bars in them.
+        windows: demonstrations that were copied; of a portfolio, stretches of bars with some.
+        decisions: bars in them; of a portfolio, of every asset of which something is known.
         agreement: share of the decisions in windows held out that the copy makes as the trader
             did; of continuous actions, within a tenth of the equity.
         commonest: what always doing the trader's commonest (or median) would reach there.
@@ -136,12 +137,12 @@ def copy_demonstrations(
     """Let a policy begin as the trader trades: behaviour cloning, in place.
 
     What the trader held at the end of each bar, or the level nearest to it, is the action to copy,
-    seen from an account that followed these actions so far. Copying stops where windows held out
-    are copied no better.
+    seen from an account that followed these actions so far. A portfolio's policy copies the assets
+    of which a bar's position is known. Copying stops where windows held out are copied no better.
 
     Args:
-        network: of a policy of one asset; levels are copied by cross-entropy, continuous actions
-            by the distance of the likeliest one.
+        network: of the policy; levels are copied by cross-entropy, continuous actions by the
+            distance of the likeliest one.
         env: the task.
         episodes: perhaps demonstrations; those on the task's bars are copied.
         passes: at most this many over the decisions.
@@ -151,37 +152,40 @@ def copy_demonstrations(
         None where nothing can be copied: no demonstration on these bars.
 
     Raises:
-        ConfigError: the task trades a portfolio; what is demonstrated trades one asset.
+        ConfigError: the task trades a portfolio by levels, and the network shares no weights
+            between the assets.
 
     """
     own = located(list(filter(is_demonstration, episodes)), env.market, env.config.lookback)
     if not own or passes < 1:
         return None
-    if env.config.portfolio:
-        raise ConfigError(
-            "Demonstrations trade one asset each, and this task a portfolio (EnvConfig(portfolio="
-            "True)). Train with RLHFConfig(imitate=0) to begin from nothing."
-        )
-    rng = np.random.default_rng(seed)
-    shuffled = rng.permutation(len(own))
-    held_out = set(shuffled[: round(_HELD_OUT * len(own))].tolist())
-    parts: dict[bool, list[tuple[Tensor, Tensor]]] = {False: [], True: []}
-    for number, decisions in enumerate(_decisions(env, own)):
-        parts[number in held_out].append(decisions)
-    train = [torch.cat(column) for column in zip(*parts[False], strict=True)]
-    test = [torch.cat(column) for column in zip(*(parts[True] or parts[False]), strict=True)]
-    copy = frozen(network).requires_grad_(True)
-    _fit(copy, (train[0], train[1]), (test[0], test[1]), passes, seed)
-    network.load_state_dict(copy.state_dict())
     discrete = bool(network.shape["discrete"])
-    usual = train[1].mode(dim=0).values if discrete else train[1].median(dim=0).values
+    if env.config.portfolio and discrete and network.shape["assets"] is None:
+        raise ConfigError(
+            "Levels of a portfolio are copied into networks whose weights are shared by the assets "
+            "(PPOConfig(network='assets')). Train with RLHFConfig(imitate=0) to begin from nothing."
+        )
+    decisions = list(book_decisions(env, own) if env.config.portfolio else _decisions(env, own))
+    if not decisions:
+        return None
+    shuffled = np.random.default_rng(seed).permutation(len(decisions))
+    held_out = shuffled[: round(_HELD_OUT * len(decisions))].tolist()
+    learnt = shuffled[len(held_out) :].tolist()
+    train = _joined(decisions[number] for number in sorted(learnt))
+    test = _joined(decisions[number] for number in sorted(held_out or learnt))
+    copy = frozen(network).requires_grad_(True)
+    _fit(copy, train, test, passes, seed)
+    network.load_state_dict(copy.state_dict())
+    done, wanted = train.action[train.known], test.action[test.known]
+    usual = done.mode().values if discrete else done.median()
 
     def alike(one: Tensor) -> float:
-        near = one == test[1] if discrete else (one - test[1]).abs() <= _NEAR
+        near = one == wanted if discrete else (one - wanted).abs() <= _NEAR
         return float(near.double().mean())
 
-    count = len(train[1]) + len(test[1]) * bool(parts[True])
-    return Copied(len(own), count, alike(copy.act(test[0])), alike(usual))
+    count = sum(int(known.sum()) for *_, known in decisions)
+    copied = alike(copy.act(test.obs)[test.known])
+    return Copied(len(decisions), count, copied, alike(usual))
 
 
 def begin_as_demonstrated(
@@ -201,17 +205,17 @@ def begin_as_demonstrated(
         return []
     names = [n for n, source in store.sources().items() if source.startswith(OWN_SOURCE)]
     own = [e for e in store.episodes(names) if until is None or e.timestamps[-1] <= until]
-    network, other = agent.network, env.config.portfolio or env.config.overlay
-    if not own or other or not isinstance(network, ActorCritic):
-        return []  # a portfolio and others' agents begin from nothing, and an overlay as its base
+    network = agent.network
+    if not own or env.config.overlay or not isinstance(network, ActorCritic):
+        return []  # others' agents begin from nothing, and an overlay as its base
     copied = copy_demonstrations(network, env, own, passes=config.imitate, seed=config.seed)
     return [] if copied is None else [{"round": 0, "copied": dataclasses.asdict(copied)}]
 
 
 def _decisions(
     env: MarketEnv, own: Sequence[tuple[Episode, int, int]]
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """[L, D] observations of each demonstration, and [L] levels or [L, 1] positions held."""
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """[L, D] observations of each, [L] levels or [L, 1] positions held, and that all are known."""
     levels = np.array(env.config.levels)
     discrete = env.config.actions == "discrete"
     for episode, asset, start in own:
@@ -227,39 +231,47 @@ def _decisions(
         for label in labels:
             seen.append(one.dense(obs)[0].clone())
             obs, *_ = one.step(label[None])
-        yield torch.stack(seen).float(), labels
+        yield torch.stack(seen).float(), labels, torch.ones_like(labels, dtype=torch.bool)
 
 
-def _fit(
-    network: ActorCritic,
-    train: tuple[Tensor, Tensor],
-    test: tuple[Tensor, Tensor],
-    passes: int,
-    seed: int,
-) -> None:
+class _Decisions(NamedTuple):
+    """[B, D] observations, [B, ..] actions to copy, and which of them are known."""
+
+    obs: Tensor
+    action: Tensor
+    known: Tensor
+
+
+def _joined(parts: Iterable[tuple[Tensor, Tensor, Tensor]]) -> _Decisions:
+    return _Decisions(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+
+def _fit(network: ActorCritic, train: _Decisions, test: _Decisions, passes: int, seed: int) -> None:
     """By Adam; the weights are those that copy the test decisions best."""
     device = next(network.parameters()).device
-    (obs, action), (held_obs, held_action) = (
-        (x.to(device), y.to(device)) for x, y in (train, test)
-    )
+    train, test = (_Decisions(*(x.to(device) for x in part)) for part in (train, test))
     crossed = torch.nn.CrossEntropyLoss(label_smoothing=_SMOOTHING)
 
-    def loss_of(out: Tensor, wanted: Tensor) -> Tensor:
-        if network.shape["discrete"]:
-            found: Tensor = crossed(out, wanted)
-            return found
-        return torch.nn.functional.l1_loss(network.head.to_env(network.head.mode(out)), wanted)
+    def loss_of(obs: Tensor, wanted: Tensor, known: Tensor) -> Tensor:
+        out = network.policy_out(obs)
+        if not network.shape["discrete"]:
+            done = network.head.to_env(network.head.mode(out))
+            return torch.nn.functional.l1_loss(done[known], wanted[known])
+        if network.shape["assets"] is not None:  # a row for each asset, its listing last
+            out = out.unflatten(-1, (wanted.shape[-1], -1))[..., :-1]
+        found: Tensor = crossed(out[known], wanted[known])
+        return found
 
     adam = torch.optim.Adam([*network.trunk.parameters(), *network.actor.parameters()], lr=_RATE)
     generator = torch.Generator().manual_seed(seed)
     best, kept, since = float("inf"), network.state_dict(), 0
     for _ in range(passes):
-        for rows in torch.randperm(len(action), generator=generator).split(_BATCH):
+        for rows in torch.randperm(len(train.obs), generator=generator).split(_BATCH):
             adam.zero_grad()
-            loss_of(network.policy_out(obs[rows]), action[rows]).backward()
+            loss_of(*(x[rows] for x in train)).backward()
             adam.step()
         with torch.no_grad():
-            loss = float(loss_of(network.policy_out(held_obs), held_action))
+            loss = float(loss_of(*test))
         since += 1
         if loss < best:
             best, since = loss, 0

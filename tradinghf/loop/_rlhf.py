@@ -45,7 +45,6 @@ class RLHF(Gated):
         >>> env = MarketEnv(load_market("synthetic"), num_envs=512)      # doctest: +SKIP
         >>> agent = RLHF(env, RewardModel(), trader="drawdown")          # doctest: +SKIP
         >>> agent.train(rankings=50)                                     # doctest: +SKIP
-        >>> agent.evaluate()                                             # doctest: +SKIP
 
     Args:
         env: `MarketEnv`, or what `gymnasium.make_vec` made of ours, whose episodes are ranked; its
@@ -99,16 +98,14 @@ class RLHF(Gated):
         self.trader = answering(trader, self.config.seed)
         self.store = Store(store) if isinstance(store, str | Path) else store
         self.validation_market = bars_of(validation_market)
-        self.until = until
-        self.safe = safe
+        self.until, self.safe = until, safe
         self.run = RunDirectory(out) if out is not None else None
         self.progress = progress or (lambda *_: None)
         self.episodes: dict[str, Episode] = {}
         self.rankings: list[Ranking] = []
         self.held_out: list[Ranking] = []
         self.history: list[dict[str, Any]] = []
-        self.plan = RoundPlan()
-        self.round = 0  # rounds done
+        self.plan, self.round = RoundPlan(), 0  # what to do; rounds done
         self._answered = False  # whether the questions of the present round are
         self._trained = False  # whether `train` has ended once
         self.agent = learner(self.env, self.reward_model, self.config, agent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -32,7 +33,14 @@ def stationary_indices(length: int, block: float, rng: np.random.Generator) -> N
     return (starts[last] + position - last) % length
 
 
-def bootstrap(market: MarketData, seed: int, block: float = 20.0) -> MarketData:
+def bootstrap(
+    market: MarketData,
+    seed: int,
+    block: float = 20.0,
+    *,
+    drift: float = 0.0,
+    volatility: float = 1.0,
+) -> MarketData:
     """A market whose bars are drawn in blocks from another's, all assets at the same times.
 
     Each bar keeps its shape relative to the close before it (open, high, low and close over the
@@ -42,6 +50,8 @@ def bootstrap(market: MarketData, seed: int, block: float = 20.0) -> MarketData:
         market: [T, A] bars to resample.
         seed: of the draw.
         block: mean block length [bars].
+        drift: added to the mean log return of each asset, in spreads of its bars' log returns.
+        volatility: factor of the log returns around their mean.
 
     Returns:
         [T, A] bars at the same timestamps; the first bar is the market's own.
@@ -49,13 +59,14 @@ def bootstrap(market: MarketData, seed: int, block: float = 20.0) -> MarketData:
     """
     chosen = 1 + stationary_indices(market.bars - 1, block, np.random.default_rng(seed))
     before = market.close[chosen - 1]
-    growth = np.cumprod(market.close[chosen] / before, axis=0)
+    shift = _shifted(np.log(market.close[chosen] / before), drift, volatility)
+    growth = np.cumprod(shift(market.close[chosen] / before), axis=0)
     close = np.concatenate([market.close[:1], market.close[:1] * growth])
     previous = close[:-1]
 
     def chained(name: str) -> Floats:
         values = getattr(market, name)
-        return np.concatenate([values[:1], previous * (values[chosen] / before)])
+        return np.concatenate([values[:1], previous * shift(values[chosen] / before)])
 
     opened = chained("open")
     # Rounding must not push a close or an open outside its bar.
@@ -71,14 +82,41 @@ def bootstrap(market: MarketData, seed: int, block: float = 20.0) -> MarketData:
         volume=volume,
         listed=None,  # bars of before and after the listing stand still
         name=f"{market.name}~{seed}",
-        source=f"stationary bootstrap (seed {seed}, block {block:g}) of {market.source}",
+        source=f"stationary bootstrap (seed {seed}, block {block:g}{_told(drift, volatility)}) of "
+        f"{market.source}",
     )
+
+
+def _shifted(returns: Floats, drift: float, volatility: float) -> Callable[[Floats], Floats]:
+    """What makes prices over the close before [T, A] those of another regime.
+
+    One rising line for all prices of a bar, in logarithms, so that a bar keeps its shape.
+    """
+    if drift == 0.0 and volatility == 1.0:
+        return lambda ratios: ratios
+    moved = (returns != 0.0).any(axis=0)  # what stands still does not begin to drift
+    added = (1.0 - volatility) * returns.mean(axis=0) + drift * returns.std(axis=0)
+    return lambda ratios: np.exp(volatility * np.log(ratios) + np.where(moved, added, 0.0))
+
+
+def _told(drift: float, volatility: float) -> str:
+    """The regime, where it is another one."""
+    plain = drift == 0.0 and volatility == 1.0
+    return "" if plain else f", drift {drift:+.3g} spreads, volatility x{volatility:.3g}"
 
 
 def with_bootstrap(market: MarketData, randomise: Randomisation, seed: int) -> MarketData:
     """The market's assets and `bootstrap_paths` resampled copies of each, side by side."""
+    rng = np.random.default_rng([seed, randomise.bootstrap_paths])
+    drift, volatility = randomise.bootstrap_drift, randomise.bootstrap_volatility
     copies = [
-        bootstrap(market, seed + 1 + i, randomise.bootstrap_block)
+        bootstrap(
+            market,
+            seed + 1 + i,
+            randomise.bootstrap_block,
+            drift=0.0 if drift is None else rng.uniform(*drift),
+            volatility=1.0 if volatility is None else rng.uniform(*volatility),
+        )
         for i in range(randomise.bootstrap_paths)
     ]
     parts = [market, *copies]

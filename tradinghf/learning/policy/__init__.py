@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tradinghf.learning.policy._ensemble import ensemble
 from tradinghf.learning.policy._heads import Categorical, Head
 from tradinghf.learning.policy._networks import ActorCritic, frozen
 from tradinghf.learning.policy._onnx import export_onnx
@@ -16,6 +17,7 @@ __all__ = [
     "Perceptron",
     "Policy",
     "Scratch",
+    "ensemble",
     "export_onnx",
     "frozen",
 ]
