@@ -10,7 +10,7 @@ import torch
 from support.engines import crashing, walk
 from support.triton_interpreter import interpreted
 
-from tradinghf.config import Brackets, CostModel, EnvConfig, Randomisation, TradingRules
+from tradinghf.config import CostModel, EnvConfig, Randomisation, TradingRules
 from tradinghf.errors import ConfigError, MissingExtraError
 from tradinghf.market import synthetic
 from tradinghf.simulation import MarketEnv
@@ -79,16 +79,10 @@ def test_it_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="needs a CUDA device"):
         MarketEnv(MARKETS["calm"], engine="triton")
     monkeypatch.setenv("TRITON_INTERPRET", "1")
-    with pytest.raises(ConfigError, match="plain tasks"):
-        MarketEnv(
-            MARKETS["calm"], config=EnvConfig(brackets=Brackets(stop_loss=0.1)), engine="triton"
-        )
-    told: dict[str, Any] = {
-        "termination": {"termination": lambda t: t.drawdown > 0.1},
-        "sampler": {"sampler": lambda windows, unit: (unit * len(windows)).long()},
-        "fill_cost": {"fill_cost": lambda fills: fills.volume},
-        "EnvConfig.time_left": {"config": EnvConfig(time_left=True)},
-    }
-    for name, options in told.items():
-        with pytest.raises(ConfigError, match=f"engine='triton' knows no {name}: .*engine='auto'"):
+    for options in (
+        {"fill_cost": lambda fills: fills.volume},
+        {"costs": CostModel(min_fee=1.0)},
+        {"costs": CostModel(maker_fee_bps=0.5)},
+    ):
+        with pytest.raises(ConfigError, match=r"engine='triton' knows .*engine='auto'"):
             MarketEnv(MARKETS["calm"], engine="triton", **options)

@@ -15,6 +15,7 @@ from tradinghf._triton import INTERPRET
 
 KERNELS = (
     "tradinghf.simulation._plain_kernel_triton",
+    "tradinghf.simulation._task_bar_triton",
     "tradinghf.learning.ppo._kernels_triton",
     "tradinghf.learning.ppo._update_triton",
 )

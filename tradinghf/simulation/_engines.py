@@ -15,7 +15,7 @@ from tradinghf.simulation._fused_plain import PlainEngine
 from tradinghf.simulation._fused_task import TaskEngine
 from tradinghf.simulation._observe import Observation
 from tradinghf.simulation._plain_rows import is_plain
-from tradinghf.simulation._triton_engine import TritonEngine
+from tradinghf.simulation._triton_engine import triton_engine
 
 Engine = Literal["auto", "tensor", "fused", "compiled", "triton"]
 _StepFunction = Callable[[EnvState, Tensor, bool | Tensor], tuple[EnvState, Tensor, Info]]
@@ -105,16 +105,13 @@ def fused_covers(dynamics: Dynamics) -> bool:
     return dynamics.bars.rows.device.type == "cpu" and known
 
 
-def make_engine(
-    engine: str, dynamics: Dynamics, threads: int | None = None, *, termination: bool = False
-) -> StepEngine:
+def make_engine(engine: str, dynamics: Dynamics, threads: int | None = None) -> StepEngine:
     """The engine of a name, with the threads that the fused one may take.
 
     Args:
         engine: its name.
         dynamics: of the task.
         threads: of the fused one.
-        termination: whether a function of the user's ends episodes early.
 
     Raises:
         ConfigError: the engine is unknown, or does not cover the task.
@@ -132,7 +129,7 @@ def make_engine(
             "engine='compiled' compiles no function of yours; with fill_cost use engine='auto'."
         )
     if engine == "triton":
-        return TritonEngine(dynamics, termination=termination)
+        return triton_engine(dynamics)
     if engine == "fused" or (engine == "auto" and fused_covers(dynamics)):
         return (PlainEngine if is_plain(dynamics) else TaskEngine)(dynamics, threads)
     return TensorEngine(

@@ -70,8 +70,8 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
         seed: of the first reset; None draws one.
         engine: how a step is carried out: "tensor" (any task, any device), "fused" (one compiled
             pass on a CPU, for any task with the costs of `CostModel`), "compiled" (the tensor
-            step through `torch.compile`), "triton" (a kernel for plain tasks on a GPU); "auto"
-            takes the fused one where it covers the task. All give the same numbers.
+            step through `torch.compile`), "triton" (one kernel for a bar of such a task on a
+            GPU); "auto" takes the fused one where it covers the task. All give the same numbers.
         threads: that the fused step takes where there is enough to do; None: at most as many as
             torch and as there are processors to use, and one where more were measured to be
             slower. Results do not depend on it.
@@ -170,8 +170,7 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
         self._modulator = Modulator.of(config, self.base_targets, num_envs, rows)
         self._set_spaces()
         self._unpaid = True  # no reward has been looked at
-        early = self.early_end is not None
-        self._engine = make_engine(engine, self.dynamics, thread_count(threads), termination=early)
+        self._engine = make_engine(engine, self.dynamics, thread_count(threads))
         compiled = isinstance(self._engine, TaskEngine)
         self._map = ActionMap.of(
             config, num_envs, self._assets, rows, extras.member, compiled=compiled
