@@ -18,7 +18,7 @@ from support.engines import walk
 from support.every_setting import covering, make_env
 from support.triton_interpreter import interpreted
 
-from tradinghf.config import Brackets, EnvConfig
+from tradinghf.config import Brackets, EnvConfig, Margin, TradingRules
 from tradinghf.market import synthetic
 from tradinghf.simulation import MarketEnv
 from tradinghf.simulation._task_switches import BITS, switches_of
@@ -100,6 +100,32 @@ def test_functions_of_the_user_and_unchanged_targets_are_carried_out_alike(asset
     for row, other in zip(*told, strict=True):
         for mine, theirs in zip(row[:4], other[:4], strict=True):
             torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-5)
+
+
+GPU_TASKS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "stops and margin": {
+        "brackets": Brackets(stop_loss=0.02, take_profit=0.03, trailing_stop=0.025),
+        "margin": Margin(leverage=2.0, maintenance=0.3),
+    },
+    "lots, locked cash, participation": {
+        "rules": TradingRules(lot=0.1, participation=0.3, lock_cash=True)
+    },
+    "portfolio": {"portfolio": True},
+}
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("task", GPU_TASKS)
+def test_kernels_give_the_tensor_steps_numbers_on_a_gpu(task: str, dtype: Any) -> None:
+    config = EnvConfig(horizon=12, lookback=4, dtype=dtype, **GPU_TASKS[task])
+    envs = [
+        MarketEnv(synthetic(0, 120, 5), num_envs=333, config=config, engine=engine, device="cuda")
+        for engine in ("tensor", "triton")
+    ]
+    walk(envs, 15, 0, rtol=1e-9 if dtype == "float64" else 1e-4)
 
 
 def _compiled(root: Path, folder: Path, *cases: str) -> list[dict[str, Any]]:

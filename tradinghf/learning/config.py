@@ -134,8 +134,8 @@ class PPOConfig(NamedOptions):
             rollout's table takes its memory twice. Rewards must be tensor operations then. On a
             CPU the same runs through the same copies: for checking only, it is slower.
         kernels: "triton": discounted sums, Adam, and the gradient of a minibatch (two hidden layers
-            of up to 128, discrete actions, float32, no reference policy) as Triton kernels on a
-            GPU (`tradinghf[gpu]`); the environment's is `MarketEnv(engine="triton")`.
+            of up to 128, discrete actions, no reference policy) as Triton kernels on a GPU
+            (`tradinghf[gpu]`); the environment's is `MarketEnv(engine="triton")`.
     Source: Schulman et al. 2017 (arXiv:1707.06347); Huang et al. 2022, 37 implementation details.
 
     """

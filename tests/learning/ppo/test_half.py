@@ -11,7 +11,8 @@ import pytest
 import torch
 from learning.ppo.test_compiled import WEIGHTS, network_of, random_table
 from numba import njit
-from torch import Tensor, nn
+from support.half import carried, expected
+from torch import nn
 
 from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.policy import ActorCritic
@@ -20,13 +21,7 @@ from tradinghf.learning.ppo._compiled import CompiledUpdate, HalfUpdate
 from tradinghf.learning.ppo._forward import CompiledForward, forward_of
 from tradinghf.learning.ppo._matrix_unit import configure, product, release, tile_shapes
 from tradinghf.learning.ppo._network import PackedActorCritic
-from tradinghf.learning.ppo._transitions import Minibatch
-from tradinghf.learning.ppo._update import (
-    STATISTICS,
-    Update,
-    categorical_gradients,
-    value_gradients,
-)
+from tradinghf.learning.ppo._update import STATISTICS, Update
 from tradinghf.market import synthetic
 from tradinghf.simulation import MarketEnv
 from tradinghf.workers import has_matrix_unit
@@ -52,52 +47,6 @@ def both(network: ActorCritic) -> tuple[HalfUpdate, Update]:
     return HalfUpdate(half, HALF), Update(PackedActorCritic(copy.deepcopy(network)), HALF)
 
 
-def rounded(x: Tensor) -> Tensor:
-    """What a product reads of it."""
-    return x.bfloat16().double()
-
-
-def carried(layers: list[nn.Linear], x: Tensor, *, tanh_last: bool) -> list[Tensor]:
-    """What every layer reads, rounded, and the last one's output."""
-    read = [rounded(x)]
-    for k, layer in enumerate(layers):
-        z = read[-1] @ rounded(layer.weight).T + layer.bias.double()
-        squashed = tanh_last or k < len(layers) - 1
-        read.append(rounded(z.tanh()) if squashed else z)
-    return read
-
-
-def carried_back(
-    layers: list[nn.Linear], read: list[Tensor], grad: Tensor, *, tanh_last: bool
-) -> Tensor:
-    """Put gradients into the layers' `.grad`; returns that at the input."""
-    for k in range(len(layers) - 1, -1, -1):
-        if tanh_last or k < len(layers) - 1:
-            grad = grad * (1 - read[k + 1].square())
-        layers[k].weight.grad = (rounded(grad).T @ read[k]).float()
-        layers[k].bias.grad = grad.sum(0).float()
-        grad = rounded(grad) @ rounded(layers[k].weight)
-    return grad
-
-
-@torch.no_grad()
-def expected(network: ActorCritic, obs: Tensor, batch: Minibatch) -> dict[str, Tensor]:
-    """The gradients of the parameters, by name, with the roundings of the kernel."""
-    trunk, actor, critic = (
-        [m for m in part.children() if isinstance(m, nn.Linear)]
-        for part in (network.trunk, network.actor, network.critic)
-    )
-    below = carried(trunk, obs, tanh_last=True)
-    out = carried(actor, below[-1], tanh_last=False)
-    to_out = categorical_gradients(out[-1].float(), batch, WEIGHTS)[1].double()
-    above = carried_back(actor, out, to_out, tanh_last=False)
-    values = carried(critic, below[-1], tanh_last=False)
-    to_values = value_gradients(values[-1].float(), batch.target, WEIGHTS.value)[1].double()
-    above += carried_back(critic, values, to_values, tanh_last=False)
-    carried_back(trunk, below, above, tanh_last=True)
-    return {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
-
-
 @pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("size", [1, 31, 161, 1_000, 9_000])
 def test_gradients_are_those_of_the_same_roundings(size: int, shared: bool) -> None:
@@ -108,7 +57,7 @@ def test_gradients_are_those_of_the_same_roundings(size: int, shared: bool) -> N
     ours, single = both(network)
     stats = [x.step(rows, table, WEIGHTS, 0.0) for x in (ours, single)]
     torch.testing.assert_close(stats[0][:5], stats[1][:5], rtol=0.03, atol=0.02)
-    wanted, packed = expected(network, *table.pick(rows)), ours.network
+    wanted, packed = expected(network, *table.pick(rows), WEIGHTS), ours.network
     for name, grad in wanted.items():
         found = packed.view(packed.grad, name)
         assert float((found - grad).norm()) <= 3e-3 * float(grad.norm()) + 1e-7, name

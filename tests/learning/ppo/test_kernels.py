@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
+from support.half import expected
 from support.learning import table_of
 from support.triton_interpreter import interpreted
 
@@ -104,6 +107,75 @@ def test_a_minibatchs_gradient_is_that_of_the_tensors(
     with interpreted():
         FusedUpdate(packed, config).gradients(rows, table, weights)
     assert not packed.grad.isfinite().all()
+
+
+@pytest.mark.extra("triton")
+@pytest.mark.parametrize(
+    ("shared", "hidden", "count"), [(True, (17, 8), 131), (False, (64, 20), 60)]
+)
+def test_a_gradient_in_bfloat16_is_that_of_the_same_roundings(
+    shared: bool, hidden: tuple[int, ...], count: int
+) -> None:
+    """Against float64 with the roundings of what products read."""
+    torch.manual_seed(1)
+    network = ActorCritic(33, 3, 2, hidden, True, shared)
+    config = PPOConfig(hidden=hidden, shared=shared, precision="bfloat16")
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter += 0.3 * torch.randn_like(parameter)
+    batch = Minibatch(
+        actions=torch.randint(3, (200,)),
+        log_prob=-torch.rand(200) * 2,
+        advantage=torch.randn(200),
+        target=torch.randn(200, 2),
+    )
+    table, rows = table_of(torch.randn(200, 33), batch), torch.randint(200, (count,))
+    weights = LossWeights(0.2, 0.5, 0.01)
+    single = PackedActorCritic(copy.deepcopy(network))
+    Update(single, PPOConfig(hidden=hidden, shared=shared)).gradients(rows, table, weights)
+    packed = PackedActorCritic(copy.deepcopy(network), "bfloat16")
+    with interpreted():
+        FusedUpdate(packed, config).gradients(rows, table, weights)
+    for name, grad in expected(network, *table.pick(rows), weights).items():
+        found = packed.view(packed.grad, name)
+        assert float((found - grad).norm()) <= 3e-3 * float(grad.norm()) + 1e-7, name
+    apart = float((packed.grad - single.grad).norm() / single.grad.norm())
+    assert 1e-4 < apart < 0.1  # and not by chance those of float32
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize(
+    ("precision", "products", "apart"),
+    [("float32", "highest", 1e-4), ("float32", "high", 1e-2), ("bfloat16", "high", 5e-2)],
+)
+@pytest.mark.parametrize("hidden", [(64, 64), (17, 8), (128, 128)])
+def test_gradients_of_every_precision_are_those_of_the_tensors_on_a_gpu(
+    hidden: tuple[int, ...], precision: Any, products: str, apart: float
+) -> None:
+    """By the norm of each parameter's, of which TF32 keeps ten bits and bfloat16 eight."""
+    torch.manual_seed(0)
+    network = ActorCritic(70, 3, 2, hidden, True, True).cuda()
+    batch = Minibatch(
+        actions=torch.randint(3, (900,)).cuda(),
+        log_prob=-torch.rand(900).cuda() * 2,
+        advantage=torch.randn(900).cuda(),
+        target=torch.randn(900, 2).cuda(),
+    )
+    table, rows = table_of(torch.randn(900, 70).cuda(), batch), torch.randperm(900).cuda()[:777]
+    weights, config = LossWeights(0.2, 0.5, 0.01), PPOConfig(hidden=hidden, shared=True)
+    single = PackedActorCritic(copy.deepcopy(network))
+    Update(single, config).gradients(rows, table, weights)
+    packed = PackedActorCritic(copy.deepcopy(network), precision)
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(products)
+    try:
+        FusedUpdate(packed, replace(config, precision=precision)).gradients(rows, table, weights)
+    finally:
+        torch.set_float32_matmul_precision(before)
+    for name, _ in network.named_parameters():
+        found, grad = (x.view(x.grad, name) for x in (packed, single))
+        assert float((found - grad).norm()) <= apart * float(grad.norm()) + 1e-6, name
 
 
 @pytest.mark.extra("triton")

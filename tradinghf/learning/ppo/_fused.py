@@ -37,5 +37,6 @@ class TritonAdam(Adam):
             *(self.data, self.grad, self.mean, self.square, self.count, pace, skipped),
             *(self.norm, len(self.data), self.limit, self.eps),
             BLOCK=_PARAMETERS,
+            num_warps=16,  # one block has the card to itself
         )
         return skipped

@@ -15,7 +15,8 @@ from tradinghf.learning.ppo._network import PackedActorCritic
 from tradinghf.learning.ppo._transitions import Transitions
 from tradinghf.learning.ppo._update import LossWeights, Update
 
-_ROWS, _CHUNK = 64, 32  # of a block: rows of the minibatch, observed numbers at a time
+_ROWS, _CHUNK = 32, 32  # of a block: rows of the minibatch, observed numbers at a time
+_WARPS = 8  # of a block: with fewer, numbers of a thread spill out of its registers
 _PROGRAMS = 256  # about two for each of a large card's multiprocessors
 _WIDEST, _MOST_OUTPUTS = 128, 16  # layers of a block have to fit in shared memory
 
@@ -26,7 +27,6 @@ def fits(network: ActorCritic, config: PPOConfig) -> bool:
     return (
         isinstance(network.head, Categorical)
         and network.by_hand
-        and config.precision == "float32"
         and len(config.hidden) == 2
         and max(config.hidden) <= _WIDEST
         and max(network.actions, streams) <= _MOST_OUTPUTS
@@ -36,7 +36,8 @@ def fits(network: ActorCritic, config: PPOConfig) -> bool:
 class FusedUpdate(Update):
     """`Update` of networks that `fits` allows; rows are gathered where they are used.
 
-    Products are TF32 where `torch.set_float32_matmul_precision` allows them, else float32.
+    Products are in bfloat16 where the settings say so; else TF32 where
+    `torch.set_float32_matmul_precision` allows them; else float32.
 
     Args:
         network: what is trained.
@@ -71,20 +72,26 @@ class FusedUpdate(Update):
         stats = data.new_zeros(programs, 5)
         numbers = torch.stack([self._number(x) for x in (weights.clip, weights.entropy)])
         numbers = torch.cat([numbers, self._number(weights.value)[None]])
-        exact = torch.get_float32_matmul_precision() == "highest"
         self._kernel.gradients[(programs,)](
             *(data, partial, stats, table.obs, table.columns, rows.contiguous(), numbers),
             *(count, len(table), table.obs.shape[1], len(data), *self._sizes, *self._places),
             SHARED=self._shared,
             ROWS=_ROWS,
             CHUNK=_CHUNK,
-            PRECISION="ieee" if exact else "tf32",
+            PRECISION=self._precision(),
+            num_warps=_WARPS,
             **self._blocks,
         )
         torch.sum(partial, 0, out=self.network.grad)
         total = stats.sum(0) / count
         total[4] /= table.critics
         return total
+
+    def _precision(self) -> str:
+        """The kernel's name of what products are computed in."""
+        if self.network.half:
+            return "bf16" if self.network.data.is_cuda else "bf16 by ieee"
+        return "ieee" if torch.get_float32_matmul_precision() == "highest" else "tf32"
 
     def _number(self, value: Any) -> Tensor:
         """A float32 number on the device, where a kernel fills it in."""

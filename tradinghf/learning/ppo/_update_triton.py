@@ -4,6 +4,10 @@ One launch in the place of about a hundred: activations of a block of rows never
 memory. Perceptrons of two hidden layers with one categorical action; the definition is
 `_update.Update.gradients`. Each program adds up the gradients of its blocks in a row of its own, so
 that sums do not depend on which one is faster.
+
+`PRECISION` is that of products: "ieee", "tf32", or "bf16", which rounds what they read and adds up
+in float32, as `_half_kernel` does; "bf16 by ieee" does so where Triton's interpreter is to run it,
+which multiplies no bfloat16.
 """
 
 from __future__ import annotations
@@ -21,6 +25,33 @@ def tanh(x):
 
 
 @triton.jit
+def rounded(x):
+    """The nearest numbers of bfloat16, in float32; by bits, since the interpreter cuts them off."""
+    bits = x.to(tl.int32, bitcast=True)
+    bits = bits + 32767 + ((bits >> 16) & 1)
+    return ((bits >> 16) << 16).to(tl.float32, bitcast=True)
+
+
+@triton.jit
+def product(a, b, PRECISION: tl.constexpr):
+    """a @ b, added up in float32."""
+    if PRECISION == "bf16":
+        return tl.dot(a.to(tl.bfloat16), b.to(tl.bfloat16))
+    if PRECISION == "bf16 by ieee":
+        return tl.dot(rounded(a), rounded(b), input_precision="ieee")
+    return tl.dot(a, b, input_precision=PRECISION)
+
+
+@triton.jit
+def squashed(z, PRECISION: tl.constexpr):
+    """tanh, as the next product reads it."""
+    h = tanh(z)
+    if PRECISION == "bf16" or PRECISION == "bf16 by ieee":
+        return rounded(h)
+    return h
+
+
+@triton.jit
 def first_layer(
     source, bias, place, at, seen, width,
     ROWS: tl.constexpr, WIDTH: tl.constexpr, CHUNK: tl.constexpr, PRECISION: tl.constexpr,
@@ -33,8 +64,8 @@ def first_layer(
         x = tl.load(place[:, None] + d[None, :], mask=at[:, None] & (d < seen)[None, :], other=0.0)
         inside = (d < seen)[:, None] & (o < width)[None, :]
         w = tl.load(source + o[None, :] * seen + d[:, None], mask=inside, other=0.0)
-        z += tl.dot(x, w, input_precision=PRECISION)
-    return tanh(z + tl.load(bias + o, mask=o < width, other=0.0)[None, :])
+        z += product(x, w, PRECISION)
+    return squashed(z + tl.load(bias + o, mask=o < width, other=0.0)[None, :], PRECISION)
 
 
 @triton.jit
@@ -46,7 +77,7 @@ def layer(
     i, o = tl.arange(0, IN), tl.arange(0, OUT)
     inside = (i < inputs)[:, None] & (o < outputs)[None, :]
     w = tl.load(source + o[None, :] * inputs + i[:, None], mask=inside, other=0.0)
-    z = tl.dot(x, w, input_precision=PRECISION)
+    z = product(x, w, PRECISION)
     return z + tl.load(bias + o, mask=o < outputs, other=0.0)[None, :]
 
 
@@ -65,10 +96,10 @@ def layer_back(
     i, o = tl.arange(0, IN), tl.arange(0, OUT)
     inside = (o < outputs)[:, None] & (i < inputs)[None, :]
     place = o[:, None] * inputs + i[None, :]
-    add(into + place, tl.dot(tl.trans(grad), x, input_precision=PRECISION), inside)
+    add(into + place, product(tl.trans(grad), x, PRECISION), inside)
     add(into_bias + o, tl.sum(grad, 0), o < outputs)
     w = tl.load(source + place, mask=inside, other=0.0)
-    return tl.dot(grad, w, input_precision=PRECISION)
+    return product(grad, w, PRECISION)
 
 
 @triton.jit
@@ -82,8 +113,7 @@ def first_back(
         d = begin + tl.arange(0, CHUNK)
         x = tl.load(place[:, None] + d[None, :], mask=at[:, None] & (d < seen)[None, :], other=0.0)
         inside = (o < width)[:, None] & (d < seen)[None, :]
-        product = tl.dot(tl.trans(grad), x, input_precision=PRECISION)
-        add(into + o[:, None] * seen + d[None, :], product, inside)
+        add(into + o[:, None] * seen + d[None, :], product(tl.trans(grad), x, PRECISION), inside)
     add(into_bias + o, tl.sum(grad, 0), o < width)
 
 
@@ -164,11 +194,11 @@ def gradients(
             params + trunk1, params + trunk1_bias, place, at, seen, width1,
             ROWS, WIDTH1, CHUNK, PRECISION,
         )  # fmt: skip
-        h2 = tanh(
+        h2 = squashed(
             layer(
                 h1, params + trunk2, params + trunk2_bias, width1, width2,
                 WIDTH1, WIDTH2, PRECISION,
-            )
+            ), PRECISION,
         )  # fmt: skip
         out = layer(
             h2, params + actor3, params + actor3_bias, width2, levels, WIDTH2, OUTS, PRECISION
@@ -184,11 +214,11 @@ def gradients(
                 params + other1, params + other1_bias, place, at, seen, width1,
                 ROWS, WIDTH1, CHUNK, PRECISION,
             )  # fmt: skip
-            g2 = tanh(
+            g2 = squashed(
                 layer(
                     g1, params + other2, params + other2_bias, width1, width2,
                     WIDTH1, WIDTH2, PRECISION,
-                )
+                ), PRECISION,
             )  # fmt: skip
         values = layer(
             g2, params + critic3, params + critic3_bias, width2, critic, WIDTH2, OUTS, PRECISION
