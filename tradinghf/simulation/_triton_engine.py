@@ -98,8 +98,11 @@ class _Engine(ABC):
         account = torch.empty(
             len(bar), observer.account_dim, dtype=torch.float32, device=bar.device
         )
-        after = replace(state, tables=tables, bar=bar, seen=(torch.empty_like(bar), account))
-        self._advance(state, orders.contiguous(), ends, after, own=own, on_change=on_change)
+        window = torch.empty_like(bar)
+        after = replace(state, tables=tables, bar=bar, seen=(window, account))
+        self._advance(
+            state, orders.contiguous(), ends, after, (account, window), own=own, on_change=on_change
+        )
         happened, info = self.facts(state, after)
         return after, self.dynamics.reward(happened), info
 
@@ -129,11 +132,12 @@ class _Engine(ABC):
         orders: Tensor,
         ends: Tensor,
         after: TritonState,
+        seen: tuple[Tensor, Tensor],
         *,
         own: bool,
         on_change: bool,
     ) -> None:
-        """Write the accounts one bar on to `after`, by orders [N * A'].
+        """Write the accounts one bar on to `after` and `seen`, by orders [N * A'].
 
         `own`: each has its own end, in `ends` [N]; `on_change`: see `engines.StepEngine`.
         """
@@ -196,16 +200,16 @@ class _PlainTask(PlainRows, _Engine):
         orders: Tensor,
         ends: Tensor,
         after: TritonState,
+        seen: tuple[Tensor, Tensor],
         *,
         own: bool,
         on_change: bool,
     ) -> None:
         begun, count, observer = state.episodes, len(state.bar), self.dynamics.observer
-        window, account = after.seen or ()
         switches = self._switches | {"OWN_ENDS": own, "ON_CHANGE": on_change}
         self._bar[(-(-count // _ACCOUNTS),)](
             *(*state.tables, begun.asset, begun.start, state.bar, orders, *state.rates, ends),
-            *(self._prices, self._numbers, *after.tables, after.bar, account, window),
+            *(self._prices, self._numbers, *after.tables, after.bar, *seen),
             *(count, self.dynamics.bars.bars, observer.lookback, observer.review),
             OWN_FEE=int(len(state.rates[0]) > 1),
             OWN_SLIP=int(len(state.rates[2]) > 1),
@@ -248,17 +252,17 @@ class _AnyTask(TaskRows, _Engine):
         orders: Tensor,
         ends: Tensor,
         after: TritonState,
+        seen: tuple[Tensor, Tensor],
         *,
         own: bool,
         on_change: bool,
     ) -> None:
         begun, count, observer = state.episodes, len(state.bar), self.dynamics.observer
-        window, account = after.seen or ()
         called = {"own_ends": own, "on_change": on_change, "own_costs": len(state.rates[0]) > 1}
         used = self._used | sum(BITS[name] for name, wanted in called.items() if wanted)
         self._bar[(-(-count // self._block),)](
             *(*state.tables, begun.asset, begun.start, state.bar, orders, *state.rates, ends),
-            *(self._prices, self._numbers, *after.tables, after.bar, account, window),
+            *(self._prices, self._numbers, *after.tables, after.bar, *seen),
             *(count, self._assets, self._prices.shape[1], self.dynamics.bars.bars),
             *(observer.lookback, observer.review, observer.account_dim, *self._columns),
             P=self._width,
