@@ -190,6 +190,51 @@ def test_volume_fills_in_parts_until_the_order_is_done() -> None:
     assert fills(result) == [(1, 4, 100), (2, 4, 100), (3, 2, 100)]
 
 
+FALL = (98, 99, 94, 96)  # through a stop at 95
+PARTS: list[tuple[str, dict[str, Any], list[tuple[int, float, float]]]] = [
+    (
+        "the rest of the entry goes with it",
+        {"size": [10.0], "rows": [CALM, FALL, CALM, CALM]},
+        [(1, 4, 100), (2, 4, 98), (2, -8, 95)],
+    ),
+    (
+        "so does that of a limit order",
+        {"size": [10.0], "limit": [100.0], "rows": [CALM, FALL, CALM, CALM]},
+        [(1, 4, 100), (2, 4, 98), (2, -8, 95)],
+    ),
+    (
+        "and that of an order that was leaving",
+        {"size": [8.0, NAN, -8.0], "rows": [CALM, CALM, (100, 100, 94, 96), CALM]},
+        [(1, 4, 100), (2, 4, 100), (3, -4, 100), (3, -4, 95)],
+    ),
+    (
+        "of one that turns the position only what closes it",
+        {"size": [8.0, NAN, -16.0], "rows": [CALM, CALM, (100, 100, 94, 96), CALM, CALM, CALM]},
+        [(1, 4, 100), (2, 4, 100), (3, -4, 100), (3, -4, 95), (4, -4, 100), (5, -4, 100)],
+    ),
+    (
+        "an order that has not begun waits on",
+        {"size": [4.0, 4.0], "limit": [NAN, 93.0], "rows": [CALM, FALL, (96, 97, 92, 93), CALM]},
+        [(1, 4, 100), (2, -4, 95), (3, 4, 93)],
+    ),
+]
+
+
+@pytest.mark.parametrize(("what", "given", "expected"), PARTS, ids=[case[0] for case in PARTS])
+def test_an_exit_cancels_the_rest_of_a_begun_order(
+    what: str, given: dict[str, Any], expected: list[tuple[int, float, float]]
+) -> None:
+    config = EnvConfig(rules=TradingRules(participation=0.1), brackets=Brackets(stop_loss=0.05))
+    rows = [CALM, *given["rows"]]
+    tables = {k: given[k] + [NAN] * (len(rows) - len(given[k])) for k in given if k != "rows"}
+    weights = np.array(tables.pop("size"))
+    prices = {name: np.array(table) for name, table in tables.items()}
+    result = simulate(
+        bars_of(rows, volume=40.0), weights, kind="amount", costs=FREE, config=config, **prices
+    )
+    assert fills(result) == expected
+
+
 def test_a_new_order_replaces_the_waiting_one() -> None:
     rows = [CALM, CALM, (97, 98, 96, 97), CALM]
     size = np.array([10.0, 5.0, NAN, NAN])

@@ -138,7 +138,7 @@ def backtest(
             )
         events = event_tables(tables, study.market)
         how: dict[str, Any] = {"costs": model, "fill": fill, "engine": engine, "cash": cash}
-        how |= terms.options | events | {"intrabar": intrabar}
+        how |= terms.options_for(rule) | events | {"intrabar": intrabar}
         how["benchmark"] = None if benchmark == "buy_and_hold" else benchmark
         how |= {"risk_free": risk_free_of(risk_free), "metrics": metrics or None}
         result = run(rule, study.market, record=study, **how, **settings)

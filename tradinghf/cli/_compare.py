@@ -92,7 +92,7 @@ def compare(
             f"compare got {', '.join(names) or 'nothing'}; expected two or more names."
         )
     how: dict[str, Any] = {"costs": costs.model, "fill": fill, "engine": engine, "cash": cash}
-    how |= {"risk_free": risk_free_of(risk_free), "metrics": metrics or None, **terms.options}
+    how |= {"risk_free": risk_free_of(risk_free), "metrics": metrics or None}
     with open_study(
         data,
         start,
@@ -105,7 +105,8 @@ def compare(
         found = []
         for name in names:
             rule = load_tradable(name, strategies)
-            found.append(backtest(rule, study.market, record=study, **how).renamed(name))
+            own = how | terms.options_for(rule)
+            found.append(backtest(rule, study.market, record=study, **own).renamed(name))
         counted, market = study.trials_text(), study.market
     trials = max(each.trials for each in found)
     page = None

@@ -14,7 +14,7 @@ from tradinghf.cli import _output as output
 from tradinghf.cli._options import End, InputFile, Start, StoreName, StrategyNames
 from tradinghf.cli._progress import progress
 from tradinghf.cli._runs import CONFIG, POLICY
-from tradinghf.cli._terms import CostOptions
+from tradinghf.cli._terms import CostOptions, TaskOptions
 from tradinghf.errors import EpisodeError, StoreError, unknown_name
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def episodes_collect(
     size: int = 4,
     held_out: float = 0.2,
     costs: OmitArgPrefixes[CostOptions] = CostOptions(),  # noqa: B008 (frozen)
+    terms: OmitArgPrefixes[TaskOptions] = TaskOptions(),  # noqa: B008 (frozen)
     informed: bool = False,
     seed: int = 0,
 ) -> None:
@@ -87,6 +88,7 @@ def episodes_collect(
         size: Episodes per question.
         held_out: Share of the questions that the reward model never learns from.
         costs: What trading and holding costs.
+        terms: Exits, margin and order rules.
         informed: Choose what the answers so far leave most open, instead of by chance.
         seed: Of windows, chance and the choice of questions.
 
@@ -103,7 +105,7 @@ def episodes_collect(
     check_setting(windows >= 1, "--windows", windows, "at least 1")
     market = open_bars(data, start, end, store=store, notify=output.line)
     own = Policy.load(policy_file(policy)) if policy is not None else None
-    config = replace(own.config if own else EnvConfig(), horizon=horizon)
+    config = replace(terms.given_to(own.config if own else EnvConfig()), horizon=horizon)
     places = random_windows(market, config, windows, seed)
     trained = [] if own is None or policy is None else policy_actors(policy, own)
     actors = _actors(market, config, strategies, trained, seed)

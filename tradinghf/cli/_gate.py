@@ -20,7 +20,7 @@ from tradinghf.cli._options import (
     TrialStore,
 )
 from tradinghf.cli._runs import CONFIG, read_json
-from tradinghf.cli._terms import CostOptions
+from tradinghf.cli._terms import CostOptions, TaskOptions
 from tradinghf.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def gate(
     in_order: bool = False,
     strategies: StrategyFolder = None,
     costs: OmitArgPrefixes[CostOptions] = CostOptions(),  # noqa: B008 (frozen)
+    terms: OmitArgPrefixes[TaskOptions] = TaskOptions(),  # noqa: B008 (frozen)
     fill: Literal["next_open", "close"] = "next_open",
     store: TrialStore = None,
     open_sealed: OpenSealed = None,
@@ -90,6 +91,7 @@ def gate(
         in_order: The candidates stand in an order fixed beforehand; tested until the first fails.
         strategies: Folder to look names up in.
         costs: What trading and holding costs.
+        terms: Exits, margin and order rules of rules; policies keep those they were trained with.
         fill: When orders of rules fill.
         store: Where openings of sealed bars and questions to the gate are counted.
         open_sealed: Use sealed bars too; this reason is logged.
@@ -115,7 +117,7 @@ def gate(
         market = study.market
         first = 0 if start is None else market.bars - market.between(start).bars
         length = window or _episode_bars([*contenders.values(), base])
-        task = PairedTask(market, first, length, costs.model, fill, utility)
+        task = PairedTask(market, first, length, costs.model, fill, utility, terms.options)
         judged = judge(task, contenders, base, config, ordered=in_order)
         print_judged(judged, baseline)
         _count_question(study, task, candidate, baseline, config)

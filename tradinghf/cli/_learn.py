@@ -13,8 +13,8 @@ from tradinghf.cli._feedback import open_store
 from tradinghf.cli._gate import gate_run, keep_decision
 from tradinghf.cli._options import OpenSealed, OutputPath, SplitDay, TrialStore, command_line
 from tradinghf.cli._progress import progress
-from tradinghf.cli._runs import PORTRAIT, RESULT, print_result
-from tradinghf.cli._terms import CostOptions
+from tradinghf.cli._runs import PORTRAIT, RESULT, print_result, yardsticks
+from tradinghf.cli._terms import CostOptions, TaskOptions
 
 if TYPE_CHECKING:
     from tradinghf.evaluation import GateConfig, RunStudy
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     _Gating = tuple[str, GateConfig] | None
 
-_EVALUATED, _SEED_OF_WINDOWS = 1024, 7  # the windows of `RLHF.evaluate`
 _Task = Literal["auto", "short", "daily"]
 
 
@@ -45,6 +44,7 @@ def rlhf(
     portfolio: bool = False,
     base: Bases = (),
     costs: OmitArgPrefixes[CostOptions] = CostOptions(),  # noqa: B008 (frozen)
+    terms: OmitArgPrefixes[TaskOptions] = TaskOptions(),  # noqa: B008 (frozen)
     baselines: bool = True,
     test_episodes: int = 2048,
     store: TrialStore = None,
@@ -86,6 +86,7 @@ def rlhf(
             FILE.py:function, with parameters as in sma_cross:fast=10,slow=50; none: from nothing.
             It starts with exactly the orders of the first, and the gate compares with that one.
         costs: What trading and holding costs.
+        terms: Exits, margin and order rules.
         baselines: Also train on PnL alone and on the true utility, which S and G need.
         test_episodes: Episodes behind each mean utility.
         store: Where looks at test bars and trials are counted, and seals are: a folder, a .db
@@ -118,7 +119,7 @@ def rlhf(
     study = RunStudy(data, store_for_run(store, out), open_sealed, output.line)
     limits = GateConfig(harm=harm, margin=margin)
     experiment = Experiment(
-        env=TASKS[kind],
+        env=terms.given_to(TASKS[kind]),
         portfolio=portfolio,
         end=study.last_day(),
         costs=costs.model,
@@ -169,6 +170,7 @@ def train(
     portfolio: bool = False,
     base: Bases = (),
     costs: OmitArgPrefixes[CostOptions] = CostOptions(),  # noqa: B008 (frozen)
+    terms: OmitArgPrefixes[TaskOptions] = TaskOptions(),  # noqa: B008 (frozen)
     out: OutputPath = Path("runs/train"),
     open_sealed: OpenSealed = None,
     safe: bool = True,
@@ -201,6 +203,7 @@ def train(
             FILE.py:function, with parameters as in sma_cross:fast=10,slow=50; none: from nothing.
             It starts with exactly the orders of the first, and the gate compares with that one.
         costs: What trading and holding costs.
+        terms: Exits, margin and order rules.
         out: Run directory: policy.safetensors, metrics, checkpoints, result.json.
         open_sealed: Use sealed bars too; this reason is logged.
         safe: Let the gate decide at the end whether the policy may replace the baseline: see
@@ -227,7 +230,7 @@ def train(
     experiment = Experiment(
         end=study.last_day(),
         costs=costs.model,
-        env=TASKS[kind],
+        env=terms.given_to(TASKS[kind]),
         portfolio=portfolio,
         trader=f"store:{DEFAULT_STORE if store is None else store}",
         data=data,
@@ -317,24 +320,12 @@ def _train_on_rankings(
         trained.save(out / "policy.safetensors")
         tell_portrait(trained, agent.env, split.test, out)
         study.count_policies(split.test, [trained])
-        beside = _yardsticks(experiment, agent, split.test, gating)
+        against = gating[0] if gating else "buy_and_hold"
+        beside = yardsticks(agent, split.test, experiment.seed, against)
         run.write_json(RESULT, {"reward_model": found, "yardsticks": beside} | found)
         if ask:
             _ask_again(agent, ask)
     return found
-
-
-def _yardsticks(
-    experiment: Experiment, agent: RLHF, test: MarketData, gating: _Gating
-) -> dict[str, Any]:
-    """How buy and hold, and a strategy as the baseline, trade the windows of the evaluation."""
-    from tradinghf.loop import env_like, strategy_actor, trading_metrics
-    from tradinghf.strategies import strategy_names
-
-    rules = {"buy_and_hold", gating[0] if gating else "buy_and_hold"}.intersection(strategy_names())
-    env = env_like(agent.env, test, _EVALUATED)
-    seed = experiment.seed + _SEED_OF_WINDOWS
-    return {name: trading_metrics(env, strategy_actor(name, test), seed) for name in sorted(rules)}
 
 
 def _ask_again(agent: RLHF, count: int) -> None:
@@ -394,7 +385,10 @@ def _train_on_pnl(
         study.count_policies(split.test, [policy])
         run.write_json(RESULT, found)
         if gating:
-            task = PairedTask(split.test, 0, experiment.env.horizon, experiment.costs)
+            own = experiment.env
+            terms = {"rules": own.rules, "margin": own.margin, "brackets": own.brackets}
+            costs = experiment.costs
+            task = PairedTask(split.test, 0, own.horizon, costs=costs, terms=terms)
             judged = gate(task, {"the policy": policy}, load_contender(gating[0]), gating[1])
             keep_decision(judged, study, out, gating[0])
     return found

@@ -325,7 +325,7 @@ def signal(
 
     rule = load_tradable(deployed_name(strategy), strategies)
     market = load_market(data).between(start, end)
-    options: dict[str, Any] = dict(parse_settings(params)) | terms.options
+    options: dict[str, Any] = dict(parse_settings(params)) | terms.options_for(rule)
     found = weights(rule, market, costs=costs.model, fill=fill, cash=cash, **options)
     moment = f"{market.index[-1]:%Y-%m-%d %H:%M} UTC"
     if out is not None:  # before anything is printed: a reader may be gone before the end

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tradinghf._json import parse_json
 from tradinghf.cli import _output as output
 from tradinghf.errors import CheckpointError
 
+if TYPE_CHECKING:
+    from tradinghf.loop import RLHF
+    from tradinghf.market import MarketData
+
 RESULT, REWARD, CONFIG = "result.json", "reward.json", "config.json"
 PORTRAIT, POLICY = "policy.json", "policy.safetensors"
+_EVALUATED, _SEED_OF_WINDOWS = 1024, 7  # the windows of `RLHF.evaluate`
 _UTILITIES = {
     "utility_policy": "true utility of an episode: this policy",
     "utility_pnl": "... PPO on sparse PnL alone",
@@ -118,3 +123,15 @@ def print_values(values: list[Mapping[str, Any]]) -> None:
     )
     if unclear := unclear_sentence(values):
         output.line(unclear)
+
+
+def yardsticks(agent: RLHF, test: MarketData, seed: int, baseline: str) -> dict[str, Any]:
+    """How buy and hold, and a strategy as the baseline, trade the windows of the evaluation."""
+    from tradinghf.loop import env_like, strategy_actor, trading_metrics
+    from tradinghf.strategies import strategy_names
+
+    rules = {"buy_and_hold", baseline}.intersection(strategy_names())
+    env, of_windows = env_like(agent.env, test, _EVALUATED), seed + _SEED_OF_WINDOWS
+    return {
+        name: trading_metrics(env, strategy_actor(name, test), of_windows) for name in sorted(rules)
+    }

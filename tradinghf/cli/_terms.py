@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import arg
@@ -11,7 +12,7 @@ from tyro.conf import arg
 from tradinghf.cli._options import InputFile
 
 if TYPE_CHECKING:
-    from tradinghf.config import CostModel
+    from tradinghf.config import CostModel, EnvConfig
 
 
 MakerFee = Annotated[float | None, arg(help_behavior_hint="(default: as --fee-bps)")]
@@ -61,9 +62,17 @@ class CostOptions:
         return CostModel(**vars(self))
 
 
+_PARTS = {
+    "rules": ("side", "lot", "participation"),
+    "margin": ("leverage", "maintenance"),
+    "brackets": ("stop_loss", "take_profit", "trailing_stop"),
+}
+"""Which options are fields of which settings of a task."""
+
+
 @dataclass(frozen=True)
 class _AccountOptions:
-    """Margin, order rules and membership."""
+    """Margin and order rules."""
 
     leverage: float = 1.0
     """Largest gross exposure [multiple of equity]."""
@@ -75,23 +84,20 @@ class _AccountOptions:
     """Trade multiples of this [shares]."""
     participation: float = 0.0
     """Fill at most this fraction of a bar's volume."""
-    member: InputFile = None
-    """Who was listed when: CSV of symbol, first, last; or a table of 1 and 0 by date, symbol."""
 
     @property
     def _account(self) -> dict[str, Any]:
         from tradinghf.config import Margin, TradingRules
 
-        listed = {} if self.member is None else {"member": self.member}
-        return listed | {
+        return {
             "margin": Margin(self.leverage, self.maintenance),
             "rules": TradingRules(side=self.side, lot=self.lot, participation=self.participation),
         }
 
 
 @dataclass(frozen=True)
-class TermOptions(_AccountOptions):
-    """Exits, margin and order rules; any of them needs the simulator."""
+class TaskOptions(_AccountOptions):
+    """Exits, margin and order rules of an account that a policy trades."""
 
     stop_loss: float = 0.0
     """Leave a position after an adverse move of this fraction."""
@@ -102,11 +108,48 @@ class TermOptions(_AccountOptions):
 
     @property
     def options(self) -> dict[str, Any]:
-        """As options of `backtest`."""
+        """As options of `backtest`, and as fields of `EnvConfig`."""
         from tradinghf.config import Brackets
 
         exits = Brackets(self.stop_loss, self.take_profit, self.trailing_stop)
         return {"brackets": exits, **self._account}
+
+    def given_to(self, task: EnvConfig) -> EnvConfig:
+        """A task with these terms; those that are left at their defaults stay the task's own."""
+        usual = type(self)()
+        parts = {
+            part: replace(
+                getattr(task, part),
+                **{n: getattr(self, n) for n in names if getattr(self, n) != getattr(usual, n)},
+            )
+            for part, names in _PARTS.items()
+        }
+        return replace(task, **parts)
+
+
+@dataclass(frozen=True)
+class TermOptions(TaskOptions):
+    """Exits, margin and order rules; any of them needs the simulator."""
+
+    member: InputFile = None
+    """Who was listed when: CSV of symbol, first, last; or a table of 1 and 0 by date, symbol."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """As options of `backtest`."""
+        return super().options | _listed(self.member)
+
+    def options_for(self, x: Any) -> dict[str, Any]:
+        """As options of a backtest of `x`; a policy keeps what is left at its default."""
+        task = getattr(x, "config", None)
+        if task is None:
+            return self.options
+        own = self.given_to(task)
+        return {part: getattr(own, part) for part in _PARTS} | _listed(self.member)
+
+
+def _listed(member: Path | None) -> dict[str, Any]:
+    return {} if member is None else {"member": member}
 
 
 @dataclass(frozen=True)
@@ -145,6 +188,8 @@ class SweptOptions(_AccountOptions):
     """Yearly interest earned on cash [fraction]."""
     funding_bps: float = 0.0
     """Funding that longs pay to shorts each bar [basis points]."""
+    member: InputFile = None
+    """Who was listed when: CSV of symbol, first, last; or a table of 1 and 0 by date, symbol."""
 
     @property
     def options(self) -> dict[str, Any]:
@@ -159,4 +204,5 @@ class SweptOptions(_AccountOptions):
             "costs": [CostModel(fee_bps=f, slippage_bps=s, **same) for f, s in pairs],
             "brackets": [Brackets(*each) for each in exits],
             **self._account,
+            **_listed(self.member),
         }

@@ -28,7 +28,7 @@ from tradinghf.errors import ConfigError, check_setting
 if TYPE_CHECKING:
     import pandas as pd
 
-    from tradinghf.config import CostModel
+    from tradinghf.config import CostModel, EnvConfig
     from tradinghf.evaluation import CrossValidation, PolicyTrainer, Report, Study
     from tradinghf.strategies import Strategy
 
@@ -110,7 +110,7 @@ def walkforward(
             The taste and the profit of the joined test windows are shown beside those of the
             default parameters.
         costs: What trading and holding costs.
-        terms: Exits, margin and order rules; of parameters, not of policies.
+        terms: Exits, margin and order rules; policies are trained with them too.
         fill: Fill at the open after the decision, or at the very close it was taken on.
         cash: Starting equity [currency].
         seed: Of the policies.
@@ -149,10 +149,10 @@ def walkforward(
         )
     taste, metric = read_objective(objective, metric)
     name = f"ppo {reward}" if train_policy else strategy
-    if train_policy and terms != TermOptions():
+    if train_policy and terms.member is not None:
         raise ConfigError(
-            "walkforward: exits, margin and order rules go with --param; a policy trains and "
-            "trades in a plain account."
+            "walkforward: --member goes with --param; policies are trained on assets that are "
+            "listed all the time."
         )
     if executor != "local" and not train_policy:
         raise ConfigError(
@@ -190,8 +190,12 @@ def walkforward(
         with opened as study, progress() as tell:
             if train_policy:
                 here = tell if executor == "local" else None
-                train = _Trainer(reward, steps, envs, model, seed, study.store_name or None, here)
-                windows, joined = _walk_policies(study, train, name, account | cut, executor, tell)
+                task = terms.given_to(EnvConfig())
+                train = _Trainer(
+                    reward, steps, envs, task, model, seed, study.store_name or None, here
+                )
+                options = account | terms.options | cut
+                windows, joined = _walk_policies(study, train, name, options, executor, tell)
             else:
                 rule = load_strategy(strategy, strategies)
                 walked = _walk_parameters(
@@ -314,6 +318,7 @@ class _Trainer:
         reward: "pnl" or "ranked".
         steps: of PPO.
         envs: N.
+        task: what a policy does.
         costs: of the environment.
         seed: of everything random.
         store: where rankings are; opened wherever a window is trained.
@@ -324,6 +329,7 @@ class _Trainer:
     reward: str
     steps: int
     envs: int
+    task: EnvConfig
     costs: CostModel
     seed: int
     store: str | None
@@ -341,7 +347,7 @@ class _Trainer:
         from tradinghf.simulation import MarketEnv
 
         loop = RLHFConfig(rounds=1, steps=self.steps, seed=self.seed)
-        env = MarketEnv(past, num_envs=self.envs, costs=self.costs)
+        env = MarketEnv(past, num_envs=self.envs, config=self.task, costs=self.costs)
 
         def said(phase: str, *state: Any) -> None:
             if self.tell is not None:

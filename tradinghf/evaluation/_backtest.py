@@ -25,11 +25,17 @@ from tradinghf.evaluation._order_tables import (
     short_of_cash,
 )
 from tradinghf.evaluation._own_metrics import named_metrics, riskless_returns
-from tradinghf.evaluation._policies import ActingPolicy, load_tradable, policy_orders, seen_share
+from tradinghf.evaluation._policies import (
+    ActingPolicy,
+    load_tradable,
+    policy_orders,
+    seen_share,
+    terms_for,
+)
 from tradinghf.evaluation._report import Report
-from tradinghf.evaluation._sources import doubts, lifted, reading
+from tradinghf.evaluation._sources import doubts, lifted, reading, survivors
 from tradinghf.evaluation._study import Record, study_of, trial_name
-from tradinghf.evaluation._terms import Terms, as_terms
+from tradinghf.evaluation._terms import Terms
 from tradinghf.evaluation._variants import backtest_variant
 from tradinghf.evaluation._yardstick import yardstick
 from tradinghf.market import MarketData, MarketLike, as_market
@@ -89,7 +95,8 @@ def backtest(
             are plain) or "vectorbt", for target weights and the costs that it knows; "auto" is the
             simulator.
         cash: starting equity [currency].
-        rules: what orders may do: side, lots, minimum sizes, share of the volume.
+        rules: what orders may do: side, lots, minimum sizes, share of the volume; these three
+            are by default none, and of a policy those that it was trained with.
         margin: leverage, maintenance and liquidation.
         brackets: stop-loss, take-profit and trailing stop of every position.
         funding, split, dividend, member: [T, A] events, as in `simulate`; `member` may be a CSV
@@ -116,9 +123,9 @@ def backtest(
     """
     market = as_market(market)
     events = {"funding": funding, "split": split, "dividend": dividend, "member": member}
-    terms = as_terms(rules=rules, margin=margin, brackets=brackets, **events)
     given_name = repr(x) if isinstance(x, str) else None
     x = load_tradable(x) if isinstance(x, str) else x
+    terms = terms_for(x, rules=rules, margin=margin, brackets=brackets, **events)
     name = _called(x)
     with study_of(market, record, open_sealed, f"backtest {name}") as study:
         report = trade(
@@ -168,7 +175,8 @@ def trade(
         raise StrategyError(f"backtest: cash is {cash!r}; expected a positive amount.")
     if fill not in ("next_open", "close"):
         raise StrategyError(f'backtest: fill is {fill!r}; expected "next_open" or "close".')
-    terms = Terms() if terms is None else terms
+    x = load_tradable(x) if isinstance(x, str) else x
+    terms = terms_for(x) if terms is None else terms
     how: dict[str, Any] = {"costs": costs, "fill": fill, "cash": cash, "terms": terms}
     made, read = reading(lambda: decisions(x, market, **how, **params))
     if intrabar is not None and made.stepped:
@@ -222,20 +230,9 @@ def trade_tables(
         cash=cash,
         expression="weights" if orders.are_weights else "orders",
         terms=terms,
-        notes=tuple(note for note in (short, _survivors(market)) if note),
+        notes=tuple(note for note in (short, survivors(market)) if note),
         prices=orders.prices,
         kind=orders.kind,
-    )
-
-
-def _survivors(market: MarketData) -> str:
-    """A sentence about assets that were not listed all the time."""
-    if market.listed is None:
-        return ""
-    late, gone = int((~market.listed[0]).sum()), int((~market.listed[-1]).sum())
-    return (
-        f"Of {market.assets} assets {late} were listed later and {gone} gone before the end; what "
-        "was held of these was sold at the last close."
     )
 
 
@@ -325,18 +322,20 @@ def decisions(
         StrategyError: as `backtest`.
 
     """
-    terms = Terms() if terms is None else terms
     x = load_tradable(x) if isinstance(x, str) else x
-    how: dict[str, Any] = {"costs": costs, "fill": fill, "cash": cash}
+    terms = terms_for(x) if terms is None else terms
+    how: dict[str, Any] = {"costs": costs, "fill": fill, "cash": cash, "terms": terms}
     name, raw, used = _asked(x, market, how, params)
+    if isinstance(x, ActingPolicy):  # its environment has sized its orders within the account
+        return Decisions(name, OrderTables(raw), used)
     if isinstance(raw, Signals):
         raw = raw.orders(market)
     if isinstance(raw, Orders):
         return Decisions(name, order_tables(raw, market), used)
     if is_event_rule(raw):
         raw = made_rule(raw, {}) if isinstance(raw, type) else raw  # a strategy gave its class
-        return Decisions(name, rule_orders(raw, market, terms=terms, **how), used, stepped=True)
-    rules, literal = terms.rules, isinstance(x, pd.DataFrame | ActingPolicy)
+        return Decisions(name, rule_orders(raw, market, **how), used, stepped=True)
+    rules, literal = terms.rules, isinstance(x, pd.DataFrame)
     scaled, note = scaled_targets(
         raw if literal else held_targets(raw),  # a rule says at every bar what it wants to hold
         terms.margin.leverage,

@@ -19,8 +19,18 @@ def restarted(orders: OrderTables, window: slice) -> OrderTables:
     that was opened before the window is missed, until the next order.
     """
     if orders.are_weights:
-        return OrderTables(target_changes(held_targets(orders.size)[window]))
+        return _joined_weights([(orders, window)])
     return orders.rows(window.start, window.stop)
+
+
+def _joined_weights(parts: Sequence[tuple[OrderTables, slice]]) -> OrderTables:
+    """Every window's own orders; its first row is the target that stands there, where it is new."""
+    changes = target_changes(np.concatenate([held_targets(o.size)[w] for o, w in parts]))
+    sizes = np.concatenate([orders.size[window] for orders, window in parts])
+    lengths = [window.stop - window.start for _, window in parts]
+    first = np.cumsum([0, *lengths[:-1]])
+    sizes[first] = changes[first]
+    return OrderTables(sizes)
 
 
 def joined_windows(parts: Sequence[tuple[OrderTables, slice]]) -> OrderTables:
@@ -34,8 +44,7 @@ def joined_windows(parts: Sequence[tuple[OrderTables, slice]]) -> OrderTables:
 
     """
     if all(orders.are_weights for orders, _ in parts):
-        held = [held_targets(orders.size)[window] for orders, window in parts]
-        return OrderTables(target_changes(np.concatenate(held)))
+        return _joined_weights(parts)
     names = sorted({name for orders, _ in parts for name in orders.prices})
     sizes: list[Floats] = []
     kinds: list[str] = []

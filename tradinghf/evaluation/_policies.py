@@ -10,6 +10,7 @@ import numpy as np
 
 from tradinghf.config import CostModel, EnvConfig, Fill, Randomisation
 from tradinghf.errors import StrategyError
+from tradinghf.evaluation._terms import Terms, as_terms
 from tradinghf.market import Floats, MarketData
 from tradinghf.strategies import Strategy, load_strategy, target_changes
 
@@ -52,14 +53,38 @@ def seen_share(x: object, market: MarketData) -> float:
     return float(told(market)) if callable(told) else 0.0
 
 
+def terms_for(x: object, **given: Any) -> Terms:
+    """The terms of what a caller gave; what is None is a policy's own, else the default.
+
+    A policy trades by the rules, the margin and the exits of the task that it learned.
+
+    Raises:
+        ConfigError: settings of another kind.
+
+    """
+    chosen = {k: v for k, v in given.items() if v is not None}
+    if isinstance(x, ActingPolicy):
+        own = {name: getattr(x.config, name) for name in ("rules", "margin", "brackets")}
+        chosen = own | chosen
+    return as_terms(**chosen)
+
+
 def policy_orders(
-    policy: ActingPolicy, market: MarketData, *, costs: CostModel, fill: Fill, cash: float
+    policy: ActingPolicy,
+    market: MarketData,
+    *,
+    costs: CostModel,
+    fill: Fill,
+    cash: float,
+    terms: Terms | None = None,
 ) -> Floats:
     """[T, A] target weights of a deterministic policy over the whole market; NaN is no order.
 
     A policy that sees one asset gets one account per asset inside one `MarketEnv`; its targets
     are then divided by A, so that together they use the equity once. With one asset the backtest
-    repeats the environment's episode exactly. A portfolio policy gets one account.
+    repeats the environment's episode exactly. A portfolio policy gets one account. The accounts
+    have the `terms` of the backtest, by default the policy's own; a base trades the bars before
+    the first observation.
 
     Raises:
         StrategyError: the market is shorter than the policy's lookback.
@@ -69,7 +94,8 @@ def policy_orders(
 
     from tradinghf.simulation import MarketEnv
 
-    config = policy.config
+    terms = terms_for(policy) if terms is None else terms
+    config = replace(policy.config, rules=terms.rules, margin=terms.margin, brackets=terms.brackets)
     start = config.lookback - 1
     horizon = market.bars - 1 - start
     if horizon < 2:
@@ -93,15 +119,25 @@ def policy_orders(
         ),
         costs=costs,
         scaler=getattr(policy, "scaler", None),
+        **{k: v for k, v in terms.events.items() if k != "member" or config.portfolio},
     )
     assets = torch.zeros(1, dtype=torch.long) if config.portfolio else torch.arange(envs)
     obs, _ = env.reset(seed=0, options={"start": torch.full((envs,), start), "asset": assets})
     weights = np.full((market.bars, market.assets), np.nan)
+    modulates = env.base_targets is not None and not config.portfolio
+    standing = np.zeros(market.assets)
     with torch.inference_mode():
         for bar in range(start, start + horizon):
             actions = policy.act(env.dense(obs), deterministic=True)
-            wanted = env.orders(actions) if config.portfolio else env.targets(actions)
-            weights[bar] = wanted.reshape(-1).cpu().numpy()
+            wanted = env.targets(actions) if modulates else env.orders(actions)
+            row = wanted.reshape(-1).cpu().numpy()
+            if terms.closes_positions:  # what an exit made of a target that nobody orders again
+                row = row.copy()
+                target = env.state.target.reshape(-1).cpu().numpy()
+                gone = np.isnan(row) & (target != standing)
+                row[gone] = target[gone]
+                standing = np.where(np.isnan(row), standing, row)
+            weights[bar] = row
             obs, *_ = env.step(actions)
         if env.base_targets is not None:  # what its base decides at the last close counts too
             wanted = env.targets(policy.act(env.dense(obs), deterministic=True))
@@ -111,4 +147,5 @@ def policy_orders(
     # The environment's last bar decides nothing; neither does the backtest's.
     if config.portfolio:
         return weights
-    return (weights if config.rebalance else target_changes(weights)) / market.assets
+    changes = modulates and not config.rebalance
+    return (target_changes(weights) if changes else weights) / market.assets

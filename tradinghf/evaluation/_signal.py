@@ -12,9 +12,8 @@ from tradinghf.config import Brackets, CostModel, Fill, Margin, TradingRules, se
 from tradinghf.errors import StrategyError
 from tradinghf.evaluation._backtest import Tradable, decisions, trade_tables
 from tradinghf.evaluation._order_tables import PRICES, Orders, OrderTables, Signals, order_tables
-from tradinghf.evaluation._policies import ActingPolicy
+from tradinghf.evaluation._policies import ActingPolicy, terms_for
 from tradinghf.evaluation._seals import warn
-from tradinghf.evaluation._terms import as_terms
 from tradinghf.market import FIELDS, Floats, MarketData, feature_memory
 from tradinghf.strategies import held_targets
 
@@ -60,7 +59,7 @@ def signal(
         _check_warm(x, market)
     # An environment takes no decision at its last bar, so that one has to lie in the future.
     extended = _with_next_bar(market) if not isinstance(x, pd.DataFrame) else market
-    terms = as_terms(rules=rules, margin=margin, brackets=brackets, member=member)
+    terms = terms_for(x, rules=rules, margin=margin, brackets=brackets, member=member)
     model = settings_of(CostModel, costs, "costs")
     how: dict[str, Any] = {"costs": model, "fill": fill, "cash": cash, "terms": terms}
     orders = decisions(_sliced(x, market), extended, **how, **params).orders.rows(0, market.bars)
@@ -69,13 +68,16 @@ def signal(
     if not orders.are_weights:
         return _orders_table(orders, market, how)
     targets = held_targets(orders.size)
+    new = targets[-1] != targets[-2]
+    if isinstance(x, ActingPolicy) and not x.config.rebalance:
+        new |= np.isfinite(orders.size[-1])  # it enters again what an exit closed
     return pd.DataFrame(
         {
             "symbol": list(market.symbols),
             "close": market.close[-1] - market.lift,
             "weight": targets[-1],
             "before": targets[-2],
-            "order": targets[-1] != targets[-2],
+            "order": new,
         }
     )
 

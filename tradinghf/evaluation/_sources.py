@@ -143,3 +143,14 @@ def lifted(market: MarketData) -> str:
         f"Units are held against their price and an offset ({', '.join(found[:3])}{more}): they "
         "pay differences of prices; weights and costs in basis points are of price plus offset."
     )
+
+
+def survivors(market: MarketData) -> str:
+    """A sentence about assets that were not listed all the time."""
+    if market.listed is None:
+        return ""
+    late, gone = int((~market.listed[0]).sum()), int((~market.listed[-1]).sum())
+    return (
+        f"Of {market.assets} assets {late} were listed later and {gone} gone before the end; what "
+        "was held of these was sold at the last close."
+    )

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tradinghf.config import CostModel, Fill, settings_of
+from tradinghf.config import Brackets, CostModel, Fill, Margin, TradingRules, settings_of
 from tradinghf.evaluation._backtest import trade_tables
 from tradinghf.evaluation._joined_orders import restarted
 from tradinghf.evaluation._order_tables import OrderTables
-from tradinghf.evaluation._policies import ActingPolicy, policy_orders
+from tradinghf.evaluation._policies import ActingPolicy, policy_orders, terms_for
 from tradinghf.evaluation._report import Report
 from tradinghf.evaluation._study import Record, study_of
-from tradinghf.evaluation._variants import costs_variant
+from tradinghf.evaluation._variants import costs_variant, terms_variant
 from tradinghf.evaluation._walkforward import trade_windows, walk_forward_splits
 from tradinghf.executors import ExecutorLike, as_executor, in_order
 from tradinghf.market import MarketData
@@ -59,6 +59,9 @@ def walk_forward_policy(
     costs: CostModel | None = None,
     fill: Fill = "next_open",
     cash: float = 100_000.0,
+    rules: TradingRules | None = None,
+    margin: Margin | None = None,
+    brackets: Brackets | None = None,
     record: Record = True,
     open_sealed: str | None = None,
     executor: ExecutorLike = "local",
@@ -79,6 +82,7 @@ def walk_forward_policy(
         validation_share: of the training window.
         name: of the result.
         costs, fill, cash: of the account.
+        rules, margin, brackets: of it; None: those that the first policy was trained with.
         record, open_sealed: as for `backtest`; the joined account is one trial.
         executor: where policies are trained, see `tradinghf.executors.as_executor`; `train` has to
             reach there, so it is a function or an object of a module or a file, not a closure.
@@ -96,29 +100,33 @@ def walk_forward_policy(
     past_bars = [_cut(market, past, purge, validation_share) for past, _ in windows]
     tasks = [(*bars, number) for number, bars in enumerate(past_bars)]
     trained = in_order(as_executor(executor)(_train, train, tasks))
-    policies = []
+    policies = [next(trained)]
+    terms = terms_for(policies[0], rules=rules, margin=margin, brackets=brackets)
+    account: dict[str, Any] = {"costs": costs, "fill": fill, "cash": cash, "terms": terms}
 
-    def choose(_: int, __: slice, test: slice) -> tuple[OrderTables, dict[str, Any]]:
-        policies.append(policy := next(trained))
+    def choose(number: int, _: slice, test: slice) -> tuple[OrderTables, dict[str, Any]]:
+        if number:
+            policies.append(next(trained))
+        policy = policies[number]
         warm = max(test.start - _WARM_BARS, 0)
         replayed = market.rows(warm, test.stop)
-        orders = policy_orders(policy, replayed, costs=costs, fill=fill, cash=cash)
+        orders = policy_orders(policy, replayed, **account)
         targets = np.full(market.close.shape, np.nan)
-        targets[test] = held_targets(orders)[test.start - warm :]
+        targets[test] = orders[test.start - warm :]
+        targets[test.start] = held_targets(orders)[test.start - warm]
         made = OrderTables(targets)
         traded = market.rows(test.start, test.stop)
-        part = trade_tables(restarted(made, test), traded, costs=costs, fill=fill, cash=cash)
+        part = trade_tables(restarted(made, test), traded, **account)
         return made, {
             "return_pct": part.metrics["total_return_pct"],
             "sharpe_annual": part.metrics["sharpe_annual"],
         }
 
     with study_of(market, record, open_sealed, f"walkforward {name}") as study:
-        report, table = trade_windows(
-            market, windows, choose, costs=costs, fill=fill, cash=cash, progress=progress
-        )
+        report, table = trade_windows(market, windows, choose, **account, progress=progress)
         joined = replace(study, market=report.market).fingerprint(report.targets)
         variant = {"orders": joined, "costs": costs_variant(costs), "fill": fill}
+        variant |= terms_variant(terms)
         report = replace(report, trials=study.count_trials("walkforward", name, [variant]))
     return PolicyWalk(report.renamed(f"{name}, walk-forward"), table, tuple(policies))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from tradinghf._json import parse_json
-from tradinghf.config import CostModel, Fill
+from tradinghf.config import Brackets, CostModel, Fill, Margin, TradingRules
 from tradinghf.durable import write_atomic
 from tradinghf.errors import CheckpointError, ConfigError
 from tradinghf.evaluation import (
@@ -51,7 +51,7 @@ class Deployment:
         bound: measure -> largest difference that the monitor counts.
         trader: whose utility it is; None: profit alone.
         answers: keys of the answers that the utility was learned from.
-        data, costs, fill: what was traded, and how.
+        data, costs, fill, terms: what was traded, and how; terms are those of rules.
         text: the answer in words.
         decision: the gate's numbers.
 
@@ -73,6 +73,7 @@ class Deployment:
     fill: Fill
     text: str
     decision: dict[str, Any]
+    terms: dict[str, Any] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
         """Write it to a file, whole or not at all."""
@@ -157,6 +158,7 @@ class Judged:
             fill=self.task.fill,
             text=decision_text(decision, baseline),
             decision=asdict(decision),
+            terms={name: asdict(settings) for name, settings in self.task.terms.items()},
         )
 
     def _margin(self, measure: str) -> float:
@@ -202,7 +204,8 @@ def episode_task(env: MarketEnv, market: MarketData, reward: Reward) -> PairedTa
     """
     utility = learned_score(reward) if reward.fitted else None
     config = env.config
-    return PairedTask(market, 0, config.horizon, env.costs, config.fill, utility)
+    terms = {"rules": config.rules, "margin": config.margin, "brackets": config.brackets}
+    return PairedTask(market, 0, config.horizon, env.costs, config.fill, utility, terms)
 
 
 @dataclass(frozen=True)
@@ -273,4 +276,6 @@ def since_deployment(deployment: Deployment, market: MarketData, utility: Any = 
             "Give the same data with newer bars appended."
         )
     costs = CostModel(**deployment.costs)
-    return PairedTask(market, first, deployment.window, costs, deployment.fill, utility)
+    kinds: dict[str, Any] = {"rules": TradingRules, "margin": Margin, "brackets": Brackets}
+    terms = {name: kinds[name](**settings) for name, settings in deployment.terms.items()}
+    return PairedTask(market, first, deployment.window, costs, deployment.fill, utility, terms)

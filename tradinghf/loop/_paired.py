@@ -16,7 +16,7 @@ import numpy as np
 from tradinghf.config import CostModel, EnvConfig, Fill, Randomisation
 from tradinghf.episodes import EpisodeBatch, Floats
 from tradinghf.errors import ConfigError
-from tradinghf.evaluation import PROFIT, UTILITY, BacktestResult, load_tradable, trade
+from tradinghf.evaluation import PROFIT, UTILITY, BacktestResult, backtest, load_tradable, trade
 from tradinghf.learning.policy import Policy
 from tradinghf.loop._collect import Actor, EpisodeScore, batch_of, run_actor, strategy_actor
 from tradinghf.market import MarketData
@@ -38,6 +38,8 @@ class PairedTask:
         costs: of trading.
         fill: when orders of rules fill; policies keep to their own task's.
         utility: what the trader feels about [B] episodes of L bars; None: profit alone counts.
+        terms: rules, margin and brackets of the accounts of rules, by name, as for `backtest`;
+            policies keep their own.
 
     """
 
@@ -47,6 +49,7 @@ class PairedTask:
     costs: CostModel = dataclasses.field(default_factory=CostModel)
     fill: Fill = "next_open"
     utility: EpisodeScore | None = None
+    terms: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def windows(self) -> int:
@@ -135,7 +138,8 @@ def _book(path: EpisodeBatch, steps: Any, base: Floats) -> dict[str, Floats]:
 def _trade_alone(task: PairedTask, x: Contender, begin: int) -> EpisodeBatch:
     """[A, ...] paths of one account per asset, from bar `begin` on."""
     market = task.market
-    config = x.config if isinstance(x, Policy) else EnvConfig(lookback=1, fill=task.fill)
+    of_rules = EnvConfig(lookback=1, fill=task.fill, **task.terms)
+    config = x.config if isinstance(x, Policy) else of_rules
     env = MarketEnv(
         market,
         num_envs=market.assets,
@@ -163,7 +167,8 @@ def _trade_together(task: PairedTask, x: Contender, begin: int) -> EpisodeBatch:
         part = task.market.rows(max(begin - x.config.lookback + 1, 0), task.market.bars)
         done = trade(x, part, costs=task.costs, fill=fill, engine="simulator")
     else:
-        done = trade(x, task.market, costs=task.costs, fill=task.fill)
+        how: dict[str, Any] = {"costs": task.costs, "fill": task.fill, "record": False}
+        done = backtest(x, task.market, **how, **task.terms)
     return _path(done, task.market.bars - begin)
 
 

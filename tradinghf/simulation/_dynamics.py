@@ -224,6 +224,14 @@ class Dynamics:
 
     # ------------------------------------------------------------------ one bar on
 
+    @property
+    def resets_targets(self) -> bool:
+        """Where an exit left nothing the target is flat: an action that repeats it enters again.
+
+        A base's target stands until the base changes it, as in a backtest of the base.
+        """
+        return self.setup.forces and self.config.overlay is None
+
     def transition(
         self, state: EnvState, orders: Tensor, last: bool | Tensor
     ) -> tuple[EnvState, Tensor, Info]:
@@ -279,8 +287,10 @@ class Dynamics:
             change = equity / state.ledger.equity.clamp_min(self.setup.ruin) - 1.0
             mean, square = moments(mean, square, change)
         target = torch.where(orders.isnan(), state.target, orders)
-        if self.setup.forces:
-            target = target.masked_fill(tape.exited, 0.0)
+        if self.resets_targets:
+            out = tape.exited & (ledger.account.shares == 0)
+            out = out if ledger.working is None else out & (ledger.working.size == 0)
+            target = target.masked_fill(out, 0.0)
         return replace(
             state,
             ledger=ledger,

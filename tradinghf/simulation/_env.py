@@ -327,8 +327,12 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
         return self._map.weights(self._map.read(actions), getattr(self._now, "bar", None))
 
     def orders(self, actions: Any) -> Tensor:
-        """[N, A'] the orders that a portfolio's actions amount to now; NaN is none."""
+        """[N, A'] the orders that actions amount to now; NaN is none."""
         held, target = self._standing()
+        if not self.config.portfolio:
+            wanted = self.targets(actions)
+            repeats = (wanted == target) & (not self.config.rebalance)
+            return wanted.masked_fill(repeats, torch.nan)
         last = None if self.config.rebalance else target
         return self._map.orders(self.targets(actions), held, last)
 

@@ -114,6 +114,11 @@ def _close_hits(m: Any, p: Any, d: Any, rate: int, passive: bool, x: Any) -> Non
             t[at.EXITED + k] = one if hit else t[at.EXITED + k]
             t[at.PART + k] = (zero - held) * paid + fee if hit else zero
         add_up(t, at.PART, sums)
+        for k in range(at.LANES):  # what waits is the rest of a begun order: `Working.after_exit`
+            size, held = t[at.WAITING + k], zero - t[at.SIGNED + k]
+            beyond = size + held if size * held < zero else zero
+            beyond = beyond if beyond * size > zero else zero
+            t[at.WAITING + k] = size if held == zero else beyond
     book(m, p, d, x)
     for k in range(at.LANES):
         m[at.VALUE + k] = sums[k]

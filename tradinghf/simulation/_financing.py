@@ -69,8 +69,14 @@ def corporate_actions(ledger: Ledger, tape: Tape, bar: Bar) -> tuple[Ledger, Tap
         ledger = replace(ledger, account=account, close=ledger.close / split)
         if ledger.working is not None:
             w = ledger.working
-            prices = (w.limit, w.stop, w.stop_loss, w.take_profit)
-            waiting = type(w)(w.size * split, *(p / split for p in prices))
+            waiting = replace(
+                w,
+                size=w.size * split,
+                limit=w.limit / split,
+                stop=w.stop / split,
+                stop_loss=w.stop_loss / split,
+                take_profit=w.take_profit / split,
+            )
             ledger = replace(ledger, working=waiting)
         if ledger.exits is not None:
             e = ledger.exits

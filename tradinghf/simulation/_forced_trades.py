@@ -41,6 +41,8 @@ def force_close(
         account = replace(account, debt=kept, free=cash - 2.0 * sum_assets(kept))
     ledger, tape = book_fills(ledger, tape, account, Fill(size, paid, fees), price)
     exited = tape.exited | (size != 0)
+    if ledger.working is not None:
+        ledger = replace(ledger, working=ledger.working.after_exit(-size))
     return replace(ledger, owed=ledger.owed + missing), replace(tape, exited=exited)
 
 
@@ -74,7 +76,7 @@ def close_ruined(ledger: Ledger, tape: Tape, setup: Setup) -> tuple[Ledger, Tape
     )
     if ledger.working is not None:
         waiting = ledger.working.size.masked_fill(ruined, 0.0)
-        ledger = replace(ledger, working=replace(ledger.working, size=waiting))
+        ledger = replace(ledger, working=ledger.working.left(waiting))
     return ledger, tape
 
 

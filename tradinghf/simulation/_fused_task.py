@@ -57,7 +57,7 @@ class TaskEngine(TaskRows, FusedEngine):
         i[[at.SIDE, at.EXACT_LOTS]] = SIDES[limits.side], limits.exact_lots
         i[[at.PARTIAL, at.LOCKS]] = limits.allow_partial, limits.lock_cash
         i[[at.AT_CLOSE, at.WAITS, at.EXITS]] = setup.fill == "close", setup.waits, setup.exits
-        i[[at.FINANCES, at.FORCES]] = setup.financing is not None, setup.forces
+        i[[at.FINANCES, at.FORCES]] = setup.financing is not None, self.dynamics.resets_targets
         i[at.MOMENTS] = self.dynamics.tracks_moments
         for name, (switch, _) in _EXTRAS.items():
             i[getattr(at, switch)] = name in bars.columns

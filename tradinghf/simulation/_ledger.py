@@ -52,6 +52,7 @@ class Working:
         limit: [N, A] worst acceptable price; NaN is none.
         stop: [N, A] price that activates the order; NaN is active.
         stop_loss, take_profit: [N, A] exits of the position it opens; NaN is the setup's.
+        begun: [N, A] bool, volume has filled it in part; an exit cancels such a rest.
 
     """
 
@@ -60,6 +61,7 @@ class Working:
     stop: Tensor
     stop_loss: Tensor
     take_profit: Tensor
+    begun: Tensor
 
     @classmethod
     def none(cls, like: Tensor) -> Working:
@@ -70,7 +72,21 @@ class Working:
     def market(cls, size: Tensor) -> Working:
         """Market orders of which `size` [N, A] signed shares are left."""
         nothing = torch.full_like(size, torch.nan)
-        return cls(size, nothing, nothing, nothing, nothing)
+        return cls(size, nothing, nothing, nothing, nothing, begun=size != 0)
+
+    def left(self, size: Tensor) -> Working:
+        """The orders with `size` [N, A] signed shares left."""
+        return replace(self, size=size, begun=self.begun & (size != 0))
+
+    def after_exit(self, closed: Tensor) -> Working:
+        """What is left once positions of `closed` [N, A] signed shares (0: none) were closed.
+
+        The rest of an order that had begun to open one goes with it; of one that had begun to
+        reduce or turn it, only what lies beyond flat is left.
+        """
+        beyond = torch.where(self.size * closed < 0, self.size + closed, 0.0)
+        beyond = torch.where(beyond * self.size > 0, beyond, 0.0)
+        return self.left(torch.where(self.begun & (closed != 0), beyond, self.size))
 
 
 @dataclass(frozen=True)

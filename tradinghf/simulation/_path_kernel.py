@@ -78,6 +78,15 @@ def _decide(p: Any, a: Any, stop: Any, s: Any, before: Any, hopeful: Any) -> Any
 
 
 @part
+def _cancel_rest(p: Any, a: Any, held: Any) -> None:
+    """What is left of a begun order once `held` shares were closed; see `Working.after_exit`."""
+    size = p[at.SIZE, a]
+    if p[at.BEGUN, a] != 0:
+        beyond = size + held if size * held < 0 else 0.0
+        p[at.SIZE, a] = beyond if beyond * size > 0 else 0.0
+
+
+@part
 def force(
     t: Any, m: Any, p: Any, w: Any, code: Any, rate: Any, fees: Any, out: Any, n: Any, x: Any
 ) -> Any:
@@ -97,6 +106,7 @@ def force(
             fees[a] += fee
             n = record(out, n, t, a, size, paid, fee, price)
             p[at.SHARES, a] = 0.0
+            _cancel_rest(p, a, held)
             hits += 1
         held_still = held_still or p[at.SHARES, a] != 0
     if hits:

@@ -137,6 +137,7 @@ def _trade_waiting(
                 most = b[at.VOLUME, a] * x[at.PARTICIPATION]
                 size = min(max(size, -most), most)
             w[at.WANT, a], p[at.SIZE, a] = size, p[at.SIZE, a] - size
+            p[at.BEGUN, a] = 1.0
             w[at.RANK, a] = size * w[at.PRICE, a]
         else:
             w[at.WANT, a], w[at.RANK, a], w[at.PRICE, a] = np.nan, np.nan, p[at.CLOSE, a]
@@ -180,7 +181,7 @@ def give(
         if i[at.WAITS]:
             tried[a] = 1.0 if every or size == size else 0.0
             if size == size:
-                p[at.SIZE, a] = size
+                p[at.SIZE, a], p[at.BEGUN, a] = size, 0.0
                 for k in range(4):
                     p[at.LIMIT + k, a] = g[1 + k, a]
     if i[at.WAITS]:

@@ -93,7 +93,7 @@ def _bars(market: MarketData, setup: Setup, extras: Extras) -> Floats:
 def open_account(market: MarketData, cash: float) -> tuple[Floats, Floats]:
     """Money and positions of a flat account at the first close."""
     money, positions = np.zeros(at.MONEY), np.full((at.ROWS, market.assets), np.nan)
-    positions[at.SHARES] = positions[at.SIZE] = 0.0
+    positions[at.SHARES] = positions[at.SIZE] = positions[at.BEGUN] = 0.0
     positions[at.CLOSE], money[at.CASH] = market.close[0], cash
     return money, positions
 

@@ -101,7 +101,7 @@ def _open(ledger: Ledger, tape: Tape, bar: Bar, setup: Setup) -> tuple[Ledger, T
         ledger, tape = force_close(ledger, tape, gone, ledger.close, setup.rates)
         if ledger.working is not None:  # its orders go with it
             left = ledger.working.size.masked_fill(gone, 0.0)
-            ledger = replace(ledger, working=replace(ledger.working, size=left))
+            ledger = replace(ledger, working=ledger.working.left(left))
     if setup.margin.maintenance:
         ledger, tape = liquidate(ledger, tape, bar.open, setup)
     if setup.exits:

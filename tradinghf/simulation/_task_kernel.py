@@ -107,7 +107,7 @@ def _read_orders(
 @stage
 def _sum_up(m: Any, p: Any, d: Any, x: Any, i: Any) -> None:
     """Write the accounts' profits, costs and turnover to `d`, and what positions carry on."""
-    zero, one, forces = x[at.ZERO], x[at.ONE], i[at.FORCES] != 0
+    zero, one, forces, waits = x[at.ZERO], x[at.ONE], i[at.FORCES] != 0, i[at.WAITS] != 0
     span, unit, limit = x[at.SPAN], x[at.PROFIT_UNIT], x[at.LIMIT]
     for k in range(at.SUMS * at.LANES):
         d[k] = 0.0
@@ -127,7 +127,8 @@ def _sum_up(m: Any, p: Any, d: Any, x: Any, i: Any) -> None:
                 value / floor,
             )
             target, waited = t[at.TARGET + k], since / span
-            left = zero if t[at.EXITED + k] != zero else target
+            out = t[at.EXITED + k] != zero and t[at.SHARES + k] == zero
+            left = zero if out and not (waits and t[at.WAITING + k] != zero) else target
             t[at.TARGET + k] = left if forces else target
             t[at.SINCE + k], t[at.RISK + k], t[at.POSITION + k] = since, risk, position
             t[at.PRICE_SHOWN + k] = t[at.NOTIONAL + k] / volume

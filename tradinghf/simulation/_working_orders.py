@@ -58,6 +58,7 @@ def submit_orders(working: Working, size: Tensor, orders: BarOrders) -> Working:
         stop=pick(orders.stop, working.stop),
         stop_loss=pick(orders.stop_loss, working.stop_loss),
         take_profit=pick(orders.take_profit, working.take_profit),
+        begun=working.begun & ~new,
     )
 
 
@@ -180,7 +181,7 @@ def _fill(
     order = MarketOrder(size, price, liquidity, exposure=setup.exposure(ledger, price))
     exits = (w.stop_loss, w.take_profit)
     ledger, tape = execute_and_book(ledger, tape, order, rates, setup, exits)
-    return replace(ledger, working=replace(w, size=left)), tape
+    return replace(ledger, working=replace(w, begun=w.begun | ready).left(left)), tape
 
 
 def execute_and_book(
