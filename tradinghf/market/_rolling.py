@@ -6,8 +6,6 @@ own window only, bit for bit, which a running sum over the series would not.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,11 +24,14 @@ def lagged(values: Floats, bars: int) -> Floats:
     return out
 
 
-def _rolling(combine: Callable[[Floats, Floats], Floats], values: Floats, window: int) -> Floats:
-    out = values
-    for k in range(1, min(window, len(values) + 1)):
-        out = combine(out, lagged(values, k))
-    return out if window <= len(values) else np.full_like(values, np.nan)
+def _rolling(combine: np.ufunc, values: Floats, window: int) -> Floats:
+    if window > len(values):
+        return np.full_like(values, np.nan)
+    out = values.copy()
+    for k in range(1, window):
+        combine(out[k:], values[:-k], out=out[k:])
+    out[: window - 1] = np.nan
+    return out
 
 
 def rolling_sum(values: Floats, window: int) -> Floats:
