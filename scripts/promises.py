@@ -12,6 +12,9 @@ _MIGRATE, _SETS = "feedback/store/test_migrate.py", "feedback/store/test_data_se
 _WEB, _DOORS = "dashboard/test_security.py", "serving/test_siege.py"
 _AGAIN, _PAGES = "serving/test_second_siege.py", "dashboard/test_pages.py"
 _FILES, _LINES = "market/test_files.py", "serving/test_connections.py"
+_CAPSULE, _ABUSED = "loop/test_capsule.py", "learning/runs/test_abused_runs.py"
+_STOPS, _SAME = "learning/runs/test_stopping.py", "loop/test_same_run.py"
+_PACKAGE = "project/test_packaging.py"
 
 PROMISES: tuple[tuple[str, str, str], ...] = (
     ("store", "an acknowledged answer is on the disk", f"submit-kill, {_GUARDS}::test_an_answer_is_on_the_disk_before_it_is_acknowledged"),
@@ -58,7 +61,21 @@ PROMISES: tuple[tuple[str, str, str], ...] = (
     ("SECURITY", "no file that is read runs code", "blob-fuzz, coverage-fuzz, learning/policy/test_saved.py::test_a_policy_says_when_its_base_has_changed"),
     ("SECURITY", "names from files send no command to a terminal", "test_outside_text.py::test_a_name_from_a_file_sends_no_command_to_the_terminal"),
     ("SECURITY", "a secret that protects nothing is refused", f"{_DOORS}::test_a_secret_that_protects_nothing_is_refused"),
-    ("cli", "bad input is one sentence", "arguments, outputs, enospc"),
+    ("SECURITY", "a capsule writes nowhere else, runs no code, and is 'the same' only where all of it is", f"blob-fuzz, {_CAPSULE}::test_a_command_with_a_second_place_is_refused, {_CAPSULE}::test_what_lacks_a_part_proves_nothing, {_CAPSULE}::test_what_a_capsule_says_beside_the_truth_is_seen"),
+    ("SECURITY", "arrays, preferences and workbooks that lie are refused before memory is taken", "blob-fuzz, bombs, test_npz.py::test_arrays_that_lie_are_refused_before_memory_is_asked_for, learning/tasks/test_preferences.py::test_columns_that_contradict_each_other_are_refused, market/test_damaged_workbooks.py::test_a_sheet_that_is_none_is_refused"),
+    ("cli", "bad input is one sentence", "arguments, outputs, enospc, cli/test_foreign_runs.py"),
+    ("cli", "absurd sizes are refused with the memory they would take", "loop/test_same_run.py::test_absurd_sizes_are_refused_with_what_they_would_take, bench/test_coverage.py::test_absurd_sizes_of_benchmarks_are_refused"),
+    ("learning", "a killed or stopped training ends as it would have, also renamed, linked, copied or held", f"train-kill, ckpt-corrupt, ddp-rank-kill, {_STOPS}::test_a_stopped_experiment_continues_bit_identically, {_ABUSED}::test_any_name_and_a_link_may_be_a_runs_place, {_ABUSED}::test_a_run_that_was_copied_or_moved_goes_on_as_it_would_have, {_ABUSED}::test_a_process_that_was_held_for_a_while_goes_on"),
+    ("learning", "--resume refuses other bars, settings, seeds, traders, bases and code by name, and harms nothing", f"{_SAME}::test_other_bars_settings_and_seeds_are_refused_by_name, {_SAME}::test_another_version_is_refused, {_SAME}::test_a_base_whose_file_changed_is_another_run, {_ABUSED}::test_a_run_of_rankings_goes_on_with_what_it_began_with_alone"),
+    ("learning", "two trainings never write one run", f"{_STOPS}::test_a_run_that_another_process_writes_keeps_its_settings, {_ABUSED}::test_a_second_training_in_the_same_place_is_refused_and_hurts_nothing"),
+    ("learning", "Ctrl+C, a closed terminal and SIGTERM write a checkpoint", f"{_STOPS}::test_ctrl_c_and_a_closed_terminal_stop_a_training_on_pnl_which_continues"),
+    ("learning", "an overflowing reward leaves finite weights", "nan-gradients"),
+    ("store", "a row of an impossible year blocks nothing and can be repaired", f"{_SIEGE}::test_a_row_of_an_impossible_year_blocks_nothing, {_SIEGE}::test_times_are_written_with_four_digits"),
+    ("store", "numbers that overflow get a sentence", "test_json.py::test_what_nothing_can_keep_is_refused"),
+    ("dashboard", "raters answer beside a flood of sign-ins; time tells no names", f"flood, {_DOORS}::test_one_attempt_too_many_waits_and_is_not_read, {_DOORS}::test_a_refusal_ends_at_a_whole_half_second"),
+    ("dashboard", "a damaged record of a job hides no other, and stops no other process", "serving/test_jobs.py::test_one_damaged_record_hides_no_other_job, serving/test_jobs.py::test_a_record_that_names_another_process_stops_none"),
+    ("dependencies", "the wheel carries a bill of materials, and the page every licence", f"{_PACKAGE}::test_the_wheel_says_what_it_rests_on, {_PACKAGE}::test_the_page_of_dependencies_is_up_to_date"),
+    ("dependencies", "an audit that got no answer does not pass; the newest versions are tried on a schedule", f"{_PACKAGE}::test_an_audit_that_got_no_answer_does_not_pass, {_PACKAGE}::test_the_schedule_tries_the_newest_versions_and_the_audit"),
 )  # fmt: skip
 
 

@@ -118,7 +118,7 @@ DRILLS: dict[str, Drill] = {
     ),
     "blob-fuzz": Drill(
         "blob_fuzz:blob_fuzz",
-        "malformed episode, policy, checkpoint, reward and import files",
+        "malformed episodes, policies, checkpoints, rewards, imports, workbooks, arrays, capsules",
         "an error of the package; no code runs, memory stays bounded",
         300,
         100_000,
@@ -150,6 +150,14 @@ DRILLS: dict[str, Drill] = {
         "an answer with a sentence; never a server error",
         10,
         120,
+    ),
+    "flood": Drill(
+        "flood:flood",
+        "60 strangers try to sign in without end; wrong passwords for known and unknown names",
+        "raters wait under 150 ms (p95; on a busy machine at most 4 times what they wait without), "
+        "and refusals do not tell who has an account",
+        6,
+        60,
     ),
     "ports": Drill(
         "ports:ports",

@@ -22,7 +22,7 @@ from tradinghf.cli._options import WRITTEN, path_use
 from tradinghf.feedback.store import Store
 
 NOT_HERE = 3
-SLOW = {"train-kill", "ddp-rank-kill", "outputs", "arguments", "bombs"}
+SLOW = {"train-kill", "ddp-rank-kill", "outputs", "arguments", "bombs", "flood"}
 NAMES = [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in DRILLS]
 
 

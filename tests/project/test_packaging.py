@@ -310,3 +310,11 @@ def test_an_audit_that_got_no_answer_does_not_pass(
     done = run(ROOT / "scripts" / "audit", cwd=tmp_path)
     assert done.returncode == code, done.stderr
     assert words in done.stdout + done.stderr
+
+
+def test_the_schedule_tries_the_newest_versions_and_the_audit(root: Path) -> None:
+    """What the world did to us meanwhile is asked every week, and neither hides the other."""
+    lines = (root / ".ci/weekly").read_text()
+    assert "NEWEST=1 scripts/check_wheels" in lines
+    assert "make audit" in lines
+    assert "exit $failed" in lines

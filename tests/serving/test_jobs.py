@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tradinghf.serving import BackgroundJobs
-from tradinghf.serving._jobs import _children
+from tradinghf.errors import ConfigError
+from tradinghf.serving import BackgroundJobs, _jobs
+from tradinghf.serving._jobs import BackgroundJob, _children
 
 IMPATIENT = """
 import sys, threading
@@ -83,3 +84,38 @@ def test_a_training_gives_way_to_the_server(tmp_path: Path, kind: str, nice: int
     assert int(shown.split()[0]) == min(os.nice(0) + nice, 19)
     if Path("/proc/self/autogroup").exists():
         assert shown.split()[-1] == str(nice)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        "",
+        "[]",
+        "7",
+        "{}",
+        "[" * 100_000,
+        '{"kind": "train", "title": "t", "pid": "x", "started": 0, "command": []}',
+        '{"kind": "train", "title": "t", "pid": 1, "started": {}, "command": []}',
+    ],
+)
+def test_one_damaged_record_hides_no_other_job(tmp_path: Path, record: str) -> None:
+    jobs = BackgroundJobs(tmp_path)
+    job = jobs.start("backtest", "good", ["-c", "pass"])
+    (jobs.folder / "bad").mkdir()
+    (jobs.folder / "bad/job.json").write_text(record)
+    assert [found.name for found in jobs.list()] == [job.name]
+    with pytest.raises(ConfigError, match="damaged"):
+        jobs.get("bad")
+
+
+@pytest.mark.parametrize("pid", [-1, 0, 1, os.getpid()])
+def test_a_record_that_names_another_process_stops_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pid: int
+) -> None:
+    """Signal -1 would go to every process of the user."""
+    sent: list[tuple[int, int]] = []
+    monkeypatch.setattr(_jobs.os, "kill", lambda *args: sent.append(args))
+    job = BackgroundJob(tmp_path / "20260101-forged", "train", "t", (), pid, 0.0)
+    assert job.status == "stopped"
+    job.stop()
+    assert all(number == 0 for _, number in sent)

@@ -19,7 +19,7 @@ from tradinghf.cli._options import (
     StrategyFolder,
     TrialStore,
 )
-from tradinghf.cli._runs import CONFIG, read_json
+from tradinghf.cli._runs import CONFIG, content_of, read_json
 from tradinghf.cli._terms import CostOptions, TaskOptions
 from tradinghf.errors import ConfigError
 
@@ -209,9 +209,10 @@ def _unseen_bars(
     from tradinghf.market import drawn_again
 
     for run in (Path(name) for name in names if _is_run(name)):
-        settings = read_json(run, CONFIG)["experiment"]
-        known = ("trader", "data", "train_end", "test_start", "end", "seed")
-        experiment = Experiment(**{name: settings[name] for name in known if name in settings})
+        with content_of(run, CONFIG):
+            settings = read_json(run, CONFIG)["experiment"]
+            known = ("trader", "data", "train_end", "test_start", "end", "seed")
+            experiment = Experiment(**{name: settings[name] for name in known if name in settings})
         if data is not None and data != experiment.data:
             continue
         test = split_market(experiment).test

@@ -11,7 +11,15 @@ from tyro.conf import Positional, arg
 from tradinghf.cli import _output as output
 from tradinghf.cli._options import InputPath, OpenSealed, OutputFile
 from tradinghf.cli._research import times_opened
-from tradinghf.cli._runs import CONFIG, PORTRAIT, RESULT, REWARD, experiment_facts, read_json
+from tradinghf.cli._runs import (
+    CONFIG,
+    PORTRAIT,
+    RESULT,
+    REWARD,
+    content_of,
+    experiment_facts,
+    read_json,
+)
 
 _LABELS = {"rlhf": "learned from rankings", "ppo_pnl": "PPO on PnL alone"}
 _RunStore = Annotated[
@@ -56,39 +64,44 @@ def report(
     from tradinghf.loop import Experiment, split_market
 
     config, result = read_json(run, CONFIG), read_json(run, RESULT)
-    settings = config["experiment"]
-    names = ("trader", "data", "train_end", "test_start", "end", "seed")
-    experiment = Experiment(**{name: settings[name] for name in names if name in settings})
+    with content_of(run, CONFIG):
+        settings = config["experiment"]
+        names = ("trader", "data", "train_end", "test_start", "end", "seed")
+        experiment = Experiment(**{name: settings[name] for name in names if name in settings})
+        costs = replace(experiment.costs, **settings["costs"])
+        fill = settings["env"]["fill"]
+    with content_of(run, RESULT):
+        measured = experiment_facts(result)
     test = split_market(experiment).test
-    study = RunStudy(settings["data"], store_for_run(store, run), open_sealed)
+    study = RunStudy(experiment.data, store_for_run(store, run), open_sealed)
     counted_in = f"counted in {store_without_password(study.store)}"
     opened = times_opened(study.log_test_opening(test, f"report {run.name}"))
-    costs = replace(experiment.costs, **settings["costs"])
     files = (run / "policy.safetensors", run / "pnl.safetensors")
     policies = [Policy.load(path) for path in files if path.is_file()]
     contenders: dict[str, Any] = {_LABELS.get(p.name, p.name): p for p in policies}
     contenders["buy and hold"] = "buy_and_hold"
     counted = Study.uncounted(test)  # opened above; the policies are counted below
     reports = {
-        label: backtest(x, test, costs=costs, fill=settings["env"]["fill"], record=counted)
+        label: backtest(x, test, costs=costs, fill=fill, record=counted)
         for label, x in contenders.items()
     }
     trials = study.count_policies(test, policies)
     reward = read_json(run, REWARD) if (run / REWARD).is_file() else {"values": []}
+    with content_of(run, REWARD):
+        values = [dict(value) for value in reward["values"]]
     page = comparison_report(
         out or run / "report.html",
-        title=f"Learned from the rankings of {settings['trader']}",
+        title=f"Learned from the rankings of {experiment.trader}",
         verdict="",
         reports=reports,
-        values=reward["values"],
+        values=values,
         held_out=result.get("reward_model", {}),
         became=_portrait(run),
-        facts=experiment_facts(result)
-        | {"test bars": opened, "trials on this data": f"{trials:,}, {counted_in}"},
+        facts=measured | {"test bars": opened, "trials on this data": f"{trials:,}, {counted_in}"},
         trials=trials,
         provenance={
-            "market of the run": str(settings["data"]),
-            "seed": settings["seed"],
+            "market of the run": experiment.data,
+            "seed": experiment.seed,
             "code of the run": config.get("code", "unknown"),
             "command": "\n".join(
                 [*filter(None, [config.get("command")]), f"tradinghf report {run}"]
@@ -107,4 +120,7 @@ def report(
 
 def _portrait(run: Path) -> str:
     """What the policy became, of runs that say it."""
-    return str(read_json(run, PORTRAIT)["text"]) if (run / PORTRAIT).is_file() else ""
+    if not (run / PORTRAIT).is_file():
+        return ""
+    with content_of(run, PORTRAIT):
+        return str(read_json(run, PORTRAIT)["text"])

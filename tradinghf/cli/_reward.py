@@ -12,7 +12,14 @@ from tradinghf.cli import _output as output
 from tradinghf.cli._feedback import open_store
 from tradinghf.cli._options import InputPath, OutputFile, OutputPath, StoreName
 from tradinghf.cli._progress import progress
-from tradinghf.cli._runs import RESULT, REWARD, print_held_out, print_values, read_json
+from tradinghf.cli._runs import (
+    RESULT,
+    REWARD,
+    content_of,
+    print_held_out,
+    print_values,
+    read_json,
+)
 from tradinghf.durable import write_atomic
 from tradinghf.errors import CheckpointError
 
@@ -59,15 +66,23 @@ def reward_show(
     held_out = found.get("held_out") or {}
     if not held_out and (run / RESULT).is_file():
         held_out = read_json(run, RESULT).get("reward_model", {})
-    if held_out:
-        print_held_out(held_out)
-    print_values(found["values"])
-    if found.get("worst"):
-        output.table(
-            ["rater", "query", "ranks given", "ranks foreseen", "probability", "pairs otherwise"],
-            worst_rows(found["worst"]),
-            title="The answers that it fits worst",
-        )
+    with content_of(run, REWARD):
+        if held_out:
+            print_held_out(held_out)
+        print_values(found["values"])
+        if found.get("worst"):
+            output.table(
+                [
+                    "rater",
+                    "query",
+                    "ranks given",
+                    "ranks foreseen",
+                    "probability",
+                    "pairs otherwise",
+                ],
+                worst_rows(found["worst"]),
+                title="The answers that it fits worst",
+            )
     relation = found.get("profit_correlation")
     if relation is not None:
         output.line(f"Rank correlation of the learned reward with profit: {relation:+.2f}")

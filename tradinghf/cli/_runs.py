@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,13 +38,32 @@ def read_json(run: Path, name: str) -> dict[str, Any]:
 
     """
     try:
-        found: dict[str, Any] = parse_json((run / name).read_text())
+        found: Any = parse_json((run / name).read_text())
+        if not isinstance(found, dict):
+            raise ValueError("no object")
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(
             f"{run} holds no readable {name}. Expected a run directory, as written by "
             "`tradinghf rlhf`, `tradinghf train` or `tradinghf reward fit`."
         ) from error
     return found
+
+
+@contextmanager
+def content_of(run: Path, name: str) -> Iterator[None]:
+    """Where what a file of a run says is taken apart: the file may be anybody's.
+
+    Raises:
+        CheckpointError: it lacks what a run writes, or holds something else there.
+
+    """
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"{run / name} does not hold what a run writes ({type(error).__name__}: {error}). "
+            "Restore it, or let the run end again with --resume."
+        ) from error
 
 
 def print_result(result: Mapping[str, Any]) -> None:

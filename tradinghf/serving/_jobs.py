@@ -67,7 +67,7 @@ class BackgroundJob:
         """Code with which it ended; None while it runs, or when it was killed outright."""
         try:
             return int(json.loads((self.folder / "exit.json").read_text())["code"])
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, LookupError, TypeError):
             return None
 
     @property
@@ -146,8 +146,12 @@ def _alive(pid: int, folder: Path) -> bool:
         os.kill(pid, 0)
     except OSError:
         return False
-    command = Path(f"/proc/{pid}/cmdline")
-    return not command.exists() or folder.name.encode() in command.read_bytes()
+    if not Path("/proc/self/cmdline").exists():  # no Linux
+        return True
+    try:
+        return folder.name.encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:  # it ended meanwhile
+        return False
 
 
 class BackgroundJobs:
@@ -216,9 +220,14 @@ class BackgroundJobs:
         return {"TRADINGHF_DATA": os.pathsep.join(folder for folder in folders if folder)}
 
     def list(self, kind: str | None = None) -> list[BackgroundJob]:
-        """Jobs, the newest first."""
+        """Jobs, the newest first; one whose record is unreadable is passed over."""
         _reap()
-        found = [self.get(path.parent.name) for path in self.folder.glob("*/job.json")]
+        found = []
+        for path in self.folder.glob("*/job.json"):
+            try:
+                found.append(self.get(path.parent.name))
+            except ConfigError as error:
+                _log.warning("job passed over", extra={"job": path.parent.name, "why": str(error)})
         wanted = [job for job in found if kind in (None, job.kind)]
         return sorted(wanted, key=lambda job: job.started, reverse=True)
 
@@ -226,16 +235,21 @@ class BackgroundJobs:
         """One job.
 
         Raises:
-            ConfigError: there is none of that name.
+            ConfigError: there is none of that name, or its record is damaged.
 
         """
         folder = self.folder / name
         if folder.parent != self.folder or not (folder / "job.json").is_file():
             raise ConfigError(f"There is no job {name[:60]!r}.")
-        record: dict[str, Any] = json.loads((folder / "job.json").read_text())
-        return BackgroundJob(folder, **record | {"command": tuple(record["command"])})
+        try:
+            record: dict[str, Any] = json.loads((folder / "job.json").read_text())
+            fields = {part: kind(record[part]) for part, kind in _RECORD.items()}
+            return BackgroundJob(folder, command=tuple(map(str, record["command"])), **fields)
+        except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+            raise ConfigError(f"The record of job {name[:60]!r} is damaged: {error!r}.") from error
 
 
+_RECORD: dict[str, Any] = {"kind": str, "title": str, "pid": int, "started": float}
 _children: list[subprocess.Popen[bytes]] = []
 
 

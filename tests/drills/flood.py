@@ -1,0 +1,126 @@
+"""Drill of the sign-in page: strangers who try without end, and guesses at who has an account."""
+
+from __future__ import annotations
+
+import http.client
+import sqlite3
+import statistics
+import threading
+import time
+import urllib.parse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from support.dashboard import dashboard_of, fill_store, request
+
+from drills.core import Outcome, Say
+from tradinghf.feedback.store import Store
+from tradinghf.serving import UserAccounts
+from tradinghf.serving._access import Identity, SessionTokens
+
+STRANGERS = 60
+PATIENCE = 150.0  # [s]
+GOAL = 0.150  # [s] p95 of a rater's requests on a machine that does nothing else
+RATIO = 4.0  # of the same beside the flood, on one that does
+APART = 0.05  # [s] between the medians of refusals of a known and of an unknown name
+
+
+def flood(work: Path, count: int, say: Say) -> Outcome:
+    """`count` requests of a rater without and with the flood; half as many wrong passwords."""
+    store = work / "store"
+    with Store(store) as made:
+        fill_store(made, queries=4, panels=3, bars=20)
+        UserAccounts(made).add("ann", "ann-password-1234", "rater", by="drill")
+    with dashboard_of(store, auth="local", hosts="127.0.0.1") as live:
+        secret = (store / "dashboard.secret").read_text().strip()
+        token = SessionTokens(secret).issue(Identity("ann"))
+        head = {"Authorization": f"Bearer {token}"}
+
+        def ask() -> None:
+            status, _, _ = request(live.url, "/tradinghf/api/query?session=s", headers=head)
+            if status != 200:
+                raise AssertionError(f"a rater got {status}")
+
+        ask()
+        names = {name: list[float]() for name in ("ann", "zed")}
+        for case in range(max(count // 2, 3)):
+            _forgive(store)
+            for name in sorted(names, reverse=bool(case % 2)):
+                names[name].append(_seconds(partial(_sign_in, live.url, name)))
+        _forgive(store)
+        quiet = _p95(ask, count)
+        say(f"a rater waits {1e3 * quiet:.0f} ms without a flood (95 of 100 requests)")
+        with _strangers(live.url) as tries:
+            time.sleep(2)
+            beside = _p95(ask, count)
+        say(f"{1e3 * beside:.0f} ms beside {STRANGERS} strangers, who tried {len(tries)} times")
+    medians = {name: statistics.median(times) for name, times in names.items()}
+    failures = []
+    if beside > max(GOAL, RATIO * quiet):
+        failures.append(f"a rater waits {beside:.3f} s in a flood, {quiet:.3f} s without")
+    if abs(medians["ann"] - medians["zed"]) > APART:
+        failures.append(f"refusals take {medians} s: known names can be told from others")
+    figures = {
+        "rater p95 ms": round(1e3 * quiet),
+        "rater p95 in a flood ms": round(1e3 * beside),
+        "strangers": STRANGERS,
+        "refused a known name ms": round(1e3 * medians["ann"]),
+        "refused an unknown name ms": round(1e3 * medians["zed"]),
+    }
+    return Outcome(2, tuple(failures), figures)
+
+
+def _sign_in(url: str, name: str) -> None:
+    form = urllib.parse.urlencode({"name": name, "password": "wrong-password-xx"}).encode()
+    kind = {"Content-Type": "application/x-www-form-urlencoded", "Origin": url}
+    # Passwords are checked by a thread that gives way: on a busy machine it takes its time.
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=PATIENCE)
+    try:
+        connection.request("POST", "/login", form, kind)
+        connection.getresponse().read()
+    finally:
+        connection.close()
+
+
+def _forgive(store: Path) -> None:
+    """Unlock everybody: a locked name is refused by another way."""
+    with sqlite3.connect(store / "feedback.db", timeout=30) as database:
+        database.execute("update dashboard_users set failures=0, locked_until=''")
+    database.close()
+
+
+def _seconds(work: Callable[[], None]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def _p95(work: Callable[[], None], count: int) -> float:
+    times = sorted(_seconds(work) for _ in range(max(count, 4)))
+    return times[min(int(0.95 * len(times)), len(times) - 1)]
+
+
+@contextmanager
+def _strangers(url: str) -> Iterator[list[int]]:
+    """Threads that try to sign in, over and over; yields one entry per try."""
+    over, tries = threading.Event(), list[int]()
+
+    def loop() -> None:
+        while not over.is_set():
+            try:
+                _sign_in(url, "nobody")
+            except (OSError, http.client.HTTPException):
+                continue
+            tries.append(1)
+
+    threads = [threading.Thread(target=loop, daemon=True) for _ in range(STRANGERS)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield tries
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join(timeout=60)
