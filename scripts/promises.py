@@ -72,7 +72,7 @@ PROMISES: tuple[tuple[str, str, str], ...] = (
     ("learning", "an overflowing reward leaves finite weights", "nan-gradients"),
     ("store", "a row of an impossible year blocks nothing and can be repaired", f"{_SIEGE}::test_a_row_of_an_impossible_year_blocks_nothing, {_SIEGE}::test_times_are_written_with_four_digits"),
     ("store", "numbers that overflow get a sentence", "test_json.py::test_what_nothing_can_keep_is_refused"),
-    ("dashboard", "raters answer beside a flood of sign-ins; time tells no names", f"flood, {_DOORS}::test_one_attempt_too_many_waits_and_is_not_read, {_DOORS}::test_a_refusal_ends_at_a_whole_half_second"),
+    ("dashboard", "raters answer beside a flood of sign-ins; time tells no names", f"flood, {_DOORS}::test_one_person_who_signs_in_gives_way_to_nobody, {_DOORS}::test_one_attempt_too_many_waits_and_is_not_read, {_DOORS}::test_a_refusal_ends_at_a_whole_half_second"),
     ("dashboard", "a damaged record of a job hides no other, and stops no other process", "serving/test_jobs.py::test_one_damaged_record_hides_no_other_job, serving/test_jobs.py::test_a_record_that_names_another_process_stops_none"),
     ("dependencies", "the wheel carries a bill of materials, and the page every licence", f"{_PACKAGE}::test_the_wheel_says_what_it_rests_on, {_PACKAGE}::test_the_page_of_dependencies_is_up_to_date"),
     ("dependencies", "an audit that got no answer does not pass; the newest versions are tried on a schedule", f"{_PACKAGE}::test_an_audit_that_got_no_answer_does_not_pass, {_PACKAGE}::test_the_schedule_tries_the_newest_versions_and_the_audit"),

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import stat
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -374,3 +375,15 @@ def test_a_refusal_ends_at_a_whole_half_second(
     form = {"name": "nobody", "password": "wrong password"}
     assert client.post("/login", data=form).status_code == 401
     assert [round(work + seconds, 9) for seconds in naps] == [end]
+
+
+@pytest.mark.parametrize(("waiting", "gives_way"), [(0, False), (1, False), (2, True), (31, True)])
+def test_one_person_who_signs_in_gives_way_to_nobody(
+    tmp_path: Path, waiting: int, gives_way: bool
+) -> None:
+    """On a busy machine a password was checked after minutes."""
+    doors, _ = _sign_in_page(tmp_path)
+    doors._waiting = waiting
+    name = asyncio.run(doors._at_work(lambda: threading.current_thread().name))
+    assert name.startswith("sign-in-crowd") == gives_way
+    assert doors._waiting == waiting

@@ -29,6 +29,8 @@ from tradinghf.serving._routes import API_PATHS
 _PUBLIC = ("/login", "/invite", "/_stcore/health")
 _MAX_FORM = 4096
 _MOST_WAITING = 32
+_FEW = 2
+"""So many who sign in at once are people; more of them give way to those who rank."""
 _FORM_SECONDS = 10.0
 _REFUSAL_SECONDS = 0.5
 """A refusal takes this long, or a multiple of it: more than checking a password does."""
@@ -124,7 +126,9 @@ class SignInRoutes:
         self._waiting = 0
         # Threads of their own, which give way: a flood of attempts leaves the raters' alone.
         workers = max(1, (os.cpu_count() or 2) // 4)
-        self._work = ThreadPoolExecutor(workers, "sign-in", initializer=_give_way)
+        self._crowd = ThreadPoolExecutor(workers, "sign-in-crowd", initializer=_give_way)
+        # One person does not: on a machine with other work, who gives way waits for minutes.
+        self._work = ThreadPoolExecutor(1, "sign-in")
 
     def allowed(self, path: str, headers: Headers) -> bool:
         """Whether a request may be served: it is signed in, or asks for the sign-in page."""
@@ -207,10 +211,11 @@ class SignInRoutes:
             return Response(status_code=400)
 
     async def _at_work(self, work: Callable[..., str], *words: str) -> str:
-        """Hash passwords in a thread that gives way."""
+        """Hash passwords in a thread of their own; of many at once, in one that gives way."""
+        threads = self._work if self._waiting < _FEW else self._crowd
         self._waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._work, work, *words)
+            return await asyncio.get_running_loop().run_in_executor(threads, work, *words)
         finally:
             self._waiting -= 1
 
