@@ -22,7 +22,7 @@ def test_a_report_of_settings_that_are_none_is_refused(
     assert capsys.readouterr().err.startswith("error: ")
 
 
-@pytest.mark.parametrize("content", ["[]", "7", '{"S": 1}', '{"seconds": []}', '{"rankings": {}}'])
+@pytest.mark.parametrize("content", ["[]", "7", '{"seconds": []}', '{"rankings": {}}'])
 def test_a_report_of_results_that_are_none_is_refused(
     tmp_path: Path, content: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
