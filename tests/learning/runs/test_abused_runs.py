@@ -122,7 +122,7 @@ def test_a_second_training_in_the_same_place_is_refused_and_hurts_nothing(
     ("other", "said"),
     [
         (["--trader", "turnover_averse"], "trader was 'drawdown' and is 'turnover"),
-        (["--data", "synthetic:bars=500,assets=2,seed=9"], "bars"),
+        (["--data", "synthetic:bars=420,assets=2"], "data_sha256.test was"),
         (["--seed", "5"], "seed was 0 and is 5"),
         (["--fee-bps", "9"], "fee_bps was 1.0 and is 9.0"),
     ],
