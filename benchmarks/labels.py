@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from tradinghf.loop.labels import markdown
+from tradinghf.loop.labels import markdown, summarise
 from tradinghf.loop.labels._summary import label, scored
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "labels.json"
 OUTSIDE = ROOT / "benchmarks" / "results" / "labels_outside.json"
+TASTES = ROOT / "benchmarks" / "results" / "labels_tastes.json"
 PAGE = ROOT / "docs" / "labels.md"
 PLOT = ROOT / "docs" / "images" / "labels.svg"
 CURVES = ROOT / "docs" / "images" / "labels_curves.svg"
@@ -118,9 +119,23 @@ def fill(text: str, name: str, content: str) -> str:
     return f"{before}{start}\n{content.strip()}\n{end}{after}"
 
 
+def converged(found: dict[str, Any]) -> str:
+    """Which yardsticks had not stopped rising."""
+    rows = [r for r in scored(found["trainings"]) if r["kind"] == "true"]
+    names = [f"{label(r['trader'])} ({r['market']})" for r in rows if not r["converged"]]
+    text = ", ".join(sorted(set(names))) or "none"
+    return f"Yardsticks that still rose in their last quarter, {len(names)} of {len(rows)}: {text}."
+
+
+def read(file: Path) -> dict[str, Any]:
+    """Results, summarised as is done now."""
+    found: dict[str, Any] = json.loads(file.read_text())
+    return found | {"summary": summarise(found["trainings"])}
+
+
 def main() -> None:
     """Plots and page."""
-    found = json.loads(RESULTS.read_text())
+    found = read(RESULTS)
     draw_labels(found)
     draw_curves(found)
     page = fill(PAGE.read_text(), "labels", markdown(found["summary"]))
@@ -129,9 +144,11 @@ def main() -> None:
     page = fill(
         page, "about", f"{about['cpu']}, {about['cores']} cores; commit `{found['commit']}`."
     )
-    if OUTSIDE.is_file():
-        outside = json.loads(OUTSIDE.read_text())
-        page = fill(page, "outside", markdown(outside["summary"]) + "\nHarmed: " + harm(outside))
+    for file, name in ((OUTSIDE, "outside"), (TASTES, "tastes")):
+        if file.is_file():
+            outside = read(file)
+            text = markdown(outside["summary"]) + "\n" + converged(outside)
+            page = fill(page, name, text + "\n\nHarmed: " + harm(outside))
     PAGE.write_text(page)
 
 

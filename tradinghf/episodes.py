@@ -299,6 +299,13 @@ class EpisodeBatch(_EquityPaths):
             cut[name] = None if values is None else values[:, : lengths.get(name, bars)]
         return EpisodeBatch(**cut)
 
+    def rows(self, which: NDArray[np.int64]) -> EpisodeBatch:
+        """Some of the episodes."""
+        kept: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        for name, values in kept.items():
+            kept[name] = None if values is None else values[which]
+        return EpisodeBatch(**kept)
+
     def __len__(self) -> int:
         return len(self.equity)
 

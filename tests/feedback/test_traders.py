@@ -11,7 +11,9 @@ from support.episodes import random_episode
 from tradinghf.episodes import EpisodeBatch
 from tradinghf.errors import FeedbackError
 from tradinghf.feedback import SyntheticTrader
-from tradinghf.feedback._traders import TEACHERS, UTILITIES, SimulatedTeacher
+from tradinghf.feedback._teachers import TEACHERS, SimulatedTeacher
+from tradinghf.feedback._traders import UTILITIES
+from tradinghf.learning.reward import growth
 
 EPISODES = [random_episode(seed) for seed in range(40)]
 
@@ -22,6 +24,59 @@ def test_utilities_agree_between_one_episode_and_a_batch(name):
     batch = trader.utilities(EpisodeBatch.stack(EPISODES))
     np.testing.assert_allclose(batch, trader.utilities(EPISODES), rtol=1e-12)
     assert np.ptp(batch) > 0
+
+
+def one_at_a_time(e):
+    assert e.equity.ndim == 1, "an episode"
+    return float(e.equity[-1])
+
+
+def whole_batch_at_once(e):
+    return e.net_return - e.drawdown.max()  # of a batch: the deepest of all
+
+
+def looks_back_twenty_bars(e):
+    return e.equity[..., -1] - e.equity[..., -21]
+
+
+def either(e):
+    return e.net_return - e.drawdown.max(axis=-1)
+
+
+@pytest.mark.parametrize("utility", [one_at_a_time, whole_batch_at_once, either])
+def test_a_function_of_the_users_judges_a_batch_as_it_judges_its_episodes(utility):
+    trader = SyntheticTrader("drawdown")
+    trader.function, trader._batched = utility, False
+    batch = EpisodeBatch.stack(EPISODES)
+    for bars in (9, batch.position.shape[1], 9):
+        cut = batch.first(bars)
+        expected = [float(utility(episode)) for episode in cut.episodes()]
+        np.testing.assert_allclose(trader.utilities(cut), expected, rtol=1e-12)
+
+
+def test_a_function_that_takes_batches_is_called_once_for_all_of_them():
+    calls = []
+    trader = SyntheticTrader("drawdown")
+    trader._batched = False
+    trader.function = lambda e: (calls.append(e.equity.ndim), either(e))[1]
+    batch = EpisodeBatch.stack(EPISODES)
+    trader.utilities(batch)
+    calls.clear()
+    trader.utilities(batch)
+    assert calls == [2]
+
+
+def test_what_cannot_be_judged_yet_is_paid_when_it_can():
+    """Growth of a utility that looks further back than an episode has gone."""
+    trader = SyntheticTrader("drawdown")
+    trader.function, trader._batched = looks_back_twenty_bars, False
+    batch = EpisodeBatch.stack(EPISODES)
+    paid = growth(trader.utilities, batch, 4)
+    assert (paid[:, :19] == 0).all()
+    np.testing.assert_allclose(paid[:, 19], batch.equity[:, 20] - batch.equity[:, 0])
+    np.testing.assert_allclose(paid.sum(1), looks_back_twenty_bars(batch))
+    with pytest.raises(FeedbackError, match="failed on an episode"):
+        growth(trader.utilities, batch.first(12), 4)
 
 
 def test_an_oracle_ranks_by_utility_and_is_repeatable():
@@ -124,6 +179,25 @@ def test_a_utility_may_come_from_a_file(tmp_path):
         UTILITIES.find(f"{tmp_path}/none.py:calm")
     with pytest.raises(FeedbackError, match="Did you mean 'drawdown'"):
         UTILITIES.find("drawdwon")
+
+
+def test_the_brief_name_the_best_and_the_worst_only():
+    shown = EPISODES[:5]
+    whole = SyntheticTrader("drawdown").rank(shown, "q").ranks
+    brief = SyntheticTrader("drawdown", "brief").rank(shown, "q").ranks
+    assert brief == tuple({1: 1, 5: 3}.get(rank, 2) for rank in whole)
+
+
+def test_the_rating_call_good_what_is_better_than_staying_out():
+    """For plain profit, what earned; for one who is paid for trades, every trader."""
+    by_profit = sorted(EPISODES, key=lambda e: e.net_return)
+    shown = [*by_profit[:2], *by_profit[-3:]]
+    answer = SyntheticTrader("profit", "rating").rank(shown, "q")
+    assert answer.ratings == tuple(5 if e.net_return > 0 else 1 for e in shown)
+    assert len(set(answer.ratings)) == 2
+    busy = SyntheticTrader("profit", "rating")
+    busy.function, busy._batched = (lambda e: float(e.turnover.sum())), False
+    assert busy.rank(shown, "q").ratings == (5,) * 5
 
 
 def test_the_explaining_name_what_differs_most_in_their_eyes():

@@ -70,6 +70,39 @@ def test_s_g_and_harm() -> None:
     assert scored([found("rlhf", 0.8)]) == []
 
 
+def test_the_best_known_policy_is_the_yardstick() -> None:
+    """Where the policy under test, or PPO on PnL, beats PPO on the true utility."""
+    true = found("true", 1.0, utility_random=-1.0, utility_pnl=0.5)
+    better, worse = scored([true, found("rlhf", 1.5), found("rlhf", 0.5, rankings=10)])[1:]
+    assert (better["S"], better["G"]) == (1.0, 1.0)
+    assert worse["S"] == pytest.approx(1.5 / 2.5)
+    beaten = found("true", 0.4, utility_random=-1.0, utility_pnl=0.5)
+    row = scored([beaten, found("rlhf", 0.3)])[1]
+    assert row["G"] is None
+    assert row["S"] == pytest.approx(1.3 / 1.5)
+    assert row["lost"] == pytest.approx(0.2 / 1.5)
+
+
+def test_a_yardstick_that_still_rises_is_told() -> None:
+    flat = [[step, min(step / 4, 1.0)] for step in range(1, 9)]
+    rising = [[step, step / 8] for step in range(1, 9)]
+    for curve, expected in ((flat, True), (rising, False), ([], False)):
+        true = found("true", 1.0, utility_random=0.0, utility_pnl=0.5, curve=curve)
+        assert scored([true, found("rlhf", 0.8)])[1]["converged"] is expected
+
+
+def test_the_mean_of_g_stands_beside_its_worst_cell_and_what_is_lost_elsewhere() -> None:
+    rows = []
+    for trader, pnl, own in (("a", 0.5, 0.9), ("b", 0.5, 0.7), ("c", 0.95, 0.85)):
+        rows.append(found("true", 1.0, utility_random=0.0, utility_pnl=pnl, trader=trader))
+        rows.append(found("rlhf", own, trader=trader))
+    (row,) = summarise(rows)
+    assert row["G_mean"] == pytest.approx(0.6)
+    assert row["G_worst"] == pytest.approx(0.4)
+    assert row["lost"] == pytest.approx(0.1)
+    assert "0.600 (0.40) of 2 | 0.10 |" in markdown([row])
+
+
 def test_the_summary_names_the_worst_utility() -> None:
     rows = []
     for trader, utility in (("a", 0.9), ("b", 0.2)):

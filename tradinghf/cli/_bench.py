@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from tradinghf.bench import BENCHMARKS
 from tradinghf.cli import _output as output
@@ -55,6 +55,9 @@ def labels(
     markets: tuple[str, ...] = ("momentum", "mean_reversion"),
     seeds: int = 3,
     steps: int = 800_000,
+    yardstick_steps: int | None = None,
+    yardsticks: int = 1,
+    gate: Literal["all", "harmed", "none"] = "all",
     plain: bool = True,
     executor: SpreadOver = "processes",
     out: OutputPath = Path("runs/labels"),
@@ -77,6 +80,9 @@ def labels(
         markets: Synthetic regimes.
         seeds: Seeds per market.
         steps: Environment steps of every training.
+        yardstick_steps: Of PPO on the true utility, where it gets more.
+        yardsticks: Seeds of PPO on the true utility; the best is the yardstick.
+        gate: Ask the no-harm gate about all trainings, those that end below PPO on PnL, or none.
         plain: Also train the usual baseline: a plain network on as many bits of random pairs.
         executor: Where trainings run: local (this process), processes (one per
             processor, or processes:N), or a Ray cluster: ray:auto, ray:local, ray:ray://HOST:10001.
@@ -94,6 +100,9 @@ def labels(
         markets=markets,
         seeds=seeds,
         steps=steps,
+        yardstick_steps=yardstick_steps,
+        yardsticks=yardsticks,
+        gate=gate,
         plain=plain,
     )
     with progress() as report:

@@ -12,10 +12,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tradinghf.episodes import Episode, EpisodeBatch, Floats
 from tradinghf.errors import FeedbackError
+from tradinghf.feedback._teachers import (
+    TEACHERS,
+    SimulatedTeacher,
+    answered,
+    flat,
+    likeness,
+    standard,
+)
 from tradinghf.feedback._types import Ranking
 from tradinghf.registry import Registry
 
@@ -109,73 +116,6 @@ def concentration_averse(e: Episode | EpisodeBatch) -> Worth:
     return e.net_return - 0.1 * np.abs(e.book).max(axis=-1).mean(axis=-1)
 
 
-@dataclass(frozen=True)
-class SimulatedTeacher:
-    """The mistakes with which a synthetic trader reports its utility; by default none.
-
-    Attributes:
-        rationality: inverse temperature of Plackett-Luce choices; infinite = always exact.
-        mistake: probability that two neighbours in the ranking are swapped.
-        skip: probability of skipping a query.
-        tie: utilities closer than this (in standard deviations of the group) are tied.
-        myopic: share of the episode, from its end, that the trader looks at.
-        drift: number of answers over which taste moves from pure profit to the utility.
-        adversary: probability that an answer is reversed.
-        confusion: probability that two neighbours in the ranking are swapped whose equity curves
-            are the same; it falls as they part.
-        first_panel: what the first panel gains on the last by its place alone (in standard
-            deviations of the group).
-        fatigue: number of answers in which the probability of swapping neighbours grows to a
-            quarter; 0 never tires.
-        anchor: share of the final profit, as against the utility, in what is compared.
-        visible: share of the episode, from its beginning, that the trader looks at.
-        explains: whether the trader names what decided each answer, as a tag in its comment:
-            profit, or what else a built-in utility values, whichever differs more.
-    Source: B-Pref, Lee et al. 2021 (arXiv:2111.03026), section 3, extended to rankings.
-
-    """
-
-    rationality: float = float("inf")
-    mistake: float = 0.0
-    skip: float = 0.0
-    tie: float = 0.0
-    myopic: float = 1.0
-    drift: int = 0
-    adversary: float = 0.0
-    confusion: float = 0.0
-    first_panel: float = 0.0
-    fatigue: int = 0
-    anchor: float = 0.0
-    visible: float = 1.0
-    explains: bool = False
-
-    def swap(self, answered: int) -> float:
-        """Probability of swapping two neighbours, after so many answers."""
-        tired = min(answered / self.fatigue, 1.0) if self.fatigue else 0.0
-        return self.mistake + (_TIRED - self.mistake) * tired if tired else self.mistake
-
-
-_TIRED = 0.25
-TEACHERS: Registry[SimulatedTeacher] = Registry("teacher", FeedbackError)
-for _name, _teacher in {
-    "oracle": SimulatedTeacher(),
-    "stochastic": SimulatedTeacher(rationality=3.0),
-    "mistakes": SimulatedTeacher(mistake=0.1),
-    "skips": SimulatedTeacher(skip=0.2),
-    "ties": SimulatedTeacher(tie=0.25),
-    "myopic": SimulatedTeacher(myopic=0.5),
-    "drifting": SimulatedTeacher(drift=20),
-    "adversarial": SimulatedTeacher(adversary=0.2),
-    "confused": SimulatedTeacher(confusion=0.5),
-    "in_order": SimulatedTeacher(first_panel=0.5),
-    "tiring": SimulatedTeacher(fatigue=40),
-    "anchored": SimulatedTeacher(anchor=0.3),
-    "impatient": SimulatedTeacher(visible=0.8),
-    "explaining": SimulatedTeacher(explains=True),
-}.items():
-    TEACHERS.add(_name, _teacher)
-
-
 _NAMES = {
     "drawdown": "drawdown",
     "mean_variance": "volatility",
@@ -187,6 +127,9 @@ _NAMES = {
     "time_in_market": "time_in_market",
 }
 """What a built-in utility values beside profit, as traders call it (`LEXICON`)."""
+
+
+_SPOT_CHECKS = 5  # episodes of a batch that are also judged alone
 
 
 def _probe(bars: int = 64) -> Episode:
@@ -219,6 +162,8 @@ class SyntheticTrader:
     label: str = field(init=False)
     function: Utility = field(init=False, repr=False)
     _batched: bool = field(init=False, repr=False, default=False)
+    _tries_batches: bool = field(init=False, repr=False, default=True)
+    _agreed: set[int] = field(init=False, repr=False, default_factory=set)
 
     def __post_init__(self) -> None:
         self.label, self.function = UTILITIES.find(self.name)
@@ -235,11 +180,39 @@ class SyntheticTrader:
             FeedbackError: the function failed or returned something that is not a finite number.
 
         """
-        if isinstance(episodes, EpisodeBatch) and self._batched:
-            return np.asarray(self.function(episodes), dtype=np.float64)
-        items = episodes.episodes() if isinstance(episodes, EpisodeBatch) else episodes
-        values = np.array([self._one(episode) for episode in items])
-        return values
+        if isinstance(episodes, EpisodeBatch):
+            if self._batched:
+                return np.asarray(self.function(episodes), dtype=np.float64)
+            values = self._together(episodes)
+            if values is not None:
+                return values
+            episodes = episodes.episodes()
+        return np.array([self._one(episode) for episode in episodes])
+
+    def _together(self, batch: EpisodeBatch) -> Floats | None:
+        """[B] utilities in one call, where a function of one episode also takes a batch.
+
+        None where it fails, or says of a batch what it does not say of some of its episodes: then
+        it is never asked so again.
+        """
+        if not self._tries_batches or len(batch) < 2:
+            return None
+        some = np.unique(np.linspace(0, len(batch) - 1, _SPOT_CHECKS).astype(int))
+        try:
+            values = np.asarray(self.function(batch), dtype=np.float64)
+        except Exception:  # noqa: BLE001 - the users' own function, which may raise anything
+            self._one(batch.rows(some[:1]).episodes()[0])  # fails alike, or is for one episode only
+            values = np.empty(0)
+        if values.shape == (len(batch),) and np.isfinite(values).all():
+            bars = batch.position.shape[1]
+            if bars in self._agreed:
+                return values
+            alone = [self._one(episode) for episode in batch.rows(some).episodes()]
+            if np.allclose(values[some], alone, rtol=1e-9, atol=1e-12):
+                self._agreed.add(bars)
+                return values
+        self._tries_batches = False
+        return None
 
     def _one(self, episode: Episode) -> float:
         try:
@@ -277,12 +250,21 @@ class SyntheticTrader:
         if rng.random() < teacher.skip:
             return Ranking(ranks=(), outcome="skipped", **about)
         values = self._perceived(episodes, teacher)
-        alike = _likeness(episodes) if teacher.confusion else np.zeros((len(ids), len(ids)))
+        alike = likeness(episodes) if teacher.confusion else np.zeros((len(ids), len(ids)))
         swap = np.maximum(teacher.swap(self.answered), teacher.confusion * alike)
-        ranks = _answer(values, teacher, swap, rng)
+        ranks = answered(values, teacher, swap, rng)
         self.answered += 1
         comment = self._reason(episodes, values) if teacher.explains else ""
-        return Ranking(ranks=tuple(int(r) for r in ranks), comment=comment, **about)
+        if teacher.ends:
+            ranks = np.where(ranks == ranks.min(), 1, np.where(ranks == ranks.max(), 3, 2))
+        ratings = self._rated(episodes) if teacher.rates else ()
+        given = tuple(int(r) for r in ranks)
+        return Ranking(ranks=given, comment=comment, ratings=ratings, **about)
+
+    def _rated(self, episodes: Sequence[Episode]) -> tuple[int, ...]:
+        """5 for an episode that is better than staying out of its window, 1 for one that is not."""
+        better = self.utilities(episodes) > self.utilities([flat(e) for e in episodes])
+        return tuple(5 if good else 1 for good in better)
 
     def _reason(self, episodes: Sequence[Episode], values: Floats) -> str:
         """The tag of what differs most in the trader's eyes; nothing where it has no name."""
@@ -297,56 +279,9 @@ class SyntheticTrader:
         seen = [e.head(teacher.visible) for e in seen] if teacher.visible < 1 else seen
         values = self.utilities(seen)
         if teacher.anchor:
-            final = _standard(np.array([float(e.net_return) for e in episodes]))
-            values = (1 - teacher.anchor) * _standard(values) + teacher.anchor * final
+            final = standard(np.array([float(e.net_return) for e in episodes]))
+            values = (1 - teacher.anchor) * standard(values) + teacher.anchor * final
         if teacher.drift and self.answered < teacher.drift:
             share = self.answered / teacher.drift
             values = share * values + (1 - share) * np.array([float(e.net_return) for e in seen])
         return values
-
-
-def _standard(values: Floats) -> Floats:
-    """Values in units of their spread around their mean; zeros where they are all the same."""
-    spread = values.std()
-    return (values - values.mean()) / spread if spread > 0 else np.zeros_like(values)
-
-
-def _likeness(episodes: Sequence[Episode]) -> Floats:
-    """[K, K] how alike the equity curves look: 1 where they are the same, falling to 0."""
-    curves = np.stack([episode.equity for episode in episodes])
-    apart = np.sqrt(np.square(curves[:, None] - curves[None]).mean(-1))
-    usual = apart.sum() / max(len(curves) * (len(curves) - 1), 1)
-    return np.exp(-apart / usual) if usual > 0 else np.ones_like(apart)
-
-
-def _answer(
-    values: Floats, teacher: SimulatedTeacher, swap: Floats, rng: np.random.Generator
-) -> NDArray[np.int64]:
-    """Ranks from utilities, 1 = best; utilities are compared in units of their spread.
-
-    Args:
-        values: [K] perceived utilities, in panel order.
-        teacher: the other weaknesses.
-        swap: [K, K] probability that two neighbours in the ranking are swapped.
-        rng: of chance.
-
-    """
-    scaled = _standard(values)
-    if teacher.first_panel:
-        scaled = scaled + teacher.first_panel * np.linspace(0.5, -0.5, len(values))
-    noisy = scaled
-    if np.isfinite(teacher.rationality):
-        noisy = teacher.rationality * scaled + rng.gumbel(size=len(values))
-    order = np.argsort(-noisy, kind="stable")
-    for i in range(len(order) - 1):
-        if rng.random() < swap[order[i], order[i + 1]]:
-            order[i], order[i + 1] = order[i + 1], order[i]
-    if rng.random() < teacher.adversary:
-        order = order[::-1]
-    ranks = np.empty(len(order), dtype=np.int64)
-    rank = 1
-    for place, index in enumerate(order):
-        if place and abs(scaled[order[place - 1]] - scaled[index]) > max(teacher.tie, 1e-12):
-            rank += 1
-        ranks[index] = rank
-    return ranks

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -73,6 +74,12 @@ def strategy_actor(strategy: Strategy | str, market: MarketData, **params: Any) 
         held_targets(rule(market.select([symbol]), **params))[:, 0] for symbol in market.symbols
     ]
     return Actor(rule.name, np.stack(columns, axis=1), meta={"params": rule.bind(**params)})
+
+
+@lru_cache(maxsize=2)  # the loop asks about the same bars in every round
+def _rules(market: MarketData, names: tuple[str, ...]) -> tuple[Actor, ...]:
+    """An actor for each bundled rule."""
+    return tuple(strategy_actor(name, market) for name in names)
 
 
 def random_actor(market: MarketData, config: EnvConfig, seed: int, hold: float) -> Actor:
@@ -367,7 +374,7 @@ def pool_actors(
     return [
         *(constant_actor(market, level) for level in levels),
         *(random_actor(market, config, seed + i, hold) for i, hold in enumerate((2, 6, 20))),
-        *(strategy_actor(name, market) for name in strategy_names()),
+        *_rules(market, tuple(strategy_names())),
         *(book_actors(market, seed) if config.portfolio else ()),
         *([] if bases is None else modulated_actors(bases, seed)),
         *policies,

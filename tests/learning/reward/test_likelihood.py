@@ -15,7 +15,7 @@ from statsmodels.datasets import modechoice
 from tradinghf.errors import FeedbackError
 from tradinghf.learning.config import AspectConfig
 from tradinghf.learning.reward import Choices
-from tradinghf.learning.reward._laplace import laplace, score_gain
+from tradinghf.learning.reward._laplace import Mode, laplace, score_gains
 from tradinghf.learning.reward._likelihood import RankingLikelihood, pair_probabilities
 
 DOUBLE = torch.float64
@@ -192,7 +192,7 @@ def test_the_gain_of_one_more_column_is_foreseen(noise):
 
     mean, covariance, evidence = fit([0])
     rows = torch.tensor([0, choices.tie])
-    foreseen = score_gain(choices, rows, mean[0], covariance[0], noise, spread)
+    (foreseen,) = score_gains(choices, [Mode(rows, mean[0], covariance[0], spread)], noise)
     gained = torch.cat([fit([0, column])[2] - evidence for column in range(1, 9)])
     assert int(foreseen[1:].argmax()) == int(gained.argmax()) == 3
     torch.testing.assert_close(foreseen[1:], gained, atol=0.5, rtol=0.35)

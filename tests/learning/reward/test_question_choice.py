@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -17,6 +18,24 @@ def test_information_gain_is_zero_for_agreement_and_one_bit_for_two_camps():
     assert float(information_gain(agree)) == pytest.approx(0.0, abs=1e-12)
     camps = torch.tensor([[[50.0, 0.0]], [[0.0, 50.0]]]).double()
     assert float(information_gain(camps)) == pytest.approx(math.log(2), abs=1e-9)
+
+
+@pytest.mark.parametrize("size", [2, 3, 5, 6])
+def test_information_gain_is_that_of_every_order_written_out(size: int) -> None:
+    """Plackett-Luce by its definition: at each place one of those that remain is chosen."""
+    scores = 3 * np.random.default_rng(size).standard_normal((4, 3, size))
+    expected = []
+    for group in scores.transpose(1, 0, 2):  # [M, K]
+        p = np.ones((len(group), math.factorial(size)))
+        for column, order in enumerate(itertools.permutations(range(size))):
+            for place, chosen in enumerate(order):
+                remaining = np.exp(group[:, list(order[place:])]).sum(1)
+                p[:, column] *= np.exp(group[:, chosen]) / remaining
+        np.testing.assert_allclose(p.sum(1), 1.0)
+        mean = p.mean(0)
+        expected.append(-(mean * np.log(mean)).sum() + (p * np.log(p)).sum(1).mean())
+    found = information_gain(torch.tensor(scores))
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-10)
 
 
 def test_questions_are_chosen_where_members_disagree():

@@ -106,6 +106,9 @@ def test_a_taste_beyond_the_terms_is_learned_and_told():
     assert row["probability"] == beside.beyond
     assert row["share"] > 0.1
     assert any("no aspect describes" in text for text in beside.warnings)
+    # Where no term is right, an interval around one would be surely wrong: there is none.
+    assert all(row["low"] is None and row["high"] is None for row in beside.explain())
+    assert all(row["low"] is not None for row in alone.explain())
     assert beside.foreseen is not None
     assert 0 < beside.explained < 1
 

@@ -17,7 +17,13 @@ from tradinghf.learning.reward import RewardModel, TradePaths
 from tradinghf.learning.reward._aspects import ASPECTS
 from tradinghf.learning.reward._book_aspects import plain_aspects, rare_aspects
 from tradinghf.learning.reward._states import COUNTED, KNOWN, LEVELS, STATES
-from tradinghf.learning.reward._terms import FAMILIES, Term, TermValues, candidate_terms
+from tradinghf.learning.reward._terms import (
+    FAMILIES,
+    Term,
+    TermValues,
+    candidate_terms,
+    learned_terms,
+)
 
 PLAIN = RewardConfig(learned=0.0)
 GROUPS, HELD = window_groups(40), window_groups(40, seed=1)
@@ -67,6 +73,14 @@ def test_every_term_is_paid_bar_by_bar_and_adds_up():
         paid = measured.per_bar(term)
         assert paid.shape == PATHS.position.shape
         torch.testing.assert_close(paid.sum(-1), totals[:, column], atol=1e-4, rtol=1e-4)
+
+
+def test_many_terms_together_are_worth_what_each_is_alone():
+    """Whether the learned features come last, first, or between the others."""
+    measured, named, learned = TermValues(PATHS), TERMS[5:9], learned_terms()[3:6]
+    for terms in ([*named, *learned], [*learned, *named], learned, named, [learned[0], named[0]]):
+        each = torch.stack([measured.per_bar(term) for term in terms], dim=-1)
+        assert torch.equal(measured.rows(terms), each)
 
 
 def test_no_term_looks_ahead():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -70,17 +71,17 @@ class _Models:
             gradient = gradient - models.precision * (weights - models.prior_mean)
             total = hessian + torch.diag_embed(models.precision)
             step = torch.linalg.solve(total, gradient)
-            weights, better, log_p, share = models.search(weights, step, value, config.halvings)
-            found[left] = weights
-            going = better - value >= config.tolerance
-            value = better
+            # So near to the mode the step is right, and gains what it promises.
+            going = ~(0.5 * (gradient * step).sum(-1) < config.tolerance)
+            found[left] = weights + step
             if not bool(going.any()):
                 break
             if bool((~going).any()):
                 rows = going.nonzero().squeeze(-1)
-                left, models = left[rows], models.some(rows)
+                left, models, step = left[rows], models.some(rows), step[rows]
                 weights, value = weights[rows], value[rows]
-                log_p, share = log_p[rows], share[rows]
+            weights, value, log_p, share = models.search(weights, step, value, config.halvings)
+            found[left] = weights
         return found
 
     def search(
@@ -143,35 +144,67 @@ def _genuine(log_p: Tensor, choices: Choices, noise: float) -> Tensor:
     return choices.weight * purpose / (purpose + noise / choices.options)
 
 
-def score_gain(
-    choices: Choices, columns: Tensor, mean: Tensor, covariance: Tensor, noise: float, spread: float
-) -> Tensor:
-    """What each further column would about add to a model's log evidence, by one Newton step.
+@dataclass(frozen=True, eq=False)
+class Mode:
+    """Where a model stands that is to be grown.
+
+    Attributes:
+        columns: [d] of the model, with the tie term.
+        mean, covariance: [d], [d, d] its posterior.
+        spread: prior standard deviation of a new weight.
+
+    """
+
+    columns: Tensor
+    mean: Tensor
+    covariance: Tensor
+    spread: float
+
+
+def score_gains(choices: Choices, modes: Sequence[Mode], noise: float) -> list[Tensor]:
+    """What each further column would about add to each model's log evidence, by one Newton step.
 
     Args:
         choices: what was chosen, and from what.
-        columns: [d] of the model, with the tie term.
-        mean, covariance: [d], [d, d] its posterior.
+        modes: the models.
         noise: probability of slips.
-        spread: prior standard deviation of the new weight.
 
     Returns:
-        [X] approximate gains [nats], in single precision until the last steps; -inf for columns
-        that hardly anything speaks for.
+        For each model [X] approximate gains [nats], in single precision until the last steps; -inf
+        for columns that hardly anything speaks for.
     Source: the score test, Rao 1948, with a Gaussian prior.
 
     """
-    inside = choices.by_column[columns].unflatten(-1, choices.available.shape)  # [d, C, O]
-    logits = torch.tensordot(mean, inside, 1).masked_fill(~choices.available, -torch.inf)
+    if not modes:
+        return []
+    looks = [_look(choices, mode, noise) for mode in modes]
+    # One product for all of them: reading the columns is most of the time.
+    every = choices.rough @ torch.cat([towards for _, _, towards in looks]).T
+    parts = every.split([len(towards) for _, _, towards in looks], dim=-1)
+    return [
+        _gain(choices, mode, share, genuine, part.double())
+        for mode, (share, genuine, _), part in zip(modes, looks, parts, strict=True)
+    ]
+
+
+def _look(choices: Choices, mode: Mode, noise: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Share [C, O] of each option, genuineness [C], and [1 + d, C·O] what columns are tried on."""
+    inside = choices.by_column[mode.columns].unflatten(-1, choices.available.shape)  # [d, C, O]
+    logits = torch.tensordot(mode.mean, inside, 1).masked_fill(~choices.available, -torch.inf)
     share = logits.softmax(-1)
     genuine = _genuine(-logits.logsumexp(-1), choices, noise)
     middle = (inside * share).sum(-1) * genuine  # [d, C]
     along = inside * (genuine[:, None] * share) - middle[..., None] * share
     towards = torch.cat([(genuine[:, None] * share).flatten()[None], along.flatten(1)]).float()
-    score, cross = (choices.rough @ towards.T).double().split([1, len(columns)], dim=-1)
+    return share, genuine, towards
+
+
+def _gain(choices: Choices, mode: Mode, share: Tensor, genuine: Tensor, found: Tensor) -> Tensor:
+    """[X] gains of one model, from the score [X, 1] and the cross terms [X, d] of each column."""
+    score, cross = found.split([1, len(mode.columns)], dim=-1)
     likely = score[:, 0].abs().topk(min(_LIKELY, len(score))).indices
-    score, cross = score[likely, 0], cross[likely]
-    left = _curvature(choices, likely, share, genuine) - ((cross @ covariance) * cross).sum(-1)
+    score, cross, spread = score[likely, 0], cross[likely], mode.spread
+    left = _curvature(choices, likely, share, genuine) - ((cross @ mode.covariance) * cross).sum(-1)
     left = left.clamp(min=0)
     gain = 0.5 * score.square() / (left + spread**-2) - 0.5 * torch.log1p(left * spread**2)
     return torch.full((choices.tie,), -torch.inf).to(gain).index_copy(0, likely, gain)

@@ -288,7 +288,7 @@ class RewardModel(Saveable, CalibratedReward):
         """[B, L, Q] what each term (or those in `columns`) is worth in each bar, in its units."""
         values = TermValues(paths, self.volatility)
         terms = self.terms if columns is None else [self.terms[i] for i in columns]
-        return torch.stack([values.per_bar(term) for term in terms], dim=-1)
+        return values.rows(terms)
 
     def _folded(self, paid: Tensor) -> Tensor:
         """[..., Q''] of what the active terms pay: the learned ones together, as the last."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from tradinghf.learning.config import AspectConfig
 from tradinghf.learning.reward._answers import Choices
-from tradinghf.learning.reward._laplace import laplace, score_gain
+from tradinghf.learning.reward._laplace import Mode, laplace, score_gains
 
 Columns = tuple[int, ...]
 _TWINS = 0.98  # correlation above which two terms say the same
@@ -138,8 +138,9 @@ def fit_term_posterior(
 
 
 def quickly(head: AspectConfig, noise: float) -> AspectConfig:
-    """The same search with fewer trials, and one probability of slips."""
-    return replace(head, noise=(noise,), beam=2, branch=6, trials=24, rounds=min(head.rounds, 3))
+    """The same search with fewer trials, no pairs but those it grows, and one rate of slips."""
+    rounds = min(head.rounds, 3)
+    return replace(head, noise=(noise,), beam=2, branch=6, trials=24, exhaustive=0, rounds=rounds)
 
 
 def _searched(
@@ -279,36 +280,39 @@ class _Search:
         self.expanded.update(fresh)
         smaller = {s: [tuple(c for c in s if c != out) for out in s[1:]] for s in fresh}
         self.fit(less for columns in fresh for less in smaller[columns])  # in one batch
+        bases = sorted({g for s in fresh for g in (s, *smaller[s]) if len(g) <= self.most})
+        gains = dict(zip(bases, self._gains(bases), strict=True))
         trials: dict[Columns, float] = {}
         sure: list[Columns] = []
         for columns in fresh:
             if len(columns) <= self.most:
-                grown = self._with_one_more(columns, columns)
+                grown = self._with_one_more(columns, columns, gains)
                 sure += list(grown)[:_SURE]
                 trials |= grown
             for less in smaller[columns]:
-                trials |= self._with_one_more(less, columns)
+                trials |= self._with_one_more(less, columns, gains)
         best = sorted(trials, key=trials.__getitem__, reverse=True)
         self.fit([*best[: self.config.trials], *sure])
 
-    def _with_one_more(self, columns: Columns, used: Columns) -> dict[Columns, float]:
+    def _gains(self, sets: Sequence[Columns]) -> list[Tensor]:
+        """[X] for each set: what each further term would about add to its log evidence."""
+        modes = []
+        for columns in sets:
+            evidence, mean, covariance = self.found[columns]
+            scale, width = int(evidence.argmax()), len(columns) + 1
+            at = torch.tensor([*columns, self.choices.tie])
+            moments = (mean[scale, :width], covariance[scale, :width, :width])
+            modes.append(Mode(at, *moments, self.config.prior_scales[scale]))
+        return score_gains(self.choices, modes, self.noise)
+
+    def _with_one_more(
+        self, columns: Columns, used: Columns, gains: Mapping[Columns, Tensor]
+    ) -> dict[Columns, float]:
         """The set with each of the most promising further terms, no two of them twins.
 
         Each with about the log joint probability that it will have.
         """
-        evidence, mean, covariance = self.found[columns]
-        scale = int(evidence.argmax())
-        spread = self.config.prior_scales[scale]
-        width = len(columns) + 1
-        gain = score_gain(
-            self.choices,
-            torch.tensor([*columns, self.choices.tie]),
-            mean[scale, :width],
-            covariance[scale, :width, :width],
-            self.noise,
-            spread,
-        )
-        gain = gain + self.odds
+        gain = gains[columns] + self.odds
         gain[list(used)] = -torch.inf
         picked: list[int] = []
         for column in gain.argsort(descending=True)[: 20 * self.config.branch].tolist():
@@ -316,7 +320,7 @@ class _Search:
                 break
             if not picked or float(self.choices.likeness(column, picked).max()) < _TWINS:
                 picked.append(column)
-        base = float(evidence[scale])
+        base = float(self.found[columns][0].max())
         return {tuple(sorted({*columns, c})): base + float(gain[c]) for c in picked}
 
     def add(self, prior: DeskPrior) -> None:

@@ -15,9 +15,25 @@ from torch import Tensor
 
 
 @lru_cache(maxsize=8)
-def _orders(count: int) -> Tensor:
-    """[K!, K] all orderings."""
-    return torch.tensor(list(itertools.permutations(range(count))))
+def _remaining(count: int) -> Tensor:
+    """[2^K, K!] whether the members of a set, as bits, are what remains at a place of an order."""
+    orders = list(itertools.permutations(range(count)))
+    found = torch.zeros((2**count, len(orders)), dtype=torch.float64)
+    for column, order in enumerate(orders):
+        for place in range(count):
+            found[sum(1 << member for member in order[place:]), column] = 1.0
+    return found
+
+
+def _log_sums(scores: Tensor) -> Tensor:
+    """[..., 2^K] log of the sum of exp(score) over every set of members, as bits; 0 for none."""
+    found: list[Tensor] = [torch.zeros_like(scores[..., 0])]
+    for members in range(1, 2 ** scores.shape[-1]):
+        top = members.bit_length() - 1
+        rest = members & ~(1 << top)
+        one = scores[..., top]
+        found.append(torch.logaddexp(found[rest], one) if rest else one)
+    return torch.stack(found, dim=-1)
 
 
 def information_gain(scores: Tensor) -> Tensor:
@@ -34,10 +50,9 @@ def information_gain(scores: Tensor) -> Tensor:
     Source: Biyik & Sadigh 2019 (arXiv:1910.04365), extended from pairs to rankings.
 
     """
-    orders = _orders(scores.shape[-1]).to(scores.device)
-    ordered = scores[..., orders]  # [M, B, K!, K]
-    tail = ordered.flip(-1).logcumsumexp(-1).flip(-1)
-    log_p: Tensor = (ordered - tail).sum(-1)
+    # Orders share what remains at their places: 2^K sums serve all K! of them.
+    remaining = _remaining(scores.shape[-1]).to(scores)
+    log_p: Tensor = scores.sum(-1, keepdim=True) - _log_sums(scores) @ remaining
     mean = log_p.logsumexp(0) - math.log(len(scores))
     entropy_of_mean = -(mean.exp() * mean).sum(-1)
     mean_entropy = -(log_p.exp() * log_p).sum(-1).mean(0)

@@ -27,7 +27,8 @@ def growth(score: Callable[[EpisodeBatch], Floats], batch: EpisodeBatch, stride:
     """[B, L] growth of a score, told every `stride` bars; sums to the score of the whole.
 
     Args:
-        score: B episodes to [B]; also sees episodes that have only begun.
+        score: B episodes to [B]; also sees episodes that have only begun. While it fails on these
+            (it may look back further than they go) nothing is paid.
         batch: B episodes of L bars.
         stride: bars between two looks; L or more pays everything in the last bar.
 
@@ -35,7 +36,12 @@ def growth(score: Callable[[EpisodeBatch], Floats], batch: EpisodeBatch, stride:
     length = batch.position.shape[-1]
     out, before = np.zeros(batch.position.shape), np.zeros(len(batch))
     for stop in [*range(stride, length, stride), length]:
-        now = score(batch.first(stop))
+        try:
+            now = score(batch.first(stop))
+        except FeedbackError:
+            if stop == length:
+                raise
+            continue
         out[:, stop - 1] = now - before
         before = now
     return out

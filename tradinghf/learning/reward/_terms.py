@@ -255,6 +255,17 @@ class TermValues:
             return increments(share * (term.bend(running / share) - start))
         return increments(term.bend(running) - start)
 
+    def rows(self, terms: Sequence[Term]) -> Tensor:
+        """[B, L, Q] what many terms are worth in each bar."""
+        learned = [term.number for term in terms if term.learned]
+        named = [self.per_bar(term) for term in terms if not term.learned]
+        if not learned:
+            return torch.stack(named, dim=-1)
+        if any(term.learned for term in terms[: len(named)]):  # not the last ones
+            return torch.stack([self.per_bar(term) for term in terms], dim=-1)
+        beside = self.learned[..., learned]
+        return torch.cat([torch.stack(named, dim=-1), beside], dim=-1) if named else beside
+
     def totals(self, terms: Sequence[Term]) -> Tensor:
         """[B, Q] totals of many terms; bent ones from the totals alone."""
         whole: dict[str, Tensor] = {}

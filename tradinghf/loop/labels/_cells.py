@@ -33,6 +33,7 @@ from tradinghf.loop import (
 from tradinghf.simulation import MarketEnv
 
 Kind = Literal["pnl", "true", "plain", "rlhf"]
+Gating = Literal["all", "harmed", "none"]
 IN_SPAN = (
     "drawdown",
     "mean_variance",
@@ -64,6 +65,10 @@ class LabelBench:
         rankings: numbers of rankings of five.
         plain: also train the plain network on pairs, at as many bits as the most rankings have.
         steps: environment steps of every training.
+        yardstick_steps: of PPO on the true utility, where it gets more.
+        yardsticks: seeds of PPO on the true utility; the best is the yardstick.
+        gate: ask the no-harm gate about every training, about those that end below PPO on PnL
+            (only they can harm), or about none.
         envs: parallel environments of every training.
         test_episodes: episodes of unseen paths behind each utility.
         loop: the other settings of the loop.
@@ -78,6 +83,9 @@ class LabelBench:
     rankings: tuple[int, ...] = (10, 25, 50)
     plain: bool = True
     steps: int = 800_000
+    yardstick_steps: int | None = None
+    yardsticks: int = 1
+    gate: Gating = "all"
     envs: int = 128
     test_episodes: int = 2048
     loop: RLHFConfig = field(default_factory=RLHFConfig)
@@ -179,17 +187,23 @@ def _true(
     bench: LabelBench, cell: Cell, experiment: Experiment, split: Split, folder: Path
 ) -> dict[str, Any]:
     trader, env = SyntheticTrader(cell.trader), experiment.environment(split)
-    training, total = baseline_training(env, "true", utility_stream(trader), experiment.loop)
-    curve = []
-    for point in range(_CURVE):
-        training.train_to(total * (point + 1) // _CURVE, total)
-        utility = _utility(training.network, trader, env, bench, split)
-        curve.append([training.steps, utility])
+    steps = bench.yardstick_steps or bench.steps
+    curves = []
+    for attempt in range(bench.yardsticks):
+        loop = dataclasses.replace(experiment.loop, steps=steps, seed=cell.seed + 1000 * attempt)
+        training, total = baseline_training(env, "true", utility_stream(trader), loop)
+        curve = []
+        for point in range(_CURVE):
+            training.train_to(total * (point + 1) // _CURVE, total)
+            curve.append([training.steps, _utility(training.network, trader, env, bench, split)])
+        curves.append(curve)
+    curve = max(curves, key=lambda c: c[-1][1])
     pnl = Policy.load(_pnl_policy(cell, folder))
     chance = random_actor(split.test, env.config, cell.seed, 1.0)
     unseen = env_like(env, split.test, bench.test_episodes)
     return {
         "utility": curve[-1][1],
+        "utilities": [c[-1][1] for c in curves],
         "curve": curve,
         "utility_pnl": _utility(pnl, trader, env, bench, split),
         "utility_random": float(
@@ -223,19 +237,26 @@ def _loop(
         "bits": sum(r.bits for r in agent.rankings if r.outcome == "ranked"),
         "explained": model.explained,
         **{name: found[name] for name in _HELD_OUT},
-        **_gated(agent, cell, experiment, folder, judge),
+        **_gated(bench, agent, cell, experiment, folder, judge),
     }
 
 
 def _gated(
-    agent: RLHF, cell: Cell, experiment: Experiment, folder: Path, judge: Callable[[Acting], float]
+    bench: LabelBench,
+    agent: RLHF,
+    cell: Cell,
+    experiment: Experiment,
+    folder: Path,
+    judge: Callable[[Acting], float],
 ) -> dict[str, Any]:
     """May a policy of the training replace PPO on PnL? Judged on paths of their own.
 
     By the learned utility alone: harm is counted in the trader's utility here, so profit may fall.
     """
     file = _pnl_policy(cell, folder)
-    if not file.is_file():
+    if bench.gate == "none" or not file.is_file():
+        return {}
+    if bench.gate == "harmed" and judge(agent.policy) >= judge(Policy.load(file)):
         return {}
     data = f"{experiment.data},bars={_GATE_BARS}"
     paths = dataclasses.replace(experiment, seed=cell.seed + _GATE_SEED, data=data)

@@ -1,6 +1,9 @@
 """From trainings to S, G, their intervals, and whether learning ever did harm.
 
-S = (U - U_random) / (U_true - U_random)        G = (U - U_pnl) / (U_true - U_pnl)
+S = (U - U_random) / (U_best - U_random)        G = (U - U_pnl) / (U_best - U_pnl)
+
+The best is the best policy known of a utility, market and seed: PPO on the true utility, or any
+other training of the same benchmark that beats it. So neither is above 1.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from tradinghf._intervals import quantile
 Found = Mapping[str, Any]
 _LEAST_GAP = 0.1  # G counts where PPO on PnL leaves at least this share of the range
 _HARM = 0.05  # of the range, below PPO on PnL
+_STILL = 0.02  # of the range: what PPO on the true utility may yet gain in its last quarter
 _RESAMPLES = 2000
 
 
@@ -64,22 +68,31 @@ def iqm_interval(
 def scored(found: Iterable[Found]) -> list[dict[str, Any]]:
     """Every training with S, G (None where PnL leaves too small a gap) and harm.
 
-    Trainings whose baseline on the true utility is missing are left out.
+    `lost` is what it lost to PPO on PnL, as a share of the range; `converged` tells whether its
+    yardstick had stopped rising. Trainings whose yardstick is missing are left out.
     """
     rows = list(found)
     marks = {(r["market"], r["seed"], r["trader"]): r for r in rows if r["kind"] == "true"}
+    best = {place: max(mark["utility"], mark["utility_pnl"]) for place, mark in marks.items()}
+    for row in rows:
+        place = (row["market"], row["seed"], row["trader"])
+        if place in best:
+            best[place] = max(best[place], row["utility"])
     out = []
     for row in rows:
         mark = marks.get((row["market"], row["seed"], row["trader"]))
         if mark is None or row["kind"] == "pnl":
             continue
-        chance, pnl, true = (mark[k] for k in ("utility_random", "utility_pnl", "utility"))
+        chance, pnl = mark["utility_random"], mark["utility_pnl"]
+        true = best[row["market"], row["seed"], row["trader"]]
         span, gap = true - chance, true - pnl
         own = row["utility"]
         about = {
             "S": (own - chance) / span,
             "G": (own - pnl) / gap if gap >= _LEAST_GAP * span else None,
             "S_pnl": (pnl - chance) / span,
+            "lost": (pnl - own) / span,
+            "converged": _converged(mark.get("curve"), span),
             "harm": own < pnl - _HARM * span,
             "harm_deployed": row.get("deployed") is not None
             and row["deployed"] < pnl - _HARM * span,
@@ -88,12 +101,21 @@ def scored(found: Iterable[Found]) -> list[dict[str, Any]]:
     return out
 
 
+def _converged(curve: Sequence[Sequence[float]] | None, span: float) -> bool:
+    """Whether a learning curve, points of (steps, utility), hardly rose in its last quarter."""
+    if not curve:
+        return False
+    return curve[-1][1] - curve[-1 - len(curve) // 4][1] <= _STILL * span
+
+
 def summarise(found: Iterable[Found]) -> list[dict[str, Any]]:
     """One row per kind, teacher and number of rankings, over traders, markets and seeds.
 
     Returns:
-        S and G as IQM with 95 % intervals, mean S, the worst trader by mean S, harmed trainings,
-        and the reward model's mean held-out accuracy, macro F1 and calibration error.
+        S and G as IQM with 95 % intervals, their means, the worst trader by mean S, the worst
+        trader and market by mean G, what was lost at most to PPO on PnL where G does not count,
+        harmed trainings, the share of yardsticks that had stopped rising, and the reward model's
+        mean held-out accuracy, macro F1 and calibration error.
 
     """
     groups: dict[tuple[str, str, int], list[dict[str, Any]]] = {}
@@ -124,6 +146,10 @@ def _row(key: tuple[str, str, int], rows: list[dict[str, Any]]) -> dict[str, Any
         "G": iqm(np.concatenate(g_strata)) if g_strata else None,
         "G_interval": iqm_interval(g_strata) if g_strata else None,
         "G_runs": sum(len(s) for s in g_strata),
+        "G_mean": float(np.concatenate(g_strata).mean()) if g_strata else None,
+        "G_worst": min((float(s.mean()) for s in g_strata), default=None),
+        "lost": max((row["lost"] for row in rows if row["G"] is None), default=None),
+        "converged": float(np.mean([row["converged"] for row in rows])),
         "harmed": sum(row["harm"] for row in rows),
         "gate": _gated(rows),
         "S_by_trader": means,
@@ -156,9 +182,9 @@ def markdown(rows: Sequence[Found], traders: Sequence[Found] = ()) -> str:
     """The summary as a Markdown table, and S by trader under it."""
     header = (
         "| learned from | teacher | rankings | bits | runs | S, IQM | mean S | worst utility "
-        "| G, IQM | harmed | accuracy | macro F1 | ECE |"
+        "| G, IQM | mean G (worst) of | lost elsewhere | harmed | accuracy | macro F1 | ECE |"
     )
-    lines = [header, "|---|---|" + "---:|" * 11]
+    lines = [header, "|---|---|" + "---:|" * 13]
     for row in rows:
         cells = [
             {"rlhf": "rankings of five", "plain": "pairs, plain network"}[row["kind"]],
@@ -170,11 +196,20 @@ def markdown(rows: Sequence[Found], traders: Sequence[Found] = ()) -> str:
             f"{row['S_mean']:.3f}",
             f"{row['worst_S']:.2f} ({label(row['worst'])})",
             _with_interval(row["G"], row["G_interval"]),
+            _mean_g(row),
+            "" if row["lost"] is None else f"{row['lost']:.2f}",
             str(row["harmed"]),
             *(f"{row[name]:.3f}" for name in ("accuracy", "f1", "ece")),
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n" + _by_trader(rows)
+
+
+def _mean_g(row: Found) -> str:
+    """Mean of G, the worst utility and market, and how many trainings they are."""
+    if row["G_mean"] is None:
+        return ""
+    return f"{row['G_mean']:.3f} ({row['G_worst']:.2f}) of {row['G_runs']}"
 
 
 def _by_trader(rows: Sequence[Found]) -> str:

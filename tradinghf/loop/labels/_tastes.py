@@ -238,7 +238,7 @@ def measure(bench: TasteBench, world: TasteWorld, trader: SyntheticTrader) -> li
     fresh = [trader.rank(group, f"fresh{i}") for i, group in enumerate(world.fresh)]
     every = [*world.questions, *world.fresh]
     episodes = {episode.id: episode for group in every for episode in group}
-    truth = _worth(trader, world.candidates).reshape(len(world.unseen), -1)
+    truth = trader.utilities(EpisodeBatch.stack(world.candidates)).reshape(len(world.unseen), -1)
     profit = np.array([e.net_return for e in world.candidates]).reshape(truth.shape)
     rows = []
     for count in bench.rankings:
@@ -302,15 +302,3 @@ def choice(learned: Floats, truth: Floats) -> float:
     chosen = np.take_along_axis(truth, learned.argmax(1)[:, None], 1).mean()
     span = float(truth.max(1).mean() - truth.mean())
     return float(chosen - truth.mean()) / span if span > 0 else 1.0
-
-
-def _worth(trader: SyntheticTrader, episodes: Sequence[Episode]) -> Floats:
-    """[B] true worth; at once where the utility is of many episodes as of one."""
-    batch = EpisodeBatch.stack(list(episodes))
-    try:
-        found = np.asarray(trader.function(batch), dtype=np.float64)
-    except (TypeError, ValueError, IndexError, AttributeError):  # of one episode only, perhaps
-        return trader.utilities(episodes)
-    few = trader.utilities(episodes[:8])
-    same = found.shape == (len(episodes),) and np.allclose(found[:8], few)
-    return found if same else trader.utilities(episodes)
