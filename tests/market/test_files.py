@@ -18,6 +18,7 @@ from support.markets import markets
 from tradinghf import MarketData, load_market
 from tradinghf.errors import MarketDataError, WriteError
 from tradinghf.market import _files as files
+from tradinghf.market import _parquet as parquet
 from tradinghf.market import check_market_file, load_file, save_market
 from tradinghf.market._bar_rules import MAX_PER_RULE
 
@@ -221,7 +222,7 @@ def test_huge_files_are_refused_before_reading(
     path = write(tmp_path, GOOD)
     save_market(load_market(path), tmp_path / "bars.parquet")
     monkeypatch.setattr(files, "MAX_CSV_BYTES", 20)
-    monkeypatch.setattr(files, "MAX_PARQUET_BYTES", 20)
+    monkeypatch.setattr(parquet, "MAX_PARQUET_BYTES", 20)
     for name, fix in (("bars.csv", "convert it to Parquet"), ("bars.parquet", "split it")):
         with pytest.raises(MarketDataError, match=f"MiB are read at once.*{fix}"):
             load_market(tmp_path / name)

@@ -22,6 +22,7 @@ from tradinghf.market._times import date_bound, infer_bars_per_year, read_times,
 from tradinghf.market._wide import wide_bars
 
 Join = Literal["exact", "inner", "outer"]
+_CELLS_AT_ONCE = 2**20  # of the bars that are judged together; what compares them is as large
 
 
 @dataclass(frozen=True, eq=False)
@@ -378,14 +379,16 @@ class MarketData:
             )
 
     def _check_bars(self) -> None:
-        bars = {name: getattr(self, name) for name in FIELDS}
-        for found in violations(bars):
-            bar, asset = (int(i) for i in np.argwhere(found.mask)[0])
-            raise MarketDataError(
-                f"{self.name}: {found.column}[{bar}] of {self.symbols[asset]!r} at "
-                f"{self.timestamps[bar]} is {bars[found.column][bar, asset]!r}; "
-                f"expected {found.expected((bar, asset))}. {found.fix}."
-            )
+        step = max(_CELLS_AT_ONCE // self.assets, 1)
+        for first in range(0, self.bars, step):
+            bars = {name: getattr(self, name)[first : first + step] for name in FIELDS}
+            for found in violations(bars):
+                row, asset = np.argwhere(found.mask)[0].tolist()
+                raise MarketDataError(
+                    f"{self.name}: {found.column}[{first + row}] of {self.symbols[asset]!r} at "
+                    f"{self.timestamps[first + row]} is {bars[found.column][row, asset]!r}; "
+                    f"expected {found.expected((row, asset))}. {found.fix}."
+                )
 
 
 def _frozen(values: Any, dtype: Any) -> NDArray[Any]:

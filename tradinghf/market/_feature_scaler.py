@@ -71,9 +71,10 @@ class FeatureScaler:
                 "Use the feature names of the training run; what was given as own_features belongs "
                 "to that environment: register it with @feature, and name it in EnvConfig."
             )
-        scaled = (array - np.array(self.mean)) / np.array(self.std)
-        out: Floats = np.clip(scaled, -self.clip, self.clip)
-        return out
+        scaled: Floats = array - np.array(self.mean)
+        scaled /= np.array(self.std)
+        np.clip(scaled, -self.clip, self.clip, out=scaled)
+        return scaled
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready values."""

@@ -25,6 +25,7 @@ from tradinghf.market._rolling import (
     rolling_max,
     rolling_min,
     rolling_sum,
+    volatilities_once,
 )
 from tradinghf.market._synthetic import synthetic
 from tradinghf.registry import Registry
@@ -93,17 +94,25 @@ def features(market: MarketData, names: Sequence[str]) -> Floats:
 
     """
     out = np.zeros((market.bars, market.assets, len(names)))
-    for i, name in enumerate(names):
-        function, arguments = _resolve(name)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            values = np.asarray(function(market, *arguments), dtype=np.float64)
-        if values.shape != market.close.shape:
-            raise MarketDataError(
-                f"Feature {name!r} returned shape {values.shape}; "
-                f"expected [T, A] = {market.close.shape}."
-            )
-        out[..., i] = np.clip(np.nan_to_num(values, nan=0.0), -LIMIT, LIMIT)
+    with volatilities_once():
+        for i, name in enumerate(names):
+            out[..., i] = _bounded(market, name)
     return out
+
+
+def _bounded(market: MarketData, name: str) -> Floats:
+    """[T, A] one feature, within its limits."""
+    function, arguments = _resolve(name)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        values = np.asarray(function(market, *arguments), dtype=np.float64)
+    if values.shape != market.close.shape:
+        raise MarketDataError(
+            f"Feature {name!r} returned shape {values.shape}; "
+            f"expected [T, A] = {market.close.shape}."
+        )
+    bounded = np.nan_to_num(values, nan=0.0)
+    np.clip(bounded, -LIMIT, LIMIT, out=bounded)
+    return bounded
 
 
 def feature_memory(name: str) -> int:

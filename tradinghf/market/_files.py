@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from tradinghf.durable import atomic_path
 from tradinghf.errors import MarketDataError, MissingExtraError
@@ -20,7 +18,6 @@ from tradinghf.market._archives import (
     unpacked,
 )
 from tradinghf.market._bar_rules import Finding
-from tradinghf.market._column_names import canonical_name
 from tradinghf.market._columns import renamed, unused_names
 from tradinghf.market._data import Join, MarketData
 from tradinghf.market._dialects import ColumnChoice, PlainBars, Reading, plain_bars
@@ -28,21 +25,24 @@ from tradinghf.market._excel import sheet_rows
 from tradinghf.market._findings import table_findings
 from tradinghf.market._joins import joined
 from tradinghf.market._offsets import lifted
+from tradinghf.market._parquet import (
+    PARQUET_SUFFIXES,
+    check_size,
+    parquet_columns,
+    plain_parquet,
+)
 from tradinghf.market._quality import market_warnings
 from tradinghf.market._source_registry import Source
 from tradinghf.market._tables import ADJUSTED_OFFER, Table
 from tradinghf.market._text_table import HARMLESS, TextTable, read_rows, split_text
+from tradinghf.market._times import infer_bars_per_year
 from tradinghf.market._treatments import parted, treated, with_zone
 from tradinghf.market._usual import usual_bars
 
 _WRITTEN = (".csv", ".tsv")
-_PARQUET_SUFFIXES = (".parquet", ".pq")
-SUFFIXES = (*TEXT_SUFFIXES, *_PARQUET_SUFFIXES, *EXCEL_SUFFIXES, *PACKED_SUFFIXES)
+SUFFIXES = (*TEXT_SUFFIXES, *PARQUET_SUFFIXES, *EXCEL_SUFFIXES, *PACKED_SUFFIXES)
 # Text needs about ten times its size in memory while it is parsed; Parquet about twice.
 MAX_CSV_BYTES = 512 * 2**20
-MAX_PARQUET_BYTES = 4 * 2**30
-_BOMB_BYTES, _BOMB_RATIO = 512 * 2**20, 100
-"""Numbers this large in memory, and this many times the file: no bars are so alike."""
 
 
 def load_file(
@@ -97,17 +97,41 @@ def load_file(
         k: v for k, v in locals().items() if k != "path" and v not in (None, False, 0.0, "exact")
     }
     reading = Reading(columns, decimal, dayfirst, date_format, sheet, zone)
+    source = str(path) + ":" * bool(given) + ",".join(f"{k}={v}" for k, v in given.items())
+    if reading.is_open and zone is None and not offset and join in get_args(Join):
+        read = _plain_market(path, symbol, bars_per_year, source)
+        if read is not None:
+            return read[0]
     table = read_table(path, reading, symbol=symbol, adjust=adjust)
     return MarketData.from_table(
         table,
         name=market_name(path),
         error_name=str(path),
         bars_per_year=bars_per_year,
-        source=str(path) + ":" * bool(given) + ",".join(f"{k}={v}" for k, v in given.items()),
+        source=source,
         join=join,
         offset=offset,
         hint=f"; see all with: tradinghf data check {path}",
     )
+
+
+def _plain_market(
+    path: Path, symbol: str | None, bars_per_year: float | None, source: str
+) -> tuple[MarketData, bool] | None:
+    """Bars of a Parquet file without a question, and whether its times name a zone; else None."""
+    if path.suffix.lower() not in PARQUET_SUFFIXES or not path.is_file():
+        return None
+    try:
+        read = plain_parquet(path, symbol or market_name(path))
+        if read is None:
+            return None
+        per_year = infer_bars_per_year(read.stamps) if bars_per_year is None else bars_per_year
+        about: Any = {"name": market_name(path), "source": source, "bars_per_year": per_year}
+        return MarketData(
+            timestamps=read.stamps, symbols=read.symbols, **read.fields, **about
+        ), read.zoned
+    except (MarketDataError, OSError):
+        return None  # the careful reader says what is wrong, and where
 
 
 FILE = Source("file", load_file, "A bar file: .csv, .parquet, .xlsx and others, also packed")
@@ -141,8 +165,8 @@ def read_table(
         size = path.stat().st_size
         if size == 0:
             raise MarketDataError(f"{path}: the file is empty. Export it again.")
-        if suffix in _PARQUET_SUFFIXES:
-            columns = renamed(_parquet_columns(path), reading.columns, what)
+        if suffix in PARQUET_SUFFIXES:
+            columns = renamed(parquet_columns(path), reading.columns, what)
             return Table.from_columns(
                 columns,
                 symbol=symbol or market_name(path),
@@ -151,7 +175,7 @@ def read_table(
                 zone=reading.zone,
                 what=what,
             )
-        _check_size(path, size, MAX_CSV_BYTES, "convert it to Parquet, or split it by asset")
+        check_size(path, size, MAX_CSV_BYTES, "convert it to Parquet, or split it by asset")
         data, inner = unpacked(path, MAX_CSV_BYTES)
         bars = _plain(data, inner, reading, what)
     except OSError as error:
@@ -172,8 +196,8 @@ def column_names(path: Path | str, *, sheet: str | None = None) -> list[str]:
 
     """
     path = Path(path)
-    if path.suffix.lower() in _PARQUET_SUFFIXES:
-        return [name for name, _ in _parquet_columns(path)]
+    if path.suffix.lower() in PARQUET_SUFFIXES:
+        return [name for name, _ in parquet_columns(path)]
     data, suffix = unpacked(path, MAX_CSV_BYTES)
     names = _split(data, suffix, Reading(sheet=sheet), str(path)).names
     return [name.strip() or f"column {i}" for i, name in enumerate(names, start=1)]
@@ -238,6 +262,11 @@ def check_market_file(path: Path | str, **options: Any) -> list[Finding]:
         market = {
             name: given.pop(name) for name in ("join", "bars_per_year", "offset") if name in given
         }
+        if not given and not market.get("offset"):
+            read = _plain_market(path, symbol, market.get("bars_per_year"), str(path))
+            if read is not None:
+                zone = _zone_offer(bool(_dates(read[0]) or read[1]))
+                return [*zone, *market_warnings(treated(read[0], after))]
         table = read_table(path, Reading(**given), symbol=symbol, adjust=adjust)
         join = market.get("join", "exact")
         judged = joined(lifted(table, market.get("offset", 0.0), str(path))[0], join)
@@ -262,11 +291,11 @@ def save_market(market: MarketData, path: Path | str) -> None:
     """
     path = Path(path)
     frame = market.to_long()
-    suffix, written = path.suffix.lower(), (*_WRITTEN, *_PARQUET_SUFFIXES)
+    suffix, written = path.suffix.lower(), (*_WRITTEN, *PARQUET_SUFFIXES)
     if suffix not in written:
         raise MarketDataError(f"{path}: expected a path ending in {', '.join(written)}.")
     with atomic_path(path) as draft:
-        if suffix in _PARQUET_SUFFIXES:
+        if suffix in PARQUET_SUFFIXES:
             # With checksums a flipped bit is found, not read as another price.
             frame.to_parquet(draft, index=False, engine="pyarrow", write_page_checksum=True)
         else:
@@ -275,59 +304,6 @@ def save_market(market: MarketData, path: Path | str) -> None:
             kept = slice(None) if market.listed is None else market.listed.ravel("F")
             frame["timestamp"] = stamps[kept]
             frame.to_csv(draft, index=False, sep="\t" if suffix == ".tsv" else ",")
-
-
-def _parquet_columns(path: Path) -> list[tuple[str, Any]]:
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            about = file.metadata
-            groups = (about.row_group(i) for i in range(about.num_row_groups))
-            size = sum(group.total_byte_size for group in groups)
-            decoded = 8 * about.num_rows * about.num_columns
-            _check_size(path, max(size, decoded), MAX_PARQUET_BYTES, "split it by asset or by year")
-            _check_repeats(path, decoded)
-            # Without the pandas metadata: an untrusted file has no say in how it is rebuilt. Each
-            # column is given back as soon as it has been converted.
-            frame = file.read().to_pandas(
-                ignore_metadata=True, split_blocks=True, self_destruct=True
-            )
-    except (pa.ArrowException, OSError, ValueError, TypeError, KeyError) as error:
-        # Arrow reports damage as an OSError too, without the number that the system's have.
-        if isinstance(error, MarketDataError) or getattr(error, "errno", None) is not None:
-            raise
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise MarketDataError(
-            f"{path}: not a readable Parquet file ({first}). Write it again, or use CSV."
-        ) from error
-    columns = [(str(name), frame.iloc[:, i]) for i, name in enumerate(frame.columns)]
-    return _name_index(columns)
-
-
-def _name_index(columns: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
-    """Pandas stores an unnamed index as "__index_level_0__": it is the time, if nothing else is."""
-    timed = any(canonical_name(name) == "timestamp" for name, _ in columns)
-    unnamed = "__index_level_0__"
-    if timed:
-        return [(name, values) for name, values in columns if name != unnamed]
-    return [("timestamp" if name == unnamed else name, values) for name, values in columns]
-
-
-def _check_size(path: Path, size: int, limit: int, fix: str) -> None:
-    if size > limit:
-        raise MarketDataError(
-            f"{path}: {size / 2**20:,.0f} MiB of bars; at most {limit / 2**20:,.0f} MiB are read "
-            f"at once. Please {fix}."
-        )
-
-
-def _check_repeats(path: Path, decoded: int) -> None:
-    """Refuse a file of a few values, each said millions of times, before it is decoded."""
-    size = path.stat().st_size
-    if decoded > max(_BOMB_BYTES, _BOMB_RATIO * size):
-        raise MarketDataError(
-            f"{path}: {size / 2**20:,.1f} MiB that unpack to {decoded / 2**20:,.0f} MiB of "
-            "numbers. Bars are not so alike; look at what wrote it, or split it by asset."
-        )
 
 
 def _offers(table: Table) -> list[Finding]:
@@ -340,10 +316,19 @@ def _offers(table: Table) -> list[Finding]:
     if ADJUSTED_OFFER in table.note:
         problem, fix = "the adjusted close is not used", "Load with adjust=true to scale prices"
         found.append(Finding("", "adj_close", problem, fix, "warning", "adjusted_close"))
-    if not table.times.are_dates and not table.times.aware.any():
-        problem, fix = "times of day without a zone are taken as UTC", "Name it: zone=Europe/Berlin"
-        found.append(Finding("", "timestamp", problem, fix, "warning", "no_zone"))
-    return found
+    return [*found, *_zone_offer(table.times.are_dates or bool(table.times.aware.any()))]
+
+
+def _zone_offer(known: bool) -> list[Finding]:
+    """A word about times of day whose zone is not `known`."""
+    if known:
+        return []
+    problem, fix = "times of day without a zone are taken as UTC", "Name it: zone=Europe/Berlin"
+    return [Finding("", "timestamp", problem, fix, "warning", "no_zone")]
+
+
+def _dates(market: MarketData) -> bool:
+    return bool((market.timestamps == market.timestamps.astype("datetime64[D]")).all())
 
 
 def _ignored_columns(table: Table) -> list[Finding]:

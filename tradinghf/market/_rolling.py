@@ -6,6 +6,10 @@ own window only, bit for bit, which a running sum over the series would not.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -78,11 +82,36 @@ def log_returns(market: MarketData) -> Floats:
     the move of one minute (the feature "gap" shows it).
     """
     log = np.log(market.close)
-    return log - lagged(log, 1) - night_moves(market)
+    moves = log - lagged(log, 1)
+    moves -= night_moves(market)
+    return moves
+
+
+_known: ContextVar[dict[tuple[int, int], Floats] | None] = ContextVar("known", default=None)
+
+
+@contextmanager
+def volatilities_once() -> Iterator[None]:
+    """Within the block the volatility of a market and window is worked out once."""
+    token = _known.set({})
+    try:
+        yield
+    finally:
+        _known.reset(token)
 
 
 def realised_volatility(market: MarketData, window: int = 20) -> Floats:
     """[T, A] root mean square of the last `window` log returns; NaN where it is 0 or unknown."""
-    returns = log_returns(market)
-    value = np.sqrt(rolling_sum(returns * returns, window) / window)
-    return np.where(value > 1e-12, value, np.nan)
+    known = _known.get()
+    if known is not None and (id(market), window) in known:
+        return known[id(market), window]
+    value = log_returns(market)
+    np.multiply(value, value, out=value)
+    value = rolling_sum(value, window)
+    value /= window
+    np.sqrt(value, out=value)
+    value[~(value > 1e-12)] = np.nan
+    if known is not None:
+        value.flags.writeable = False  # several features read it
+        known[id(market), window] = value
+    return value
