@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,7 +23,7 @@ SIZES = {
     "2,000 assets, 10 years": (2_500, 2_000),
     "500 assets, 20 years": (5_040, 500),
 }
-STEPS = ("load", "check", "env", "backtest", "sweep")
+STEPS = ("load", "check", "backtest", "env", "sweep")
 SMALL = (400, 2)
 
 
@@ -102,32 +102,31 @@ def measure(step: str, small: Path, large: Path) -> None:
 
 
 def _peak() -> int:
-    """Largest memory of this process so far [KiB]."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    """Largest memory of this program so far [KiB]; getrusage would count what started it, too."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0])
 
 
-def results(sizes: list[str], steps: list[str]) -> dict[str, Any]:
-    """Every step of every size."""
-    from tradinghf.bench import stamp
-
-    rows = []
+def results(sizes: list[str], steps: list[str]) -> Iterator[dict[str, Any]]:
+    """Every step of every size, the cheapest step first."""
     with TemporaryDirectory() as folder:
         small = Path(folder, "small.parquet")
         make(small, *SMALL)
         for size in sizes:
-            bars, assets = SIZES[size]
-            large = Path(folder, f"{bars}x{assets}.parquet")
-            _run("make", str(large), str(bars), str(assets))
-            arrays = bars * (assets * 5 + 1) * 8 / 2**20
-            for step in steps:
-                found = json.loads(_run(step, str(small), str(large)).splitlines()[-1])
+            _run("make", str(Path(folder, f"{size}.parquet")), *map(str, SIZES[size]))
+        for step in steps:
+            for size in sizes:
+                bars, assets = SIZES[size]
+                arrays = bars * (assets * 5 + 1) * 8 / 2**20
+                found = json.loads(
+                    _run(step, str(small), str(Path(folder, f"{size}.parquet"))).splitlines()[-1]
+                )
                 times = round(found["mib"] / arrays, 2)
                 row = {"size": size, "step": step, "arrays_mib": round(arrays, 1), "times": times}
-                rows.append(row | found)
                 seconds = found["seconds"]
                 sys.stdout.write(f"{size}, {step}: {seconds} s, {times} x the arrays\n")
                 sys.stdout.flush()
-    return {"benchmark": "large_data", **stamp(), "results": rows}
+                yield row | found
 
 
 def _run(*words: str) -> str:
@@ -152,9 +151,14 @@ def main() -> None:
     elif given.one:
         measure(given.one[0], Path(given.one[1]), Path(given.one[2]))
     else:
-        found = results(given.sizes, given.steps)
-        if given.json is not None:
-            given.json.write_text(json.dumps(found, indent=1) + "\n")
+        from tradinghf.bench import stamp
+        from tradinghf.durable import write_atomic
+
+        found: dict[str, Any] = {"benchmark": "large_data", **stamp(), "results": []}
+        for row in results(given.sizes, given.steps):
+            found["results"].append(row)
+            if given.json is not None:
+                write_atomic(given.json, (json.dumps(found, indent=1) + "\n").encode())
 
 
 if __name__ == "__main__":

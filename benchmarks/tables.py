@@ -257,6 +257,24 @@ def own_stocks() -> str:
 
 
 OWN_TABLES: dict[str, Callable[[], str]] = {"own-stocks20": own_stocks}
+
+
+def large_data() -> str:
+    """Results of large_data.py."""
+    file = RESULTS / "large_data.json"
+    if not file.exists():
+        return "Not measured."
+    found = json.loads(file.read_text())
+    steps = list(dict.fromkeys(row["step"] for row in found["results"]))
+    rows: dict[str, dict[str, str]] = {}
+    for row in found["results"]:
+        name = f"{row['size']} ({row['arrays_mib']:,.0f} MiB of arrays)"
+        cell = f"{row['seconds']:.1f} s, {row['times']:.2f} x"
+        rows.setdefault(name, {})[row["step"]] = cell
+    cells = [[name, *(row.get(step, "") for step in steps)] for name, row in rows.items()]
+    return markdown(["bars", *steps], cells) + source(found)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "env": lambda: bench("env"),
     "ppo": lambda: bench("ppo"),
@@ -268,6 +286,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "gate": gate,
     "trust": trust,
     "own": own,
+    "large-data": large_data,
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -164,3 +166,25 @@ def test_exposure_and_costs() -> None:
     reference = market.open[[10, 60], 0]
     lost = (report.orders["size"].to_numpy() * reference * 0.002).sum()
     assert found["slippage"] == pytest.approx(lost)
+
+
+@pytest.mark.filterwarnings("ignore")  # theirs, of a steady rise and of pandas
+def test_the_page_shows_what_peers_make_of_a_year() -> None:
+    """Growth a year by bars, by steps and by the calendar, as docs/metrics.md says."""
+    stats = pytest.importorskip("backtesting._stats")
+    close = 100 * 1.006 ** np.arange(27)
+    weeks = pd.date_range("2024-01-05", periods=27, freq="W-FRI")
+    returns = np.append(0.0, np.diff(close) / close[:-1])
+    ours = 100 * m.cagr(returns, 52.0)  # type: ignore[operator]
+    steps = 100 * ((close[-1] / close[0]) ** (52 / 26) - 1)
+    columns = dict.fromkeys(("Open", "High", "Low", "Close"), close)
+    frame = pd.DataFrame(columns, weeks)
+    theirs = stats.compute_stats([], close, frame, None)["CAGR [%]"]
+    page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text().replace("\n", " ")
+    for text in (
+        f"({100 * (close[-1] / close[0] - 1):.1f} % in all",
+        f"are {ours:.1f} % a year by T = 27",
+        f"{steps:.1f} % by T - 1 = 26 steps",
+        f"{theirs:.1f} % by the calendar",
+    ):
+        assert text in page

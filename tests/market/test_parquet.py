@@ -136,18 +136,21 @@ def test_symbols_keep_their_order_of_appearance(tmp_path: Path) -> None:
 
 
 _MEASURED = """
-import sys, resource
+import sys
+from pathlib import Path
 from tradinghf.market import load_market
 import pyarrow.parquet, pandas
 load_market(sys.argv[2])
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def peak():  # getrusage would count the program that started this one, too
+    return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
+before = peak()
 market = load_market(sys.argv[1])
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+print(peak() - before)
 """
 
 
 def test_loading_takes_little_more_than_the_arrays(tmp_path: Path) -> None:
-    bars, assets = 20_000, 40  # 32 MB
+    bars, assets = 20_000, 100  # 80 MB
     rng = np.random.default_rng(0)
     close = np.exp(rng.normal(0, 0.1, (bars, assets)))
     stamps = np.datetime64("2000-01-01", "ns") + np.arange(bars) * np.timedelta64(1, "h")
@@ -167,4 +170,5 @@ def test_loading_takes_little_more_than_the_arrays(tmp_path: Path) -> None:
         [sys.executable, "-c", _MEASURED, *paths], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) * 1024 < 1.5 * 5 * 8 * bars * assets
+    fixed = 48 * 2**20  # what Arrow and pandas take of any file
+    assert 0 < int(done.stdout) * 1024 < 1.5 * 5 * 8 * bars * assets + fixed
