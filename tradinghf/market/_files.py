@@ -126,10 +126,11 @@ def _plain_market(
         if read is None:
             return None
         per_year = infer_bars_per_year(read.stamps) if bars_per_year is None else bars_per_year
-        about: Any = {"name": market_name(path), "source": source, "bars_per_year": per_year}
-        return MarketData(
-            timestamps=read.stamps, symbols=read.symbols, **read.fields, **about
-        ), read.zoned
+        about: Any = {"name": market_name(path), "source": source, **read.fields}
+        market = MarketData(
+            timestamps=read.stamps, symbols=read.symbols, bars_per_year=per_year, **about
+        )
+        return market, read.zoned
     except (MarketDataError, OSError):
         return None  # the careful reader says what is wrong, and where
 
