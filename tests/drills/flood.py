@@ -60,7 +60,10 @@ def flood(work: Path, count: int, say: Say) -> Outcome:
     failures = []
     if beside > max(GOAL, RATIO * quiet):
         failures.append(f"a rater waits {beside:.3f} s in a flood, {quiet:.3f} s without")
-    if abs(medians["ann"] - medians["zed"]) > APART:
+    # A busy machine adds seconds by chance: told apart is what is slower nearly every time.
+    slower = sum(a > b for a, b in zip(names["ann"], names["zed"], strict=True))
+    always = min(slower, len(names["ann"]) - slower) <= len(names["ann"]) // 10
+    if always and abs(medians["ann"] - medians["zed"]) > APART:
         failures.append(f"refusals take {medians} s: known names can be told from others")
     figures = {
         "rater p95 ms": round(1e3 * quiet),
@@ -68,6 +71,7 @@ def flood(work: Path, count: int, say: Say) -> Outcome:
         "strangers": STRANGERS,
         "refused a known name ms": round(1e3 * medians["ann"]),
         "refused an unknown name ms": round(1e3 * medians["zed"]),
+        "known name slower": f"{slower} of {len(names['ann'])}",
     }
     return Outcome(2, tuple(failures), figures)
 
