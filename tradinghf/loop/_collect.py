@@ -76,12 +76,6 @@ def strategy_actor(strategy: Strategy | str, market: MarketData, **params: Any) 
     return Actor(rule.name, np.stack(columns, axis=1), meta={"params": rule.bind(**params)})
 
 
-@lru_cache(maxsize=2)  # the loop asks about the same bars in every round
-def _rules(market: MarketData, names: tuple[str, ...]) -> tuple[Actor, ...]:
-    """An actor for each bundled rule."""
-    return tuple(strategy_actor(name, market) for name in names)
-
-
 def random_actor(market: MarketData, config: EnvConfig, seed: int, hold: float) -> Actor:
     """Draws a new target every `hold` bars on average: what chance looks like at that pace."""
     rng = np.random.default_rng(seed)
@@ -136,6 +130,7 @@ def run_actor(env: MarketEnv, actor: Actor, windows: Windows, seed: int) -> dict
     return run if alone is not None else as_one_account(run)
 
 
+_rule = lru_cache(maxsize=32)(strategy_actor)  # the loop asks of the same bars in every round
 _RECORDED = ("equity", "position", "turnover", "costs", "price", "close", "realised_pnl")
 
 
@@ -374,7 +369,7 @@ def pool_actors(
     return [
         *(constant_actor(market, level) for level in levels),
         *(random_actor(market, config, seed + i, hold) for i, hold in enumerate((2, 6, 20))),
-        *_rules(market, tuple(strategy_names())),
+        *(_rule(name, market) for name in strategy_names()),
         *(book_actors(market, seed) if config.portfolio else ()),
         *([] if bases is None else modulated_actors(bases, seed)),
         *policies,

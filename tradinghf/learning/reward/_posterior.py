@@ -139,8 +139,8 @@ def fit_term_posterior(
 
 def quickly(head: AspectConfig, noise: float) -> AspectConfig:
     """The same search with fewer trials, no pairs but those it grows, and one rate of slips."""
-    rounds = min(head.rounds, 3)
-    return replace(head, noise=(noise,), beam=2, branch=6, trials=24, exhaustive=0, rounds=rounds)
+    few = replace(head, noise=(noise,), beam=2, branch=6, trials=24, exhaustive=0)
+    return replace(few, rounds=min(head.rounds, 3))
 
 
 def _searched(
@@ -157,8 +157,7 @@ def _searched(
     at half of those: what was found from few answers is not lost when there are more.
     """
     search = _Search(choices, chance, plain, config)
-    few = len(choices.weight) <= config.exhaustive
-    pairs = min(2 if few else 1, config.max_terms, plain - 1)
+    pairs = min(1 + (len(choices.weight) <= config.exhaustive), config.max_terms, plain - 1)
     search.fit(
         (0, *extra)
         for size in range(pairs + 1)
@@ -300,18 +299,15 @@ class _Search:
         for columns in sets:
             evidence, mean, covariance = self.found[columns]
             scale, width = int(evidence.argmax()), len(columns) + 1
-            at = torch.tensor([*columns, self.choices.tie])
-            moments = (mean[scale, :width], covariance[scale, :width, :width])
-            modes.append(Mode(at, *moments, self.config.prior_scales[scale]))
+            found = (mean[scale, :width], covariance[scale, :width, :width])
+            at, spread = [*columns, self.choices.tie], self.config.prior_scales[scale]
+            modes.append(Mode(torch.tensor(at), *found, spread))
         return score_gains(self.choices, modes, self.noise)
 
     def _with_one_more(
         self, columns: Columns, used: Columns, gains: Mapping[Columns, Tensor]
     ) -> dict[Columns, float]:
-        """The set with each of the most promising further terms, no two of them twins.
-
-        Each with about the log joint probability that it will have.
-        """
+        """The set with each promising further term, no twins: about its log joint probability."""
         gain = gains[columns] + self.odds
         gain[list(used)] = -torch.inf
         picked: list[int] = []
@@ -320,8 +316,8 @@ class _Search:
                 break
             if not picked or float(self.choices.likeness(column, picked).max()) < _TWINS:
                 picked.append(column)
-        base = float(self.found[columns][0].max())
-        return {tuple(sorted({*columns, c})): base + float(gain[c]) for c in picked}
+        gain = gain + self.found[columns][0].max()
+        return {tuple(sorted({*columns, c})): float(gain[c]) for c in picked}
 
     def add(self, prior: DeskPrior) -> None:
         """Fit a model whose prior is the desk's weights."""
