@@ -83,7 +83,7 @@ def has_matrix_unit() -> bool:
         features = binding.get_host_cpu_features()
     except RuntimeError:  # a processor that LLVM knows nothing of
         return False
-    if not all(features.get(name) for name in ("amx-tile", "amx-bf16", "avx512f")):
+    if not all(features.get(name) for name in ("amx-tile", "amx-bf16", "avx512bf16")):
         return False
     return int(ctypes.CDLL(None).syscall(_ARCH_PRCTL, _ASK_FOR_STATE, _TILE_DATA)) == 0
 

@@ -12,6 +12,7 @@ import torch
 from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
+from tradinghf.learning.policy import Categorical
 from tradinghf.learning.ppo._network import PackedActorCritic
 from tradinghf.workers import Team, has_matrix_unit
 
@@ -33,6 +34,9 @@ class CompiledForward:
         self._layers, self._widest = layer_tables(network)
         parts = self._layers
         self._outs, self._critics = (int(part[-1, 3]) for part in parts[1:])
+        from tradinghf.learning.ppo import _draw_kernel
+
+        self._draws = _draw_kernel if isinstance(network.head, Categorical) else None
         self._team = Team()
 
     @contextmanager
@@ -58,6 +62,24 @@ class CompiledForward:
         given = (*(x.numpy() for x in tensors), self._layers, self._widest)
         self._team.share(self._kernel.outputs, blocks, _BLOCKS_PER_THREAD, *given)
         return out, values
+
+    def draw(self, out: Tensor, noise: Tensor) -> Tensor:
+        """Raw actions of outputs [N, O]; see `PackedActorCritic`."""
+        if self._draws is None:
+            return self._network.draw(out, noise)
+        raw = torch.empty(len(out), dtype=torch.int64)
+        self._draws.draw(out.numpy(), noise.numpy(), raw.numpy())
+        return raw
+
+    def log_prob(self, out: Tensor, raw: Tensor) -> Tensor:
+        """[L, N] log-probabilities of raw actions; see `PackedActorCritic`."""
+        if self._draws is None or not self._network.half:  # float32 keeps its last digits
+            return self._network.log_prob(out, raw)
+        found, flat = torch.empty(raw.shape), (out.flatten(0, 1), raw.flatten(0, 1))
+        blocks = -(-raw.numel() // self._draws.BLOCK)
+        given = (x.numpy() for x in (*flat, found.view(-1)))
+        self._team.share(self._draws.log_probs, blocks, _BLOCKS_PER_THREAD, *given)
+        return found
 
 
 def forward_of(network: PackedActorCritic) -> CompiledForward | None:

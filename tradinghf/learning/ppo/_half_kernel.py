@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 
 from tradinghf.learning.ppo._compiled_kernel import ACTING, take_step
-from tradinghf.learning.ppo._loss_kernel import STATS, judge_policy, judge_values
+from tradinghf.learning.ppo._loss_kernel import STATS, judge_values
 from tradinghf.learning.ppo._matrix_unit import (
     STEP,
     configure,
@@ -24,20 +24,14 @@ from tradinghf.learning.ppo._matrix_unit import (
     release,
     tile_shapes,
     transpose,
-    whole,
 )
-from tradinghf.learning.ppo._memory_kernel import ask_for
 from tradinghf.learning.ppo._tanh_kernel import OPTIONS
+from tradinghf.learning.ppo._vector_kernel import narrow_row, squash, through
+from tradinghf.learning.ppo._vector_loss_kernel import judge_policy
 
 _BLOCK = 160  # rows that are in the cache together; a multiple of STEP
 _TILES = tile_shapes()
-_single = np.float32
 _HIGH = np.uint32(16)
-
-# tanh by Lambert's continued fraction, cut off after seven terms, constant beyond the bound.
-_FLAT = _single(4.97)
-_A0, _A1, _A2 = _single(135135), _single(17325), _single(378)
-_B1, _B2, _B3 = _single(62370), _single(3150), _single(28)
 
 
 @njit(inline="always", **OPTIONS)
@@ -46,69 +40,75 @@ def _padded(n: int) -> int:
 
 
 @njit(**OPTIONS)
-def _pack(layers: Any, params: Any, forward: Any, backward: Any, biases: Any) -> None:
-    """Write weights as right factors, [in, out] and [out, in] in pairs of rows, and biases."""
-    biases[:] = 0
-    for k in range(len(layers)):
-        weight, bias, inputs, outputs, _ = layers[k]
-        biases[k, :outputs] = params[bias : bias + outputs]
-        source = params[weight : weight + inputs * outputs].reshape(outputs, inputs)
-        deep, wide = _padded(inputs), _padded(outputs)
-        on = forward[k, : deep // 2 * wide].reshape(deep // 2, wide)
+def _pack_layer(
+    layer: Any, first: int, wide: int, params: Any, forward: Any, backward: Any, biases: Any
+) -> None:
+    """Write a layer's weights as right factors, [in, out] and [out, in] in pairs of rows.
+
+    Args:
+        layer: [5].
+        first: which output of the factors is the layer's first; 0 clears what was there.
+        wide: outputs of the factors, a multiple of `STEP`.
+        params: [P].
+        forward, backward: [..] uint32, written; nothing is where no gradients follow.
+        biases: [..] written.
+
+    """
+    weight, bias, inputs, outputs, _ = layer
+    source = params[weight : weight + inputs * outputs].reshape(outputs, inputs)
+    deep = _padded(inputs)
+    on = forward[: deep // 2 * wide].reshape(deep // 2, wide)
+    if first == 0:
+        biases[:] = 0
         on[:] = 0
-        for o in range(outputs):
-            row = source[o]
-            for i in range(0, inputs - 1, 2):
-                on[i // 2, o] = half(row[i]) | (half(row[i + 1]) << _HIGH)
-            if inputs % 2:
-                on[inputs // 2, o] = half(row[inputs - 1])
-        if len(backward) == 0:
-            continue
-        back = backward[k, : wide // 2 * deep].reshape(wide // 2, deep)
-        back[:] = 0
-        for o in range(0, outputs - 1, 2):
-            row, other = source[o], source[o + 1]
-            for i in range(inputs):
-                back[o // 2, i] = half(row[i]) | (half(other[i]) << _HIGH)
-        if outputs % 2:
-            row = source[outputs - 1]
-            for i in range(inputs):
-                back[outputs // 2, i] = half(row[i])
-
-
-@njit(inline="always", **OPTIONS)
-def _tanh(x: Any) -> Any:
-    """The hyperbolic tangent to within 4e-5, where bfloat16 holds 2e-3."""
-    x = -_FLAT if x < -_FLAT else (_FLAT if x > _FLAT else x)  # NaN stays NaN
-    s = x * x
-    return x * (((s + _A2) * s + _A1) * s + _A0) / (((_B3 * s + _B2) * s + _B1) * s + _A0)
-
-
-@njit(fastmath={"contract"}, **OPTIONS)
-def _squash(z: Any, bias: Any, there: Any, paired: Any) -> None:
-    """Write tanh of products [n, out] plus the bias: as rows, and rows in pairs unless empty."""
-    for i in range(len(z)):
-        row = z[i]
-        for j in range(len(bias)):
-            row[j] = _tanh(row[j] + bias[j])
-    if len(paired):
-        _write_pairs(z, there, paired)
+    biases[first : first + outputs] = params[bias : bias + outputs]
+    for o in range(outputs):
+        row = source[o]
+        for i in range(0, inputs - 1, 2):
+            on[i // 2, first + o] = half(row[i]) | (half(row[i + 1]) << _HIGH)
+        if inputs % 2:
+            on[inputs // 2, first + o] = half(row[inputs - 1])
+    if len(backward) == 0:
         return
-    for i in range(len(z)):
-        row, mine = z[i], there[i]
-        for j in range(len(bias)):
-            mine[j] = np.uint16(half(row[j]))
+    back = backward[: wide // 2 * deep].reshape(wide // 2, deep)
+    if first == 0:
+        back[:] = 0
+    for o in range(outputs):
+        row, into, high = source[o], back[(first + o) // 2], _HIGH * np.uint32((first + o) % 2)
+        for i in range(inputs):
+            into[i] |= half(row[i]) << high
 
 
 @njit(**OPTIONS)
-def _write_pairs(z: Any, there: Any, paired: Any) -> None:
-    """Write float32 [n, m] in bfloat16, as rows and in pairs of rows."""
-    for i in range(0, len(z), 2):
-        row, other, mine, next_one, both = z[i], z[i + 1], there[i], there[i + 1], paired[i // 2]
-        for j in range(z.shape[1]):
-            a, b = half(row[j]), half(other[j])
-            mine[j], next_one[j] = np.uint16(a), np.uint16(b)
-            both[j] = a | (b << _HIGH)
+def _pack(networks: Any, both: Any, params: Any, forward: Any, backward: Any, biases: Any) -> None:
+    """Write the weights of trunk, actor and critics; see `_pack_layer`."""
+    _, actor, critic = networks
+    if len(both):
+        wide, place = _padded(both[0, 3]), (1, 0)
+        none = backward[1, 0] if len(backward) else forward[1, 0, :0]
+        _pack_layer(actor[0], 0, wide, params, forward[place], none, biases[place])
+        _pack_layer(critic[0], actor[0, 3], wide, params, forward[place], none, biases[place])
+    for part in range(3):
+        if part > 0 and len(both):
+            return
+        layers = networks[part]
+        for k in range(len(layers)):
+            none = backward[part, k] if len(backward) else forward[part, k, :0]
+            wide = _padded(layers[k, 3])
+            _pack_layer(layers[k], 0, wide, params, forward[part, k], none, biases[part, k])
+
+
+@njit(**OPTIONS)
+def _merged(networks: Any, widest: int) -> Any:
+    """[1, 5] actor and critics as one layer, where each is one on the trunk's features; or [0, 5].
+
+    Both together fill a tile that each of them alone would fill with zeros.
+    """
+    trunk, actor, critic = networks
+    both = actor[:1].copy()
+    both[0, 3] += critic[0, 3]
+    single = len(trunk) > 0 and len(actor) == 1 and len(critic) == 1
+    return both if single and both[0, 3] <= _padded(widest) else both[:0]
 
 
 @njit(**OPTIONS)
@@ -121,50 +121,52 @@ def _shift(z: Any, bias: Any) -> None:
 
 @njit(**OPTIONS)
 def _forward(
-    layers: Any, forward: Any, biases: Any, x: Any, z: Any, values: Any, pairs: Any
+    layers: Any, forward: Any, biases: Any, x: Any, z: Any, values: Any, pairs: Any, ahead: Any
 ) -> Any:
     """Carry bfloat16 [n, in] through layers.
 
     Args:
         layers: [K, 5].
-        forward, biases: see `_pack`.
+        forward, biases: see `_pack_layer`.
         x: [n, in] uint16; n is a multiple of `STEP`.
         z: room for products.
-        values, pairs: [K, ..] written: what tanh gives, as rows and in pairs of rows, or [0, ..].
+        values, pairs: [K, ..] written: what tanh gives, as rows and in pairs of rows.
+        ahead: a table, columns and up to n rows of them that are brought along: asked for all at
+            once, they would be waited for.
 
     Returns:
         Features [n, out] uint16 in `values` and, where no tanh follows the last layer, its outputs
         in `z` [n, out] float32.
 
     """
-    count = len(x)
+    count, (table, columns, rows) = len(x), ahead
     out = z[: count * STEP].reshape(count, STEP)
     for k in range(len(layers)):
         _, _, inputs, outputs, squashed = layers[k]
         deep, wide = _padded(inputs), _padded(outputs)
-        out = z[: count * wide].reshape(count, wide)
-        product(x, forward[k, : deep // 2 * wide].reshape(deep // 2, wide), out, False)
-        if squashed:
-            there = values[k, : count * wide].reshape(count, wide)
-            paired = pairs[:0].reshape(0, 1)
-            if len(pairs):
-                paired = pairs[k, : count // 2 * wide].reshape(count // 2, wide)
-            _squash(out, biases[k, :wide], there, paired)
-            x = there
-        else:
+        matrix = forward[k, : deep // 2 * wide].reshape(deep // 2, wide)
+        if not squashed:
+            out = z[: count * wide].reshape(count, wide)
+            product(x, matrix, out, False)
             _shift(out, biases[k, :wide])
+            continue
+        there = values[k, : count * wide].reshape(count, wide)
+        paired = pairs[k, : count // 2 * wide].reshape(count // 2, wide)
+        few = z[: STEP * wide].reshape(STEP, wide)
+        for i in range(0, count, STEP):  # products stay in the nearest cache until they are read
+            product(x[i : i + STEP], matrix, few, False)
+            below = paired[i // 2 : (i + STEP) // 2]
+            some = rows[i : i + STEP] if k == 0 else rows[:0]
+            squash(few, biases[k, :wide], there[i : i + STEP], below, (table, columns, some))
+        x = there
     return x, out
 
 
 @njit(**OPTIONS)
 def narrow(first: int, last: int, obs: Any, there: Any) -> None:
-    """Write the rows [first, last) of float32 [R, D] as bfloat16 [R, D'] uint16, zeros beyond D."""
-    width = obs.shape[1]
+    """Write the rows [first, last) of float32 [R, D] as bfloat16, the first D of uint16 [R, D']."""
     for i in range(first, last):
-        source, target = obs[i], there[i]
-        for j in range(width):
-            target[j] = np.uint16(half(source[j]))
-        target[width:] = 0
+        narrow_row(obs[i], there[i])
 
 
 @njit(**OPTIONS)
@@ -175,51 +177,38 @@ def outputs(
     """See `_compiled_kernel.outputs`."""
     configure(_TILES)
     trunk, actor, critic = networks
-    wide = _padded(widest)
+    wide, both = _padded(widest), _merged(networks, widest)
     depth = max(len(trunk), len(actor), len(critic))
     forward = np.empty((3, depth, wide * wide // 2), np.uint32)
     biases = np.empty((3, depth, wide), np.float32)
-    none = np.empty((0, 1), np.uint32)
-    _pack(trunk, params, forward[0], none, biases[0])
-    _pack(actor, params, forward[1], none, biases[1])
-    _pack(critic, params, forward[2], none, biases[2])
-    width = obs.shape[1]
-    seen = np.zeros((ACTING, _padded(width)), np.uint16)
+    _pack(networks, both, params, forward, forward[:0], biases)
+    seen = np.zeros((ACTING, _padded(obs.shape[1])), np.uint16)
     z = np.empty(ACTING * wide, np.float32)
     between = np.empty((depth, ACTING * wide), np.uint16)
     above = np.empty((depth, ACTING * wide), np.uint16)
+    pairs = np.empty((depth, ACTING // 2 * wide), np.uint32)
+    outs, critics = out.shape[1], values.shape[1]
+    nothing = seen, values, np.empty(0, np.int64)
     for block in range(first, last):
         begin, end = block * ACTING, min((block + 1) * ACTING, len(obs))
         count = end - begin
         for i in range(count):
-            source, target = obs[begin + i], seen[i]
-            for j in range(width):
-                target[j] = np.uint16(half(source[j]))
+            narrow_row(obs[begin + i], seen[i])
         if len(copy):
             copy[begin:end] = obs[begin:end]
-        x, _ = _forward(trunk, forward[0], biases[0], seen[: _padded(count)], z, between, none)
-        _, found = _forward(actor, forward[1], biases[1], x, z, above, none)
-        out[begin:end] = found[:count, : out.shape[1]]
-        _, found = _forward(critic, forward[2], biases[2], x, z, above, none)
-        values[begin:end] = found[:count, : values.shape[1]]
+        x, _ = _forward(
+            trunk, forward[0], biases[0], seen[: _padded(count)], z, between, pairs, nothing
+        )
+        if len(both):
+            _, found = _forward(both, forward[1], biases[1], x, z, above, pairs, nothing)
+            out[begin:end] = found[:count, :outs]
+            values[begin:end] = found[:count, outs : outs + critics]
+            continue
+        _, found = _forward(actor, forward[1], biases[1], x, z, above, pairs, nothing)
+        out[begin:end] = found[:count, :outs]
+        _, found = _forward(critic, forward[2], biases[2], x, z, above, pairs, nothing)
+        values[begin:end] = found[:count, :critics]
     release()
-
-
-@njit(fastmath={"contract"}, **OPTIONS)
-def _through(grad: Any, there: Any, squashed: Any, bias: Any) -> None:
-    """Carry gradients [n, out] back through tanh, and add them to the bias's."""
-    one = _single(1)
-    for i in range(len(grad)):
-        row, value = grad[i], there[i]
-        if squashed:
-            for j in range(len(bias)):
-                p = whole(value[j])
-                back = row[j] * (one - p * p)
-                row[j] = back
-                bias[j] += back
-        else:
-            for j in range(len(bias)):
-                bias[j] += row[j]
 
 
 @njit(**OPTIONS)
@@ -231,7 +220,7 @@ def _backward(
 
     Args:
         layers: [K, 5].
-        backward: see `_pack`.
+        backward: see `_pack_layer`.
         paired: [n / 2, in] the input in pairs of rows.
         values, pairs: see `_forward`.
         grad: [n, out] at the output.
@@ -249,8 +238,7 @@ def _backward(
         rows = room[0].view(np.uint16)[: count * wide].reshape(count, wide)
         two = room[1, : count // 2 * wide].reshape(count // 2, wide)
         there = values[k, : count * wide].reshape(count, wide)
-        _through(grad, there, squashed, biases[k, :wide])
-        _write_pairs(grad, rows, two)
+        through(grad, there if squashed else there[:0], biases[k, :wide], rows, two)
         turned = room[2, : count // 2 * wide].reshape(wide, count // 2)
         transpose(two, turned)
         left = room[2].view(np.uint16)[: count * wide].reshape(wide, count)
@@ -267,15 +255,29 @@ def _backward(
 
 
 @njit(**OPTIONS)
-def _unpack(layers: Any, weights: Any, biases: Any, grads: Any) -> None:
-    """Write padded gradients where the parameters' are."""
-    for k in range(len(layers)):
-        weight, bias, inputs, outputs, _ = layers[k]
-        deep = _padded(inputs)
-        for o in range(outputs):
-            into = grads[weight + o * inputs : weight + (o + 1) * inputs]
-            into[:] = weights[k, o * deep : o * deep + inputs]
-        grads[bias : bias + outputs] = biases[k, :outputs]
+def _unpack_layer(layer: Any, first: int, weights: Any, biases: Any, grads: Any) -> None:
+    """Write padded gradients, of outputs from `first` on, where the parameters' are."""
+    weight, bias, inputs, outputs, _ = layer
+    deep = _padded(inputs)
+    for o in range(outputs):
+        into = grads[weight + o * inputs : weight + (o + 1) * inputs]
+        into[:] = weights[(first + o) * deep : (first + o) * deep + inputs]
+    grads[bias : bias + outputs] = biases[first : first + outputs]
+
+
+@njit(**OPTIONS)
+def _unpack(networks: Any, both: Any, weights: Any, biases: Any, grads: Any) -> None:
+    """The same of trunk, actor and critics."""
+    _, actor, critic = networks
+    if len(both):
+        _unpack_layer(actor[0], 0, weights[1, 0], biases[1, 0], grads)
+        _unpack_layer(critic[0], actor[0, 3], weights[1, 0], biases[1, 0], grads)
+    for part in range(3):
+        if part > 0 and len(both):
+            return
+        layers = networks[part]
+        for k in range(len(layers)):
+            _unpack_layer(layers[k], 0, weights[part, k], biases[part, k], grads)
 
 
 @njit(**OPTIONS)
@@ -287,16 +289,14 @@ def _write_gradient(
     grads[:] = 0
     stats[:] = 0
     trunk, actor, critic = networks
-    joint = len(trunk) > 0
+    joint, both = len(trunk) > 0, _merged(networks, widest)
     wide, depth = _padded(widest), max(len(trunk), len(actor), len(critic))
     forward = np.empty((3, depth, wide * wide // 2), np.uint32)
     backward = np.empty((3, depth, wide * wide // 2), np.uint32)
     biases = np.empty((3, depth, wide), np.float32)
     weight_grads = np.zeros((3, depth, wide * wide), np.float32)
     bias_grads = np.zeros((3, depth, wide), np.float32)
-    _pack(trunk, params, forward[0], backward[0], biases[0])
-    _pack(actor, params, forward[1], backward[1], biases[1])
-    _pack(critic, params, forward[2], backward[2], biases[2])
+    _pack(networks, both, params, forward, backward, biases)
     cells = _BLOCK * wide
     seen = np.zeros((_BLOCK, obs.shape[1]), np.uint16)
     paired = np.zeros((_BLOCK // 2, seen.shape[1]), np.uint32)
@@ -307,42 +307,46 @@ def _write_gradient(
     z, spare, under = (
         np.empty(cells, np.float32), np.empty(cells, np.float32), np.empty(cells, np.float32),
     )  # fmt: skip
+    outs, critics, nothing = actor[-1, 3], critic[-1, 3], (obs, columns.T, rows[:0])
     for first in range(0, len(rows), _BLOCK):
         some = rows[first : first + _BLOCK]
         count = len(some)
         full = _padded(count)
         gather(obs, some, seen[:full], paired[: full // 2])
-        ask_for(obs, columns.T, rows[first + _BLOCK : first + 2 * _BLOCK])
-        x, _ = _forward(trunk, forward[0], biases[0], seen[:full], z, between, pairs)
+        ahead = obs, columns.T, rows[first + _BLOCK : first + 2 * _BLOCK]
+        x, _ = _forward(trunk, forward[0], biases[0], seen[:full], z, between, pairs, ahead)
         source, below = paired[: full // 2], under[:0].reshape(0, 1)
         if joint:
             features = _padded(trunk[-1, 3])
             source = pairs[len(trunk) - 1, : full // 2 * features].reshape(full // 2, features)
             below = under[: full * features].reshape(full, features)
         # One network after the other: the second works in the memory of the first.
-        _, out = _forward(critic, forward[2], biases[2], x, z, above, pairs_above)
-        judge_values(out[:count, : critic[-1, 3]], some, columns.T[head[0] :], loss, stats)
-        out[count:] = 0
-        _backward(
-            critic, backward[2], source, above, pairs_above, out, spare, room, weight_grads[2],
-            bias_grads[2], below, False,
-        )  # fmt: skip
-        _, out = _forward(actor, forward[1], biases[1], x, z, above, pairs_above)
-        outs = out[:count, : actor[-1, 3]]
-        judge_policy(outs, some, columns.T, head, params, grads, loss, stats)
-        out[count:] = 0
-        _backward(
-            actor, backward[1], source, above, pairs_above, out, spare, room, weight_grads[1],
-            bias_grads[1], below, True,
-        )  # fmt: skip
+        for part in range(1, 3):
+            layers = both if len(both) else networks[part]
+            _, out = _forward(
+                layers, forward[part], biases[part], x, z, above, pairs_above,
+                nothing if joint or part > 1 else ahead,
+            )  # fmt: skip
+            if part == 1:
+                judge_policy(out[:count, :outs], some, columns.T, head, params, grads, loss, stats)
+            if len(both):
+                found = out[:count, outs : outs + critics]
+                judge_values(found, some, columns.T[head[0] :], loss, stats)
+            elif part == 2:
+                judge_values(out[:count, :critics], some, columns.T[head[0] :], loss, stats)
+            out[count:] = 0
+            _backward(
+                layers, backward[part], source, above, pairs_above, out, spare, room,
+                weight_grads[part], bias_grads[part], below, part > 1,
+            )  # fmt: skip
+            if len(both):
+                break
         if joint:
             _backward(
                 trunk, backward[0], paired[: full // 2], between, pairs, below, spare, room,
                 weight_grads[0], bias_grads[0], under[:0].reshape(0, 1), False,
             )  # fmt: skip
-    _unpack(trunk, weight_grads[0], bias_grads[0], grads)
-    _unpack(actor, weight_grads[1], bias_grads[1], grads)
-    _unpack(critic, weight_grads[2], bias_grads[2], grads)
+    _unpack(networks, both, weight_grads, bias_grads, grads)
 
 
 @njit(**OPTIONS)

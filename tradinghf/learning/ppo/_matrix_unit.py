@@ -18,6 +18,7 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
+from tradinghf.learning.ppo._elementary_kernel import bits
 from tradinghf.learning.ppo._tanh_kernel import OPTIONS
 
 STEP = 32  # rows and columns of operands are multiples of this many
@@ -85,26 +86,6 @@ _dot0, _dot1, _dot2, _dot3 = (
     _tile_operation("llvm.x86.tdpbf16ps", c, 4 + c // 2, 6 + c % 2) for c in range(4)
 )
 release = _tile_operation("llvm.x86.tilerelease")  # once a thread needs the unit no more
-
-
-@intrinsic
-def bits(_typing: Any, _number: Any) -> Any:
-    """The bits of a float32, as uint32."""
-
-    def write(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        return builder.bitcast(arguments[0], _I32)
-
-    return types.uint32(types.float32), write
-
-
-@intrinsic
-def number(_typing: Any, _bits: Any) -> Any:
-    """The float32 of some bits."""
-
-    def write(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        return builder.bitcast(arguments[0], ir.FloatType())
-
-    return types.float32(types.uint32), write
 
 
 @intrinsic
@@ -187,12 +168,6 @@ def half(x: Any) -> Any:
     """The nearest bfloat16 of a float32, ties to even, as the lower bits of a uint32."""
     u = bits(x)
     return (u + np.uint32(0x7FFF) + ((u >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
-
-
-@njit(inline="always", **OPTIONS)
-def whole(u: Any) -> Any:
-    """The float32 of a bfloat16 in the lower bits."""
-    return number(np.uint32(u) << np.uint32(16))
 
 
 @njit(**OPTIONS)

@@ -172,14 +172,14 @@ def _collect(
 ) -> tuple[Rollout, Tensor]:
     """See `collect_rollout`."""
     column = partial((memory or RolloutMemory()).column, length=steps)
-    noise = actor.head.noise(noise)
+    noise, acting = actor.head.noise(noise), forward or actor
     obs = flat_obs(env, obs)
     seen, finals = column("obs", like=obs), dict[int, Tensor]()
     facts: dict[str, Tensor] = {}
     rows: dict[str, Sequence[Tensor]] = {}  # of `facts`, one for each step
     for step in range(steps):
         out, judged = _outs(actor, forward, obs, seen[step])
-        raw = actor.draw(out, noise[step])
+        raw = acting.draw(out, noise[step])
         shown, reward, terminated, truncated, info = env.step(actor.head.to_env(raw))
         obs = flat_obs(env, shown)
         if "final_obs" in info:
@@ -197,7 +197,7 @@ def _collect(
     rollout = Rollout(
         obs=seen,
         actions=raw,
-        log_probs=actor.log_prob(out, raw),
+        log_probs=acting.log_prob(out, raw),
         values=values,
         next_values=_next_values(_critics(actor, forward), values, finals, obs),
         rewards=facts.pop("reward"),
