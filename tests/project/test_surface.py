@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 import pytest
 from support.source import ROOT, Import, Module, defined, imports, modules, parsed
 
-MOST_NAMES = 475
+MOST_NAMES = 480
 
 
 def is_private(name: str) -> bool:
