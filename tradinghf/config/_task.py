@@ -150,6 +150,12 @@ class EnvConfig(NamedOptions):
         lookback: bars of market features in each observation W.
         actions: "discrete" picks one of `levels`; "continuous" is any target in [-1, 1].
         levels: target positions of the discrete actions [signed fraction of equity].
+        orders: how an action's target is ordered. "market": at once. "limit0.5": to fill half a
+            volatility of one bar below the last close where it buys, above it where it sells, or
+            better. "stop0.5": at market once the price is half a volatility beyond the close, above
+            it for buys. Such orders wait until they fill or another one replaces them. A discrete
+            action is level * len(orders) + order; a continuous one has a second number: above 1/3
+            it is a stop, below -1/3 a limit, the further off the larger it is.
         fill: an action decided on the close of bar t fills at the open of bar t+1
             ("next_open") or at that same close ("close").
         rebalance: False: an action equal to the last one is no order, the position drifts;
@@ -183,6 +189,7 @@ class EnvConfig(NamedOptions):
     lookback: int = 8
     actions: Literal["discrete", "continuous"] = "discrete"
     levels: tuple[float, ...] = (-1.0, -0.5, 0.0, 0.5, 1.0)
+    orders: tuple[str, ...] = ("market",)
     fill: Fill = "next_open"
     rebalance: bool = False
     cash: float = 100_000.0
@@ -217,6 +224,7 @@ class EnvConfig(NamedOptions):
         check_setting(
             len(self.levels) >= 2, "EnvConfig.levels", self.levels, "at least 2 positions"
         )
+        self._check_orders()
         check_range(self, "ruin", 1e-9, 0.5)
         review = self.review is None or 1 <= self.review <= _MOST_BARS
         check_setting(
@@ -224,10 +232,28 @@ class EnvConfig(NamedOptions):
         )
         check_choices(self)
 
+    def _check_orders(self) -> None:
+        known = [re.fullmatch(r"market|(limit|stop)\d+(\.\d+)?", x) for x in self.orders]
+        told = all(known) and len(set(self.orders)) == len(self.orders) >= 1
+        check_setting(
+            told, "EnvConfig.orders", self.orders, 'different ones of "market", "limit0.5", "stop1"'
+        )
+        if self.orders == ("market",):
+            return
+        kinds = [found[1] or "market" for found in known if found]
+        one_each = len(set(kinds)) == len(kinds) and "market" in kinds
+        check_setting(
+            self.actions == "discrete" or one_each,
+            "EnvConfig.orders",
+            self.orders,
+            '"market" and at most one limit and one stop, for actions="continuous"',
+        )
+
     def _coerce(self) -> None:
         """Accept what JSON makes of a config: lists for tuples, mappings for dataclasses."""
-        for name in ("levels", "features"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+        for name in ("levels", "features", "orders"):
+            given = getattr(self, name)
+            object.__setattr__(self, name, (given,) if isinstance(given, str) else tuple(given))
         for item in fields(self):
             value = getattr(self, item.name)
             if isinstance(value, Mapping):

@@ -10,6 +10,7 @@ import numpy as np
 
 from tradinghf.config import CostModel, EnvConfig, Fill, Randomisation
 from tradinghf.errors import StrategyError
+from tradinghf.evaluation._order_tables import Orders
 from tradinghf.evaluation._terms import Terms, as_terms
 from tradinghf.market import Floats, MarketData
 from tradinghf.strategies import Strategy, load_strategy, target_changes
@@ -77,8 +78,10 @@ def policy_orders(
     fill: Fill,
     cash: float,
     terms: Terms | None = None,
-) -> Floats:
+) -> Floats | Orders:
     """[T, A] target weights of a deterministic policy over the whole market; NaN is no order.
+
+    Of a policy whose actions name prices (`EnvConfig.orders`), its orders.
 
     A policy that sees one asset gets one account per asset inside one `MarketEnv`; its targets
     are then divided by A, so that together they use the equity once. With one asset the backtest
@@ -90,8 +93,6 @@ def policy_orders(
         StrategyError: the market is shorter than the policy's lookback.
 
     """
-    import torch
-
     from tradinghf.simulation import MarketEnv
 
     terms = terms_for(policy) if terms is None else terms
@@ -121,31 +122,63 @@ def policy_orders(
         scaler=getattr(policy, "scaler", None),
         **{k: v for k, v in terms.events.items() if k != "member" or config.portfolio},
     )
-    assets = torch.zeros(1, dtype=torch.long) if config.portfolio else torch.arange(envs)
-    obs, _ = env.reset(seed=0, options={"start": torch.full((envs,), start), "asset": assets})
-    weights = np.full((market.bars, market.assets), np.nan)
     modulates = env.base_targets is not None and not config.portfolio
-    standing = np.zeros(market.assets)
-    with torch.inference_mode():
-        for bar in range(start, start + horizon):
-            actions = policy.act(env.dense(obs), deterministic=True)
-            wanted = env.targets(actions) if modulates else env.orders(actions)
-            row = wanted.reshape(-1).cpu().numpy()
-            if terms.closes_positions:  # what an exit made of a target that nobody orders again
-                row = row.copy()
-                target = env.state.target.reshape(-1).cpu().numpy()
-                gone = np.isnan(row) & (target != standing)
-                row[gone] = target[gone]
-                standing = np.where(np.isnan(row), standing, row)
-            weights[bar] = row
-            obs, *_ = env.step(actions)
-        if env.base_targets is not None:  # what its base decides at the last close counts too
-            wanted = env.targets(policy.act(env.dense(obs), deterministic=True))
-            weights[start + horizon] = wanted.reshape(-1).cpu().numpy()
-    if env.base_targets is not None:
-        weights[:start] = target_changes(env.base_targets[..., 0])[:start]
+    tables = _replayed(env, policy, start, exits=terms.closes_positions, modulates=modulates)
+    weights = tables["size"]
+    if "limit" in tables:
+        return Orders(weights / market.assets, limit=tables["limit"], stop=tables["stop"])
     # The environment's last bar decides nothing; neither does the backtest's.
     if config.portfolio:
         return weights
     changes = modulates and not config.rebalance
     return (target_changes(weights) if changes else weights) / market.assets
+
+
+def _replayed(
+    env: Any, policy: ActingPolicy, start: int, *, exits: bool, modulates: bool
+) -> dict[str, Floats]:
+    """What a policy asked for, as tables [T, A], in one episode per asset from bar `start`.
+
+    Args:
+        env: an account for each asset, or one for all.
+        policy: who decides.
+        start: the first bar of a decision.
+        exits: whether positions may close without an order.
+        modulates: whether actions modulate a base of single assets.
+
+    """
+    import torch
+
+    config, market, envs = env.config, env.market, env.num_envs
+    policy = policy.fresh() if hasattr(policy, "fresh") else policy
+    assets = torch.zeros(1, dtype=torch.long) if config.portfolio else torch.arange(envs)
+    obs, _ = env.reset(seed=0, options={"start": torch.full((envs,), start), "asset": assets})
+    priced, based = config.orders != ("market",), env.base_targets is not None
+    names = ("size", "limit", "stop") if priced else ("size",)
+    tables = {name: np.full((market.bars, market.assets), np.nan) for name in names}
+    standing = np.zeros(market.assets)
+    with torch.inference_mode():
+        for bar in range(start, start + config.horizon):
+            actions = policy.act(env.dense(obs), deterministic=True)
+            if priced:
+                asked = env.priced_orders(actions)
+                wanted = asked.size
+                for name in ("limit", "stop"):
+                    tables[name][bar] = getattr(asked, name).reshape(-1).cpu().numpy()
+            else:
+                wanted = env.targets(actions) if modulates else env.orders(actions)
+            row = wanted.reshape(-1).cpu().numpy()
+            if exits and not priced:  # what an exit made of a target that nobody orders again
+                row = row.copy()
+                target = env.state.target.reshape(-1).cpu().numpy()
+                gone = np.isnan(row) & (target != standing)
+                row[gone] = target[gone]
+                standing = np.where(np.isnan(row), standing, row)
+            tables["size"][bar] = row
+            obs, *_ = env.step(actions)
+        if based:  # what its base decides at the last close counts too
+            wanted = env.targets(policy.act(env.dense(obs), deterministic=True))
+            tables["size"][start + config.horizon] = wanted.reshape(-1).cpu().numpy()
+    if based:
+        tables["size"][:start] = target_changes(env.base_targets[..., 0])[:start]
+    return tables

@@ -12,14 +12,14 @@ import pandas as pd
 from tradinghf.config import Brackets, CostModel, Fill, Margin, TradingRules, settings_of
 from tradinghf.evaluation._backtest import trade_tables
 from tradinghf.evaluation._joined_orders import restarted
-from tradinghf.evaluation._order_tables import OrderTables
+from tradinghf.evaluation._order_tables import Orders, OrderTables, order_tables
 from tradinghf.evaluation._policies import ActingPolicy, policy_orders, terms_for
 from tradinghf.evaluation._report import Report
 from tradinghf.evaluation._study import Record, study_of
 from tradinghf.evaluation._variants import costs_variant, terms_variant
 from tradinghf.evaluation._walkforward import trade_windows, walk_forward_splits
 from tradinghf.executors import ExecutorLike, as_executor, in_order
-from tradinghf.market import MarketData
+from tradinghf.market import Floats, MarketData
 from tradinghf.strategies import held_targets
 
 _WARM_BARS = 256
@@ -111,10 +111,7 @@ def walk_forward_policy(
         warm = max(test.start - _WARM_BARS, 0)
         replayed = market.rows(warm, test.stop)
         orders = policy_orders(policy, replayed, **account)
-        targets = np.full(market.close.shape, np.nan)
-        targets[test] = orders[test.start - warm :]
-        targets[test.start] = held_targets(orders)[test.start - warm]
-        made = OrderTables(targets)
+        made = _among(market, orders, replayed, test)
         traded = market.rows(test.start, test.stop)
         part = trade_tables(restarted(made, test), traded, **account)
         return made, {
@@ -143,3 +140,24 @@ def _cut(
 def _train(train: PolicyTrainer, task: tuple[MarketData, MarketData, int]) -> ActingPolicy:
     """One window's policy; runs wherever the executor puts it."""
     return train(*task)
+
+
+def _among(
+    market: MarketData, orders: Floats | Orders, replayed: MarketData, test: slice
+) -> OrderTables:
+    """Orders on the last bars up to the end of `test`, as a table of all bars of a market."""
+    if isinstance(orders, Orders):
+        found = order_tables(orders, replayed)
+    else:
+        first = len(orders) - (test.stop - test.start)
+        orders = orders.copy()
+        orders[first] = held_targets(orders)[first]
+        found = OrderTables(orders)
+
+    def placed(table: Floats) -> Floats:
+        every = np.full(market.close.shape, np.nan)
+        every[test] = table[len(table) - (test.stop - test.start) :]
+        return every
+
+    prices = {name: placed(table) for name, table in found.prices.items()}
+    return OrderTables(placed(found.size), found.kind, prices)

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 from tradinghf.errors import NamedOptions, check_memory, check_range, check_setting
 
-Network = Literal["auto", "mlp", "attention", "assets"]
+Network = Literal["auto", "mlp", "gru", "attention", "assets"]
 ContinuousHead = Literal["gaussian", "beta"]
 Precision = Literal["float32", "bfloat16"]
 Schedule = Callable[[float], float]
@@ -123,7 +123,8 @@ class PPOConfig(NamedOptions):
         bootstrap: whether the end of an episode by time limit continues with the critic's value
             (a window cut out of ongoing trading) or ends all reward (the episode is the task;
             critics then know which bar of it they judge, while the policy does not).
-        network: "mlp", "attention" over the bars of the window, or "assets", whose weights are
+        network: "mlp", "gru" with a memory of the episode so far, trained over whole sequences,
+            "attention" over the bars of the window, or "assets", whose weights are
             shared by the assets of a portfolio; "auto" is "assets" for portfolios, else "mlp".
         head: distribution of continuous actions.
         precision: of the networks' products; parameters, their gradients and the loss are float32.
@@ -190,6 +191,8 @@ class PPOConfig(NamedOptions):
             self.target_kl,
             'None for graphs="iteration", whose number of passes is recorded; "step" stops early',
         )
+        remembers = self.network != "gru" or len(self.hidden) >= 1
+        check_setting(remembers, "PPOConfig.hidden", self.hidden, "a first width for network='gru'")
         widths = all(width >= 1 for width in self.hidden)
         check_setting(widths, "PPOConfig.hidden", self.hidden, "widths of at least 1")
         for name in ("learning_rate", "clip", "max_gradient_norm", "target_kl"):

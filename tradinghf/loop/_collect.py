@@ -32,10 +32,8 @@ from tradinghf.market import FIELDS, MarketData, MarketLike, as_market
 from tradinghf.simulation import MarketEnv, Windows, random_windows
 from tradinghf.strategies import Strategy, held_targets, load_strategy, strategy_names
 
-Progress = Callable[[str, int, int, Metrics], None]
-"""Called with (phase, done, total, metrics)."""
-EpisodeScore = Callable[[EpisodeBatch], Floats]
-"""[B] numbers about B episodes."""
+Progress = Callable[[str, int, int, Metrics], None]  # (phase, done, total, metrics)
+EpisodeScore = Callable[[EpisodeBatch], Floats]  # [B] numbers about B episodes
 
 
 class Acting(Protocol):
@@ -114,6 +112,8 @@ def run_actor(env: MarketEnv, actor: Actor, windows: Windows, seed: int) -> dict
     generator = torch.Generator().manual_seed(seed)
     targets = None if actor.weights is None else torch.as_tensor(actor.weights, device=device)
     alone = None if env.config.portfolio else asset
+    if (fresh := getattr(actor.policy, "fresh", None)) is not None:  # memories begin blank
+        actor = dataclasses.replace(actor, policy=fresh())
     standing = no_targets(len(windows), env.market.assets, portfolio=alone is None).to(device)
     first_close = info["close"].clone()
     for bar in range(env.config.horizon):

@@ -206,8 +206,8 @@ def begin_as_demonstrated(
     names = [n for n, source in store.sources().items() if source.startswith(OWN_SOURCE)]
     own = [e for e in store.episodes(names) if until is None or e.timestamps[-1] <= until]
     network = agent.network
-    if not own or env.config.overlay or not isinstance(network, ActorCritic):
-        return []  # others' agents begin from nothing, and an overlay as its base
+    if not own or env.config.overlay or not isinstance(network, ActorCritic) or network.memory:
+        return []  # memories and others' agents begin from nothing, and an overlay as its base
     copied = copy_demonstrations(network, env, own, passes=config.imitate, seed=config.seed)
     return [] if copied is None else [{"round": 0, "copied": dataclasses.asdict(copied)}]
 
@@ -227,11 +227,22 @@ def _decisions(
         held = episode.position[:, None]
         nearest = np.abs(held - levels).argmin(1) if discrete else held.clip(-1, 1)
         labels = torch.as_tensor(nearest if discrete else nearest.astype(np.float32))
+        labels = _at_market(env.config, labels)
         seen = []
         for label in labels:
             seen.append(one.dense(obs)[0].clone())
             obs, *_ = one.step(label[None])
         yield torch.stack(seen).float(), labels, torch.ones_like(labels, dtype=torch.bool)
+
+
+def _at_market(config: EnvConfig, labels: Tensor) -> Tensor:
+    """Actions that order levels [L] or positions [L, 1] at market, where there are other orders."""
+    if config.orders == ("market",):
+        return labels
+    if config.actions == "discrete":
+        at = config.orders.index("market") if "market" in config.orders else 0
+        return labels * len(config.orders) + at
+    return torch.cat([labels, torch.zeros_like(labels)], 1)
 
 
 class _Decisions(NamedTuple):

@@ -111,7 +111,7 @@ def _observe(policy: Policy, env: MarketEnv, seed: int) -> tuple[_Ints, Floats, 
     )
     told, targets = _market_facts(env.market), env.base_targets
     assert targets is not None
-    rows: list[tuple[_Ints, Floats, _Bools]] = []
+    policy, rows = policy.fresh(), list[tuple[_Ints, Floats, _Bools]]()
     for step in range(env.config.horizon):
         bar, asset = windows.start + step, windows.asset
         actions = policy.act(env.dense(obs))

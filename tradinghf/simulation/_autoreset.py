@@ -16,7 +16,7 @@ from tradinghf.simulation._resets import final_info
 Result = tuple[Observation, Tensor, Tensor, Tensor, Info]
 
 
-def step_in_phase(env: Any, target: Tensor, *, on_change: bool) -> Result:
+def step_in_phase(env: Any, target: Any, *, on_change: bool) -> Result:
     """All environments are at the same bar of their episodes: their end is known beforehand."""
     state, engine = env._packed(), env._engine
     none = torch.zeros(env.num_envs, dtype=torch.bool, device=env.device)
@@ -37,7 +37,7 @@ def step_in_phase(env: Any, target: Tensor, *, on_change: bool) -> Result:
     return engine.observe(env._now), reward, none, truncated, info
 
 
-def step_out_of_phase(env: Any, target: Tensor, *, on_change: bool) -> Result:
+def step_out_of_phase(env: Any, target: Any, *, on_change: bool) -> Result:
     """Environments are at different bars of their episodes: after a masked reset, an early end."""
     state, engine, mode = env.state, env._engine, env.config.autoreset
     waiting, early = env._waiting, env.early_end

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tradinghf.config import Randomisation
+from tradinghf.errors import ConfigError
 from tradinghf.market import MarketData
 from tradinghf.simulation._bars import Floats
 
@@ -105,8 +106,20 @@ def _told(drift: float, volatility: float) -> str:
     return "" if plain else f", drift {drift:+.3g} spreads, volatility x{volatility:.3g}"
 
 
-def with_bootstrap(market: MarketData, randomise: Randomisation, seed: int) -> MarketData:
-    """The market's assets and `bootstrap_paths` resampled copies of each, side by side."""
+def with_bootstrap(
+    market: MarketData, randomise: Randomisation, seed: int, beside: Collection[str] = ()
+) -> MarketData:
+    """The market's assets and `bootstrap_paths` resampled copies of each, side by side.
+
+    Raises:
+        ConfigError: tables by bar were given `beside` the market, which cannot follow.
+
+    """
+    if beside:
+        raise ConfigError(
+            "Randomisation.bootstrap_paths resamples bars only: own_features, funding, "
+            "split, dividend and member cannot follow. Leave one of them out."
+        )
     rng = np.random.default_rng([seed, randomise.bootstrap_paths])
     drift, volatility = randomise.bootstrap_drift, randomise.bootstrap_volatility
     copies = [

@@ -25,7 +25,7 @@ from tradinghf.simulation._sampling import Sampler, WindowDraw
 from tradinghf.simulation._setup import Setup
 from tradinghf.simulation._step import step_account
 from tradinghf.simulation._windows import WindowSpace, uniform
-from tradinghf.simulation._working_orders import BarOrders
+from tradinghf.simulation._working_orders import BarOrders, waiting_part
 
 Tree = TypeVar("Tree")
 Info = dict[str, Any]
@@ -45,6 +45,7 @@ class EnvState:
         volatility: [N, A'] of one bar, for the observation.
         mean, square: [N, 1] moving averages for differential Sharpe; None where not needed.
         fee, slippage: [N, 1] costs of this episode; None where they are not randomised.
+        manner: [N, A'] of the last order, beside its target; None where all are market orders.
 
     """
 
@@ -62,6 +63,7 @@ class EnvState:
     square: Tensor | None = None
     fee: Tensor | None = None
     slippage: Tensor | None = None
+    manner: Tensor | None = None
 
 
 def merge_states(mask: Tensor, yes: Tree, no: Tree) -> Tree:
@@ -150,6 +152,7 @@ class Dynamics:
                 costs,
                 bars_per_year=market.bars_per_year,
                 funding=extras.funding is not None,
+                waits=config.orders != ("market",),
             ),
             bars=Bars.of(market, extras, portfolio=config.portfolio, dtype=dtype, device=device),
             observer=Observer.of(market, values, config, device, extras.member),
@@ -206,6 +209,7 @@ class Dynamics:
             square=zero,
             fee=self._draw(key, episode, 1, random.fee_bps, 0.0),
             slippage=self._draw(key, episode, 2, random.slippage_bps, costs.half_spread),
+            manner=torch.full_like(nothing, torch.nan) if self.observer.waits else None,
         )
 
     def _draw(
@@ -233,20 +237,20 @@ class Dynamics:
         return self.setup.forces and self.config.overlay is None
 
     def transition(
-        self, state: EnvState, orders: Tensor, last: bool | Tensor
+        self, state: EnvState, orders: Tensor | BarOrders, last: bool | Tensor
     ) -> tuple[EnvState, Tensor, Info]:
         """`advance`, with the reward [N] instead of the `Transition`."""
         after, happened, info = self.advance(state, orders, last)
         return after, self.reward(happened), info
 
     def advance(
-        self, state: EnvState, orders: Tensor, last: bool | Tensor
+        self, state: EnvState, orders: Tensor | BarOrders, last: bool | Tensor
     ) -> tuple[EnvState, Transition, Info]:
         """One bar for every environment, without resets.
 
         Args:
             state: at the close of the decision bar.
-            orders: [N, A'] target weights; NaN is no order.
+            orders: [N, A'] target weights, or orders with prices; NaN is no order.
             last: whether this step ends the episode, for all or [N, 1] bool.
 
         Returns:
@@ -256,7 +260,8 @@ class Dynamics:
         """
         bar = self.bars.at(self.bars.row(state.asset, state.bar + 1))
         setup = self._setup(state)
-        ledger, tape = step_account(state.ledger, BarOrders(orders), bar, setup)
+        orders = BarOrders(orders) if isinstance(orders, Tensor) else orders
+        ledger, tape = step_account(state.ledger, orders, bar, setup)
         if self.fill_cost is not None:
             ledger, tape = charge(self.fill_cost, state.ledger, ledger, tape)
             ledger, tape = close_ruined(ledger, tape, setup)
@@ -274,7 +279,7 @@ class Dynamics:
         return replace(self.setup, rates=rates)
 
     def _carry(
-        self, state: EnvState, ledger: Ledger, tape: Tape, bar: Bar, orders: Tensor
+        self, state: EnvState, ledger: Ledger, tape: Tape, bar: Bar, orders: BarOrders
     ) -> EnvState:
         """The state after the bar: account, targets, review period and moving averages."""
         equity, index = ledger.equity, state.bar + 1
@@ -286,11 +291,16 @@ class Dynamics:
         if mean is not None and square is not None:
             change = equity / state.ledger.equity.clamp_min(self.setup.ruin) - 1.0
             mean, square = moments(mean, square, change)
-        target = torch.where(orders.isnan(), state.target, orders)
+        none = orders.size.isnan()
+        target = torch.where(none, state.target, orders.size)
         if self.resets_targets:
             out = tape.exited & (ledger.account.shares == 0)
             out = out if ledger.working is None else out & (ledger.working.size == 0)
             target = target.masked_fill(out, 0.0)
+        manner = state.manner
+        if manner is not None:
+            came = getattr(orders, "manner", None)
+            manner = torch.where(none, manner, torch.nan if came is None else came)
         return replace(
             state,
             ledger=ledger,
@@ -301,6 +311,7 @@ class Dynamics:
             volatility=bar.volatility,
             mean=mean,
             square=square,
+            manner=manner,
         )
 
     def _transition(
@@ -358,6 +369,9 @@ class Dynamics:
             since=state.since,
             drawdown=1.0 - equity / state.peak,
             elapsed=state.bar - state.start,
+            waiting=waiting_part(ledger, state.volatility, self.setup.ruin)
+            if self.observer.waits
+            else (),
         )
 
     def held(self, state: EnvState) -> Tensor:

@@ -16,9 +16,12 @@ from tradinghf.simulation._fused_task import TaskEngine
 from tradinghf.simulation._observe import Observation
 from tradinghf.simulation._plain_rows import is_plain
 from tradinghf.simulation._triton_engine import triton_engine
+from tradinghf.simulation._working_orders import BarOrders
 
 Engine = Literal["auto", "tensor", "fused", "compiled", "triton"]
-_StepFunction = Callable[[EnvState, Tensor, bool | Tensor], tuple[EnvState, Tensor, Info]]
+_StepFunction = Callable[
+    [EnvState, Tensor | BarOrders, bool | Tensor], tuple[EnvState, Tensor, Info]
+]
 
 
 class StepEngine(Protocol):
@@ -81,9 +84,11 @@ class TensorEngine:
         return state
 
     def step(
-        self, state: EnvState, target: Tensor, last: bool | Tensor, *, on_change: bool
+        self, state: EnvState, target: Tensor | BarOrders, last: bool | Tensor, *, on_change: bool
     ) -> tuple[EnvState, Tensor, Info]:
-        """See `StepEngine`."""
+        """See `StepEngine`; takes orders with prices as well."""
+        if not isinstance(target, Tensor):
+            return self._transition(state, target, last)
         if not target.is_floating_point():
             target = self._levels.index_select(0, target.flatten()).view_as(target)
         if on_change:
@@ -102,6 +107,7 @@ class TensorEngine:
 def fused_covers(dynamics: Dynamics) -> bool:
     """Whether compiled kernels do all that this task's step consists of."""
     known = dynamics.setup.rates.fused and dynamics.fill_cost is None
+    known = known and not dynamics.observer.waits
     return dynamics.bars.rows.device.type == "cpu" and known
 
 
@@ -121,12 +127,17 @@ def make_engine(engine: str, dynamics: Dynamics, threads: int | None = None) -> 
         raise ConfigError(unknown_name("engine", engine, get_args(Engine)))
     if engine == "fused" and not fused_covers(dynamics):
         raise ConfigError(
-            "engine='fused' steps on a CPU, with the costs of CostModel; this task has another "
-            "device or other costs. Use engine='auto' or 'tensor'."
+            "engine='fused' steps on a CPU, with market orders and the costs of CostModel; this "
+            "task has another device, other orders or other costs. Use engine='auto' or 'tensor'."
         )
     if engine == "compiled" and dynamics.fill_cost is not None:
         raise ConfigError(
             "engine='compiled' compiles no function of yours; with fill_cost use engine='auto'."
+        )
+    if engine == "triton" and dynamics.observer.waits:
+        raise ConfigError(
+            "engine='triton' knows market orders only; with EnvConfig(orders=...) use "
+            "engine='auto'."
         )
     if engine == "triton":
         return triton_engine(dynamics)
@@ -149,7 +160,7 @@ def _compiled(dynamics: Dynamics) -> _StepFunction:
     own = FunctionType(code, function.__globals__, function.__name__, function.__defaults__)
     compiled = torch.compile(own, fullgraph=True, dynamic=False)
 
-    def transition(state: EnvState, orders: Tensor, last: bool | Tensor) -> Any:
+    def transition(state: EnvState, orders: Any, last: bool | Tensor) -> Any:
         after, happened, info = compiled(dynamics, state, orders, last)
         return after, dynamics.reward(happened), info
 

@@ -14,7 +14,7 @@ from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
 from tradinghf.config import CostModel, EnvConfig, settings_of
-from tradinghf.errors import ConfigError, NamedOptions
+from tradinghf.errors import NamedOptions
 from tradinghf.market import FeatureScaler, Floats, MarketLike, as_market
 from tradinghf.simulation._actions import ActionMap, action_space
 from tradinghf.simulation._arguments import device_of, environment_count, thread_count
@@ -28,11 +28,13 @@ from tradinghf.simulation._fused_task import TaskEngine
 from tradinghf.simulation._given import given_for
 from tradinghf.simulation._hooks import FillCost, Termination, early_end_of
 from tradinghf.simulation._observe import Observation, market_features
+from tradinghf.simulation._order_actions import OrderActions, with_prices
 from tradinghf.simulation._overlay import Modulator, overlay_of, with_bases
 from tradinghf.simulation._resets import environment_seeds, window_options
 from tradinghf.simulation._rewards import Reward, check_rewards, find_reward
 from tradinghf.simulation._sampling import Sampler
 from tradinghf.simulation._windows import keys
+from tradinghf.simulation._working_orders import PricedOrders
 
 _AUTORESET = {
     "same_step": AutoresetMode.SAME_STEP,
@@ -50,7 +52,7 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
     Action: a target position as signed fraction of equity: an index into `config.levels`, or a
     number in [-1, 1] times the leverage; NaN is no order. Of a portfolio one for each asset,
     scaled down together where they exceed the leverage in sum; see `Allocation` for more.
-    With a `base`, what to make of its target: see `Overlay`.
+    With a `base`, what to make of its target: see `Overlay`; with prices: `EnvConfig.orders`.
     Reward: [N], see `tradinghf.simulation._rewards`.
     Termination: where `termination` says so; ruin is absorbing. Truncation: after
     `config.horizon` bars.
@@ -139,12 +141,7 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
         own |= {"dividend": dividend, "member": member}
         self._given = {name: table for name, table in own.items() if table is not None}
         if config.randomise.bootstrap_paths:
-            if self._given:
-                raise ConfigError(
-                    "Randomisation.bootstrap_paths resamples bars only: own_features, funding, "
-                    "split, dividend and member cannot follow. Leave one of them out."
-                )
-            market = with_bootstrap(market, config.randomise, seed or 0)
+            market = with_bootstrap(market, config.randomise, seed or 0, self._given)
         self.market, self.num_envs, self.config, self.costs = market, num_envs, config, costs
         self.device = device
         self.own_reward, self.reward = reward is not None, find_reward(reward)
@@ -165,16 +162,15 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
             fill_cost=fill_cost,
         )
         self._assets = self.dynamics.observer.assets
-        rows = self.dynamics.bars.rows
-        self._dtype = rows.dtype
+        self._dtype = (rows := self.dynamics.bars.rows).dtype
         self._modulator = Modulator.of(config, self.base_targets, num_envs, rows)
+        self._map = ActionMap.of(config, num_envs, self._assets, rows, extras.member)
+        self._prices = OrderActions.of(config, self._map)
         self._set_spaces()
         self._unpaid = True  # no reward has been looked at
         self._engine = make_engine(engine, self.dynamics, thread_count(threads))
-        compiled = isinstance(self._engine, TaskEngine)
-        self._map = ActionMap.of(
-            config, num_envs, self._assets, rows, extras.member, compiled=compiled
-        )
+        if isinstance(self._engine, TaskEngine):
+            self._map = replace(self._map, compiled=True)
         self._seed, self._sampler = seed, sampler
         self._now: Any = None  # state in the form of the engine
         self._left: int | None = None  # bars left while all environments are in step, else None
@@ -186,8 +182,10 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
         config = self.config
         self.metadata = {"autoreset_mode": _AUTORESET[config.autoreset], "render_modes": []}
         self.single_observation_space = self.dynamics.observer.space
-        own = None if self._modulator is None else self._modulator.space
-        self.single_action_space = action_space(config, self._assets) if own is None else own
+        reader = self._modulator or self._prices
+        self.single_action_space = (
+            action_space(config, self._assets) if reader is None else reader.space
+        )
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
 
@@ -251,8 +249,8 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
         """Start new episodes.
 
         Args:
-            seed: environment i draws as a single environment seeded with seed + i, or with the
-                i-th of N seeds; None goes on to the next episodes of the current seed.
+            seed: a number that the environments' seeds are drawn from, the first one's is itself
+                (`spawned`); or a seed for each of them; None goes on to the next episodes.
             options: "start" and "asset": [N] bar and asset indices instead of draws;
                 "reset_mask": [N] bool, environments to reset while the others stay.
 
@@ -290,8 +288,9 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
 
     def step(self, actions: Any) -> Result:
         """Act in every environment; see the class for actions and `step_weights` for results."""
-        if self.config.portfolio:
-            return self._step(self.orders(actions), on_change=False)
+        if self.config.portfolio or self._prices is not None:
+            orders = self.orders(actions) if self._prices is None else self.priced_orders(actions)
+            return self._step(orders, on_change=False)
         if self._modulator is not None:
             return self._step(self.targets(actions), on_change=not self.config.rebalance)
         return self._step(self._map.read(actions), on_change=not self.config.rebalance)
@@ -319,11 +318,32 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
             orders = self._map.orders(orders, self._standing()[0], None)
         return self._step(orders, on_change=False)
 
+    def step_orders(self, weights: Any, *, limit: Any = None, stop: Any = None) -> Result:
+        """Order target weights at prices, as `simulate` takes them, and go one bar on.
+
+        Args:
+            weights: [N] signed fractions of equity; NaN is no order: what waits goes on waiting.
+            limit: [N] worst acceptable prices [currency]; NaN is none.
+            stop: [N] prices that activate the orders; with a limit, stop-limit orders.
+
+        Raises:
+            ConfigError: orders of this environment cannot wait.
+
+        """
+        return self._step(with_prices(self._prices).given(weights, limit, stop), on_change=False)
+
+    def priced_orders(self, actions: Any) -> PricedOrders:
+        """The orders, with prices [currency], that actions amount to now; NaN is none."""
+        on_change, prices = not self.config.rebalance, with_prices(self._prices)
+        return prices.orders(actions, self.state, self.dynamics, on_change=on_change)
+
     def targets(self, actions: Any) -> Tensor:
         """[N, A'] target weights of [N] or [N, A'] actions; those of an overlay at present."""
         if self._modulator is not None:
             state = self.state
             return self._modulator.orders(actions, state.asset, state.bar)
+        if self._prices is not None:
+            return self._prices.targets(actions)
         return self._map.weights(self._map.read(actions), getattr(self._now, "bar", None))
 
     def orders(self, actions: Any) -> Tensor:
@@ -360,7 +380,7 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
             raise ResetNeeded("MarketEnv has no state yet. Call reset() first.")
         return self._now
 
-    def _step(self, target: Tensor, *, on_change: bool) -> Result:
+    def _step(self, target: Tensor | PricedOrders, *, on_change: bool) -> Result:
         """One bar on, to target weights [N, A']; `on_change`: only changed targets are orders."""
         step = step_out_of_phase if self._left is None else step_in_phase
         return step(self, target, on_change=on_change)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,8 +30,9 @@ class Observer:
 
     The market part is one gather from precomputed windows, so that it can also be recomputed
     later from (asset, bar) alone; the account part is 3 A' + 1 numbers: positions, open profits
-    in units of 20-bar volatility, time since the last trade, and drawdown; with `time_left` one
-    more, the share of the review period that is left. The last feature of a
+    in units of 20-bar volatility, time since the last trade, and drawdown; where orders may wait
+    three more per asset (`waiting_part`), and with `time_left` one more at the end, the share of
+    the review period that is left. The last feature of a
     portfolio's assets is 1 while they are listed; of others all features are 0.
 
     Attributes:
@@ -42,6 +44,7 @@ class Observer:
         review: bars that the time since the last trade is measured against.
         horizon: L bars of an episode.
         time_left: whether the time left is shown.
+        waits: whether orders that wait are shown.
         kind: one vector ("flat"), a dict of both parts ("dict"), or a dict of the market part's
             row in `windows` and the account part ("index").
 
@@ -56,6 +59,7 @@ class Observer:
     horizon: int
     time_left: bool
     kind: str
+    waits: bool = False
 
     @classmethod
     def of(
@@ -80,12 +84,13 @@ class Observer:
             horizon=config.horizon,
             time_left=config.time_left,
             kind=config.observation,
+            waits=config.orders != ("market",),
         )
 
     @property
     def account_dim(self) -> int:
         """Numbers in the account part."""
-        return 3 * self.assets + 1 + self.time_left
+        return 3 * (1 + self.waits) * self.assets + 1 + self.time_left
 
     @property
     def dim(self) -> int:
@@ -122,8 +127,9 @@ class Observer:
         since: Tensor,
         drawdown: Tensor,
         elapsed: Tensor,
+        waiting: Sequence[Tensor] = (),
     ) -> Tensor:
-        """[N, 3 A' + 1 or 2] float32 account part, each number within ±5.
+        """[N, 3 A' + 1 or more] float32 account part, each number within ±5.
 
         Args:
             position: [N, A'] signed fraction of equity.
@@ -132,11 +138,12 @@ class Observer:
             since: [N, A'] bars since the last trade.
             drawdown: [N, 1] fall from the highest equity of the review period [fraction].
             elapsed: [N] bars since the start of the episode.
+            waiting: columns [N, A'] of orders that wait.
 
         """
         profit = open_profit / (volatility * PROFIT_BARS**0.5)
         waited = (since / self.review).clamp_max(1.0)
-        parts = [position, profit, waited, drawdown]
+        parts = [position, profit, waited, drawdown, *waiting]
         if self.time_left:
             parts.append(self.left(elapsed)[:, None])
         return torch.cat([p.to(torch.float32) for p in parts], dim=1).clamp(-LIMIT, LIMIT)

@@ -14,19 +14,20 @@ import torch
 from torch import Tensor
 
 from tradinghf.errors import ConfigError
+from tradinghf.simulation._windows import spawned
 
 _OPTIONS = {"asset", "reset_mask", "start"}
 _LARGEST_SEED = 2**63 - 1  # seeds are signed 64-bit integers on the device
 
 
 def environment_seeds(seed: Any, count: int) -> Sequence[int] | Tensor:
-    """The seed of each environment: seed + i for environment i, or the i-th of those given.
+    """The seed of each environment: drawn from one (`spawned`), or the i-th of those given.
 
     Those that follow one another are a range, which a device can count up by itself. Whole numbers
     in a GPU's memory stay there: nobody waits for them, so nobody checks that they are positive.
 
     Args:
-        seed: a whole number, or `count` of them as a sequence, an array or a tensor.
+        seed: a whole number, or `count` of them as a range, a sequence, an array or a tensor.
         count: N.
 
     Raises:
@@ -37,10 +38,13 @@ def environment_seeds(seed: Any, count: int) -> Sequence[int] | Tensor:
         if seed.device.type == "cpu":
             _whole_seed(int(seed.min()), _LARGEST_SEED)
         return seed
+    if isinstance(seed, range) and len(seed) == count and seed.step == 1:
+        _whole_seed(seed.start, _LARGEST_SEED - (count - 1))
+        return seed
     given = seed.tolist() if hasattr(seed, "tolist") else seed
     if not isinstance(given, Sequence) or isinstance(given, str | bytes):
-        first = _whole_seed(given, _LARGEST_SEED - (count - 1))
-        return range(first, first + count)
+        first = _whole_seed(given, _LARGEST_SEED)
+        return range(first, first + 1) if count == 1 else spawned(first, count)
     if len(given) != count:
         raise ConfigError(f"reset got {len(given)} seeds; expected one number, or {count}.")
     return [_whole_seed(each, _LARGEST_SEED) for each in given]

@@ -1,9 +1,9 @@
 """Windows of a market: where episodes may start, which ones are drawn, and which overlap in time.
 
-Environments draw by a counter-based hash of (seed + i, episode) instead of a random generator:
-environment i of any number draws what a single environment seeded with seed + i draws (Gymnasium's
-convention for vector environments), on every device, in any order, with no state but the
-episode's number.
+Environments draw by a counter-based hash of (seed, episode) instead of a random generator: on
+every device, in any order, with no state but the episode's number. Environment i of any number
+draws what a single environment with its seed draws. One seed for all of them is spread by a hash
+of (seed, i), so that neighbouring seeds share no windows, as they would by seed + i.
 """
 
 from __future__ import annotations
@@ -46,6 +46,14 @@ def keys(seeds: Sequence[int] | Tensor, device: torch.device) -> Tensor:
         count = torch.arange(len(seeds), dtype=torch.int64, device=device)
         return splitmix64(count + seeds.start)
     return splitmix64(torch.tensor(seeds, dtype=torch.int64, device=device))
+
+
+def spawned(seed: int, count: int) -> Tensor:
+    """[N] int64 seeds from one: itself, then hashes of it and i, at least 0."""
+    number = torch.arange(count, dtype=torch.int64)
+    seeds = _shift(splitmix64(splitmix64(torch.tensor(seed)) + number * _GOLDEN), 1)
+    seeds[0] = seed
+    return seeds
 
 
 def draw(key: Tensor, episode: Tensor, number: int) -> Tensor:

@@ -45,6 +45,42 @@ class BarOrders:
     take_profit: Tensor | None = None
 
 
+@dataclass(frozen=True)
+class PricedOrders(BarOrders):
+    """Orders of an environment's actions that name prices.
+
+    Attributes:
+        manner: [N, A] what tells orders of the same target apart; None where they came otherwise.
+
+    """
+
+    manner: Tensor | None = None
+
+
+def waiting_part(ledger: Ledger, volatility: Tensor, floor: float) -> list[Tensor]:
+    """What is observed of orders that wait: three columns [N, A], none where none can wait.
+
+    The size [fraction of equity], and its limit and its stop as distance from the close
+    [volatilities of one bar], 0 where there is none.
+
+    Args:
+        ledger: at a close.
+        volatility: [N, A] of one bar's log return.
+        floor: least equity that is divided by [currency].
+
+    """
+    working = ledger.working
+    if working is None:
+        return []
+    worth = working.size * ledger.close / ledger.equity.clamp_min(floor)
+
+    def distance(price: Tensor) -> Tensor:
+        away = (price / ledger.close).log() / volatility
+        return away.masked_fill((working.size == 0) | price.isnan(), 0.0)
+
+    return [worth, distance(working.limit), distance(working.stop)]
+
+
 def submit_orders(working: Working, size: Tensor, orders: BarOrders) -> Working:
     """Replace what waits where a new order of `size` [N, A] signed shares (NaN: none) came."""
     new = ~size.isnan()

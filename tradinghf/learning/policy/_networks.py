@@ -8,9 +8,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from tradinghf.errors import ConfigError
 from tradinghf.learning.config import ATTENTION_HEADS
 from tradinghf.learning.policy._assets import AssetActor, AssetBody, AssetCritic
 from tradinghf.learning.policy._heads import Head, head_of, head_over_assets
+from tradinghf.learning.policy._memory import GatedMemory, Remembering
 
 
 class ActorCritic(nn.Module):
@@ -32,6 +34,11 @@ class ActorCritic(nn.Module):
         assets: (W, F', K) of a portfolio's assets: bars, features of each, and levels of each (0:
             any number); weights are then shared by the assets, and `inputs` and `actions` only
             say what the network was made for. See `tradinghf.learning.policy._assets`.
+        recurrent: whether actor and critics see the memory of a GRU of the first width, in the
+            place of observations; they share it. Acting goes through `fresh` then.
+
+    Attributes:
+        memory: the GRU; None without one.
 
     """
 
@@ -46,6 +53,7 @@ class ActorCritic(nn.Module):
         head: str = "gaussian",
         window: Sequence[int] | None = None,
         assets: Sequence[int] | None = None,
+        recurrent: bool = False,
     ) -> None:
         super().__init__()
         self.shape = {
@@ -60,12 +68,16 @@ class ActorCritic(nn.Module):
             "assets": None if assets is None else list(assets),
         }
         self.head: Head
+        self.memory: GatedMemory | None = None
+        if recurrent:  # files of networks without one stay as they were
+            self.shape["recurrent"] = True
         if assets is not None:
             self._over_assets(actions, streams, hidden, shared, head, assets)
             return
         self.head = head_of(discrete, head)
         self.actions = actions
-        width = inputs if window is None else hidden[0]
+        width = inputs if window is None and not recurrent else hidden[0]
+        layers = hidden[1:] if recurrent else hidden  # those after the memory
 
         def body() -> nn.Sequential:
             if window is None:
@@ -73,14 +85,16 @@ class ActorCritic(nn.Module):
             return nn.Sequential(WindowAttention(window[0], window[1], inputs, width))
 
         self.trunk = (
-            nn.Sequential(*body(), *_hidden_layers(width, hidden)) if shared else body()[:0]
+            nn.Sequential(*body(), *_hidden_layers(width, layers)) if shared else body()[:0]
         )
-        start, widths = (hidden[-1], ()) if shared and hidden else (width, hidden)
+        start, widths = (layers[-1], ()) if shared and layers else (width, layers)
 
         def network(outputs: int, gain: float) -> nn.Sequential:
             first = nn.Sequential() if shared else body()
             return nn.Sequential(*first, *_mlp(start, widths, outputs, gain))
 
+        if recurrent:
+            self.memory = GatedMemory(inputs, width)
         self.actor = network(self.head.outputs(actions), 0.01)
         self.critic = network(streams, 1.0)
         learned = not discrete and head == "gaussian"
@@ -111,7 +125,8 @@ class ActorCritic(nn.Module):
     @property
     def by_hand(self) -> bool:
         """Whether all layers are linear with tanh in between, so that passes are written out."""
-        return self.shape["window"] is None and self.shape["assets"] is None
+        plain = self.shape["window"] is None and self.shape["assets"] is None
+        return plain and self.memory is None
 
     def forward(self, obs: Tensor) -> tuple[Tensor, Tensor]:
         """`policy_out` and `value_out`, with one pass through what they share."""
@@ -119,24 +134,42 @@ class ActorCritic(nn.Module):
         return self.actor(features), self.critic(features)
 
     def policy_out(self, obs: Tensor) -> Tensor:
-        """[.., O] what the head turns into actions."""
+        """[.., O] what the head turns into actions; of memories [.., H] where there are any."""
         out: Tensor = self.actor(self.trunk(obs))
         return out
 
     def value_out(self, obs: Tensor) -> Tensor:
-        """[.., S] critics."""
+        """[.., S] critics; of memories [.., H] where there are any."""
         out: Tensor = self.critic(self.trunk(obs))
         return out
 
+    def fresh(self) -> ActorCritic | Remembering:
+        """Who acts through one run of episodes: itself, where it has no memory."""
+        return self if self.memory is None else Remembering(self)
+
     @torch.no_grad()
     def act(self, obs: Tensor, deterministic: bool = True, uniform: Tensor | None = None) -> Tensor:
-        """Actions for the environment: the mode, or a draw from `uniform` [N, A]."""
+        """Actions for the environment: the mode, or a draw from `uniform` [N, A].
+
+        Raises:
+            ConfigError: what it should do depends on what it has seen before.
+
+        """
+        if self.memory is not None:
+            raise ConfigError(
+                "A policy with a memory (PPOConfig(network='gru')) acts through a run of its own: "
+                "acting = policy.fresh() where the episodes begin, then acting.act(obs)."
+            )
+        return self.chosen(obs, deterministic, uniform)
+
+    def chosen(self, seen: Tensor, deterministic: bool, uniform: Tensor | None) -> Tensor:
+        """`act` at what actor and critics see: observations, or memories [N, H]."""
         if deterministic:
-            return self.head.to_env(self.head.mode(self.policy_out(obs)))
+            return self.head.to_env(self.head.mode(self.policy_out(seen)))
         if uniform is None:
             raise ValueError("A random action needs `uniform` numbers [N, A] from your generator.")
         noise = self.head.noise(uniform)
-        return self.head.to_env(self.head.draw(self.policy_out(obs), noise, self.log_std))
+        return self.head.to_env(self.head.draw(self.policy_out(seen), noise, self.log_std))
 
 
 def frozen(network: ActorCritic) -> ActorCritic:

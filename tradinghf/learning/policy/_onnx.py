@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from tradinghf.durable import write_atomic
-from tradinghf.errors import MissingExtraError
+from tradinghf.errors import MissingExtraError, check_setting
 from tradinghf.learning.policy._networks import ActorCritic
 from tradinghf.learning.policy._saved import Policy
 
@@ -46,9 +46,16 @@ def export_onnx(policy: Policy, path: Path | str) -> Path:
         The path written.
 
     Raises:
+        ConfigError: the policy has a memory.
         MissingExtraError: onnx or onnxscript is not installed.
 
     """
+    check_setting(
+        getattr(policy.network, "memory", None) is None,
+        "export_onnx: the policy",
+        policy.name,
+        "one without a memory (network='gru'): its action depends on all that it has seen",
+    )
     onnx = _onnx()
     target = Path(path)
     inputs = int(str(policy.network.shape["inputs"]))

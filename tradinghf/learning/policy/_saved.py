@@ -19,6 +19,7 @@ from tradinghf.config import EnvConfig
 from tradinghf.durable import write_atomic
 from tradinghf.errors import CheckpointError
 from tradinghf.learning.policy._base_files import base_files, warn_of_changes
+from tradinghf.learning.policy._memory import begun
 from tradinghf.learning.policy._networks import ActorCritic
 from tradinghf.market import FeatureScaler, MarketData
 from tradinghf.simulation import MarketEnv
@@ -79,9 +80,13 @@ class Policy:
         return float(((market.timestamps >= first) & (market.timestamps <= last)).mean())
 
     def act(self, obs: Tensor, deterministic: bool = True, uniform: Tensor | None = None) -> Tensor:
-        """[N, D] observations to [N] actions (see `ActorCritic.act`)."""
+        """[N, D] observations to [N] actions (see `ActorCritic.act`); see `fresh`."""
         found: Tensor = self.network.act(obs, deterministic, uniform)
         return found
+
+    def fresh(self) -> Policy:
+        """Who acts through one run of episodes; where the network has a memory, it is empty."""
+        return dataclasses.replace(self, network=begun(self.network))
 
     @property
     def fingerprint(self) -> str:

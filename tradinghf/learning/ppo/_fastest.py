@@ -19,6 +19,7 @@ from tradinghf.learning.ppo._fused_update import FusedUpdate, fits
 from tradinghf.learning.ppo._gae import discounted
 from tradinghf.learning.ppo._graphs import RecordedUpdate
 from tradinghf.learning.ppo._network import PackedActorCritic
+from tradinghf.learning.ppo._sequences import SequenceUpdate
 from tradinghf.learning.ppo._update import Update
 
 Scan = Callable[[Tensor, Tensor], Tensor]
@@ -44,7 +45,9 @@ def update_of(network: PackedActorCritic, config: PPOConfig, group: ProcessGroup
         kind = HalfUpdate if network.half else CompiledUpdate
         return kind(network, config, group)
     update: Update
-    if config.graphs == "step":
+    if network.network.memory is not None:
+        update = SequenceUpdate(network, config, group)
+    elif config.graphs == "step":
         update = RecordedUpdate(network, config, group)
     elif config.kernels == "triton" and fits(network.network, config):
         update = FusedUpdate(network, config, group)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from tradinghf.learning.policy import Categorical
 from tradinghf.learning.ppo._network import PackedActorCritic
+from tradinghf.learning.ppo._remembered import MemoryForward
 from tradinghf.workers import Team, has_matrix_unit
 
 _BLOCKS_PER_THREAD = 4  # that are worth one
@@ -82,8 +83,10 @@ class CompiledForward:
         return found
 
 
-def forward_of(network: PackedActorCritic) -> CompiledForward | None:
-    """The compiled pass of networks that the kernel covers; None for others."""
+def forward_of(network: PackedActorCritic) -> CompiledForward | MemoryForward | None:
+    """The compiled pass of networks that the kernel covers; one that remembers; None for others."""
+    if network.network.memory is not None:
+        return MemoryForward(network)
     covered = network.by_hand or (network.half and has_matrix_unit())
     return CompiledForward(network) if covered and network.data.device.type == "cpu" else None
 

@@ -58,6 +58,7 @@ def network_for(
             config.head,
             _window(env) if kind == "attention" else None,
             (*_asset_window(env), levels) if kind == "assets" else None,
+            recurrent=kind == "gru",
         )
     return network.to(obs.device)
 

@@ -57,6 +57,9 @@ class PackedActorCritic:
         self._automatic = not network.by_hand
         self.by_hand = network.by_hand and not self._half
         self.half = network.by_hand and self._half
+        if network.memory is not None:  # it is taken through time in `_sequences`
+            for inner, parameter in network.memory.named_parameters():
+                parameter.grad = self.view(self.grad, f"memory.{inner}")
         scratch = Scratch()
         trunk = any(True for _ in network.trunk.children())
         self._trunk = self._part("trunk", Scratch(), first=True) if trunk else None

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from tradinghf.learning.ppo._forward import CompiledForward
 from tradinghf.learning.ppo._network import PackedActorCritic
+from tradinghf.learning.ppo._remembered import MemoryForward
 from tradinghf.learning.reward import TradePaths
 
 
@@ -138,7 +139,7 @@ def collect_rollout(
     obs: Tensor,
     first_close: Tensor | None = None,
     memory: RolloutMemory | None = None,
-    forward: CompiledForward | None = None,
+    forward: CompiledForward | MemoryForward | None = None,
 ) -> tuple[Rollout, Tensor]:
     """Run the policy; returns the rollout and the observations that follow it.
 
@@ -168,13 +169,14 @@ def _collect(
     obs: Tensor,
     first_close: Tensor | None,
     memory: RolloutMemory | None,
-    forward: CompiledForward | None,
+    forward: CompiledForward | MemoryForward | None,
 ) -> tuple[Rollout, Tensor]:
     """See `collect_rollout`."""
     column = partial((memory or RolloutMemory()).column, length=steps)
     noise, acting = actor.head.noise(noise), forward or actor
     obs = flat_obs(env, obs)
     seen, finals = column("obs", like=obs), dict[int, Tensor]()
+    critics = _critics(actor, forward)
     facts: dict[str, Tensor] = {}
     rows: dict[str, Sequence[Tensor]] = {}  # of `facts`, one for each step
     for step in range(steps):
@@ -182,14 +184,17 @@ def _collect(
         raw = acting.draw(out, noise[step])
         shown, reward, terminated, truncated, info = env.step(actor.head.to_env(raw))
         obs = flat_obs(env, shown)
-        if "final_obs" in info:
-            finals[step] = flat_obs(env, info["final_obs"])
         now = {"out": out, "raw": raw, "reward": reward, "end": terminated, "cut": truncated}
         for name, value in (now | judged | _facts(info)).items():
             if step == 0:
                 facts[name] = column(name, like=value)
                 rows[name] = facts[name].unbind()
             rows[name][step].copy_(value)
+        # Now, while memories are those of these episodes, and nobody reads `out` any more.
+        if "final_obs" in info:
+            finals[step] = critics(flat_obs(env, info["final_obs"])).clone()
+        if isinstance(forward, MemoryForward):
+            forward.forget(terminated | truncated)
     values = facts.pop("value") if "value" in facts else actor.value_outs(seen)
     out, raw = facts.pop("out"), facts.pop("raw")
     if first_close is not None:
@@ -199,7 +204,7 @@ def _collect(
         actions=raw,
         log_probs=acting.log_prob(out, raw),
         values=values,
-        next_values=_next_values(_critics(actor, forward), values, finals, obs),
+        next_values=_next_values(critics, values, finals, obs),
         rewards=facts.pop("reward"),
         terminated=facts.pop("end"),
         truncated=facts.pop("cut"),
@@ -209,7 +214,10 @@ def _collect(
 
 
 def _outs(
-    actor: PackedActorCritic, forward: CompiledForward | None, obs: Tensor, seen: Tensor
+    actor: PackedActorCritic,
+    forward: CompiledForward | MemoryForward | None,
+    obs: Tensor,
+    seen: Tensor,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """[N, O] of the actor, the critics' values where they cost nothing; `obs` goes to `seen`."""
     if forward is None:
@@ -219,14 +227,14 @@ def _outs(
     return out, {"value": values}
 
 
-def _critics(actor: PackedActorCritic, forward: CompiledForward | None) -> Critics:
+def _critics(actor: PackedActorCritic, forward: CompiledForward | MemoryForward | None) -> Critics:
     return actor.value_out if forward is None else lambda obs: forward(obs)[1]
 
 
 def _next_values(
     critics: Critics, values: Tensor, finals: dict[int, Tensor], following: Tensor
 ) -> Tensor:
-    """[L, N, C] critics at the states reached: the next row, or an episode's last state.
+    """[L, N, C] critics at the states reached: the next row, or `finals` at the ends of episodes.
 
     `final_obs` has a row for every environment, of which those that ended matter; the others
     hold what the environment shows next.
@@ -235,6 +243,6 @@ def _next_values(
     reached[:-1] = values[1:]
     if len(values) - 1 not in finals:
         reached[-1] = critics(following)
-    for step, obs in finals.items():
-        reached[step] = critics(obs)
+    for step, judged in finals.items():
+        reached[step] = judged
     return reached

@@ -27,6 +27,7 @@ from tradinghf.learning.ppo._given import (
 )
 from tradinghf.learning.ppo._network import PackedActorCritic
 from tradinghf.learning.ppo._recorded import Draws, RecordedIteration, check_recordable
+from tradinghf.learning.ppo._remembered import MemoryForward, check_reference, seen_by
 from tradinghf.learning.ppo._returns import ReturnUnits
 from tradinghf.learning.ppo._rollout import (
     RewardStream,
@@ -37,6 +38,7 @@ from tradinghf.learning.ppo._rollout import (
     flat_obs,
 )
 from tradinghf.learning.ppo._schedule import Callback, StepRates, tell
+from tradinghf.learning.ppo._sequences import SequenceUpdate
 from tradinghf.learning.ppo._streams import check_stream
 from tradinghf.learning.ppo._transitions import Transitions
 from tradinghf.learning.ppo._update import STATISTICS, LossWeights
@@ -126,12 +128,14 @@ class PPO:
         self._bad_iterations = 0
         bars = 0 if self.config.bootstrap or early else self._bars_apart(horizon)
         self._units = ReturnUnits(bars, len(streams), self._obs.device)
+        self._anew = True  # the next rollout begins episodes
         self._age = 0  # bar of the episodes at which the next rollout begins
         weights = [stream.weight for stream in streams.values()]
         self._weights = torch.tensor(weights, dtype=torch.float32, device=self._obs.device)
         self._reference: ActorCritic | None = None
         self._memory = RolloutMemory()
         self._recorded: RecordedIteration | None = None
+        check_reference(self.network, self.config, whole_episodes=self.whole_episodes)
         if self.config.graphs == "iteration":
             check_recordable(env, whole_episodes=self.whole_episodes, processes=group.size)
 
@@ -153,6 +157,7 @@ class PPO:
     def restart(self, seed: int) -> None:
         """Begin new episodes at the next rollout: somebody else has stepped the environments."""
         self._obs, self._age = flat_obs(self.env, self.env.reset(seed=seed)[0]), 0
+        self._anew = True
 
     @property
     def scale(self) -> Tensor:
@@ -164,12 +169,13 @@ class PPO:
         """[N, C] what is left to be paid from observations on, in units of each stream's rewards.
 
         Args:
-            obs: as the environment shows them.
+            obs: as the environment shows them; to a network with a memory, as the first ones.
             bar: of the episode, from 0 on; it matters where episodes end all reward.
 
         """
-        out = self.network.value_out(flat_obs(self.env, obs))
-        return self._units.value(out[None], bar)[0]
+        shown = flat_obs(self.env, obs)[None]
+        seen = seen_by(self.network, shown, shown.new_zeros(shown.shape[:2], dtype=torch.bool))
+        return self._units.value(self.network.value_out(seen), bar)[0]
 
     def weigh(self, stream: str, weight: float) -> None:
         """Change the weight of a reward stream from the next iteration on."""
@@ -276,8 +282,13 @@ class PPO:
         first_close = None
         if self.whole_episodes:
             seed: Any = draws.seed  # a number; seeds on the device where it is recorded
+            if isinstance(seed, int) and hasattr(self.env, "dynamics"):
+                seed = range(seed, seed + self.env.num_envs)  # of a hash: no two are neighbours
             shown, info = self.env.reset(seed=seed)
             self._obs, first_close, self._age = flat_obs(self.env, shown), info.get("close"), 0
+        if isinstance(self._forward, MemoryForward):
+            self._forward.begin(len(self._obs), blank=self.whole_episodes or self._anew)
+            self._anew = False
         rollout, self._obs = collect_rollout(
             self.env,
             self._packed,
@@ -333,6 +344,8 @@ class PPO:
         config, rates = self.config, draws.rates
         weights = LossWeights(rates.clip, config.value_weight, rates.entropy, config.reference_kl)
         table = Transitions.of(rollout, advantages, targets, self._reference_out(rollout))
+        if isinstance(self._update, SequenceUpdate) and isinstance(self._forward, MemoryForward):
+            self._update.remember(self._forward.first, rollout.terminated | rollout.truncated)
         return self._update.run(table, weights, rates.learning_rate, draws.orders)
 
     def _reference_out(self, rollout: Rollout) -> tuple[Tensor, Tensor] | None:
@@ -340,7 +353,8 @@ class PPO:
         if self._reference is None or self.config.reference_kl == 0:
             return None
         with torch.no_grad():
-            return self._reference.policy_out(rollout.obs), self._reference.log_std
+            seen = seen_by(self._reference, rollout.obs, rollout.terminated | rollout.truncated)
+            return self._reference.policy_out(seen), self._reference.log_std
 
     def _stop_if_bad(self, metrics: Metrics, iteration: int) -> None:
         self._bad_iterations = self._bad_iterations + 1 if metrics["bad_gradients"] > 0 else 0

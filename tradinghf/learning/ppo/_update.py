@@ -248,7 +248,7 @@ class Update:
             orders: [R] rows of the table as each epoch takes them.
 
         """
-        size = max(len(table) // self.config.minibatches, 1)
+        size = self._size(table)
         sums, updates = torch.zeros(len(STATISTICS), device=table.obs.device), 0
         for order in orders:
             found = self.epoch(order, size, table, weights, rate)
@@ -256,6 +256,10 @@ class Update:
             if self._far_enough(found[_KL] / (len(table) // size)):
                 break
         return sums / updates
+
+    def _size(self, table: Transitions) -> int:
+        """Rows of a minibatch."""
+        return max(len(table) // self.config.minibatches, 1)
 
     def _far_enough(self, kl: Tensor) -> bool:
         """Whether a pass of such a mean KL was the last one; all processes say the same."""

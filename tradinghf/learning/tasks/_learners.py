@@ -55,6 +55,7 @@ class OwnLearner:
         steps = LONGEST_LOOK if early or not horizon else horizon
         self.ppo = PPO(env, streams, config=config, steps=steps, seed=seed)
         self.each = self.ppo.steps_per_iteration
+        self._acting: Any = None
 
     def _paid(self, rollout: Rollout) -> Tensor:
         """[L, N] learned reward; the episodes join the pool of what can be asked about."""
@@ -78,10 +79,13 @@ class OwnLearner:
         found, self._taken = self._taken, []
         return found
 
+    def begin(self) -> None:
+        """Episodes begin, in which `act` is asked."""
+        self._acting = self.ppo.network.fresh()
+
     def act(self, env: TaskEnv, raw: Any, shown: Tensor) -> Any:
         """Best actions as the task takes them, for what it and our policies see."""
-        assert self.ppo.network is not None
-        return env.raw_actions(self.ppo.network.act(shown))
+        return env.raw_actions(self._acting.act(shown))
 
     def rewarded(self) -> None:
         """Nothing: a rollout is paid when it ends."""
@@ -130,6 +134,9 @@ class BroughtLearner:
         found = self.env.taken()
         return [] if found is None else [found]
 
+    def begin(self) -> None:
+        """Nothing: the agent is asked about observations alone."""
+
     def act(self, env: TaskEnv, raw: Any, shown: Tensor) -> Any:
         """Best actions as the task takes them, for what it and our policies see."""
         return self.agent.act(raw)
@@ -158,6 +165,7 @@ def true_return(learner: Learner, env: TaskEnv, episodes: int, seed: int) -> Ten
     """
     totals: list[Tensor] = []
     for batch in range(-(-episodes // env.num_envs)):
+        learner.begin()
         raw, _ = env.vector.reset(seed=(seed + batch * env.num_envs) % 2**31)
         total, going = torch.zeros(env.num_envs), torch.ones(env.num_envs, dtype=torch.bool)
         for _ in range(env.config.horizon or _LONGEST):
