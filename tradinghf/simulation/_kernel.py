@@ -70,7 +70,7 @@ def _bounded(x: Any, limit: Any) -> Any:
 def _ruin(
     was: Any, cash: Any, shares: Any, flow: Any, owed: Any, close: Any, ruin: Any, zero: Any
 ) -> Any:
-    """See `forced_trades.close_ruined`; returns also what was realised."""
+    """See `_forced_trades.close_ruined`; returns also what was realised."""
     worth = cash + shares * close
     gone = was or worth <= ruin
     lost = flow + shares * close if gone else zero

@@ -87,7 +87,7 @@ def _fill(shares, cash, size, given, price, fee_rate, whole, buy, sell, s, SIDE:
 
 @triton.jit
 def _ruin(was, cash, shares, flow, owed, close, ruin):
-    """See `forced_trades.close_ruined`; returns also what was realised."""
+    """See `_forced_trades.close_ruined`; returns also what was realised."""
     worth = cash + shares * close
     gone = was | (worth <= ruin)
     lost = tl.where(gone, flow + shares * close, 0.0)
