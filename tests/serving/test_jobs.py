@@ -108,7 +108,7 @@ def test_one_damaged_record_hides_no_other_job(tmp_path: Path, record: str) -> N
         jobs.get("bad")
 
 
-@pytest.mark.parametrize("pid", [-1, 0, 1, os.getpid()])
+@pytest.mark.parametrize("pid", [-1, 0, 1, os.getpid()], ids=["all", "group", "init", "own"])
 def test_a_record_that_names_another_process_stops_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pid: int
 ) -> None:
