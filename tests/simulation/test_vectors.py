@@ -174,8 +174,8 @@ def test_a_frame_marks_fills_and_says_where_the_account_stands() -> None:
 def test_the_vector_environment_draws_each_of_its_episodes() -> None:
     env = gymnasium.make_vec("tradinghf/Market-v0", num_envs=3, render_mode="rgb_array", **OPTIONS)
     single = gymnasium.make("tradinghf/Market-v0", render_mode="rgb_array", **OPTIONS)
-    env.reset(seed=5)
-    single.reset(seed=6)  # environment 1 of those seeded with 5
+    env.reset(seed=[5, 6, 7])
+    single.reset(seed=6)
     for _ in range(6):
         np.testing.assert_array_equal(env.render()[1], single.render())  # type: ignore[index]
         env.step(np.array([0, 4, 2]))

@@ -326,7 +326,7 @@ def decisions(
     terms = terms_for(x) if terms is None else terms
     how: dict[str, Any] = {"costs": costs, "fill": fill, "cash": cash, "terms": terms}
     name, raw, used = _asked(x, market, how, params)
-    if isinstance(x, ActingPolicy):  # its environment has sized its orders within the account
+    if isinstance(x, ActingPolicy) and not isinstance(raw, Orders):  # sized within the account
         return Decisions(name, OrderTables(raw), used)
     if isinstance(raw, Signals):
         raw = raw.orders(market)
