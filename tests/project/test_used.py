@@ -15,6 +15,7 @@ FOREIGN = {
     "_repr_pretty_": "IPython, to show results",
     "close_extras": "Gymnasium, to close a vector environment",
     "_set_seed": "TorchRL, of an environment",
+    "_to_string": "llvmlite, of a type",
     **dict.fromkeys(
         ("_on_rollout_end", "_on_step"), "Stable-Baselines3, of a callback"
     ),

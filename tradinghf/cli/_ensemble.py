@@ -7,12 +7,12 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from tradinghf.cli import _output as output
-from tradinghf.cli._options import OutputPath
+from tradinghf.cli._options import InputPath, OutputPath
 from tradinghf.errors import check_setting
 
 
 def ensemble(
-    policies: Positional[tuple[Path, ...]],
+    policies: Positional[tuple[InputPath, ...]],
     /,
     *,
     out: OutputPath = Path("ensemble.safetensors"),

@@ -58,8 +58,9 @@ def path_use(function: Callable[..., object]) -> dict[str, str]:
     """READ or WRITTEN of each parameter that is a path; "" where its type does not say."""
     found = {}
     for name, kind in get_type_hints(function, include_extras=True).items():
-        marks = getattr(kind, "__metadata__", ())
-        bare = kind.__origin__ if marks else kind
+        inner = next((a for a in get_args(kind) if hasattr(a, "__metadata__")), kind)  # of several
+        marks = getattr(inner, "__metadata__", ())
+        bare = inner.__origin__ if marks else inner
         if Path in (bare, *get_args(bare)):
             found[name] = next((mark for mark in marks if mark in (READ, WRITTEN)), "")
     return found

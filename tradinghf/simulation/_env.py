@@ -266,7 +266,7 @@ class MarketEnv(NamedOptions, VectorEnv[Any, Any, Any]):
         if self._now is None or seed is not None:
             seed = self._seed if seed is None else seed
             seed = int(np.random.default_rng().integers(2**62)) if seed is None else seed
-            key = keys(environment_seeds(seed, self.num_envs), self.device)
+            key = keys(environment_seeds(seed, self.num_envs, self.device), self.device)
             episode = torch.zeros_like(key)
         else:
             key, episode = self._now.key, self._now.episode + 1

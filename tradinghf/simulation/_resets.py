@@ -20,7 +20,9 @@ _OPTIONS = {"asset", "reset_mask", "start"}
 _LARGEST_SEED = 2**63 - 1  # seeds are signed 64-bit integers on the device
 
 
-def environment_seeds(seed: Any, count: int) -> Sequence[int] | Tensor:
+def environment_seeds(
+    seed: Any, count: int, device: torch.device | None = None
+) -> Sequence[int] | Tensor:
     """The seed of each environment: drawn from one (`spawned`), or the i-th of those given.
 
     Those that follow one another are a range, which a device can count up by itself. Whole numbers
@@ -29,6 +31,7 @@ def environment_seeds(seed: Any, count: int) -> Sequence[int] | Tensor:
     Args:
         seed: a whole number, or `count` of them as a range, a sequence, an array or a tensor.
         count: N.
+        device: where seeds are drawn; None is the processor.
 
     Raises:
         ConfigError: a seed is no whole number, negative or too large, or there are not N seeds.
@@ -44,7 +47,7 @@ def environment_seeds(seed: Any, count: int) -> Sequence[int] | Tensor:
     given = seed.tolist() if hasattr(seed, "tolist") else seed
     if not isinstance(given, Sequence) or isinstance(given, str | bytes):
         first = _whole_seed(given, _LARGEST_SEED)
-        return range(first, first + 1) if count == 1 else spawned(first, count)
+        return range(first, first + 1) if count == 1 else spawned(first, count, device)
     if len(given) != count:
         raise ConfigError(f"reset got {len(given)} seeds; expected one number, or {count}.")
     return [_whole_seed(each, _LARGEST_SEED) for each in given]

@@ -48,12 +48,12 @@ def keys(seeds: Sequence[int] | Tensor, device: torch.device) -> Tensor:
     return splitmix64(torch.tensor(seeds, dtype=torch.int64, device=device))
 
 
-def spawned(seed: int, count: int) -> Tensor:
+def spawned(seed: int, count: int, device: torch.device | None = None) -> Tensor:
     """[N] int64 seeds from one: itself, then hashes of it and i, at least 0."""
-    number = torch.arange(count, dtype=torch.int64)
-    seeds = _shift(splitmix64(splitmix64(torch.tensor(seed)) + number * _GOLDEN), 1)
-    seeds[0] = seed
-    return seeds
+    number = torch.arange(count, dtype=torch.int64, device=device)
+    first = torch.full_like(number, seed)
+    seeds = _shift(splitmix64(splitmix64(first) + number * _GOLDEN), 1)
+    return torch.where(number == 0, first, seeds)
 
 
 def draw(key: Tensor, episode: Tensor, number: int) -> Tensor:

@@ -263,7 +263,12 @@ class TermValues:
             return torch.stack(named, dim=-1)
         if any(term.learned for term in terms[: len(named)]):  # not the last ones
             return torch.stack([self.per_bar(term) for term in terms], dim=-1)
-        beside = self.learned[..., learned]
+        # A slice where it can be: an index from the processor keeps a GPU waiting.
+        row = range(learned[0], learned[-1] + 1)
+        if learned == list(row):
+            beside = self.learned[..., row.start : row.stop]
+        else:
+            beside = torch.stack([self.learned[..., k] for k in learned], dim=-1)
         return torch.cat([torch.stack(named, dim=-1), beside], dim=-1) if named else beside
 
     def totals(self, terms: Sequence[Term]) -> Tensor:
