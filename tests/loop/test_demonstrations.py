@@ -79,7 +79,7 @@ def test_a_policy_of_any_position_begins_as_the_trader_trades(head: str) -> None
 def test_a_portfolio_begins_as_the_trader_trades_its_assets(kind: str) -> None:
     market = synthetic(seed=3, bars=1500, assets=3)
     # Nobody has seen the trader trade the third asset.
-    own = [e for e in demonstrations(market, "momentum", 180, 1, lookback=20, every=1)
+    own = [e for e in demonstrations(market, "momentum", 90, 1, lookback=20, every=1)
            if e.symbol != market.symbols[2]]  # fmt: skip
     task = replace(TASK, portfolio=True, horizon=16)
     if kind != "levels":
@@ -93,7 +93,7 @@ def test_a_portfolio_begins_as_the_trader_trades_its_assets(kind: str) -> None:
     assert found is not None
     inside = held_by_hand(located(own, market, 2), market)
     assert found.decisions == np.isfinite(inside).sum()
-    assert found.agreement > found.commonest + 0.1  # on windows held out
+    assert found.agreement > max(found.commonest + 0.1, 0.75)  # on windows held out
 
 
 def halved(episode: Episode) -> Episode:

@@ -30,7 +30,7 @@ _RATE = 3e-3
 _BATCH = 4096
 _SMOOTHING = 0.05  # what is left to exploration
 _HELD_OUT = 0.2  # share of the windows on which the copying is stopped
-_PATIENCE = 10  # passes without a better copy of the windows held out
+_PATIENCE = 30  # passes without a better copy of the windows held out
 _NEAR = 0.1  # of the equity: so near a continuous action counts as the trader's
 
 
