@@ -213,6 +213,9 @@ def advance(
             prices_of_costs, near, x, P, S,
         )  # fmt: skip
         b = _snap(b, near, S)
+        b, ruined = ruin(b, ruined, close, x, P, S)
+        if _WAITS & S:
+            waiting = tl.where(ruined, 0.0, waiting)
     b, e, waiting, close, financing = _open(
         b, e, waiting, close, financing, opened, row, a, here, prices, splits, dividends, listed,
         columns, assets, rates, prices_of_costs, x, P, S,
@@ -261,7 +264,7 @@ def advance(
         peak = tl.where(elapsed == 0, floor, peak)
     since = tl.where(traded > 0.0, 0.0, _place(positions, _SINCE, k, a, here, count, assets) + 1.0)
     if _FORCES & S:
-        target = tl.where(exited, 0.0, target)
+        target = tl.where(exited & (shares == 0.0), 0.0, target)
     last = k * 0
     if _OWN_ENDS & S:
         last = k

@@ -25,7 +25,7 @@ def switches_of(dynamics: Dynamics) -> int:
         "waits": setup.waits,
         "exits": setup.exits,
         "finances": setup.financing is not None,
-        "forces": setup.forces,
+        "forces": dynamics.resets_targets,
         "moments": dynamics.tracks_moments,
         "reviews": observer.review < dynamics.config.horizon,
         "funded": "funding" in columns,

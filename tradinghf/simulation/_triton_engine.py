@@ -286,6 +286,11 @@ def triton_engine(dynamics: Dynamics) -> _PlainTask | _AnyTask:
             "engine='triton' knows the fees of CostModel but min_fee, max_fee_bps, maker_fee_bps "
             "and rebates, and carries out no fill_cost of yours. Use engine='auto' for this task."
         )
+    if dynamics.setup.waits and dynamics.setup.forces:  # an exit cancels what is left of an entry
+        raise ConfigError(
+            "engine='triton' knows no participation beside stops, targets or maintenance margin. "
+            "Use engine='auto' for this task."
+        )
     return (_PlainTask if is_plain(dynamics) and not dynamics.observer.time_left else _AnyTask)(
         dynamics
     )
