@@ -119,3 +119,32 @@ def test_a_record_that_names_another_process_stops_none(
     assert job.status == "stopped"
     job.stop()
     assert all(number == 0 for _, number in sent)
+
+
+def test_a_job_whose_words_the_kernel_does_not_show_yet_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = BackgroundJobs(tmp_path).start("look", "look", ["-c", "import time; time.sleep(600)"])
+    # Between execve's closing of files, at which Popen returns, and its writing down of the words.
+    read = Path.read_bytes
+    hide = lambda path: b"" if path.name == "cmdline" else read(path)  # noqa: E731
+    monkeypatch.setattr(Path, "read_bytes", hide)
+    assert job.status == "running"
+    os.kill(job.pid, 9)
+    while job.status == "running":  # a zombie until it is reaped has no words either
+        time.sleep(0.01)
+    assert job.status == "stopped"
+
+
+def test_a_job_that_ends_between_two_looks_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = BackgroundJobs(tmp_path).start("look", "look", ["-c", "pass"])
+
+    def ends(pid: int, folder: Path) -> bool:
+        while job.exit_code is None:
+            time.sleep(0.01)
+        return False
+
+    monkeypatch.setattr(_jobs, "_alive", ends)
+    assert job.status == "done"

@@ -75,7 +75,11 @@ class BackgroundJob:
         """What became of it."""
         code = self.exit_code
         if code is None:
-            return "running" if _alive(self.pid, self.folder) else "stopped"
+            if _alive(self.pid, self.folder):
+                return "running"
+            code = self.exit_code  # written just before it ended, after the first look
+        if code is None:
+            return "stopped"
         if code == 0:
             return "done"
         return "stopped" if code in _STOPPED else "failed"
@@ -149,7 +153,10 @@ def _alive(pid: int, folder: Path) -> bool:
     if not Path("/proc/self/cmdline").exists():  # no Linux
         return True
     try:
-        return folder.name.encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
+        words = Path(f"/proc/{pid}/cmdline").read_bytes()
+        if not words:  # ended and not yet reaped, or the kernel has not yet filled it in
+            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+        return folder.name.encode() in words
     except OSError:  # it ended meanwhile
         return False
 
