@@ -166,6 +166,7 @@ class FusedEngine(ABC):
         self._never, self._always = np.array([False]), np.array([True])
         self._none = np.empty(0, np.int64)
         self._widths = (observer.lookback * observer.width, observer.account_dim)
+        self._shown_as, self._shows_time_left = observer.kind, observer.time_left
 
     def _features(self) -> Any:
         """[rows * F'] the memory that all windows overlap in."""
@@ -198,32 +199,25 @@ class FusedEngine(ABC):
             on_change: a target equal to the last one is no order either.
 
         """
-        episodes, count = state.episodes, len(state.bars)
+        episodes, bars = state.episodes, state.bars
+        count = len(bars)
         shown, places = self._blank_observation(count)
-        after = FusedState(self._blank(count), np.empty(count, np.int64), episodes, shown)
+        numbers, later = self._blank(count), np.empty(count, np.int64)
         self._run(
             count,
-            *state.numbers,
-            *episodes.arrays,
-            state.bars,
-            *given,
-            on_change,
-            *(*episodes.rates, ends),
-            *self._static,
-            *after.numbers,
-            after.bars,
-            *places,
-        )
-        if self.dynamics.observer.time_left:
-            account = shown if not isinstance(shown, dict) else shown["account"]
-            elapsed = torch.from_numpy(after.bars - episodes.arrays[1])
+            (*state.numbers, *episodes.arrays, bars, *given, on_change, *episodes.rates, ends,
+             *self._static, *numbers, later, *places),
+        )  # fmt: skip
+        if self._shows_time_left:
+            account = shown["account"] if isinstance(shown, dict) else shown
+            elapsed = torch.from_numpy(later - episodes.arrays[1])
             account[:, -1] = self.dynamics.observer.left(elapsed).numpy()
-        return after
+        return FusedState(numbers, later, episodes, shown)
 
     def _blank_observation(self, count: int) -> tuple[Any, tuple[Any, ...]]:
         """An observation to be written, and the arguments that tell the kernel where."""
         seen, own = self._widths
-        kind = self.dynamics.observer.kind
+        kind = self._shown_as
         if kind == "flat":
             there = np.empty((count, seen + own), np.float32)
             return there, (there, there, seen, self._none)
@@ -234,14 +228,15 @@ class FusedEngine(ABC):
         market = np.empty((count, seen), np.float32)
         return {"market": market, "account": account}, (market, account, 0, self._none)
 
-    def _run(self, count: int, *arguments: Any) -> None:
+    def _run(self, count: int, arguments: tuple[Any, ...]) -> None:
         """Call the kernel, over several threads where there is enough to do."""
         shares = count // self._share
         if shares >= 2:
-            threads = self._threads or threads_to_share()
-            shares = min(threads, shares)
+            shares = min(self._threads or threads_to_share(), shares)
         if shares < 2:
-            return self._check(self._advance(0, count, *arguments))
+            if wrong := self._advance(0, count, *arguments):
+                self._check(wrong)
+            return
         own = int(self._share * _HEAD_START)
         rest = count - own
         cuts = list(pairwise([0, *(own + rest * s // shares for s in range(1, shares + 1))]))
@@ -250,8 +245,9 @@ class FusedEngine(ABC):
             return sum(self._team.run(self._advance, cuts, *arguments))
 
         if self._threads:
-            return self._check(several())
-        return self._check(self._pace.run(several, lambda: self._advance(0, count, *arguments)))
+            self._check(several())
+        else:
+            self._check(self._pace.run(several, lambda: self._advance(0, count, *arguments)))
 
     def _check(self, wrong: int) -> None:
         if wrong:

@@ -46,6 +46,7 @@ class SingleStep:
         self._episodes: Any = None
         self._window: dict[str, int] = {}
         self._discrete = env.config.actions == "discrete"
+        self._on_change = not env.config.rebalance
         assets = () if engine.flat_orders else (1,)
         self._choice = np.zeros((1, *assets), np.int64)
         self._order = np.zeros((1, *assets), before.numbers[0].dtype)
@@ -76,8 +77,7 @@ class SingleStep:
         state: FusedState = env._now
         last = left == 1
         ends = self._always if last else self._never
-        on_change = not env.config.rebalance
-        after = self._engine.advance(state, given, ends, on_change=on_change)
+        after = self._engine.advance(state, given, ends, on_change=self._on_change)
         env._now, env._left = after, left - 1
         shown = after.shown
         obs = {k: v[0] for k, v in shown.items()} if isinstance(shown, dict) else shown[0]
