@@ -24,16 +24,18 @@ class _Case:
     paid: Literal["env reward", "learned + PnL"]
     threads: int = 1
     joint: bool = False
+    assets: int = 1
     device: str = "cpu"
     graphs: Literal["none", "step"] = "none"
     precision: Literal["float32", "bfloat16"] = "float32"
 
     def __str__(self) -> str:
         joint = ", one body, 16 bars" if self.joint else ""
+        held = f", portfolio of {self.assets}" if self.assets > 1 else ""
         threads = f", {self.threads} threads" if self.threads > 1 else ""
         graphs = "" if self.graphs == "none" else ", graphs"
         half = ", bfloat16" if self.precision == "bfloat16" else ""
-        return f"N={self.envs}, {self.paid}{joint}, {self.device}{threads}{graphs}{half}"
+        return f"N={self.envs}, {self.paid}{joint}{held}, {self.device}{threads}{graphs}{half}"
 
 
 def _cases(quick: bool) -> list[_Case]:
@@ -43,12 +45,13 @@ def _cases(quick: bool) -> list[_Case]:
 
     paid: tuple[Literal["env reward", "learned + PnL"], ...] = ("env reward", "learned + PnL")
     if quick:
-        return [_Case(64, each) for each in paid]
+        return [_Case(64, "env reward"), _Case(64, "learned + PnL"), _Case(16, paid[0], assets=3)]
     cases = [_Case(envs, each) for envs in (64, 512, 2_048) for each in paid]
     joint = [_Case(4_096, each, joint=True) for each in paid]
     cases += joint
     if has_matrix_unit():
         cases += [replace(case, precision="bfloat16") for case in joint]
+    cases.append(_Case(256, "env reward", assets=30))
     if (os.cpu_count() or 1) > 1:
         cases += [replace(c, threads=2) for c in cases if c.envs > 64]
     if torch.cuda.is_available():
@@ -66,7 +69,8 @@ def ppo_speed(quick: bool) -> list[Row]:
     Two streams are what `tradinghf rlhf` trains on: a reward model fitted to rankings, and sparse
     PnL. "One body" is the workload that published trainers of trading agents are compared on: 16
     bars of 5 features and 4 account values, 128 bars per rollout, actor and critics on one 2x64
-    body, 4 epochs of 4 minibatches; in bfloat16 as well where there is a matrix unit. Unless
+    body, 4 epochs of 4 minibatches; in bfloat16 as well where there is a matrix unit. A portfolio's
+    policy shares its weights over the assets, and its steps count once for all of them. Unless
     `quick`, learning is checked first: on a trending market the policy must earn more.
     `gemm_share` is the share of the machine's rate of float32 matrix products, measured in the
     same run, that the arithmetic of the networks amounts to: by processor time on one thread, by
@@ -100,9 +104,13 @@ def _rate(market: MarketData, case: _Case, streams: dict[str, Stream], repeats: 
     from tradinghf.config import EnvConfig
     from tradinghf.learning.config import PPOConfig
     from tradinghf.learning.ppo import PPO
+    from tradinghf.market import synthetic
     from tradinghf.simulation import MarketEnv
 
     task, config = EnvConfig(), PPOConfig()
+    if case.assets > 1:
+        market = synthetic(seed=0, bars=2_048, assets=case.assets)
+        task = EnvConfig(portfolio=True)
     if case.joint:
         task, config = EnvConfig(lookback=16, horizon=128), PPOConfig(shared=True, minibatches=4)
     config = replace(config, graphs=case.graphs, precision=case.precision)
@@ -111,7 +119,7 @@ def _rate(market: MarketData, case: _Case, streams: dict[str, Stream], repeats: 
     rate = timed(lambda: agent.train(1), agent.steps_per_iteration, "steps/s", repeats=repeats)
     about: Row = {"case": str(case), "envs": case.envs, "device": case.device}
     about["threads"] = case.threads
-    if case.device == "cpu":
+    if case.device == "cpu" and case.assets == 1:  # shared weights work once for each asset
         done = rate["per_cpu_second"] if case.threads == 1 else rate["best"] / case.threads
         about["gemm_share"] = done * flops_per_step(agent) / gemm_rate()
     return about | rate
