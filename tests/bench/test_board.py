@@ -9,10 +9,17 @@ import numpy as np
 import pytest
 
 from tradinghf.bench import BoardBench, measure_board
-from tradinghf.bench._board_cells import QUARTER, WARM, measure_cell, quarterly_choice, turbulent
+from tradinghf.bench._board_cells import (
+    QUARTER,
+    WARM,
+    measure_cell,
+    quarterly_choice,
+    too_short,
+    turbulent,
+)
 from tradinghf.bench._board_published import PUBLISHED, what_remains
 from tradinghf.bench._board_table import board_markdown, board_of
-from tradinghf.errors import CheckpointError
+from tradinghf.errors import CheckpointError, ConfigError
 from tradinghf.feedback.store import Store
 from tradinghf.market import load_market, save_market, synthetic
 
@@ -69,7 +76,9 @@ def test_the_table_deflates_by_every_seed_and_knows_the_best() -> None:
     assert rows["buy_and_hold"]["above_buy_and_hold_pct"][0] == pytest.approx(0)
     assert agent["deflated_best_seed"] > agent["deflated"]
     remains = {"claims": [], "years": 1, "data": "x", "accounts": 1, "fee_bps": 10.0}
-    text = board_markdown({"x": board}, remains | {"worst_return_pct": -1.0})
+    told = {"y": "too few bars"}
+    text = board_markdown({"x": board}, remains | {"worst_return_pct": -1.0}, told)
+    assert "## Not run\n\n- y: too few bars.\n" in text
     assert "7 trials. Beats buy and hold, family-wise at 5 %: good" in text
 
 
@@ -116,6 +125,18 @@ def test_a_board_is_sealed_goes_on_where_it_stopped_and_reruns_to_the_same_table
     assert json.loads(agents.read_text())["contenders"] == kept["contenders"]
     with pytest.raises(CheckpointError, match="other settings"):
         measure_board(BoardBench(data=bench.data, steps=2048), tmp_path / "out")
+
+
+def test_bars_too_few_for_a_table_are_said(tmp_path: Path) -> None:
+    """512 bars before the sealed 30 % are needed: 731 bars are 511, 732 are 512."""
+    for bars in (731, 732):
+        save_market(synthetic(seed=3, bars=bars, assets=1), tmp_path / f"{bars}.csv")
+    assert too_short(str(tmp_path / "732.csv")) is None
+    short = str(tmp_path / "731.csv")
+    assert too_short(short) == "511 of its 731 bars come before the sealed ones, 512 are needed"
+    with pytest.raises(ConfigError, match="511 of its 731 bars"):
+        measure_board(BoardBench(data=(short,), seeds=0), tmp_path / "out")
+    assert not list((tmp_path / "out").glob("*-rules.json"))
 
 
 def test_rules_see_no_sealed_bar(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from tradinghf.market import SOURCES
 from tradinghf.market import _real_samples as real
 from tradinghf.market._catalogue import packaged_catalogue
 
-NAMES = ("stocks20", "factors", "wiki", "eurusd_1h", "aapl_1h", "aapl_1m")
+NAMES = ("stocks20", "factors", "wiki", "eurusd_1h", "goog", "btcusd_1mo", "aapl_1h", "aapl_1m")
 
 
 def folder_of(package: str) -> Path:
@@ -68,6 +68,15 @@ def test_wiki_bars_are_adjusted() -> None:
         bars = getattr(market, field.lower())[:, 0]
         np.testing.assert_allclose(bars, apple[field] * scale, rtol=1e-12)
     assert str(load_market("wiki:FB").timestamps[0])[:10] == "2012-05-18"
+
+
+@pytest.mark.parametrize(("name", "file"), [("goog", "GOOG"), ("btcusd_1mo", "BTCUSD")])
+def test_bars_of_backtesting_equal_its_file(name: str, file: str) -> None:
+    raw = pd.read_csv(folder_of("backtesting") / "test" / f"{file}.csv", index_col=0)
+    market = load_market(name)
+    assert market.index.strftime("%Y-%m-%d").tolist() == raw.index.tolist()
+    for field in ("Open", "High", "Low", "Close", "Volume"):
+        np.testing.assert_array_equal(getattr(market, field.lower())[:, 0], raw[field])
 
 
 def test_intraday_bars_carry_the_time_of_their_close() -> None:

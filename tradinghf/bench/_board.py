@@ -9,16 +9,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from tradinghf._json import keep_settings, parse_json
-from tradinghf.bench._board_cells import BoardBench, Cell, first_sealed, measure_cell
+from tradinghf.bench._board_cells import (
+    BoardBench,
+    Cell,
+    first_sealed,
+    measure_cell,
+    too_short,
+)
 from tradinghf.bench._board_published import what_remains
 from tradinghf.bench._board_table import board_markdown, board_of
 from tradinghf.bench._core import stamp
 from tradinghf.durable import make_folder, write_atomic
+from tradinghf.errors import check_setting
 from tradinghf.executors import ExecutorLike, as_executor
 
 _SETTINGS = "bench.json"
@@ -41,10 +48,11 @@ def measure_board(
         progress: called with (phase, done, total, {}).
 
     Returns:
-        JSON-ready: boards (data set -> `board_of`), published (`what_remains`), markdown, settings
-        and where it was measured.
+        JSON-ready: boards (data set -> `board_of`), left_out (data set -> why it has no table),
+        published (`what_remains`), markdown, settings and where it was measured.
 
     Raises:
+        ConfigError: no data set has bars enough.
         CheckpointError: the folder holds results of other settings.
 
     """
@@ -52,6 +60,9 @@ def measure_board(
     # Data and seeds may be added to a folder; how each is trained must not change.
     own = {k: v for k, v in asdict(bench).items() if k not in ("data", "seeds")}
     keep_settings(folder / _SETTINGS, own)
+    left_out = {data: why for data in bench.data if (why := too_short(data))}
+    check_setting(len(left_out) < len(bench.data), "data", bench.data, _enough(left_out))
+    bench = replace(bench, data=tuple(data for data in bench.data if data not in left_out))
     for data in bench.data:
         _seal(data, folder)
     cells = bench.cells()
@@ -69,8 +80,9 @@ def measure_board(
         **stamp(),
         "settings": asdict(bench),
         "boards": boards,
+        "left_out": left_out,
         "published": remains,
-        "markdown": board_markdown(boards, remains),
+        "markdown": board_markdown(boards, remains, left_out),
     }
 
 
@@ -87,6 +99,10 @@ def _board(data: str, folder: Path, cells: list[Cell]) -> dict[str, Any]:
         cut = first_sealed(study.data_set)
         about = {"sha256": study.data_set.sha256, "sealed_from": str(study.data_set.index[cut])}
     return about | {"cpu_seconds": sum(cell["cpu_seconds"] for cell in own)} | found
+
+
+def _enough(left_out: Mapping[str, str]) -> str:
+    return f"bars enough for a table ({'; '.join(f'{k}: {v}' for k, v in left_out.items())})"
 
 
 def _seal(data: str, folder: Path) -> None:

@@ -29,6 +29,7 @@ Cell = tuple[str, int | None]
 TRAINED = 0.7
 _CHOSEN_FROM = 0.55  # of the bars; from here to TRAINED one of a training's policies is chosen
 WARM = 256  # bars before the sealed ones, for the slowest average and the ensemble's first choice
+_FEWEST = 2 * WARM  # bars before the sealed ones: the slowest average, and as many to learn from
 QUARTER = 63  # bars between two choices of an ensemble, and behind each
 _YEAR = 252  # bars that a turbulence is compared with
 _CALM = 0.99  # share of the training bars that are less turbulent than its limit
@@ -50,7 +51,7 @@ class BoardBench:
 
     """
 
-    data: tuple[str, ...] = ("sp500", "wiki", "eurusd_1h")
+    data: tuple[str, ...] = ("sp500", "goog", "eurusd_1h")
     seeds: int = 10
     steps: int = 40_960
     rankings: int = 25
@@ -80,6 +81,23 @@ class BoardBench:
 def first_sealed(market: MarketData) -> int:
     """Number of the first sealed bar."""
     return int(TRAINED * market.bars)
+
+
+def too_short(data: str) -> str | None:
+    """Why bars are too few for a table; None where they are enough.
+
+    Args:
+        data: what `load_market` takes.
+
+    """
+    from tradinghf.market import load_market
+
+    market = load_market(data)
+    before = first_sealed(market)
+    if before >= _FEWEST:
+        return None
+    short = f"{before:,} of its {market.bars:,} bars come before the sealed ones"
+    return f"{short}, {_FEWEST} are needed"
 
 
 def measure_cell(bench: BoardBench, cell: Cell) -> dict[str, Any]:

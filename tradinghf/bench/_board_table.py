@@ -83,9 +83,16 @@ def _row(
     }
 
 
-def board_markdown(boards: Mapping[str, Mapping[str, Any]], remains: Mapping[str, Any]) -> str:
-    """All tables and what they say, as Markdown."""
+def board_markdown(
+    boards: Mapping[str, Mapping[str, Any]],
+    remains: Mapping[str, Any],
+    left_out: Mapping[str, str],
+) -> str:
+    """All tables and what they say, and which data sets have none and why, as Markdown."""
     parts = [_section(name, board) for name, board in boards.items()]
+    if left_out:
+        told = [f"- {name}: {why}." for name, why in left_out.items()]
+        parts.append("\n".join(["## Not run", "", *told, ""]))
     return "\n".join([*parts, _published(remains)])
 
 

@@ -13,7 +13,7 @@ from tradinghf.durable import write_atomic
 
 def board(
     *,
-    data: tuple[str, ...] = ("sp500", "wiki", "eurusd_1h"),
+    data: tuple[str, ...] = ("sp500", "goog", "eurusd_1h"),
     seeds: int = 10,
     steps: int = 40_960,
     rankings: int = 25,
@@ -34,7 +34,7 @@ def board(
     Example: `tradinghf bench board --data sp500 --seeds 2 --steps 4096`
 
     Args:
-        data: Bars of each table; files of your own too.
+        data: Bars of each table; files of your own too. What is too short for one is said.
         seeds: Of everything that is trained.
         steps: Environment steps of each training.
         rankings: Of five, for RLHF.

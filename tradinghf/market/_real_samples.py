@@ -1,7 +1,7 @@
 """Real bars that ship inside well-kept packages: read where they are installed, never copied.
 
-A policy or a parameter that was chosen on one index says little. Here are 29 stocks, funds and a
-currency, three of the sets with intraday bars, without a download.
+A policy or a parameter that was chosen on one index says little. Here are 29 stocks, funds, a
+currency and a coin, three of the sets with intraday bars, without a download.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ _FILES = {
     "factors_dataset.csv.gz": "6eb089953db90c9a38d3283582751701a90db6f59965847fd64b0578de497161",
     "stocks.csv.gz": "5abadf99b2d394f920120a27de6f0df129859d71d4cfb0bf661bcc99446ab1fd",
     "EURUSD.csv": "81e977905a006cc8fbc034ebdb83c999a8ed6ba00191dc7ea5ef5b386fb74a82",
+    "GOOG.csv": "60e961a567490b157f71888df9e6afb36190a34a40a6286aa38988e2343f1b1a",
+    "BTCUSD.csv": "ff253d97891080e5226f99d8a8f334621cecf33c5e1d8e5278cb5728024552d9",
     "hourly-prices.csv": "5caf37781e44d8ec59c41bc6599437c345d24a181a32cb536dcf342cbeebfea3",
     "minute-prices.csv": "38d437edab63e377e6c9d1793d0a14ad27244e9dc8b6760b6198084f0ab2c512",
 }
@@ -74,12 +76,38 @@ def _wiki(*symbols: str) -> MarketData:
     package="backtesting",
 )
 def _eurusd() -> MarketData:
-    text, place = _content("eurusd_1h", "backtesting", "test", "EURUSD.csv")
-    frame = pd.read_csv(io.BytesIO(text), index_col=0, parse_dates=True)
+    frame, place = _of_backtesting("eurusd_1h", "EURUSD.csv")
     # Trading weeks begin with a bar at 21:00 or 22:00 UTC on Sunday: stamps are starts of bars.
     starts = pd.DatetimeIndex(frame.index)
     frame.index = (starts + pd.Timedelta(hours=1)).rename("timestamp")
     return MarketData.from_frame(frame, name="eurusd_1h", symbol="EURUSD", source=place)
+
+
+@source(
+    "goog",
+    help="Google, daily OHLCV from August 2004 to March 2013",
+    package="backtesting",
+)
+def _google() -> MarketData:
+    frame, place = _of_backtesting("goog", "GOOG.csv")
+    return MarketData.from_frame(
+        frame, name="goog", symbol="GOOG", bars_per_year=252.0, source=place
+    )
+
+
+@source(
+    "btcusd_1mo",
+    help="Bitcoin in US dollars, OHLCV by the month from January 2012 to December 2024",
+    package="backtesting",
+)
+def _bitcoin() -> MarketData:
+    frame, place = _of_backtesting("btcusd_1mo", "BTCUSD.csv")
+    return MarketData.from_frame(frame, name="btcusd_1mo", symbol="BTCUSD", source=place)
+
+
+def _of_backtesting(name: str, file: str) -> tuple[pd.DataFrame, str]:
+    text, place = _content(name, "backtesting", "test", file)
+    return pd.read_csv(io.BytesIO(text), index_col=0, parse_dates=True), place
 
 
 @source("aapl_1h", help="Apple, hourly OHLCV from August 2024 to August 2026", package="mintalib")
