@@ -3,8 +3,9 @@
     benchmarks/gpu.sh [--smoke] [--only STEP,STEP] [--out DIR]
 
 Each step runs in a process of its own with its own time limit and writes its JSON after every
-figure, so that whatever was measured counts if the time runs out. `--smoke` takes tiny sizes and,
-where there is no GPU, the processor: it shows that everything runs, not how fast.
+figure, so that whatever was measured counts if the time runs out. `--smoke` takes tiny sizes, one
+process for all steps and, where there is no GPU, the processor: it shows that everything runs, not
+how fast.
 
 - tests: those marked `gpu`;
 - rlhf: one whole loop on the GPU and on the processor: what the policy is worth to the trader, and
@@ -25,7 +26,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ from tradinghf.errors import TradingHFError
 from tradinghf.feedback import SyntheticTrader
 from tradinghf.learning.config import PPOConfig, RLHFConfig
 from tradinghf.learning.ppo import PPO, Stream, learned_stream, sparse_pnl
+from tradinghf.learning.reward import RewardModel
 from tradinghf.loop import RLHF, Actor, collect
 from tradinghf.market import MarketData, synthetic
 from tradinghf.simulation import MarketEnv, random_windows
@@ -102,6 +104,7 @@ def attempt(case: str, measure: Callable[[], Row]) -> Row:
         return {"case": case, "failed": f"{type(error).__name__}: {error}"[:2000]}
 
 
+@cache
 def market(smoke: bool, assets: int = 16) -> MarketData:
     """The bars of all benchmarks."""
     return synthetic(seed=0, bars=600 if smoke else 8_192, assets=assets)
@@ -143,7 +146,7 @@ def rlhf(smoke: bool) -> Iterator[Row]:
         seconds = time.perf_counter() - begin
         windows = random_windows(unseen, env.config, 32 if smoke else 512, seed=1)
         actor = Actor("policy", policy=agent.policy)
-        judged = MarketEnv(unseen, num_envs=len(windows), config=env.config, device=device)
+        judged = env.like(unseen, num_envs=len(windows))
         episodes = [row[0] for row in collect(unseen, [actor], windows, env=judged)]
         yield {
             "case": f"rlhf, {device}",
@@ -216,12 +219,18 @@ def long_task(smoke: bool) -> EnvConfig:
     return EnvConfig(lookback=16, horizon=12 if smoke else 128)
 
 
+@cache
+def reward_of(smoke: bool) -> RewardModel:
+    """What a simulated trader taught, once for all kinds of PPO."""
+    return fitted_reward(market(smoke))
+
+
 def agent_of(config: PPOConfig, count: int, smoke: bool, task: EnvConfig | None = None) -> PPO:
     """PPO on the learned reward and PnL, the workload of a round of the loop."""
     engine: Engine = "triton" if config.kernels == "triton" else "tensor"
     env = env_of(task or long_task(smoke), count, smoke, engine)
     streams = {
-        "learned": Stream(learned_stream(fitted_reward(env.market))),
+        "learned": Stream(learned_stream(reward_of(smoke))),
         "pnl": Stream(sparse_pnl),
     }
     return PPO(env, streams, config, seed=0)
@@ -371,15 +380,15 @@ def run_step(name: str, out: Path, *, smoke: bool) -> None:
 def run_all(names: list[str], out: Path, *, smoke: bool) -> bool:
     """Each step in a process of its own; False where one failed or ran out of time."""
     fine = True
-    for name in names:
-        command = [sys.executable, str(Path(__file__)), "--step", name, "--out", str(out)]
-        say(f"--- {name}, at most {STEPS[name].seconds} s")
+    for steps in [names] if smoke else [[name] for name in names]:
+        shown, limit = ",".join(steps), None if smoke else STEPS[steps[0]].seconds
+        command = [sys.executable, str(Path(__file__)), "--step", shown, "--out", str(out)]
+        say(f"--- {shown}" + ("" if limit is None else f", at most {limit} s"))
         try:
-            limit = None if smoke else STEPS[name].seconds
             done = subprocess.run(command + ["--smoke"] * smoke, timeout=limit, check=False)
             fine &= done.returncode == 0
         except subprocess.TimeoutExpired:
-            say(f"{name} ran out of time; what it measured is kept.")
+            say(f"{shown} ran out of time; what it measured is kept.")
             fine = False
     return fine
 
@@ -392,7 +401,7 @@ def main() -> int:
     parser.add_argument("--smoke", action="store_true", help="tiny sizes, on the processor too")
     parser.add_argument("--only", default=",".join(STEPS), help="steps, separated by commas")
     parser.add_argument("--out", type=Path, help="folder of the JSON files")
-    parser.add_argument("--step", choices=list(STEPS), help=argparse.SUPPRESS)
+    parser.add_argument("--step", help=argparse.SUPPRESS)  # in this process
     args = parser.parse_args()
     if DEVICE == "cpu" and not args.smoke:
         parser.error("no CUDA device; --smoke runs tiny sizes on the processor")
@@ -401,7 +410,8 @@ def main() -> int:
     out = args.out or ROOT / "benchmarks" / "results" / "gpu"
     out.mkdir(parents=True, exist_ok=True)
     if args.step:
-        run_step(args.step, out, smoke=args.smoke)
+        for name in args.step.split(","):
+            run_step(name, out, smoke=args.smoke)
         return 0
     names = args.only.split(",")
     if unknown := [name for name in names if name not in STEPS]:

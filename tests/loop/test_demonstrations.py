@@ -62,6 +62,36 @@ def test_a_policy_begins_as_the_trader_trades() -> None:
     assert all(torch.equal(before[n], v) for n, v in critics.items())
 
 
+def test_a_policy_with_a_memory_copies_what_only_the_time_since_the_window_began_tells() -> None:
+    """In the market at every fourth bar, in windows of two lengths."""
+    market = synthetic(seed=3, bars=1500, assets=2)
+    own = demonstrations(market, "momentum", 40, 1, lookback=20, every=1)
+    own += [cut(e, 15) for e in own[::4]]
+    own = [replace(e, position=np.where(np.arange(e.bars) % 4 == 3, 1.0, 0.0)) for e in own]
+    env = MarketEnv(market, num_envs=2, config=TASK)
+    found = {}
+    for recurrent in (False, True):
+        torch.manual_seed(0)
+        network = ActorCritic(env.obs_dim, 2, 1, (16,), discrete=True, recurrent=recurrent)
+        before = {name: value.clone() for name, value in network.state_dict().items()}
+        copied = copy_demonstrations(network, env, own, passes=150, seed=0)
+        assert copied is not None
+        assert copied.decisions == sum(e.bars for e in own)
+        found[recurrent] = copied.agreement
+        same = {n for n, v in network.state_dict().items() if torch.equal(before[n], v)}
+        assert same == {n for n in before if n.startswith(("critic", "log_std"))}
+    assert found[True] > 0.97
+    assert found[False] < 0.9
+
+
+def cut(episode: Episode, bars: int) -> Episode:
+    """Its first bars."""
+    of_bars = {"position", "turnover", "costs", "price"}
+    found = {n: getattr(episode, n)[:bars] for n in of_bars}
+    ends = {"open", "high", "low", "close", "volume", "timestamps", "equity"}
+    return replace(episode, **found, **{n: getattr(episode, n)[: bars + 1] for n in ends})
+
+
 @pytest.mark.parametrize("head", ["gaussian", "beta"])
 def test_a_policy_of_any_position_begins_as_the_trader_trades(head: str) -> None:
     market = synthetic(seed=3, bars=1500, assets=2)
@@ -184,10 +214,12 @@ def test_training_starts_from_the_store_s_own_trades(tmp_path: Path) -> None:
             store.submit(ranking)
         settings = RLHFConfig(rounds=1, steps=64, ppo=PPOConfig(hidden=(8,)), seed=0)
         copied = {}
-        for imitate in (0, 20):
+        for imitate, network in ((0, "mlp"), (20, "mlp"), (20, "gru")):
+            ppo = replace(settings.ppo, network=network, minibatches=2)
             env = MarketEnv(account.market, num_envs=4, config=task)
-            agent = RLHF(env, store=store, config=replace(settings, imitate=imitate))
+            agent = RLHF(env, store=store, config=replace(settings, imitate=imitate, ppo=ppo))
             agent.train()
-            copied[imitate] = [h["copied"] for h in agent.history if "copied" in h]
-    assert copied[0] == []
-    assert copied[20][0]["windows"] == len([e for e in own if e.start >= 1])
+            copied[imitate, network] = [h["copied"] for h in agent.history if "copied" in h]
+    assert copied[0, "mlp"] == []
+    for network in ("mlp", "gru"):
+        assert copied[20, network][0]["windows"] == len([e for e in own if e.start >= 1])

@@ -22,7 +22,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from tradinghf.config import Brackets, CostModel, EnvConfig, Margin
 from tradinghf.errors import ConfigError
-from tradinghf.market import load_market, synthetic
+from tradinghf.market import synthetic
 from tradinghf.simulation import _ENV_IDS
 from tradinghf.simulation._gym import TradingEnv, TradingVectorEnv
 
@@ -267,14 +267,3 @@ def test_a_specification_says_what_json_cannot_hold() -> None:
     named = gymnasium.make("tradinghf/Market-v0", market="synthetic:bars=300", **costs)
     same = gymnasium.envs.registration.EnvSpec.from_json(named.spec.to_json())  # type: ignore[union-attr]
     np.testing.assert_array_equal(gymnasium.make(same).reset(seed=4)[0], named.reset(seed=4)[0])
-
-
-def test_bars_of_other_years_take_the_scaler_of_training() -> None:
-    bars = load_market("sp500")
-    early, late = bars.between("1999", "2005"), bars.between("2006", "2010")
-    training = gymnasium.make("tradinghf/Market-v0", market=early, horizon=17, lookback=11)
-    with pytest.warns(UserWarning, match=r"2006-01-03 to 2010-12-31.*1999-01-04 to 2005-12-30"):
-        gymnasium.make("tradinghf/Market-v0", market=late, horizon=16, lookback=11)
-    scaler = training.get_wrapper_attr("scaler")
-    shared = gymnasium.make("tradinghf/Market-v0", market=late, lookback=11, scaler=scaler)
-    assert shared.get_wrapper_attr("scaler") == scaler

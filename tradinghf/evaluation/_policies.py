@@ -78,6 +78,7 @@ def policy_orders(
     fill: Fill,
     cash: float,
     terms: Terms | None = None,
+    anew: int | None = None,
 ) -> Floats | Orders:
     """[T, A] target weights of a deterministic policy over the whole market; NaN is no order.
 
@@ -87,7 +88,8 @@ def policy_orders(
     are then divided by A, so that together they use the equity once. With one asset the backtest
     repeats the environment's episode exactly. A portfolio policy gets one account. The accounts
     have the `terms` of the backtest, by default the policy's own; a base trades the bars before
-    the first observation.
+    the first observation. `anew` is a bar from which on another account trades: an order with
+    prices counts there even where it repeats the last one.
 
     Raises:
         StrategyError: the market is shorter than the policy's lookback.
@@ -123,7 +125,8 @@ def policy_orders(
         **{k: v for k, v in terms.events.items() if k != "member" or config.portfolio},
     )
     modulates = env.base_targets is not None and not config.portfolio
-    tables = _replayed(env, policy, start, exits=terms.closes_positions, modulates=modulates)
+    how = {"exits": terms.closes_positions, "modulates": modulates}
+    tables = _replayed(env, policy, start, anew, **how)
     weights = tables["size"]
     if "limit" in tables:
         return Orders(weights / market.assets, limit=tables["limit"], stop=tables["stop"])
@@ -135,7 +138,7 @@ def policy_orders(
 
 
 def _replayed(
-    env: Any, policy: ActingPolicy, start: int, *, exits: bool, modulates: bool
+    env: Any, policy: ActingPolicy, start: int, anew: int | None, *, exits: bool, modulates: bool
 ) -> dict[str, Floats]:
     """What a policy asked for, as tables [T, A], in one episode per asset from bar `start`.
 
@@ -143,6 +146,7 @@ def _replayed(
         env: an account for each asset, or one for all.
         policy: who decides.
         start: the first bar of a decision.
+        anew: see `policy_orders`.
         exits: whether positions may close without an order.
         modulates: whether actions modulate a base of single assets.
 
@@ -162,7 +166,7 @@ def _replayed(
             actions = policy.act(env.dense(obs), deterministic=True)
             if priced:
                 asked = env.priced_orders(actions)
-                wanted = asked.size
+                wanted = env.targets(actions) if bar == anew else asked.size
                 for name in ("limit", "stop"):
                     tables[name][bar] = getattr(asked, name).reshape(-1).cpu().numpy()
             else:

@@ -108,9 +108,9 @@ def walk_forward_policy(
         if number:
             policies.append(next(trained))
         policy = policies[number]
-        warm = max(test.start - _WARM_BARS, 0)
+        warm = max(test.start - max(_WARM_BARS, policy.config.lookback), 0)
         replayed = market.rows(warm, test.stop)
-        orders = policy_orders(policy, replayed, **account)
+        orders = policy_orders(policy, replayed, **account, anew=test.start - warm)
         made = _among(market, orders, replayed, test)
         traded = market.rows(test.start, test.stop)
         part = trade_tables(restarted(made, test), traded, **account)

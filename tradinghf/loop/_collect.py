@@ -28,6 +28,7 @@ from tradinghf.loop._portfolio import (
     random_book,
     targets_at,
 )
+from tradinghf.loop._scalers import check_scaler, scaler_of
 from tradinghf.market import FIELDS, MarketData, MarketLike, as_market
 from tradinghf.simulation import MarketEnv, Windows, random_windows
 from tradinghf.strategies import Strategy, held_targets, load_strategy, strategy_names
@@ -104,9 +105,9 @@ def run_actor(env: MarketEnv, actor: Actor, windows: Windows, seed: int) -> dict
         name -> [L, W] facts of each bar, and "first_close" [W]; a portfolio's as of one account.
 
     """
+    check_scaler(env, actor)
     device = env.device
-    asset = torch.as_tensor(windows.asset, device=device)
-    start = torch.as_tensor(windows.start, device=device)
+    asset, start = (torch.as_tensor(x, device=device) for x in (windows.asset, windows.start))
     obs, info = env.reset(seed=seed, options={"asset": asset, "start": start})
     facts: list[dict[str, Tensor]] = []
     generator = torch.Generator().manual_seed(seed)
@@ -115,7 +116,7 @@ def run_actor(env: MarketEnv, actor: Actor, windows: Windows, seed: int) -> dict
     if (fresh := getattr(actor.policy, "fresh", None)) is not None:  # memories begin blank
         actor = dataclasses.replace(actor, policy=fresh())
     standing = no_targets(len(windows), env.market.assets, portfolio=alone is None).to(device)
-    first_close = info["close"].clone()
+    first_close = {"first_close": info["close"].clone()}
     for bar in range(env.config.horizon):
         if targets is not None:
             target = targets_at(targets, start + bar, alone)
@@ -125,8 +126,7 @@ def run_actor(env: MarketEnv, actor: Actor, windows: Windows, seed: int) -> dict
         else:
             obs, _, _, _, info = env.step(_decide(env, actor, obs, generator))
         facts.append({k: v.clone() for k, v in info.items() if k in _RECORDED})
-    stacked = {name: torch.stack([f[name] for f in facts]) for name in facts[0]}
-    run = stacked | {"first_close": first_close}
+    run = {name: torch.stack([f[name] for f in facts]) for name in facts[0]} | first_close
     return run if alone is not None else as_one_account(run)
 
 
@@ -173,7 +173,7 @@ def collect(
         actors: G of them.
         windows: W of them.
         env: reused when given; must have W environments on this market.
-        config: of the environment that is made otherwise.
+        config: of the environment that is made otherwise, with the scaler of the first policy.
         seed: of the actors' randomness.
         progress: called with ("collect", actors done, G, {}).
 
@@ -190,7 +190,7 @@ def collect(
     # A dozen numbers a bar, as tensors and as the episode's own.
     check_memory(150.0 * bars * count, f"{count:,} episodes of {bars:,} bars")
     if env is None:
-        env = MarketEnv(market, num_envs=len(windows), config=config)
+        env = MarketEnv(market, num_envs=len(windows), config=config, scaler=scaler_of(actors))
     runs = []
     for i, actor in enumerate(actors):
         runs.append(run_actor(env, actor, windows, seed + i))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from tradinghf.config import CostModel, EnvConfig, Randomisation
 from tradinghf.episodes import Episode
@@ -138,7 +139,8 @@ def copy_demonstrations(
 
     What the trader held at the end of each bar, or the level nearest to it, is the action to copy,
     seen from an account that followed these actions so far. A portfolio's policy copies the assets
-    of which a bar's position is known. Copying stops where windows held out are copied no better.
+    of which a bar's position is known, and one with a memory goes through each window from its
+    first bar on. Copying stops where windows held out are copied no better.
 
     Args:
         network: of the policy; levels are copied by cross-entropy, continuous actions by the
@@ -171,8 +173,9 @@ def copy_demonstrations(
     shuffled = np.random.default_rng(seed).permutation(len(decisions))
     held_out = shuffled[: round(_HELD_OUT * len(decisions))].tolist()
     learnt = shuffled[len(held_out) :].tolist()
-    train = _joined(decisions[number] for number in sorted(learnt))
-    test = _joined(decisions[number] for number in sorted(held_out or learnt))
+    joined = _joined if network.memory is None else _padded
+    train = joined([decisions[number] for number in sorted(learnt)])
+    test = joined([decisions[number] for number in sorted(held_out or learnt)])
     copy = frozen(network).requires_grad_(True)
     _fit(copy, train, test, passes, seed)
     network.load_state_dict(copy.state_dict())
@@ -184,7 +187,8 @@ def copy_demonstrations(
         return float(near.double().mean())
 
     count = sum(int(known.sum()) for *_, known in decisions)
-    copied = alike(copy.act(test.obs)[test.known])
+    with torch.no_grad():
+        copied = alike(copy.chosen(_seen(copy, test.obs), True, None)[test.known])
     return Copied(len(decisions), count, copied, alike(usual))
 
 
@@ -206,8 +210,8 @@ def begin_as_demonstrated(
     names = [n for n, source in store.sources().items() if source.startswith(OWN_SOURCE)]
     own = [e for e in store.episodes(names) if until is None or e.timestamps[-1] <= until]
     network = agent.network
-    if not own or env.config.overlay or not isinstance(network, ActorCritic) or network.memory:
-        return []  # memories and others' agents begin from nothing, and an overlay as its base
+    if not own or env.config.overlay or not isinstance(network, ActorCritic):
+        return []  # others' agents begin from nothing, and an overlay as its base
     copied = copy_demonstrations(network, env, own, passes=config.imitate, seed=config.seed)
     return [] if copied is None else [{"round": 0, "copied": dataclasses.asdict(copied)}]
 
@@ -246,15 +250,34 @@ def _at_market(config: EnvConfig, labels: Tensor) -> Tensor:
 
 
 class _Decisions(NamedTuple):
-    """[B, D] observations, [B, ..] actions to copy, and which of them are known."""
+    """[B, D] observations, [B, ..] actions to copy, and which of them are known.
+
+    Or [W, L, ..] of windows, in order of time.
+    """
 
     obs: Tensor
     action: Tensor
     known: Tensor
 
 
-def _joined(parts: Iterable[tuple[Tensor, Tensor, Tensor]]) -> _Decisions:
+def _joined(parts: Sequence[tuple[Tensor, Tensor, Tensor]]) -> _Decisions:
+    """Decisions of windows one after another."""
     return _Decisions(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+
+def _padded(parts: Sequence[tuple[Tensor, Tensor, Tensor]]) -> _Decisions:
+    """Decisions of windows side by side; nothing is known after the end of a short one."""
+    columns = (pad_sequence(list(column), True) for column in zip(*parts, strict=True))
+    return _Decisions(*columns)
+
+
+def _seen(network: ActorCritic, obs: Tensor) -> Tensor:
+    """What actor and critics see of observations [B, D], or through a memory of [W, L, D]."""
+    unit = network.memory
+    if unit is None:
+        return obs
+    begins = obs.new_zeros(obs.shape[1], len(obs), dtype=torch.bool)
+    return unit.through(obs.transpose(0, 1), unit.blank(len(obs)), begins).transpose(0, 1)
 
 
 def _fit(network: ActorCritic, train: _Decisions, test: _Decisions, passes: int, seed: int) -> None:
@@ -264,7 +287,7 @@ def _fit(network: ActorCritic, train: _Decisions, test: _Decisions, passes: int,
     crossed = torch.nn.CrossEntropyLoss(label_smoothing=_SMOOTHING)
 
     def loss_of(obs: Tensor, wanted: Tensor, known: Tensor) -> Tensor:
-        out = network.policy_out(obs)
+        out = network.policy_out(_seen(network, obs))
         if not network.shape["discrete"]:
             done = network.head.to_env(network.head.mode(out))
             return torch.nn.functional.l1_loss(done[known], wanted[known])
@@ -273,11 +296,13 @@ def _fit(network: ActorCritic, train: _Decisions, test: _Decisions, passes: int,
         found: Tensor = crossed(out[known], wanted[known])
         return found
 
-    adam = torch.optim.Adam([*network.trunk.parameters(), *network.actor.parameters()], lr=_RATE)
+    parts = (network.trunk, network.actor, network.memory or torch.nn.Identity())
+    adam = torch.optim.Adam([w for part in parts for w in part.parameters()], lr=_RATE)
+    size = _BATCH if network.memory is None else max(_BATCH // train.obs.shape[1], 1)
     generator = torch.Generator().manual_seed(seed)
     best, kept, since = float("inf"), network.state_dict(), 0
     for _ in range(passes):
-        for rows in torch.randperm(len(train.obs), generator=generator).split(_BATCH):
+        for rows in torch.randperm(len(train.obs), generator=generator).split(size):
             adam.zero_grad()
             loss_of(*(x[rows] for x in train)).backward()
             adam.step()

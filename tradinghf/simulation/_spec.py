@@ -11,10 +11,12 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
 from tradinghf.errors import ConfigError
+from tradinghf.market import FeatureScaler
 from tradinghf.simulation._env import MarketEnv
 
 _MOST_REMEMBERED = 64
-_scaled: dict[Any, tuple[Any, Any, str]] = {}  # what is scaled -> first bar, last bar, words
+# What is scaled -> first and last bar, words for them, and the scaler.
+_scaled: dict[Any, tuple[Any, Any, str, FeatureScaler]] = {}
 
 
 class MarketSpec(EnvSpec):
@@ -61,11 +63,12 @@ class Specified:
         self._spec = None if given is None else MarketSpec.of(given)
 
 
-def warn_of_own_scaler(env: MarketEnv) -> None:
+def warn_of_own_scaler(env: MarketEnv, level: int = 4) -> None:
     """Warn where features are scaled otherwise than in an earlier environment of the same assets.
 
     Training and evaluation on earlier and later bars are meant: the policy would see the same
     market in other units. Environments of other symbols, or of overlapping bars, say nothing.
+    `level` is that of who made the environment (`warnings.warn`).
     """
     config, times = env.config, env.market.timestamps
     key = (env.market.symbols, config.features, config.lookback)
@@ -75,11 +78,12 @@ def warn_of_own_scaler(env: MarketEnv) -> None:
     if before is None:
         if len(_scaled) >= _MOST_REMEMBERED:
             _scaled.pop(next(iter(_scaled)))
-        _scaled[key] = (first, last, shown)
-    elif first > before[1] or last < before[0]:
+        _scaled[key] = (first, last, shown, env.scaler)
+    elif (first > before[1] or last < before[0]) and env.scaler != before[3]:
         warnings.warn(
             f"This environment ({shown}) scales its features by its own bars, an earlier one by "
             f"{before[2]}. Whoever learned there sees other numbers here. Hand the scaler on: "
-            "gymnasium.make(..., scaler=training_env.unwrapped.scaler).",
-            stacklevel=4,
+            "gymnasium.make(..., scaler=training_env.unwrapped.scaler), "
+            "MarketEnv(..., scaler=training_env.scaler).",
+            stacklevel=level,
         )

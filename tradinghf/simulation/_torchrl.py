@@ -6,6 +6,7 @@ from typing import Any
 
 from tradinghf.errors import MissingExtraError
 from tradinghf.simulation._env import MarketEnv
+from tradinghf.simulation._spec import warn_of_own_scaler
 
 
 def torchrl_env(env: MarketEnv) -> Any:
@@ -28,4 +29,5 @@ def torchrl_env(env: MarketEnv) -> Any:
         from tradinghf.simulation._tensordict import TensorDictEnv
     except ImportError as error:
         raise MissingExtraError("torchrl", "interop", "TorchRL's environment") from error
+    warn_of_own_scaler(env, level=3)
     return TensorDictEnv(env)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import fields, replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,7 +18,8 @@ from tradinghf.learning.config import PPOConfig, RewardConfig
 from tradinghf.learning.ppo import PPO, Rollout, Stream, env_reward, learned_stream, sparse_pnl
 from tradinghf.learning.ppo import _graphs as recording
 from tradinghf.learning.ppo._schedule import StepRates
-from tradinghf.learning.reward import PlainReward, RewardModel, TradePaths
+from tradinghf.learning.reward import PlainReward, RewardModel, TradePaths, _states
+from tradinghf.learning.reward._aspects import ASPECTS
 from tradinghf.learning.reward._tastes import _weights_on
 from tradinghf.market import synthetic
 from tradinghf.simulation import MarketEnv
@@ -47,8 +50,21 @@ CASES = {
         replace(SMALL, network="mlp"),
     ),
     "towards a reference": (TASK, replace(SMALL, reference_kl=0.1)),
+    "a memory": (TASK, replace(SMALL, network="gru")),
+    "a memory of a portfolio, towards a reference": (
+        replace(BOOK, actions="continuous"),
+        replace(SMALL, network="gru", shared=True, reference_kl=0.1),
+    ),
+    "critics told the time": (replace(TASK, time_left=True), SMALL),
+    "stops early": (TASK, replace(SMALL, target_kl=1.0)),
 }
-AUTOMATIC = ("attention", "attention, beta", "portfolio", "portfolio, beta", "portfolio of levels")
+AUTOMATIC = {
+    name
+    for name, (task, config) in CASES.items()
+    if config.network in ("attention", "gru") or (task.portfolio and config.network == "auto")
+}
+PARTS = 5
+"""Bars of a rollout that is no whole episode: its critics tell the bars of the episode apart."""
 
 
 @pytest.fixture(autouse=True)
@@ -58,25 +74,31 @@ def _no_matrix_unit(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"tradinghf.learning.ppo.{module}.has_matrix_unit", lambda: False)
 
 
-def _agent(task: EnvConfig, config: PPOConfig, **options: Any) -> PPO:
+def _agent(task: EnvConfig, config: PPOConfig, steps: int | None = None, **options: Any) -> PPO:
     env = MarketEnv(MARKET, num_envs=4, config=task, **options)
     streams = {
         "learned": Stream(learned_stream(copy.deepcopy(LEARNED))),
         "pnl": Stream(sparse_pnl, 0.5),
     }
-    agent = PPO(env, streams, config, seed=3)
+    if steps is not None:  # the learned reward is of whole episodes
+        streams = {"env": Stream(env_reward), "other": Stream(env_reward, 0.5)}
+    agent = PPO(env, streams, config, steps=steps, seed=3)
     if config.reference_kl:
         agent.freeze_reference()
     return agent
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_an_iteration_on_the_device_waits_for_nothing(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "steps"),
+    [*((name, None) for name in CASES), *((name, PARTS) for name in ("discrete", "a memory"))],
+)
+def test_an_iteration_on_the_device_waits_for_nothing(name: str, steps: int | None) -> None:
     task, config = CASES[name]
-    expected = _agent(task, config, engine="tensor")
+    expected = _agent(task, config, steps, engine="tensor")
+    assert expected._units.bars == (0 if config.bootstrap or task.time_left else TASK.horizon)
     metrics = expected.train(3)
     with PretendedDevice() as gpu:
-        agent = _agent(task, config, device="cuda")
+        agent = _agent(task, config, steps, device="cuda")
         found = agent.train(1, total=3)
         rates = [StepRates.at(config, share) for share in (0.5, 1.0)]
         with gpu.iteration():
@@ -226,3 +248,34 @@ def test_what_was_learned_pays_on_the_device(learn: Any) -> None:
         assert gpu.holds(found)
         torch.testing.assert_close(found.cpu(), expected, rtol=1e-4, atol=1e-6)
     _weights_on.cache_clear()
+
+
+def _counted(portfolio: bool) -> dict[str, Callable[[TradePaths], torch.Tensor]]:
+    """All that a term may count, and all states that it may depend on."""
+    aspects = [*(ASPECTS[name] for name in ASPECTS), *_states.EVENTS.values()]
+    found = {f"aspect {a.name}": a.values for a in aspects if a.portfolio == portfolio}
+    if portfolio:
+        return found
+    for name, state in _states.STATES.items():
+        found[f"state {name}"] = partial(lambda holds, p: holds(p, 0.01), state.holds)
+    for name, level in {**_states.LEVELS, **_states.KNOWN}.items():
+        found[f"level {name}"] = level.values
+    return found
+
+
+@pytest.mark.parametrize("portfolio", [False, True])
+def test_every_aspect_and_every_state_that_terms_keep_is_told_on_the_device(
+    portfolio: bool,
+) -> None:
+    agent = _agent(BOOK if portfolio else TASK, SMALL, engine="tensor")
+    paths, counted = agent._act(agent._draws(BEGIN)).paths(), _counted(portfolio)
+    assert len(counted) > (2 if portfolio else 60)
+    given = {f.name: getattr(paths, f.name) for f in fields(paths)}
+    with PretendedDevice() as gpu:
+        there = {k: v.to("cuda") for k, v in given.items() if v is not None}
+        for name, values in counted.items():
+            values(TradePaths(**there))  # constants are copied once
+            with gpu.iteration():
+                found = values(TradePaths(**there))
+            assert gpu.holds(found), name
+            torch.testing.assert_close(found.cpu(), values(paths), equal_nan=True)

@@ -40,7 +40,10 @@ class SequenceUpdate(Update):
     ) -> Tensor:
         """See `Update.epoch`; the first N rows of `order` that come stand for environments."""
         steps, envs = self._begins.shape
-        each, shuffled = size // steps, order[order < envs]
+        # Places of rows 0 to N - 1 among all, in order: no shape depends on values.
+        rank = torch.arange(len(order), device=order.device)
+        place = torch.empty_like(order).index_copy_(0, order, rank)
+        each, shuffled = size // steps, place[:envs].argsort()
         time = torch.arange(steps, device=order.device)[:, None] * envs
         groups = shuffled[: envs // each * each].split(each)
         rows = [(time + chosen).flatten() for chosen in groups]
