@@ -91,9 +91,19 @@ SUITES = {
         },
     ),
     "imitation": Suite(
-        "imitation (preference comparisons)",
-        ("algorithms/test_preference_comparisons.py",),
-        {"seals/CartPole-v0": "tradinghf/Market-v0"},
+        "imitation (preference comparisons, rollouts, rewards)",
+        (
+            "algorithms/test_preference_comparisons.py",
+            "data/test_rollout.py",
+            "policies/test_exploration_wrapper.py",
+            "policies/test_replay_buffer_wrapper.py",
+            "rewards/test_reward_wrapper.py",
+        ),
+        {
+            "seals/CartPole-v0": DISCRETE,
+            "CartPole-v1": DISCRETE,
+            "Pendulum-v1": CONTINUOUS,
+        },
         whole=True,
     ),
 }

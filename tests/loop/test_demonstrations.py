@@ -74,7 +74,7 @@ def test_a_policy_with_a_memory_copies_what_only_the_time_since_the_window_began
         torch.manual_seed(0)
         network = ActorCritic(env.obs_dim, 2, 1, (16,), discrete=True, recurrent=recurrent)
         before = {name: value.clone() for name, value in network.state_dict().items()}
-        copied = copy_demonstrations(network, env, own, passes=150, seed=0)
+        copied = copy_demonstrations(network, env, own, passes=120, seed=0)
         assert copied is not None
         assert copied.decisions == sum(e.bars for e in own)
         found[recurrent] = copied.agreement

@@ -56,7 +56,6 @@ CASES = {
         replace(SMALL, network="gru", shared=True, reference_kl=0.1),
     ),
     "critics told the time": (replace(TASK, time_left=True), SMALL),
-    "stops early": (TASK, replace(SMALL, target_kl=1.0)),
 }
 AUTOMATIC = {
     name
