@@ -24,8 +24,8 @@ def new_password() -> None:
         if not st.form_submit_button("Change password"):
             return
     try:
-        board.accounts.sign_in(who.rater, now)
-        board.accounts.change(who.rater, password=new, by=who.rater)
+        found = board.accounts.sign_in(who.rater, now)
+        board.accounts.change(who.rater, password=new, by=who.rater, stamp=found.stamp)
     except TradingHFError as error:
         st.error(str(error))
     else:

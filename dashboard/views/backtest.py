@@ -55,7 +55,7 @@ jobs = BackgroundJobs(runs)
 uploads = Uploads(runs)
 
 
-@st.fragment(run_every=0.7)
+@ui.live_part(0.7, "lead")
 def wait() -> None:
     """A running backtest; the page starts over when it has ended."""
     if jobs.list("backtest")[0].status == "running":

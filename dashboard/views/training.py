@@ -145,7 +145,7 @@ def controls(job: BackgroundJob) -> None:
             st.code(job.said(), language=None)
 
 
-@st.fragment(run_every=2.0)
+@ui.live_part(2.0, "lead")
 def live(job_name: str) -> None:
     """Progress and curves of a running job; the page starts over when it has ended."""
     job = jobs.get(job_name)

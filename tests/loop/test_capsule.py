@@ -223,11 +223,16 @@ def test_malformed_parts_get_a_sentence(
         "--store",
         "--data bars.csv:funding=/etc/passwd",
         "--data bars.csv:funding=../x",
+        "--data bars.csv:zone=store/../../../x",
+        "--data bars.csv:currency=JPY,rates=store/../../../dev/zero",
+        "--data sp500:rates=fx.csv,currency=JPY",
+        "--data futures:/dev/zero",
+        "--data futures:a.csv,b.csv",
         "--seed 1\0",
     ],
 )
 def test_a_command_with_a_second_place_is_refused(more: str) -> None:
-    first = [] if "funding" in more else ["--out", "runs/z", "--data", "bars.csv"]
+    first = [] if ":" in more else ["--out", "runs/z", "--data", "bars.csv"]
     with pytest.raises(CheckpointError):
         checked_command(["train", *first, *more.split(" ")])
 

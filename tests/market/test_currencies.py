@@ -51,6 +51,9 @@ def test_no_rate_is_looked_up_ahead() -> None:
         ({"TM": "JPY"}, RATES.iloc[1:], "no rate of JPY at or before 2024-01-01"),
         ({"TM": "JPY"}, -RATES, "above 0"),
         ({"TM": "JPY"}, RATES.reset_index(), "must hold times"),
+        ({"TM": "JPY"}, pd.concat([RATES, RATES]), "two rates for 2024-01-01"),
+        ({"TM": "JPY"}, pd.concat([RATES, RATES], axis=1), "two columns JPY"),
+        ({"TM": "JPY"}, RATES.set_axis(DAYS - pd.Timedelta("200D")), "more than 100 days old"),
     ],
 )
 def test_missing_rates_are_named(

@@ -343,3 +343,13 @@ def test_assets_whose_names_are_the_same_text_are_refused() -> None:
     wide = pd.concat({1: frame(), "1": frame() * 2}, axis=1)
     with pytest.raises(MarketDataError, match=r"two assets are called '1'.*Rename"):
         MarketData.from_frame(wide)
+
+
+@pytest.mark.parametrize(
+    ("every", "per_year"),
+    [("B", 252), ("D", 365), ("W-FRI", 52), ("ME", 12), ("QE", 4), ("YE", 1), ("6h", 1460)],
+)
+def test_bars_per_year_follow_from_their_spacing(every: str, per_year: float) -> None:
+    index = pd.date_range("2001-01-01", periods=400 if every != "YE" else 20, freq=every)
+    frame = pd.DataFrame(dict.fromkeys(("open", "high", "low", "close"), 1.0), index)
+    assert MarketData.from_frame(frame).bars_per_year == per_year

@@ -110,3 +110,25 @@ def test_membership_comes_from_a_file(tmp_path: Path) -> None:
     path.write_text("symbol,first,last\nA,,\n")
     with pytest.raises(MarketDataError, match="no row for B"):
         membership(path, market)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("day,A,B\n01/03/2021,1,1\n03/05/2021,0,1\n", "no table of dates"),
+        ("day,A,B\n2021-03-01,1,1\n2021-03-01,0,1\n", "no day twice"),
+        ("day,A,B\n2021-03-01,1,0.5\n", "1 or 0 for every symbol"),
+        ("day,A,B\n2021-03-01,1,nan\n", "1 or 0 for every symbol"),
+        ("day,A,B\n2021-03-01,1,-1\n", "1 or 0 for every symbol"),
+        ("day,A,B\n,1,1\n", "a day in every row"),
+        ("symbol,first,last\nA,2021-03-04,2021-03-02\nB,,\n", "row 2: .* is before"),
+        ("symbol,first,last,Last\nA,,,2021-03-02\nB,,,\n", "'last' is there twice"),
+    ],
+)
+def test_what_a_membership_leaves_open_or_says_twice_is_refused(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    market = MarketData.from_frames({"A": _frame([10] * 6), "B": _frame([20] * 6)})
+    (tmp_path / "members.csv").write_text(text)
+    with pytest.raises(MarketDataError, match=said):
+        membership(tmp_path / "members.csv", market)

@@ -82,6 +82,7 @@ def search(
 
     """
     check_setting(limit >= 1, "search: limit", limit, "at least 1")
+    check_setting(0 <= seed < 2**32, "search: seed", seed, "0 to 4294967295")
     found, taste = load_strategy(strategy), as_taste(objective)
     metric = metric if taste is None else taste.name
     with study_of(market, record, open_sealed, f"sweep {found.name}") as study:

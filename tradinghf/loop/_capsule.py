@@ -34,6 +34,7 @@ from tradinghf.errors import CheckpointError
 from tradinghf.evaluation import backtest
 from tradinghf.learning.policy import Policy
 from tradinghf.loop._experiment import Experiment, split_market
+from tradinghf.market import names_files
 
 MANIFEST, PAGE = "manifest.json", "report.html"
 _RUN_FILES = ("config.json", "result.json", "metrics.jsonl", "policy.json", "reward.json")
@@ -191,7 +192,7 @@ def checked_command(words: list[str]) -> None:
     if not words or words[0] not in ("train", "rlhf"):
         raise CheckpointError(f"The run was made by {words[:1]}; expected train or rlhf.")
     for option, word in zip(["", *words[:-1]], words, strict=True):
-        leads = _OTHER_PLACE.search(word) if option in PLACES else "/" in word or "\\" in word
+        leads = _leads_elsewhere(word) if option in PLACES else "/" in word or "\\" in word
         if ".py" in word or leads or not word.isprintable():
             raise CheckpointError(
                 f"The command names {word!r}; a capsule holds no code and names no other place, so "
@@ -202,6 +203,12 @@ def checked_command(words: list[str]) -> None:
         at = [i for i, word in enumerate(words) if word.partition("=")[0] == option]
         if at and (len(at) > 1 or words[at[0]] != option or _no_value(words[at[0] + 1 :])):
             raise CheckpointError(f"The command has {option} otherwise than once, with one value.")
+
+
+def _leads_elsewhere(place: str) -> bool:
+    """Whether the options of a source of bars name a file beside the bars, or a way out."""
+    options = place.partition(":")[2]
+    return bool(_OTHER_PLACE.search(place)) or ".." in options or names_files(place)
 
 
 def _no_value(rest: list[str]) -> bool:

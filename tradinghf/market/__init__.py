@@ -32,6 +32,7 @@ from tradinghf.market._sources import (
     drawn_again,
     file_and_options,
     load_market,
+    names_files,
 )
 from tradinghf.market._synthetic import synthetic
 from tradinghf.market._times import session_times
@@ -73,6 +74,7 @@ __all__ = [
     "market_name",
     "market_warnings",
     "membership",
+    "names_files",
     "options_file",
     "read_fills",
     "realised_volatility",

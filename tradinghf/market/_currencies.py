@@ -13,6 +13,9 @@ from tradinghf.market._bar_rules import Floats
 from tradinghf.market._data import MarketData
 from tradinghf.market._times import session_times
 
+_OLDEST = pd.Timedelta(days=100)
+"""A rate of a quarter ago may be the newest there is; an older one is of a table that ended."""
+
 
 def in_account_currency(
     market: MarketData, currencies: Mapping[str, str], rates: pd.DataFrame
@@ -32,7 +35,8 @@ def in_account_currency(
 
     Raises:
         MarketDataError: an unknown symbol, a currency without a column, a rate that is missing at
-            the first bar or not above 0, or prices with an offset.
+            the first bar, more than 100 days old at a later one, said twice for one time or not
+            above 0, or prices with an offset.
 
     """
     if market.offsets:
@@ -60,10 +64,15 @@ def _at_bars(market: MarketData, rates: pd.DataFrame, code: str) -> Floats:
     if code not in rates.columns:
         shown = [str(column) for column in rates.columns]
         raise MarketDataError(f"rates: {unknown_name('currency', code, shown)}")
+    if (rates.columns == code).sum() > 1:
+        raise MarketDataError(f"rates: there are two columns {code}; expected one.")
     values = pd.Series(
         rates[code].to_numpy(np.float64), session_times(rates.index).tz_localize("UTC")
     )
-    values = values.dropna().sort_index()
+    values = values[values.index.notna()].dropna().sort_index()
+    if values.index.has_duplicates:
+        twice = values.index[values.index.duplicated()][0]
+        raise MarketDataError(f"rates: {code} has two rates for {twice}; expected one.")
     if not ((values > 0) & np.isfinite(values)).all():
         raise MarketDataError(f"rates: {code} must be above 0 and finite.")
     at = values.index.searchsorted(market.index, side="right") - 1
@@ -71,6 +80,13 @@ def _at_bars(market: MarketData, rates: pd.DataFrame, code: str) -> Floats:
         raise MarketDataError(
             f"rates: no rate of {code} at or before {market.index[0]}, the first bar. Give earlier "
             "rates, or cut the bars with market.between(...)."
+        )
+    old = np.flatnonzero(market.index - values.index[at] > _OLDEST)
+    if len(old):
+        bar, rate = market.index[old[0]], values.index[at[old[0]]]
+        raise MarketDataError(
+            f"rates: at the bar {bar} the newest rate of {code} is of {rate:%Y-%m-%d}, more than "
+            f"{_OLDEST.days} days old. Give rates up to the last bar."
         )
     found: Floats = values.to_numpy()[at]
     return found

@@ -36,6 +36,8 @@ def membership(path: Path | str, market: MarketData) -> NDArray[np.bool_]:
     except (OSError, ValueError) as error:
         raise MarketDataError(f"{path}: cannot be read as a table: {error}.") from error
     names = [str(name).strip().lower() for name in table.columns]
+    if twice := [name for name in _COLUMNS if names.count(name) > 1]:
+        raise MarketDataError(f"{path}: the column {twice[0]!r} is there twice; expected it once.")
     if not set(_COLUMNS) <= set(names):
         return _from_table(table, path, market)
     return _from_periods(table.set_axis(names, axis=1).fillna("").astype(str), path, market)
@@ -50,14 +52,18 @@ def _from_table(table: pd.DataFrame, path: Path, market: MarketData) -> NDArray[
             "Expected columns symbol, first and last; or dates, and 1 or 0 for every symbol."
         )
     try:
-        if not isinstance(table.index, pd.DatetimeIndex):
-            table = table.set_index(pd.DatetimeIndex(table.iloc[:, 0]))
-        numbers = table[list(market.symbols)].astype(float)
-    except (ValueError, TypeError) as error:
+        days = table.index
+        if not isinstance(days, pd.DatetimeIndex):
+            # Not guessed: 01/03 is in January or in March.
+            days = pd.DatetimeIndex(pd.to_datetime(table.iloc[:, 0], format="ISO8601"))
+        times = session_times(days).tz_localize("UTC")
+        numbers = table[list(market.symbols)].astype(float).set_axis(times, axis=0)
+    except (ValueError, TypeError, OverflowError) as error:
         raise MarketDataError(f"{path}: no table of dates, and of 1 and 0: {error}.") from error
-    numbers = numbers.set_axis(
-        session_times(pd.DatetimeIndex(table.index)).tz_localize("UTC"), axis=0
-    )
+    if not numbers.isin([0.0, 1.0]).all(axis=None) or times.hasnans or times.has_duplicates:
+        raise MarketDataError(
+            f"{path}: expected a day in every row, no day twice, and 1 or 0 for every symbol."
+        )
     found: NDArray[np.bool_] = (
         numbers.sort_index().reindex(market.index, method="ffill").fillna(0.0).to_numpy() != 0
     )
@@ -71,8 +77,11 @@ def _from_periods(table: pd.DataFrame, path: Path, market: MarketData) -> NDArra
     for row, (symbol, first, last) in enumerate(table[list(_COLUMNS)].to_numpy()):
         if symbol.strip() not in market.symbols:
             continue
-        start = _day(first, path, row) or days[0]
-        end = (_day(last, path, row) or days[-1]) + pd.Timedelta(days=1)
+        start = _day(first, path, row) or days[0].normalize()
+        final = _day(last, path, row)
+        if final is not None and first.strip() and final < start:
+            raise MarketDataError(f"{path}: row {row + 2}: {last!r} is before {first!r}.")
+        end = (final or days[-1]) + pd.Timedelta(days=1)
         found[:, market.symbols.index(symbol.strip())] |= (days >= start) & (days < end)
     missing = [s for s in market.symbols if s not in set(table["symbol"].str.strip())]
     if missing:

@@ -17,7 +17,11 @@ from tradinghf.market._futures import RollMethod, roll_contracts
 from tradinghf.market._source_registry import source
 
 
-@source("futures", help="Contracts as one series: futures:H24.csv,M24.csv,rolls=2024-03-12")
+@source(
+    "futures",
+    help="Contracts as one series: futures:H24.csv,M24.csv,rolls=2024-03-12",
+    files=True,
+)
 def _futures(
     *files: str,
     rolls: str | None = None,

@@ -23,6 +23,7 @@ class Source:
         load: returns validated bars; positional arguments come from the part after the colon.
         help: one line.
         package: the optional package it needs, if any.
+        files: whether its arguments name files of this machine.
 
     """
 
@@ -30,6 +31,7 @@ class Source:
     load: Load
     help: str
     package: str = ""
+    files: bool = False
 
     @property
     def options(self) -> dict[str, inspect.Parameter]:
@@ -94,7 +96,13 @@ class Source:
 SOURCES: Registry[Source] = Registry("market", MarketDataError)
 
 
-def source(name: str, *, help: str, package: str = "") -> Callable[[Load], Load]:  # noqa: A002
+def source(
+    name: str,
+    *,
+    help: str,  # noqa: A002
+    package: str = "",
+    files: bool = False,
+) -> Callable[[Load], Load]:
     """Register a function that returns `MarketData` as the source `name`.
 
     Its keyword-only options become options of the spec, "NAME:seed=3,bars=4096"; parts without
@@ -104,6 +112,7 @@ def source(name: str, *, help: str, package: str = "") -> Callable[[Load], Load]
         name: unique.
         help: one line that shows how to write it.
         package: optional package that it needs.
+        files: whether arguments name files of this machine; pages of the dashboard refuse it then.
 
     Raises:
         MarketDataError: the name is taken.
@@ -111,7 +120,7 @@ def source(name: str, *, help: str, package: str = "") -> Callable[[Load], Load]
     """
 
     def decorate(load: Load) -> Load:
-        SOURCES.add(name, Source(name, load, help, package))
+        SOURCES.add(name, Source(name, load, help, package, files))
         return load
 
     return decorate

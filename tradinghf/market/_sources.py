@@ -20,7 +20,7 @@ from tradinghf.market._beside import options_beside
 from tradinghf.market._data import MarketData
 from tradinghf.market._files import FILE, SUFFIXES, market_name
 from tradinghf.market._source_registry import SOURCES
-from tradinghf.market._treatments import parted, treated, with_zone
+from tradinghf.market._treatments import FILE_OPTIONS, parted, treated, with_zone
 from tradinghf.resources import resource_dir
 
 
@@ -107,6 +107,16 @@ def file_and_options(text: str) -> tuple[Path, dict[str, str]] | None:
         return path, {**options_beside(path), **options}
     path = _as_file(text)
     return None if path is None else (path, options_beside(path))
+
+
+def names_files(spec: str) -> bool:
+    """Whether a source with options names files of this machine: whoever may not read them must
+    not give it.
+    """
+    name, _, rest = spec.partition(":")
+    arguments, options = _parts(rest)
+    reads = name in SOURCES and SOURCES[name].files and bool(arguments)
+    return reads or not FILE_OPTIONS.isdisjoint(map(str.strip, options))
 
 
 def drawn_again(spec: str) -> bool:

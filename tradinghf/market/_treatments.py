@@ -16,6 +16,8 @@ from tradinghf.market._longer_bars import hours_of, in_session, longer_bars
 from tradinghf.market._source_registry import SOURCES
 
 TREATMENTS = ("exchange", "every", "currency", "rates")
+FILE_OPTIONS = frozenset({"rates"})
+"""Those whose value names a file of this machine."""
 
 
 def parted(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

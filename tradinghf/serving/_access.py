@@ -12,7 +12,7 @@ import hmac
 import os
 import secrets
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Literal, get_args
@@ -42,11 +42,14 @@ class Identity:
         rater: name under which answers are stored.
         role: "rater" ranks; "lead" also starts jobs and reads everybody's answers; "admin" also
             manages users, data and exports.
+        stamp: of the account when the password or the sign-in was looked at
+            (`UserAccounts.stamp`): what is signed for this person ends with any change since.
 
     """
 
     rater: str
     role: Role = "rater"
+    stamp: str = field(default="", compare=False, repr=False)
 
     def may(self, role: Role) -> bool:
         """Whether this role includes `role`."""

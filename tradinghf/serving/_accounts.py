@@ -132,9 +132,9 @@ class UserAccounts:
         # Tokens are dated to the second, changes more finely; a change of tomorrow was noted by a
         # clock that ran ahead.
         changed = issued + timedelta(seconds=1) < account.changed <= _now()
-        if stamp != self.stamp(account.name) if stamp else changed:
+        if stamp != _stamp(account) if stamp else changed:
             raise AccessError("Sign in again.")
-        return Identity(account.name, account.role)
+        return Identity(account.name, account.role, _stamp(account))
 
     def by_address(self, address: str) -> UserAccount | None:
         """The person with this e-mail address, in capital or small letters.
@@ -285,7 +285,7 @@ class UserAccounts:
         if not (tried and right and account.active):
             _log.warning("sign-in refused", extra={"rater": account.name})
             raise AccessError(_REFUSED)
-        return Identity(account.name, account.role)
+        return Identity(account.name, account.role, _stamp(account))
 
     def _note_unknown(self) -> None:
         """Say in the trail that unknown names are tried: once a minute, or floods would fill it."""

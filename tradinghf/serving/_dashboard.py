@@ -64,9 +64,12 @@ class Dashboard:
         return self.accounts.still_valid(identity, issued, stamp)
 
     def token_for(self, tokens: SessionTokens, identity: Identity) -> str:
-        """A token for a person; it ends when they sign out or their account changes."""
-        team = self.settings.auth != "none"
-        return tokens.issue(identity, self.accounts.stamp(identity.rater) if team else "")
+        """A token for a person; it ends when they sign out or their account changes.
+
+        It carries the stamp that was seen when they proved who they are: a sign-in that was under
+        way while the password changed opens nothing.
+        """
+        return tokens.issue(identity, identity.stamp)
 
     def invitation(self, name: str) -> str:
         """Path of a link by which a person chooses a password: once, within seven days.

@@ -96,6 +96,28 @@ def form_page(parts: Mapping[str, str], problem: str = "", status: int = 200) ->
     return HTMLResponse(_PAGE.format(problem=text, **parts), status, headers=headers)
 
 
+async def small_form(
+    request: Request, names: tuple[str, ...], page: Callable[[str, int], Response]
+) -> tuple[str, ...] | Response:
+    """Fields of a small form that came in time, or what to answer instead.
+
+    Args:
+        request: a POST.
+        names: of the fields; one that is missing is empty.
+        page: the form again, with what went wrong and a status.
+
+    """
+    if int(request.headers.get("content-length") or _MAX_FORM + 1) > _MAX_FORM:
+        return page("That was too long.", 413)
+    try:
+        async with asyncio.timeout(_FORM_SECONDS), request.form(max_files=0, max_fields=4) as form:
+            return tuple(str(form.get(name, "")) for name in names)
+    except TimeoutError:
+        return page("That took too long. Try again.", 408)
+    except ClientDisconnect:
+        return Response(status_code=400)
+
+
 def _login_page(problem: str = "", status: int = 200) -> HTMLResponse:
     return form_page(_SIGN_IN, problem, status)
 
@@ -144,7 +166,7 @@ class SignInRoutes:
         """POST /login: set the cookie, or show why not."""
         if self._waiting >= _MOST_WAITING:
             return await self._turned_away()
-        found = await self._form(request, ("name", "password"))
+        found = await small_form(request, ("name", "password"), _login_page)
         if isinstance(found, Response):
             return found
         if self._waiting >= _MOST_WAITING:  # since
@@ -172,7 +194,7 @@ class SignInRoutes:
         """POST /invite: set the password and sign in, or show why not."""
         if self._waiting >= _MOST_WAITING:
             return await self._turned_away()
-        found = await self._form(request, ("token", "password", "again"))
+        found = await small_form(request, ("token", "password", "again"), _login_page)
         if isinstance(found, Response):
             return found
         token, password, again = found
@@ -194,21 +216,6 @@ class SignInRoutes:
         """The answer to one attempt too many, before its form is read."""
         await asyncio.sleep(_TURNED_AWAY_SECONDS)
         return _login_page("Too many people are signing in. Try again in a minute.", 503)
-
-    async def _form(self, request: Request, names: tuple[str, ...]) -> tuple[str, ...] | Response:
-        """Fields of a small form that came in time, or what to answer instead."""
-        if int(request.headers.get("content-length") or _MAX_FORM + 1) > _MAX_FORM:
-            return _login_page("That was too long.", 413)
-        try:
-            async with (
-                asyncio.timeout(_FORM_SECONDS),
-                request.form(max_files=0, max_fields=4) as form,
-            ):
-                return tuple(str(form.get(name, "")) for name in names)
-        except TimeoutError:
-            return _login_page("That took too long. Try again.", 408)
-        except ClientDisconnect:
-            return Response(status_code=400)
 
     async def _at_work(self, work: Callable[..., str], *words: str) -> str:
         """Hash passwords in a thread of their own; of many at once, in one that gives way."""

@@ -51,6 +51,7 @@ def _inline_script_hash() -> str:
 def app_arguments(board: Dashboard | None = None) -> dict[str, Any]:
     """Keyword arguments of `streamlit.App`: our routes, and the guard before everything."""
     logs.start_log()
+    limit_repeated_lines()
     if board is None:  # `streamlit run dashboard/app.py`, which prints where it listens
         board = current_dashboard()
         if board.settings.auth == "none":
@@ -148,7 +149,6 @@ def serve(
     os.environ.update(settings.environment())
     board = current_dashboard(settings)
     listener = bind(address, port)
-    limit_repeated_lines()
     import uvicorn
     from streamlit.starlette import App
 

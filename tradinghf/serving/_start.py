@@ -12,16 +12,17 @@ import tempfile
 import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from starlette.datastructures import Headers
-from starlette.requests import ClientDisconnect, Request, cookie_parser
+from starlette.requests import Request, cookie_parser
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from tradinghf.durable import write_atomic
 from tradinghf.serving._dashboard import Dashboard
-from tradinghf.serving._login import form_page
+from tradinghf.serving._login import form_page, small_form
 from tradinghf.serving._routes import API_PATHS
 
 START = "/start"
@@ -74,13 +75,8 @@ class StartRoutes:
 
     async def paste(self, request: Request) -> Response:
         """POST /start: the token of the form."""
-        if int(request.headers.get("content-length") or 4097) > 4096:
-            return form_page(_ASK, "That was too long.", 413)
-        try:
-            async with request.form(max_files=0, max_fields=2) as form:
-                return self._enter(request, str(form.get("token", "")).strip())
-        except ClientDisconnect:
-            return Response(status_code=400)
+        found = await small_form(request, ("token",), partial(form_page, _ASK))
+        return found if isinstance(found, Response) else self._enter(request, found[0].strip())
 
     def _enter(self, request: Request, given: str) -> Response:
         if not _same(given, self.token):

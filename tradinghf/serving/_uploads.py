@@ -24,6 +24,7 @@ from tradinghf.market import (
     drawn_again,
     load_market,
     market_name,
+    names_files,
     options_file,
     traces,
 )
@@ -303,7 +304,8 @@ class Uploads:
         """What to give to commands for a name typed or chosen on a page: the same name.
 
         A name is an uploaded set, a set of the catalogue, or a source with options
-        ("synthetic:seed=3"). Paths are refused: they would let people read the server's files.
+        ("synthetic:seed=3"). Paths are refused, also as options or contracts: they would let people
+        read the server's files.
         Jobs look uploaded sets up in this folder, and so does a terminal beside the runs.
 
         Raises:
@@ -315,6 +317,11 @@ class Uploads:
         if name in uploaded or name in known:
             return name
         source, _, options = name.partition(":")
+        if names_files(name):
+            raise MarketDataError(
+                f"{name[:60]!r} names files of the server, which a page does not read. Use it with "
+                "--data in a terminal, or upload the bars."
+            )
         if source in SOURCES and _OPTIONS.fullmatch(options) and ".." not in options:
             return name
         raise MarketDataError(unknown_name("data set", name[:60], [*uploaded, *sorted(known)]))

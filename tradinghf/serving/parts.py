@@ -115,7 +115,7 @@ def rivals(board: Dashboard, rules: Sequence[str], *, policies: bool = True) -> 
     return list(dict.fromkeys([*first, "buy_and_hold", *rules, *runs]))
 
 
-@st.fragment(run_every=1.0)
+@ui.live_part(1.0)
 def watch_job(jobs: BackgroundJobs, name: str, waiting: str) -> None:
     """How far a running job is; the page starts over when it has ended."""
     job = jobs.get(name)
@@ -144,7 +144,7 @@ def link_page(page: str, label: str, icon: str | None = ":material/arrow_forward
         st.page_link(f"views/{page}.py", label=label, icon=icon)
 
 
-@st.fragment(run_every=_REFRESH)
+@ui.live_part(_REFRESH)
 def guide(board: Dashboard, who: Identity, page: str) -> None:
     """The way from the first ranking to a deployed policy, each step with its state and a link.
 

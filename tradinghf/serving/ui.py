@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -22,6 +23,7 @@ from tradinghf.serving._accounts import UserAccount
 from tradinghf.serving._dashboard import Dashboard, current_dashboard
 from tradinghf.serving._edits import shown_after_the_vote
 
+_P = ParamSpec("_P")
 _log = logging.getLogger(__name__)
 UP, DOWN, GREY = "#2F81F7", "#E8833A", "#7C8896"
 _INK = {"light": "#3B4450", "dark": "#C3CAD3"}
@@ -80,6 +82,33 @@ def require_identity() -> Identity:
     st.stop()
 
 
+def live_part(
+    seconds: float, role: Role = "rater"
+) -> Callable[[Callable[_P, None]], Callable[_P, None]]:
+    """A part of a page that is drawn again by itself, while its reader may see it.
+
+    Streamlit draws such a part alone, without the page's own check of who looks at it: who has
+    signed out, or lost the role, would go on seeing it, and its buttons would still work.
+
+    Args:
+        seconds: between two drawings.
+        role: that the page needs.
+
+    """
+
+    def of(draw: Callable[_P, None]) -> Callable[_P, None]:
+        @wraps(draw)
+        def checked(*args: _P.args, **kwargs: _P.kwargs) -> None:
+            who = current_identity()
+            if who is None or not who.may(role):
+                st.rerun()
+            draw(*args, **kwargs)
+
+        return st.fragment(checked, run_every=seconds)
+
+    return of
+
+
 def _provided_account(board: Dashboard) -> UserAccount | None:
     """The account with the e-mail address that the identity provider gives."""
     email = _claim("email")
@@ -123,7 +152,9 @@ def _provided_problem(board: Dashboard) -> str:
 def _provided(board: Dashboard) -> Identity:
     """Who the identity provider says this is; the role is the one that an admin gave the name."""
     account = _provided_account(board)
-    return Identity(_provided_name(board), account.role if account else "rater")
+    if account is None:
+        return Identity(_provided_name(board))
+    return Identity(account.name, account.role, board.accounts.stamp(account.name))
 
 
 def link_here(text: str, path: str) -> None:

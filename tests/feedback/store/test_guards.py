@@ -14,7 +14,7 @@ from support.store import make_episode, postgres_url
 
 from tradinghf.errors import StoreError
 from tradinghf.feedback import Ranking
-from tradinghf.feedback.store import Store, restore, verify_backup
+from tradinghf.feedback.store import Store, _backup, restore, verify_backup
 
 
 @pytest.mark.parametrize(
@@ -80,6 +80,20 @@ def test_verify_sees_it_on_a_server_too(
     assert any(named in problem for problem in problems), problems
 
 
+def test_verify_sees_a_lost_reference_on_a_server(
+    postgres: str, migrated: str, tmp_path: Path
+) -> None:
+    """Whoever owns the server can switch its own checks off."""
+    with Store(postgres_url(postgres, tmp_path / "store", migrated)) as store:
+        ids = store.add_episodes(make_episode(i) for i in range(2))
+        store.submit(Ranking("k", tuple(ids), (1, 2), rater="ann"))
+        with store.engine.connect() as connection, connection.begin():
+            connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
+            connection.exec_driver_sql("DELETE FROM episodes WHERE seq = 1")
+        (problem,) = store.verify().problems
+    assert problem == "1 rows of table ranking_episodes refer to a missing row of episodes."
+
+
 def test_readers_wait_for_no_writer(store: Store, ids: list[str]) -> None:
     store.submit(Ranking("k", tuple(ids[:2]), (1, 2), rater="ann"))
     with store.writing() as connection:
@@ -126,6 +140,42 @@ def test_a_backup_of_pipes_and_links_is_refused_and_not_waited_for(
     with pytest.raises(StoreError, match="a link, a pipe or a device"):
         verify_backup(tmp_path / "copy")
     assert not (tmp_path / "again").exists()
+
+
+def test_a_folder_of_a_backup_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    with Store(tmp_path / "store") as store:
+        store.add_episodes([make_episode(0)])
+        store.backup(tmp_path / "copy")
+    (tmp_path / "copy" / "episodes").rename(tmp_path / "elsewhere")
+    (tmp_path / "copy" / "episodes").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StoreError, match="a link, a pipe or a device"):
+        restore(tmp_path / "copy", tmp_path / "again")
+    with pytest.raises(StoreError, match="a link, a pipe or a device"):
+        verify_backup(tmp_path / "copy")
+
+
+def test_a_store_that_came_meanwhile_is_not_restored_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Store(tmp_path / "store") as store:
+        ids = store.add_episodes(make_episode(i) for i in range(2))
+        store.backup(tmp_path / "copy")
+    real = _backup.copy_database
+
+    def slow(source: Path, target: Path) -> None:
+        real(source, target)
+        with Store(tmp_path / "again") as other:
+            other.add_episodes(make_episode(i) for i in range(2))
+            other.submit(Ranking("k", tuple(ids), (1, 2), rater="ann"))
+
+    monkeypatch.setattr(_backup, "copy_database", slow)
+    with pytest.raises(StoreError, match="made by somebody else meanwhile"):
+        restore(tmp_path / "copy", tmp_path / "again")
+    monkeypatch.undo()
+    with Store(tmp_path / "again") as other:
+        assert len(other.rankings()) == 1
+        assert other.verify().ok
+    assert not list((tmp_path / "again").glob(".restore-*"))
 
 
 def test_a_server_that_leaves_in_a_transaction_is_a_sentence_and_a_retry_stores_once(

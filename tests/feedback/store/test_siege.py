@@ -17,6 +17,7 @@ from support.store import make_episode
 from tradinghf.errors import FeedbackError, StoreError, TradingHFError
 from tradinghf.feedback import Query, Ranking
 from tradinghf.feedback.store import Store, _engine, _queue, _schema, restore, verify_backup
+from tradinghf.market import synthetic
 from tradinghf.serving import UserAccounts
 
 Records = list[dict[str, Any]]
@@ -35,6 +36,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
             ranking = Ranking(f"key-{i}", query.episodes, (1, 2, 2), query=query.id, rater="ann")
             store.submit(replace(ranking, seconds=2.5))
         store.count_trial("backtest", "momentum", "m" * 64, {"days": 20})
+        store.recognise(synthetic(seed=1, bars=60, assets=2))
         UserAccounts(store).add("boss", None, "admin", by="test")
         store.export(folder / "all.jsonl")
         store.backup(folder / "backup")
@@ -54,6 +56,17 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("", "UPDATE episodes SET source = 'mine'", "says source 'mine'"),
         ("", "UPDATE dashboard_users SET role = 'rater'", "account 'boss' was altered"),
         ("", "DELETE FROM dashboard_audit", "audit trail '1' was deleted"),
+        ("market_versions", "UPDATE market_versions SET data_set = 'x'", "data set .* was altered"),
+        ("market_versions", "DELETE FROM market_versions", "data set .* was deleted"),
+        ("market_members", "DELETE FROM market_members", "in a data set .* was deleted"),
+        ("", "UPDATE market_assets SET trace = x'00'", "asset of a data set .* was altered"),
+        (
+            "ranking_episodes",
+            "UPDATE ranking_episodes SET panel = 9 WHERE panel = 2",
+            "was altered",
+        ),
+        ("query_episodes", "UPDATE query_episodes SET panel = 9 WHERE panel = 2", "was altered"),
+        ("", "UPDATE episodes SET net_return = 'x'", "says net_return 'x'"),
         ("journal", "DELETE FROM journal WHERE seq = 2", "journal breaks"),
         ("journal", "UPDATE journal SET digest = chain", "journal breaks"),
     ],

@@ -85,12 +85,27 @@ def restore(folder: str | os.PathLike[str], target: str | os.PathLike[str]) -> N
         draft = location.folder / f".restore-{uuid.uuid4().hex}"
         try:
             copy_database(source / DATABASE, draft)
-            os.replace(draft, location.database)
+            _give_name(draft, location.database)
+        except FileExistsError as error:
+            raise StoreError(
+                f"{location} was made by somebody else meanwhile; nothing of it was changed. Move "
+                "it away before restoring."
+            ) from error
         finally:
             draft.unlink(missing_ok=True)
         sync_folder(location.folder)
     except (OSError, sqlite3.Error) as error:
         raise StoreError(f"Restoring {source} to {location} failed: {error}.") from error
+
+
+def _give_name(draft: Path, path: Path) -> None:
+    """Give a file its name, unlike a rename never in place of what came there meanwhile."""
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        os.replace(draft, path)
 
 
 def verify_backup(folder: str | os.PathLike[str], anchor: str | None = None) -> Verification:
@@ -195,9 +210,10 @@ def _check_files(source: Path) -> None:
 
 def _check_ordinary(source: Path) -> None:
     """Refuse links, pipes and devices: one would be waited for, or read without end."""
-    for place, _, names in os.walk(source):
-        for path in (Path(place, name) for name in names):
-            if not stat.S_ISREG(path.lstat().st_mode):
+    for place, folders, names in os.walk(source):
+        for path in (Path(place, name) for name in (*folders, *names)):
+            mode = path.lstat().st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
                 raise StoreError(
                     f"{path} is a link, a pipe or a device; a backup holds files alone. Nothing of "
                     "it was read; copy the backup again with what its links lead to."

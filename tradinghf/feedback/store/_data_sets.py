@@ -18,6 +18,7 @@ from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, or_, 
 
 from tradinghf.feedback.store import _schema as t
 from tradinghf.feedback.store._engine import Database
+from tradinghf.feedback.store._journal import note_in_journal
 from tradinghf.feedback.store._statements import next_seq
 from tradinghf.market import (
     BarTrace,
@@ -109,8 +110,9 @@ def _register(connection: Connection, market: MarketData, fresh: Sequence[BarTra
     known = _set_with(connection, assets)
     data_set = known or (old[-1].sha256 if old else market.sha256)
     if known is None:
-        rows = [{"data_set": data_set, "asset": asset} for asset in assets]
+        rows = [{"data_set": data_set, "asset": asset} for asset in sorted(assets)]
         connection.execute(insert(t.market_members), rows)
+        note_in_journal(connection, "member", rows)
     said = change_sentence(market.name, [(fresh[c].symbol, change) for _, _, c, change in matches])
     for version in old:
         if version.sha256 != market.sha256:
@@ -152,6 +154,7 @@ def _renew(connection: Connection, fresh: Sequence[BarTrace], matches: Sequence[
     if rows:
         a = t.market_assets
         connection.execute(update(a).where(a.c.seq == bindparam("asset")), rows)
+        note_in_journal(connection, "asset", [row | {"seq": row["asset"]} for row in rows])
 
 
 def _add_assets(connection: Connection, new: Sequence[BarTrace]) -> set[int]:
@@ -160,6 +163,7 @@ def _add_assets(connection: Connection, new: Sequence[BarTrace]) -> set[int]:
     rows = [{"seq": number, **_row(trace)} for number, trace in enumerate(new, first)]
     if rows:
         connection.execute(insert(t.market_assets), rows)
+        note_in_journal(connection, "asset", rows)
     return {number for number, _ in enumerate(new, first)}
 
 
@@ -215,3 +219,4 @@ def _add_version(connection: Connection, market: MarketData, data_set: str, said
         "created": t.timestamp_now(),
     }
     connection.execute(insert(t.market_versions), [row])
+    note_in_journal(connection, "data set", [row])

@@ -12,7 +12,10 @@ from sqlalchemy import Connection, text
 
 from tradinghf.feedback.store._schema import metadata
 
-_GUARDED = ("rankings", "ranking_episodes", "journal", "queries", "query_episodes", "trials")
+_GUARDED = (
+    "rankings", "ranking_episodes", "journal", "queries", "query_episodes", "trials",
+    "market_versions", "market_members",
+)  # fmt: skip
 _ACTIONS = ("UPDATE", "DELETE")
 _FUNCTION = "BEGIN RAISE EXCEPTION 'feedback is append-only'; END"
 _STATEMENT = 2 + 8 + 16 + 32  # pg_trigger.tgtype: before, delete, update, truncate

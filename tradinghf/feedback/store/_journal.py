@@ -1,12 +1,14 @@
 """The journal: a hash chain over everything else that a store holds.
 
 Answers have a chain of their own. Questions (with the expected ranks of gold questions), counted
-backtests and seals, people, what admins did, and each answer's link leave an entry here when they
-are written, so that `verify` sees what was added, changed or deleted behind the store's back.
+backtests and seals, the data sets that both are about, people, what admins did, and each answer's
+link leave an entry here when they are written, so that `verify` sees what was added, changed or
+deleted behind the store's back.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -16,24 +18,36 @@ from sqlalchemy import Connection, Table, insert, select
 from tradinghf.feedback.store import _schema as t
 from tradinghf.feedback.store._chain import GENESIS, digest, journal_link
 
-_TABLES: dict[str, tuple[Table, str, tuple[str, ...]]] = {
+_TABLES: dict[str, tuple[Table, tuple[str, ...], tuple[str, ...]]] = {
     "query": (
         t.queries,
-        "id",
+        ("id",),
         ("id", "seq", "purpose", "round", "note", "group", "created", "raters"),
     ),
-    "trial": (t.trials, "id", ("id", "kind", "name", "market", "params", "created")),
-    "user": (t.users, "name", ("name", "role", "password", "changed", "active")),
-    "audit": (t.audit, "seq", ("seq", "at", "who", "what", "detail")),
-    "answer": (t.rankings, "seq", ("key", "group", "chain")),
+    "trial": (t.trials, ("id",), ("id", "kind", "name", "market", "params", "created")),
+    "user": (t.users, ("name",), ("name", "role", "password", "changed", "active")),
+    "audit": (t.audit, ("seq",), ("seq", "at", "who", "what", "detail")),
+    "answer": (t.rankings, ("seq",), ("key", "group", "chain")),
+    "data set": (
+        t.market_versions,
+        ("sha256",),
+        ("sha256", "data_set", "name", "first", "last", "said", "created"),
+    ),
+    "asset": (t.market_assets, ("seq",), ("seq", "symbol", "first", "last", "trace")),
+    "member": (t.market_members, ("data_set", "asset"), ("data_set", "asset")),
 }
 """Table, name and covered columns of each kind. Entries of old stores depend on every one."""
+FIRST_KINDS = ("query", "trial", "user", "audit", "answer")  # schema 0005
+MARKET_KINDS = ("data set", "asset", "member")  # since schema 0006
 _WORDS = {
     "query": "question",
     "trial": "counted backtest",
     "user": "account",
     "audit": "line of the audit trail",
     "answer": "answer",
+    "data set": "version of a data set",
+    "asset": "asset of a data set",
+    "member": "place of an asset in a data set",
 }
 
 
@@ -42,16 +56,17 @@ def note_in_journal(connection: Connection, kind: str, rows: Iterable[Mapping[st
 
     Args:
         connection: of a write transaction.
-        kind: "query", "trial", "user", "audit" or "answer".
+        kind: one of `_TABLES`.
         rows: with the covered columns; of a query also "panels", (episode, answer) of each.
 
     """
     _append(connection, ((kind, *_entry(kind, row)) for row in rows))
 
 
-def record_all(connection: Connection) -> None:
-    """Begin the journal of a store that has none: an entry for every row there is."""
-    _append(connection, ((kind, name, seen) for (kind, name), seen in _present(connection).items()))
+def record_kinds(connection: Connection, kinds: Iterable[str]) -> None:
+    """Begin the journal of rows that have none: an entry for every row of these kinds."""
+    found = _present(connection, kinds)
+    _append(connection, ((kind, name, seen) for (kind, name), seen in found.items()))
 
 
 def journal_head(connection: Connection) -> str:
@@ -109,29 +124,39 @@ def _append(connection: Connection, found: Iterable[tuple[str, str, str]]) -> No
 def _entry(kind: str, row: Mapping[str, Any]) -> tuple[str, str]:
     """(name, digest) of a row."""
     _, name, columns = _TABLES[kind]
-    content = {column: row[column] for column in columns}
+    content = {column: _plain(row[column]) for column in columns}
     if kind == "query":
         content["panels"] = [list(panel) for panel in row["panels"]]
-    return str(row[name]), digest(content)
+    return " ".join(str(row[part]) for part in name), digest(content)
 
 
-def _present(connection: Connection) -> dict[tuple[str, str], str]:
+def _plain(value: Any) -> Any:
+    """What JSON holds: bytes by their hash."""
+    return hashlib.sha256(value).hexdigest() if isinstance(value, bytes) else value
+
+
+def _present(
+    connection: Connection, kinds: Iterable[str] = tuple(_TABLES)
+) -> dict[tuple[str, str], str]:
     """Digest of every covered row, by kind and name, oldest tables first."""
     return {
         (kind, name): seen
-        for kind in _TABLES
+        for kind in kinds
         for name, seen in (_entry(kind, row) for row in _rows(connection, kind))
     }
 
 
 def _rows(connection: Connection, kind: str) -> Iterator[Mapping[str, Any]]:
     table, name, columns = _TABLES[kind]
-    wanted = [table.c[column] for column in dict.fromkeys((name, *columns))]
+    wanted = [table.c[column] for column in dict.fromkeys((*name, *columns))]
+    order = [table.c[column] for column in name]
     panels: dict[str, list[tuple[str, int | None]]] = defaultdict(list)
     if kind == "query":
         asked = t.query_episodes
         for shown in connection.execute(select(asked).order_by(asked.c.query, asked.c.panel)):
+            if shown.panel != len(panels[shown.query]):  # numbers have no gap
+                panels[shown.query].append(("", None))
             panels[shown.query].append((shown.episode, shown.answer))
-    for row in connection.execute(select(*wanted).order_by(table.c[name])).mappings():
+    for row in connection.execute(select(*wanted).order_by(*order)).mappings():
         found: dict[str, Any] = dict(row)
         yield found | {"panels": panels[found["id"]]} if kind == "query" else found

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, ForeignKey, exists, func, select
 
 from tradinghf.errors import EpisodeError, StoreError
 from tradinghf.feedback.store import _schema as t
@@ -24,6 +24,8 @@ from tradinghf.feedback.store._statements import count_rows, panels_of
 
 _HEAD = re.compile(r"[0-9a-f]{64}")
 _RESTORE = "Restore a backup."
+_OTHER_KINDS = (TypeError, ValueError, LookupError, OverflowError, AttributeError)
+"""What rows raise with text in a column of numbers, or numbers that JSON cannot hold."""
 
 
 @dataclass(frozen=True)
@@ -82,9 +84,15 @@ def verify(database: Database, folder: Path, anchor: str | None) -> Verification
     check_anchor(anchor)
     with database.reading() as connection:
         problems = _database(connection)
-        count, head, broken, heads = _chain(connection)
-        unnoted, entries = check_journal(connection)
-        journal = journal_head(connection)
+        try:
+            count, head, broken, heads = _chain(connection)
+            unnoted, entries = check_journal(connection)
+            journal = journal_head(connection)
+        except _OTHER_KINDS as error:
+            raise StoreError(
+                f"The store {database.location} holds a value of another kind than its column "
+                f"({error}): a row was altered. {_RESTORE}"
+            ) from error
         problems += broken + unnoted + wrong_guards(connection)
         if anchor is not None and not broken and anchor not in {GENESIS} | heads | entries:
             problems.append(_cut_off(anchor))
@@ -115,11 +123,8 @@ def _episode_problem(folder: Path, info: EpisodeInfo) -> str | None:
         return str(error)
     for name, said in episode_columns(episode).items():
         found = getattr(info, name)
-        same = (
-            math.isclose(said, found, rel_tol=1e-9, abs_tol=1e-12)
-            if isinstance(said, float)
-            else said == found
-        )
+        close = isinstance(said, float) and isinstance(found, int | float)
+        same = math.isclose(said, found, rel_tol=1e-9, abs_tol=1e-12) if close else said == found
         if not same:
             return (
                 f"The row of episode {info.id[:12]} says {name} {str(found)[:40]!r}, its file "
@@ -129,15 +134,29 @@ def _episode_problem(folder: Path, info: EpisodeInfo) -> str | None:
 
 
 def _database(connection: Connection) -> list[str]:
-    """Damage that the database itself can see (SQLite only; PostgreSQL checks its pages)."""
-    if connection.dialect.name != "sqlite":
-        return []
-    found = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check")]
-    problems = [f"The database is damaged: {line}." for line in found if line != "ok"]
-    dangling = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+    """Damage that the database itself can see (PostgreSQL checks its pages), and lost references.
+
+    Whoever owns a server can switch its own checks of references off.
+    """
+    problems = []
+    if connection.dialect.name == "sqlite":
+        found = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check")]
+        problems = [f"The database is damaged: {line}." for line in found if line != "ok"]
     return problems + [
-        f"Row {row[1]} of table {row[0]} refers to a missing row of {row[2]}." for row in dangling
+        f"{count} rows of table {key.parent.table.name} refer to a missing row of "
+        f"{key.column.table.name}."
+        for table in t.metadata.sorted_tables
+        for key in sorted(table.foreign_keys, key=str)
+        if (count := _dangling(connection, key))
     ]
+
+
+def _dangling(connection: Connection, key: ForeignKey) -> int:
+    """How many rows refer by this key to one that is not there."""
+    there = key.column.table.alias("there")  # a ranking supersedes one of its own table
+    known = exists().where(there.c[key.column.name] == key.parent)
+    lost = select(func.count()).select_from(key.parent.table).where(key.parent.is_not(None), ~known)
+    return int(connection.scalar(lost) or 0)
 
 
 def _chain(connection: Connection) -> tuple[int, str, list[str], set[str]]:
@@ -146,8 +165,11 @@ def _chain(connection: Connection) -> tuple[int, str, list[str], set[str]]:
     panels = panels_of(connection, t.ranking_episodes.c.ranking, (row.seq for row in rows))
     head, heads = GENESIS, set[str]()
     for count, row in enumerate(rows, start=1):
-        hashed = [(p.episode, p.rank, p.rating) for p in panels[row.seq]]
+        shown = panels[row.seq]
+        hashed = [(p.episode, p.rank, p.rating) for p in shown]
         expected = link(head, dict(row._mapping), hashed)
+        if [p.panel for p in shown] != list(range(len(shown))):
+            expected = ""
         if row.seq != count:
             missing = f"The hash chain breaks: answer {count} is missing. {_RESTORE}"
             return count, head, [missing], heads

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from tradinghf.feedback.store._guards import guard
-from tradinghf.feedback.store._journal import record_all
+from tradinghf.feedback.store._journal import FIRST_KINDS, record_kinds
 
 revision = "0005"
 down_revision = "0004"
@@ -24,5 +24,5 @@ def upgrade() -> None:
         sa.Column("digest", sa.String(64), nullable=False),
         sa.Column("chain", sa.String(64), nullable=False),
     )
-    record_all(op.get_bind())
+    record_kinds(op.get_bind(), FIRST_KINDS)
     guard(op.get_bind(), ("journal", "queries", "query_episodes", "trials"))
