@@ -48,7 +48,7 @@ class AssetRows:
         from tradinghf.learning.ppo import _asset_kernel
 
         self.kernel, self.memory = _asset_kernel, _Memory()
-        self._width = body.own[0].in_features  # the window, the account's numbers, the drawdown
+        self._width = int(body.own[0].in_features)  # the window, the account's numbers, the drawdown
         account = self._width - body.bars * body.features - 1
         self._shape = body.bars, body.features, account
 
@@ -65,7 +65,7 @@ class AssetRows:
 
     def assets(self, obs: Tensor) -> int:
         """A, of observations [B, D]."""
-        return int(obs.shape[1] - 1) // (self._width - 1)
+        return (obs.shape[1] - 1) // (self._width - 1)
 
 
 class _Layer(NamedTuple):
