@@ -57,6 +57,26 @@ class PricedOrders(BarOrders):
     manner: Tensor | None = None
 
 
+IN_SHARES = ("amount", "target_amount")
+"""Kinds of size that count shares, which a split changes."""
+
+
+def after_split(orders: BarOrders, split: Tensor) -> BarOrders:
+    """Orders decided before a split, in the shares and prices after it, as brokers keep them.
+
+    Args:
+        orders: decided at the close before.
+        split: [N, A] new shares per old one, at the open.
+
+    """
+    size = orders.size * split if orders.kind in IN_SHARES else orders.size
+    prices = {
+        name: None if (price := getattr(orders, name)) is None else price / split
+        for name in ("limit", "stop", "stop_loss", "take_profit")
+    }
+    return replace(orders, size=size, **prices)
+
+
 def waiting_part(ledger: Ledger, volatility: Tensor, floor: float) -> list[Tensor]:
     """What is observed of orders that wait: three columns [N, A], none where none can wait.
 
