@@ -119,11 +119,13 @@ def _loading_speed(quick: bool) -> list[Row]:
 
     Ours are joined, sorted and checked; vectorbt's `Data.from_data` joins and aligns them.
     """
+    import pandas as pd
+
     from tradinghf.market import MarketData, synthetic
 
     bars, assets = _SMALL[0] if quick else (2_500, 2_000)
     wide = synthetic(seed=0, bars=bars, assets=assets).to_frame()
-    frames = {str(symbol): wide[symbol] for symbol in wide.columns.unique(0)}
+    frames = {str(symbol): pd.DataFrame(wide[symbol]) for symbol in wide.columns.unique(0)}
 
     def joined() -> Floats:
         return MarketData.from_frames(frames).close
@@ -132,7 +134,7 @@ def _loading_speed(quick: bool) -> list[Row]:
         import vectorbt
 
         # Its own columns: joining them by field is part of what it is asked for.
-        found = vectorbt.Data.from_data(frames, missing_index="nan", missing_columns="raise")
+        found = vectorbt.Data.from_data(frames, missing_index="nan", download_kwargs={})
         closes: Floats = found.get("close").to_numpy(float)
         return closes
 

@@ -97,7 +97,7 @@ class Signals:
         asked = np.where(closes & ~clash & (side == 0), 0.0, asked)
         prices = {name: getattr(self, name) for name in PRICES}
         entry = side != 0
-        only = {
+        only: dict[str, Any] = {
             k: None if v is None else np.where(entry, aligned(v, market, k), np.nan)
             for k, v in prices.items()
         }

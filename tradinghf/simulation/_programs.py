@@ -126,15 +126,16 @@ def run_programs(
     found["ambiguous"] = np.zeros(count, dtype=np.int64)
     codes = np.array([KINDS.index(kind) for kind in kinds])
     split = np.ones_like(market.close) if extras.split is None else extras.split
-    splits = np.flatnonzero((split[1:] != 1).any(axis=1)) if setup.fill == "next_open" else ()
+    changed = (split[1:] != 1).any(axis=1) & (setup.fill == "next_open")
+    splits: list[int] = np.flatnonzero(changed).tolist()
     fills = []
     for s in range(count):
         tables = np.full((market.bars, len(TABLES), market.assets), np.nan)
         for k, name in enumerate(TABLES):
             if name in orders:
                 tables[:, k] = orders[name][s if len(orders[name]) > 1 else 0]
-        for bar in splits:
-            tables[bar] = _after_split(tables[bar], kinds[bar], split[bar + 1])
+        for row in splits:
+            tables[row] = _after_split(tables[row], kinds[row], split[row + 1])
         money, unsure = np.empty((market.bars, at.EXPOSURE)), np.zeros(market.assets)
         m, p = open_account(market, float(cash))
         # Mostly an order is one fill, and an exit closes what it opened; where volume fills in

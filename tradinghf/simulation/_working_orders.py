@@ -69,12 +69,18 @@ def after_split(orders: BarOrders, split: Tensor) -> BarOrders:
         split: [N, A] new shares per old one, at the open.
 
     """
-    size = orders.size * split if orders.kind in IN_SHARES else orders.size
-    prices = {
-        name: None if (price := getattr(orders, name)) is None else price / split
-        for name in ("limit", "stop", "stop_loss", "take_profit")
-    }
-    return replace(orders, size=size, **prices)
+
+    def moved(price: Tensor | None) -> Tensor | None:
+        return None if price is None else price / split
+
+    return replace(
+        orders,
+        size=orders.size * split if orders.kind in IN_SHARES else orders.size,
+        limit=moved(orders.limit),
+        stop=moved(orders.stop),
+        stop_loss=moved(orders.stop_loss),
+        take_profit=moved(orders.take_profit),
+    )
 
 
 def waiting_part(ledger: Ledger, volatility: Tensor, floor: float) -> list[Tensor]:
