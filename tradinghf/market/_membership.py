@@ -56,7 +56,8 @@ def _from_table(table: pd.DataFrame, path: Path, market: MarketData) -> NDArray[
         times = session_times(table.index if dated else table.iloc[:, 0]).tz_localize("UTC")
         numbers = table[list(market.symbols)].astype(float).set_axis(times, axis=0)
     except (ValueError, TypeError, OverflowError) as error:
-        raise MarketDataError(f"{path}: no table of dates, and of 1 and 0: {error}.") from error
+        why = str(error).rstrip(".")
+        raise MarketDataError(f"{path}: no table of dates, and of 1 and 0: {why}.") from error
     if not numbers.isin([0.0, 1.0]).all(axis=None) or times.hasnans or times.has_duplicates:
         raise MarketDataError(
             f"{path}: expected a day in every row, no day twice, and 1 or 0 for every symbol."
