@@ -2,7 +2,11 @@
 
     python benchmarks/dashboard.py --all --json benchmarks/results/dashboard.json
 
-runs all of these and renews the figures in docs/dashboard.md:
+runs all of these (18 minutes) and renews the figures in docs/dashboard.md;
+
+    python benchmarks/dashboard.py latency --docs --json benchmarks/results/dashboard.json
+
+renews one of them (2 minutes), and leaves the others, each with the commit that it was measured at:
 
 `latency`: one trader in Chromium, 4 panels of 500 bars: from Enter to the next query painted, and
 the first load. `load`: 20 raters with 4 s think time against a live server, for 5 minutes.
@@ -284,7 +288,8 @@ def measure(part: str, options: argparse.Namespace) -> dict[str, Any]:
         found = team(options.seconds)
     else:
         found = load(options.seconds, faults=part == "faults")
-    return found and found | {"load_average": [round(before, 1), round(os.getloadavg()[0], 1)]}
+    busy = [round(before, 1), round(os.getloadavg()[0], 1)]
+    return found and found | {"load_average": busy, "commit": about()["commit"]}
 
 
 def about() -> dict[str, Any]:
@@ -348,7 +353,11 @@ def table(found: dict[str, Any]) -> str:
     where = f"{found['processor']}, {found['cores']} cores; load average {', '.join(busy)}"
     if found["priority"] not in ("", "nice 0"):
         where += f"; the server ran at the session priority “{found['priority']}”"
-    return "\n".join([*rows, "", *lines, "", f"{where}; commit `{found['commit']}`."])
+    commits: dict[str, list[str]] = {}
+    for part in filter(found.get, PARTS):
+        commits.setdefault(found[part].get("commit", found["commit"]), []).append(part)
+    at = [f"`{commit}` ({', '.join(parts)})" for commit, parts in commits.items()]
+    return "\n".join([*rows, "", *lines, "", f"{where}; commit {', '.join(at)}."])
 
 
 def renew(found: dict[str, Any]) -> None:
@@ -368,16 +377,19 @@ def main() -> None:
     parser.add_argument("--rankings", type=int, default=60)
     parser.add_argument("--seconds", type=float, default=300, help="of each load")
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--docs", action="store_true", help="only renew the docs from --json")
+    parser.add_argument(
+        "--docs",
+        action="store_true",
+        help="renew the docs from --json, with the parts measured now",
+    )
     options = parser.parse_args()
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"unknown parts {sorted(unknown)}; expected some of {', '.join(PARTS)}")
-    if options.docs:
-        if options.json is None:
-            parser.error("--docs needs --json FILE, as --all wrote it")
-        renew(json.loads(options.json.read_text()))
-        return
     found = about()
+    if options.docs:
+        if options.json is None or not options.json.is_file():
+            parser.error("--docs needs --json FILE, as --all wrote it")
+        found = json.loads(options.json.read_text())
     for part in PARTS if options.all else options.parts:
         if figures := measure(part, options):
             found[part] = figures
@@ -385,7 +397,7 @@ def main() -> None:
     if options.json is not None:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(found, indent=1) + "\n")
-    if options.all:
+    if options.all or options.docs:
         renew(found)
 
 

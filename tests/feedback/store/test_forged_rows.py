@@ -91,7 +91,9 @@ def problems(whole: Path, folder: Path, *statements: str) -> tuple[str, ...]:
 def other(table: str, column: str) -> str:
     """SQL of another value than a column holds, of its own kind."""
     kind = metadata.tables[table].columns[column].type.python_type
-    return f"\"{column}\" || 'x'" if kind in (str, bytes) else f'coalesce("{column}", 0) + 7'
+    if kind is bytes:
+        return "x'ff00'"
+    return f"\"{column}\" || 'x'" if kind is str else f'coalesce("{column}", 0) + 3'
 
 
 def test_a_store_that_nobody_touched_has_no_problems(whole: Path, tmp_path: Path) -> None:
@@ -106,7 +108,11 @@ def test_every_value_that_was_changed_is_seen(whole: Path, tmp_path: Path, table
             continue
         last = f'(SELECT max(rowid) FROM "{table}")'
         change = f'UPDATE "{table}" SET "{column}" = {other(table, column)} WHERE rowid = {last}'
-        if not problems(whole, tmp_path / str(number), change):
+        try:
+            found = problems(whole, tmp_path / str(number), change)
+        except sqlite3.IntegrityError:  # a rating of 7: the database refuses it
+            continue
+        if not found:
             unseen.append(column)
     assert unseen == []
 

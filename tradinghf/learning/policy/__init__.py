@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from tradinghf.learning.policy._assets import AssetBody
 from tradinghf.learning.policy._ensemble import ensemble
 from tradinghf.learning.policy._heads import Categorical, Head
 from tradinghf.learning.policy._networks import ActorCritic, frozen
@@ -12,7 +11,6 @@ from tradinghf.learning.policy._saved import Policy
 
 __all__ = [
     "ActorCritic",
-    "AssetBody",
     "Categorical",
     "Head",
     "Layer",
