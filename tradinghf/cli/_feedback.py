@@ -12,7 +12,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 
 from tradinghf.cli import _output as output
 from tradinghf.cli._options import End, InputFile, Start, StoreName, StrategyNames
-from tradinghf.cli._progress import progress
+from tradinghf.cli._progress import fit_bar, progress
 from tradinghf.cli._runs import CONFIG, POLICY
 from tradinghf.cli._terms import CostOptions, TaskOptions
 from tradinghf.errors import EpisodeError, StoreError, unknown_name
@@ -153,7 +153,8 @@ def _fitted(bank: Store) -> RewardModel | None:
         return None
     names = sorted({name for ranking in answers for name in ranking.episodes})
     episodes = dict(zip(names, bank.episodes(names), strict=True))
-    return RewardModel().fit(answers, episodes)
+    with fit_bar():
+        return RewardModel().fit(answers, episodes)
 
 
 def _actors(

@@ -19,6 +19,7 @@ from tradinghf.cli._options import (
     StrategyFolder,
     TrialStore,
 )
+from tradinghf.cli._progress import fit_bar
 from tradinghf.cli._runs import CONFIG, content_of, read_json
 from tradinghf.cli._terms import CostOptions, TaskOptions
 from tradinghf.errors import ConfigError
@@ -110,7 +111,8 @@ def gate(
     base = load_contender(baseline, strategies)
     data, start = _unseen_bars(candidate, data, start)
     trader = trader or next((name for name in candidate if _is_run(name)), None)
-    utility, answers = (None, []) if trader is None else trader_utility(trader)
+    with fit_bar():
+        utility, answers = (None, []) if trader is None else trader_utility(trader)
     with open_study(
         data, None, end, store=store, open_sealed=open_sealed, purpose="gate", notify=output.line
     ) as study:
@@ -294,7 +296,10 @@ def monitor(
 
     record = Deployment.load(deployment)
     market: MarketData = load_market(data or record.data)
-    utility = None if record.trader is None else trader_utility(record.trader, record.answers)[0]
+    utility = None
+    if record.trader is not None:
+        with fit_bar():
+            utility, _ = trader_utility(record.trader, record.answers)
     task = since_deployment(record, market, utility)
     both = [load_contender(name, strategies) for name in (record.candidate, record.baseline)]
     found = watch(record, task, *both)

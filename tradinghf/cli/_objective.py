@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
+from tradinghf.cli._progress import fit_bar
 from tradinghf.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ def read_objective(text: str | None, metric: str) -> tuple[Taste | None, str]:
     from tradinghf.evaluation import Taste
     from tradinghf.loop import fitted_reward_of
 
-    reward, keep = fitted_reward_of(Path(run))[0], _KEPT if kind == "learned+keep" else None
+    with fit_bar():
+        reward = fitted_reward_of(Path(run))[0]
+    keep = _KEPT if kind == "learned+keep" else None
     taste = Taste.of(reward, profit=kind == "learned+pnl", keep=keep)
     return taste, taste.name

@@ -75,3 +75,12 @@ def progress() -> Iterator[ProgressCall]:
     ]
     with Progress(*columns, console=Console(stderr=True)) as view:
         yield _Bars(view)
+
+
+@contextmanager
+def fit_bar() -> Iterator[None]:
+    """A bar for the fits of the block, where they take longer than a person waits gladly."""
+    from tradinghf.learning.reward import watching
+
+    with progress() as report, watching(lambda done, total: report("fitting", done, total, {})):
+        yield

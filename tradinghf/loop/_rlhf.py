@@ -19,7 +19,7 @@ from tradinghf.feedback.store import Store
 from tradinghf.learning.config import RLHFConfig
 from tradinghf.learning.policy import Policy
 from tradinghf.learning.ppo import Callback
-from tradinghf.learning.reward import Reward, ended_by, predicted_pairs, summarise
+from tradinghf.learning.reward import Reward, ended_by, predicted_pairs, summarise, watching
 from tradinghf.learning.runs import RunDirectory, Scores, State, recall
 from tradinghf.loop._collect import Actor, Progress, env_like, trading_metrics
 from tradinghf.loop._demonstrations import begin_as_demonstrated
@@ -359,7 +359,8 @@ class RLHF(Gated):
         return self.rankings
 
     def _learn(self) -> None:
-        self.reward_model.fit(self.rankings, self.episodes)
+        with watching(lambda done, total: self.progress("fit", done, total, {})):
+            self.reward_model.fit(self.rankings, self.episodes)
         if "pnl" in self.agent.streams:
             self.agent.weigh("pnl", self.pnl_weight)
         if self.run is not None:
@@ -389,12 +390,11 @@ class RLHF(Gated):
         result: dict[str, Any] = {"unseen_market": self.test_market is not None}
         if isinstance(self.trader, SyntheticTrader):
             one, rank = env_like(self.env, market, 1), self.trader.rank
-            policy, seed = self.training.network, self.config.seed * 1_000_003 + 999
-            size = self.config.size
-            result |= quiz_scores(self.reward_model, policy, one, rank, rankings, size, seed)
+            about = (self.reward_model, self.training.network, one, rank, rankings)
+            result |= quiz_scores(*about, self.config.size, self.config.seed * 1_000_003 + 999)
         else:
-            about = (self.rankings, self.held_out, self.episodes)
-            result |= held_out_scores(self.reward_model, *about)
+            kept = (self.rankings, self.held_out, self.episodes)
+            result |= held_out_scores(self.reward_model, *kept)
         own = Actor("policy", policy=self.training.network)
         unseen = env_like(self.env, market, windows)
         return Scores(result | trading_metrics(unseen, own, self.config.seed + 7))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tradinghf.learning.reward._answers import Choices, ended_by
 from tradinghf.learning.reward._aspects import aspect
 from tradinghf.learning.reward._explain import reward_figure, worst_rows
+from tradinghf.learning.reward._fit_progress import watching
 from tradinghf.learning.reward._held_out import cross_validate, predicted_pairs, summarise
 from tradinghf.learning.reward._laplace import laplace
 from tradinghf.learning.reward._likelihood import RankingLikelihood
@@ -37,5 +38,6 @@ __all__ = [
     "predicted_pairs",
     "reward_figure",
     "summarise",
+    "watching",
     "worst_rows",
 ]

@@ -17,6 +17,7 @@ from tradinghf.feedback import Ranking
 from tradinghf.learning.reward._protocol import Reward
 
 _BINS = 15
+FOLDS = 5  # of cross-validation
 _SHARES = ("accuracy", "precision", "recall", "f1")
 _SCORES = (*_SHARES, "log_loss", "brier")
 Pairs = tuple[Floats, NDArray[np.int64], NDArray[np.int64]]
@@ -135,7 +136,7 @@ def cross_validate(
     episodes: Mapping[str, Episode],
     model: Reward,
     *,
-    folds: int = 5,
+    folds: int = FOLDS,
     halves: bool = False,
 ) -> dict[str, Any]:
     """Held-out metrics of models of a kind when no rankings can be spared.

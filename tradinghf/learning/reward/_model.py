@@ -19,6 +19,7 @@ from tradinghf.learning.reward._book_aspects import plain_aspects
 from tradinghf.learning.reward._cautions import MOSTLY_BEYOND, answers_explained, cautions
 from tradinghf.learning.reward._explain import value_rows
 from tradinghf.learning.reward._facts import bar_volatility
+from tradinghf.learning.reward._fit_progress import begin_fit, begin_search
 from tradinghf.learning.reward._paths import TradePaths, increments, per_episode
 from tradinghf.learning.reward._personal import desk_priors
 from tradinghf.learning.reward._posterior import (
@@ -30,7 +31,12 @@ from tradinghf.learning.reward._posterior import (
 )
 from tradinghf.learning.reward._protocol import NEVER_TIED, CalibratedReward
 from tradinghf.learning.reward._saved import Saveable
-from tradinghf.learning.reward._stacking import foresight, learned_share, stacked
+from tradinghf.learning.reward._stacking import (
+    foresight,
+    learned_share,
+    stacked,
+    turns_of,
+)
 from tradinghf.learning.reward._terms import (
     FAMILIES,
     LEARNED,
@@ -191,14 +197,19 @@ class RewardModel(Saveable, CalibratedReward):
         """The weights, and how far each rater follows them, found in turns."""
 
         def fitted(choices: Choices, head: AspectConfig = self.config.head) -> TermPosterior:
+            begin_search()
             return fit_term_posterior(choices, chance, len(self.aspects), head, desk, wide)
 
         self.beyond, self.foreseen = 0.0, None
+        trust, weighs = torch.ones(len(table.raters)), self.config.trust_prior > 0
+        answers = len(choices.answer.unique())
+        held_out = wide is not None and answers >= self.config.least_held_out
+        rounds = _TRUST_ROUNDS * (len(trust) > 1 and weighs)
+        begin_fit(1 + rounds + held_out * turns_of(answers, self.config.folds))
         posterior, weighed = fitted(choices), choices
-        trust = torch.ones(len(table.raters))
-        if len(trust) > 1 and self.config.trust_prior > 0:
+        if rounds:
             owner = table.owner[choices.answer]
-            for _ in range(_TRUST_ROUNDS):
+            for _ in range(rounds):
                 known = choices.with_terms(posterior.columns)
                 trust = rater_trust(known, owner, posterior.expected(), self.config.trust_prior)
                 weighed = choices.scaled(trust[owner])

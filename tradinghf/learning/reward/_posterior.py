@@ -18,6 +18,7 @@ from torch import Tensor
 
 from tradinghf.learning.config import AspectConfig
 from tradinghf.learning.reward._answers import Choices
+from tradinghf.learning.reward._fit_progress import advance
 from tradinghf.learning.reward._laplace import Mode, laplace, score_gains
 
 Columns = tuple[int, ...]
@@ -166,9 +167,8 @@ def _searched(
     answers = choices.answer.unique()
     if len(answers) >= fewest:
         half = choices.some(torch.isin(choices.answer, answers[::2]))
-        quick = quickly(config, config.noise[0])
-        coarse = _searched(half, chance, plain, quick, _WORTH_HALVING // 2)
-        search.fit(coarse.leaders(_SEEDS))
+        few = _searched(half, chance, plain, quickly(config, config.noise[0]), _WORTH_HALVING // 2)
+        search.fit(few.leaders(_SEEDS))
     search.climb()
     if search.settle_noise():
         search.climb()
@@ -228,12 +228,12 @@ class _Search:
     def climb(self) -> None:
         """Grow until a round brings little."""
         best = -torch.inf
-        for _ in range(self.config.rounds):
+        for number in range(self.config.rounds):
             self.grow()
-            now = self.best()
-            if now < best + self.config.enough:
+            before, best = best, self.best()
+            advance((number + 1) / (2 * self.config.rounds))  # it may climb again
+            if best < before + self.config.enough:
                 break
-            best = now
 
     def settle_noise(self) -> bool:
         """Choose the probability of slips under which the leading models explain most.

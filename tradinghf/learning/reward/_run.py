@@ -11,6 +11,8 @@ import contextlib
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,9 @@ from tradinghf.feedback import Ranking, repeat_consistency
 from tradinghf.feedback.store import Store
 from tradinghf.learning.config import RewardConfig
 from tradinghf.learning.reward._aspects import ASPECTS
+from tradinghf.learning.reward._fit_progress import watching
 from tradinghf.learning.reward._held_out import (
+    FOLDS,
     Pairs,
     cross_validate,
     predicted_pairs,
@@ -57,7 +61,7 @@ def fit_reward_run(
     Args:
         store: open; answers to "test" questions are held out.
         folder: made if need be.
-        progress: called with (phase, phases done, phases).
+        progress: called with (phase, hundredths of it that are done, 100).
 
     Returns:
         what `reward.json` holds.
@@ -75,11 +79,17 @@ def fit_reward_run(
     learn = [ranking for ranking in answers if ranking.query not in test_ids]
     test = [ranking for ranking in answers if ranking.query in test_ids]
     tell = progress or (lambda *_: None)
-    tell("fitting", 0, 3)
-    model = RewardModel().fit(learn or test, episodes)
-    tell("judging it on answers kept back", 1, 3)
-    judged = _judge(model, learn, test, episodes)
-    tell("what each trader values", 2, 3)
+
+    def phase(name: str, fits: int) -> AbstractContextManager[None]:
+        tell(name, 0, 100)
+        return watching(partial(tell, name), fits, after=0.0)
+
+    with phase("fitting", 1):
+        model = RewardModel().fit(learn or test, episodes)
+    with phase("judging it on answers kept back", 1 if _enough(test) else 2 * FOLDS):
+        judged = _judge(model, learn, test, episodes)
+    with phase("what each trader values", 2 * len(_heard(learn or test))):
+        traders = _traders(model, learn or test)
     pairs = predicted_pairs(model, answers, episodes)
     ranked = [episodes[name] for name in names]
     unit, size = _bar_unit(model)
@@ -87,7 +97,7 @@ def fit_reward_run(
         **model.to_dict(),
         **judged,
         "warnings": [*model.warnings, *plateau(judged.get("held_out", {}))],
-        "traders": _traders(model, learn or test),
+        "traders": traders,
         "worst": _worst_fitted(pairs, answers, model, episodes),
         "disagreement": _disagreement(model, answers, episodes),
         "profit_correlation": _profit_correlation(model, ranked),
@@ -98,7 +108,7 @@ def fit_reward_run(
     rewards = _bar_rewards(model, ranked, size)
     write_atomic(folder / "bar_rewards.safetensors", save(rewards))
     write_atomic(folder / "reward.json", json.dumps(found, indent=1).encode())
-    tell("done", 3, 3)
+    tell("done", 100, 100)
     return found
 
 
@@ -156,7 +166,7 @@ def _judge(
 
     `rise` is what the second half of the answers brought.
     """
-    if sum(ranking.outcome == "ranked" for ranking in test) >= _FEWEST_TESTS:
+    if _enough(test):
         pairs = predicted_pairs(model, test, episodes)
         held_out = summarise(pairs) | {"method": "test queries"}
         if len(learn) >= 2:
@@ -167,6 +177,10 @@ def _judge(
         held_out = cross_validate(learn, episodes, model, halves=True)
         return {"held_out": held_out | {"method": "cross-validation"}}
     return {}
+
+
+def _enough(test: Sequence[Ranking]) -> bool:
+    return sum(ranking.outcome == "ranked" for ranking in test) >= _FEWEST_TESTS
 
 
 def plateau(held_out: Mapping[str, Any]) -> list[str]:
@@ -183,15 +197,19 @@ def plateau(held_out: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _heard(answers: Sequence[Ranking]) -> list[tuple[str, int]]:
+    """Traders with enough answers for a model of their own, and how many; none of a lone one."""
+    count = Counter(ranking.rater for ranking in answers if ranking.outcome == "ranked")
+    known = [found for found in count.most_common(_MOST_TRADERS) if len(count) > 1]
+    return [(rater, ranked) for rater, ranked in known if ranked >= _FEWEST_OF_ONE_TRADER]
+
+
 def _traders(model: RewardModel, answers: Sequence[Ranking]) -> dict[str, Any]:
     """What each trader with enough answers values, starting from what the others do.
 
     Also how many rankings it rests on, and `trust`: how far the trader's answers count in the
     model of all, 1 being as much as anybody's.
     """
-    count = Counter(ranking.rater for ranking in answers if ranking.outcome == "ranked")
-    if len(count) < 2:
-        return {}
     config = RewardConfig(learned=0.0)  # two fits for each: the terms alone are quicker
     return {
         rater: {
@@ -199,8 +217,7 @@ def _traders(model: RewardModel, answers: Sequence[Ranking]) -> dict[str, Any]:
             "rankings": ranked,
             "trust": float(model.trust.get(rater, 1.0)),
         }
-        for rater, ranked in count.most_common(_MOST_TRADERS)
-        if ranked >= _FEWEST_OF_ONE_TRADER
+        for rater, ranked in _heard(answers)
     }
 
 

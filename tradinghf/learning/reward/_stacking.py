@@ -56,6 +56,11 @@ class Foresight:
         return float(mixed.mean()) * self.answers
 
 
+def turns_of(answers: int, folds: int) -> int:
+    """How often some of so many answers are held out."""
+    return folds if answers <= _MANY else 1
+
+
 def foresight(
     fit: Callable[[Choices], TermPosterior],
     choices: Choices,
@@ -78,7 +83,7 @@ def foresight(
     answers, of = choices.answer.unique(return_inverse=True)
     fold = torch.randperm(len(answers), generator=generator) % folds
     narrow, wide = (torch.zeros(len(answers), dtype=torch.float64) for _ in range(2))
-    turns = folds if len(answers) <= _MANY else 1
+    turns = turns_of(len(answers), folds)
     for turn in range(turns):
         held = fold[of] == turn
         posterior = fit(choices.some(~held))
