@@ -88,7 +88,7 @@ class Taste:
             )
         from tradinghf.learning.reward import learned_score
 
-        weight = _PROFIT_WEIGHT * (1.0 - reward.explained) ** 2 if profit else 0.0
+        weight = _PROFIT_WEIGHT * (1.0 - reward.explained) ** 4 if profit else 0.0
         ranked = int(getattr(reward, "ranked_bars", 0))
         return cls(learned_score(reward), window or ranked or cls.window, weight, keep)
 

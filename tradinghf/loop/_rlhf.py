@@ -122,7 +122,7 @@ class RLHF(Gated):
     @property
     def pnl_weight(self) -> float:
         """Weight of the sparse PnL stream: it carries what the rankings do not settle."""
-        return self.config.pnl_weight * (1.0 - self.reward_model.explained) ** 2
+        return self.config.pnl_weight * (1.0 - self.reward_model.explained) ** 4
 
     @property
     def policy(self) -> Policy:

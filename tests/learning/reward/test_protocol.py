@@ -210,7 +210,7 @@ def test_the_loop_asks_learns_and_trains_with_it(made):
     env = MarketEnv(synthetic(0, 400, 2), num_envs=8)
     agent = RLHF(env, made, trader="drawdown", config=config).train()
     assert made.fitted
-    assert agent.pnl_weight == pytest.approx(config.pnl_weight * (1 - made.explained) ** 2)
+    assert agent.pnl_weight == pytest.approx(config.pnl_weight * (1 - made.explained) ** 4)
     assert 0.0 <= agent.evaluate(rankings=4, windows=16)["accuracy"] <= 1.0
 
 

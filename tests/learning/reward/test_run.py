@@ -44,12 +44,27 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Path]:
     with pytest.MonkeyPatch.context() as patch:
         # Cross-validation fits the model five times more, and has tests of its own.
         patch.setattr(reward_run, "cross_validate", lambda *_, **__: {"accuracy": 1.0})
-        fit_reward_run(store, folder / "run")
+        told: list[tuple[str, int, int]] = []
+        fit_reward_run(store, folder / "run", progress=lambda *row: told.append(row))
+    (folder / "told.json").write_text(json.dumps(told))
     return store, folder / "run"
 
 
 def found(fitted: tuple[Store, Path]) -> dict:
     return json.loads((fitted[1] / "reward.json").read_text())
+
+
+def test_each_phase_is_told_from_nothing_to_all_of_it(fitted: tuple[Store, Path]) -> None:
+    told = json.loads((fitted[1].parent / "told.json").read_text())
+    names = list(dict.fromkeys(name for name, _, _ in told))
+    judging = "judging it on answers kept back"
+    assert names == ["fitting", judging, "what each trader values", "done"]
+    for name in names[:3]:
+        done = [hundredths for of, hundredths, _ in told if of == name]
+        assert (done[0], done[-1]) == (0, 100)
+        assert done == sorted(done)
+    assert len({done for name, done, _ in told if name == "fitting"}) > 4
+    assert {total for _, _, total in told} == {100}
 
 
 def test_each_trader_is_told_apart(fitted: tuple[Store, Path]) -> None:

@@ -238,8 +238,9 @@ def test_a_found_threshold_is_told_in_words():
     assert any(text.startswith("One trade beyond 5 trades seems to cost you") for text in said)
 
 
-def test_terms_never_pay_more_than_they_paid_a_ranked_episode():
-    """A taste for old positions, learned from short episodes' worth, earns nothing further out."""
+@pytest.mark.parametrize("beyond", [0.0, 0.25, 1.0])
+def test_terms_pay_beyond_the_best_ranked_episode_as_far_as_they_foresee_answers(beyond):
+    """A taste for many trades: whoever trades in every bar goes beyond all that was ranked."""
     judge = SyntheticTrader("profit")
     judge.function = lambda e: e.net_return + 0.01 * np.maximum((e.turnover > 1e-3).sum(-1) - 5, 0)
     model = RewardModel(PLAIN).fit([judge.rank(g, f"q{i}") for i, g in enumerate(GROUPS)], EVERYONE)
@@ -250,8 +251,12 @@ def test_terms_never_pay_more_than_they_paid_a_ranked_episode():
     busy = TradePaths(
         paths.close, paths.position, paths.equity, torch.ones_like(paths.turnover), paths.costs
     )
-    paid = model.term_values(busy, bent) * model.weights[bent].float()
+    model.beyond = beyond
     start = len(model.active) - len(bent)
-    capped = model._capped((model.term_values(busy) * model.weights.float())[..., model.active])
-    assert bool((capped[..., start:].sum(-2) <= model.limit[start:].float() + 1e-4).all())
-    assert float(paid.sum(-2).max()) > float(capped[..., start:].sum(-2).max())
+    paid = (model.term_values(busy) * model.weights.float())[..., model.active]
+    capped = model._capped(paid)
+    assert torch.equal(capped[..., :start], paid[..., :start]), "plain aspects have no limit"
+    most, total = model.limit[start:].float(), paid[0, :, start:].sum(0)
+    assert bool((total > most).any())
+    wanted = torch.where(total > most, most + (1 - beyond) * (total - most), total)
+    torch.testing.assert_close(capped[0, :, start:].sum(0), wanted, rtol=1e-4, atol=1e-5)

@@ -372,3 +372,11 @@ class Choices:
         own, rest = self.rough[column], self.rough[list(others)]
         length: Tensor = rest.norm(dim=1) * own.norm()
         return (rest @ own).abs() / length.clamp(min=1e-12)
+
+
+def spread_within(totals: Tensor, mask: Tensor) -> Tensor:
+    """[P] standard deviation of each aspect among episodes of the same window."""
+    mean = (totals * mask[..., None]).sum(1) / mask.sum(1)[:, None]
+    gap = (totals - mean[:, None]) * mask[..., None]
+    scale = gap.square().sum((0, 1)).div(mask.sum()).sqrt()
+    return torch.where(scale > 1e-12, scale, torch.ones_like(scale))

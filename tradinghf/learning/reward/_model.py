@@ -13,7 +13,7 @@ from tradinghf.config import settings_of
 from tradinghf.episodes import Episode
 from tradinghf.feedback import Ranking
 from tradinghf.learning.config import AspectConfig, RewardConfig
-from tradinghf.learning.reward._answers import AnswerTable, Choices, teaches
+from tradinghf.learning.reward._answers import AnswerTable, Choices, spread_within, teaches
 from tradinghf.learning.reward._aspects import ASPECTS
 from tradinghf.learning.reward._book_aspects import plain_aspects
 from tradinghf.learning.reward._cautions import MOSTLY_BEYOND, answers_explained, cautions
@@ -53,12 +53,17 @@ _EXPLAIN_DRAWS = 4000  # of the posterior, behind the ends of its intervals
 
 
 class _Known(NamedTuple):
-    """Of the active terms: weights, centre and limits [Q'], covariance [Q', Q'] of the draws."""
+    """Of the active terms: weights and centre [Q'], covariance [Q', Q'] of the draws.
+
+    Of what they pay [Q'']: the most that a ranked episode got, and the share of what is beyond it
+    that counts.
+    """
 
     weights: Tensor
     centre: Tensor
     covariance: Tensor
     limit: Tensor
+    believed: Tensor
 
 
 class RewardModel(Saveable, CalibratedReward):
@@ -118,7 +123,7 @@ class RewardModel(Saveable, CalibratedReward):
         terms, chance = self._candidates(table)
         totals = self._totals(table.episodes, terms)
         totals = totals[table.index]
-        scale = _within_window_scale(totals, table.mask)
+        scale = spread_within(totals, table.mask)
         choices = table.choices(totals / scale, self.config.rating_weight)
         desk = self._desk_priors(terms, scale)
         wide = self._wide_prior(terms, scale)
@@ -290,8 +295,10 @@ class RewardModel(Saveable, CalibratedReward):
         if known is None or kept is not source:
             away = self.draws[:, self.active] - self.draws[:, self.active].mean(0)
             spread = away.T @ away / (len(away) - 1)
-            parts = (self.weights[self.active], self.centre[self.active], spread, self.limit)
-            known = _Known(*(part.to(like) for part in parts))
+            believed = torch.full_like(self.limit, 1.0 - self.beyond)
+            believed[sum(not self.terms[i].learned for i in self.active.tolist()) :] = 0.0
+            parts = (self.weights[self.active], self.centre[self.active], spread)
+            known = _Known(*(part.to(like) for part in (*parts, self.limit, believed)))
             self._copies[place] = (source, known)
         return known
 
@@ -309,16 +316,19 @@ class RewardModel(Saveable, CalibratedReward):
         return torch.cat([paid[..., :named], paid[..., named:].sum(-1, keepdim=True)], dim=-1)
 
     def _capped(self, paid: Tensor) -> Tensor:
-        """Thresholds and conditions never pay more than they paid a ranked episode.
+        """What thresholds and conditions gain beyond the best ranked episode counts in part.
 
-        Beyond what was ranked nothing is known of them: losses are believed, gains are not.
+        Losses are believed; gains of named terms as far as the terms alone foresee answers, and
+        those of learned features not at all.
         """
         paid = self._folded(paid)
         first = int((self.active < len(self.aspects)).sum())
         if first == paid.shape[-1]:
             return paid
-        limit = self._known(paid).limit[first:]
-        total = torch.minimum(paid[..., first:].cumsum(-2), limit)
+        known = self._known(paid)
+        total, limit = paid[..., first:].cumsum(-2), known.limit[first:]
+        more = (total - limit).clamp(min=0) * known.believed[first:]
+        total = torch.minimum(total, limit) + more
         return torch.cat([paid[..., :first], increments(total.mT).mT], dim=-1)
 
     def member_scores(self, episodes: Sequence[Episode]) -> Tensor:
@@ -388,11 +398,3 @@ class RewardModel(Saveable, CalibratedReward):
             "trust": self.trust,
             "beyond": self.beyond,
         }
-
-
-def _within_window_scale(totals: Tensor, mask: Tensor) -> Tensor:
-    """[P] standard deviation of each aspect among episodes of the same window."""
-    mean = (totals * mask[..., None]).sum(1) / mask.sum(1)[:, None]
-    gap = (totals - mean[:, None]) * mask[..., None]
-    scale = gap.square().sum((0, 1)).div(mask.sum()).sqrt()
-    return torch.where(scale > 1e-12, scale, torch.ones_like(scale))
