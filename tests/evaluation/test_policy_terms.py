@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import tyro
 
 from tradinghf.cli import main
 from tradinghf.cli._terms import TermOptions
@@ -155,6 +156,16 @@ def test_options_change_only_what_they_name() -> None:
     assert task.rules == TradingRules(side="long")
     assert given.options_for(SimpleNamespace(config=own))["brackets"] == task.brackets
     assert given.options_for(None) == given.options
+
+
+def test_zero_switches_off_what_a_policy_has() -> None:
+    rules = TradingRules(side="long", lot=10.0, participation=0.1, max_size=50.0)
+    own = EnvConfig(brackets=Brackets(0.05, 0.1, 0.02), margin=Margin(2.0, 0.2), rules=rules)
+    line = "--stop-loss 0 --trailing-stop 0 --leverage 1 --side both --lot 0"
+    task = tyro.cli(TermOptions, args=line.split(" ")).given_to(own)
+    assert task.brackets == Brackets(0.0, 0.1, 0.0)
+    assert task.margin == Margin(1.0, 0.2)
+    assert task.rules == TradingRules(participation=0.1, max_size=50.0)
 
 
 @pytest.mark.slow

@@ -120,7 +120,7 @@ def test_membership_comes_from_a_file(tmp_path: Path) -> None:
         ("day,A,B\n2021-03-01,1,0.5\n", "1 or 0 for every symbol"),
         ("day,A,B\n2021-03-01,1,nan\n", "1 or 0 for every symbol"),
         ("day,A,B\n2021-03-01,1,-1\n", "1 or 0 for every symbol"),
-        ("day,A,B\n,1,1\n", "a day in every row"),
+        ("day,A,B\n,1,1\n", "'nan' is no time"),
         ("symbol,first,last\nA,2021-03-04,2021-03-02\nB,,\n", "row 2: .* is before"),
         ("symbol,first,last,Last\nA,,,2021-03-02\nB,,,\n", "'last' is there twice"),
     ],

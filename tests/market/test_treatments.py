@@ -147,6 +147,19 @@ def test_weights_earn_on_adjusted_bars_what_they_earn_through_the_rolls(tmp_path
     np.testing.assert_allclose(one.equity, two.equity, rtol=1e-12)
 
 
+@pytest.mark.parametrize("offset", [False, True])
+def test_days_of_a_file_with_a_zone_end_at_its_midnight(offset: bool, tmp_path: Path) -> None:
+    """10:00 to 16:00 in Sydney is 23:00 to 05:00 UTC: two UTC days, one session."""
+    days = pd.bdate_range("2023-10-16", "2023-10-18")
+    hours = [day + pd.Timedelta(hours=hour) for day in days for hour in range(11, 17)]
+    times = pd.DatetimeIndex(hours)
+    frame = _frame(times.tz_localize("Australia/Sydney") if offset else times)
+    frame.rename_axis("timestamp").to_csv(tmp_path / "syd.csv")
+    made = load_market(f"{tmp_path / 'syd.csv'}:zone=Australia/Sydney,every=day")
+    assert made.index.strftime("%Y-%m-%d").tolist() == days.strftime("%Y-%m-%d").tolist()
+    np.testing.assert_array_equal(made.close[:, 0], frame["close"].to_numpy()[5::6])
+
+
 @pytest.mark.parametrize(
     "spec",
     [

@@ -277,3 +277,28 @@ def test_percent_orders_cannot_wait() -> None:
 def test_size_kinds(kind: Any, asked: float, shares: float) -> None:
     result = simulate(bars_of([CALM] * 2), first(2, asked), kind=kind, cash=10_000.0, costs=FREE)
     assert result.shares[-1, 0] == pytest.approx(shares, rel=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])  # compiled, and the tensor step
+@pytest.mark.parametrize(
+    ("options", "kind", "filled"),
+    [
+        ({}, "amount", [(1, 20, 50)]),
+        ({}, "target_amount", [(1, 20, 50)]),
+        ({}, "value", [(1, 0.2, 50)]),
+        ({"limit": 92}, "amount", [(2, 20, 46)]),
+        ({"stop": 102}, "amount", [(1, 20, 51)]),
+        ({"stop_loss": 90}, "amount", [(1, 20, 50), (2, -20, 45)]),
+        ({"take_profit": 101}, "amount", [(1, 20, 50), (1, -20, 50.5)]),
+    ],
+)
+def test_an_order_decided_before_a_split_is_kept_in_new_shares(
+    dtype: Any, options: dict[str, float], kind: Any, filled: list[tuple[int, float, float]]
+) -> None:
+    """Two for one at the open of bar 1: what was decided at the close before is of old shares."""
+    rows: Rows = [(100, 100, 100, 100), (50, 51, 49, 50), (50, 50, 44, 48)]
+    given = {name: first(3, value) for name, value in options.items()}
+    split = np.array([1, 2, 1.0])[:, None]
+    how: dict[str, Any] = {"kind": kind, "split": split, "costs": FREE, "dtype": dtype}
+    found = fills(simulate(bars_of(rows), first(3, 10), **how, **given))
+    np.testing.assert_allclose(found, filled, rtol=1e-6)

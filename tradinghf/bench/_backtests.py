@@ -29,8 +29,8 @@ def backtest_speed(quick: bool) -> list[Row]:
     """SMA cross and daily rebalancing of A assets through vectorbt and the simulator.
 
     The rate counts bar-assets: bars x assets of one backtest, by its time, from weights to equity;
-    then bars x columns of sweeps, from weights to Sharpe ratios; accounts with rules, exits and
-    margin; wide frames read; and whole reports and pages of large data.
+    then bars x columns of sweeps, from weights to Sharpe ratios and to their page; accounts with
+    rules, exits and margin; frames read; and whole reports and pages of large data.
     """
     from tradinghf.config import CostModel
     from tradinghf.market import synthetic
@@ -53,7 +53,8 @@ def backtest_speed(quick: bool) -> list[Row]:
                 about = {"case": f"{size}, {case}, {engine}", "bars": bars, "assets": assets}
                 rows.append(about | rate)
     rows += _terms_speed(quick) + _loading_speed(quick)
-    return rows + _sweep_speed(quick, costs) + _report_speed(quick, costs)
+    rows += _sweep_speed(quick, costs) + _page_speed(quick, costs)
+    return rows + _report_speed(quick, costs)
 
 
 def _backtest(case: str, market: MarketData, costs: CostModel) -> Callable[[str], Any]:
@@ -114,15 +115,41 @@ def _terms_speed(quick: bool) -> list[Row]:
 
 
 def _loading_speed(quick: bool) -> list[Row]:
-    """Rates of `MarketData.from_frame` from a wide frame."""
+    """Rates of `MarketData.from_frame` from a wide frame, and of `from_frames` from one per asset.
+
+    Ours are joined, sorted and checked; vectorbt's `Data.from_data` joins and aligns them.
+    """
+    import pandas as pd
+
     from tradinghf.market import MarketData, synthetic
 
     bars, assets = _SMALL[0] if quick else (2_500, 2_000)
     wide = synthetic(seed=0, bars=bars, assets=assets).to_frame()
-    work = partial(MarketData.from_frame, wide)
-    rate = timed(work, bars * assets, "bar-assets/s", repeats=1 if quick else 2)
-    about = {"case": f"T={bars:,}, A={assets:,}, a wide frame read and checked"}
-    return [about | {"bars": bars, "assets": assets} | rate]
+    frames = {str(symbol): pd.DataFrame(wide[symbol]) for symbol in wide.columns.unique(0)}
+
+    def joined() -> Floats:
+        return MarketData.from_frames(frames).close
+
+    def theirs() -> Floats:
+        import vectorbt
+
+        # Its own columns: joining them by field is part of what it is asked for.
+        found = vectorbt.Data.from_data(frames, missing_index="nan", download_kwargs={})
+        closes: Floats = found.get("close").to_numpy(float)
+        return closes
+
+    agree("frames joined", joined(), theirs(), 0.0)
+    size = f"T={bars:,}, A={assets:,}"
+    ways: dict[str, Way] = {
+        "a wide frame read and checked": lambda: MarketData.from_frame(wide).close,
+        "a frame per asset joined and checked": joined,
+        "a frame per asset joined, vectorbt": theirs,
+    }
+    rows = []
+    for name, way in ways.items():
+        rate = timed(way, bars * assets, "bar-assets/s", repeats=1 if quick else 2)
+        rows.append({"case": f"{size}, {name}", "bars": bars, "assets": assets} | rate)
+    return rows
 
 
 def _report_speed(quick: bool, costs: CostModel) -> list[Row]:
@@ -180,6 +207,52 @@ def _sweep_speed(quick: bool, costs: CostModel) -> list[Row]:
         for name, way in ways.items():
             rate = timed(way, bars * len(crosses), "bar-assets/s", repeats=1 if quick else 2)
             rows.append({"case": f"N={len(first):,}, {matrix}, {name}"} | rate)
+    return rows
+
+
+def _page_speed(quick: bool, costs: CostModel) -> list[Row]:
+    """Rates from a strategy and its grid to a saved page with a heatmap, ours and vectorbt's.
+
+    vectorbt's page is the heatmap alone; ours has the verdict and the best account too.
+    """
+    import numpy as np
+
+    from tradinghf.evaluation import sweep, sweep_page
+    from tradinghf.market import synthetic
+    from tradinghf.strategies import load_strategy
+
+    bars = 120 if quick else 5_000
+    market, rule = synthetic(seed=0, bars=bars, assets=1), load_strategy("sma_cross")
+    grid = {"fast": list(range(2, 52, 2)), "slow": list(range(55, 255, 5))}  # 25 x 40
+    if quick:
+        grid = {"fast": [2, 3], "slow": [10, 20]}
+    pairs = [(f, s) for f in grid["fast"] for s in grid["slow"]]
+
+    def ours() -> Floats:
+        found = sweep(rule, market, grid, costs=costs, cash=_CASH, record=False)
+        with TemporaryDirectory() as folder:
+            sweep_page(Path(folder) / "sweep.html", [found])
+        return found.table["sharpe_annual"].to_numpy()
+
+    def theirs() -> Floats:
+        import plotly.graph_objects as go
+
+        tables = [rule.orders(market, fast=f, slow=s) for f, s in pairs]
+        account = _from_orders(market, np.concatenate(tables, axis=1), costs, "numba")
+        ratios: Floats = account.sharpe_ratio().to_numpy(float)
+        account.total_return()
+        account.max_drawdown()
+        shape = (len(grid["fast"]), len(grid["slow"]))
+        heat = go.Heatmap(x=grid["slow"], y=grid["fast"], z=ratios.reshape(shape))
+        with TemporaryDirectory() as folder:
+            go.Figure(heat).write_html(Path(folder) / "sweep.html")
+        return ratios
+
+    agree("sweep with its page", ours(), theirs(), 1e-9)
+    rows = []
+    for name, way in {"tradinghf": ours, "vectorbt": theirs}.items():
+        rate = timed(way, bars * len(pairs), "bar-assets/s", repeats=1 if quick else 2)
+        rows.append({"case": f"N={len(pairs):,}, sma_cross, sweep with its page, {name}"} | rate)
     return rows
 
 

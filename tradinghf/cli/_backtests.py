@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from inspect import signature
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from tyro.conf import OmitArgPrefixes, Positional
 
@@ -15,17 +15,14 @@ from tradinghf.cli._options import (
     InputFile,
     OpenSealed,
     OutputFile,
-    OwnMetrics,
-    RiskFree,
     Settings,
     Start,
     StrategyFolder,
     TrialStore,
     event_tables,
     parse_settings,
-    risk_free_of,
 )
-from tradinghf.cli._terms import CostOptions, TermOptions
+from tradinghf.cli._terms import CostOptions, RunOptions, TermOptions
 from tradinghf.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -62,15 +59,11 @@ def backtest(
     strategies: StrategyFolder = None,
     costs: OmitArgPrefixes[CostOptions] = CostOptions(),  # noqa: B008 (frozen)
     terms: OmitArgPrefixes[TermOptions] = TermOptions(),  # noqa: B008 (frozen)
+    run: OmitArgPrefixes[RunOptions] = RunOptions(),  # noqa: B008 (frozen)
     intrabar: str | None = None,
     benchmark: str = "buy_and_hold",
-    risk_free: RiskFree = "0",
-    metrics: OwnMetrics = (),
     split: InputFile = None,
     dividend: InputFile = None,
-    fill: Literal["next_open", "close"] = "next_open",
-    engine: Literal["auto", "vectorbt", "simulator"] = "auto",
-    cash: float = 100_000.0,
     store: TrialStore = None,
     open_sealed: OpenSealed = None,
     report: OutputFile = None,
@@ -96,16 +89,11 @@ def backtest(
         strategies: Folder to look the name up in.
         costs: What trading and holding costs.
         terms: Exits, margin and order rules.
+        run: How the account is traded, and what it is held against.
         intrabar: Finer bars of the same assets and span, in whose order stops and targets are met.
         benchmark: What to compare with: a strategy, or a data set or file of one asset's prices.
-        risk_free: What cash would earn a year [fraction]: a number, or a CSV file of rates.
-        metrics: More numbers: FILE.py:function of the report, one or more.
         split: Table of new shares per old one, for raw prices.
         dividend: Table of dividends per share, for raw prices.
-        fill: Fill at the open after the decision, or at the very close it was taken on.
-        engine: simulator (auto), the accounting that agents are trained in, or vectorbt for
-            target weights.
-        cash: Starting equity [currency].
         store: Where trials are counted and raters' opinions are: a folder, a .db file, or a URL.
         open_sealed: Use sealed bars too; this reason is logged.
         report: Write a tear sheet with charts to this HTML file.
@@ -114,16 +102,11 @@ def backtest(
         all: Print every metric (docs/metrics.md), not only the headline numbers.
 
     """
-    from tradinghf.evaluation import backtest as run
-    from tradinghf.evaluation import (
-        judge,
-        load_tradable,
-        open_study,
-        trial_name,
-    )
+    from tradinghf.evaluation import backtest as trade
+    from tradinghf.evaluation import judge, load_tradable, open_study, trial_name
     from tradinghf.strategies import Strategy
 
-    model, tables = costs.model, {"split": split, "dividend": dividend}
+    tables = {"split": split, "dividend": dividend}
     rule = load_tradable(strategy, strategies)
     name = trial_name(rule)
     what = f"backtest {name}"
@@ -131,17 +114,16 @@ def backtest(
         data, start, end, store=store, open_sealed=open_sealed, purpose=what, notify=output.line
     ) as study:
         settings: dict[str, Any] = dict(parse_settings(params))
-        for taken in settings.keys() & signature(run).parameters.keys():
+        for taken in settings.keys() & signature(trade).parameters.keys():
             raise ConfigError(
                 f"--set got {taken!r}, which is no parameter of {name}; see the options of "
                 "`tradinghf backtest --help`."
             )
         events = event_tables(tables, study.market)
-        how: dict[str, Any] = {"costs": model, "fill": fill, "engine": engine, "cash": cash}
-        how |= terms.options_for(rule) | events | {"intrabar": intrabar}
+        how: dict[str, Any] = {"costs": costs.model, "intrabar": intrabar, **run.options}
+        how |= terms.options_for(rule) | events
         how["benchmark"] = None if benchmark == "buy_and_hold" else benchmark
-        how |= {"risk_free": risk_free_of(risk_free), "metrics": metrics or None}
-        result = run(rule, study.market, record=study, **how, **settings)
+        result = trade(rule, study.market, record=study, **how, **settings)
         if not isinstance(rule, Strategy):
             result = replace(result, expression=repr(strategy))
         standing, counted = study.standing(name), study.trials_text()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 from tyro.conf import OmitArgPrefixes, Positional
 
@@ -12,14 +12,11 @@ from tradinghf.cli._options import (
     End,
     OpenSealed,
     OutputFile,
-    OwnMetrics,
-    RiskFree,
     Start,
     StrategyFolder,
     TrialStore,
-    risk_free_of,
 )
-from tradinghf.cli._terms import CostOptions, TermOptions
+from tradinghf.cli._terms import CostOptions, RunOptions, TermOptions
 from tradinghf.errors import ConfigError
 
 _SHOWN = {
@@ -43,11 +40,7 @@ def compare(
     strategies: StrategyFolder = None,
     costs: OmitArgPrefixes[CostOptions] = CostOptions(),  # noqa: B008 (frozen)
     terms: OmitArgPrefixes[TermOptions] = TermOptions(),  # noqa: B008 (frozen)
-    risk_free: RiskFree = "0",
-    metrics: OwnMetrics = (),
-    fill: Literal["next_open", "close"] = "next_open",
-    engine: Literal["auto", "vectorbt", "simulator"] = "auto",
-    cash: float = 100_000.0,
+    run: OmitArgPrefixes[RunOptions] = RunOptions(),  # noqa: B008 (frozen)
     store: TrialStore = None,
     open_sealed: OpenSealed = None,
     report: OutputFile = None,
@@ -69,11 +62,7 @@ def compare(
         strategies: Folder to look names up in.
         costs: What trading and holding costs.
         terms: Exits, margin and order rules.
-        risk_free: What cash would earn a year [fraction]: a number, or a CSV file of rates.
-        metrics: More numbers: FILE.py:function of the report, one or more.
-        fill: Fill at the open after the decision, or at the very close it was taken on.
-        engine: simulator (auto), the accounting that agents are trained in, or vectorbt.
-        cash: Starting equity of each [currency].
+        run: How each account is traded, and what it is held against.
         store: Where trials are counted: a folder, a .db file, or a URL.
         open_sealed: Use sealed bars too; this reason is logged.
         report: Write the page, metrics side by side, to this HTML file.
@@ -91,8 +80,7 @@ def compare(
         raise ConfigError(
             f"compare got {', '.join(names) or 'nothing'}; expected two or more names."
         )
-    how: dict[str, Any] = {"costs": costs.model, "fill": fill, "engine": engine, "cash": cash}
-    how |= {"risk_free": risk_free_of(risk_free), "metrics": metrics or None}
+    how: dict[str, Any] = {"costs": costs.model, **run.options}
     with open_study(
         data,
         start,

@@ -130,7 +130,7 @@ def event_tables(files: Mapping[str, Path | None], market: MarketData) -> dict[s
             table = (
                 table
                 if isinstance(table.index, pd.DatetimeIndex)
-                else table.set_index(pd.DatetimeIndex(table.iloc[:, 0])).iloc[:, 1:]
+                else table.set_index(session_times(table.iloc[:, 0])).iloc[:, 1:]
             )
         except (OSError, ValueError, IndexError) as error:
             raise ConfigError(

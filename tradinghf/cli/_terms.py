@@ -9,13 +9,20 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import arg
 
-from tradinghf.cli._options import InputFile
+from tradinghf.cli._options import InputFile, OwnMetrics, RiskFree, risk_free_of
 
 if TYPE_CHECKING:
     from tradinghf.config import CostModel, EnvConfig
 
 
 MakerFee = Annotated[float | None, arg(help_behavior_hint="(default: as --fee-bps)")]
+# None is not 0: what is not given is a policy's own, and 0 switches it off.
+_Given = Annotated[float | None, arg(help_behavior_hint="(default: 0, or the policy's own)")]
+_Leverage = Annotated[float | None, arg(help_behavior_hint="(default: 1, or the policy's own)")]
+_Side = Annotated[
+    Literal["both", "long", "short"] | None,
+    arg(help_behavior_hint="(default: both, or the policy's own)"),
+]
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,29 @@ class CostOptions:
         return CostModel(**vars(self))
 
 
+@dataclass(frozen=True)
+class RunOptions:
+    """How an account is traded, and what it is held against."""
+
+    risk_free: RiskFree = "0"
+    """What cash would earn a year [fraction]: a number, or a CSV file of rates."""
+    metrics: OwnMetrics = ()
+    """More numbers: FILE.py:function of the report, one or more."""
+    fill: Literal["next_open", "close"] = "next_open"
+    """Fill at the open after the decision, or at the very close it was taken on."""
+    engine: Literal["auto", "vectorbt", "simulator"] = "auto"
+    """simulator (auto), the accounting that agents are trained in, or vectorbt for target
+    weights."""
+    cash: float = 100_000.0
+    """Starting equity [currency]."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """As options of `backtest`."""
+        own = {"risk_free": risk_free_of(self.risk_free), "metrics": self.metrics or None}
+        return {"fill": self.fill, "engine": self.engine, "cash": self.cash, **own}
+
+
 _PARTS = {
     "rules": ("side", "lot", "participation"),
     "margin": ("leverage", "maintenance"),
@@ -74,24 +104,28 @@ _PARTS = {
 class _AccountOptions:
     """Margin and order rules."""
 
-    leverage: float = 1.0
+    leverage: _Leverage = None
     """Largest gross exposure [multiple of equity]."""
-    maintenance: float = 0.0
-    """Liquidate below this equity [fraction of exposure]."""
-    side: Literal["both", "long", "short"] = "both"
+    maintenance: _Given = None
+    """Liquidate below this equity [fraction of exposure]; 0 is never."""
+    side: _Side = None
     """Directions allowed."""
-    lot: float = 0.0
-    """Trade multiples of this [shares]."""
-    participation: float = 0.0
-    """Fill at most this fraction of a bar's volume."""
+    lot: _Given = None
+    """Trade multiples of this [shares]; 0 trades fractions."""
+    participation: _Given = None
+    """Fill at most this fraction of a bar's volume; 0 fills whatever its volume."""
+
+    def _given(self, part: str) -> dict[str, Any]:
+        values = {name: getattr(self, name) for name in _PARTS[part]}
+        return {name: value for name, value in values.items() if value is not None}
 
     @property
     def _account(self) -> dict[str, Any]:
         from tradinghf.config import Margin, TradingRules
 
         return {
-            "margin": Margin(self.leverage, self.maintenance),
-            "rules": TradingRules(side=self.side, lot=self.lot, participation=self.participation),
+            "margin": Margin(**self._given("margin")),
+            "rules": TradingRules(**self._given("rules")),
         }
 
 
@@ -99,31 +133,23 @@ class _AccountOptions:
 class TaskOptions(_AccountOptions):
     """Exits, margin and order rules of an account that a policy trades."""
 
-    stop_loss: float = 0.0
-    """Leave a position after an adverse move of this fraction."""
-    take_profit: float = 0.0
-    """Leave it after a favourable move of this fraction."""
-    trailing_stop: float = 0.0
-    """Leave it after a fall of this fraction from its best price."""
+    stop_loss: _Given = None
+    """Leave a position after an adverse move of this fraction; 0 is none."""
+    take_profit: _Given = None
+    """Leave it after a favourable move of this fraction; 0 is none."""
+    trailing_stop: _Given = None
+    """Leave it after a fall of this fraction from its best price; 0 is none."""
 
     @property
     def options(self) -> dict[str, Any]:
         """As options of `backtest`, and as fields of `EnvConfig`."""
         from tradinghf.config import Brackets
 
-        exits = Brackets(self.stop_loss, self.take_profit, self.trailing_stop)
-        return {"brackets": exits, **self._account}
+        return {"brackets": Brackets(**self._given("brackets")), **self._account}
 
     def given_to(self, task: EnvConfig) -> EnvConfig:
-        """A task with these terms; those that are left at their defaults stay the task's own."""
-        usual = type(self)()
-        parts = {
-            part: replace(
-                getattr(task, part),
-                **{n: getattr(self, n) for n in names if getattr(self, n) != getattr(usual, n)},
-            )
-            for part, names in _PARTS.items()
-        }
+        """A task with these terms; those that are not given stay the task's own."""
+        parts = {part: replace(getattr(task, part), **self._given(part)) for part in _PARTS}
         return replace(task, **parts)
 
 
@@ -140,7 +166,7 @@ class TermOptions(TaskOptions):
         return super().options | _listed(self.member)
 
     def options_for(self, x: Any) -> dict[str, Any]:
-        """As options of a backtest of `x`; a policy keeps what is left at its default."""
+        """As options of a backtest of `x`; a policy keeps what is not given."""
         task = getattr(x, "config", None)
         if task is None:
             return self.options

@@ -90,7 +90,8 @@ def run_columns(
             parts.append(_simulate(market, sizes, costs, fill, cash, taste))
         else:
             accounts = _accounts(market, chunk, costs, fill, cash, terms)
-            parts.append(_of_accounts(market, accounts, fill, cash, taste))
+            split, _ = terms.share_counts(market)
+            parts.append(_of_accounts(market, accounts, fill, cash, taste, split))
         done += len(chunk)
         if progress is not None:
             progress(done)
@@ -188,6 +189,7 @@ def _of_accounts(
     fill: Fill,
     cash: float,
     taste: Taste | None,
+    split: Floats | None,
 ) -> ColumnResults:
     """The columns of accounts that were run already."""
     fills = pd.concat([account.fills for account in accounts], ignore_index=True)
@@ -205,7 +207,7 @@ def _of_accounts(
         for name in ("equity", "cash")
     )
     shares = np.concatenate([account.shares for account in accounts], axis=1)
-    return _results(market, equity, left, shares, traded, fill, cash, taste)
+    return _results(market, equity, left, shares, traded, fill, cash, taste, split)
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,13 +230,15 @@ def _results(
     fill: Fill,
     cash: float,
     taste: Taste | None,
+    split: Floats | None = None,
 ) -> ColumnResults:
     """Columns from accounts: equity and cash [T, N], shares [T, N * A] after each bar."""
     count, bar, group = equity.shape[1], traded.bar, traded.group
     shape, close = (-1, count, market.assets), np.tile(market.close, count)
     price = close if fill == "close" else np.tile(market.open, count)
     value = np.full_like(left, cash)  # before the bar's fills, at their reference prices
-    value[1:] = left[:-1] + (shares[:-1] * price[1:]).reshape(shape).sum(axis=2)
+    held = shares[:-1] if split is None else shares[:-1] * np.tile(split, count)[1:]
+    value[1:] = left[:-1] + (held * price[1:]).reshape(shape).sum(axis=2)
     before = np.vstack([np.full((1, count), cash), equity[:-1]])
     returns = np.zeros_like(equity)
     np.divide(equity, before, out=returns, where=before > 0)

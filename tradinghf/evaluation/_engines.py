@@ -15,6 +15,7 @@ import pandas as pd
 
 from tradinghf.config import CostModel, EnvConfig, Fill
 from tradinghf.errors import StrategyError
+from tradinghf.evaluation._contingent import OTHER, reached_first
 from tradinghf.evaluation._order_tables import OrderTables
 from tradinghf.evaluation._terms import Terms
 from tradinghf.market import Floats, MarketData
@@ -174,6 +175,8 @@ def run_together(
     """One account for each of several orders of the same kind, all stepped at once."""
     from tradinghf.simulation import simulate
 
+    resolved = [_pairs_resolved(market, each, fill, terms) for each in orders]
+    orders = [each for each, _, _ in resolved]
     names = sorted({name for each in orders for name in each.prices})
     none = np.full(market.close.shape, np.nan)
     prices: dict[str, Any] = {
@@ -192,11 +195,29 @@ def run_together(
             done.shares[s],
             of_account.get(s, empty).drop(columns="account").reset_index(drop=True),
             financing=done.financing[s],
-            ambiguous=int(done.ambiguous[s]),
-            optimistic_gain=float(done.optimistic_gain[s]),
+            ambiguous=int(done.ambiguous[s]) + resolved[s][1],
+            optimistic_gain=float(done.optimistic_gain[s]) + resolved[s][2],
         )
         for s in range(len(orders))
     ]
+
+
+def _pairs_resolved(
+    market: MarketData, orders: OrderTables, fill: Fill, terms: Terms
+) -> tuple[OrderTables, int, float]:
+    """Orders without pairs, how many bars left open which leg came first, and by how much."""
+    if OTHER + "size" not in orders.prices:
+        return orders, 0, 0.0
+    size, prices, open_, better = reached_first(
+        orders.size,
+        orders.prices,
+        market,
+        fill,
+        flipped=terms.rules.side == "short",
+        values=orders.kind == "value",
+        split=terms.share_counts(market)[0],
+    )
+    return OrderTables(size, orders.kind, prices), open_, better
 
 
 def _plain_account(

@@ -11,6 +11,7 @@ import pandas as pd
 
 from tradinghf.config import Fill
 from tradinghf.errors import StrategyError
+from tradinghf.evaluation._contingent import OTHER, lapsed
 from tradinghf.market import Floats, MarketData, session_times
 from tradinghf.strategies import held_targets
 
@@ -31,6 +32,10 @@ class Orders:
         limit: worst acceptable prices [currency]; NaN is a market order.
         stop: prices that activate the order; with a limit, a stop-limit order.
         stop_loss, take_profit: exits of the position that the order opens [currency].
+        good_for: bars in which an order may fill, a number or [T, A]; what is left then lapses.
+            None or NaN: until the next order.
+        other: Orders of the same kind ("amount" or "value"): where both have one, the first that
+            is reached cancels the other.
 
     """
 
@@ -40,6 +45,8 @@ class Orders:
     stop: Any = None
     stop_loss: Any = None
     take_profit: Any = None
+    good_for: Any = None
+    other: Orders | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +97,7 @@ class Signals:
         asked = np.where(closes & ~clash & (side == 0), 0.0, asked)
         prices = {name: getattr(self, name) for name in PRICES}
         entry = side != 0
-        only = {
+        only: dict[str, Any] = {
             k: None if v is None else np.where(entry, aligned(v, market, k), np.nan)
             for k, v in prices.items()
         }
@@ -112,7 +119,8 @@ class OrderTables:
     Attributes:
         size: [T, A] as `kind` means it; NaN is no order.
         kind: of all bars, or of every bar.
-        prices: [T, A] limit, stop, stop_loss, take_profit, as far as they are used.
+        prices: [T, A] limit, stop, stop_loss, take_profit, as far as they are used; and of pairs
+            "other_size", "other_limit" and so on.
 
     """
 
@@ -159,6 +167,16 @@ def order_tables(orders: Orders, market: MarketData) -> OrderTables:
         raise StrategyError(
             f"Orders.kind names {len(kind)} kinds for {market.bars} bars; expected one, or as many."
         )
+    size, tables = aligned(orders.size, market, "size"), _prices(orders, market)
+    if orders.other is not None:
+        tables |= _second_legs(orders, orders.other, size, market)
+    if orders.good_for is not None:
+        tables = lapsed(size, tables, _bars(orders.good_for, size, market))
+        size = tables.pop("size")
+    return OrderTables(size, kind, tables)
+
+
+def _prices(orders: Orders, market: MarketData) -> dict[str, Floats]:
     tables = {}
     for name in PRICES:
         value = getattr(orders, name)
@@ -166,7 +184,43 @@ def order_tables(orders: Orders, market: MarketData) -> OrderTables:
             tables[name] = aligned(value, market, name)
             if (tables[name] <= 0).any():
                 raise StrategyError(f"Orders.{name} has a price of 0 or less; NaN is none.")
-    return OrderTables(aligned(orders.size, market, "size"), kind, tables)
+    return tables
+
+
+def _bars(given: Any, size: Floats, market: MarketData) -> Floats:
+    """[T, A] bars in which orders may fill."""
+    found = (
+        aligned(given, market, "good_for") if np.ndim(given) else np.full(size.shape, float(given))
+    )
+    wrong = ~(np.isnan(found) | ((found >= 1) & (found == np.floor(found))))
+    if wrong.any():
+        raise StrategyError(
+            f"Orders.good_for is {found[wrong][0]:g}; expected a whole number of bars, 1 or more."
+        )
+    return found
+
+
+def _second_legs(
+    orders: Orders, other: Orders, size: Floats, market: MarketData
+) -> dict[str, Floats]:
+    if other.other is not None or other.good_for is not None:
+        raise StrategyError(
+            "Orders.other has an `other` or a `good_for` of its own; expected them of the first."
+        )
+    if orders.kind not in ("amount", "value") or other.kind != orders.kind:
+        raise StrategyError(
+            f"Orders.other: a pair of kinds {orders.kind!r} and {other.kind!r}; expected 'amount' "
+            "or 'value' for both, which say whether an order buys or sells before it is reached."
+        )
+    second = {"size": aligned(other.size, market, "size"), **_prices(other, market)}
+    alone = np.isfinite(second["size"]) & np.isnan(size)
+    if alone.any():
+        row, asset = (int(x) for x in np.argwhere(alone)[0])
+        raise StrategyError(
+            f"Orders.other has an order for {market.symbols[asset]} at {market.index[row]}, where "
+            "there is no first one; expected one in both. Give single orders as the first."
+        )
+    return {OTHER + name: table for name, table in second.items()}
 
 
 def aligned(values: Any, market: MarketData, what: str = "weights") -> Floats:

@@ -87,7 +87,7 @@ def riskless_returns(rate: Any, market: MarketData) -> Floats | None:
         yearly = np.full(market.bars, float(rate))
     else:
         series = rate if isinstance(rate, pd.Series) else _read(rate)
-        index = session_times(pd.DatetimeIndex(series.index)).tz_localize("UTC")
+        index = session_times(series.index).tz_localize("UTC")
         known = pd.Series(series.to_numpy(float), index).sort_index().dropna()
         yearly = known.reindex(market.index, method="ffill").to_numpy()
     if not np.isfinite(yearly).all() or yearly.min() < _LEAST or yearly.max() > _MOST:
@@ -101,8 +101,9 @@ def riskless_returns(rate: Any, market: MarketData) -> Floats | None:
 
 def _read(file: Any) -> pd.Series:
     try:
-        table = pd.read_csv(file, index_col=0, parse_dates=True)
-        return table.iloc[:, 0].astype(float)
+        table = pd.read_csv(file, index_col=0)
+        rates = table.iloc[:, 0].astype(float)
+        return rates.set_axis(session_times(table.index), axis=0)
     except (OSError, ValueError, IndexError, TypeError) as error:
         raise StrategyError(
             f"risk_free is {file!r}; expected a yearly rate, a Series of them, or a CSV file with "

@@ -132,12 +132,16 @@ class BacktestResult:
     def contributions(self) -> pd.DataFrame:
         """[T, A] profit of each asset in each bar, after its fees [currency].
 
-        What was held earns the move from close to close; what was traded, from its price on. They
-        sum to the change of the equity, interest, dividends and other payments aside.
+        What was held earns the move from close to close and its dividends; what was traded, from
+        its price on. They sum to the change of the equity, interest and funding aside.
         """
         market, fills = self.market, self.account.fills
+        split, dividend = self.terms.share_counts(market)
+        before = np.vstack([market.close[:1], market.close[:-1]])
         held = np.vstack([np.zeros((1, market.assets)), self.account.shares[:-1]])
-        earned = held * np.diff(market.close, axis=0, prepend=market.close[:1])
+        if split is not None:
+            held, before = held * split, before / split
+        earned = held * (market.close - before + (0.0 if dividend is None else dividend))
         bar, asset = fills["bar"].to_numpy(), fills["asset"].to_numpy()
         size = (fills["side"] * fills["size"]).to_numpy()
         since = size * (market.close[bar, asset] - fills["price"].to_numpy())
@@ -175,7 +179,7 @@ class BacktestResult:
         Columns: symbol, side ("long" or "short"), entry, exit (timestamps; exit of an open trade
         is the last bar), bars, pnl [currency, after costs], fees, return_pct, open.
         """
-        return round_trips(self.account.fills, self.market)
+        return round_trips(self.account.fills, self.market, *self.terms.share_counts(self.market))
 
     @cached_property
     def turnover(self) -> pd.Series:
@@ -183,6 +187,8 @@ class BacktestResult:
         market, account, fills = self.market, self.account, self.account.fills
         reference = market.close if self.fill == "close" else market.open
         held = np.vstack([np.zeros((1, market.assets)), account.shares[:-1]])
+        split, _ = self.terms.share_counts(market)
+        held = held if split is None else held * split
         before = np.concatenate([[self.cash], account.cash[:-1]]) + (held * reference).sum(axis=1)
         notional = np.zeros(market.bars)
         np.add.at(notional, fills["bar"].to_numpy(), (fills["size"] * fills["price"]).to_numpy())

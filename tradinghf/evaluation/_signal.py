@@ -11,6 +11,7 @@ import pandas as pd
 from tradinghf.config import Brackets, CostModel, Fill, Margin, TradingRules, settings_of
 from tradinghf.errors import StrategyError
 from tradinghf.evaluation._backtest import Tradable, decisions, trade_tables
+from tradinghf.evaluation._contingent import NEVER, OTHER
 from tradinghf.evaluation._order_tables import PRICES, Orders, OrderTables, Signals, order_tables
 from tradinghf.evaluation._policies import ActingPolicy, terms_for
 from tradinghf.evaluation._seals import warn
@@ -49,7 +50,8 @@ def signal(
         One row per asset: symbol, close, weight (signed fraction of equity), before (the target
         of the bar before), order (True where the two differ). Of Signals, Orders and event-driven
         rules: symbol, close, held (signed fraction of equity, of the account so far), size and
-        kind of the order as in `Orders`, limit, stop, stop_loss, take_profit, order.
+        kind of the order as in `Orders`, limit, stop, stop_loss, take_profit, order; the second
+        legs of pairs have rows of their own, below.
 
     Raises:
         StrategyError: as `backtest`; or a policy is given fewer bars than its features need.
@@ -127,25 +129,39 @@ def _sliced(x: Tradable, market: MarketData) -> Tradable:
     none = np.full((1, market.assets), np.nan)
     prices: dict[str, Any] = {k: np.vstack([v, none]) for k, v in whole.prices.items()}
     kind = whole.kind if isinstance(whole.kind, str) else (*whole.kind, whole.kind[-1])
-    return Orders(np.vstack([whole.size, none]), kind, **prices)
+    second = {k.removeprefix(OTHER): v for k, v in prices.items() if k.startswith(OTHER)}
+    first = {k: v for k, v in prices.items() if not k.startswith(OTHER)}
+    pair = {"other": Orders(kind=kind, **second)} if second else {}
+    return Orders(np.vstack([whole.size, none]), kind, **first, **pair)
 
 
 def _orders_table(orders: OrderTables, market: MarketData, how: dict[str, Any]) -> pd.DataFrame:
     """The orders of the last bar, beside what the account holds there."""
     report = trade_tables(orders, market, **how)
     none = np.full(market.assets, np.nan)
-    size = orders.size[-1]
-    return pd.DataFrame(
-        {
-            "symbol": list(market.symbols),
-            "close": market.close[-1] - market.lift,
-            "held": report.positions.to_numpy()[-1],
-            "size": size,
-            "kind": orders.kind if isinstance(orders.kind, str) else orders.kind[-1],
-            **{name: orders.prices[name][-1] if name in orders.prices else none for name in PRICES},
-            "order": np.isfinite(size),
-        }
-    )
+    last = {name: table[-1] for name, table in orders.prices.items()}
+    kind = orders.kind if isinstance(orders.kind, str) else orders.kind[-1]
+    lapses = last.get("limit", none) == NEVER  # an order that waited is taken back
+
+    def legs(prefix: str) -> pd.DataFrame:
+        size = last[prefix + "size"] if prefix else orders.size[-1]
+        prices = {name: last.get(prefix + name, none) for name in PRICES}
+        return pd.DataFrame(
+            {
+                "symbol": list(market.symbols),
+                "close": market.close[-1] - market.lift,
+                "held": report.positions.to_numpy()[-1],
+                "size": size,
+                "kind": np.where(lapses, "amount", kind),
+                **{name: np.where(price == NEVER, np.nan, price) for name, price in prices.items()},
+                "order": np.isfinite(size),
+            }
+        )
+
+    if OTHER + "size" not in last:
+        return legs("")
+    second = legs(OTHER)
+    return pd.concat([legs(""), second[second["order"]]], ignore_index=True)
 
 
 def _check_warm(policy: ActingPolicy, market: MarketData) -> None:

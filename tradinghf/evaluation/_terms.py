@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from tradinghf.config import Brackets, Margin, TradingRules, settings_of
+from tradinghf.market import Floats, MarketData, session_times
 
 _EVENTS = ("funding", "split", "dividend", "member")
 
@@ -61,10 +62,26 @@ class Terms:
         """The terms of who only buys and holds: events, no exits, no borrowing."""
         return Terms(**self.events)
 
+    def share_counts(self, market: MarketData) -> tuple[Floats | None, Floats | None]:
+        """[T, A] new shares per old one and dividends per share at each open; None is none."""
+        split, paid = (_table(getattr(self, name), market) for name in ("split", "dividend"))
+        split = None if split is None else np.where(np.isnan(split), 1.0, split)
+        return split, None if paid is None else np.nan_to_num(paid)
+
     def rows(self, first: int, last: int) -> Terms:
         """The terms of bars first <= t < last."""
         cut = {name: _rows(table, first, last) for name, table in self.events.items()}
         return replace(self, **cut)
+
+
+def _table(given: Any, market: MarketData) -> Floats | None:
+    if given is None:
+        return None
+    if isinstance(given, pd.DataFrame):
+        wide = given.set_axis(session_times(given.index).tz_localize("UTC"), axis=0)
+        return wide.reindex(market.index)[list(market.symbols)].to_numpy(np.float64)
+    array = np.asarray(given, dtype=np.float64)
+    return np.broadcast_to(array[:, None] if array.ndim == 1 else array, market.close.shape)
 
 
 def _rows(table: Any, first: int, last: int) -> Any:

@@ -56,7 +56,7 @@ def _names_bars(name: str) -> bool:
 def _bought(prices: pd.Series, report: BacktestResult) -> BacktestResult:
     """The starting cash in something else, at the last price known at each bar."""
     market = report.market
-    index = session_times(pd.DatetimeIndex(prices.index)).tz_localize("UTC")
+    index = session_times(prices.index).tz_localize("UTC")
     known = pd.Series(prices.to_numpy(float), index).sort_index().dropna()
     values = known.reindex(market.index, method="ffill").to_numpy()
     if not len(values) or not np.isfinite(values[0]) or (values <= 0).any():

@@ -274,7 +274,9 @@ def check_market_file(path: Path | str, **options: Any) -> list[Finding]:
         found = [*table_findings(judged, aligned=join != "outer"), *_ignored_columns(table)]
         if any(finding.severity == "error" for finding in found):
             return found
-        bars = treated(MarketData.from_table(table, name=str(path), **market), after)
+        bars = treated(
+            MarketData.from_table(table, name=str(path), **market), after, given.get("zone")
+        )
         return [*found, *_offers(table), *market_warnings(bars)]
     except (MarketDataError, MissingExtraError) as error:
         return [Finding("", "", str(error).rstrip("."), "")]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tradinghf.errors import MarketDataError, unknown_name
 from tradinghf.market._data import MarketData
-from tradinghf.market._times import session_times
+from tradinghf.market._times import read_times, session_times
 
 _COLUMNS = ("symbol", "first", "last")
 
@@ -52,14 +52,12 @@ def _from_table(table: pd.DataFrame, path: Path, market: MarketData) -> NDArray[
             "Expected columns symbol, first and last; or dates, and 1 or 0 for every symbol."
         )
     try:
-        days = table.index
-        if not isinstance(days, pd.DatetimeIndex):
-            # Not guessed: 01/03 is in January or in March.
-            days = pd.DatetimeIndex(pd.to_datetime(table.iloc[:, 0], format="ISO8601"))
-        times = session_times(days).tz_localize("UTC")
+        dated = isinstance(table.index, pd.DatetimeIndex)
+        times = session_times(table.index if dated else table.iloc[:, 0]).tz_localize("UTC")
         numbers = table[list(market.symbols)].astype(float).set_axis(times, axis=0)
     except (ValueError, TypeError, OverflowError) as error:
-        raise MarketDataError(f"{path}: no table of dates, and of 1 and 0: {error}.") from error
+        why = str(error).rstrip(".")
+        raise MarketDataError(f"{path}: no table of dates, and of 1 and 0: {why}.") from error
     if not numbers.isin([0.0, 1.0]).all(axis=None) or times.hasnans or times.has_duplicates:
         raise MarketDataError(
             f"{path}: expected a day in every row, no day twice, and 1 or 0 for every symbol."
@@ -93,9 +91,11 @@ def _from_periods(table: pd.DataFrame, path: Path, market: MarketData) -> NDArra
 
 
 def _day(text: str, path: Path, row: int) -> pd.Timestamp | None:
-    try:
-        return pd.Timestamp(pd.to_datetime(text, format="%Y-%m-%d")) if text.strip() else None
-    except ValueError as error:
+    if not text.strip():
+        return None
+    stamp = read_times([text.strip()])
+    if np.isnat(stamp.stamps[0]) or not stamp.are_dates:
         raise MarketDataError(
             f"{path}: row {row + 2}: {text!r} is no day; expected 2020-01-31, or nothing."
-        ) from error
+        )
+    return pd.Timestamp(stamp.stamps[0])

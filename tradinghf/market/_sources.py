@@ -51,7 +51,7 @@ def load_market(spec: str | Path, **options: Any) -> MarketData:
     if text and (found := file_and_options(text)) is not None:
         path, given = found
         own, after = parted({**given, **options})
-        return treated(FILE([str(path)], with_zone(own, after)), after)
+        return treated(FILE([str(path)], with_zone(own, after)), after, own.get("zone"))
     name, _, rest = text.partition(":")
     if name not in SOURCES:
         known = [*SOURCES, *(market_name(p) for p in drop_in_files())]

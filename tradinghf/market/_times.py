@@ -91,11 +91,25 @@ def read_times(values: Any, date_format: str | None = None) -> Times:
     return _read_formatted(texts, date_format) if date_format else _read_texts(texts)
 
 
-def session_times(index: pd.DatetimeIndex) -> pd.DatetimeIndex:
+def session_times(index: Any) -> pd.DatetimeIndex:
     """Times as bars carry them: naive UTC, or the dates where all are midnight of their zone.
 
-    A table of weights or dividends whose index has a zone finds its bars through this.
+    A table of weights, rates or dividends whose times have a zone finds its bars through this.
+
+    Args:
+        index: [n] times, or their texts, whose offsets may change with the season.
+
+    Raises:
+        MarketDataError: a text is no time that can be read in one way only.
+
     """
+    if not isinstance(index, pd.DatetimeIndex):
+        times = read_times(index)
+        lost = np.flatnonzero(np.isnat(times.stamps))
+        if len(lost):
+            text = _text(list(index)[lost[0]])
+            raise MarketDataError(f"{text!r} is no time; expected 2020-01-31, or ISO 8601.")
+        return pd.DatetimeIndex(times.stamps)
     if index.tz is None:
         return index
     local = index.tz_localize(None)

@@ -14,6 +14,7 @@ from tradinghf.market._currencies import in_account_currency
 from tradinghf.market._data import MarketData
 from tradinghf.market._longer_bars import hours_of, in_session, longer_bars
 from tradinghf.market._source_registry import SOURCES
+from tradinghf.market._times import session_times
 
 TREATMENTS = ("exchange", "every", "currency", "rates")
 FILE_OPTIONS = frozenset({"rates"})
@@ -33,15 +34,18 @@ def with_zone(options: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str,
     return {**zone, **options}
 
 
-def treated(market: MarketData, treatments: Mapping[str, Any]) -> MarketData:
+def treated(
+    market: MarketData, treatments: Mapping[str, Any], zone: str | None = None
+) -> MarketData:
     """The bars after what was asked for, in the order of `TREATMENTS`.
 
     Args:
         market: as loaded.
         treatments: exchange: keep the bars of its regular hours, see `in_session`; every: join
-            bars, see `longer_bars`, by the days of the exchange's zone, or UTC; currency: of all
-            assets ("JPY") or by symbol ("TM=JPY;SAP=EUR", or a mapping), and rates: a table, or a
-            file of one, see `in_account_currency`.
+            bars, see `longer_bars`, by the days of the exchange's zone, else of `zone`; currency:
+            of all assets ("JPY") or by symbol ("TM=JPY;SAP=EUR", or a mapping), and rates: a
+            table, or a file of one, see `in_account_currency`.
+        zone: of the file that they came from; None is UTC.
 
     Raises:
         MarketDataError: a value is not one of these.
@@ -50,12 +54,12 @@ def treated(market: MarketData, treatments: Mapping[str, Any]) -> MarketData:
     if not treatments:
         return market
     given, before = dict(treatments), market.source
-    exchange, zone = given.get("exchange"), "UTC"
+    exchange = given.get("exchange")
     if exchange is not None:
         zone = hours_of(exchange)[0]
         market = in_session(market, exchange)
     if "every" in given:
-        market = longer_bars(market, str(given["every"]), zone=zone)
+        market = longer_bars(market, str(given["every"]), zone=zone or "UTC")
     if ("currency" in given) != ("rates" in given):
         has, lacks = ("currency", "rates") if "currency" in given else ("rates", "currency")
         raise MarketDataError(
@@ -91,8 +95,7 @@ def _rates(given: Any) -> pd.DataFrame:
         read = pd.read_parquet if path.suffix.lower() == ".parquet" else pd.read_csv
         table = read(path)
         if not isinstance(table.index, pd.DatetimeIndex):
-            times = pd.to_datetime(table.iloc[:, 0], format="ISO8601", utc=True)
-            table = table.iloc[:, 1:].set_axis(pd.DatetimeIndex(times), axis=0)
+            table = table.iloc[:, 1:].set_axis(session_times(table.iloc[:, 0]), axis=0)
         return table.astype(float)
     except (OSError, ValueError, TypeError, IndexError) as error:
         why = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -16,6 +16,7 @@ from tradinghf.simulation._bars import Extras, volatility_before
 from tradinghf.simulation._path_kernel import SPAN
 from tradinghf.simulation._program_kernel import KINDS, close_ruined, give, run, through
 from tradinghf.simulation._setup import Setup
+from tradinghf.simulation._working_orders import IN_SHARES
 
 TABLES = ("size", "limit", "stop", "stop_loss", "take_profit")
 _SIDES = {"both": 0, "long": 1, "short": -1}
@@ -124,12 +125,17 @@ def run_programs(
     found |= {"shares": np.empty(shape), "fees": np.zeros(shape)}
     found["ambiguous"] = np.zeros(count, dtype=np.int64)
     codes = np.array([KINDS.index(kind) for kind in kinds])
+    split = np.ones_like(market.close) if extras.split is None else extras.split
+    changed = (split[1:] != 1).any(axis=1) & (setup.fill == "next_open")
+    splits: list[int] = np.flatnonzero(changed).tolist()
     fills = []
     for s in range(count):
         tables = np.full((market.bars, len(TABLES), market.assets), np.nan)
         for k, name in enumerate(TABLES):
             if name in orders:
                 tables[:, k] = orders[name][s if len(orders[name]) > 1 else 0]
+        for row in splits:
+            tables[row] = _after_split(tables[row], kinds[row], split[row + 1])
         money, unsure = np.empty((market.bars, at.EXPOSURE)), np.zeros(market.assets)
         m, p = open_account(market, float(cash))
         # Mostly an order is one fill, and an exit closes what it opened; where volume fills in
@@ -163,6 +169,12 @@ def run_programs(
     return found, _fill_frame(np.concatenate(fills))
 
 
+def _after_split(orders: Floats, kind: str, split: Floats) -> Floats:
+    """[5, A] orders decided before a split; see `_working_orders.after_split`."""
+    sizes = split if kind in IN_SHARES else np.ones_like(split)
+    return np.vstack([orders[:1] * sizes, orders[1:] / split])
+
+
 def _held(shares: Floats, close: Floats) -> Floats:
     """[T] value of positions, added up in the order of the assets."""
     value: Floats = (shares * close).cumsum(axis=1)[:, -1]
@@ -187,6 +199,7 @@ class ProgramAccount:
     def __init__(self, market: MarketData, setup: Setup, extras: Extras, cash: float) -> None:
         """Open it, flat, at the first close."""
         self._n, assets = _Numbers(market, setup, extras), market.assets
+        self._split = extras.split
         self._m, self._p = open_account(market, cash)
         self._w, self._s = np.zeros((at.WORK, assets)), np.zeros((SPAN, assets))
         self._fees, self._tried = np.zeros(assets), np.zeros(assets)
@@ -195,6 +208,8 @@ class ProgramAccount:
     def carry(self, bar: int, kind: str, orders: Floats) -> None:
         """Through a bar, with `orders` [5, A] for its open."""
         n = self._n
+        if self._split is not None and n.i[at.AT_CLOSE] == 0:
+            orders = _after_split(orders, kind, self._split[bar])
         through(
             bar, self._m, self._p, self._w, self._s, n.bars[bar], n.funding[bar], n.member[bar],
             orders, KINDS.index(kind), self._fees, self._out, n.x, n.i,

@@ -31,6 +31,7 @@ from tradinghf.simulation._orders import order_size, order_value
 from tradinghf.simulation._setup import Setup
 from tradinghf.simulation._working_orders import (
     BarOrders,
+    after_split,
     execute_and_book,
     fill_at_price,
     submit_orders,
@@ -78,6 +79,8 @@ def trade_through_bar(
         if bar.member is not None:  # no orders in assets that are not listed
             listed = orders.size.masked_fill(bar.member == 0, torch.nan)
             orders = replace(orders, size=listed)
+        if bar.split is not None:
+            orders = after_split(orders, bar.split)
         ledger, tape, tried = _fill(ledger, tape, orders, bar.open, bar.liquidity, setup)
     elif setup.waits:
         ledger, tape, tried = fill_at_price(ledger, tape, bar.open, bar.liquidity, setup)

@@ -57,6 +57,32 @@ class PricedOrders(BarOrders):
     manner: Tensor | None = None
 
 
+IN_SHARES = ("amount", "target_amount")
+"""Kinds of size that count shares, which a split changes."""
+
+
+def after_split(orders: BarOrders, split: Tensor) -> BarOrders:
+    """Orders decided before a split, in the shares and prices after it, as brokers keep them.
+
+    Args:
+        orders: decided at the close before.
+        split: [N, A] new shares per old one, at the open.
+
+    """
+
+    def moved(price: Tensor | None) -> Tensor | None:
+        return None if price is None else price / split
+
+    return replace(
+        orders,
+        size=orders.size * split if orders.kind in IN_SHARES else orders.size,
+        limit=moved(orders.limit),
+        stop=moved(orders.stop),
+        stop_loss=moved(orders.stop_loss),
+        take_profit=moved(orders.take_profit),
+    )
+
+
 def waiting_part(ledger: Ledger, volatility: Tensor, floor: float) -> list[Tensor]:
     """What is observed of orders that wait: three columns [N, A], none where none can wait.
 

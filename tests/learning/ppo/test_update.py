@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.policy import ActorCritic
-from tradinghf.learning.ppo import _update as update
+from tradinghf.learning.ppo import _network
 from tradinghf.learning.ppo._compiled import CompiledUpdate, covers
 from tradinghf.learning.ppo._network import PackedActorCritic
 from tradinghf.learning.ppo._transitions import Minibatch
@@ -100,7 +100,7 @@ def test_gradients_are_those_of_the_loss(
         packed = PackedActorCritic(copy.deepcopy(network))
         learner = kind(packed, config)
         for size in (33, 10):  # at once, and in parts that add up to it
-            monkeypatch.setattr(update, "PART_ROWS", size)
+            monkeypatch.setattr(_network, "PART_ROWS", size)
             statistics.append(learner.step(rows, table_of(obs, batch), weights, 0.0))
             for name in names:
                 got = packed.view(packed.grad, name)
@@ -122,7 +122,7 @@ def test_half_precision_gives_nearly_the_same_gradient(
         packed = PackedActorCritic(copy.deepcopy(network), precision)
         learner = Update(packed, config)
         for size in (64, 24):
-            monkeypatch.setattr(update, "PART_ROWS", size)
+            monkeypatch.setattr(_network, "PART_ROWS", size)
             learner.step(torch.arange(64), table_of(obs, batch), LossWeights(0.2, 0.5, 0.01), 0.0)
             gradients.append(packed.grad.clone())
     for exact, half in zip(gradients[:2], gradients[2:], strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tradinghf.learning.policy._assets import AssetBody
 from tradinghf.learning.policy._ensemble import ensemble
 from tradinghf.learning.policy._heads import Categorical, Head
 from tradinghf.learning.policy._networks import ActorCritic, frozen
@@ -11,6 +12,7 @@ from tradinghf.learning.policy._saved import Policy
 
 __all__ = [
     "ActorCritic",
+    "AssetBody",
     "Categorical",
     "Head",
     "Layer",

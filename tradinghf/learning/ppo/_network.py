@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from tradinghf.learning.policy import ActorCritic, Layer, Perceptron, Scratch
-
-GradientAt = Callable[[Tensor], Tensor]  # outputs [B, ..] to the loss's gradient there
+from tradinghf.learning.ppo._asset_parts import PART_ROWS, AssetNetwork, GradientAt
 
 _CHUNK_ROWS = 4096  # decisions that the critics judge at once: more fall out of the cache
 _GPU_CHUNK_ROWS = 1 << 20
@@ -20,7 +18,8 @@ class PackedActorCritic:
     """Moves an actor-critic's parameters into one vector; the network goes on using them there.
 
     One vector makes an optimiser step, a sum over processes and a copy one operation each.
-    Perceptrons run forward and backward by hand; other networks by automatic differentiation. In
+    Perceptrons run forward and backward by hand, and on the processor networks over assets; other
+    networks by automatic differentiation. In
     bfloat16, products read and write half as much memory and add up in float32, while parameters,
     gradients and the loss stay in float32, where small steps are not lost.
 
@@ -60,11 +59,18 @@ class PackedActorCritic:
         if network.memory is not None:  # it is taken through time in `_sequences`
             for inner, parameter in network.memory.named_parameters():
                 parameter.grad = self.view(self.grad, f"memory.{inner}")
+        self._assets: AssetNetwork | None = None
+        over_assets = network.shape["assets"] is not None
+        if over_assets and not self._half and self.data.device.type == "cpu":
+            self._assets = AssetNetwork(network, self._views)
         scratch = Scratch()
         trunk = any(True for _ in network.trunk.children())
         self._trunk = self._part("trunk", Scratch(), first=True) if trunk else None
         self._actor = self._part("actor", scratch, first=not trunk)
         self._critic = self._part("critic", scratch, first=not trunk)
+
+    def _views(self, name: str) -> tuple[Tensor, Tensor]:
+        return self.view(self.data, name), self.view(self.grad, name)
 
     def _part(self, name: str, scratch: Scratch, *, first: bool) -> _Part:
         module = self.network.get_submodule(name)
@@ -102,10 +108,14 @@ class PackedActorCritic:
 
     def policy_out(self, obs: Tensor) -> Tensor:
         """[N, D] to [N, O]; the result lasts until the next call."""
+        if self._assets is not None:
+            return self._assets.policy_out(obs)
         return self._actor.forward(self._features(obs)).float().contiguous()
 
     def value_out(self, obs: Tensor) -> Tensor:
         """[N, D] to the critics [N, C]; the result lasts until the next call."""
+        if self._assets is not None:
+            return self._assets.value_out(obs)
         return self._critic.forward(self._features(obs)).float().contiguous()
 
     def value_outs(self, obs: Tensor) -> Tensor:
@@ -117,6 +127,10 @@ class PackedActorCritic:
             for part in obs.split(steps)
         ]
         return torch.cat(parts)
+
+    def part_rows(self, obs: Tensor) -> int:
+        """Of observations [.., D], as many as a processor's cache keeps for the way back."""
+        return PART_ROWS if self._assets is None else self._assets.accounts(obs, PART_ROWS)
 
     def draw(self, out: Tensor, noise: Tensor) -> Tensor:
         """Raw actions of outputs [N, O]."""
@@ -137,6 +151,8 @@ class PackedActorCritic:
             add: to the gradients that are there, instead of writing over them.
 
         """
+        if self._assets is not None:
+            return self._assets.gradients(obs, at_values, at_policy, add=add)
         if self._automatic and not add:
             self.grad.zero_()
         into = add and not self._half

@@ -25,7 +25,6 @@ STATISTICS = (
     "gradient_norm",
 )
 _KL = STATISTICS.index("kl")
-PART_ROWS = 4096  # rows whose activations stay in a processor's cache for the way back
 
 
 @dataclass(frozen=True, eq=False)
@@ -302,8 +301,9 @@ class Update:
         Where the rows are many, gradients of parts of them add up to the whole's.
         """
         parts: Sequence[Tensor] = (rows,)
-        if not rows.is_cuda and len(rows) > PART_ROWS:  # a GPU wants all rows at once
-            parts = rows.split(PART_ROWS)
+        most = len(rows) if rows.is_cuda else self.network.part_rows(table.obs)
+        if len(rows) > most:  # a GPU wants all rows at once
+            parts = rows.split(most)
         stats = self._gradients(*table.pick(parts[0]), weights, None)
         if len(parts) > 1:
             stats *= (share := len(parts[0]) / len(rows))
