@@ -60,6 +60,14 @@ def test_bad_parameter_values_name_the_parameter(name: str, value: object) -> No
         tilt(make_market(5), **{name: value})
 
 
+def test_a_plain_function_is_told_to_be_decorated() -> None:
+    def plain(market: MarketData) -> Floats:
+        return np.zeros(market.bars)
+
+    with pytest.raises(StrategyError, match=r"plain is no strategy; .*decorated with @strategy"):
+        load_strategy(plain)  # type: ignore[arg-type]
+
+
 def test_unknown_names_suggest_close_matches(tmp_path: Path) -> None:
     with pytest.raises(StrategyError, match="Did you mean 'sma_cross'"):
         load_strategy("sma_cros")

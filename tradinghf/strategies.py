@@ -272,6 +272,12 @@ def load_strategy(name: str | Path | Strategy, folder: Path | str | None = None)
     """
     if isinstance(name, Strategy):
         return name
+    if not isinstance(name, str | Path):
+        called = getattr(name, "__name__", type(name).__name__)
+        raise StrategyError(
+            f"{called} is no strategy; expected a name, a file, or a function decorated with "
+            "@strategy, which says what its parameters are."
+        )
     name = str(name)
     plain, colon, tail = name.rpartition(":")
     if colon and all("=" in item for item in tail.split(",")):

@@ -11,7 +11,7 @@ import pytest
 from tradinghf import CostModel, MarketData, backtest
 from tradinghf.config import TradingRules
 from tradinghf.errors import StrategyError
-from tradinghf.evaluation import Orders, signal
+from tradinghf.evaluation import Orders, Signals, signal
 
 FREE = CostModel(fee_bps=0, slippage_bps=0)
 NAN = float("nan")
@@ -125,6 +125,16 @@ def test_of_targets_of_several_assets_only_the_one_that_lapsed_is_taken_back() -
     assert both.orders.query("symbol == 'A'")["price"].tolist() == [95.0]
 
 
+def test_an_entry_signal_lapses_and_what_is_held_stays() -> None:
+    market = bars(FLAT, (100, 101, 96, 100), (100, 101, 94, 99), FLAT)
+    entries = np.array([True, False, False, False])
+    limit = np.full(4, 95.0)
+    assert len(traded(Signals(entries, limit=limit, good_for=1), market).orders) == 0
+    kept = traded(Signals(entries, limit=limit, good_for=2), market)
+    assert kept.orders["price"].tolist() == [95]
+    assert kept.account.shares[:, 0].tolist() == [0, 0, 1000, 1000]
+
+
 def test_what_volume_left_unfilled_lapses_too() -> None:
     market = bars(*[FLAT] * 6, volume=100.0)
     size = np.array([30.0] + [NAN] * 5)
@@ -149,6 +159,15 @@ def test_a_signal_says_both_legs_and_what_is_taken_back() -> None:
     told = signal(lapsing, market)
     assert (told["size"][0], told["order"][0]) == (0, True)
     assert told[["limit", "stop"]].isna().all(axis=None)
+
+
+def test_a_signal_says_prices_as_they_are_quoted() -> None:
+    """Oil at 10 with an offset of 100: a limit at 95 is one at -5."""
+    frame = pd.DataFrame([(10.0,) * 4] * 3, columns=["open", "high", "low", "close"])
+    frame.index = pd.bdate_range("2024-01-01", periods=3)
+    oil = MarketData.from_frame(frame, symbol="CL", offset=100.0)
+    told = signal(Orders([NAN, NAN, 1], "amount", limit=[NAN, NAN, 95.0]), oil)
+    assert told[["close", "limit"]].values.tolist() == [[10, -5]]
 
 
 @pytest.mark.parametrize(

@@ -210,6 +210,18 @@ def test_rows_that_ask_too_much_are_scaled_on_every_route() -> None:
     assert "scaled down as a whole" in alone.remarks[0]
 
 
+def test_entries_that_ask_too_much_are_scaled_as_a_whole_too() -> None:
+    market = make_market(20, 2, 2)
+    entries = np.zeros((20, 2), dtype=bool)
+    entries[3] = True
+    report = backtest(Signals(entries), market, costs=FREE, record=False)
+    assert report.positions.iloc[4].tolist() == pytest.approx([0.5, 0.5], abs=0.02)
+    assert "1 of 1 orders asked for up to 2.00 times the equity" in report.remarks[0]
+    half = backtest(Signals(entries, size=0.5), market, costs=FREE, record=False)
+    assert half.remarks == ()
+    np.testing.assert_allclose(half.equity, report.equity, rtol=1e-12)
+
+
 def test_a_row_is_scaled_to_what_the_assets_it_leaves_alone_still_hold() -> None:
     market = make_market(40, 3, 2)
     table = pd.DataFrame(NAN, index=market.index, columns=list(market.symbols))
@@ -234,5 +246,5 @@ def test_purchases_cut_because_others_grew_are_said() -> None:
     table = pd.DataFrame(NAN, index=market.index, columns=list(market.symbols))
     table.iloc[0], table.iloc[3] = [0.5, 0, 0], [NAN, 0.25, 0.25]
     report = backtest(table, market, costs=FREE, record=False)
-    assert "At 1 bars, first 2020-01-07" in report.remarks[0]
+    assert "At 1 bar, first 2020-01-07" in report.remarks[0]
     assert "cut to the cash" in report.remarks[0]

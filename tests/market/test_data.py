@@ -128,7 +128,7 @@ def test_rows_between_select() -> None:
     assert market.select("A").symbols == ("A",)
     with pytest.raises(MarketDataError, match="window of 1 bars"):
         market.rows(3, 4)
-    with pytest.raises(MarketDataError, match="no bars between 2030"):
+    with pytest.raises(MarketDataError, match="no bars from 2030;"):
         market.between("2030")
     with pytest.raises(MarketDataError, match="Write them as 2012"):
         market.between("soon")

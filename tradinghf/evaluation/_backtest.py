@@ -328,18 +328,24 @@ def decisions(
     name, raw, used = _asked(x, market, how, params)
     if isinstance(x, ActingPolicy) and not isinstance(raw, Orders):  # sized within the account
         return Decisions(name, OrderTables(raw), used)
+    rules, literal = terms.rules, isinstance(x, pd.DataFrame)
+    shorts_pay = rules.side != "long" and not rules.lock_cash
+    note = ""
     if isinstance(raw, Signals):
         raw = raw.orders(market)
+        size, note = scaled_targets(
+            raw.size, terms.margin.leverage, shorts_pay=shorts_pay, keeps=False
+        )
+        raw = replace(raw, size=size)
     if isinstance(raw, Orders):
-        return Decisions(name, order_tables(raw, market), used)
+        return Decisions(name, order_tables(raw, market), used, note)
     if is_event_rule(raw):
         raw = made_rule(raw, {}) if isinstance(raw, type) else raw  # a strategy gave its class
         return Decisions(name, rule_orders(raw, market, **how), used, stepped=True)
-    rules, literal = terms.rules, isinstance(x, pd.DataFrame)
     scaled, note = scaled_targets(
         raw if literal else held_targets(raw),  # a rule says at every bar what it wants to hold
         terms.margin.leverage,
-        shorts_pay=rules.side != "long" and not rules.lock_cash,
+        shorts_pay=shorts_pay,
         keeps=not terms.closes_positions and market.listed is None,
     )
     return Decisions(name, OrderTables(scaled if literal else target_changes(scaled)), used, note)

@@ -61,7 +61,7 @@ class Signals:
         entries, exits: of long positions.
         short_entries, short_exits: of short ones.
         size: of a position [fraction of equity], a number or [T, A].
-        limit, stop, stop_loss, take_profit: as in `Orders`; of entries only.
+        limit, stop, stop_loss, take_profit, good_for: as in `Orders`; of entries only.
 
     """
 
@@ -74,6 +74,7 @@ class Signals:
     stop: Any = None
     stop_loss: Any = None
     take_profit: Any = None
+    good_for: Any = None
 
     def orders(self, market: MarketData) -> Orders:
         """The signals as orders of kind "signal"."""
@@ -101,7 +102,7 @@ class Signals:
             k: None if v is None else np.where(entry, aligned(v, market, k), np.nan)
             for k, v in prices.items()
         }
-        return Orders(asked, "signal", **only)
+        return Orders(asked, "signal", good_for=self.good_for, **only)
 
 
 def _held(side: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -358,9 +359,10 @@ def short_of_cash(orders: OrderTables, account: Any, market: MarketData, fill: F
     cut = (lacking.max(axis=1, initial=0.0) > _SHORTFALL) & spent & (account.equity[at] > 0)
     if not cut.any():
         return ""
-    first = int(at[np.argmax(cut)])
+    first, times = int(at[np.argmax(cut)]), int(cut.sum())
     return (
-        f"At {int(cut.sum())} bars, first {market.index[first].date()}, purchases found less cash "
-        "than their weights ask for, because what was held had grown beyond its target; they were "
-        "cut to the cash, the smallest first. Order all assets in such rows."
+        f"At {times} bar{'' if times == 1 else 's'}, first {market.index[first].date()}, "
+        "purchases found less cash than their weights ask for, because what was held had grown "
+        "beyond its target; they were cut to the cash, the smallest first. Order all assets in "
+        "such rows."
     )

@@ -153,7 +153,10 @@ def _orders_table(orders: OrderTables, market: MarketData, how: dict[str, Any]) 
                 "held": report.positions.to_numpy()[-1],
                 "size": size,
                 "kind": np.where(lapses, "amount", kind),
-                **{name: np.where(price == NEVER, np.nan, price) for name, price in prices.items()},
+                **{
+                    name: np.where(p == NEVER, np.nan, p - market.lift)
+                    for name, p in prices.items()
+                },
                 "order": np.isfinite(size),
             }
         )
