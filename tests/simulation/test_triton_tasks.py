@@ -151,18 +151,19 @@ def _compiled(root: Path, folder: Path, *cases: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.extra("triton")
-def test_a_tasks_kernels_compile_for_a_card(root: Path, tmp_path: Path) -> None:
-    rows = _compiled(root, tmp_path, "time left")
-    assert [row["kernel"] for row in rows] == ["advance", "show"]
-    assert all(row["local"] == 0 and row["shared"] <= LARGEST for row in rows)
+def test_a_kernel_of_each_kind_compiles_for_a_card(root: Path, tmp_path: Path) -> None:
+    _check(_compiled(root, tmp_path, "time left", "others", "gradients, shared"))
 
 
 @pytest.mark.extra("triton")
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_every_kernel_compiles_for_a_card(root: Path, tmp_path: Path) -> None:
-    rows = _compiled(root, tmp_path)
+    _check(_compiled(root, tmp_path))
+
+
+def _check(rows: list[dict[str, Any]]) -> None:
+    """All kinds are there and fit into a card; only the gradient may spill registers."""
     assert {row["kernel"] for row in rows} == {"advance", "show", "gradients", "discount", "adam"}
     assert not [row for row in rows if row["shared"] > LARGEST]
-    spilled = [row for row in rows if row["local"] and row["kernel"] != "gradients"]
-    assert not spilled
+    assert not [row for row in rows if row["local"] and row["kernel"] != "gradients"]

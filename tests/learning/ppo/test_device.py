@@ -95,14 +95,13 @@ def test_an_iteration_on_the_device_waits_for_nothing(name: str, steps: int | No
     task, config = CASES[name]
     expected = _agent(task, config, steps, engine="tensor")
     assert expected._units.bars == (0 if config.bootstrap or task.time_left else TASK.horizon)
-    metrics = expected.train(3)
+    metrics = expected.train(2)
     with PretendedDevice() as gpu:
         agent = _agent(task, config, steps, device="cuda")
-        found = agent.train(1, total=3)
-        rates = [StepRates.at(config, share) for share in (0.5, 1.0)]
+        found, rates = agent.train(1, total=2), StepRates.at(config, 1.0)
         with gpu.iteration():
-            rows = [(each, agent._iterate(each)) for each in rates]
-        found += agent._read(rows)
+            row = agent._iterate(rates)
+        found += agent._read([(rates, row)])
         assert all(gpu.holds(p) for p in agent.network.parameters())
         weights = [p.detach().cpu() for p in agent.network.parameters()]
     for ours, theirs in zip(found, metrics, strict=True):
