@@ -134,7 +134,8 @@ class BroughtAgent:
         metrics = {"step": float(self.iteration * self.steps_per_iteration)}
         metrics |= {f"reward/{k}": (v - before[k]) / count for k, v in market.earned.items()}
         told = [*self.callbacks, *([] if after is None else [after])]
-        self.stopped = not all([tell(self, metrics) is not False for tell in told])
+        answers = [tell(self, metrics) for tell in told]
+        self.stopped = any(isinstance(one, bool | np.bool_) and not one for one in answers)
         return [metrics]
 
     def state(self) -> dict[str, Any]:

@@ -68,6 +68,10 @@ def reward_of(given: Any, bars: int) -> Reward:
     """
     if given is None:
         return RewardModel()
+    if isinstance(given, type):
+        raise ConfigError(
+            f"reward_model is the class {given.__name__}; expected an instance: {given.__name__}()."
+        )
     if isinstance(given, nn.Module):
         return PlainReward(network=given).checked(bars)
     members = ("blank", "explained", "fit", "fitted", "member_scores", "rewards")

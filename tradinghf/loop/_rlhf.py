@@ -29,7 +29,7 @@ from tradinghf.loop._learner import answering, learner, market_env_of, reward_of
 from tradinghf.loop._paired import Contender
 from tradinghf.loop._plan import RoundPlan, schedule_changes
 from tradinghf.loop._questions import Answers, ask, held_out_scores, own_actors, quiz_scores
-from tradinghf.loop._task import is_task, task_loop
+from tradinghf.loop._task import blank, is_task, task_loop
 from tradinghf.loop._training import Training
 from tradinghf.market import MarketLike
 
@@ -70,7 +70,7 @@ class RLHF(Gated):
     """
 
     def __new__(cls, env: Any = None, *rest: Any, **options: Any) -> Any:
-        return task_loop(env, *rest, **options) if is_task(env) else super().__new__(cls)
+        return task_loop(env, *rest, **options) if is_task(env) else blank(cls, options)
 
     def __init__(
         self,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
 from gymnasium.vector import VectorEnv
 
-from tradinghf.errors import ConfigError
+from tradinghf.errors import ConfigError, UnexpectedOptionError, unknown_name
 from tradinghf.learning.config import RLHFConfig
 from tradinghf.learning.tasks import TaskRLHF
 from tradinghf.simulation import MarketEnv
@@ -32,6 +35,25 @@ def is_task(given: Any) -> bool:
         return False
     kinds = (str, gymnasium.Env, VectorEnv)
     return isinstance(given, kinds) or (callable(given) and not hasattr(given, "bars"))
+
+
+def blank(kind: Any, options: Mapping[str, Any]) -> Any:
+    """An instance of a class of loops that is to be initialised with options.
+
+    Raises:
+        UnexpectedOptionError: it takes no such option.
+
+    """
+    taken = inspect.signature(kind.__init__).parameters
+    settings = {f.name for f in dataclasses.fields(RLHFConfig)}
+    for name in options:
+        if name in taken or any(p.kind is p.VAR_KEYWORD for p in taken.values()):
+            continue
+        hint = f"{name!r} is an option of RLHFConfig: config=RLHFConfig({name}=...). "
+        known = unknown_name("option of RLHF", name, taken.keys() - {"self"})
+        said = hint if name in settings else ""
+        raise UnexpectedOptionError(f"{said}{known} (unexpected keyword argument {name!r})")
+    return object.__new__(kind)
 
 
 def task_loop(

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from tradinghf.config import EnvConfig
 from tradinghf.errors import ConfigError
-from tradinghf.simulation._actions import ActionMap
+from tradinghf.simulation._actions import ActionMap, numbers
 from tradinghf.simulation._dynamics import Dynamics, EnvState
 from tradinghf.simulation._working_orders import PricedOrders
 
@@ -115,7 +115,7 @@ class OrderActions:
                 f"MarketEnv.step got {rows.numel()} numbers; expected 2 for each of {envs} "
                 "environments: what to hold, and how to order it (EnvConfig.orders)."
             )
-        rows = rows.reshape(envs, 2).to(levels.dtype).clamp(-1.0, 1.0)
+        rows = numbers(rows.reshape(envs, 2).to(levels.dtype)).clamp(-1.0, 1.0)
         target, side = rows[:, :1] * self.actions.leverage, rows[:, 1:]
         share = (side.abs() - _NEAREST).clamp_min(0.0) / (1.0 - _NEAREST)
         limit = (side < -_NEAREST) & self.limits.any()

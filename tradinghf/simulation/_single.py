@@ -116,6 +116,8 @@ class SingleStep:
             return None
         if isinstance(action, np.ndarray) and action.size == 1 and action.dtype.kind == "f":
             self._order[...] = action
+            if np.isnan(self._order).any():  # which is told in words elsewhere
+                return None
             np.clip(self._order, -1.0, 1.0, out=self._order)
             self._order *= self._env.config.margin.leverage
             return self._empty[0], self._order

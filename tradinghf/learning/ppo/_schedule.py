@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from tradinghf.errors import ConfigError
@@ -80,4 +81,5 @@ def tell(callbacks: Iterable[Callback], learner: Any, metrics: dict[str, float])
 
     A callback ends the training by returning False; None goes on.
     """
-    return all([callback(learner, metrics) is not False for callback in callbacks])
+    told = [callback(learner, metrics) for callback in callbacks]
+    return not any(isinstance(one, bool | np.bool_) and not one for one in told)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tradinghf.config import settings_of
-from tradinghf.errors import CheckpointError, ConfigError, check_memory
+from tradinghf.errors import CheckpointError, ConfigError, NamedOptions, check_memory
 from tradinghf.learning.config import PPOConfig
 from tradinghf.learning.policy import ActorCritic
 from tradinghf.learning.ppo._distributed import ALONE, ProcessGroup
@@ -62,7 +62,7 @@ class Stream:
     weight: float = 1.0
 
 
-class PPO:
+class PPO(NamedOptions):
     """Trains an actor-critic on a vector environment: act, price what happened, improve.
 
     With `whole_episodes`, every rollout starts afresh from a seed that depends on (seed,

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from tradinghf.config import settings_of
-from tradinghf.errors import ConfigError
+from tradinghf.errors import ConfigError, NamedOptions
 from tradinghf.learning.reward import choose_groups
 from tradinghf.learning.runs import Scores
 from tradinghf.learning.tasks._agents import Agent, agent_of
@@ -33,7 +33,7 @@ _BUCKETS = 4  # rows of fragments per question wanted
 _ABOUT_ASKING = ("asking", "choices", "rounds", "uniform")  # may change between calls of `train`
 
 
-class TaskRLHF:
+class TaskRLHF(NamedOptions):
     """Learns a task from rankings of fragments; what `RLHF` is for environments without a market.
 
     Example:
@@ -300,6 +300,10 @@ def _reward_of(given: Any, inputs: int, config: TaskConfig) -> StepReward:
     """
     if given is None:
         return TaskReward(inputs, config.reward, config.seed)
+    if isinstance(given, type):
+        raise ConfigError(
+            f"The reward is the class {given.__name__}; expected an instance: {given.__name__}()."
+        )
     if isinstance(given, nn.Module):
         return NetworkReward(given, inputs, config.seed)
     needed = ("ready", "guess", "fit", "scores", "rewards")

@@ -82,7 +82,13 @@ def ranks_of(ranker: Any, shown: Fragments, generator: torch.Generator) -> Tenso
     rank = getattr(ranker, "rank", None)
     found = ranker(shown) if rank is None else rank(shown.rewards, generator)
     wanted = tuple(shown.mask.shape[:-1])
-    ranks = torch.as_tensor(found)
+    try:
+        ranks = torch.as_tensor(found)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ConfigError(
+            f"The teacher's ranks are {found!r:.80}; expected an array of whole numbers of 1 or "
+            f"more, 1 = best, of shape {wanted}."
+        ) from error
     whole = ranks.shape == wanted and bool((ranks == ranks.round()).all() & (ranks >= 1).all())
     if not whole:
         raise ConfigError(
