@@ -216,14 +216,17 @@ class WindowAttention(nn.Module):
         market = obs[..., :split].unflatten(-1, (self.bars, self.features))
         token = self.account(obs[..., split:])
         bars = self.before(self.bar(market) + self.position)
-        query = self.query(self.before(token)).unflatten(-1, (ATTENTION_HEADS, 1, -1))
-        # [.., H, W, width / H] each
         key, value = (
-            part.unflatten(-1, (ATTENTION_HEADS, -1)).transpose(-2, -3)
-            for part in self.key_value(bars).chunk(2, -1)
+            part.unflatten(0, (ATTENTION_HEADS, -1)) for part in self.key_value.weight.chunk(2)
         )
-        weight = (query @ key.mT / query.shape[-1] ** 0.5).softmax(-1)
-        found = (weight @ value).flatten(-3)
+        query = self.query(self.before(token)).unflatten(-1, (ATTENTION_HEADS, -1))
+        # q . (K b) = (K' q) . b, and a mean of V b is V of the mean: the one question and the one
+        # answer go through the matrices, instead of every bar. What is the same for all bars, as
+        # the keys' bias, does not change the weights.
+        asked = torch.einsum("...hd,hdk->...hk", query, key)
+        weight = (asked @ bars.mT / query.shape[-1] ** 0.5).softmax(-1)  # [.., H, W]
+        found = torch.einsum("...hk,hdk->...hd", weight @ bars, value).flatten(-2)
+        found = found + self.key_value.bias.chunk(2)[1]
         kept: Tensor = self.after(token + self.out(found))
         return kept
 
