@@ -79,7 +79,7 @@ def do(step: str, path: Path) -> None:
 
         backtest("sma_cross", market, record=False, **_slow(market.bars))
     if step == "sweep":
-        from tradinghf import sweep
+        from tradinghf.evaluation import sweep
 
         slow = _slow(market.bars)["slow"]
         grid = {"fast": [slow // 10, slow // 5], "slow": [slow, 2 * slow]}

@@ -12,7 +12,7 @@ from support.evaluation import make_market
 
 from tradinghf import CostModel, MarketData, backtest, strategy
 from tradinghf.errors import ConfigError, StrategyError
-from tradinghf.evaluation import check_strategy, sweep, walk_forward
+from tradinghf.evaluation import _columns, check_strategy, sweep, walk_forward
 from tradinghf.evaluation._walkforward import walk_forward_splits
 from tradinghf.strategies import Floats, strategy_names
 
@@ -40,6 +40,24 @@ def test_every_row_equals_its_own_backtest(assets: int, fill: str) -> None:
         mine = found.table.loc[row]
         for name in found.table.columns[list(found.table).index("total_return_pct") :]:
             assert mine[name] == pytest.approx(report.metrics[name], rel=1e-9), name
+
+
+def test_a_wide_universe_holds_few_columns_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    market = make_market(200, assets=4, seed=1)
+    together = sweep("sma_cross", market, GRID)
+    held: list[int] = []
+    worth = _columns._worth
+
+    def watched(shares: Floats, price: Floats) -> Floats:
+        held.append(shares.size)
+        return worth(shares, price)
+
+    monkeypatch.setattr(_columns, "_worth", watched)
+    monkeypatch.setattr(_columns, "_HELD_AT_ONCE", 200 * 4 * 5)
+    apart = sweep("sma_cross", market, GRID)
+    assert max(held) == 200 * 4 * 5  # of 18 columns
+    np.testing.assert_array_equal(apart.returns, together.returns)
+    pd.testing.assert_frame_equal(apart.table, together.table)
 
 
 def test_best_verdict_and_overfitting_count_every_trial() -> None:
@@ -234,7 +252,7 @@ def test_every_python_block_of_the_backtest_guide_runs(
     monkeypatch.chdir(tmp_path)
     text = (root / "docs" / "backtest.md").read_text("utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 11
+    assert len(blocks) == 12
     for block in blocks:
         exec(compile(block, "docs/backtest.md", "exec"), {"__name__": "guide"})
     assert (tmp_path / "report.html").stat().st_size > 50_000

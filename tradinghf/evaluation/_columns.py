@@ -30,6 +30,8 @@ _NUMBERS_AT_ONCE = 1_500_000
 """Bars, assets and accounts stepped together, multiplied: about half a gigabyte."""
 COLUMNS_AT_ONCE = 128
 """Columns simulated together: large enough for numba, small enough for the cache."""
+_HELD_AT_ONCE = 8_000_000
+"""Bars, assets and columns, multiplied, whose shares are held together: 64 MiB for each table."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +85,8 @@ def run_columns(
     source = iter(as_tables(each) for each in orders)
     parts: list[ColumnResults] = []
     done = 0
-    while chunk := list(islice(source, COLUMNS_AT_ONCE)):
+    at_once = min(max(_HELD_AT_ONCE // (market.bars * market.assets), 1), COLUMNS_AT_ONCE)
+    while chunk := list(islice(source, at_once)):
         plain = terms.plain and market.listed is None and vectorbt_expresses(costs)
         if plain and all(each.are_weights for each in chunk):
             sizes = [each.size for each in chunk]
@@ -146,20 +149,19 @@ def _simulate(
     records = np.concatenate(parts)
     group = np.repeat(np.arange(count), [len(part) for part in parts])
     bar, column = records["idx"], group * assets + records["col"]
-    close = np.tile(market.close, count)
-    price = close if fill == "close" else np.tile(market.open, count)
+    price = market.close if fill == "close" else market.open
     side = np.where(records["side"] == 0, 1.0, -1.0)
     notional = records["size"] * records["price"]
-    shares = np.zeros_like(close)
+    shares = np.zeros((market.bars, count * assets))
     shares[bar, column] = side * records["size"]  # at most one fill per bar and column
     np.cumsum(shares, axis=0, out=shares)
     spent = np.zeros((market.bars, count))
     np.add.at(spent, (bar, group), side * notional + records["fees"])
     left = cash - np.cumsum(spent, axis=0)
-    equity = left + (shares * close).reshape(-1, count, assets).sum(axis=2)
+    equity = left + _worth(shares, market.close)
     # Ruin is final, as in the simulator.
     equity[np.logical_or.accumulate(equity <= 0, axis=0)] = 0.0
-    slipped = np.abs(records["price"] - price[bar, column]) * records["size"]
+    slipped = np.abs(records["price"] - price[bar, records["col"]]) * records["size"]
     traded = _Traded(bar, group, notional, records["fees"], slipped)
     return _results(market, equity, left, shares, traded, fill, cash, taste)
 
@@ -234,11 +236,10 @@ def _results(
 ) -> ColumnResults:
     """Columns from accounts: equity and cash [T, N], shares [T, N * A] after each bar."""
     count, bar, group = equity.shape[1], traded.bar, traded.group
-    shape, close = (-1, count, market.assets), np.tile(market.close, count)
-    price = close if fill == "close" else np.tile(market.open, count)
+    price = market.close if fill == "close" else market.open
     value = np.full_like(left, cash)  # before the bar's fills, at their reference prices
     held = shares[:-1] if split is None else shares[:-1] * np.tile(split, count)[1:]
-    value[1:] = left[:-1] + (held * price[1:]).reshape(shape).sum(axis=2)
+    value[1:] = left[:-1] + _worth(held, price[1:])
     before = np.vstack([np.full((1, count), cash), equity[:-1]])
     returns = np.zeros_like(equity)
     np.divide(equity, before, out=returns, where=before > 0)
@@ -257,7 +258,7 @@ def _results(
         notional = per_bar(np.where(alive, traded.notional, 0.0))
         paid = per_bar(traded.fees + traded.slipped)
         holding = shares if fill == "next_open" else _later(shares)
-        held = (holding * close).reshape(shape).sum(axis=2)
+        held = _worth(holding, market.close)
         if fill == "next_open":
             path = _paths(market, held, equity, before, notional, paid)
         else:  # what an order at the close costs is felt in the bar that follows
@@ -271,6 +272,13 @@ def _results(
         np.bincount(group, weights=traded.fees, minlength=count).astype(np.float64),
         tastes,
     )
+
+
+def _worth(shares: Floats, price: Floats) -> Floats:
+    """[T, N] value of the shares [T, N * A] of each account at prices [T, A]."""
+    bars, assets = price.shape
+    worth: Floats = (shares.reshape(bars, -1, assets) * price[:, None]).sum(axis=2)
+    return worth
 
 
 def _later(values: Floats) -> Floats:
