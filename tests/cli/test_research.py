@@ -20,6 +20,7 @@ from tradinghf.evaluation._policies import policy_orders
 from tradinghf.evaluation._validation import deflated_sharpe
 from tradinghf.feedback import Query, Ranking
 from tradinghf.feedback.store import Store
+from tradinghf.market import save_market
 from tradinghf.strategies import load_strategy
 
 DATA = "synthetic:bars=300,assets=1"
@@ -358,7 +359,9 @@ def test_the_signal_of_a_day_is_what_a_later_backtest_trades(bar: int, policy_fi
     assert rule["weight"].tolist() == wanted[bar].tolist()
 
 
-def test_a_signal_of_features_that_are_not_known_yet_is_refused(policy_file: Path) -> None:
+def test_a_signal_of_features_that_are_not_known_yet_is_refused(
+    policy_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     from tradinghf.learning.policy import Policy
 
     policy, market = Policy.load(policy_file), load_market(DATA)
@@ -366,6 +369,10 @@ def test_a_signal_of_features_that_are_not_known_yet_is_refused(policy_file: Pat
     assert len(signal(policy, market.rows(0, 28))) == 1
     with pytest.raises(StrategyError, match=r"needs 28 bars.*takes 21.*has 27"):
         signal(policy, market.rows(0, 27))
+    for bars, code in ((27, 2), (28, 0)):
+        save_market(market.rows(0, bars), f"{bars}.csv")
+        assert main(["signal", str(policy_file), "--data", f"{bars}.csv"]) == code
+    assert "needs 28 bars" in capsys.readouterr().err
 
 
 def test_signal_on_the_command_line(policy_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
