@@ -1,6 +1,6 @@
 """How long a fit of the reward model takes on one core, for 50 and for 800 rankings of five.
 
-    python benchmarks/fit_seconds.py --json benchmarks/results/fit_seconds.json
+    python benchmarks/fit_seconds.py --json fit_seconds.json
 
 The answers are about random groups of what rules, chance and traders who slip did in windows of a
 synthetic market. Tastes are those of the aspects' span, and some outside of it.
