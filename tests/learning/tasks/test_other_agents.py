@@ -100,7 +100,9 @@ def by_torchrl(envs: Any, steps: int, before: Parts | None) -> Parts:
     parts = before or Parts(envs.single_observation_space.shape[0], envs.single_action_space.n)
     for _ in range(max(steps // 64, 1)):
         length = -(-64 // envs.num_envs)
-        parts.learn(env.rollout(length, parts.actor, break_when_any_done=False))
+        with torch.no_grad():
+            data = env.rollout(length, parts.actor, break_when_any_done=False)
+        parts.learn(data)
     return parts
 
 

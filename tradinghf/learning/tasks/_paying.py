@@ -40,6 +40,12 @@ class PayingEnv(VectorEnv[Any, Any, Any]):
         self._sum, self._length = np.zeros(self.num_envs), np.zeros(self.num_envs, dtype=np.int64)
 
     @property
+    def autoreset_mode(self) -> AutoresetMode:
+        """How episodes begin again, for libraries that ask the environment itself (TorchRL)."""
+        found: AutoresetMode = self.metadata["autoreset_mode"]
+        return found
+
+    @property
     def repays(self) -> bool:
         """Whether a step by itself says what it is paid: `pay` can be called."""
         return False
