@@ -27,9 +27,11 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from functools import cache, wraps
 from inspect import Parameter, signature
-from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Self, TypeVar, get_args, get_origin, get_type_hints
 
 from tradinghf._kinds import wrong_kind
+
+_V = TypeVar("_V")
 
 
 class TradingHFError(ValueError):
@@ -250,3 +252,25 @@ def check_memory(needed: float, what: str) -> None:
             f"{what} would take about {needed / 2**30:,.1f} GiB of memory; this machine has "
             f"{have / 2**30:,.1f} GiB. Ask for less."
         )
+
+
+def said_once(
+    pairs: Iterable[tuple[str, _V]], what: str, error: type[TradingHFError]
+) -> dict[str, _V]:
+    """{name: value} of what a user wrote; of a name with two values neither is meant for sure.
+
+    Args:
+        pairs: (name, value).
+        what: was written, for the message.
+        error: to raise.
+
+    Raises:
+        TradingHFError: `error`, a name is there twice.
+
+    """
+    found: dict[str, _V] = {}
+    for name, value in pairs:
+        if name in found:
+            raise error(f"{what}: {name[:60]!r} is there twice; expected it once.")
+        found[name] = value
+    return found

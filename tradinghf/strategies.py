@@ -24,7 +24,7 @@ from typing import Any, get_type_hints, overload
 import numpy as np
 
 from tradinghf._parameters import TYPES, Parameter, Value
-from tradinghf.errors import StrategyError, unknown_name
+from tradinghf.errors import StrategyError, said_once, unknown_name
 from tradinghf.market import Floats, MarketData
 from tradinghf.registry import Registry, file_of, import_file, run_file
 from tradinghf.resources import resource_dir
@@ -281,7 +281,8 @@ def load_strategy(name: str | Path | Strategy, folder: Path | str | None = None)
     name = str(name)
     plain, colon, tail = name.rpartition(":")
     if colon and all("=" in item for item in tail.split(",")):
-        given = dict(item.split("=", 1) for item in tail.split(","))
+        items = (item.partition("=") for item in tail.split(","))
+        given = said_once(((k, v) for k, _, v in items), f"strategy {name[:60]!r}", StrategyError)
         return load_strategy(plain, folder).with_defaults(**given)
     path, _, wanted = name.partition(":")
     if path.endswith(".py"):

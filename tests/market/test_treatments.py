@@ -227,3 +227,24 @@ def test_what_cannot_be_done_says_why(
     pd.DataFrame({"date": ["2020-01-01"], "JPY": [0.007]}).to_csv("fx.csv", index=False)
     with pytest.raises(MarketDataError, match=message.replace("(", r"\(")):
         load_market(spec)
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ("sp500:every=week,every=month", "'every' is there twice"),
+        ("sp500:currency=SPX=JPY;SPX=EUR,rates=fx.csv", "'SPX' is there twice"),
+    ],
+)
+def test_what_is_said_twice_is_refused(spec: str, said: str) -> None:
+    with pytest.raises(MarketDataError, match=said):
+        load_market(spec)
+
+
+def test_a_roll_that_is_no_time_is_named() -> None:
+    days = pd.bdate_range("2024-01-01", periods=20)
+    frame = pd.DataFrame(dict.fromkeys(("open", "high", "low", "close"), 10.0), days)
+    both = {name: MarketData.from_frame(frame, symbol=name) for name in ("H", "M")}
+    for roll in ("soon", "1000-01-01", "9999-01-01", float("nan"), 10**30):
+        with pytest.raises(MarketDataError, match=r"is no time|has no bar|needs a close"):
+            roll_contracts(both, [roll])

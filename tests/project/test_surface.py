@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 import pytest
 from support.source import ROOT, Import, Module, defined, imports, modules, parsed
 
-MOST_NAMES = 480
+MOST_NAMES = 485
 
 
 def is_private(name: str) -> bool:

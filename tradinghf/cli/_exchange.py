@@ -11,7 +11,7 @@ from tyro.conf import Positional
 from tradinghf.cli import _output as output
 from tradinghf.cli._feedback import open_store
 from tradinghf.cli._options import InputPath, OutputPath, StoreName
-from tradinghf.errors import FeedbackError
+from tradinghf.errors import FeedbackError, said_once
 
 if TYPE_CHECKING:
     from tradinghf.episodes import Episode
@@ -96,7 +96,8 @@ def feedback_import(
 
     if columns and format != "trl":
         raise FeedbackError(f"--columns is for --format trl; the format is {format}.")
-    named = dict(part.partition("=")[::2] for part in columns.split(",") if part)
+    pairs = (part.partition("=") for part in columns.split(",") if part)
+    named = said_once(((ours, theirs) for ours, _, theirs in pairs), "--columns", FeedbackError)
     readers: dict[str, tuple[Callable[..., list[Ranking]], Callable[..., Iterable[Episode]]]] = {
         "trl": (partial(feedback.read_trl, columns=named), feedback.episodes_in_trl),
         "imitation": (feedback.read_fragments, feedback.episodes_in_fragments),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 from tyro.conf import arg
 
 from tradinghf.durable import check_writable
-from tradinghf.errors import ConfigError
+from tradinghf.errors import ConfigError, said_once
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,13 +92,13 @@ def parse_settings(items: tuple[str, ...]) -> dict[str, str]:
         ConfigError: an item is not NAME=VALUE.
 
     """
-    found = {}
+    found = []
     for item in items:
         name, equals, value = item.partition("=")
         if not (name and equals):
             raise ConfigError(f"--set got {item!r}; expected NAME=VALUE, such as fast=10.")
-        found[name] = value
-    return found
+        found.append((name, value))
+    return said_once(found, "--set", ConfigError)
 
 
 def risk_free_of(text: str) -> float | str:
@@ -113,7 +113,8 @@ def event_tables(files: Mapping[str, Path | None], market: MarketData) -> dict[s
     """{name: [T, A] table} of the files that are given: times in the first column, then symbols.
 
     Raises:
-        ConfigError: a file cannot be read, or lacks a symbol of the market.
+        ConfigError: a file cannot be read, lacks a symbol of the market, or names a time twice, or
+            one that is no bar.
 
     """
     import pandas as pd
@@ -143,8 +144,18 @@ def event_tables(files: Mapping[str, Path | None], market: MarketData) -> dict[s
         table = table.set_axis(
             session_times(pd.DatetimeIndex(table.index)).tz_localize("UTC"), axis=0
         )
-        table = table[list(market.symbols)].sort_index()
-        found[name] = table.reindex(market.index).fillna(1.0 if name == "split" else 0.0)
+        if table.index.hasnans or table.index.has_duplicates:
+            raise ConfigError(f"--{name} {path}: expected a time in every row, and none twice.")
+        nothing = 1.0 if name == "split" else 0.0
+        table = table[list(market.symbols)].sort_index().fillna(nothing)
+        during = table[(table.index >= market.index[0]) & (table.index <= market.index[-1])]
+        said = during.index[(during != nothing).any(axis=1)]
+        if len(lost := said.difference(market.index)):
+            raise ConfigError(
+                f"--{name} {path}: {lost[0]} is no bar of {market.name}, so it would not happen. "
+                "Write the time of the bar at which it does."
+            )
+        found[name] = table.reindex(market.index).fillna(nothing)
     return found
 
 

@@ -26,7 +26,7 @@ from tradinghf.cli._options import (
 from tradinghf.cli._progress import progress
 from tradinghf.cli._terms import CostOptions, SweptOptions, TermOptions
 from tradinghf.durable import atomic_path
-from tradinghf.errors import ConfigError, check_memory, check_setting
+from tradinghf.errors import ConfigError, check_memory, check_setting, said_once
 
 if TYPE_CHECKING:
     from tradinghf.evaluation import Sweep
@@ -109,7 +109,7 @@ def sweep(
 
     rule = load_strategy(strategy, strategies)
     taste, metric = read_objective(objective, metric)
-    grid = dict(parse_values(item) for item in param)
+    grid = said_once((parse_values(item) for item in param), "--param", ConfigError)
     check_setting(optuna >= 0, "--optuna", optuna, "a number of combinations, or 0 for all")
     if optuna and executor != "local":
         raise ConfigError(

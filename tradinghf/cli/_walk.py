@@ -23,7 +23,7 @@ from tradinghf.cli._options import (
 from tradinghf.cli._progress import ProgressCall, progress
 from tradinghf.cli._research import ParamValues, parse_values
 from tradinghf.cli._terms import CostOptions, TermOptions
-from tradinghf.errors import ConfigError, check_setting
+from tradinghf.errors import ConfigError, check_setting, said_once
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -166,7 +166,7 @@ def walkforward(
         )
     model = costs.model
     account: dict[str, Any] = {"costs": model, "fill": fill, "cash": cash}
-    grid = dict(parse_values(item) for item in param)
+    grid = said_once((parse_values(item) for item in param), "--param", ConfigError)
     what = f"{'folds' if folds else 'walkforward'} {name}"
     opened = open_study(
         data, start, end, store=store, open_sealed=open_sealed, purpose=what, notify=output.line

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tradinghf.errors import MarketDataError
+from tradinghf.errors import MarketDataError, said_once
 from tradinghf.market._bar_rules import PRICES, Floats
 from tradinghf.market._column_names import (
     KNOWN_NAMES,
@@ -116,7 +116,8 @@ def column_choices(given: Mapping[str, str] | str, what: str) -> dict[str, str]:
     """
     if isinstance(given, str):
         pairs = [part.partition("=") for part in given.split(";") if part.strip()]
-        given = {ours.strip(): theirs.strip() for ours, _, theirs in pairs}
+        said = ((ours.strip(), theirs.strip()) for ours, _, theirs in pairs)
+        given = said_once(said, f"{what}: columns", MarketDataError)
     for ours, theirs in given.items():
         if ours not in KNOWN_NAMES or not str(theirs).strip():
             raise MarketDataError(

@@ -121,7 +121,7 @@ def _held_parts(
     contracts: Mapping[str, MarketData], rolls: Sequence[Any], method: RollMethod, name: str
 ) -> tuple[list[_Part], list[float]]:
     """The bars of each contract while it is held, and the step at the start of each but one."""
-    bounds = [_time(roll) for roll in rolls]
+    bounds = [_time(roll, name) for roll in rolls]
     parts: list[_Part] = []
     steps: list[float] = []
     markets = list(contracts.items())
@@ -176,7 +176,12 @@ def _adjusted(
     return found
 
 
-def _time(given: Any) -> np.datetime64:
-    time = pd.Timestamp(date_bound(given))
-    naive = time if time.tzinfo is None else time.tz_convert("UTC").tz_localize(None)
-    return np.datetime64(naive.as_unit("ns").value, "ns")
+def _time(given: Any, name: str) -> np.datetime64:
+    try:
+        time = pd.Timestamp(date_bound(given))
+        naive = time if time.tzinfo is None else time.tz_convert("UTC").tz_localize(None)
+        return np.datetime64(naive.as_unit("ns").value, "ns")
+    except (ValueError, TypeError, OverflowError, AttributeError) as error:
+        raise MarketDataError(
+            f"{name}: the roll {str(given)[:60]!r} is no time; expected such as 2024-03-12."
+        ) from error

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from tradinghf.errors import MarketDataError, unknown_name
+from tradinghf.errors import MarketDataError, said_once, unknown_name
 from tradinghf.market import (  # noqa: F401  (they register their sources)
     _real_samples,
     _rolled_files,
@@ -96,7 +96,9 @@ def _parts(text: str) -> tuple[list[str], dict[str, str]]:
     """Arguments and options of "A,B,option=value"."""
     tokens = [token.strip() for token in text.split(",") if token.strip()]
     arguments = [token for token in tokens if "=" not in token]
-    return arguments, dict(token.split("=", 1) for token in tokens if "=" in token)
+    options = (token.partition("=") for token in tokens if "=" in token)
+    said = ((name, value) for name, _, value in options)
+    return arguments, said_once(said, f"the options {text[:60]!r}", MarketDataError)
 
 
 def file_and_options(text: str) -> tuple[Path, dict[str, str]] | None:

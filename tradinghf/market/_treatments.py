@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from tradinghf.errors import MarketDataError
+from tradinghf.errors import MarketDataError, said_once
 from tradinghf.market._currencies import in_account_currency
 from tradinghf.market._data import MarketData
 from tradinghf.market._longer_bars import hours_of, in_session, longer_bars
@@ -83,7 +83,8 @@ def _currencies(market: MarketData, given: Any) -> dict[str, str]:
         raise MarketDataError(
             f"{market.name}: currency {given!r} is not JPY, nor SYMBOL=JPY;SYMBOL=EUR."
         )
-    return {symbol.strip(): code.strip() for symbol, _, code in pairs}
+    said = ((symbol.strip(), code.strip()) for symbol, _, code in pairs)
+    return said_once(said, f"{market.name}: currency", MarketDataError)
 
 
 def _rates(given: Any) -> pd.DataFrame:
