@@ -226,7 +226,7 @@ class WindowAttention(nn.Module):
         asked = torch.einsum("...hd,hdk->...hk", query, key)
         weight = (asked @ bars.mT / query.shape[-1] ** 0.5).softmax(-1)  # [.., H, W]
         found = torch.einsum("...hk,hdk->...hd", weight @ bars, value).flatten(-2)
-        found = found + self.key_value.bias.chunk(2)[1]
+        found = found + self.key_value.bias[found.shape[-1] :]
         kept: Tensor = self.after(token + self.out(found))
         return kept
 
