@@ -196,6 +196,27 @@ def test_the_csv_of_a_yfinance_download(tmp_path: Path) -> None:
         load_market(path)
 
 
+@pytest.mark.parametrize("words", ["Ticker Price", " "])
+def test_the_csv_of_a_yfinance_download_by_ticker(words: str, tmp_path: Path) -> None:
+    path = tmp_path / "yf.csv"
+    ticker, price = words.split(" ")
+    path.write_text(
+        f"{ticker},MSFT,MSFT,MSFT,MSFT,MSFT,AAPL,AAPL,AAPL,AAPL,AAPL\n"
+        f"{price},Open,High,Low,Close,Volume,Open,High,Low,Close,Volume\n"
+        "Date,,,,,,,,,,\n"
+        "2023-02-17,10,12,9,11,5,20,22,19,21,6\n"
+        "2023-02-21,11,13,10,12,7,21,23,20,22,8\n"
+    )
+    market = load_market(path)
+    assert market.symbols == ("MSFT", "AAPL")
+    assert market.open.tolist() == [[10, 20], [11, 21]]
+    assert market.close.tolist() == [[11, 21], [12, 22]]
+    assert market.volume.tolist() == [[5, 6], [7, 8]]
+    path.write_text(path.read_text().replace("2023-02-21,11", "2023-02-21,x"))
+    with pytest.raises(MarketDataError, match=r"row 5 \(2023-02-21, MSFT\).*'x' is not a number"):
+        load_market(path)
+
+
 def test_the_close_time_of_an_exchange_is_the_time_of_the_bar(tmp_path: Path) -> None:
     path = tmp_path / "klines.csv"
     path.write_text(

@@ -80,3 +80,20 @@ def cut_units(header: Sequence[str], cells: list[list[str]], odd: dict[int, list
     for i in sorted(odd):
         odd[i - 1] = odd.pop(i)
     return True
+
+
+def tickers_above(above: Sequence[str], header: Sequence[str], below: Sequence[str]) -> bool:
+    """Whether the line above the header names the ticker of each column (yfinance, by ticker).
+
+    The lines then begin with "Ticker", "Price" and "Date", or with nothing, nothing and "Date".
+    """
+    if not len(above) == len(header) == len(below) > 1:
+        return False
+    first = above[0].strip().lower(), header[0].strip().lower()
+    return (
+        first[0] in ("ticker", "symbols", "")
+        and first[1] in ("price", "attributes", "")
+        and all(cell.strip() for cell in above[1:])
+        and canonical_name(below[0]) == "timestamp"
+        and not any(cell.strip() for cell in below[1:])
+    )

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tradinghf.errors import MarketDataError
 from tradinghf.market._bar_rules import Finding
 from tradinghf.market._column_names import KNOWN_NAMES, canonical_name
-from tradinghf.market._edges import cut_footers, cut_units
+from tradinghf.market._edges import cut_footers, cut_units, tickers_above
 from tradinghf.market._thousands import rejoined
 
 DELIMITERS = ",;\t|"
@@ -87,6 +87,10 @@ def split_text(text: str, what: str, *, known: Iterable[str] = ()) -> TextTable:
         )
     head, delimiter = _find_header(lines, set(known))
     body = text[_offset(text, head) :]
+    beside = lines[max(head - 1, 0) : head + 2]
+    if len(beside) == 3 and tickers_above(*(_cells(line, delimiter) for line in beside)):
+        head -= 1  # the header goes first, as in such files by column
+        body = f"{beside[1]}\n{beside[0]}\n{text[_offset(text, head + 2) :]}"
     if delimiter not in lines[head] and len(lines[head].split()) >= _FEWEST:
         body, delimiter = _GAPS.sub(" ", body), " "  # columns of fixed width
     rest = io.StringIO(body, newline="")
