@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from tradinghf.bench._core import Row, agree, benchmark, timed
+from tradinghf.durable import write_atomic
 
 if TYPE_CHECKING:
     from tradinghf.config import CostModel
@@ -245,7 +246,7 @@ def _page_speed(quick: bool, costs: CostModel) -> list[Row]:
         shape = (len(grid["fast"]), len(grid["slow"]))
         heat = go.Heatmap(x=grid["slow"], y=grid["fast"], z=ratios.reshape(shape))
         with TemporaryDirectory() as folder:
-            go.Figure(heat).write_html(Path(folder) / "sweep.html")
+            write_atomic(Path(folder) / "sweep.html", go.Figure(heat).to_html().encode())
         return ratios
 
     agree("sweep with its page", ours(), theirs(), 1e-9)

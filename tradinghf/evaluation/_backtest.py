@@ -328,14 +328,12 @@ def decisions(
     name, raw, used = _asked(x, market, how, params)
     if isinstance(x, ActingPolicy) and not isinstance(raw, Orders):  # sized within the account
         return Decisions(name, OrderTables(raw), used)
-    rules, literal = terms.rules, isinstance(x, pd.DataFrame)
-    shorts_pay = rules.side != "long" and not rules.lock_cash
-    note = ""
+    literal, note = isinstance(x, pd.DataFrame), ""
+    shorts_pay = terms.rules.side != "long" and not terms.rules.lock_cash
     if isinstance(raw, Signals):
         raw = raw.orders(market)
-        size, note = scaled_targets(
-            raw.size, terms.margin.leverage, shorts_pay=shorts_pay, keeps=False
-        )
+        most = terms.margin.leverage
+        size, note = scaled_targets(raw.size, most, shorts_pay=shorts_pay, keeps=False)
         raw = replace(raw, size=size)
     if isinstance(raw, Orders):
         return Decisions(name, order_tables(raw, market), used, note)

@@ -323,11 +323,8 @@ class MarketData:
                 f"end {shown_date(end)}. Write them as 2012, 2012-06 or 2012-06-30."
             ) from error
         if span.empty:
-            asked = [
-                f"{word} {shown_date(day)}"
-                for word, day in (("from", start), ("to", end))
-                if day is not None
-            ]
+            given = {"from": start, "to": end}
+            asked = [f"{word} {shown_date(day)}" for word, day in given.items() if day is not None]
             raise MarketDataError(
                 f"{self.name}: no bars {' '.join(asked)}; "
                 f"the data runs from {self.index[0]} to {self.index[-1]}."
