@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from copy import copy
-from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -18,28 +15,10 @@ from torch import Tensor
 from tradinghf.simulation._dynamics import Dynamics, EnvState, Info
 from tradinghf.simulation._observe import Observation
 from tradinghf.simulation._rewards import Transition
-from tradinghf.workers import Pace, Team, threads_to_share
+from tradinghf.workers import Pace, Team, keep_freed_memory, threads_to_share
 
 SIDES = {"both": 0, "long": 1, "short": -1}
 _HEAD_START = 0.625  # of a thread's smallest share: the caller's lead while another one wakes up
-
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
-_KEPT_BYTES, _BLOCK_BYTES = 1 << 28, 1 << 25
-
-
-@lru_cache
-def _keep_freed_memory() -> None:
-    """Tell glibc to keep up to 256 MiB of freed memory instead of returning it at once.
-
-    Every step allocates its results anew. Beyond some thousand accounts these are blocks that
-    glibc returns to the kernel when they are freed, and fetching them again costs more than the
-    step's arithmetic.
-    """
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None)
-        if hasattr(libc, "mallopt"):
-            libc.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
-            libc.mallopt(_M_MMAP_THRESHOLD, _BLOCK_BYTES)
 
 
 class EpisodeConstants:
@@ -156,7 +135,7 @@ class FusedEngine(ABC):
     def __init__(
         self, dynamics: Dynamics, threads: int | None, accounts_per_thread: int = 2048
     ) -> None:
-        _keep_freed_memory()
+        keep_freed_memory()
         self.dynamics, self._threads, self._team = dynamics, threads, Team()
         self._pace = Pace()
         self._share, observer = accounts_per_thread, dynamics.observer

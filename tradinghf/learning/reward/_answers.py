@@ -22,6 +22,7 @@ from tradinghf.episodes import Episode
 from tradinghf.errors import FeedbackError
 from tradinghf.feedback import LEXICON, Ranking, aspects_of
 from tradinghf.learning.reward._likelihood import largest_tie, stages, tied_groups
+from tradinghf.workers import keep_freed_memory
 
 _RATING_STRIDES = 4  # comparisons of each rated episode with later ones of the same rater
 
@@ -155,6 +156,7 @@ class AnswerTable:
                 windows without leave.
 
         """
+        keep_freed_memory()  # tables of many answers come and go in a fit: it takes half as long
         usable = [r for r in checked_answers(rankings) if teaches(r)]
         if not usable:
             raise FeedbackError(
@@ -355,8 +357,11 @@ class Choices:
         The last row is zeros: it pads small models. Rows are what a search picks from; side by
         side in memory they are picked fast.
         """
-        shown = (self.features * self.available[..., None]).flatten(0, 1)
-        return pad(shown.T, (0, 0, 0, 1)).contiguous()
+        rows = self.features.flatten(0, 1)
+        shown = rows.new_empty(rows.shape[1] + 1, len(rows))
+        shown[-1] = 0.0
+        shown[:-1].copy_(rows.T).mul_(self.available.flatten())
+        return shown
 
     @cached_property
     def rough(self) -> Tensor:
