@@ -238,8 +238,8 @@ def test_a_found_threshold_is_told_in_words():
     assert any(text.startswith("One trade beyond 5 trades seems to cost you") for text in said)
 
 
-@pytest.mark.parametrize("beyond", [0.0, 0.25, 1.0])
-def test_terms_pay_beyond_the_best_ranked_episode_as_far_as_they_foresee_answers(beyond):
+@pytest.mark.parametrize("believed", [1.0, 0.75, 0.0])
+def test_terms_pay_beyond_the_best_ranked_episode_as_far_as_they_foresee_answers(believed):
     """A taste for many trades: whoever trades in every bar goes beyond all that was ranked."""
     judge = SyntheticTrader("profit")
     judge.function = lambda e: e.net_return + 0.01 * np.maximum((e.turnover > 1e-3).sum(-1) - 5, 0)
@@ -251,12 +251,13 @@ def test_terms_pay_beyond_the_best_ranked_episode_as_far_as_they_foresee_answers
     busy = TradePaths(
         paths.close, paths.position, paths.equity, torch.ones_like(paths.turnover), paths.costs
     )
-    model.beyond = beyond
+    assert model.believed == 0.0, "no answers were held out"
+    model.believed = believed
     start = len(model.active) - len(bent)
     paid = (model.term_values(busy) * model.weights.float())[..., model.active]
     capped = model._capped(paid)
     assert torch.equal(capped[..., :start], paid[..., :start]), "plain aspects have no limit"
     most, total = model.limit[start:].float(), paid[0, :, start:].sum(0)
     assert bool((total > most).any())
-    wanted = torch.where(total > most, most + (1 - beyond) * (total - most), total)
+    wanted = torch.where(total > most, most + believed * (total - most), total)
     torch.testing.assert_close(capped[0, :, start:].sum(0), wanted, rtol=1e-4, atol=1e-5)

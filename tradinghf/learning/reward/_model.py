@@ -31,12 +31,7 @@ from tradinghf.learning.reward._posterior import (
 )
 from tradinghf.learning.reward._protocol import NEVER_TIED, CalibratedReward
 from tradinghf.learning.reward._saved import Saveable
-from tradinghf.learning.reward._stacking import (
-    foresight,
-    learned_share,
-    stacked,
-    turns_of,
-)
+from tradinghf.learning.reward._stacking import foresight, learned_share, stacked, turns_of
 from tradinghf.learning.reward._terms import (
     FAMILIES,
     LEARNED,
@@ -97,6 +92,7 @@ class RewardModel(Saveable, CalibratedReward):
         self.warnings: tuple[str, ...] = ()
         self.trust: dict[str, float] = {}
         self.beyond = 0.0  # weight of the models that need the learned features
+        self.believed = 0.0  # share of what terms gain beyond the best ranked episode that counts
         self.foreseen: float | None = None  # log-likelihood of answers that were held out
         self._fitted_to: tuple[Sequence[Ranking], Mapping[str, Episode]] = ((), {})
         self._copies: dict[Any, tuple[Tensor, _Known]] = {}  # by device and dtype
@@ -205,7 +201,7 @@ class RewardModel(Saveable, CalibratedReward):
             begin_search()
             return fit_term_posterior(choices, chance, len(self.aspects), head, desk, wide)
 
-        self.beyond, self.foreseen = 0.0, None
+        self.beyond, self.believed, self.foreseen = 0.0, 0.0, None
         trust, weighs = torch.ones(len(table.raters)), self.config.trust_prior > 0
         answers = len(choices.answer.unique())
         held_out = wide is not None and answers >= self.config.least_held_out
@@ -239,6 +235,7 @@ class RewardModel(Saveable, CalibratedReward):
         generator = torch.Generator().manual_seed(self.config.seed + 2)
         found = foresight(fit, choices, learned, self.config.folds, generator)
         self.beyond = found.best_share(self.config.learned)
+        self.believed = 1.0 - self.beyond
         self.foreseen = found.log_likelihood(self.beyond)
         return stacked(posterior, learned, self.beyond)
 
@@ -295,7 +292,7 @@ class RewardModel(Saveable, CalibratedReward):
         if known is None or kept is not source:
             away = self.draws[:, self.active] - self.draws[:, self.active].mean(0)
             spread = away.T @ away / (len(away) - 1)
-            believed = torch.full_like(self.limit, 1.0 - self.beyond)
+            believed = torch.full_like(self.limit, self.believed)
             believed[sum(not self.terms[i].learned for i in self.active.tolist()) :] = 0.0
             parts = (self.weights[self.active], self.centre[self.active], spread)
             known = _Known(*(part.to(like) for part in (*parts, self.limit, believed)))
@@ -318,8 +315,8 @@ class RewardModel(Saveable, CalibratedReward):
     def _capped(self, paid: Tensor) -> Tensor:
         """What thresholds and conditions gain beyond the best ranked episode counts in part.
 
-        Losses are believed; gains of named terms as far as the terms alone foresee answers, and
-        those of learned features not at all.
+        Losses are believed; gains of named terms as far as the terms alone foresee held-out
+        answers, and those of learned features not at all.
         """
         paid = self._folded(paid)
         first = int((self.active < len(self.aspects)).sum())
