@@ -139,6 +139,7 @@ def test_cells_are_distinct_and_later_teachers_rank_most_only() -> None:
         LabelBench(traders=())
 
 
+@pytest.mark.slow
 def test_a_stopped_benchmark_goes_on_and_gives_the_same(tmp_path: Path) -> None:
     first = run_labels(TINY, tmp_path)
     kinds = [row["kind"] for row in first]

@@ -7,7 +7,6 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
-import torch
 
 from tradinghf import RLHF, EnvConfig, MarketEnv, RewardModel
 from tradinghf.errors import ConfigError
@@ -46,7 +45,7 @@ PRICED: dict[str, Any] = {"actions": "continuous", "orders": ("market", "limit1"
     ("mistake", "words"),
     [
         (lambda: stepped([0.1, NAN, 0, 0], actions="continuous"), r"NaN in 1 of 4 .*step_weights"),
-        (lambda: stepped(torch.full((4, 2), NAN), **PRICED), "NaN in 8 of 8"),
+        (lambda: stepped(np.full((4, 2), NAN), **PRICED), "NaN in 8 of 8"),
         (lambda: one(np.array([np.nan], np.float32)), "NaN in 1 of 1"),
         (lambda: RLHF(env(), trader="drawdown", stor="x"), "'stor'. Did you mean 'store'"),
         (lambda: RLHF(env(), rankings=5), r"config=RLHFConfig\(rankings=\.\.\.\)"),

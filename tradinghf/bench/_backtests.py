@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
@@ -135,7 +136,9 @@ def _loading_speed(quick: bool) -> list[Row]:
         import vectorbt
 
         # Its own columns: joining them by field is part of what it is asked for.
-        found = vectorbt.Data.from_data(frames, missing_index="nan", download_kwargs={})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pandas tells it of the future
+            found = vectorbt.Data.from_data(frames, missing_index="nan", download_kwargs={})
         closes: Floats = found.get("close").to_numpy(float)
         return closes
 

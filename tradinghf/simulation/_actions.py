@@ -103,8 +103,8 @@ class ActionMap:
         given = self.each(_tensor(actions, self.levels.device), "actions")
         if self.discrete:
             return _whole(given)
-        # A portfolio's NaN keeps what is held of an asset.
-        given = given if self.portfolio else numbers(given)
+        if not (self.portfolio or isinstance(actions, Tensor)):
+            given = numbers(given)  # a portfolio's NaN keeps what is held of an asset
         weights = given.to(self.levels.dtype).clamp(-1.0, 1.0)
         return weights if self.leverage == 1.0 else weights * self.leverage
 
@@ -215,13 +215,13 @@ def _tensor(actions: Any, device: torch.device) -> Tensor:
 def numbers(given: Tensor) -> Tensor:
     """The same, where no number is NaN, as those of a policy are whose weights have overflowed.
 
-    On a GPU nobody looks: the processor would wait for it.
+    Nobody looks at tensors: in a training the processor would wait for each step's.
 
     Raises:
         ConfigError: one is.
 
     """
-    if given.device.type == "cpu" and bool(given.isnan().any()):
+    if bool(given.isnan().any()):
         raise ConfigError(
             f"MarketEnv.step got NaN in {int(given.isnan().sum())} of {given.numel()} actions; "
             "expected numbers in [-1, 1]. Look at the policy's weights; where NaN is to be no "

@@ -115,7 +115,9 @@ class OrderActions:
                 f"MarketEnv.step got {rows.numel()} numbers; expected 2 for each of {envs} "
                 "environments: what to hold, and how to order it (EnvConfig.orders)."
             )
-        rows = numbers(rows.reshape(envs, 2).to(levels.dtype)).clamp(-1.0, 1.0)
+        if not isinstance(given, Tensor):
+            numbers(rows)
+        rows = rows.reshape(envs, 2).to(levels.dtype).clamp(-1.0, 1.0)
         target, side = rows[:, :1] * self.actions.leverage, rows[:, 1:]
         share = (side.abs() - _NEAREST).clamp_min(0.0) / (1.0 - _NEAREST)
         limit = (side < -_NEAREST) & self.limits.any()

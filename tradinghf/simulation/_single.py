@@ -115,9 +115,9 @@ class SingleStep:
                 return self._choice, self._empty[1]
             return None
         if isinstance(action, np.ndarray) and action.size == 1 and action.dtype.kind == "f":
-            self._order[...] = action
-            if np.isnan(self._order).any():  # which is told in words elsewhere
+            if (value := action.item()) != value:  # NaN, which is told in words elsewhere
                 return None
+            self._order[...] = value
             np.clip(self._order, -1.0, 1.0, out=self._order)
             self._order *= self._env.config.margin.leverage
             return self._empty[0], self._order
