@@ -128,6 +128,11 @@ class PackedActorCritic:
         ]
         return torch.cat(parts)
 
+    @property
+    def over_assets(self) -> bool:
+        """Whether it is a network over assets whose passes are written by hand."""
+        return self._assets is not None
+
     def part_rows(self, obs: Tensor) -> int:
         """Of observations [.., D], as many as a processor's cache keeps for the way back."""
         return PART_ROWS if self._assets is None else self._assets.accounts(obs, PART_ROWS)

@@ -19,6 +19,7 @@ from tradinghf.learning.policy import Categorical, Head
 from tradinghf.learning.ppo._distributed import ALONE, ProcessGroup
 from tradinghf.learning.ppo._network import PackedActorCritic
 from tradinghf.learning.ppo._transitions import Minibatch, Transitions
+from tradinghf.workers import torch_threads_lent
 
 STATISTICS = (
     *("loss/policy", "entropy", "kl", "clip_fraction", "loss/value", "bad_gradients"),
@@ -225,7 +226,8 @@ class Update:
 
     def threads(self) -> AbstractContextManager[None]:
         """Around the work on one rollout: threads go to whoever does the arithmetic."""
-        return nullcontext()
+        # Products of parts that stay in the cache are too small to share out.
+        return torch_threads_lent() if self.network.over_assets else nullcontext()
 
     def changes(self) -> tuple[Tensor, ...]:
         """What a step changes in place."""
