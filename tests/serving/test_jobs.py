@@ -134,6 +134,8 @@ def test_a_job_whose_words_the_kernel_does_not_show_yet_runs(
     while job.status == "running":  # a zombie until it is reaped has no words either
         time.sleep(0.01)
     assert job.status == "stopped"
+    while _children:
+        BackgroundJobs(tmp_path).list()
 
 
 def test_a_job_that_ends_between_two_looks_is_done(
@@ -148,3 +150,5 @@ def test_a_job_that_ends_between_two_looks_is_done(
 
     monkeypatch.setattr(_jobs, "_alive", ends)
     assert job.status == "done"
+    while _children:
+        BackgroundJobs(tmp_path).list()
