@@ -213,9 +213,7 @@ class FusedEngine(ABC):
         if shares >= 2:
             shares = min(self._threads or threads_to_share(), shares)
         if shares < 2:
-            if wrong := self._advance(0, count, *arguments):
-                self._check(wrong)
-            return
+            return self._check(self._advance(0, count, *arguments))
         own = int(self._share * _HEAD_START)
         rest = count - own
         cuts = list(pairwise([0, *(own + rest * s // shares for s in range(1, shares + 1))]))
@@ -224,9 +222,8 @@ class FusedEngine(ABC):
             return sum(self._team.run(self._advance, cuts, *arguments))
 
         if self._threads:
-            self._check(several())
-        else:
-            self._check(self._pace.run(several, lambda: self._advance(0, count, *arguments)))
+            return self._check(several())
+        return self._check(self._pace.run(several, lambda: self._advance(0, count, *arguments)))
 
     def _check(self, wrong: int) -> None:
         if wrong:

@@ -96,6 +96,12 @@ def other(table: str, column: str) -> str:
     return f"\"{column}\" || 'x'" if kind is str else f'coalesce("{column}", 0) + 3'
 
 
+def update_of_last(table: str, column: str, value: str) -> str:
+    """SQL that writes a value into the last row."""
+    last = f'(SELECT max(rowid) FROM "{table}")'
+    return f'UPDATE "{table}" SET "{column}" = {value} WHERE rowid = {last}'
+
+
 def test_a_store_that_nobody_touched_has_no_problems(whole: Path, tmp_path: Path) -> None:
     assert problems(whole, tmp_path / "s") == ()
 
@@ -106,8 +112,7 @@ def test_every_value_that_was_changed_is_seen(whole: Path, tmp_path: Path, table
     for number, (name, column) in enumerate(COLUMNS):
         if name != table:
             continue
-        last = f'(SELECT max(rowid) FROM "{table}")'
-        change = f'UPDATE "{table}" SET "{column}" = {other(table, column)} WHERE rowid = {last}'
+        change = update_of_last(table, column, other(table, column))
         try:
             found = problems(whole, tmp_path / str(number), change)
         except sqlite3.IntegrityError:  # a rating of 7: the database refuses it
@@ -151,8 +156,7 @@ def test_values_of_another_kind_are_a_problem_or_a_sentence(
     for number, (name, column) in enumerate(COLUMNS):
         if name != table:
             continue
-        last = f'(SELECT max(rowid) FROM "{table}")'
-        change = f'UPDATE "{table}" SET "{column}" = {value} WHERE rowid = {last}'
+        change = update_of_last(table, column, value)
         try:
             found = problems(
                 whole, tmp_path / str(number), f'{change} AND "{column}" IS NOT {value}'

@@ -48,9 +48,8 @@ class AssetRows:
         from tradinghf.learning.ppo import _asset_kernel
 
         self.kernel, self.memory = _asset_kernel, _Memory()
-        self._width = int(
-            body.own[0].in_features
-        )  # the window, the account's numbers, the drawdown
+        # The window, the account's numbers, the drawdown.
+        self._width = int(body.own[0].in_features)
         account = self._width - body.bars * body.features - 1
         self._shape = body.bars, body.features, account
 

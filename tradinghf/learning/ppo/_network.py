@@ -19,9 +19,9 @@ class PackedActorCritic:
 
     One vector makes an optimiser step, a sum over processes and a copy one operation each.
     Perceptrons run forward and backward by hand, and on the processor networks over assets; other
-    networks by automatic differentiation. In
-    bfloat16, products read and write half as much memory and add up in float32, while parameters,
-    gradients and the loss stay in float32, where small steps are not lost.
+    networks by automatic differentiation. In bfloat16, products read and write half as much memory
+    and add up in float32, while parameters, gradients and the loss stay in float32, where small
+    steps are not lost.
 
     Args:
         network: whose parameters become views of the vector, so that it follows the training.
